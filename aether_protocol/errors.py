@@ -1,0 +1,58 @@
+"""Every error that Aether Protocol raises, split by who is at fault.
+
+Law: each class owns its exit code (the contract of every command), and carries a `hint` that says what to do.
+`BrokenInvariant` is ours alone: nothing that a document or a caller does may lead to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from aether_protocol.diagnostics import Diagnostic
+
+
+class AetherError(Exception):
+    """Base of all. `message` is a lower-case fragment without a final stop; `hint` is the advice."""
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DocumentError(AetherError):
+    """The author's fault: the document is invalid. `diagnostics` holds all faults, errors and warnings."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, diagnostics: Sequence[Diagnostic] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.diagnostics = tuple(diagnostics)
+
+
+class UsageError(AetherError):
+    """The caller's fault: a wrong argument, an unknown run, a resume for a task that is not suspended."""
+
+    exit_code = 2
+
+
+class BusyError(AetherError):
+    """Somebody else drives this run or holds this lock."""
+
+    exit_code = 8
+
+
+class PortError(AetherError):
+    """The outside failed: a store, a disk, a network, a secret provider."""
+
+    exit_code = 9
+
+
+class BrokenInvariant(AetherError):
+    """A law of ours does not hold: a bug in Aether Protocol."""
+
+    exit_code = 70

@@ -1,0 +1,49 @@
+"""The Broker port: takes assignments to workers and brings back what they say. Delivery is at least once, in any order.
+
+Law: a broker decides nothing about a run. It calls its sink from the event loop's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+
+class ResultSink(Protocol):
+    """The engine's ear."""
+
+    def started(self, run_id: str, node: int, attempt: int) -> None:
+        """A worker confirmed the start of an attempt (may be left out: a result implies it)."""
+        ...
+
+    def finished(self, result: TaskResult) -> None:
+        """An attempt returned."""
+        ...
+
+    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+        """An executor wrote to the run's log. Called from any thread."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """The broker itself broke; no run may hang on it."""
+        ...
+
+
+class Broker(Protocol):
+    """Raises PortError from `start` and `dispatch` when the outside fails."""
+
+    def start(self, sink: ResultSink) -> None: ...
+
+    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
+        """Queue these, higher priority first, then in this order (SCHED-11)."""
+        ...
+
+    def stop(self, run_id: str, node: int, attempt: int) -> None:
+        """Drop the attempt if it waits, tell it to stop if it runs. Unknown ones are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """Stop everything that runs and wait until it has stopped."""
+        ...

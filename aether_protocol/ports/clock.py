@@ -1,0 +1,37 @@
+"""The Clock port: the only source of time, in microseconds since the epoch; and ids.
+
+Law: nothing in the engine or an adapter asks the machine for the time except through this, so a test can hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class TimerHandle(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        ...
+
+    def call_at(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
+        """Call back once `now() >= due_us`, on the event loop's thread. Used for the engine's deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; executors use it through their context. On a virtual clock it ends before timers of the same instant."""
+        ...
+
+
+class IdGenerator(Protocol):
+    def run_id(self, now_us: int) -> str:
+        """A new, unique, time-ordered id."""
+        ...
+
+    def seed(self) -> int:
+        """A non-negative integer for the run's jitter."""
+        ...

@@ -1,0 +1,47 @@
+"""The Executor port: carries out one attempt of a task.
+
+Law: an executor knows its assignment and its context, nothing else; it never reads a store and never writes a phase.
+Raising is not a protocol: any exception that leaves `execute` becomes an Error (code 3) with its text as the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
+
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+Mode = Literal["inline", "async", "thread"]
+
+
+class ExecutionContext(Protocol):
+    """What an executor may use while it runs. Secrets in `log` text are masked before anybody sees it."""
+
+    def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
+        """Append to the run's log of this task. Thread-safe. `text` need not end at a line's end."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the engine's clock (virtual in tests). `math.inf` waits until cancelled."""
+        ...
+
+    def cancelled(self) -> bool:
+        """True once the task was told to stop; sync executors poll it, async ones get `CancelledError`."""
+        ...
+
+
+class Executor(Protocol):
+    """One executor type. `mode`: `inline` is a quick plain function that runs on the loop, `async` a coroutine function,
+    `thread` a plain function that runs in a thread."""
+
+    @property
+    def type(self) -> ExecutorType: ...
+
+    @property
+    def mode(self) -> Mode: ...
+
+    def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult | Awaitable[TaskResult]: ...
+
+
+ExecutorFactory = Callable[[], Executor]

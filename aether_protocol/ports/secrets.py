@@ -1,0 +1,11 @@
+"""The SecretProvider port (DATA-12)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class SecretProvider(Protocol):
+    def get(self, name: str, key: str) -> str | None:
+        """The secret's text, or None where this provider does not have it. Raises PortError when it cannot tell."""
+        ...

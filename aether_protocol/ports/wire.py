@@ -1,0 +1,28 @@
+"""The two messages between engine and workers (WIRE-1, WIRE-2): `TaskAssignment` (from scheduler.commands) and `TaskResult`.
+
+Law: camelCase JSON on the wire, snake_case in Python; `schemas/task-assignment.schema.json` and
+`schemas/task-result.schema.json` describe the JSON, and a test keeps them and this module equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.scheduler.commands import TaskAssignment
+
+__all__ = ["TaskAssignment", "TaskResult"]
+
+
+@dataclass(slots=True)
+class TaskResult:
+    """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` {name: {name, digest, size}}."""
+
+    run_id: str
+    node: int
+    attempt: int
+    code: int = 0
+    message: str = ""
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    artifacts: Mapping[str, Json] = field(default_factory=dict)

@@ -1,0 +1,129 @@
+"""What happened outside: the only way into the scheduler (`machine.handle`).
+
+Law: an event carries everything that the rules may not find out for themselves: the time `at` (microseconds since the
+epoch), ids and seeds. `cause` names the stimulus (`api`, `broker`, `timer`, `driver`, `recovery`, `case`).
+Events are made on the hot path: slots, not frozen at run time, yet nobody changes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from aether_protocol.expressions.values import Json
+
+
+@dataclass(slots=True)
+class RunHeader:
+    """What a run is given at submission and never changes. Times in microseconds since the epoch.
+
+    `parameters` are bound (DATA-14); `variables` are the namespaces of DATA-4 that sources inject (`system` among them).
+    """
+
+    run_id: str
+    created_at: int
+    scheduled_time: int | None
+    parameters: Mapping[str, Json]
+    variables: Mapping[str, Mapping[str, Json]]
+    seed: int
+    trace_context: str | None = None
+
+
+@dataclass(slots=True)
+class Submitted:
+    """A run begins."""
+
+    at: int
+    header: RunHeader
+    cause: str
+
+
+@dataclass(slots=True)
+class Continued:
+    """The driver's answer to `Continue`: start the next ready tasks."""
+
+    at: int
+    cause: str
+
+
+@dataclass(slots=True)
+class TaskStarted:
+    """A worker confirmed the start of an attempt."""
+
+    at: int
+    node: int
+    attempt: int
+    cause: str
+
+
+@dataclass(slots=True)
+class TaskFinished:
+    """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}."""
+
+    at: int
+    node: int
+    attempt: int
+    code: int
+    message: str
+    outputs: Mapping[str, Json]
+    artifacts: Mapping[str, Json]
+    cause: str
+
+
+class TimerKind(IntEnum):
+    """What a timer of a node is for: its own timeout, or the end of a backoff."""
+
+    TIMEOUT = 0
+    BACKOFF = 1
+
+
+@dataclass(slots=True)
+class TimerFired:
+    """The timer (`node`, `kind`) set for instant `due` is over. A stale one (another `due` was set since) changes nothing."""
+
+    at: int
+    node: int
+    kind: TimerKind
+    due: int
+    cause: str
+
+
+@dataclass(slots=True)
+class ResumeRequested:
+    """Resume a suspended task (CTRL-2)."""
+
+    at: int
+    node: int
+    payload: Mapping[str, Json]
+    cause: str
+
+
+@dataclass(slots=True)
+class CancelRequested:
+    """Cancel the run (CTRL-3)."""
+
+    at: int
+    cause: str
+
+
+@dataclass(slots=True)
+class AttemptLost:
+    """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9)."""
+
+    at: int
+    node: int
+    attempt: int
+    cause: str
+
+
+Event = (
+    Submitted
+    | Continued
+    | TaskStarted
+    | TaskFinished
+    | TimerFired
+    | ResumeRequested
+    | CancelRequested
+    | AttemptLost
+)

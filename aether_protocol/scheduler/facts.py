@@ -1,0 +1,190 @@
+"""What changed: the record of a run. Facts alone rebuild its state (`state.apply`), without rules or expressions.
+
+Law: a fact says what is so now, complete in itself, in the terms of the state (integer node ids). New kinds are added,
+none is ever reused. The time of a fact is that of its step. Nodes are numbered from 0 in the order of `NodeCreated` and
+`HookFired`; node 0 is the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.scheduler.events import RunHeader, TimerKind
+from aether_protocol.scheduler.transitions import Phase
+
+
+@dataclass(slots=True)
+class RunCreated:
+    """The run exists. Its root follows as node 0."""
+
+    header: RunHeader
+
+
+@dataclass(slots=True)
+class NodeCreated:
+    """A task run was made: child `index` of container `parent` (-1 for the root): the position in a dag, the iteration in
+    a loop. It takes the head of the ready queue with it. Phase Created."""
+
+    node: int
+    parent: int
+    index: int
+
+
+@dataclass(slots=True)
+class InputsBound:
+    """Inputs, bound once (DATA-1). `refs` are (input, node, output) of those that are another node's output as it stands:
+    recorded by reference. `secret`: some value holds a secret reference."""
+
+    node: int
+    inputs: Mapping[str, Json]
+    refs: Sequence[tuple[str, int, str]]
+    artifacts: Mapping[str, Json]
+    secret: bool
+
+
+@dataclass(slots=True)
+class ScopeOpened:
+    """A container began: a dag puts its roots in the ready queue, a loop its first iterations (`items`; None on a dag and
+    with repeatCondition)."""
+
+    node: int
+    items: Sequence[Json] | None
+
+
+@dataclass(slots=True)
+class IterationGranted:
+    """The next iteration of a repeat loop goes into the ready queue."""
+
+    node: int
+    index: int
+
+
+@dataclass(slots=True)
+class TaskDispatched:
+    """Attempt `attempt` of a leaf was handed over (phase Ready)."""
+
+    node: int
+    attempt: int
+
+
+@dataclass(slots=True)
+class TaskRunning:
+    """The start of the current attempt is confirmed (phase Running); its own timeout counts from here."""
+
+    node: int
+
+
+@dataclass(slots=True)
+class ContainerPhase:
+    """A container's phase follows its children: Ready, Running or Suspended."""
+
+    node: int
+    phase: Phase
+
+
+@dataclass(slots=True)
+class TaskSuspended:
+    """The executor returned code 1: these outputs are merged into those given so far (CTRL-1)."""
+
+    node: int
+    message: str
+    outputs: Mapping[str, Json]
+    artifacts: Mapping[str, Json]
+
+
+@dataclass(slots=True)
+class TaskResumed:
+    """A payload was accepted (CTRL-2); the dispatch follows."""
+
+    node: int
+    payload: Mapping[str, Json]
+    secret: bool = False
+
+
+@dataclass(slots=True)
+class RetryScheduled:
+    """The attempt ended as told and another one follows at instant `due` (microseconds). Phase Created."""
+
+    node: int
+    due: int
+    phase: Phase
+    code: int | None
+    message: str
+
+
+@dataclass(slots=True)
+class NodeEnded:
+    """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4. `imposed`: given by what is above it."""
+
+    node: int
+    phase: Phase
+    code: int | None
+    message: str
+    outputs: Mapping[str, Json]
+    artifacts: Mapping[str, Json]
+
+
+@dataclass(slots=True)
+class TimerSet:
+    """A deadline or backoff of a node that must be watched until instant `due` (microseconds); -1 takes it away."""
+
+    node: int
+    kind: TimerKind
+    due: int
+
+
+@dataclass(slots=True)
+class HookFired:
+    """A hook run was made (HOOK-2): node `node`, for event `event` of node `scope` (-1: the workflow), about `trigger`.
+
+    `context` holds the `hook.*` names as they were at this moment."""
+
+    node: int
+    event: str
+    scope: int
+    trigger: int
+    context: Mapping[str, Json]
+
+
+@dataclass(slots=True)
+class Reported:
+    """Something that people should know and that changes nothing (DATA-8, DATA-10)."""
+
+    node: int
+    message: str
+
+
+@dataclass(slots=True)
+class AttemptRepeated:
+    """The current attempt was lost with its engine or worker and is handed over again under the same number."""
+
+    node: int
+    losses: int
+
+
+@dataclass(slots=True)
+class RunClosed:
+    """The run is terminal and its hooks have ended (HOOK-3)."""
+
+
+Fact = (
+    RunCreated
+    | NodeCreated
+    | InputsBound
+    | ScopeOpened
+    | IterationGranted
+    | TaskDispatched
+    | TaskRunning
+    | ContainerPhase
+    | TaskSuspended
+    | TaskResumed
+    | RetryScheduled
+    | NodeEnded
+    | TimerSet
+    | HookFired
+    | Reported
+    | AttemptRepeated
+    | RunClosed
+)
