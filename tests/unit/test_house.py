@@ -1,0 +1,178 @@
+"""The laws of the house that linters do not know: budgets, no import cycle of any kind, a light import.
+
+Law: everything is read from the source files as they are; nothing of the package is imported into this process.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "aether_protocol"
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAX_PARAMETERS = 8
+HEAVY = ("pydantic", "jsonschema", "jsonschema_rs", "rich", "ruamel", "simpleeval", "httpx2", "asyncio")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {module_name(path) for path in MODULES}
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that `path` imports anywhere: at the top, in a function, under TYPE_CHECKING."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base]).rstrip(".")
+            for alias in node.names:
+                submodule = f"{base}.{alias.name}"
+                yield submodule if submodule in NAMES else base
+
+
+def graph() -> dict[str, set[str]]:
+    edges = {module_name(path): {name for name in imports(path) if name in NAMES} for path in MODULES}
+    for name, targets in edges.items():
+        targets.discard(name)
+    return edges
+
+
+def cycle_in(edges: dict[str, set[str]]) -> list[str]:
+    """What is left when modules without open imports are taken away, again and again: those on or above a cycle."""
+    left = {name: set(targets) for name, targets in edges.items()}
+    while free := [name for name, targets in left.items() if not targets]:
+        for name in free:
+            del left[name]
+        for targets in left.values():
+            targets.difference_update(free)
+    return sorted(left)
+
+
+def test_modules_stay_short() -> None:
+    lines = {module_name(path): path.read_text("utf-8").count("\n") for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > MAX_MODULE_LINES} == {}
+
+
+def test_functions_stay_short() -> None:
+    long = [
+        f"{module_name(path)}.{function.name}: {size} lines"
+        for path in MODULES
+        for function in functions(parsed(path))
+        if (size := (function.end_lineno or function.lineno) - function.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+    assert long == []
+
+
+def test_functions_take_few_parameters() -> None:
+    wide = []
+    for path in MODULES:
+        for function in functions(parsed(path)):
+            spec = function.args
+            names = [a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs) if a.arg not in ("self", "cls")]
+            if len(names) > MAX_PARAMETERS:
+                wide.append(f"{module_name(path)}.{function.name}: {len(names)} parameters")
+    assert wide == []
+
+
+def test_there_is_no_import_cycle_of_any_kind() -> None:
+    assert cycle_in(graph()) == []
+
+
+def test_the_cycle_check_bites() -> None:
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_the_scheduler_imports_the_standard_library_and_the_house_only() -> None:
+    allowed = set(sys.stdlib_module_names) | {"aether_protocol"}
+    foreign = {
+        (module_name(path), name)
+        for path in MODULES
+        if path.is_relative_to(PACKAGE / "scheduler")
+        for name in imports(path)
+        if name.partition(".")[0] not in allowed
+    }
+    assert foreign == set()
+
+
+def test_every_module_states_its_law() -> None:
+    written = [path for path in MODULES if path.read_text("utf-8").strip()]
+    assert [module_name(path) for path in written if ast.get_docstring(parsed(path)) is None] == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    marks = ("NotImplementedError", "TODO", "FIXME", "XXX")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in MODULES
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if any(mark in line for mark in marks)
+    ]
+    assert found == []
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_pulls_in_nothing_heavy() -> None:
+    code = f"import sys, aether_protocol; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert run_python(code).strip() == "[]"
+
+
+def test_the_public_api_is_small_and_there() -> None:
+    code = "import aether_protocol as a; names = a.__all__; [getattr(a, n) for n in names]; print(len(names))"
+    assert 1 <= int(run_python(code)) <= 25
+
+
+@pytest.mark.parametrize("command", ["['executors']", "['validate', '--help']", "['run', '--help']"])
+def test_everything_works_without_the_extras(command: str) -> None:
+    """httpx2 and pytest come with extras only: the command line must start without them."""
+    code = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("httpx2", "pytest"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+from aether_protocol.cli import main
+sys.exit(main({command}))
+"""
+    run_python(code)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    command = "pip install nox && nox"
+    assert command in (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == command
