@@ -1,0 +1,103 @@
+"""The bounds of DATA-7: how long, how deep, how large; and the meter that counts the work of one evaluation.
+
+Law: every operation that can grow or walk a value asks here first, so that no text and no data make an evaluation hang,
+exhaust memory or overflow the stack. All bounds stand in this file.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from aether_protocol.expressions.names import ExpressionError
+from aether_protocol.expressions.values import Json, SecretValue
+
+MAX_CHARACTERS: Final = 10_000  # of an expression's text
+MAX_NODES: Final = 400  # operands and operations of an expression
+MAX_DEPTH: Final = 60  # of nesting, brackets and operations alike
+MAX_SIZE: Final = 1_000_000  # elements and characters of a value, counted together at every depth
+MAX_WORK: Final = 4_000_000  # elements looked at in one evaluation
+MAX_INTEGER: Final = 2**4096  # about 1 233 digits; below the length at which Python refuses to print integers
+MAX_DIGITS: Final = 1_233
+MAX_JSON_DEPTH: Final = 100  # of what fromjson reads
+MAX_TEXT: Final = 10_000_000  # characters of a text with placeholders filled in
+
+SECRETS: Final = "secrets cannot be used in expressions"
+
+
+class Meter:
+    """Counts what one evaluation has looked at."""
+
+    __slots__ = ("work",)
+
+    def __init__(self) -> None:
+        self.work = 0
+
+    def charge(self, amount: int) -> None:
+        """Count `amount` elements; too many in one evaluation are an error."""
+        self.work += amount
+        if self.work > MAX_WORK:
+            raise ExpressionError(f"the expression does too much work (more than {MAX_WORK} elements looked at)")
+
+
+def check_length(count: int) -> None:
+    """A result of `count` elements or characters is still allowed."""
+    if count > MAX_SIZE:
+        raise ExpressionError(f"the result is too large (more than {MAX_SIZE} elements or characters)")
+
+
+def check_number(value: int | float) -> int | float:
+    """`value`, if it is finite and not too large."""
+    if type(value) is int:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise ExpressionError("the number is too large")
+    elif not math.isfinite(value):
+        raise ExpressionError("the result is not a finite number")
+    return value
+
+
+def check_value(value: Json, meter: Meter) -> Json:
+    """`value`, if it is JSON within the bounds and holds no secret; walks it and charges for that."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int or kind is float:
+        return check_number(value)
+    if kind is str:
+        check_length(len(value))
+        return value
+    if kind is SecretValue:
+        raise ExpressionError(SECRETS)
+    size, levels, stack = 0, 0, [value]
+    while stack:
+        levels += 1
+        if levels > MAX_JSON_DEPTH * 10:
+            raise ExpressionError("the value is nested too deeply")
+        below: list[Json] = []
+        for item in stack:
+            size += _measure(item, below)
+            if size > MAX_SIZE:
+                check_length(size)
+        stack = below
+    meter.charge(size)
+    return value
+
+
+def _measure(item: Json, below: list[Json]) -> int:
+    """The size of `item` itself; its containers' elements go to `below`."""
+    kind = type(item)
+    if kind is str:
+        return len(item) + 1
+    if kind is list or kind is dict:
+        # The length counts before anything is copied, so that shared lists cannot multiply.
+        if len(item) + len(below) > MAX_SIZE:
+            check_length(len(item) + len(below))
+        below.extend(item if kind is list else item.values())
+        return 1 if kind is list else 1 + sum(map(len, item))
+    if kind is int or kind is float:
+        check_number(item)
+    elif kind is SecretValue:
+        raise ExpressionError(SECRETS)
+    elif item is not None and kind is not bool:
+        raise ExpressionError(f"a {kind.__name__} is not a JSON value")
+    return 1
