@@ -1,0 +1,162 @@
+"""How a task and its process talk: inputs by environment and file, outputs by file and stdout (EXEC-3).
+
+Law: all files of one attempt lie in one private folder that is gone when the attempt is over. Everything that a process
+wrote is text of unknown quality: it is bounded, decoded and read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from aether_protocol.adapters.executors.results import read_json, read_typed
+from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.plan.model import OutputBinding
+from aether_protocol.ports.wire import TaskAssignment
+
+INPUT_LIMIT: Final = 65_536  # bytes of one input in the environment; the system refuses 128 KiB
+ENVIRONMENT_LIMIT: Final = 524_288  # bytes of all inputs in the environment
+FILE_LIMIT: Final = 10_485_760  # bytes of the outputs file, and of one output read from a file
+
+
+class OutputsError(Exception):
+    """What a process wrote cannot be taken as its outputs."""
+
+
+class Exchange:
+    """The private folder of one attempt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inputs_file = folder / "inputs.json"
+        self.outputs_file = folder / "outputs"
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, task: TaskAssignment) -> Iterator[Exchange]:
+        with tempfile.TemporaryDirectory(prefix="aether-", ignore_cleanup_errors=True) as folder:
+            exchange = cls(Path(folder))
+            exchange.inputs_file.write_text(json.dumps(dict(task.inputs)), encoding="ascii")
+            exchange.outputs_file.touch()
+            yield exchange
+
+    def environment(
+        self, task: TaskAssignment, extra: Mapping[str, Json], note: Callable[[str], None]
+    ) -> dict[str, str]:
+        """The engine's own environment, then `extra` (null takes a variable away), then what the protocol gives.
+
+        Inputs that the system could not carry in the environment are left out and `note`d: the JSON file has them all.
+        Raises ValueError for an `extra` that is no environment variable.
+        """
+        env = dict(os.environ)
+        for name, value in extra.items():
+            if value is None:
+                env.pop(name, None)
+                continue
+            text = as_text(value)
+            if not name or "=" in name or _size(name) is None or _size(text) is None:
+                raise ValueError(f"env {name!r} cannot be an environment variable")
+            env[name] = text
+        left = ENVIRONMENT_LIMIT
+        for name, value in task.inputs.items():
+            text = as_text(value)
+            size = _size(text)
+            if size is None or size > min(INPUT_LIMIT, left):
+                note(f"input {name!r} does not fit into the environment: read it from the file in AETHER_INPUTS\n")
+                continue
+            left -= size
+            env[f"AETHER_INPUT_{variable_name(name)}"] = text
+        env["AETHER_INPUTS"] = str(self.inputs_file)
+        env["AETHER_OUTPUTS"] = str(self.outputs_file)
+        env["AETHER_RUN_ID"] = task.run_id
+        env["AETHER_TASK_RUN_ID"] = task.task_run_id
+        env["AETHER_ATTEMPT"] = str(task.attempt)
+        env["AETHER_IDEMPOTENCY_KEY"] = task.idempotency_key
+        return env
+
+    def outputs(self, declared: tuple[OutputBinding, ...], stdout: str) -> dict[str, Json]:
+        """The outputs file, and stdout as `result` where that is declared and was not written. Raises OutputsError."""
+        types = {output.name: output.type for output in declared}
+        outputs = parse_outputs(_read(self.outputs_file, "the outputs file"), types)
+        if "result" in types and "result" not in outputs:
+            outputs["result"] = read_typed(stdout, types["result"])
+        return outputs
+
+
+def file_outputs(declared: tuple[OutputBinding, ...], folder: Path) -> tuple[dict[str, Json], list[str]]:
+    """The outputs whose `valueFrom.path` names a file under `folder` (SPEC-6), and a fault for each
+    that is not there and that nothing else can fill.
+
+    The text less one last newline is the value; it is read as JSON where the declared type is neither string nor any.
+    """
+    outputs: dict[str, Json] = {}
+    faults: list[str] = []
+    for output in declared:
+        if output.file is None:
+            continue
+        try:
+            text = _read(folder / output.file, f"file {output.file!r} of output {output.name!r}").removesuffix("\n")
+        except OutputsError as fault:
+            if not output.sources:
+                faults.append(str(fault))
+            continue
+        outputs[output.name] = text if output.type == "any" else read_typed(text, output.type)
+    return outputs, faults
+
+
+def parse_outputs(text: str, types: Mapping[str, str]) -> dict[str, Json]:
+    """A JSON object, or lines `name=value`; an empty file gives nothing. Raises OutputsError with the line."""
+    if text.lstrip().startswith("{"):
+        try:
+            value = read_json(text)
+        except ValueError as error:
+            raise OutputsError(f"the outputs file is no JSON object: {error}") from None
+        return dict(value)
+    outputs: dict[str, Json] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line.strip():
+            continue
+        name, equals, value = line.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise OutputsError(f"line {number} of the outputs file is not name=value: {line[:80]!r}")
+        outputs[name] = read_typed(value, types.get(name, "any"))
+    return outputs
+
+
+def variable_name(name: str) -> str:
+    """The `<NAME>` of AETHER_INPUT_<NAME>: upper case, everything but letters and digits as `_`."""
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
+
+
+def _size(text: str) -> int | None:
+    """Bytes of `text`, or None where it cannot stand in an environment."""
+    if "\0" in text:
+        return None
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return None
+
+
+def _read(file: Path, what: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(FILE_LIMIT + 1)
+    except FileNotFoundError:
+        raise OutputsError(f"{what} does not exist") from None
+    except OSError as error:
+        raise OutputsError(f"{what} cannot be read: {error.strerror or error}") from None
+    if len(data) > FILE_LIMIT:
+        raise OutputsError(f"{what} is larger than {FILE_LIMIT} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise OutputsError(f"{what} is not UTF-8: byte {error.start}") from None

@@ -1,0 +1,193 @@
+"""`function`: a registered Python callable as a task (EXEC-4).
+
+Law: a document names a function and nothing else; only what was registered can be called, never a module path.
+Registered is what `FunctionExecutor` was given, and what installed packages declare under the entry-point group
+`aether.functions`. The tools that a call needs are loaded by the first call: validation reads this file, too.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from aether_protocol.adapters.executors.results import ERROR, result
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.ports.executor import ExecutionContext, Mode
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+TYPE = ExecutorType(
+    "function",
+    "Calls a registered Python function, sync (in a thread) or async.",
+    config=(
+        ConfigField("name", "string", "The name under which the function is registered.", required=True),
+        ConfigField(
+            "arguments",
+            "object",
+            "Keyword arguments; hyphens in names become underscores. Left out, the inputs are the arguments.",
+        ),
+    ),
+    outputs=(
+        OutputField("<key>", "any", "Each entry, where the function returns a dict."),
+        OutputField("result", "any", "What the function returns, where that is neither a dict nor None."),
+    ),
+    open_outputs=True,
+)
+
+GROUP: Final = "aether.functions"
+
+Function = Callable[..., Any]
+
+
+class FunctionExecutor:
+    type: ExecutorType = TYPE
+    mode: Mode = "async"
+
+    def __init__(self, functions: Mapping[str, Function] | None = None) -> None:
+        self._functions: Mapping[str, Function] = {} if functions is None else functions
+        self._installed: dict[str, EntryPoint] | None = None
+
+    async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        name = task.config["name"]
+        try:
+            function = self._find(name)
+            arguments = task.config.get("arguments")
+            keywords = _keywords(task.inputs if arguments is None else arguments)
+        except LookupError as error:
+            return result(task, ERROR, str(error.args[0]))
+        try:
+            value = await _call(function, keywords)
+        except _RaisedError as raised:
+            return result(task, ERROR, raised.text)
+        try:
+            outputs = to_outputs(value)
+        except ValueError as error:
+            return result(task, ERROR, f"function {name!r} returned {error}")
+        return result(task, parameters=outputs)
+
+    def _find(self, name: str) -> Function:
+        """The function; a LookupError names those that are near."""
+        if name in self._functions:
+            return self._functions[name]
+        import difflib
+        from importlib.metadata import entry_points
+
+        if self._installed is None:
+            self._installed = {entry.name: entry for entry in entry_points(group=GROUP)}
+        if name in self._installed:
+            try:
+                function: Function = self._installed[name].load()
+            except Exception as error:
+                raise LookupError(f"function {name!r} cannot be loaded: {_text(error)}") from None
+            return function
+        known = sorted({*self._functions, *self._installed})
+        near = difflib.get_close_matches(name, known, n=3) or known[:10]
+        advice = f"known: {', '.join(near)}" if near else "none is registered"
+        raise LookupError(f"unknown function {name!r} ({advice})")
+
+
+class _RaisedError(Exception):
+    """The function raised; `text` says what."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+async def _call(function: Function, keywords: dict[str, Json]) -> Any:
+    """What the function gives; whatever it raises is a `_RaisedError`, so that no function can end the engine.
+
+    A cancel goes through to an async function; a sync one runs on in its thread and what it gives is dropped.
+    """
+
+    import asyncio
+    import inspect
+
+    def call() -> Any:
+        try:
+            return function(**keywords)
+        except BaseException as error:
+            raise _RaisedError(_text(error)) from error
+
+    value = call() if _is_async(function) else await asyncio.to_thread(call)
+    if not inspect.isawaitable(value):
+        return value
+    try:
+        return await value
+    except asyncio.CancelledError as error:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        raise _RaisedError(_text(error)) from error
+    except (Exception, SystemExit) as error:
+        raise _RaisedError(_text(error)) from error
+
+
+def _is_async(function: Function) -> bool:
+    import inspect
+
+    # a callable object counts by its class's __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _keywords(arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """The arguments as keywords, each a copy of its own. Raises LookupError for a name that cannot be one."""
+    import copy
+
+    keywords: dict[str, Json] = {}
+    for name, value in arguments.items():
+        word = name.replace("-", "_")
+        if not word.isidentifier() or keyword.iskeyword(word):
+            raise LookupError(f"argument {name!r} cannot be a keyword argument")
+        if word in keywords:
+            raise LookupError(f"argument {name!r} is given twice (as {word!r})")
+        keywords[word] = copy.deepcopy(value)
+    return keywords
+
+
+def to_outputs(value: Any) -> dict[str, Json]:
+    """A function's result as outputs: a dict as it is, None as nothing, anything else as `result`.
+
+    Raises ValueError, saying what and where, for what is no JSON.
+    """
+    if value is None:
+        return {}
+    outputs = value if isinstance(value, dict) else {"result": value}
+    try:
+        return {_key(name, ""): _json(item, str(name)) for name, item in outputs.items()}
+    except RecursionError:
+        raise ValueError("a value that is nested too deeply") from None
+
+
+def _json(value: Any, where: str) -> Json:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # an enum's text, not its name
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} at {where!r}, which is no JSON")
+        return float(value)
+    if isinstance(value, Mapping):
+        return {_key(name, where): _json(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item, f"{where}[{position}]") for position, item in enumerate(value)]
+    raise ValueError(f"a {type(value).__name__} at {where!r}, which is no JSON")
+
+
+def _key(name: Any, where: str) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"the key {name!r}{f' at {where!r}' if where else ''}, which is no text")
+    return str.__str__(name)
+
+
+def _text(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

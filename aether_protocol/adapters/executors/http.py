@@ -1,0 +1,170 @@
+"""`http`: one HTTP request as a task (EXEC-5).
+
+Law: one task is one request. Redirects are not followed: what the address itself answers is the answer, and no header
+(tokens above all) goes to an address that the document does not name. The first request loads the client library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from aether_protocol.adapters.executors.results import ERROR, FAILED, read_json, result
+from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.ports.executor import ExecutionContext, Mode
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+if TYPE_CHECKING:
+    import httpx2
+
+TYPE = ExecutorType(
+    "http",
+    "Sends one HTTP request. Needs the extra `http`.",
+    config=(
+        ConfigField(
+            "method",
+            "string",
+            "The request method.",
+            default="GET",
+            enum=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
+        ),
+        ConfigField("url", "string", "An absolute `http:` or `https:` address.", required=True),
+        ConfigField("headers", "object", "Request headers. Numbers and the like are written as in any text."),
+        ConfigField(
+            "body",
+            "any",
+            "Text is sent as it is; any other value is sent as JSON with `content-type: application/json`, unless "
+            "`headers` says otherwise.",
+        ),
+        ConfigField(
+            "expectStatus",
+            "any",
+            "The status, or list of statuses, that is a success. Left out, it is any from 200 to 299.",
+        ),
+    ),
+    outputs=(
+        OutputField("status", "integer", "The response's status code."),
+        OutputField("headers", "object", "The response's headers by lower-case name; repeated ones joined by `, `."),
+        OutputField("body", "string", "The response's body as text, up to 10 MiB."),
+        OutputField("json", "any", "The body read as JSON; null where it is none."),
+    ),
+)
+
+BODY_LIMIT: Final = 10_485_760  # bytes
+CONNECT_S: Final = 30.0
+
+
+class HttpExecutor:
+    type: ExecutorType = TYPE
+    mode: Mode = "async"
+
+    def __init__(self) -> None:
+        self._tls: Any = None  # made once: loading the authorities takes longer than a request
+
+    async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        config: dict[str, Json] = task.config
+        try:
+            import httpx2
+        except ImportError:
+            return result(task, ERROR, "the http executor needs httpx2 (pip install 'aether-protocol[http]')")
+        try:
+            expected = expected_statuses(config.get("expectStatus"))
+            arguments = _request(config)
+            outputs, reason = await self._send(httpx2, arguments, task.timeout_us)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            return result(task, ERROR, f"{config.get('method', 'GET')} {config['url']}: {_why(error)}")
+        except ValueError as error:
+            return result(task, ERROR, str(error))
+        status = outputs["status"]
+        if status in expected if expected else 200 <= status <= 299:
+            return result(task, parameters=outputs)
+        return result(task, FAILED, _unexpected(outputs, reason, expected), outputs)
+
+    async def _send(self, http: Any, arguments: dict[str, Any], timeout_us: int | None) -> tuple[dict[str, Json], str]:
+        """The outputs and the reason phrase. The task's timeout bounds each wait here; the engine watches the whole."""
+        seconds = None if timeout_us is None else timeout_us / 1_000_000
+        timeout = http.Timeout(seconds, connect=CONNECT_S if seconds is None else min(seconds, CONNECT_S))
+        if self._tls is None:
+            self._tls = http.create_ssl_context()
+        async with (
+            http.AsyncClient(verify=self._tls, timeout=timeout, follow_redirects=False) as client,
+            client.stream(**arguments) as response,
+        ):
+            text = await _read(response)
+            outputs: dict[str, Json] = {
+                "status": response.status_code,
+                "headers": {name.lower(): value for name, value in response.headers.items()},
+                "body": text,
+                "json": _json_or_null(text),
+            }
+            return outputs, response.reason_phrase
+
+
+def expected_statuses(value: Json) -> frozenset[int]:
+    """`expectStatus` as a set; empty is the default. Raises ValueError."""
+    if value is None:
+        return frozenset()
+    statuses = value if isinstance(value, list) else [value]
+    if not statuses or not all(type(status) is int and 100 <= status <= 599 for status in statuses):
+        raise ValueError(f"expectStatus must be a status from 100 to 599 or a list of them, not {value!r}")
+    return frozenset(statuses)
+
+
+def _request(config: Mapping[str, Json]) -> dict[str, Any]:
+    """What the client needs for this request. Raises ValueError."""
+    url = config["url"]
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError(f"url {url!r} is no absolute http or https address")
+    headers = {name: as_text(value) for name, value in (config.get("headers") or {}).items()}
+    for name, value in headers.items():
+        if not name or not name.isascii() or any(character in name + value for character in "\r\n\0"):
+            raise ValueError(f"header {name!r} cannot be sent")
+    body = config.get("body")
+    content: bytes | None = None
+    if isinstance(body, str):
+        content = body.encode("utf-8", errors="replace")
+    elif body is not None:
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", errors="replace")
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = "application/json"
+    return {
+        "method": config.get("method", "GET"),
+        "url": url,
+        "headers": {name: value.encode("utf-8", errors="replace") for name, value in headers.items()},
+        "content": content,
+    }
+
+
+async def _read(response: httpx2.Response) -> str:
+    """The body as text. Raises ValueError where it is too large."""
+    data = bytearray()
+    async for chunk in response.aiter_bytes():
+        data += chunk
+        if len(data) > BODY_LIMIT:
+            raise ValueError(f"the response is larger than {BODY_LIMIT} bytes")
+    try:
+        return data.decode(response.encoding or "utf-8", errors="replace")
+    except LookupError:
+        return data.decode("utf-8", errors="replace")
+
+
+def _json_or_null(text: str) -> Json:
+    try:
+        return read_json(text)
+    except ValueError:
+        return None
+
+
+def _unexpected(outputs: Mapping[str, Json], reason: str, expected: frozenset[int]) -> str:
+    wanted = ", ".join(map(str, sorted(expected))) if expected else "2xx"
+    message = f"status {outputs['status']} {reason}".rstrip() + f", expected {wanted}"
+    location = outputs["headers"].get("location")
+    if location and 300 <= outputs["status"] <= 399:
+        message += f" (redirects are not followed: {location})"
+    return message
+
+
+def _why(error: Exception) -> str:
+    return str(error).lower() or type(error).__name__

@@ -1,0 +1,59 @@
+"""What all executors here share: how a result is made, and how text from outside becomes a value.
+
+Law: a result that leaves this package is JSON (finite numbers, string keys) and names its attempt. Codes as in SCHED-7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+SUCCEEDED: Final = 0
+SUSPENDED: Final = 1
+FAILED: Final = 2
+ERROR: Final = 3
+
+_NOTHING: Final[Mapping[str, Json]] = {}
+
+
+def result(
+    task: TaskAssignment, code: int = SUCCEEDED, message: str = "", parameters: Mapping[str, Json] = _NOTHING
+) -> TaskResult:
+    """The result of this attempt."""
+    return TaskResult(task.header.run_id, task.place.id, task.attempt, code, message, parameters)
+
+
+def read_json(text: str) -> Json:
+    """`text` as one JSON value. Raises ValueError, also for NaN, Infinity and numbers that do not fit a double."""
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+
+
+def read_typed(text: str, type_: str) -> Json:
+    """Text as the value of an output of type `type_`: read as JSON where the type is not string (EXEC-3).
+
+    Text that is no JSON stays text; whether that fits the declared type is for the scheduler to say (DATA-9).
+    """
+    if type_ == "string":
+        return text
+    try:
+        return read_json(text)
+    except ValueError:
+        return text
+
+
+def _refuse(name: str) -> Json:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"number {text} is too large")
+    return number

@@ -1,0 +1,83 @@
+"""`script` and `process`: a program of the machine as a task (EXEC-3).
+
+Law: this file says what the two types are and is light to import; `programs` does the work, loaded by the first run.
+"""
+
+from __future__ import annotations
+
+from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.ports.executor import ExecutionContext, Mode
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+_COMMON = (
+    ConfigField(
+        "env",
+        "object",
+        "Environment variables to set, over those of the engine; null takes one away. Numbers and the like are written "
+        "as in any text.",
+    ),
+    ConfigField("workingDir", "string", "Where it runs; relative to the engine's working directory, its default."),
+)
+
+_OUTPUTS = (
+    OutputField("stdout", "string", "Standard output without the last newline, up to 1 MiB."),
+    OutputField("exit-code", "integer", "The exit code; none after a signal."),
+    OutputField("result", "any", "If declared and not written to the outputs file: standard output."),
+    OutputField("<name>", "any", "Whatever was written to the file named by `AETHER_OUTPUTS`."),
+)
+
+SCRIPT = ExecutorType(
+    "script",
+    "Runs a piece of source text with an interpreter of the machine.",
+    config=(
+        ConfigField(
+            "runtime",
+            "string",
+            "The interpreter: `bash`, `sh`, `python3`, `node` or any command on PATH, with arguments if need be "
+            "(`bash -euo pipefail`). The source's file name is added as the last argument.",
+            default="bash",
+        ),
+        ConfigField("source", "string", "The source text.", required=True),
+        *_COMMON,
+    ),
+    outputs=_OUTPUTS,
+    open_outputs=True,
+    files=True,
+)
+
+PROCESS = ExecutorType(
+    "process",
+    "Runs a program of the machine, without a shell in between.",
+    config=(
+        ConfigField(
+            "command",
+            "array",
+            "The program and its arguments; no shell reads them. Numbers and the like are written as in any text.",
+            required=True,
+        ),
+        *_COMMON,
+    ),
+    outputs=_OUTPUTS,
+    open_outputs=True,
+    files=True,
+)
+
+
+class ScriptExecutor:
+    type: ExecutorType = SCRIPT
+    mode: Mode = "async"
+
+    async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        from aether_protocol.adapters.executors.programs import run_program, script_command
+
+        return await run_program(task, context, script_command)
+
+
+class ProcessExecutor:
+    type: ExecutorType = PROCESS
+    mode: Mode = "async"
+
+    async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        from aether_protocol.adapters.executors.programs import process_command, run_program
+
+        return await run_program(task, context, process_command)
