@@ -1,8 +1,6 @@
-"""What is wrong with a document, as data (DOC-7): code, severity, message, path, position, hint.
+"""The shape of a finding: code, severity, message, path, position, hint (DOC-7).
 
-Law: findings are values; renderers (text, JSON, SARIF, GitHub) show the same facts. Every code stands once in `CODES`.
-Codes are grouped: AE1xx reading a file and its fields, AE2xx references and structure, AE3xx expressions and
-placeholders, AE4xx executors, secrets and artifacts, AE5xx schedules, AE9xx warnings about what surprises people.
+Law: plain frozen values, ordered by file, line and column.
 """
 
 from __future__ import annotations

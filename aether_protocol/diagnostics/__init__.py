@@ -1,0 +1,16 @@
+"""What is wrong with a document, as data (DOC-7), and the table of all codes.
+
+Law: findings are values; renderers (text, JSON, SARIF, GitHub) show the same facts. Every code stands once in `CODES`.
+Codes are grouped: AE1xx reading a file and its fields, AE2xx references and structure, AE3xx expressions and
+placeholders, AE4xx executors, secrets and artifacts, AE5xx schedules, AE9xx warnings about what surprises people.
+"""
+
+from typing import Final
+
+from aether_protocol.diagnostics.checks import CHECKS
+from aether_protocol.diagnostics.model import CodeInfo, Diagnostic, Severity
+from aether_protocol.diagnostics.reading import READING
+
+CODES: Final[dict[str, CodeInfo]] = {info.code: info for info in (*READING, *CHECKS)}
+
+__all__ = ["CODES", "CodeInfo", "Diagnostic", "Severity"]

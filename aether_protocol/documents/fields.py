@@ -1,0 +1,229 @@
+"""What the models are made of: the base classes, the kinds of text and numbers, and rules that span several fields.
+
+Law: what JSON Schema can say is said by a type here and reaches the published schema; what it cannot say is a
+`Problem` that a model's `problems` yields. A model built with the `LENIENT` context keeps ill-formed text and empty
+lists as they are and skips the problems: so a faulty document still gives a model to look for further faults in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from typing_extensions import TypeAliasType
+
+from aether_protocol.documents.durations import PATTERN, ZERO_PATTERN, parse_duration
+
+T = TypeVar("T")
+Path = tuple[str | int, ...]
+
+LENIENT: Final = {"lenient": True}  # the context of a model that is built from a repaired tree
+
+
+class Problem(NamedTuple):
+    """A fault that spans fields: `path` below the model, in the document's spelling."""
+
+    path: Path
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class Part(BaseModel):
+    """Base of all models: strict, closed, frozen, camelCase in documents and snake_case in Python."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        field_title_generator=lambda name, _info: name.rstrip("_").replace("_", " "),
+        defer_build=True,
+        protected_namespaces=(),
+    )
+
+    # Rules over which fields are given, by attribute: exactly one of these; one that needs others, or rules them out.
+    one_of: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[dict[str, tuple[str, ...]]] = {}
+    excludes: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        """The faults of this part alone (not of what is below it) that JSON Schema cannot express."""
+        return iter(())
+
+
+class RuledPart(Part):
+    """A part with rules over its fields, checked on the way in. Apart, so that plain parts cost no Python call."""
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        if info.context is LENIENT:
+            return self
+        given = self.model_fields_set
+        if self.one_of and sum(name in given for name in self.one_of) != 1:
+            raise PydanticCustomError("one_of", "exactly one of the alternatives is needed")
+        if any(name in given and not given.issuperset(others) for name, others in self.needs.items()):
+            raise PydanticCustomError("needs", "a field that another one needs is missing")
+        if any(name in given and not given.isdisjoint(others) for name, others in self.excludes.items()):
+            raise PydanticCustomError("excludes", "a field stands beside one that rules it out")
+        for problem in self.problems():
+            raise PydanticCustomError("problem", "{message}", {"message": problem.message, "code": problem.code})
+        return self
+
+
+class _Given:
+    """Marks an optional field that may be left out but not be null: `X | None` for Python, `X` for documents."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: Any = handler(source)
+        inner: CoreSchema = schema["schema"]  # of a nullable schema
+        return inner
+
+
+Opt = Annotated[T | None, _Given()]
+
+
+class Text:
+    """A kind of text: a regular expression that means the same to Python, Rust and JavaScript, or a check of ours."""
+
+    def __init__(self, title: str, pattern: str, check: Callable[[str], object] | None = None, **schema: Any) -> None:
+        self.schema = {"title": title, "type": "string", "pattern": pattern, **schema}
+        self._fullmatch = re.compile(pattern.removeprefix("^").removesuffix("$")).fullmatch
+        self._check = check or self._grammar
+        self._longest = schema.get("maxLength", 1 << 30)
+
+    def _grammar(self, value: str) -> None:
+        if not self._fullmatch(value) or len(value) > self._longest:
+            raise ValueError(f"{value!r} is not {self.schema['title']}")
+
+    def _validate(self, value: str, info: ValidationInfo) -> str:
+        if info.context is not LENIENT:
+            self._check(value)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return dict(self.schema)
+
+
+_SPANS: Final = ["30s", "5m", "1h30m", "500ms"]
+_SEMVER_PART: Final = "(0|[1-9][0-9]*)"
+_SEMVER_TAIL: Final = "[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*"
+_CRON_FIELD: Final = "[0-9A-Za-z*,/-]+"
+
+Name = TypeAliasType(
+    "Name",
+    Annotated[str, Text("a DNS-1123 label", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", minLength=1, maxLength=63)],
+)
+Duration = TypeAliasType(
+    "Duration",
+    Annotated[
+        str,
+        Text("a duration", PATTERN, parse_duration, minLength=1, examples=_SPANS, **{"not": {"pattern": ZERO_PATTERN}}),
+    ],
+)
+Delay = TypeAliasType(
+    "Delay",
+    Annotated[
+        str,
+        Text("a duration", PATTERN, partial(parse_duration, zero=True), minLength=1, examples=["0s", *_SPANS]),
+    ],
+)
+SemVer = TypeAliasType(
+    "SemVer",
+    Annotated[
+        str,
+        Text(
+            "a semantic version",
+            f"^{_SEMVER_PART}(\\.{_SEMVER_PART}){{2}}(-{_SEMVER_TAIL})?(\\+{_SEMVER_TAIL})?$",
+            examples=["1.0.0", "2.1.0-rc.1"],
+        ),
+    ],
+)
+Instant = TypeAliasType(
+    "Instant",
+    Annotated[
+        str,
+        Text(
+            "an RFC 3339 instant",
+            "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+            examples=["2026-01-01T00:00:00Z"],
+        ),
+    ],
+)
+Schedule = TypeAliasType(
+    "Schedule",
+    Annotated[
+        str,
+        Text(
+            "a schedule",
+            f"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{_CRON_FIELD}([ \\t]+{_CRON_FIELD}){{4}})$",
+            maxLength=256,
+            examples=["0 3 * * *", "*/15 * * * MON-FRI", "@daily"],
+        ),
+    ],
+)
+Zone = TypeAliasType(
+    "Zone",
+    Annotated[
+        str,
+        Text(
+            "a time zone",
+            "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
+            maxLength=64,
+            examples=["UTC", "Europe/Vienna"],
+        ),
+    ],
+)
+PlaceholderText = TypeAliasType(
+    "PlaceholderText",
+    Annotated[
+        str,
+        Text(
+            "one placeholder",
+            "^[ \\t\\r\\n]*\\{\\{[^{}]+\\}\\}[ \\t\\r\\n]*$",
+            examples=["{{inputs.parameters.files}}"],
+        ),
+    ],
+)
+Word = TypeAliasType("Word", Annotated[str, Text("text", "^[^\\r\\n]+$")])
+
+
+def _integral(value: Any) -> Any:
+    # JSON knows one kind of number: 5.0 is an integer to JSON Schema, so it is one here.
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_integral, json_schema_input_type=int)]
+
+
+def _filled(value: list[T], info: ValidationInfo) -> list[T]:
+    if not value and info.context is not LENIENT:
+        raise ValueError("at least one entry is needed")
+    return value
+
+
+Some = Annotated[list[T], AfterValidator(_filled), Field(json_schema_extra={"minItems": 1})]
+
+
+def doc(description: str, default: Any = ..., **more: Any) -> Any:
+    """A field with its hover text; required unless it has a default."""
+    return Field(default, description=description, **more)
