@@ -117,13 +117,4 @@ class AttemptLost:
     cause: str
 
 
-Event = (
-    Submitted
-    | Continued
-    | TaskStarted
-    | TaskFinished
-    | TimerFired
-    | ResumeRequested
-    | CancelRequested
-    | AttemptLost
-)
+Event = Submitted | Continued | TaskStarted | TaskFinished | TimerFired | ResumeRequested | CancelRequested | AttemptLost

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aether_protocol.expressions.values import Json
-from aether_protocol.scheduler.events import RunHeader, TimerKind
+from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
 
@@ -116,7 +116,7 @@ class RetryScheduled:
 
 @dataclass(slots=True)
 class NodeEnded:
-    """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4. `imposed`: given by what is above it."""
+    """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4."""
 
     node: int
     phase: Phase
@@ -124,15 +124,6 @@ class NodeEnded:
     message: str
     outputs: Mapping[str, Json]
     artifacts: Mapping[str, Json]
-
-
-@dataclass(slots=True)
-class TimerSet:
-    """A deadline or backoff of a node that must be watched until instant `due` (microseconds); -1 takes it away."""
-
-    node: int
-    kind: TimerKind
-    due: int
 
 
 @dataclass(slots=True)
@@ -182,7 +173,6 @@ Fact = (
     | TaskResumed
     | RetryScheduled
     | NodeEnded
-    | TimerSet
     | HookFired
     | Reported
     | AttemptRepeated

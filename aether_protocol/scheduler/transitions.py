@@ -54,10 +54,10 @@ TRANSITIONS: Final[dict[Phase, dict[Phase, str]]] = {
     },
     READY: {
         RUNNING: "a worker confirmed the start",
-        CREATED: "a retry waits for its backoff (the attempt ended without a confirmed start)",
-        SUSPENDED: "a container in which only suspended work is left",
         TIMEOUT: "the timeout of what is above it, or its own as a container",
-        ERROR: "the attempt was lost too often, or it could not be handed over",
+        SUCCEEDED: "a container whose dispatched leaves were lost before any start, and that tolerates it",
+        FAILED: "a container whose dispatched leaves were lost before any start, by its phaseConditions",
+        ERROR: "the attempt was lost too often before it started",
         CANCELLED: "the run was cancelled",
     },
     RUNNING: {

@@ -1,0 +1,213 @@
+"""Sources become values: inputs (DATA-1..3), artifacts (ART-2), declared outputs (DATA-9, DATA-10).
+
+Law: binding walks the sources in their order and takes the first that gives something; it knows no other rule. A value is
+checked against type and enum when it is bound. Literals were checked when the plan was compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aether_protocol.expressions import ExpressionError, Name
+from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text, equal, fit, type_name
+from aether_protocol.plan.model import (
+    ArtifactBinding,
+    Computed,
+    InputBinding,
+    ItemField,
+    Literal,
+    OutputBinding,
+    Reference,
+    SecretRef,
+    Source,
+    Templated,
+)
+from aether_protocol.scheduler.lookup import Lookup
+from aether_protocol.scheduler.nodes import NO_VALUES
+
+Value = Json | Absent
+
+
+class BindError(Exception):
+    """A value that cannot be had or does not fit; the text says which and why."""
+
+
+@dataclass(slots=True)
+class Bound:
+    """Inputs and input artifacts of one task run, as `facts.InputsBound` records them."""
+
+    inputs: Mapping[str, Json]
+    refs: Sequence[tuple[str, int, str]]
+    artifacts: Mapping[str, Json]
+    secret: bool
+
+
+def _literal(source: Literal, lookup: Lookup) -> Value:
+    return source.value
+
+
+def _templated(source: Templated, lookup: Lookup) -> Value:
+    value = source.template.resolve(lookup)
+    if value is ABSENT and not source.optional:
+        raise ExpressionError(f"{as_text(source.template.raw)} has no value")
+    return value
+
+
+def _reference(source: Reference, lookup: Lookup) -> Value:
+    return lookup(source.name)
+
+
+def _computed(source: Computed, lookup: Lookup) -> Value:
+    return source.expression.evaluate(lookup)
+
+
+def _secret(source: SecretRef, lookup: Lookup) -> Value:
+    lookup.secret = True
+    return SecretValue(((source.name, source.key),))
+
+
+def _item_field(source: ItemField, lookup: Lookup) -> Value:
+    item = lookup.item
+    if isinstance(item, dict) and source.field in item:
+        return item[source.field]
+    return ABSENT
+
+
+_READ: Final[dict[type, Callable[[Any, Lookup], Value]]] = {
+    Literal: _literal,
+    Templated: _templated,
+    Reference: _reference,
+    Computed: _computed,
+    SecretRef: _secret,
+    ItemField: _item_field,
+}
+
+
+def read_sources(sources: Iterable[Source], lookup: Lookup) -> tuple[Value, Source | None]:
+    """The first value that `sources` give, and the source that gave it; ABSENT where none does. Raises ExpressionError."""
+    for source in sources:
+        value = _READ[type(source)](source, lookup)
+        if value is not ABSENT:
+            return value, source
+    return ABSENT, None
+
+
+def check_value(what: str, value: Json, type_: str, enum: Sequence[Json] | None) -> Json:
+    """`value` as `type_`. Raises BindError that begins with `what` (DATA-3)."""
+    fitted = fit(value, type_)
+    if fitted is ABSENT:
+        raise BindError(f"{what} must be {type_}, not {type_name_of(value)}")
+    if enum is not None and not any(equal(fitted, member) for member in enum):
+        raise BindError(f"{what} must be one of {as_text(list(enum))}, not {_shown(fitted)}")
+    return fitted
+
+
+def type_name_of(value: Json) -> str:
+    return "a secret" if isinstance(value, SecretValue) else type_name(value)
+
+
+def _shown(value: Json) -> str:
+    return repr(value) if isinstance(value, SecretValue) else as_text(value)[:200]
+
+
+def bind_inputs(lookup: Lookup, bindings: Sequence[InputBinding], artifacts: Sequence[ArtifactBinding]) -> Bound:
+    """Bind once, when the task is ready (DATA-1). Raises BindError naming the input."""
+    inputs: dict[str, Json] = {}
+    refs: list[tuple[str, int, str]] = []
+    for binding in bindings:
+        name = binding.name
+        try:
+            value, source = read_sources(binding.sources, lookup)
+        except ExpressionError as error:
+            raise BindError(f"input {name!r}: {error.reason}") from error
+        if source is None:
+            if binding.declared:
+                raise BindError(f"input {name!r} has no value")
+            continue
+        if not isinstance(source, Literal):
+            value = check_value(f"input {name!r}", value, binding.type, binding.enum)
+            if isinstance(source, Reference):
+                ref = _output_ref(source.name, lookup, value)
+                if ref is not None:
+                    refs.append((name, *ref))
+        inputs[name] = value
+    held = _bind_artifacts(lookup, artifacts) if artifacts else NO_VALUES
+    return Bound(inputs, refs, held, lookup.secret)
+
+
+def _output_ref(name: Name, lookup: Lookup, value: Json) -> tuple[int, str] | None:
+    """The node and output that `name` is, as it stands: recorded by reference instead of by value."""
+    segments = name.segments
+    if lookup.dag is None or len(segments) != 5 or segments[0] != "tasks" or segments[3] != "parameters":
+        return None
+    index = lookup.dag.target.index.get(segments[1])  # type: ignore[arg-type]
+    if index is None or lookup.dag.children[index] < 0:
+        return None
+    node = lookup.state.nodes[lookup.dag.children[index]]
+    output = str(segments[4])
+    return (node.id, output) if node.outputs.get(output) is value else None
+
+
+def _bind_artifacts(lookup: Lookup, bindings: Sequence[ArtifactBinding]) -> dict[str, Json]:
+    """Input artifacts as {name: {name, path, archive, and digest and size, or source}}; absent is an Error (ART-2)."""
+    held: dict[str, Json] = {}
+    for binding in bindings:
+        try:
+            value = _artifact_origin(lookup, binding)
+        except ExpressionError as error:
+            raise BindError(f"input artifact {binding.name!r}: {error.reason}") from error
+        if not isinstance(value, dict):
+            raise BindError(f"input artifact {binding.name!r} is absent")
+        origin = {key: item for key, item in value.items() if key not in ("path", "archive", "name")}
+        archive = binding.archive or value.get("archive")
+        held[binding.name] = {"name": binding.name, "path": binding.path, "archive": archive, **origin}
+    return held
+
+
+def _artifact_origin(lookup: Lookup, binding: ArtifactBinding) -> Value:
+    if binding.from_ is not None:
+        return lookup(binding.from_)
+    if binding.source is None:
+        return ABSENT
+    return {"source": {"type": binding.source.type, "config": binding.source.config.resolve(lookup)}}
+
+
+def fill_outputs(lookup: Lookup, declared: Sequence[OutputBinding], given: Mapping[str, Json]) -> dict[str, Json]:
+    """Outputs of a Succeeded leaf: what the executor gave, and declared values for what it did not (DATA-9).
+
+    Raises BindError naming the first output that cannot be resolved or does not fit.
+    """
+    outputs = dict(given)
+    lookup.outputs = outputs
+    for output in declared:
+        if output.name not in outputs:
+            try:
+                value, source = read_sources(output.sources, lookup)
+            except ExpressionError as error:
+                raise BindError(f"output {output.name!r}: {error.reason}") from error
+            if source is None:
+                continue
+            outputs[output.name] = value
+        value = outputs[output.name]
+        outputs[output.name] = check_value(f"output {output.name!r}", value, output.type, output.enum)
+    return outputs
+
+
+def resolve_outputs(
+    lookup: Lookup, declared: Sequence[OutputBinding], report: Callable[[str], None], outputs: dict[str, Json]
+) -> None:
+    """Declared outputs of a container into `outputs`; one that cannot be had is left out and reported (DATA-10)."""
+    for output in declared:
+        what = f"output {output.name!r}"
+        try:
+            value, source = read_sources(output.sources, lookup)
+            if source is None:
+                report(f"{what} has no value")
+                continue
+            outputs[output.name] = check_value(what, value, output.type, output.enum)
+        except ExpressionError as error:
+            report(f"{what}: {error.reason}")
+        except BindError as error:
+            report(str(error))

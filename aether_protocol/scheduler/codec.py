@@ -1,0 +1,134 @@
+"""Facts and steps as JSON and back: versioned, compact, exact.
+
+Law: `decode(encode(step)) == step` for every step. A fact is `[kind, field, ...]` in the order of its fields; new fields are
+appended with a default, kinds are never reused. Values are written by reference where the fact says so. A value with secret
+references in it is written as `["s", escaped]`, one without as `["v", value]`, so that no output of a task can forge one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, Final, get_args
+
+from aether_protocol.errors import BrokenInvariant
+from aether_protocol.expressions.values import Json, SecretValue, has_secret
+from aether_protocol.scheduler import facts as f
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.transitions import Phase
+
+VERSION: Final = 1
+_MARK: Final = "$secret"
+
+# A kind's name and nothing else identifies it in a record; the tables below say which fields are more than plain JSON.
+KINDS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(f.Fact)}
+_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
+_VALUES: Final = frozenset({"inputs", "outputs", "artifacts", "items", "payload", "context"})
+
+
+def encode_value(value: Json) -> list[Json]:
+    """`value` as `["v", value]`, or `["s", escaped]` where it holds secret references."""
+    return ["s", _escape(value)] if has_secret(value) else ["v", value]
+
+
+def decode_value(record: Sequence[Json]) -> Json:
+    """The inverse of `encode_value`."""
+    return _unescape(record[1]) if record[0] == "s" else record[1]
+
+
+def _escape(value: Json) -> Json:
+    if isinstance(value, SecretValue):
+        return {_MARK: [part if isinstance(part, str) else list(part) for part in value.parts]}
+    if isinstance(value, dict):
+        return {f"${key}" if key.startswith("$") else key: _escape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escape(item) for item in value]
+    return value
+
+
+def _unescape(value: Json) -> Json:
+    if isinstance(value, dict):
+        if _MARK in value:
+            return SecretValue(tuple(part if isinstance(part, str) else (part[0], part[1]) for part in value[_MARK]))
+        return {key[1:] if key.startswith("$") else key: _unescape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unescape(item) for item in value]
+    return value
+
+
+def encode_fact(fact: f.Fact) -> list[Json]:
+    """A fact as a JSON array. Inputs that are another task's output stay by reference: only the others are written."""
+    kind = type(fact)
+    record: list[Json] = [kind.__name__]
+    for name in _FIELDS[kind]:
+        value = getattr(fact, name)
+        if name == "header":
+            value = _encode_header(value)
+        elif name == "inputs":
+            held = {ref[0] for ref in fact.refs}  # type: ignore[union-attr]
+            value = encode_value({key: item for key, item in value.items() if key not in held} if held else dict(value))
+        elif name in _VALUES:
+            value = None if value is None else encode_value(value)
+        record.append(value)
+    return record
+
+
+def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f.Fact:
+    """The inverse of `encode_fact`; `output(node, name)` reads an output that was recorded before. Raises BrokenInvariant."""
+    kind = KINDS.get(record[0])
+    if kind is None:
+        raise BrokenInvariant(f"a record holds the unknown fact {record[0]!r}", hint="it was written by a newer version")
+    given = dict(zip(_FIELDS[kind], record[1:], strict=False))
+    for name, value in given.items():
+        if name == "header":
+            given[name] = _decode_header(value)
+        elif name in _VALUES and value is not None:
+            given[name] = decode_value(value)
+        elif name == "phase":
+            given[name] = Phase(value)
+    if kind is f.InputsBound:
+        given["refs"] = [(ref[0], ref[1], ref[2]) for ref in given["refs"]]
+        given["inputs"] |= {name: output(node, key) for name, node, key in given["refs"]}
+    fact: f.Fact = kind(**given)
+    return fact
+
+
+def _encode_header(header: RunHeader) -> dict[str, Json]:
+    record = {field.name: getattr(header, field.name) for field in fields(RunHeader)}
+    record["parameters"] = encode_value(dict(header.parameters))
+    return record
+
+
+def _decode_header(record: dict[str, Json]) -> RunHeader:
+    return RunHeader(**{**record, "parameters": decode_value(record["parameters"])})
+
+
+def encode_step(step: Step) -> str:
+    """One line of JSON: version, number, instant, cause, facts. Commands follow from the state and are not recorded."""
+    record = [VERSION, step.seq, step.at, step.cause, [encode_fact(fact) for fact in step.facts]]
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=_mapping)
+
+
+def _mapping(value: Any) -> Json:
+    return dict(value)
+
+
+def decode_step(line: str, output: Callable[[int, str], Json]) -> Step:
+    """The inverse of `encode_step`, without commands. A fact of the same step may refer to an earlier one's output."""
+    version, seq, at, cause, records = json.loads(line)
+    if version != VERSION:
+        raise BrokenInvariant(f"a record has version {version}, this is version {VERSION}", hint="use a newer version")
+    made: dict[tuple[int, str], Json] = {}
+
+    def read(node: int, name: str) -> Json:
+        return made[node, name] if (node, name) in made else output(node, name)
+
+    facts: list[f.Fact] = []
+    for record in records:
+        fact = decode_fact(record, read)
+        if isinstance(fact, f.NodeEnded):
+            made.update(((fact.node, name), value) for name, value in fact.outputs.items())
+        facts.append(fact)
+    return Step(seq, at, cause, facts, [])

@@ -1,0 +1,157 @@
+"""Loops (LOOP-1..7): their items, the next turn of a repeat loop, and what their iterations add up to.
+
+Law: an iteration is a child like any other; only here is its index more than a position. Aggregation walks the iterations
+once, when the loop ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from aether_protocol.expressions import Expression, ExpressionError, get_path
+from aether_protocol.expressions.values import ABSENT, Json
+from aether_protocol.plan.model import LoopDef, OutputBinding, Reference
+from aether_protocol.scheduler import lookup as at
+from aether_protocol.scheduler.binding import BindError, check_value, read_sources, type_name_of
+from aether_protocol.scheduler.evolve import RANK_PHASES, RANKS
+from aether_protocol.scheduler.facts import IterationGranted
+from aether_protocol.scheduler.nodes import LoopNode, Node
+from aether_protocol.scheduler.transitions import ERROR, SUCCEEDED, Phase
+from aether_protocol.scheduler.turn import Turn
+
+Report = Callable[[str], None]
+
+
+def items_of(turn: Turn, loop: LoopNode) -> Sequence[Json] | None:
+    """The items (LOOP-2, LOOP-3), or None for a repeat loop. Raises BindError."""
+    target = loop.target
+    if target.repeat is not None:
+        return None
+    lookup = at.of_items(turn.state, loop)
+    field = "items" if target.items is not None else "itemsFrom"
+    try:
+        value = _resolve_items(target, lookup)
+    except ExpressionError as error:
+        raise BindError(f"{field}: {error.reason}") from error
+    if isinstance(value, str):
+        value = _json_array(value)
+    if value is None:
+        value = []
+    if not isinstance(value, list):
+        raise BindError(f"{field} must give an array, not {type_name_of(value)}")
+    if target.max_iterations is not None and len(value) > target.max_iterations:
+        raise BindError(f"{len(value)} items exceed maxIterations {target.max_iterations}")
+    return value
+
+
+def _resolve_items(target: LoopDef, lookup: at.Lookup) -> Json:
+    if target.items is not None:
+        value = target.items.resolve(lookup)
+        if value is ABSENT:
+            raise ExpressionError(f"{target.items.raw} has no value")
+        return value
+    source = target.items_from
+    if isinstance(source, Expression):
+        return source.evaluate(lookup)
+    assert source is not None
+    value = source.resolve(lookup)
+    return None if value is ABSENT else value
+
+
+def _json_array(text: str) -> Json:
+    """A string that holds a JSON array gives that array; any other stays what it is."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list) else text
+
+
+def advance(turn: Turn, loop: LoopNode, body: Node) -> tuple[Phase, str] | None:
+    """After iteration `body` of a repeat loop (LOOP-5): None when the next one was granted, else how the loop ends."""
+    target = loop.target
+    assert target.repeat is not None
+    try:
+        again = target.repeat.condition(at.of_repeat(turn.state, loop, body))
+    except ExpressionError as error:
+        return ERROR, f"repeatCondition {target.repeat.text!r}: {error.reason}"
+    if again and (target.max_iterations is None or loop.granted < target.max_iterations):
+        turn.emit(IterationGranted(loop.id, loop.granted))
+        return None
+    phase = RANK_PHASES[RANKS[body.phase]]
+    if again:
+        return phase, f"stopped at maxIterations {target.max_iterations}"
+    return phase, "" if phase is SUCCEEDED else why(body)
+
+
+def why(body: Node) -> str:
+    """The message of a loop that iteration `body` decided (LOOP-6)."""
+    return f"iteration {body.index}: {body.message or body.phase}"
+
+
+def derive(loop: LoopNode) -> tuple[Phase, str]:
+    """Phase and message of a loop over items whose iterations have ended (SCHED-5 without continueOn)."""
+    if not loop.total:
+        return SUCCEEDED, NO_ITERATIONS
+    return RANK_PHASES[loop.rank], why(loop.culprit) if loop.culprit is not None else ""
+
+
+NO_ITERATIONS: Final = "loop had no iterations"
+
+
+def outputs_of(turn: Turn, loop: LoopNode, report: Report) -> dict[str, Json]:
+    """The loop's outputs (LOOP-4, LOOP-6); one that cannot be had is left out and reported."""
+    held = _aggregate(turn, loop)
+    declared = loop.target.outputs
+    if not declared:
+        return held
+    outputs: dict[str, Json] = {}
+    lookup = at.of_aggregate(turn.state, loop, dict(held))
+    for output in declared:
+        what = f"output {output.name!r}"
+        try:
+            value = _declared(output, held, lookup)
+            if value is ABSENT:
+                report(f"{what} has no value")
+                continue
+            outputs[output.name] = check_value(what, value, output.type, output.enum)
+        except ExpressionError as error:
+            report(f"{what}: {error.reason}")
+        except BindError as error:
+            report(str(error))
+        else:
+            lookup.outputs = {**held, **outputs}  # an expression sees what is declared above it
+    return outputs
+
+
+def _declared(output: OutputBinding, held: dict[str, Json], lookup: at.Lookup) -> object:
+    if not output.sources:
+        return held.get(output.name, ABSENT)
+    source = output.sources[0]
+    if isinstance(source, Reference):
+        segments = source.name.segments
+        return get_path(held, segments) if len(segments) > 1 else held.get(str(segments[0]), ABSENT)
+    return read_sources(output.sources, lookup)[0]
+
+
+def _aggregate(turn: Turn, loop: LoopNode) -> dict[str, Json]:
+    target = loop.target
+    nodes = turn.state.nodes
+    if target.strategy != "list":
+        picked = loop.children[-1 if target.strategy == "last" else 0] if loop.children else -1
+        body = nodes[picked] if picked >= 0 else None
+        if body is None or body.phase is not SUCCEEDED:
+            return {}
+        names = target.parameters
+        return {k: v for k, v in body.outputs.items() if names is None or k in names}
+    ends = [nodes[child] for child in loop.children]
+    if target.parameters is not None:
+        wanted = list(target.parameters)
+    elif ends:
+        wanted = list(dict.fromkeys(name for n in ends if n.phase is SUCCEEDED for name in n.outputs))
+        wanted += [name for name in target.body_outputs if name not in wanted]
+    else:
+        wanted = list(dict.fromkeys((*target.body_outputs, *(o.name for o in target.outputs if not o.sources))))
+    return {name: [n.outputs.get(name) if n.phase is SUCCEEDED else None for n in ends] for name in wanted}

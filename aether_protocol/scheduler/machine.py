@@ -1,0 +1,170 @@
+"""The scheduler's only door: `Machine.handle(event) -> Step(facts, commands)`. Everything that changes a run goes through it.
+
+Law: pure. Rules look at the state and emit facts; `state.apply` alone changes the state; time, ids and seeds come in with
+events; the same events give the same steps, always. One event costs the same however many tasks the run has, and one step
+starts at most START_LIMIT tasks and then asks to continue. After an exception the state is ahead of the log: drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aether_protocol.plan.model import Kind, Plan
+from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler import hooks, leaf
+from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer, Step
+from aether_protocol.scheduler.container import impose, open_scope
+from aether_protocol.scheduler.evolve import apply_node_created
+from aether_protocol.scheduler.facts import Fact, NodeCreated, RunClosed, RunCreated
+from aether_protocol.scheduler.nodes import NEVER, Container, HookNode, Node, TaskNode
+from aether_protocol.scheduler.state import WORKFLOW, RunState
+from aether_protocol.scheduler.timing import duration_text
+from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, TIMEOUT
+from aether_protocol.scheduler.turn import ENGINE_TIMEOUT, Turn
+
+START_LIMIT: Final = 64
+
+
+class Machine(Turn):
+    """The scheduler of one run. `state` may be one that was rebuilt from its facts."""
+
+    def __init__(self, plan: Plan, state: RunState | None = None) -> None:
+        super().__init__(plan, state if state is not None else RunState(plan))
+
+    def handle(self, event: e.Event) -> Step:
+        """What `event` leads to. The state has changed accordingly when this returns.
+
+        A step without facts changed nothing (a late result, a stale timer, a refusal) and takes no number.
+        """
+        state = self.state
+        facts: list[Fact] = []
+        commands: list[Command] = []
+        self.facts, self.commands, self.refused = facts, commands, None
+        before, state.now = state.now, event.at
+        kind = type(event)
+        _HANDLERS[kind](self, event)
+        if state.ready:
+            self._start_ready()
+        if self.wanted:
+            hooks.fire_wanted(self)
+        root = state.root
+        if root is not None and root.ended_at is not None and not state.closed and not state.hooks_live:
+            self.emit(RunClosed())
+            commands.append(CloseRun(self.cause))
+        if facts:
+            state.seq += 1
+        else:
+            state.now = before
+        return Step(state.seq, event.at, f"{event.cause}:{kind.__name__}", facts, commands, self.refused)
+
+    def _start_ready(self) -> None:
+        """Start what is ready, oldest first (SCHED-1), at most START_LIMIT of it."""
+        state = self.state
+        if self.wanted:
+            hooks.fire_wanted(self)
+        for _ in range(START_LIMIT):
+            if not state.ready:
+                return
+            scope, index = state.ready[0]
+            self._make(NodeCreated(len(state.nodes), scope.id, index))
+        if state.ready:
+            self.commands.append(Continue(self.cause))
+
+    def _make(self, fact: NodeCreated) -> None:
+        """Make a node and start it: a leaf is dispatched, a container opened."""
+        self.facts.append(fact)
+        apply_node_created(self.state, fact)
+        node = self.state.nodes[fact.node]
+        if leaf.admit(self, node):
+            if node.call.kind is Kind.TASK:
+                leaf.dispatch(self, node)  # type: ignore[arg-type]
+            else:
+                open_scope(self, node)  # type: ignore[arg-type]
+
+    # --- one method an event ---
+
+    def _submitted(self, event: e.Submitted) -> None:
+        if self.state.root is not None:
+            self.refused = "the run exists already"
+            return
+        self.emit(RunCreated(event.header))
+        self.commands.append(SetTimer(WORKFLOW, e.TimerKind.TIMEOUT, self.state.deadline, self.cause))
+        self._make(NodeCreated(0, -1, 0))
+
+    def _continued(self, event: e.Continued) -> None:
+        """Nothing but what every step does."""
+
+    def _started(self, event: e.TaskStarted) -> None:
+        node = self._node(event.node)
+        if node is not None and leaf.is_current(node, event.attempt) and node.phase is not RUNNING:
+            leaf.running(self, node)  # type: ignore[arg-type]
+
+    def _finished(self, event: e.TaskFinished) -> None:
+        node = self._node(event.node)
+        if node is not None and leaf.is_current(node, event.attempt):
+            leaf.finished(self, node, event)  # type: ignore[arg-type]
+            self._hook_ended(node)
+
+    def _timer(self, event: e.TimerFired) -> None:
+        if event.node == WORKFLOW:
+            root = self.state.root
+            if root is not None and root.ended_at is None and event.due == self.state.deadline:
+                text = f"the workflow timed out after {duration_text(self.plan.timeout_us)}"
+                impose(self, root, TIMEOUT, ENGINE_TIMEOUT, text)
+            return
+        node = self._node(event.node)
+        if node is None or node.ended_at is not None:
+            return
+        if event.kind is e.TimerKind.BACKOFF:
+            if isinstance(node, TaskNode) and node.phase is CREATED and node.backoff_due == event.due:
+                leaf.dispatch(self, node)
+                self._hook_ended(node)
+        elif node.timeout_due == event.due != NEVER:
+            if isinstance(node, Container):
+                text = f"timed out after {duration_text(node.call.timeout_us or 0)}"
+                impose(self, node, TIMEOUT, ENGINE_TIMEOUT, text)
+            else:
+                assert isinstance(node, TaskNode)
+                leaf.timed_out(self, node)
+                self._hook_ended(node)
+
+    def _resume(self, event: e.ResumeRequested) -> None:
+        node = self._node(event.node)
+        if not isinstance(node, TaskNode) or isinstance(node, HookNode):
+            self.refused = "there is no such task" if node is None else f"{node.path!r} is no task that can be resumed"
+            return
+        self.refused = leaf.resume(self, node, event.payload)
+
+    def _cancel(self, event: e.CancelRequested) -> None:
+        root = self.state.root
+        if root is None or root.ended_at is not None:
+            self.refused = f"the run has ended: it is {self.state.phase}"
+            return
+        impose(self, root, CANCELLED, None, "cancelled")
+
+    def _lost(self, event: e.AttemptLost) -> None:
+        node = self._node(event.node)
+        if node is not None and leaf.is_current(node, event.attempt):
+            leaf.lost(self, node)  # type: ignore[arg-type]
+            self._hook_ended(node)
+
+    def _node(self, id_: int) -> Node | None:
+        nodes = self.state.nodes
+        return nodes[id_] if 0 <= id_ < len(nodes) else None
+
+    def _hook_ended(self, node: Node) -> None:
+        if node.hook is not None and node.ended_at is not None:
+            hooks.ended(self, node)  # type: ignore[arg-type]
+
+
+_HANDLERS: Final[dict[type, Callable[[Machine, Any], None]]] = {
+    e.Submitted: Machine._submitted,
+    e.Continued: Machine._continued,
+    e.TaskStarted: Machine._started,
+    e.TaskFinished: Machine._finished,
+    e.TimerFired: Machine._timer,
+    e.ResumeRequested: Machine._resume,
+    e.CancelRequested: Machine._cancel,
+    e.AttemptLost: Machine._lost,
+}

@@ -1,0 +1,127 @@
+"""The state of a run as it stands, and how to find one's way in it.
+
+Law: nothing here changes anything; `evolve` alone does, fact by fact.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNode, Node
+from aether_protocol.scheduler.transitions import CREATED, Phase
+
+WORKFLOW: Final = -1  # where a fact or timer names the workflow instead of a node
+
+
+class RunState:
+    """All that is so in one run. `seq` numbers its steps from 1, `now` is the instant of the last one.
+
+    `ready` holds (container, index) of children to start, oldest first. `exits` are the scopes (node id, WORKFLOW) whose
+    onExit has been fired; `hooks_live` counts unfinished hook runs by scope. `notes` are (node, message) for people.
+    """
+
+    __slots__ = (
+        "closed",
+        "exits",
+        "header",
+        "hook_nodes",
+        "hooks_live",
+        "leaves_ended",
+        "leaves_known",
+        "nodes",
+        "notes",
+        "now",
+        "plan",
+        "ready",
+        "root",
+        "secret",
+        "seq",
+    )
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.header: RunHeader = RunHeader("", 0, None, {}, {}, 0)
+        self.seq = 0
+        self.now = 0
+        self.nodes: list[Node] = []
+        self.root: Node | None = None
+        self.ready: deque[tuple[Container, int]] = deque()
+        self.hook_nodes: list[HookNode] = []
+        self.hooks_live: dict[int, int] = {}
+        self.exits: set[int] = set()
+        self.secret = False  # some workflow parameter holds a secret reference
+        self.closed = False
+        self.leaves_known = 0
+        self.leaves_ended = 0
+        self.notes: list[tuple[int, str]] = []
+
+    @property
+    def phase(self) -> Phase:
+        """The run's phase is that of its root (SCHED-5)."""
+        return self.root.phase if self.root is not None else CREATED
+
+    @property
+    def message(self) -> str:
+        return self.root.message if self.root is not None else ""
+
+    @property
+    def deadline(self) -> int:
+        """The instant of the workflow's timeout (SCHED-10)."""
+        return self.header.created_at + self.plan.timeout_us
+
+    def order_key(self, node: Node) -> tuple[int, ...]:
+        """Sorts nodes in document order, hook runs last in the order of firing."""
+        return (1, node.id) if isinstance(node, HookNode) else (0, *node.order)
+
+    def find(self, path: str) -> Node | None:
+        """The task run at `path` (`main.batch[1].load`), or None. Costs the length of the path."""
+        root = self.root
+        if root is None or not path.startswith(root.call.name):
+            return None
+        node: Node = root
+        rest = path[len(root.call.name) :]
+        while rest:
+            if not isinstance(node, Container) or len(rest) < 2:
+                return None
+            index, rest = _child_index(node, rest)
+            if not 0 <= index < len(node.children) or node.children[index] < 0:
+                return None
+            node = self.nodes[node.children[index]]
+        return node
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All of the state as plain comparable values: two states are the same if and only if these are equal."""
+        return {
+            "seq": self.seq,
+            "now": self.now,
+            "header": self.header,
+            "ready": [(scope.id, index) for scope, index in self.ready],
+            "hooks": (dict(self.hooks_live), set(self.exits), [n.id for n in self.hook_nodes]),
+            "run": (self.closed, self.leaves_known, self.leaves_ended, list(self.notes)),
+            "nodes": [{slot: _plain(getattr(n, slot)) for slot in _slots(type(n)) if slot != "call"} for n in self.nodes],
+        }
+
+
+def _child_index(node: Container, rest: str) -> tuple[int, str]:
+    """The child that the first step of `rest` (`.load...` or `[1]...`) names, and what follows it."""
+    if isinstance(node, LoopNode):
+        end = rest.find("]")
+        number = rest[1:end]
+        if rest[0] != "[" or end < 0 or not (number.isascii() and number.isdigit()):
+            return -1, ""
+        return int(number), rest[end + 1 :]
+    ends = [i for i in (rest.find(".", 1), rest.find("[", 1)) if i > 0]
+    end = min(ends, default=len(rest))
+    assert isinstance(node, DagNode)
+    return (node.target.index.get(rest[1:end], -1) if rest[0] == "." else -1), rest[end:]
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    return tuple(slot for base in cls.__mro__ for slot in getattr(base, "__slots__", ()))
+
+
+def _plain(value: Any) -> Any:
+    return ("node", value.id) if isinstance(value, Node) else value
