@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField
+from aether_protocol.plan.model import ArtifactOutput
 
 
 class ArtifactRepository(Protocol):
-    """Blocking calls; the engine makes them in a thread. Raises PortError."""
+    """Content by digest. Blocking calls, made in a thread. Raises PortError."""
 
     def put(self, file: Path) -> tuple[str, int]:
         """Keep this file's content; gives (`sha256:<hex>`, size in bytes)."""
@@ -33,4 +34,22 @@ class ArtifactFetcher(Protocol):
 
     def fetch(self, config: Mapping[str, Json], target: Path) -> None:
         """Bring the file to `target`. Raises PortError."""
+        ...
+
+
+class Stager(Protocol):
+    """Puts artifacts where executors work, and keeps what they leave there. Whoever runs executors is given one.
+
+    Blocking calls, made in a thread. Raises PortError whose message names the artifact.
+    """
+
+    def bring(self, artifacts: Mapping[str, Json]) -> None:
+        """Lay each input artifact down, unpacked, at its `path` (ART-2); one without a path is only passed on.
+
+        Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config}.
+        """
+        ...
+
+    def keep(self, outputs: Sequence[ArtifactOutput]) -> dict[str, Json]:
+        """Keep what lies at each output's `path` (ART-1): {name: {name, digest, size, archive}}."""
         ...

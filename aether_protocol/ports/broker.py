@@ -26,13 +26,22 @@ class ResultSink(Protocol):
         """An executor wrote to the run's log. Called from any thread."""
         ...
 
-    def failed(self, error: BaseException) -> None:
-        """The broker itself broke; no run may hang on it."""
+    def failed(self, error: BaseException, run_id: str | None = None) -> None:
+        """The broker itself broke; no run may hang on it. Without `run_id` every unfinished run is lost."""
         ...
 
 
 class Broker(Protocol):
     """Raises PortError from `start` and `dispatch` when the outside fails."""
+
+    @property
+    def busy(self) -> int:
+        """Attempts under way that need no time to pass: those that run and do not wait in `context.sleep()`."""
+        ...
+
+    async def quiet(self) -> None:
+        """Return once `busy` is 0."""
+        ...
 
     def start(self, sink: ResultSink) -> None: ...
 

@@ -22,8 +22,12 @@ class Clock(Protocol):
         """Call back once `now() >= due_us`, on the event loop's thread. Used for the engine's deadlines."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait; executors use it through their context. On a virtual clock it ends before timers of the same instant."""
+    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
+        """Wait (`math.inf`: until cancelled); executors use it through their context.
+
+        Of those that wake at one instant the lower `rank` comes first (document order); all of them come before the
+        timers of `call_at`. Only a virtual clock can tell instants apart; a real one need not look at `rank`.
+        """
         ...
 
 

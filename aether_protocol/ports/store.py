@@ -6,7 +6,7 @@ Law: `append` is atomic per run and refuses when another writer was first (optim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from aether_protocol.plan.model import Plan
@@ -15,20 +15,26 @@ from aether_protocol.scheduler.commands import Step
 
 @dataclass(slots=True)
 class RunAppend:
-    """The steps of one run to append after step `expected_seq`."""
+    """Steps of one run that follow step `expected_seq`. The list is the store's to keep."""
 
     run_id: str
     expected_seq: int
-    steps: Sequence[Step] = field(default_factory=list)
+    steps: list[Step]
 
 
 class Store(Protocol):
-    """Raises PortError when the outside fails, BusyError when another writer was first."""
+    """Raises PortError when the outside fails, BusyError when another writer was first, UsageError for an unknown run."""
 
     async def create(self, run_id: str, plan: Plan) -> None:
         """Make a new run known with its plan. An id that exists is a UsageError."""
         ...
 
-    async def append(self, batch: Sequence[RunAppend]) -> None: ...
+    async def append(self, batch: Sequence[RunAppend]) -> None:
+        """Record the steps of several runs. Facts count, commands need not be kept."""
+        ...
+
+    def steps(self, run_id: str) -> list[Step]:
+        """The steps that are still kept, oldest first. A store may drop old ones: their numbers show what is missing."""
+        ...
 
     async def close(self) -> None: ...
