@@ -1,0 +1,130 @@
+"""What a case file says, as data: cases, scripted attempts, what happens from outside, and what is wrong with a case.
+
+Law: frozen values without behaviour. A case with `faults` is never run: it is an error, not a pass. Times are integer
+microseconds; those of `drive` count from the submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aether_protocol.expressions.values import Json
+
+Path = tuple[str | int, ...]
+Locate = Callable[[Path], tuple[int, int]]
+"""Line and column (from 1) of the nearest existing node on a path inside one YAML document of a case file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with a case file, or a difference that its run showed. `line` counts from 1."""
+
+    file: str
+    line: int
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.file}:{self.line}: {self.message}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSource:
+    """Where a document comes from. `value` is the inline tree, the path of the file, or the bytes of the text.
+
+    `path` is the field of the case that holds it (`("document",)`, `("library", 0)`).
+    """
+
+    kind: Literal["inline", "file", "bytes"]
+    value: Json | bytes
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which assignments a script is for; all given fields must fit. `path` may hold `*` for any text."""
+
+    path: str | None = None
+    task: str | None = None
+    template: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one dispatch of a task gives. `after_us` passes first; then it hangs, raises, or returns."""
+
+    code: int = 0
+    message: str = ""
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    artifacts: Mapping[str, Json] = field(default_factory=dict)
+    after_us: int = 0
+    hang: bool = False
+    raises: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """An entry of `executors`: dispatch n plays `attempts[n - 1]`, the last one repeats."""
+
+    match: Match
+    attempts: tuple[Attempt, ...]
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """An entry of `drive`. `refused`: None where it must be accepted, True or a text matcher where it must not be."""
+
+    at_us: int
+    action: Literal["resume", "cancel", "duplicate", "result"]
+    argument: Json
+    refused: Json
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case. `expect` is as written, checked field by field; `locate` finds lines for paths inside the case."""
+
+    name: str
+    file: str
+    locate: Locate
+    faults: tuple[Fault, ...] = ()
+    rules: tuple[str, ...] = ()
+    document: DocumentSource | None = None
+    library: tuple[DocumentSource, ...] = ()
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    variables: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    concurrency: int | None = None
+    now_us: int = 0
+    scripts: tuple[Script, ...] = ()
+    drive: tuple[Drive, ...] = ()
+    expect: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def line(self) -> int:
+        return self.locate(("case",))[0]
+
+    def fault(self, path: Path, message: str, hint: str | None = None) -> Fault:
+        """A fault at `path` of this case."""
+        return Fault(self.file, self.locate(path)[0], message, hint)
+
+
+Outcome = Literal["passed", "failed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """How a case ended. `error`: the case itself is at fault (or we are); `detail` helps to see what the run did."""
+
+    case: Case
+    outcome: Outcome
+    faults: tuple[Fault, ...] = ()
+    detail: str = ""
+    seconds: float = 0.0

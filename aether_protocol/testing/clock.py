@@ -1,0 +1,120 @@
+"""Virtual time: a Clock that stands still until somebody moves it.
+
+Law: time moves in `advance` only, and never past something that is due. At one instant sleepers wake before timers fire
+(a deadline is missed only by what is not there when its instant is over). Sleepers of one instant wake together, sorted
+by the `ORDER` of their context, then by when they fell asleep; timers fire one by one in the order in which they were set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+ORDER: Final[ContextVar[tuple[int, ...]]] = ContextVar("aether_order", default=())
+"""Where the sleeper stands among those that wake at the same instant: a task's place in the document."""
+
+DEFAULT_START_US: Final = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+
+
+class _Timer:
+    """A callback to come; `callback` is None once it was cancelled or has fired."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class ManualClock:
+    """A Clock (ports.clock) for tests. `start_us`: where it starts, in microseconds since the epoch."""
+
+    def __init__(self, start_us: int = DEFAULT_START_US) -> None:
+        self._now = start_us
+        self._numbers = itertools.count()
+        self._timers: list[tuple[int, int, _Timer]] = []
+        self._sleepers: list[tuple[int, int, tuple[int, ...], asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        return self._now
+
+    def call_at(self, due_us: int, callback: Callable[[], None]) -> _Timer:
+        timer = _Timer(callback)
+        heapq.heappush(self._timers, (due_us, next(self._numbers), timer))
+        return timer
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock was moved by `seconds` (none: until the next `wake`); `math.inf` waits for ever."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not math.isinf(seconds):
+            due = self._now + max(0, round(seconds * 1_000_000))
+            heapq.heappush(self._sleepers, (due, next(self._numbers), ORDER.get(), future))
+        await future
+
+    def next_due(self) -> int | None:
+        """The instant of the next sleeper or timer, in microseconds; None where there is none."""
+        while self._sleepers and self._sleepers[0][3].done():
+            heapq.heappop(self._sleepers)
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        dues = [heap[0][0] for heap in (self._sleepers, self._timers) if heap]
+        return min(dues, default=None)
+
+    def wake(self) -> bool:
+        """Wake all sleepers that are due now; whether there was one."""
+        due: list[tuple[tuple[int, ...], int, asyncio.Future[None]]] = []
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            _, number, order, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                due.append((order, number, future))
+        due.sort(key=lambda entry: entry[:2])
+        for _, _, future in due:
+            future.set_result(None)
+        return bool(due)
+
+    def fire(self) -> bool:
+        """Fire the first timer that is due now; whether there was one."""
+        while self._timers and self._timers[0][0] <= self._now:
+            timer = heapq.heappop(self._timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+                return True
+        return False
+
+    def advance(self, to_us: int) -> None:
+        """Move to instant `to_us`. Nothing that is due before may be left over; what is due then waits for its call."""
+        due = self.next_due()
+        if due is not None and due < to_us:
+            raise ValueError(f"something is due {to_us - due} microseconds before that instant")
+        if to_us < self._now:
+            raise ValueError("time does not run backwards")
+        self._now = to_us
+
+
+class Settling(Protocol):
+    """What has to come to rest before time may move: an engine."""
+
+    async def settled(self) -> None:
+        """Return once nothing can happen before time passes."""
+        ...
+
+
+async def pass_time(clock: ManualClock, engine: Settling, until_us: int) -> None:
+    """Let virtual time pass up to and including the instant `until_us`, as fast as the engine can take it."""
+    while True:
+        await engine.settled()
+        if clock.wake() or clock.fire():
+            continue
+        due = clock.next_due()
+        if due is None or due > until_us:
+            break
+        clock.advance(due)
+    clock.advance(max(until_us, clock.now()))
