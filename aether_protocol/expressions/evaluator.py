@@ -30,6 +30,10 @@ class Code:
     leaves: dict[str, Constant | Name | Text]
     lexer: Lexer
 
+    def evaluate(self, lookup: Lookup) -> Json:
+        """The value, checked to be JSON within the bounds. Raises ExpressionError."""
+        return Evaluator(self, lookup).run()
+
 
 def parse(text: str) -> Code:
     """Read and check `text`. Raises ExpressionError."""
@@ -42,6 +46,8 @@ def parse(text: str) -> Code:
         at = lexer.original(column)
         shown = text[at:].split(maxsplit=1)[:1]
         reason = f"unexpected {shown[0][:60]!r}" if shown else "the expression ends too early"
+        if "'else'" in fault.msg:
+            reason = "'if' needs an 'else'"
         raise ExpressionError(reason, at) from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError("the expression is nested too deeply", 0) from None
@@ -135,11 +141,9 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
     def _look_up(self, name: Name, column: int) -> Json:
         try:
             value = self.lookup(name)
-            if type(value) is SecretValue:
-                raise ExpressionError(limits.SECRETS)
+            return _usable(value)
         except ExpressionError as fault:
             raise self._failed(fault, column) from None
-        return None if value is ABSENT else value
 
     def _eval_name(self, node: ast.Name) -> Json:
         leaf = self.code.leaves[node.id]
@@ -212,12 +216,9 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
         try:
             if type(key) is not str and type(key) is not int:
                 raise ExpressionError(f"an index is text or an integer, not {type_name(key)}")
-            value = step_into(container, key)
-            if type(value) is SecretValue:
-                raise ExpressionError(limits.SECRETS)
+            return _usable(step_into(container, key))
         except ExpressionError as fault:
             raise self._failed(fault, node.slice.col_offset) from None
-        return None if value is ABSENT else value
 
     def _eval_list(self, node: ast.List) -> Json:
         return [self._eval(element) for element in node.elts]
@@ -232,6 +233,18 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
                 raise self._failed(fault, key_node.col_offset)
             result[key] = self._eval(value_node)
         return result
+
+
+def _usable(value: Any) -> Json:
+    """What an expression may work with: absent is null, a secret is refused, a number must be finite and bounded."""
+    kind = type(value)
+    if kind is str or kind is bool:
+        return value
+    if kind is int or kind is float:
+        return limits.check_number(value)
+    if kind is SecretValue:
+        raise ExpressionError(limits.SECRETS)
+    return None if value is ABSENT else value
 
 
 NODES: Final[dict[type[ast.AST], Callable[[Evaluator, Any], Json]]] = {

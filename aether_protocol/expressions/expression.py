@@ -31,10 +31,8 @@ class Expression:
 
     def evaluate(self, lookup: Lookup) -> Json:
         """The value. Absent names are null; a secret or any failure is an ExpressionError."""
-        from aether_protocol.expressions.evaluator import Evaluator
-
         try:
-            return Evaluator(self._code, lookup).run()
+            return self._code.evaluate(lookup)
         except RecursionError:
             raise ExpressionError("a value is nested too deeply") from None
         except MemoryError:

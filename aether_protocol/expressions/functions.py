@@ -20,6 +20,7 @@ from aether_protocol.expressions.limits import (
     check_length,
     check_number,
     check_value,
+    text_cost,
 )
 from aether_protocol.expressions.names import ExpressionError
 from aether_protocol.expressions.operators import contains, is_number, order
@@ -200,10 +201,7 @@ def _check_nesting(value: Json) -> None:
     level = [value]
     for _ in range(MAX_JSON_DEPTH + 1):
         level = [
-            child
-            for item in level
-            if type(item) in (list, dict)
-            for child in (item if type(item) is list else item.values())
+            child for item in level if type(item) in (list, dict) for child in (item if type(item) is list else item.values())
         ]
         if not level:
             return
@@ -216,15 +214,17 @@ def _check_nesting(value: Json) -> None:
 def _textual(function: str, change: Callable[[str], str]) -> Callable[[Meter, list[Json]], Json]:
     def apply(meter: Meter, args: list[Json]) -> Json:
         text = _text(function, args[0])
-        meter.charge(len(text) >> 2)
-        return change(text)
+        meter.charge(text_cost(text))
+        changed = change(text)
+        check_length(len(changed))  # one character may become three
+        return changed
 
     return apply
 
 
 def _strip(meter: Meter, args: list[Json]) -> Json:
     text = _text("strip", args[0])
-    meter.charge(len(text) >> 4)
+    meter.charge(text_cost(text))
     if len(args) == 1:
         return text.strip()
     characters = _text("strip", args[1])
@@ -243,7 +243,7 @@ def _split(meter: Meter, args: list[Json]) -> Json:
         raise ExpressionError("split() needs a separator that is not empty")
     parts = text.count(separator) + 1
     check_length(parts)
-    meter.charge(parts + (len(text) >> 4))
+    meter.charge(parts + (text_cost(text)))
     return text.split(separator)
 
 
@@ -258,7 +258,7 @@ def _join(meter: Meter, args: list[Json]) -> Json:
     check_length(len(between) * max(len(items) - 1, 0))
     text = between.join([item if type(item) is str else as_text(item) for item in items])
     check_length(len(text))
-    meter.charge(len(text) >> 4)
+    meter.charge(text_cost(text))
     return text
 
 
@@ -275,11 +275,11 @@ def _contains(meter: Meter, args: list[Json]) -> Json:
 
 def _replace(meter: Meter, args: list[Json]) -> Json:
     text, old, new = (_text("replace", arg) for arg in args)
-    meter.charge((len(text) >> 4) + (len(old) >> 4) + 1)
+    meter.charge((text_cost(text)) + (text_cost(old)) + 1)
     growth = text.count(old) * (len(new) - len(old))
     check_length(len(text) + max(growth, 0))
     result = text.replace(old, new)
-    meter.charge(len(result) >> 4)
+    meter.charge(text_cost(result))
     return result
 
 
@@ -324,9 +324,7 @@ TABLE: Final[dict[str, Function]] = dict(
         ),
         _row("sum(numbers)", "the sum of an array of numbers; 0 if it is empty", _sum),
         _row("abs(x)", "x without its sign", _abs),
-        _row(
-            "round(x[, digits])", "x rounded, halves to the even neighbour; an integer unless digits are given", _round
-        ),
+        _row("round(x[, digits])", "x rounded, halves to the even neighbour; an integer unless digits are given", _round),
         _row("int(x)", "x as an integer: a number loses its fraction, text must hold an integer, true is 1", _int),
         _row("float(x)", "x as a number with a fraction; text must hold a number", _float),
         _row("str(x)", "x as it would stand in a text: strings bare, everything else as compact JSON", _str),
@@ -334,9 +332,7 @@ TABLE: Final[dict[str, Function]] = dict(
         _row("lower(text)", "the text in lower case", _textual("lower", str.lower)),
         _row("upper(text)", "the text in upper case", _textual("upper", str.upper)),
         _row("strip(text[, characters])", "the text without blanks (or these characters) at both ends", _strip),
-        _row(
-            "split(text[, separator])", "the parts between the separators; without one, between runs of blanks", _split
-        ),
+        _row("split(text[, separator])", "the parts between the separators; without one, between runs of blanks", _split),
         _row(
             "join(items[, separator])",
             "the items written one after another as text; also join(separator, items)",

@@ -43,6 +43,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SPELLED: Final = {"&&": "and", "||": "or", "!": "not"}
 _PREFIX: Final = frozenset({"-", "+", "not"})
 _WORDS: Final = frozenset({"and", "or", "not", "in", "if", "else"})
+_BINARY: Final = frozenset(["==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "//", "%", "**"])
 _CLOSES: Final = {"(": ")", "[": "]", "{": "}"}
 _HINTS: Final = {"=": ": equality is written ==", "&": ": and is written && or and", "|": ": or is written || or or"}
 
@@ -118,7 +119,7 @@ class Lexer:
         self._expect_operand(at, end)
         self.leaves.append(leaf)
         self._emit(f"_{len(self.leaves) - 1}", at)
-        self.operand = False
+        self.operand, self.prefixes = False, 0
         return end
 
     def _name(self, text: str, at: int, end: int) -> int:
@@ -233,6 +234,8 @@ class Lexer:
         after_not = token == "in" and self.pieces and self.pieces[-1].strip() == "not" and self.prefixes == 0
         if self.operand and not prefix and not after_not:
             raise ExpressionError(f"unexpected {spelled!r}: a value is missing before it", at)
+        if token == "not" and prefix and self.pieces and self.pieces[-1].strip() in _BINARY:
+            raise ExpressionError(f"unexpected {spelled!r}: it needs brackets here, as in (not x)", at)
         self.prefixes = self.prefixes + 1 if prefix else 0
         if self.prefixes + len(self.open) > limits.MAX_DEPTH:
             raise ExpressionError(f"the expression is nested too deeply (at most {limits.MAX_DEPTH})", at)
@@ -263,8 +266,6 @@ class Lexer:
         self.columns.append(self.column + len(piece) - len(piece.lstrip()))
         self.offsets.append(at)
         self.column += len(piece)
-        if not self.operand or piece[0] == "_":
-            self.prefixes = 0
 
 
 def _unescape(body: str, at: int) -> str:

@@ -40,6 +40,11 @@ class Meter:
             raise ExpressionError(f"the expression does too much work (more than {MAX_WORK} elements looked at)")
 
 
+def text_cost(text: str) -> int:
+    """What copying a text is charged: characters are far cheaper than elements."""
+    return len(text) >> 3
+
+
 def check_length(count: int) -> None:
     """A result of `count` elements or characters is still allowed."""
     if count > MAX_SIZE:
@@ -52,7 +57,7 @@ def check_number(value: int | float) -> int | float:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise ExpressionError("the number is too large")
     elif not math.isfinite(value):
-        raise ExpressionError("the result is not a finite number")
+        raise ExpressionError("the number is not finite")
     return value
 
 

@@ -10,9 +10,9 @@ import ast
 from collections.abc import Callable
 from typing import Final
 
-from aether_protocol.expressions.limits import MAX_INTEGER, Meter, check_length, check_number, check_value
+from aether_protocol.expressions.limits import MAX_INTEGER, SECRETS, Meter, check_length, check_number, check_value, text_cost
 from aether_protocol.expressions.names import ExpressionError
-from aether_protocol.expressions.values import Json, equal, type_name
+from aether_protocol.expressions.values import Json, SecretValue, equal, type_name
 
 Operator = Callable[[Json, Json, Meter], Json]
 
@@ -54,8 +54,7 @@ def _plus(left: Json, right: Json, meter: Meter) -> Json:
 
 
 def _cost(value: Json) -> int:
-    """What copying costs: characters are far cheaper than elements."""
-    return len(value) >> 4 if type(value) is str else len(value)
+    return text_cost(value) if type(value) is str else len(value)
 
 
 def _times(left: Json, right: Json, meter: Meter) -> Json:
@@ -102,9 +101,15 @@ BINARY: Final[dict[type[ast.operator], tuple[str, Operator]]] = {
 
 def equals(left: Json, right: Json, meter: Meter) -> bool:
     """JSON equality; containers are walked within the bounds."""
-    if type(left) in (list, dict) and type(left) is type(right):
-        check_value(left, meter)
-        check_value(right, meter)
+    kind = type(left)
+    if kind is type(right):
+        if kind is str:
+            return bool(left == right)
+        if kind is list or kind is dict:
+            check_value(left, meter)
+            check_value(right, meter)
+    elif type(right) is SecretValue:
+        raise ExpressionError(SECRETS)
     return equal(left, right)
 
 
@@ -118,7 +123,7 @@ def contains(item: Json, container: Json, meter: Meter) -> bool:
     if kind is str:
         if type(item) is not str:
             raise ExpressionError(f"'in' looks for text in text, not for {type_name(item)}")
-        meter.charge(len(container) >> 4)
+        meter.charge(text_cost(container))
         return item in container
     if kind is dict:
         return type(item) is str and item in container

@@ -47,26 +47,18 @@ _Node = _Fixed | Text | _List | _Dict
 class Template:
     """A value with placeholders. `names`: each once; `places`: where each stands first, as (path, offset)."""
 
-    __slots__ = ("_node", "names", "places", "raw")
+    __slots__ = ("_node", "literal", "names", "places", "raw", "sole")
 
     def __init__(self, raw: Json, node: _Node, places: dict[Name, tuple[Path, int]]) -> None:
         self.raw = raw
         self.names: tuple[Name, ...] = tuple(places)
         self.places: tuple[tuple[Path, int], ...] = tuple(places.values())
+        self.literal = type(node) is _Fixed  # no placeholder in it
+        self.sole = _sole(node)  # the name, where the whole value is one placeholder
         self._node = node
 
     def __repr__(self) -> str:
         return f"Template({self.raw!r})"
-
-    @property
-    def literal(self) -> bool:
-        """No placeholder in it."""
-        return type(self._node) is _Fixed
-
-    @property
-    def sole(self) -> Name | None:
-        """The name, where the whole value is one placeholder."""
-        return _sole(self._node)
 
     def resolve(self, lookup: Lookup) -> Json | Absent | SecretValue:
         """The value with placeholders filled in.
@@ -77,9 +69,8 @@ class Template:
         node = self._node
         if type(node) is _Fixed:
             return node.value
-        name = _sole(node)
         try:
-            return _resolve(node, lookup, ()) if name is None else _look_up(name, lookup, 0)
+            return _resolve(node, lookup, ()) if self.sole is None else _look_up(self.sole, lookup, 0)
         except RecursionError:
             raise ExpressionError("a value is nested too deeply") from None
 
@@ -168,13 +159,14 @@ def _fill(text: Text, lookup: Lookup, path: Path) -> str | SecretValue:
     for part, offset in zip(text.parts, text.offsets, strict=True):
         if isinstance(part, str):
             pieces.append(part)
-        else:
-            value = _present(part, lookup, offset, path)
-            if isinstance(value, SecretValue):
-                pieces.extend(value.parts)
-            else:
-                pieces.append(_write(part, value, offset, path))
-        length += len(pieces[-1]) if pieces else 0
+            continue
+        value = _present(part, lookup, offset, path)
+        if type(value) is SecretValue:
+            pieces.extend(value.parts)
+            continue
+        written = _write(part, value, offset, path)
+        pieces.append(written)
+        length += len(written)
         if length > MAX_TEXT:
             raise ExpressionError(f"the text is too long (more than {MAX_TEXT} characters)", offset, path)
     if all(isinstance(piece, str) for piece in pieces):
@@ -199,6 +191,4 @@ def _write(name: Name, value: Json, offset: int, path: Path) -> str:
         return as_text(value)
     except (TypeError, ValueError):
         # json names no value here, and must not: a container may hold a secret
-        raise ExpressionError(
-            f"{name.text!r} cannot be written as text: it holds a secret or no JSON", offset, path
-        ) from None
+        raise ExpressionError(f"{name.text!r} cannot be written as text: it holds a secret or no JSON", offset, path) from None

@@ -106,6 +106,20 @@ def fit(value: Json, type_: str) -> Json | Absent:
     return ABSENT
 
 
+def has_secret(value: object) -> bool:
+    """Whether a `SecretValue` stands anywhere in `value`."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, SecretValue):
+            return True
+        if isinstance(item, dict):
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return False
+
+
 _EXACT: dict[str, type] = {
     "string": str,
     "integer": int,
