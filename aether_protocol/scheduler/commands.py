@@ -27,11 +27,12 @@ class Place(Protocol):
 
 @dataclass(slots=True)
 class TaskAssignment:
-    """All that a worker needs for one attempt (WIRE-1); `ports.wire` writes it as JSON.
+    """Hand this attempt to the broker: all that a worker needs for it (WIRE-1); `ports.wire` writes it as JSON.
 
     `config` and `inputs` are resolved; where `secret` is true they hold `SecretValue`s until the engine has filled them.
     They are shared with the run's state: an executor gets a copy. `deadline_us` is the earliest deadline above the task.
-    `hook` is the event (`onSuccess`) when this is a hook's run. `artifacts` are input artifacts by name.
+    `hook` is the event (`onSuccess`) when this is a hook's run. `artifacts` are input artifacts by name. `secrets` are the
+    (name, key) of the secrets that the engine has put in.
     """
 
     header: RunHeader
@@ -48,6 +49,7 @@ class TaskAssignment:
     deadline_us: int | None
     secret: bool
     hook: str | None
+    cause: int
 
     @property
     def run_id(self) -> str:
@@ -97,14 +99,6 @@ class TaskAssignment:
 
 
 @dataclass(slots=True)
-class Dispatch:
-    """Hand this attempt to the broker."""
-
-    assignment: TaskAssignment
-    cause: int
-
-
-@dataclass(slots=True)
 class StopTask:
     """Tell whoever runs this attempt to stop; what it still says changes nothing."""
 
@@ -146,7 +140,7 @@ class CloseRun:
     cause: int
 
 
-Command = Dispatch | StopTask | SetTimer | ClearTimer | Continue | CloseRun
+Command = TaskAssignment | StopTask | SetTimer | ClearTimer | Continue | CloseRun
 
 
 @dataclass(slots=True)

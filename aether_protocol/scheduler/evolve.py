@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aether_protocol.expressions.values import has_secret
-from aether_protocol.plan.model import Call, ContinueOn, Kind
+from aether_protocol.plan.model import ContinueOn, DagDef, Kind
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.nodes import (
@@ -68,7 +68,8 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
             state.leaves_known += 1
     else:
         scope, index = state.ready.popleft()
-        call = _child_call(scope, index)
+        target = scope.call.target
+        call = target.tasks[index] if type(target) is DagDef else target.body  # type: ignore[union-attr]
         scope.queued -= 1
         scope.live += 1
         scope.children[index] = fact.node
@@ -76,11 +77,6 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
     state.nodes.append(node)
     if scope is None:
         state.root = node
-
-
-def _child_call(scope: Container, index: int) -> Call:
-    target = scope.call.target
-    return target.tasks[index] if scope.kind is Kind.DAG else target.body  # type: ignore[union-attr]
 
 
 def apply_inputs_bound(state: RunState, fact: f.InputsBound) -> None:
@@ -140,7 +136,8 @@ def apply_task_dispatched(state: RunState, fact: f.TaskDispatched) -> None:
         _leave_suspension(node)
     node.phase = READY
     node.attempt = fact.attempt  # type: ignore[attr-defined]
-    node.losses = 0  # type: ignore[attr-defined]
+    if node.losses:  # type: ignore[attr-defined]
+        node.losses = 0  # type: ignore[attr-defined]
 
 
 def apply_task_running(state: RunState, fact: f.TaskRunning) -> None:
@@ -211,11 +208,15 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
             scope.suspended -= 1
     node.phase = phase
     node.code = fact.code
-    node.message = fact.message
-    node.outputs = fact.outputs
-    node.artifacts = fact.artifacts
     node.ended_at = state.now
-    node.timeout_due = NEVER
+    if fact.message or node.message:
+        node.message = fact.message
+    if fact.outputs or node.outputs:
+        node.outputs = fact.outputs
+    if fact.artifacts or node.artifacts:
+        node.artifacts = fact.artifacts
+    if node.timeout_due != NEVER:
+        node.timeout_due = NEVER
     if node.call.kind is Kind.TASK:
         if node.hook is not None:
             _hook_ended(state, node)
@@ -243,7 +244,7 @@ def _child_ended(state: RunState, scope: Container, node: Node, phase: Phase) ->
     if isinstance(scope, DagNode):
         if go_on:
             unmet = scope.unmet
-            for index in scope.target.dependents[node.index]:
+            for index in scope.call.target.dependents[node.index]:  # type: ignore[union-attr]
                 unmet[index] -= 1
                 if not unmet[index]:
                     scope.queued += 1

@@ -12,10 +12,10 @@ from typing import Final
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.model import HookEvent
+from aether_protocol.plan.model import HookEvent, TaskDef
 from aether_protocol.scheduler import lookup as at
 from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
-from aether_protocol.scheduler.commands import Dispatch, SetTimer, TaskAssignment
+from aether_protocol.scheduler.commands import SetTimer, TaskAssignment
 from aether_protocol.scheduler.container import dispatched, settle, started
 from aether_protocol.scheduler.events import TaskFinished, TimerKind
 from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
@@ -85,7 +85,7 @@ def _no_names(name: Name) -> Json:
 def dispatch(turn: Turn, node: TaskNode, attempt: int = 0) -> None:
     """Hand over the next attempt (or `attempt` once more): its config is resolved from its inputs now (DATA-1)."""
     state = turn.state
-    target = node.target
+    target: TaskDef = node.call.target  # type: ignore[assignment]
     template = target.config
     secret = node.secret
     if template.literal:
@@ -107,7 +107,7 @@ def dispatch(turn: Turn, node: TaskNode, attempt: int = 0) -> None:
     scope = node.parent
     hook = node.hook
     deadline = scope.deadline if scope is not None else state.deadline
-    assignment = TaskAssignment(
+    order = TaskAssignment(
         state.header,
         node,
         node.call,
@@ -122,8 +122,9 @@ def dispatch(turn: Turn, node: TaskNode, attempt: int = 0) -> None:
         None if hook is not None else deadline,
         secret,
         hook,
+        turn.cause,
     )
-    turn.commands.append(Dispatch(assignment, turn.cause))
+    turn.commands.append(order)
     if scope is not None and scope.phase is not RUNNING:
         dispatched(turn, scope)
 
@@ -148,10 +149,15 @@ def finished(turn: Turn, node: TaskNode, event: TaskFinished) -> None:
     """A result for the current attempt."""
     if node.phase is READY:
         running(turn, node, watch=event.code == 1)
+    declared = node.call.target.outputs
+    if event.code == 0 and not declared and not node.outputs and node.call.phase_conditions is None:
+        turn.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)
+        if node.hook is None:
+            settle(turn, node)
+        return
     phase = CODE_PHASES.get(event.code, ERROR)
     message = event.message
     outputs = event.outputs
-    declared = node.target.outputs
     if declared and outputs:
         names = {output.name for output in declared}
         outputs = {name: value for name, value in outputs.items() if name in names}
@@ -163,11 +169,6 @@ def finished(turn: Turn, node: TaskNode, event: TaskFinished) -> None:
     if node.outputs:
         outputs = {**node.outputs, **outputs}
     artifacts = {**node.artifacts, **event.artifacts} if node.artifacts else event.artifacts
-    if phase is SUCCEEDED and not declared and node.call.phase_conditions is None:
-        turn.end(node, SUCCEEDED, event.code, message, outputs, artifacts)
-        if node.hook is None:
-            settle(turn, node)
-        return
     _attempt_ended(turn, node, at.Outcome(phase, event.code, message, outputs, artifacts))
 
 
@@ -287,4 +288,5 @@ def lost(turn: Turn, node: TaskNode) -> None:
 
 def is_current(node: Node, attempt: int) -> bool:
     """Whether a word about `attempt` of `node` still counts (SCHED-12)."""
-    return isinstance(node, TaskNode) and node.attempt == attempt and (node.phase is READY or node.phase is RUNNING)
+    phase = node.phase
+    return (phase is READY or phase is RUNNING) and isinstance(node, TaskNode) and node.attempt == attempt

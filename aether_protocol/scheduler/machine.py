@@ -41,9 +41,11 @@ class Machine(Turn):
         facts: list[Fact] = []
         commands: list[Command] = []
         self.facts, self.commands, self.refused = facts, commands, None
+        self.cause = state.seq + 1
         before, state.now = state.now, event.at
         kind = type(event)
-        _HANDLERS[kind](self, event)
+        handler, name = _HANDLERS[kind]
+        handler(self, event)
         if state.ready:
             self._start_ready()
         if self.wanted:
@@ -56,7 +58,7 @@ class Machine(Turn):
             state.seq += 1
         else:
             state.now = before
-        return Step(state.seq, event.at, f"{event.cause}:{kind.__name__}", facts, commands, self.refused)
+        return Step(state.seq, event.at, event.cause + name, facts, commands, self.refused)
 
     def _start_ready(self) -> None:
         """Start what is ready, oldest first (SCHED-1), at most START_LIMIT of it."""
@@ -104,7 +106,8 @@ class Machine(Turn):
         node = self._node(event.node)
         if node is not None and leaf.is_current(node, event.attempt):
             leaf.finished(self, node, event)  # type: ignore[arg-type]
-            self._hook_ended(node)
+            if node.hook is not None:
+                self._hook_ended(node)
 
     def _timer(self, event: e.TimerFired) -> None:
         if event.node == WORKFLOW:
@@ -158,7 +161,7 @@ class Machine(Turn):
             hooks.ended(self, node)  # type: ignore[arg-type]
 
 
-_HANDLERS: Final[dict[type, Callable[[Machine, Any], None]]] = {
+_RULES: Final[dict[type, Callable[[Machine, Any], None]]] = {
     e.Submitted: Machine._submitted,
     e.Continued: Machine._continued,
     e.TaskStarted: Machine._started,
@@ -168,3 +171,4 @@ _HANDLERS: Final[dict[type, Callable[[Machine, Any], None]]] = {
     e.CancelRequested: Machine._cancel,
     e.AttemptLost: Machine._lost,
 }
+_HANDLERS: Final = {kind: (rule, f":{kind.__name__}") for kind, rule in _RULES.items()}

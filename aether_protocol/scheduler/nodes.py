@@ -18,53 +18,35 @@ NEVER: Final = -1  # no timer
 
 
 class Node:
-    """What all nodes have. Times in microseconds since the epoch; `timeout_due` is NEVER or the instant of its own timer."""
+    """What all nodes have. Times in microseconds since the epoch; `timeout_due` is NEVER or the instant of its own timer.
 
-    __slots__ = (
-        "artifacts",
-        "call",
-        "code",
-        "created_at",
-        "ended_at",
-        "id",
-        "index",
-        "input_artifacts",
-        "inputs",
-        "message",
-        "outputs",
-        "parent",
-        "phase",
-        "secret",
-        "started_at",
-        "timeout_due",
-    )
+    Defaults stand in the class: most nodes never differ from them, and making a node is the hottest thing here.
+    `hook` is the event that this run is the hook of, None for a task run.
+    """
+
+    phase: Phase = CREATED
+    code: int | None = None
+    message: str = ""
+    inputs: Mapping[str, Json] = NO_VALUES
+    outputs: Mapping[str, Json] = NO_VALUES
+    artifacts: Mapping[str, Json] = NO_VALUES
+    input_artifacts: Mapping[str, Json] = NO_VALUES
+    secret: bool = False
+    started_at: int | None = None
+    ended_at: int | None = None
+    timeout_due: int = NEVER
+    hook: str | None = None
 
     def __init__(self, id_: int, call: Call, parent: Container | None, index: int, created_at: int) -> None:
         self.id = id_
         self.call = call
         self.parent = parent
         self.index = index
-        self.phase: Phase = CREATED
-        self.code: int | None = None
-        self.message = ""
-        self.inputs: Mapping[str, Json] = NO_VALUES
-        self.outputs: Mapping[str, Json] = NO_VALUES
-        self.artifacts: Mapping[str, Json] = NO_VALUES
-        self.input_artifacts: Mapping[str, Json] = NO_VALUES
-        self.secret = False
         self.created_at = created_at
-        self.started_at: int | None = None
-        self.ended_at: int | None = None
-        self.timeout_due = NEVER
 
     @property
     def kind(self) -> Kind:
         return self.call.kind
-
-    @property
-    def hook(self) -> str | None:
-        """The event that this run is the hook of, or None for a task run."""
-        return None
 
     @property
     def path(self) -> str:
@@ -99,16 +81,12 @@ class TaskNode(Node):
     """A leaf. `attempt` counts dispatches (WIRE-1), `retries` repetitions (SCHED-9), `losses` of the current attempt;
     `bound` are the inputs without payloads, once there are payloads."""
 
-    __slots__ = ("attempt", "backoff_due", "bound", "losses", "payloads", "retries")
-
-    def __init__(self, id_: int, call: Call, parent: Container | None, index: int, created_at: int) -> None:
-        super().__init__(id_, call, parent, index, created_at)
-        self.attempt = 0
-        self.retries = 0
-        self.losses = 0
-        self.payloads: Sequence[Mapping[str, Json]] = ()
-        self.bound: Mapping[str, Json] | None = None
-        self.backoff_due = NEVER
+    attempt: int = 0
+    retries: int = 0
+    losses: int = 0
+    payloads: Sequence[Mapping[str, Json]] = ()
+    bound: Mapping[str, Json] | None = None
+    backoff_due: int = NEVER
 
     @property
     def target(self) -> TaskDef:
@@ -120,28 +98,14 @@ class TaskNode(Node):
 class HookNode(TaskNode):
     """One run of a hook (HOOK-2). `scope` is the node that it belongs to, None for the workflow's own; its path is theirs."""
 
-    __slots__ = ("context", "event", "scope", "trigger")
-
     def __init__(
-        self,
-        id_: int,
-        call: Call,
-        created_at: int,
-        *,
-        event: str,
-        scope: Node | None,
-        trigger: Node | None,
-        context: Json,
+        self, id_: int, call: Call, created_at: int, *, event: str, scope: Node | None, trigger: Node | None, context: Json
     ) -> None:
         super().__init__(id_, call, None, -1, created_at)
-        self.event = event
+        self.hook = event
         self.scope = scope
         self.trigger = trigger
         self.context = context
-
-    @property
-    def hook(self) -> str:
-        return self.event
 
     @property
     def path(self) -> str:
@@ -155,31 +119,19 @@ class Container(Node):
     phase Suspended. `rank` and `culprit` follow SCHED-5: the worst untolerated end so far and who brought it first.
     """
 
-    __slots__ = (
-        "children",
-        "culprit",
-        "deadline",
-        "failed",
-        "live",
-        "opened",
-        "queued",
-        "rank",
-        "succeeded",
-        "suspended",
-    )
+    opened: bool = False
+    deadline: int | None = None
+    live: int = 0
+    queued: int = 0
+    suspended: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    rank: int = 0
+    culprit: Node | None = None
 
     def __init__(self, id_: int, call: Call, parent: Container | None, index: int, created_at: int) -> None:
         super().__init__(id_, call, parent, index, created_at)
         self.children: list[int] = []
-        self.opened = False
-        self.deadline: int | None = None
-        self.live = 0
-        self.queued = 0
-        self.suspended = 0
-        self.succeeded = 0
-        self.failed = 0
-        self.rank = 0
-        self.culprit: Node | None = None
 
     @property
     def total(self) -> int:
@@ -189,8 +141,6 @@ class Container(Node):
 
 class DagNode(Container):
     """A dag scope: `unmet[i]` dependencies of task i are still open."""
-
-    __slots__ = ("unmet",)
 
     def __init__(self, id_: int, call: Call, parent: Container | None, index: int, created_at: int) -> None:
         super().__init__(id_, call, parent, index, created_at)
@@ -206,12 +156,8 @@ class DagNode(Container):
 class LoopNode(Container):
     """A loop scope: `items` are its elements (None with repeatCondition); `granted` iterations were put in the ready queue."""
 
-    __slots__ = ("granted", "items")
-
-    def __init__(self, id_: int, call: Call, parent: Container | None, index: int, created_at: int) -> None:
-        super().__init__(id_, call, parent, index, created_at)
-        self.items: Sequence[Json] | None = None
-        self.granted = 0
+    items: Sequence[Json] | None = None
+    granted: int = 0
 
     @property
     def target(self) -> LoopDef:

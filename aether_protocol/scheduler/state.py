@@ -101,7 +101,7 @@ class RunState:
             "ready": [(scope.id, index) for scope, index in self.ready],
             "hooks": (dict(self.hooks_live), set(self.exits), [n.id for n in self.hook_nodes]),
             "run": (self.closed, self.leaves_known, self.leaves_ended, list(self.notes)),
-            "nodes": [{slot: _plain(getattr(n, slot)) for slot in _slots(type(n)) if slot != "call"} for n in self.nodes],
+            "nodes": [_node_values(n) for n in self.nodes],
         }
 
 
@@ -119,9 +119,14 @@ def _child_index(node: Container, rest: str) -> tuple[int, str]:
     return (node.target.index.get(rest[1:end], -1) if rest[0] == "." else -1), rest[end:]
 
 
-def _slots(cls: type) -> tuple[str, ...]:
-    return tuple(slot for base in cls.__mro__ for slot in getattr(base, "__slots__", ()))
+def _node_values(node: Node) -> dict[str, Any]:
+    """All that differs from the class's defaults, with nodes as their numbers."""
+    kind = type(node)
+    return {
+        name: ("node", value.id) if isinstance(value, Node) else value
+        for name, value in vars(node).items()
+        if name != "call" and getattr(kind, name, _NO_DEFAULT) != value
+    }
 
 
-def _plain(value: Any) -> Any:
-    return ("node", value.id) if isinstance(value, Node) else value
+_NO_DEFAULT: Final = object()

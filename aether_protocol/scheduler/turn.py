@@ -17,7 +17,7 @@ from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.evolve import APPLY, apply_node_ended
 from aether_protocol.scheduler.facts import ContainerPhase, Fact, NodeEnded, Reported
 from aether_protocol.scheduler.lookup import Lookup
-from aether_protocol.scheduler.nodes import NEVER, Container, HookNode, Node, TaskNode
+from aether_protocol.scheduler.nodes import NEVER, Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import (
     CANCELLED,
@@ -54,11 +54,7 @@ class Turn:
         self.commands: list[Command] = []
         self.wanted: list[tuple[HookEvent, Node | None, Node | None]] = []
         self.refused: str | None = None
-
-    @property
-    def cause(self) -> int:
-        """The number of the step that is being made."""
-        return self.state.seq + 1
+        self.cause = 0  # the number of the step that is being made
 
     def emit(self, fact: Fact) -> None:
         self.facts.append(fact)
@@ -92,7 +88,7 @@ class Turn:
         fact = NodeEnded(node.id, phase, code, message, outputs, artifacts if artifacts is not None else {})
         self.facts.append(fact)
         apply_node_ended(self.state, fact)
-        if node.call.hooks and not isinstance(node, HookNode):
+        if node.call.hooks and node.hook is None:
             self.want_end_hooks(node)
 
     def want_end_hooks(self, node: Node) -> None:

@@ -1,0 +1,182 @@
+"""What every executor must keep (the Executor port, SCHED-7, WIRE-2), and the tools to try one without an engine.
+
+Law: subclass `ExecutorContract`, give `make` and the attempts in `samples`; every test here then holds for them.
+Nothing in this file knows a particular executor, so that other packages can hold theirs against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aether_protocol.expressions import parse_template
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.model import Call, Kind, OutputBinding, TaskDef
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.events import RunHeader
+
+FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration"})
+
+
+@dataclass(slots=True)
+class Sample:
+    """One attempt to try: what `assignment` takes."""
+
+    config: Json = None
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    payloads: Sequence[Mapping[str, Json]] = ()
+
+
+@dataclass(slots=True)
+class TaskPlace:
+    """Where the task of a sample stands in its run."""
+
+    id: int = 7
+    path: str = "main.task"
+
+
+class RecordingContext:
+    """A context that writes down what an executor does with it. Sleeping takes no time, but for ever is for ever."""
+
+    def __init__(self) -> None:
+        self.logged: list[tuple[str, str]] = []
+        self.slept: list[float] = []
+
+    def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
+        self.logged.append((stream, text))
+
+    def text(self, stream: str) -> str:
+        """All that was logged to this stream."""
+        return "".join(text for name, text in self.logged if name == stream)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if math.isinf(seconds):
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def assignment(
+    type_: str,
+    sample: Sample,
+    *,
+    retry_count: int = 0,
+    timeout_us: int | None = None,
+    bindings: tuple[OutputBinding, ...] = (),
+) -> TaskAssignment:
+    """An assignment as the engine would hand it over. `sample.outputs` are declared outputs by name and type."""
+    declared = tuple(OutputBinding(name, type_name, ()) for name, type_name in sample.outputs.items()) + bindings
+    config = parse_template(sample.config, frozenset())
+    target = TaskDef("task", type_, config, False, declared, (), None, None)
+    return TaskAssignment(
+        header=RunHeader("run-1", 0, None, {}, {}, 0),
+        place=TaskPlace(),
+        call=Call("task", 0, Kind.TASK, target, timeout_us=timeout_us),
+        target=target,
+        attempt=1 + len(sample.payloads) + retry_count,
+        retry_count=retry_count,
+        config=sample.config,
+        inputs=sample.inputs,
+        artifacts={},
+        payloads=sample.payloads,
+        priority=500,
+        deadline_us=None,
+        secret=False,
+        hook=None,
+        cause=1,
+    )
+
+
+async def attempt(executor: Executor, task: TaskAssignment, context: RecordingContext | None = None) -> TaskResult:
+    """Carry out one attempt as a broker would: on the loop, or in a thread."""
+    context = context or RecordingContext()
+    if executor.mode == "thread":
+        given = await asyncio.to_thread(executor.execute, task, context)
+    else:
+        given = executor.execute(task, context)
+    return await given if isinstance(given, Awaitable) else given
+
+
+class ExecutorContract:
+    """Subclass it as `TestMyExecutor`; pytest then collects the tests below."""
+
+    samples: Sequence[Sample] = (Sample(),)
+
+    def make(self) -> Executor:
+        """A new executor. The tests call it without arguments, as the engine does."""
+        raise AssertionError("a contract needs `make`")
+
+    def attempts(self) -> list[tuple[TaskAssignment, TaskResult]]:
+        """Each sample with what it gave."""
+        executor = self.make()
+        tasks = [assignment(executor.type.name, sample) for sample in self.samples]
+        return [(task, asyncio.run(attempt(executor, task))) for task in tasks]
+
+    def test_the_type_is_described(self) -> None:
+        type_: ExecutorType = self.make().type
+        assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", type_.name)
+        assert type_.description.endswith(".")
+        parts: list[ConfigField | OutputField] = [*type_.config, *type_.outputs]
+        for part in parts:
+            assert part.type in FIELD_TYPES, part.name
+            assert part.description.endswith("."), part.name
+        for names in ([part.name for part in type_.config], [part.name for part in type_.outputs]):
+            assert len(names) == len(set(names))
+
+    def test_defaults_fit_their_fields(self) -> None:
+        for part in self.make().type.config:
+            assert not (part.required and part.default is not None), part.name
+            if part.enum is not None and part.default is not None:
+                assert part.default in part.enum, part.name
+
+    def test_mode_says_how_execute_is_called(self) -> None:
+        executor = self.make()
+        execute: Callable[..., Any] = executor.execute
+        assert executor.mode in ("inline", "async", "thread")
+        assert inspect.iscoroutinefunction(execute) == (executor.mode == "async")
+
+    def test_a_result_names_its_attempt(self) -> None:
+        for task, result in self.attempts():
+            assert (result.run_id, result.node, result.attempt) == (task.run_id, task.node, task.attempt)
+            assert type(result.code) is int
+            assert type(result.message) is str
+
+    def test_outputs_are_json(self) -> None:
+        for _task, result in self.attempts():
+            assert json.loads(json.dumps(dict(result.parameters), allow_nan=False)) == dict(result.parameters)
+
+    def test_outputs_are_those_of_the_table(self) -> None:
+        type_ = self.make().type
+        if not type_.open_outputs:
+            for _task, result in self.attempts():
+                assert set(result.parameters) <= {part.name for part in type_.outputs}
+
+    def test_the_assignment_stays_as_it_was(self) -> None:
+        executor = self.make()
+        for sample in self.samples:
+            before = copy.deepcopy((sample.config, dict(sample.inputs), list(sample.payloads)))
+            asyncio.run(attempt(executor, assignment(executor.type.name, sample)))
+            assert (sample.config, dict(sample.inputs), list(sample.payloads)) == before
+
+    def test_attempts_run_side_by_side(self) -> None:
+        executor = self.make()
+        tasks = [assignment(executor.type.name, sample) for sample in self.samples for _ in range(3)]
+
+        async def together() -> list[TaskResult]:
+            return await asyncio.gather(*(attempt(executor, task) for task in tasks))
+
+        results = asyncio.run(together())
+        assert [result.attempt for result in results] == [task.attempt for task in tasks]
