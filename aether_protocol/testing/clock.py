@@ -2,7 +2,7 @@
 
 Law: time moves in `advance` only, and never past something that is due. At one instant sleepers wake before timers fire
 (a deadline is missed only by what is not there when its instant is over). Sleepers of one instant wake together, sorted
-by the `ORDER` of their context, then by when they fell asleep; timers fire one by one in the order in which they were set.
+by their rank, then by when they fell asleep; timers fire one by one in the order in which they were set.
 """
 
 from __future__ import annotations
@@ -12,11 +12,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Final, Protocol
-
-ORDER: Final[ContextVar[tuple[int, ...]]] = ContextVar("aether_order", default=())
-"""Where the sleeper stands among those that wake at the same instant: a task's place in the document."""
 
 DEFAULT_START_US: Final = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 
@@ -50,12 +46,12 @@ class ManualClock:
         heapq.heappush(self._timers, (due_us, next(self._numbers), timer))
         return timer
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
         """Wait until the clock was moved by `seconds` (none: until the next `wake`); `math.inf` waits for ever."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not math.isinf(seconds):
             due = self._now + max(0, round(seconds * 1_000_000))
-            heapq.heappush(self._sleepers, (due, next(self._numbers), ORDER.get(), future))
+            heapq.heappush(self._sleepers, (due, next(self._numbers), rank, future))
         await future
 
     def next_due(self) -> int | None:

@@ -1,0 +1,110 @@
+"""Which rules of the protocol are shown by a case or a test (`aether test --coverage-of-rules`).
+
+Law: a rule counts as covered if a case names it in `rules`, or a test function or class in a test file is decorated with
+`@pytest.mark.rule("ID")`. Test files are parsed, never imported. Rules of later versions are listed and not asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aether_protocol.testing.cases import Case, Fault
+from aether_protocol.testing.grammar import near
+from aether_protocol.testing.rules import LATER, RULES
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """One rule: how many cases and tests name it. `later`: a later version carries it out."""
+
+    rule: str
+    title: str
+    cases: int
+    tests: int
+    later: bool
+
+    @property
+    def covered(self) -> bool:
+        return self.cases + self.tests > 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCoverage:
+    """The table, and marks that name no rule."""
+
+    rows: tuple[RuleRow, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Rules of this version that nothing shows."""
+        return tuple(row.rule for row in self.rows if not row.covered and not row.later)
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing and not self.faults
+
+
+def rule_coverage(cases: Sequence[Case], test_folders: Iterable[Path]) -> RuleCoverage:
+    """The table over `cases` and the Python test files (`test_*.py`, `*_test.py`) under `test_folders`.
+
+    A case with faults shows nothing.
+    """
+    by_case: dict[str, int] = dict.fromkeys(RULES, 0)
+    for case in cases:
+        if not case.faults:
+            for rule in set(case.rules):
+                by_case[rule] += 1
+    by_test: dict[str, int] = dict.fromkeys(RULES, 0)
+    faults: list[Fault] = []
+    for file in _test_files(test_folders):
+        for rule, line in _marks(file):
+            if rule in by_test:
+                by_test[rule] += 1
+            else:
+                faults.append(Fault(str(file), line, f"{rule!r} is no rule", near(rule, RULES)))
+    rows = (RuleRow(rule, RULES[rule], by_case[rule], by_test[rule], rule in LATER) for rule in RULES)
+    return RuleCoverage(tuple(rows), tuple(faults))
+
+
+def coverage_text(coverage: RuleCoverage) -> str:
+    """The table as text, with a verdict in the last line."""
+    lines = [f"{'rule':<10}{'cases':>6}{'tests':>6}  title"]
+    for row in coverage.rows:
+        mark = "  (a later version)" if row.later else "" if row.covered else "  <- not covered"
+        lines.append(f"{row.rule:<10}{row.cases:>6}{row.tests:>6}  {row.title}{mark}")
+    lines += [str(fault) for fault in coverage.faults]
+    asked = [row for row in coverage.rows if not row.later]
+    done = sum(row.covered for row in asked)
+    percent = 100 * done // len(asked)
+    missing = f"; missing: {', '.join(coverage.missing)}" if coverage.missing else ""
+    lines.append(f"{done} of {len(asked)} rules covered ({percent} %){missing}")
+    return "\n".join(lines)
+
+
+def _test_files(folders: Iterable[Path]) -> list[Path]:
+    found = {
+        path
+        for folder in folders
+        for path in ([folder] if folder.is_file() else folder.rglob("*.py"))
+        if path.name.startswith("test_") or path.stem.endswith("_test")
+    }
+    return sorted(found)
+
+
+def _marks(file: Path) -> Iterable[tuple[str, int]]:
+    """Rule IDs in `@pytest.mark.rule(...)` with their lines. A file that does not parse has none: pytest complains."""
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in ("pytest.mark.rule", "mark.rule"):
+                    for argument in decorator.args:
+                        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                            yield argument.value, argument.lineno

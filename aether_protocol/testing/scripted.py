@@ -1,0 +1,140 @@
+"""The scripted executor: plays what a test says in place of the work that a task would do.
+
+Law: an attempt that no script is for goes to the real executor of its type. Whatever returns, returns on the virtual
+clock: `sleep(0)` holds a result back until everything that takes no time has come so far, so that the results of one
+instant arrive in document order, however long real programs took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from aether_protocol.expressions import ExpressionError, Name, get_path, parse_template
+from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.testing.cases import Attempt, Match, Script
+
+_INPUTS = frozenset({"inputs"})
+
+
+class ScriptFailure(Exception):
+    """What a script's `raise` raises."""
+
+
+def path_pattern(path: str) -> re.Pattern[str]:
+    """A path with `*` for any text; all else, brackets too, is literal."""
+    return re.compile(".*".join(re.escape(part) for part in path.split("*")), re.DOTALL)
+
+
+class Matcher:
+    """Whether an assignment is one that a script is for."""
+
+    def __init__(self, match: Match) -> None:
+        self._match = match
+        self._path = path_pattern(match.path) if match.path is not None else None
+
+    def fits(self, type_: str, template: str, task: str | None, path: str | None) -> bool:
+        """`task` and `path` are None for a hook's run: hooks are matched by template or type alone."""
+        match = self._match
+        if self._path is not None and (path is None or self._path.fullmatch(path) is None):
+            return False
+        return (
+            (match.task is None or match.task == task)
+            and (match.template is None or match.template == template)
+            and (match.type is None or match.type == type_)
+        )
+
+
+class Scripts:
+    """The scripts of a test, in order: the first that matches plays."""
+
+    def __init__(self, scripts: Sequence[Script]) -> None:
+        self._scripts = [(Matcher(script.match), script) for script in scripts]
+
+    def find(self, type_: str, template: str, task: str | None, path: str | None) -> Script | None:
+        for matcher, script in self._scripts:
+            if matcher.fits(type_, template, task, path):
+                return script
+        return None
+
+    def attempt(self, task: TaskAssignment) -> Attempt | None:
+        """What this dispatch plays; None where it is left to the real executor. The last attempt repeats."""
+        names = (None, None) if task.hook is not None else (task.task_name, task.path)
+        script = self.find(task.executor_type, task.template_name, *names)
+        return script.attempts[min(task.attempt, len(script.attempts)) - 1] if script is not None else None
+
+
+Seen = Callable[[TaskAssignment], None]
+
+
+class ScriptedExecutor:
+    """An Executor (ports.executor) for one executor type.
+
+    `scripts` say what attempts give; the others go to `real`, and are an Error where that is None. `seen` is told of
+    every assignment, as executors get it.
+    """
+
+    mode: Mode = "async"
+
+    def __init__(
+        self, type_: ExecutorType, scripts: Scripts, *, real: Executor | None = None, seen: Seen | None = None
+    ) -> None:
+        self.type = type_
+        self._scripts = scripts
+        self._real = real
+        self._seen = seen
+
+    async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        if self._seen is not None:
+            self._seen(task)
+        attempt = self._scripts.attempt(task)
+        try:
+            result = await self._call_real(task, context) if attempt is None else await play(attempt, task, context)
+        except Exception:
+            await context.sleep(0)
+            raise
+        await context.sleep(0)
+        return result
+
+    async def _call_real(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        real = self._real
+        if real is None:
+            return TaskResult(task.run_id, task.node, task.attempt, 3, f"no script is for executor type {self.type.name!r}")
+        if real.mode == "thread":
+            given = await asyncio.to_thread(real.execute, task, context)
+        else:
+            given = real.execute(task, context)
+        return await given if inspect.isawaitable(given) else given
+
+
+async def play(attempt: Attempt, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+    """Carry out one scripted attempt. Raises ScriptFailure for `raise`."""
+    if attempt.after_us:
+        await context.sleep(attempt.after_us / 1_000_000)
+    if attempt.hang:
+        await context.sleep(math.inf)
+    if attempt.raises is not None:
+        raise ScriptFailure(attempt.raises)
+    outputs = fill(attempt.outputs, task.inputs)
+    return TaskResult(task.run_id, task.node, task.attempt, attempt.code, attempt.message, outputs, attempt.artifacts)
+
+
+def fill(outputs: Mapping[str, Json], inputs: Mapping[str, Json]) -> Mapping[str, Json]:
+    """`outputs` with `{{inputs.parameters.x}}` replaced as in documents (DATA-5). Raises ScriptFailure for unknown names."""
+
+    def lookup(name: Name) -> Json | Absent | SecretValue:
+        if name.segments[:2] != ("inputs", "parameters") or len(name.segments) < 3:
+            raise ExpressionError(f"{name.text!r} is no input of the task")
+        return get_path(inputs, name.segments[2:])
+
+    try:
+        filled = parse_template(outputs, _INPUTS).resolve(lookup)
+    except ExpressionError as error:
+        raise ScriptFailure(f"the outputs of the script cannot be filled in: {error.reason}") from None
+    return {name: value for name, value in filled.items() if value is not ABSENT}

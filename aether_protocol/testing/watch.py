@@ -1,0 +1,101 @@
+"""Watches a run while it goes on: everything that a case may ask for and that the final report does not tell.
+
+Law: read from facts alone, as they are stored. Phases of a task stand here one after the other, as PHASES derives them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.scheduler import facts as f
+from aether_protocol.scheduler.codec import encode_step
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.nodes import Container
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING, SUSPENDED, Phase
+
+PHASES: Final[Mapping[type, Callable[[Any], Phase]]] = {
+    f.NodeCreated: lambda fact: CREATED,
+    f.HookFired: lambda fact: CREATED,
+    f.TaskDispatched: lambda fact: READY,
+    f.AttemptRepeated: lambda fact: READY,
+    f.TaskRunning: lambda fact: RUNNING,
+    f.TaskSuspended: lambda fact: SUSPENDED,
+    f.RetryScheduled: lambda fact: CREATED,
+    f.ContainerPhase: lambda fact: fact.phase,
+    f.NodeEnded: lambda fact: fact.phase,
+}
+"""What each fact that changes a node's phase changes it to."""
+
+
+class Watch:
+    """`phases` by node, `dispatched` nodes in order, `peaks` of children alive by container, `assignments` by node."""
+
+    def __init__(self) -> None:
+        self.state: RunState | None = None
+        self.phases: dict[int, list[Phase]] = {}
+        self.dispatched: list[int] = []
+        self.peaks: dict[int, int] = {}
+        self.assignments: dict[int, TaskAssignment] = {}
+        self.records: list[str] = []
+        self.logs: list[str] = []
+        self._alive: dict[int, int] = {}
+
+    def step(self, run_id: str, state: RunState, step: Step) -> None:
+        """An observer of the engine."""
+        self.state = state
+        self.records.append(encode_step(step))
+        for fact in step.facts:
+            phase = PHASES.get(type(fact))
+            if phase is not None:
+                self._change(state, fact, phase(fact))
+
+    def log(self, run_id: str, node: int, attempt: int, stream: str, text: str) -> None:
+        """An observer of the run's log."""
+        self.logs.append(text)
+
+    def assigned(self, task: TaskAssignment) -> None:
+        """An executor was given this."""
+        self.assignments[task.node] = task
+
+    def _change(self, state: RunState, fact: Any, phase: Phase) -> None:
+        node = state.nodes[fact.node]
+        seen = self.phases.setdefault(fact.node, [])
+        if not seen or seen[-1] is not phase:
+            seen.append(phase)
+        if node.hook is not None:
+            return
+        kind = type(fact)
+        if kind is f.TaskDispatched:
+            self.dispatched.append(fact.node)
+        elif kind is f.NodeCreated:
+            self._count(node.parent, 1)
+        elif kind is f.NodeEnded:
+            self._count(node.parent, -1)
+
+    def _count(self, scope: Container | None, change: int) -> None:
+        if scope is not None:
+            alive = self._alive[scope.id] = self._alive.get(scope.id, 0) + change
+            self.peaks[scope.id] = max(self.peaks.get(scope.id, 0), alive)
+
+
+def texts(*values: Json) -> str:
+    """All text in `values`, keys and numbers too, one a line: what a search for something hidden looks through."""
+    found: list[str] = []
+    todo: list[Json] = list(values)
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            found.extend(value)
+            todo.extend(value.values())
+        elif isinstance(value, list | tuple):
+            todo.extend(value)
+        else:
+            found.append(json.dumps(value))
+    return "\n".join(found)
