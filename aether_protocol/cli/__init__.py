@@ -1,0 +1,17 @@
+"""The command line: each command parses, builds, executes, and hands what it found to `render`.
+
+Law: importing this is free; click and the commands are loaded when `main` is called, each command only when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with these arguments (default: the process's own); gives the exit code, never raises."""
+    from aether_protocol.cli.boundary import guarded
+
+    return guarded(arguments)

@@ -1,0 +1,83 @@
+"""Where every exception of the command line ends: as a message, a hint and an exit code.
+
+Law: no traceback reaches the user unless AETHER_DEBUG is set. Results go to standard output, all that is said here to
+standard error. The exit codes are those of the contract, and each error class owns its own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from aether_protocol.cli.exits import INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
+from aether_protocol.cli.root import root
+from aether_protocol.errors import AetherError, DocumentError
+
+
+def guarded(arguments: Sequence[str] | None) -> int:
+    """Run the command line; every way to fail becomes an exit code."""
+    try:
+        code = root.main(arguments, prog_name="aether", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader went away (`aether ... | head`). Python flushes standard output once more at its end: give it a sink.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTSIDE
+    except Exception as error:
+        if os.environ.get("AETHER_DEBUG"):
+            traceback.print_exc()
+        return explain(error)
+    except KeyboardInterrupt:
+        say("interrupted", None)
+        return INTERRUPTED
+
+
+def explain(error: Exception) -> int:
+    """Say what went wrong; gives the exit code."""
+    if isinstance(error, click.Abort):
+        say("interrupted", None)
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return USAGE
+    if isinstance(error, DocumentError) and error.diagnostics:
+        from aether_protocol.cli.render.diagnostics import show_diagnostics
+
+        show_diagnostics(error.diagnostics)
+        say(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, AetherError) and error.exit_code != OWN_FAULT:
+        say(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, OSError):
+        name = f" {str(error.filename)!r}" if error.filename else ""
+        say(f"the system refused{name}: {error.strerror or error}", None)
+        return OUTSIDE
+    say(
+        f"this is a fault of ours: {type(error).__name__}: {error}",
+        f"please report it with what you did and: {version_line()}; AETHER_DEBUG=1 shows where it happened",
+    )
+    return OWN_FAULT
+
+
+def say(message: str, hint: str | None) -> None:
+    """One error and its advice, on standard error."""
+    from aether_protocol.cli.render.text import printable
+
+    click.secho("error: ", err=True, nl=False, fg="red", bold=True)
+    click.echo(printable(message), err=True)
+    if hint:
+        click.echo(f"  hint: {printable(hint)}", err=True)
+
+
+def version_line() -> str:
+    """What a report of a fault should tell."""
+    from importlib.metadata import version
+
+    return f"aether {version('aether-protocol')}, Python {platform.python_version()}, {platform.system()}"

@@ -1,0 +1,73 @@
+"""`aether executors`: what tasks can be made of, with the fields of their config and their outputs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from aether_protocol.cli.render.text import as_value
+from aether_protocol.cli.workspace import known_executors
+from aether_protocol.errors import UsageError
+from aether_protocol.plan.executors import ConfigField, ExecutorType
+
+EPILOG = """\b
+Examples:
+  aether executors
+  aether executors script
+  aether executors --output json"""
+
+
+@click.command("executors", epilog=EPILOG)
+@click.argument("type_", required=False, metavar="[TYPE]")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print them.")
+def command(type_: str | None, output: str) -> int:
+    """List the executor types that are installed, with their fields.
+
+    Other packages add theirs through the entry-point group aether.executors.
+    """
+    types = known_executors()
+    if type_ is not None and type_ not in types:
+        raise UsageError(f"there is no executor type {type_!r}", hint=f"there are {', '.join(sorted(types))}")
+    chosen = [types[name] for name in sorted(types) if type_ in (None, name)]
+    if output == "json":
+        click.echo(json.dumps([asdict(one) for one in chosen], indent=2, ensure_ascii=False))
+        return 0
+    for number, one in enumerate(chosen):
+        if number:
+            click.echo()
+        show(one)
+    return 0
+
+
+def show(type_: ExecutorType) -> None:
+    """One executor type as text."""
+    click.secho(type_.name, bold=True, nl=False)
+    click.echo(f"  {type_.description}")
+    names = [field.name for field in (*type_.config, *type_.outputs)]
+    width = max((len(name) for name in names), default=0)
+    for field in type_.config:
+        click.echo(f"  config.{field.name:{width}}  {facts(field)}  {field.description}")
+    if type_.open_config:
+        click.echo("  config: other fields are allowed")
+    for output in type_.outputs:
+        click.echo(f"  output {output.name:{width}}  {output.type}  {output.description}")
+    if type_.open_outputs:
+        click.echo("  output: others, as the task gives them")
+
+
+def facts(field: ConfigField) -> str:
+    """`string, required`, `integer, default 2, 0 to 10`."""
+    parts = [f"array of {field.items}" if field.type == "array" and field.items else field.type]
+    if field.required:
+        parts.append("required")
+    if field.default is not None:
+        parts.append(f"default {as_value(field.default)}")
+    if field.enum is not None:
+        parts.append("one of " + ", ".join(as_value(value) for value in field.enum))
+    if field.minimum is not None or field.maximum is not None:
+        low = "" if field.minimum is None else f"{field.minimum:g}"
+        high = "" if field.maximum is None else f"{field.maximum:g}"
+        parts.append(f"{low} to {high}".strip())
+    return ", ".join(parts)

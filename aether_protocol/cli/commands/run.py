@@ -1,0 +1,147 @@
+"""`aether run`: a workflow from its document to its end, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import sys
+from dataclasses import dataclass
+
+import click
+
+from aether_protocol.cli.arguments import read_answers, read_parameters
+from aether_protocol.cli.exits import FINE, SUSPENDED
+from aether_protocol.cli.options import library_option, name_option
+from aether_protocol.cli.render.text import printable
+from aether_protocol.cli.workspace import Workspace
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+
+EPILOG = """\b
+Examples:
+  aether run flow.yaml
+  aether run flow.yaml -p rows=5 -p region=east
+  aether run flow.yaml --params-file params.yaml --output json > report.json
+  aether run deploy.yaml --resume 'main.approve={"approved": true}'
+  aether run flow.yaml --dry-run
+
+\b
+On a terminal a suspended task is answered at the prompt. Ctrl-C cancels the run.
+Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document, 4 Error, 5 Timeout,
+6 Cancelled, 7 left suspended, 130 interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asked for, read and checked."""
+
+    plan: Plan
+    arguments: dict[str, Json]
+    answers: dict[str, list[dict[str, Json]]]
+    secrets: tuple[str, ...]
+    output: str
+    watch: bool
+    concurrency: int | None
+
+
+@click.command("run", epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
+              help="A workflow parameter; the value is read as JSON unless the parameter is declared a string.")
+@click.option("--params-file", type=click.Path(), metavar="FILE", help="YAML or JSON file with parameters; -p wins.")
+@click.option("--secrets-file", "secrets", type=click.Path(), multiple=True, metavar="FILE",
+              help="File with secrets (dotenv, YAML or JSON).")
+@library_option
+@name_option
+@click.option("--output", type=click.Choice(["text", "json", "events"]), default="text", show_default=True,
+              help="What to print on standard output: a summary, the run report, or every event as a JSON line.")
+@click.option("--watch/--quiet", default=True, help="Show progress on standard error (a live view on a terminal), or nothing.")
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="At most N tasks at once.")
+@click.option("--resume", "resumes", multiple=True, metavar="TASK=PAYLOAD",
+              help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, with its inputs, and start nothing.")
+def command(
+    file: str, parameters: tuple[str, ...], name: str | None, library: tuple[str, ...], dry_run: bool, **options: Json
+) -> int:
+    """Run a workflow to its end.
+
+    FILE is a document, or - for standard input.
+    """
+    workspace = Workspace(library)
+    plan = workspace.plan(workspace.read_one(file), name, strict=True)
+    arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
+    arguments |= read_parameters(parameters, {binding.name: binding.type for binding in plan.parameters})
+    request = Request(
+        plan=plan,
+        arguments=arguments,
+        answers=read_answers(options["resumes"]),
+        secrets=options["secrets"],
+        output=options["output"],
+        watch=options["watch"],
+        concurrency=options["concurrency"],
+    )
+    if dry_run:
+        from aether_protocol.cli.render.preview import show_preview
+
+        show_preview(plan, arguments, as_json=request.output == "json")
+        return FINE
+    if not os.environ.get("AETHER_DEBUG"):
+        logging.getLogger("aether_protocol").addHandler(logging.NullHandler())  # what breaks is told once, by the boundary
+    calm_the_collector()
+    return asyncio.run(execute(request))
+
+
+def calm_the_collector() -> None:
+    """The plan is garbage to nobody: leave it out of every later collection, and collect less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def execute(request: Request) -> int:
+    """Run it and print how it ended."""
+    from aether_protocol.assembly import build_engine
+    from aether_protocol.cli.interaction import at_terminal
+    from aether_protocol.cli.session import Session
+
+    engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
+    session = Session(
+        engine, choose_view(request.watch), request.answers, asks=at_terminal(), streams=request.output == "events"
+    )
+    try:
+        ending = await session.run(request.plan, request.arguments)
+    finally:
+        await session.close()
+    report = ending.report.to_json()
+    if request.output == "json":
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    elif request.output == "text":
+        from aether_protocol.cli.render.report import show_report
+
+        show_report(report)
+    if ending.exit_code == SUSPENDED:
+        tell_how_to_answer(ending.left)
+    return ending.exit_code
+
+
+def choose_view(watch: bool):  # type: ignore[no-untyped-def]
+    """Nothing, a live view where somebody looks, or lines."""
+    from aether_protocol.cli.render.views import LineView, QuietView
+
+    if not watch:
+        return QuietView()
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from aether_protocol.cli.render.live import LiveView
+
+        return LiveView()
+    return LineView()
+
+
+def tell_how_to_answer(paths: list[str]) -> None:
+    """A run that was left suspended: what to do about it."""
+    click.secho("the run is suspended and nobody answered", fg="yellow", err=True)
+    for path in paths:
+        click.echo(f"""  hint: run it again with --resume '{printable(path)}={{"approved": true}}'""", err=True)

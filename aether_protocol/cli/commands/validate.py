@@ -1,0 +1,48 @@
+"""`aether validate`: all faults of all files at once, and nothing runs."""
+
+from __future__ import annotations
+
+import click
+
+from aether_protocol.cli.exits import FINE, INVALID
+from aether_protocol.cli.options import library_option
+from aether_protocol.cli.workspace import Workspace
+from aether_protocol.errors import UsageError
+
+EPILOG = """\b
+Examples:
+  aether validate flow.yaml
+  aether validate workflows/ --format github
+  cat flow.yaml | aether validate -
+
+Exit codes: 0 no errors (warnings are allowed), 3 errors."""
+
+
+@click.command("validate", epilog=EPILOG)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
+              help="How to print what was found.")
+@library_option
+def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...]) -> int:
+    """Check documents and show all faults at once.
+
+    PATH is a file, a folder (every aether document in it) or - for standard input.
+    """
+    workspace = Workspace(library)
+    files = workspace.read(paths)
+    if not files:
+        raise UsageError(
+            f"there is no aether document in {', '.join(map(repr, paths))}",
+            hint="a document begins with 'apiVersion: aether/v1'",
+        )
+    diagnostics = sorted(set(workspace.check(files)))
+    from aether_protocol.cli.render.diagnostics import FORMATS, show_diagnostics, summary
+
+    if format_ == "text":
+        show_diagnostics(diagnostics, workspace.sources, err=False)
+        click.echo(summary(diagnostics, len(files)))
+    else:
+        text = FORMATS[format_](diagnostics)
+        if text:
+            click.echo(text)
+    return INVALID if any(d.severity == "error" for d in diagnostics) else FINE

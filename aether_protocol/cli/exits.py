@@ -1,0 +1,31 @@
+"""The exit codes of every command.
+
+Law: a number has one meaning, whatever the command; what ends in a phase maps through `PHASE_EXITS`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FINE: Final = 0
+FAILED: Final = 1  # the run Failed, or a test failed
+USAGE: Final = 2
+INVALID: Final = 3  # the document
+ERROR: Final = 4
+TIMEOUT: Final = 5
+CANCELLED: Final = 6
+SUSPENDED: Final = 7
+BUSY: Final = 8
+OUTSIDE: Final = 9
+OWN_FAULT: Final = 70
+INTERRUPTED: Final = 130
+
+PHASE_EXITS: Final = {
+    "Succeeded": FINE,
+    "Skipped": FINE,
+    "Failed": FAILED,
+    "Error": ERROR,
+    "Timeout": TIMEOUT,
+    "Cancelled": CANCELLED,
+    "Suspended": SUSPENDED,
+}

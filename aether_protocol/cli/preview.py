@@ -1,0 +1,199 @@
+"""`--dry-run`: what a run would do, with its inputs bound as far as they are known, and nothing started.
+
+Law: bound as the scheduler binds, from the same sources in the same order; what a task has yet to give is shown by name.
+Nothing recurses, and a loop shows one iteration for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aether_protocol.cli.render.text import as_value, one_line
+from aether_protocol.expressions import ExpressionError, Name, get_path
+from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
+from aether_protocol.plan.model import (
+    Call,
+    Computed,
+    DagDef,
+    InputBinding,
+    ItemField,
+    Literal,
+    LoopDef,
+    Plan,
+    Reference,
+    SecretRef,
+    Source,
+    TaskDef,
+    Templated,
+)
+
+LATER_ROOTS = frozenset({"tasks", "iterator", "loop_iter", "outputs", "phase", "code", "msg", "hook"})
+
+
+class Later(Exception):
+    """A value that only the run can tell."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the preview. `inputs` are (name, text, known)."""
+
+    path: str
+    depth: int
+    what: str
+    inputs: list[tuple[str, str, bool]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What names mean at one place: None stands for what is not known yet."""
+
+    roots: Mapping[str, Json]
+    inputs: Mapping[str, Json]
+    later: frozenset[str]
+
+    def __call__(self, name: Name) -> Json | Absent:
+        segments = name.segments
+        root = segments[0]
+        if root in LATER_ROOTS:
+            raise Later(name.text)
+        if root == "inputs" and len(segments) > 2:
+            if segments[2] in self.later or segments[1] == "artifacts":
+                raise Later(name.text)
+            return get_path(self.inputs[segments[2]], segments[3:]) if segments[2] in self.inputs else ABSENT  # type: ignore[index]
+        if root not in self.roots:
+            raise ExpressionError(f"{name.text!r} is not known")
+        if root == "workflow" and segments[1:2] == ("arguments",):
+            segments = (root, *segments[2:])
+        return get_path(self.roots[root], segments[1:])  # type: ignore[index]
+
+
+def preview(plan: Plan, workflow: Mapping[str, Json], variables: Mapping[str, Json]) -> list[Entry]:
+    """All that would be called, in document order. `workflow` has what `workflow.*` gives, parameters included."""
+    roots = {**variables, "workflow": workflow}
+    entries: list[Entry] = []
+    stack = [(plan.root, plan.root.name, 0, _Scope(roots, {}, frozenset()))]
+    while stack:
+        call, path, depth, scope = stack.pop()
+        entry = Entry(path, depth, _what(call))
+        inputs, later = _bind(call.inputs, scope, entry)
+        _conditions(call, scope, entry)
+        entries.append(entry)
+        inner = _Scope(roots, inputs, later)
+        if isinstance(call.target, DagDef):
+            stack += [(task, f"{path}.{task.name}", depth + 1, inner) for task in reversed(call.target.tasks)]
+        elif isinstance(call.target, LoopDef):
+            entry.notes.append(_items(call.target, inner))
+            stack.append((call.target.body, f"{path}[i]", depth + 1, inner))
+    return entries
+
+
+def task_names(plan: Plan) -> frozenset[str]:
+    """The names of all tasks that the plan can run."""
+    names: set[str] = set()
+    seen: set[int] = set()
+    stack = [plan.root]
+    while stack:
+        call = stack.pop()
+        names.add(call.name)
+        if id(call.target) in seen:
+            continue
+        seen.add(id(call.target))
+        if isinstance(call.target, DagDef):
+            stack.extend(call.target.tasks)
+        elif isinstance(call.target, LoopDef):
+            stack.append(call.target.body)
+    return frozenset(names)
+
+
+def _what(call: Call) -> str:
+    target = call.target
+    if isinstance(target, TaskDef):
+        return target.executor_type
+    return "dag" if isinstance(target, DagDef) else "loop"
+
+
+def _bind(
+    bindings: Sequence[InputBinding], scope: _Scope, entry: Entry
+) -> tuple[dict[str, Json], frozenset[str]]:
+    values: dict[str, Json] = {}
+    later: set[str] = set()
+    for binding in bindings:
+        try:
+            value = _first(binding.sources, scope)
+        except Later as name:
+            later.add(binding.name)
+            entry.inputs.append((binding.name, f"<{name}>", False))
+            continue
+        except ExpressionError as error:
+            later.add(binding.name)
+            entry.inputs.append((binding.name, f"<cannot be bound: {one_line(error.reason)}>", False))
+            continue
+        if value is not ABSENT:
+            values[binding.name] = value
+            text = "***" if isinstance(value, SecretValue) else as_value(value, 100)
+            entry.inputs.append((binding.name, text, True))
+        elif binding.declared:
+            later.add(binding.name)
+            entry.inputs.append((binding.name, "<no value>", False))
+    return values, frozenset(later)
+
+
+def _first(sources: Sequence[Source], scope: _Scope) -> Json | Absent:
+    for source in sources:
+        value = _read(source, scope)
+        if value is not ABSENT:
+            return value
+    return ABSENT
+
+
+def _read(source: Source, scope: _Scope) -> Json | Absent:
+    match source:
+        case Literal(value):
+            return value
+        case Templated(template):
+            return template.resolve(scope)
+        case Reference(name):
+            return scope(name)
+        case Computed(expression):
+            return expression.evaluate(scope)
+        case SecretRef(name, key):
+            return SecretValue(((name, key),))
+        case ItemField(item_field):
+            raise Later(f"item.{item_field}")
+
+
+def _conditions(call: Call, scope: _Scope, entry: Entry) -> None:
+    """What decides whether, when and how often it runs."""
+    if call.when is not None:
+        try:
+            holds = call.when.condition(scope)
+            entry.notes.append("when holds" if holds else "skipped: when is false")
+        except (Later, ExpressionError):
+            entry.notes.append(f"when {one_line(call.when.text, 100)}")
+    if call.retry is not None and call.retry.limit:
+        entry.notes.append(f"up to {call.retry.limit} retries")
+    if call.timeout_us is not None:
+        entry.notes.append(f"timeout {call.timeout_us / 1e6:g}s")
+
+
+def _items(loop: LoopDef, scope: _Scope) -> str:
+    if loop.repeat is not None:
+        return f"repeats while {one_line(loop.repeat.text, 100)}, {loop.max_iterations} times at most"
+    source = loop.items_from if loop.items_from is not None else loop.items
+    try:
+        if source is None:
+            raise Later("items")
+        items = source.evaluate(scope) if not hasattr(source, "resolve") else source.resolve(scope)
+        if isinstance(items, list):
+            return f"{len(items)} iterations, " + _width(loop)
+    except (Later, ExpressionError):
+        pass
+    text = source.raw if source is not None and hasattr(source, "raw") else getattr(source, "text", "items")
+    return f"for each of {one_line(str(text), 100)}, {_width(loop)}"
+
+
+def _width(loop: LoopDef) -> str:
+    return {0: "all at once", 1: "one by one"}.get(loop.concurrency, f"{loop.concurrency} at once")

@@ -1,0 +1,1 @@
+"""What people and machines read: text, JSON, SARIF, pictures. Renderers get data and decide nothing."""

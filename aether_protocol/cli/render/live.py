@@ -1,0 +1,192 @@
+"""The live view of a run on a terminal: a window of the tree of tasks, a progress bar, the tails of logs.
+
+Law: a refresh costs what the window holds, never what the run holds: only what is under way or ended last is drawn, with
+its containers. Text of documents and tasks is never read as markup. Four refreshes a second at most (`tick`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, duration, one_line
+from aether_protocol.cli.render.views import QuietView, is_leaf
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.facts import HookFired, NodeCreated, NodeEnded
+from aether_protocol.scheduler.nodes import Container, Node, TaskNode
+from aether_protocol.scheduler.state import RunState
+
+TAIL_LINES = 3
+KEPT_ENDED = 200
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class LiveView(QuietView):
+    """Draws on standard error and leaves nothing behind: the report that follows tells how it ended."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.state: RunState | None = None
+        self.active: dict[int, Node] = {}  # leaves made and not ended, by id, oldest first
+        self.ended: deque[Node] = deque(maxlen=KEPT_ENDED)  # leaves, the last one last
+        self.phases: Counter[str] = Counter()  # of ended leaves
+        self.tails: dict[int, deque[str]] = {}
+        self.notes: deque[str] = deque(maxlen=3)
+        self.frame = 0
+
+    def begin(self) -> None:
+        self.live.start()
+
+    def step(self, state: RunState, step: Step) -> None:
+        self.state = state
+        for fact in step.facts:
+            kind = type(fact)
+            if kind is NodeCreated or kind is HookFired:
+                node = state.nodes[fact.node]  # type: ignore[union-attr]
+                if is_leaf(node) and node.ended_at is None:
+                    self.active[node.id] = node
+            elif kind is NodeEnded:
+                node = state.nodes[fact.node]  # type: ignore[union-attr]
+                if is_leaf(node):
+                    self._leaf_ended(node)
+
+    def _leaf_ended(self, node: Node) -> None:
+        self.active.pop(node.id, None)
+        self.ended.append(node)
+        self.phases[str(node.phase)] += 1
+        if node.phase == "Succeeded":
+            self.tails.pop(node.id, None)
+
+    def log(self, node: Node | None, stream: str, text: str) -> None:
+        if node is None:
+            return
+        tail = self.tails.setdefault(node.id, deque([""], maxlen=TAIL_LINES + 1))
+        first, *more = text.split("\n")
+        tail[-1] = (tail[-1] + first)[-400:]
+        tail.extend(line[-400:] for line in more)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.tick()
+
+    def tick(self) -> None:
+        self.frame += 1
+        if self.live.is_started:
+            self.live.update(self.draw(), refresh=True)
+
+    def pause(self) -> None:
+        self.live.stop()
+
+    def unpause(self) -> None:
+        self.live.start()
+
+    def end(self) -> None:
+        self.live.stop()
+
+    # --- drawing ---
+
+    def draw(self) -> Group:
+        """The whole window, at most as high as the terminal."""
+        if self.state is None:
+            return Group(Text("starting"))
+        room = max(self.console.height - 4 - len(self.notes), 3)
+        now = int(time.time() * 1e6)
+        lines = [self._headline(self.state, now)]
+        lines += self._tree(self.state, room, now)
+        lines.append(self._bar(self.state))
+        lines += [Text(f"  {one_line(note)}", style="yellow", no_wrap=True, overflow="ellipsis") for note in self.notes]
+        return Group(*lines)
+
+    def _headline(self, state: RunState, now: int) -> Text:
+        phase = str(state.phase)
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"{one_line(state.plan.name)} ", style="bold")
+        line.append(phase, style=PHASE_COLORS[phase])
+        line.append(f"  {duration((now - state.header.created_at) / 1e6)}", style="dim")
+        return line
+
+    def _tree(self, state: RunState, room: int, now: int) -> list[Text]:
+        """What is under way first, then what ended last; in document order, under their containers."""
+        shown: dict[int, Node] = {}
+        hooks: list[Node] = []
+        tails = 0
+        for node in (*self._urgent(room), *reversed(self.ended)):
+            if node.hook is not None:
+                if node.ended_at is None and len(hooks) < 3:
+                    hooks.append(node)
+                continue
+            more = _with_containers(node, shown)
+            tail = len(self._tail(node)) if node.ended_at is None else 0
+            if len(shown) + len(more) + len(hooks) + tails > room:
+                break
+            shown.update(more)
+            if len(shown) + len(hooks) + tails + tail <= room:
+                tails += tail
+        lines: list[Text] = []
+        for node in sorted(shown.values(), key=state.order_key):
+            lines.append(self._line(node, now))
+            if node.ended_at is None and tails:
+                lines += [Text(f"{'  ' * (node.depth + 2)}│ {line}", style="dim", no_wrap=True, overflow="ellipsis")
+                          for line in self._tail(node)]
+        return [*lines[:room], *(self._line(node, now) for node in hooks)]
+
+    def _urgent(self, room: int) -> list[Node]:
+        """Suspended ones, then running, then waiting; at most `room` of each."""
+        ranks: dict[str, list[Node]] = {"Suspended": [], "Running": [], "Ready": [], "Created": []}
+        for seen, node in enumerate(self.active.values()):
+            if len(ranks[str(node.phase)]) < room:
+                ranks[str(node.phase)].append(node)
+            if seen > 20 * room:
+                break
+        return [node for rank in ranks.values() for node in rank]
+
+    def _tail(self, node: Node) -> list[str]:
+        return [one_line(line) for line in self.tails.get(node.id, ()) if line.strip()][-TAIL_LINES:]
+
+    def _line(self, node: Node, now: int) -> Text:
+        phase = str(node.phase)
+        mark = SPINNER[self.frame % len(SPINNER)] if phase == "Running" and is_leaf(node) else PHASE_MARKS[phase]
+        name = f"[{node.index}] {node.call.name}" if "[" in node.path.rpartition(".")[2] else node.call.name
+        if node.hook is not None:
+            name = f"hook {node.hook}: {node.call.name}"
+        line = Text("  " * (node.depth + 1), no_wrap=True, overflow="ellipsis")
+        line.append(f"{mark} ", style=PHASE_COLORS[phase])
+        line.append(one_line(name), style="" if is_leaf(node) else "bold")
+        if node.started_at is not None:
+            line.append(f"  {duration(((node.ended_at or now) - node.started_at) / 1e6)}", style="dim")
+        if isinstance(node, Container):
+            ended = len([child for child in node.children if child >= 0]) - node.live if len(node.children) < 10_000 else -1
+            line.append(f"  {ended}/{node.total}" if ended >= 0 else f"  of {node.total}", style="dim")
+        if isinstance(node, TaskNode) and node.retries:
+            line.append(f"  retry {node.retries}", style="yellow")
+        if phase not in ("Succeeded", "Running", "Ready"):
+            line.append(f"  {phase}", style=PHASE_COLORS[phase])
+        if node.message and phase != "Succeeded":
+            line.append(f"  {one_line(node.message)}", style="dim")
+        return line
+
+    def _bar(self, state: RunState) -> Text:
+        known, ended = max(state.leaves_known, 1), state.leaves_ended
+        width = 30
+        full = min(width, width * ended // known)
+        line = Text("  ", no_wrap=True, overflow="ellipsis")
+        line.append("━" * full, style="green").append("━" * (width - full), style="bright_black")
+        line.append(f"  {ended}/{state.leaves_known}")
+        for phase, count in sorted(self.phases.items()):
+            line.append(f"  {PHASE_MARKS[phase]} {count} {phase}", style=PHASE_COLORS[phase])
+        return line
+
+
+def _with_containers(node: Node, shown: dict[int, Node]) -> dict[int, Node]:
+    """`node` and those of its containers that are not shown yet."""
+    more: dict[int, Node] = {}
+    here: Node | None = node
+    while here is not None and here.id not in shown:
+        more[here.id] = here
+        here = here.parent
+    return more

@@ -1,0 +1,33 @@
+"""`--dry-run` as text and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import click
+
+from aether_protocol.cli.preview import Entry
+from aether_protocol.cli.render.text import counted, one_line
+from aether_protocol.plan.model import Plan
+
+
+def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, str], *, as_json: bool) -> None:
+    """On standard output: what would run."""
+    if as_json:
+        told = {"workflow": plan.name, "tasks": [asdict(entry) for entry in entries]}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    click.secho(f"{one_line(plan.name)}", bold=True, nl=False)
+    click.echo(f"  would run {counted(len(entries), 'task')}; nothing was started")
+    for name, text in parameters.items():
+        click.echo(f"  -p {name}={text}")
+    for entry in entries:
+        indent = "  " * (entry.depth + 1)
+        click.echo(f"{indent}{one_line(entry.path.rpartition('.')[2])} ", nl=False)
+        click.secho(f"({one_line(entry.what)})", dim=True, nl=False)
+        click.echo("".join(f"  [{note}]" for note in entry.notes))
+        for name, text, known in entry.inputs:
+            click.echo(f"{indent}    {name} = ", nl=False)
+            click.secho(text, dim=not known)

@@ -1,0 +1,70 @@
+"""The report of a run as text. The JSON form is `Report.to_json()` itself.
+
+Law: this reads the JSON form and nothing else, so text can never know what JSON does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, as_value, counted, duration, one_line
+from aether_protocol.expressions.values import Json
+
+MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
+FINE_PHASES = frozenset({"Succeeded", "Skipped"})
+
+
+def show_report(report: Mapping[str, Json]) -> None:
+    """On standard output: how it ended, the tasks, the outputs."""
+    phase = report["phase"]
+    click.secho(f"{PHASE_MARKS[phase]} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
+    tail = f" in {duration(report['durationSeconds'])}" if report.get("durationSeconds") is not None else ""
+    click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {report['progress']} tasks")
+    if report["message"]:
+        click.echo(f"  {one_line(report['message'])}")
+    _tasks(report)
+    for hook in report["hooks"]:
+        if hook["phase"] not in FINE_PHASES:
+            _line(1, f"hook {hook['hook']}", hook)
+    for warning in report.get("warnings", ()):
+        click.secho(f"  note: {one_line(_warning(warning))}", fg="yellow")
+    if report["outputs"]:
+        click.echo("outputs:")
+        for name, value in report["outputs"].items():
+            click.echo(f"  {name}: {as_value(value)}")
+
+
+def _tasks(report: Mapping[str, Json]) -> None:
+    tasks, not_run = report["tasks"], report["notRun"]
+    listed = tasks
+    if len(tasks) + len(not_run) > MAX_LINES:
+        listed = [task for task in tasks if task["phase"] not in FINE_PHASES][:MAX_LINES]
+    for task in listed:
+        _line(task["depth"] + 1, task["path"].rpartition(".")[2], task)
+    if len(listed) < len(tasks):
+        click.echo(f"  ({counted(len(tasks) - len(listed), 'more task')}; --output json has them all)")
+    for path in not_run[:MAX_LINES]:
+        click.secho(f"  · {one_line(path)} did not run", fg=PHASE_COLORS["Skipped"])
+    if len(not_run) > MAX_LINES:
+        click.echo(f"  ({len(not_run) - MAX_LINES} more did not run)")
+
+
+def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
+    phase = task["phase"]
+    click.secho(f"{'  ' * depth}{PHASE_MARKS[phase]} ", fg=PHASE_COLORS[phase], nl=False)
+    parts = [one_line(name)]
+    if phase != "Succeeded":
+        parts.append(phase)
+    if task.get("retries"):
+        parts.append(f"({counted(task['retries'], 'retry').replace('retrys', 'retries')})")
+    if task["message"]:
+        parts.append(f"- {one_line(task['message'], 120)}")
+    click.echo("  ".join(parts))
+
+
+def _warning(warning: Json) -> str:
+    if isinstance(warning, dict):
+        return f"{warning.get('path', '')}: {warning.get('message', '')}"
+    return str(warning)

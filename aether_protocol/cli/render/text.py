@@ -1,0 +1,85 @@
+"""Small pieces of text output.
+
+Law: what comes from a document or a task is untrusted: no control character of it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+from aether_protocol.expressions.values import Json
+
+PHASE_COLORS = {
+    "Created": "bright_black",
+    "Ready": "cyan",
+    "Running": "blue",
+    "Suspended": "yellow",
+    "Succeeded": "green",
+    "Failed": "red",
+    "Error": "red",
+    "Timeout": "red",
+    "Skipped": "bright_black",
+    "Cancelled": "magenta",
+}
+PHASE_MARKS = {
+    "Created": "·",
+    "Ready": "○",
+    "Running": "●",
+    "Suspended": "‖",
+    "Succeeded": "✓",
+    "Failed": "✗",
+    "Error": "✗",
+    "Timeout": "✗",
+    "Skipped": "-",
+    "Cancelled": "✗",
+}
+
+
+def printable(text: str) -> str:
+    """`text` with control characters written as escapes; tabs and line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or c.isprintable() else _escaped(c) for c in text)
+
+
+def one_line(text: str, width: int = 200) -> str:
+    """`text` on one line of at most `width` characters."""
+    if len(text) > 4 * width:
+        text = text[: 4 * width]
+    line = " ".join(printable(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def as_value(value: Json, width: int = 200) -> str:
+    """A value as people read it: JSON on one line, cut at `width`."""
+    return one_line(json.dumps(value, ensure_ascii=False), width)
+
+
+def duration(seconds: float) -> str:
+    """`0.04s`, `12.3s`, `2m05s`, `3h20m`."""
+    if seconds < 10:
+        return f"{seconds:.2f}s"
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")

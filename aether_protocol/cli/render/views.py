@@ -1,0 +1,131 @@
+"""What is seen of a run while it runs: nothing, plain lines, or (render.live) a live tree.
+
+Law: a view is told of each step after it happened and changes nothing. It writes to standard error only.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import click
+
+from aether_protocol.cli.render.text import PHASE_COLORS, duration, one_line, printable
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
+from aether_protocol.scheduler.nodes import Container, Node, TaskNode
+from aether_protocol.scheduler.state import RunState
+
+
+class View(Protocol):
+    """How a run is shown. `pause` and `unpause` surround a prompt."""
+
+    def begin(self) -> None: ...
+
+    def step(self, state: RunState, step: Step) -> None:
+        """This step has been stored."""
+        ...
+
+    def log(self, node: Node | None, stream: str, text: str) -> None:
+        """A task wrote something (`text` need not end at a line's end). Called from any thread."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something about the run as a whole."""
+        ...
+
+    def tick(self) -> None:
+        """A quarter of a second has passed."""
+        ...
+
+    def pause(self) -> None: ...
+
+    def unpause(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class QuietView:
+    """`--quiet`: nothing at all."""
+
+    def begin(self) -> None: ...
+
+    def step(self, state: RunState, step: Step) -> None: ...
+
+    def log(self, node: Node | None, stream: str, text: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def unpause(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class LineView(QuietView):
+    """One line for each thing that happens: for logs of a CI and for pipes."""
+
+    def __init__(self) -> None:
+        self.partial: dict[tuple[int, str], str] = {}
+
+    def step(self, state: RunState, step: Step) -> None:
+        since = (step.at - state.header.created_at) / 1e6
+        for fact in step.facts:
+            if isinstance(fact, TaskRunning):
+                self._say(since, state.nodes[fact.node], "started", "Running")
+            elif isinstance(fact, TaskSuspended):
+                text = f"suspended{_because(fact.message)}"
+                self._say(since, state.nodes[fact.node], text, "Suspended")
+            elif isinstance(fact, RetryScheduled):
+                wait = duration(max(0, fact.due - step.at) / 1e6)
+                text = f"{fact.phase}{_because(fact.message)}; tries again in {wait}"
+                self._say(since, state.nodes[fact.node], text, str(fact.phase))
+            elif isinstance(fact, HookFired):
+                self._say(since, state.nodes[fact.node], "fired", "Running")
+            elif isinstance(fact, NodeEnded):
+                self._ended(since, state.nodes[fact.node])
+
+    def log(self, node: Node | None, stream: str, text: str) -> None:
+        key = (node.id if node is not None else -1, stream)
+        *lines, rest = (self.partial.pop(key, "") + text).split("\n")
+        if rest:
+            self.partial[key] = rest
+        for line in lines:
+            self._log_line(node, line)
+
+    def note(self, text: str) -> None:
+        click.echo(printable(text), err=True)
+
+    def _ended(self, since: float, node: Node) -> None:
+        for stream in ("stdout", "stderr"):
+            rest = self.partial.pop((node.id, stream), "")
+            if rest:
+                self._log_line(node, rest)
+        took = f" in {duration((node.ended_at - node.started_at) / 1e6)}" if node.started_at and node.ended_at else ""
+        retries = f", {node.retries} retries" if isinstance(node, TaskNode) and node.retries else ""
+        self._say(since, node, f"{node.phase}{took}{retries}{_because(node.message)}", str(node.phase))
+
+    def _say(self, since: float, node: Node, text: str, phase: str) -> None:
+        click.echo(f"{since:8.2f}s  {printable(label(node))}  ", nl=False, err=True)
+        click.secho(text, fg=PHASE_COLORS[phase], err=True)
+
+    def _log_line(self, node: Node | None, line: str) -> None:
+        name = label(node) if node is not None else ""
+        click.echo(f"           {printable(name)} | {printable(line)}", err=True)
+
+
+def label(node: Node) -> str:
+    """How a view names a task run: its path; a hook's run with the event."""
+    if node.hook is None:
+        return node.path
+    return f"{node.path}:{node.hook}".lstrip(":")
+
+
+def _because(message: str) -> str:
+    return f": {one_line(message)}" if message else ""
+
+
+def is_leaf(node: Node) -> bool:
+    return not isinstance(node, Container)

@@ -1,0 +1,80 @@
+"""The root command and its table of subcommands.
+
+Law: a command's module is imported when that command is asked for and not before, so `aether --help` and `aether
+validate` never pay for what they do not use. The one-line help texts therefore stand here.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+import click
+
+# name -> the line in `aether --help`. The command is `command` in aether_protocol.cli.commands.<name>.
+COMMANDS = {
+    "validate": "Check documents and show all faults at once.",
+    "run": "Run a workflow to its end.",
+    "graph": "Draw a workflow.",
+    "test": "Run case files: unit tests for workflows.",
+    "init": "Make a new workflow project.",
+    "explain": "Say what a diagnostic code means.",
+    "schema": "Print the JSON Schema, for editors.",
+    "executors": "List what tasks can be made of.",
+}
+
+EPILOG = """\b
+Examples:
+  aether init hello && aether run hello/workflow.yaml
+  aether validate workflows/
+  aether run deploy.yaml -p version=1.4.2 --output json
+  aether explain AE204
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 invalid document, 4 error, 5 timeout, 6 cancelled,
+7 suspended, 8 busy, 9 something outside failed, 70 a fault of ours, 130 interrupted."""
+
+
+class LazyGroup(click.Group):
+    """A group that loads a command when it is asked for, and helps with a misspelt one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"aether_protocol.cli.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See 'aether --help'."
+            ctx.fail(f"no such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"aether {version('aether-protocol')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show the version.")
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Validate, run, test and draw aether/v1 workflow documents."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

@@ -1,0 +1,247 @@
+"""One run from submission to its end, with the person at the terminal: answers, Ctrl-C, the view.
+
+Law: the engine is only asked, through its API; what is decided here is when to ask. The first Ctrl-C cancels the run and
+waits for its end, the second one gives up on executors that do not stop, the third one leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import click
+
+from aether_protocol.cli.arguments import read_payload
+from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
+from aether_protocol.cli.interaction import interrupts, read_line
+from aether_protocol.cli.render.text import one_line, printable
+from aether_protocol.cli.render.views import View
+from aether_protocol.engine.api import Engine
+from aether_protocol.engine.driver import LogRecord
+from aether_protocol.engine.report import Report
+from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
+from aether_protocol.scheduler.nodes import Node
+from aether_protocol.scheduler.state import RunState
+
+REFRESH_S = 0.25
+GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
+
+
+@dataclass(slots=True)
+class Ending:
+    """How it ended. `left` are the paths of suspended tasks that nobody answered."""
+
+    report: Report
+    interrupted: bool
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return INTERRUPTED if self.interrupted else PHASE_EXITS[str(self.report.phase)]
+
+
+class Session:
+    """Drives one run. `answers` are those of `--resume`, by task; `asks`: there is somebody at the terminal."""
+
+    def __init__(
+        self, engine: Engine, view: View, answers: Mapping[str, list[dict[str, Json]]], *, asks: bool, streams: bool
+    ) -> None:
+        self.engine = engine
+        self.view = view
+        self.answers = {task: list(payloads) for task, payloads in answers.items()}
+        self.asks = asks
+        self.streams = streams
+        self.run_id = ""
+        self.signals = 0
+        self.state: RunState | None = None
+        self.suspended: dict[int, Node] = {}
+        self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
+        self.tasks: list[asyncio.Task[None]] = []
+        engine.observers.append(self._stored)
+        engine.log_observers.append(self._logged)
+
+    async def run(self, plan: Plan, arguments: Mapping[str, Json]) -> Ending:
+        """Submit and see it to its end. Raises UsageError for arguments that do not fit."""
+        self._known_answers(plan)
+        with interrupts(self._interrupted):
+            self.run_id = await self.engine.submit(plan, arguments)
+            self.view.begin()
+            self.tasks.append(asyncio.create_task(self._tick()))
+            if self.streams:
+                self.tasks.append(asyncio.create_task(self._stream()))
+            try:
+                left = await self._see_through()
+                await self._drain(ended=not left)
+            finally:
+                for task in self.tasks:
+                    task.cancel()
+                self.view.end()
+            report = self.engine.get(self.run_id)
+            return Ending(report, self.signals > 0, left)
+
+    async def close(self) -> None:
+        """Close the engine; after a second Ctrl-C no longer than GIVE_UP_S."""
+        with interrupts(self._interrupted):
+            closing = asyncio.ensure_future(self.engine.close())
+            while not closing.done():
+                waits = GIVE_UP_S if self.signals > 1 else None
+                self.attention.clear()
+                looking = asyncio.ensure_future(self.attention.wait())
+                done, _ = await asyncio.wait({closing, looking}, timeout=waits, return_when=asyncio.FIRST_COMPLETED)
+                looking.cancel()
+                if not done:
+                    os._exit(INTERRUPTED)
+            await closing
+
+    # --- what the engine tells ---
+
+    def _stored(self, run_id: str, state: RunState, step: Step) -> None:
+        self.state = state
+        self.view.step(state, step)
+        for fact in step.facts:
+            if isinstance(fact, TaskSuspended):
+                self.suspended[fact.node] = state.nodes[fact.node]
+                self.attention.set()
+            elif isinstance(fact, NodeEnded):
+                self.suspended.pop(fact.node, None)
+                self.attention.set()
+
+    def _logged(self, record: LogRecord) -> None:
+        node = self.state.nodes[record.node] if self.state is not None else None
+        self.view.log(node, record.stream, record.text)
+
+    def _interrupted(self) -> None:
+        self.signals += 1
+        if self.signals == 1:
+            self.view.note("cancelling the run (Ctrl-C again: do not wait for tasks to stop)")
+            self.tasks.append(asyncio.create_task(self._cancel()))
+        elif self.signals > 2:
+            os._exit(INTERRUPTED)
+        self.attention.set()
+
+    async def _cancel(self) -> None:
+        try:
+            await self.engine.cancel(self.run_id)
+        except UsageError:
+            pass  # it ended just now
+
+    # --- the way through ---
+
+    async def _see_through(self) -> list[str]:
+        """Until the run is closed, or suspended and left so: then the paths that wait for an answer."""
+        while not self._closed():
+            self.attention.clear()
+            looking = asyncio.ensure_future(self.attention.wait())
+            try:
+                if self.signals > 1:
+                    return []
+                if not self.signals:
+                    await self._answer_given()
+                    waiting = self._waiting()
+                    if waiting and not self.asks:
+                        return [node.path for node in waiting]
+                    if waiting and not await self._ask(waiting[0], looking):
+                        return [node.path for node in self._waiting()]
+                await asyncio.wait({looking}, timeout=1.0)
+            finally:
+                looking.cancel()
+        return []
+
+    def _closed(self) -> bool:
+        return self.state is not None and self.state.closed
+
+    def _waiting(self) -> list[Node]:
+        """The suspended tasks, where nothing else is under way, hooks included."""
+        state = self.state
+        if state is None or state.phase != "Suspended" or any(state.hooks_live.values()):
+            return []
+        return sorted((n for n in self.suspended.values() if n.phase == "Suspended"), key=state.order_key)
+
+    async def _answer_given(self) -> None:
+        """Use the answers of `--resume`: by path, or by the task's name."""
+        for node in [n for n in self.suspended.values() if n.phase == "Suspended"]:
+            payloads = self.answers.get(node.path) or self.answers.get(node.call.name)
+            if payloads:
+                self.suspended.pop(node.id, None)
+                await self.engine.resume(self.run_id, node.path, payloads.pop(0))
+
+    async def _ask(self, node: Node, looking: asyncio.Future[bool]) -> bool:
+        """Ask for one answer; False where the person leaves (Ctrl-D)."""
+        self.view.pause()
+        try:
+            click.secho(f"\n{printable(node.path)} waits for an answer", fg="yellow", bold=True, err=True)
+            if node.message:
+                click.echo(f"  {one_line(node.message, 1000)}", err=True)
+            while node.phase == "Suspended" and not self.signals:
+                line = await self._line("  yes, no or a JSON object (Ctrl-D leaves it suspended): ", node)
+                if line is None:
+                    return self.signals > 0 or node.phase != "Suspended"
+                payload = read_payload(line) if line.strip() else None
+                if payload is None:
+                    click.echo("  that is neither yes, no nor a JSON object", err=True)
+                    continue
+                try:
+                    self.suspended.pop(node.id, None)
+                    await self.engine.resume(self.run_id, node.path, payload)
+                    return True
+                except AetherError as error:
+                    self.suspended[node.id] = node
+                    click.echo(f"  refused: {printable(error.message)}", err=True)
+            return True
+        finally:
+            self.view.unpause()
+
+    async def _line(self, prompt: str, node: Node) -> str | None:
+        """A line from the terminal; None at its end, or once the task has ended or Ctrl-C was pressed."""
+        reading = asyncio.ensure_future(read_line(prompt))
+        while True:
+            self.attention.clear()
+            looking = asyncio.ensure_future(self.attention.wait())
+            await asyncio.wait({reading, looking}, return_when=asyncio.FIRST_COMPLETED)
+            looking.cancel()
+            if reading.done():
+                return reading.result()
+            if self.signals or node.phase != "Suspended":
+                reading.cancel()
+                await asyncio.wait({reading})
+                click.echo(err=True)
+                return None
+
+    # --- beside it ---
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            self.view.tick()
+
+    async def _stream(self) -> None:
+        """`--output events`: a JSON line for each thing that happened."""
+        async for event in self.engine.events(self.run_id):
+            click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str))
+
+    async def _drain(self, *, ended: bool) -> None:
+        """Let the stream of events come to its end; of a run that is left suspended it has none."""
+        if self.streams and ended and self._closed():
+            await self.tasks[1]
+        elif self.streams:
+            await self.engine.settled()
+
+    def _known_answers(self, plan: Plan) -> None:
+        """An answer for a task that cannot exist is wrong usage, told before anything runs."""
+        from aether_protocol.cli.preview import task_names
+
+        names = task_names(plan)
+        for task in self.answers:
+            last = task.rpartition(".")[2].partition("[")[0]
+            if last not in names:
+                from difflib import get_close_matches
+
+                near = get_close_matches(last, sorted(names), 1)
+                raise UsageError(f"--resume names {task!r}, and there is no such task", hint=f"did you mean {near[0]!r}?" if near else None)
