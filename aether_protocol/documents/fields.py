@@ -15,7 +15,6 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -66,6 +65,11 @@ class Part(BaseModel):
     def problems(self) -> Iterator[Problem]:
         """The faults of this part alone (not of what is below it) that JSON Schema cannot express."""
         return iter(())
+
+
+def alias_of(model: type[Part], name: str) -> str:
+    """How a document spells the attribute `name` of `model`."""
+    return model.model_fields[name].alias or name
 
 
 class RuledPart(Part):
@@ -207,12 +211,23 @@ PlaceholderText = TypeAliasType(
 Word = TypeAliasType("Word", Annotated[str, Text("text", "^[^\\r\\n]+$")])
 
 
-def _integral(value: Any) -> Any:
-    # JSON knows one kind of number: 5.0 is an integer to JSON Schema, so it is one here.
-    return int(value) if type(value) is float and value.is_integer() else value
+class Whole:
+    """A whole number within bounds. JSON knows one kind of number: 5.0 is an integer to JSON Schema, so it is one here."""
 
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self._least, self._most = least, most
 
-Integer = Annotated[int, BeforeValidator(_integral, json_schema_input_type=int)]
+    @staticmethod
+    def _integral(value: Any) -> Any:
+        return int(value) if type(value) is float and value.is_integer() else value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        exact = core_schema.int_schema(strict=True, ge=self._least, le=self._most)
+        return core_schema.no_info_before_validator_function(self._integral, exact)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        bounds = {"minimum": self._least, "maximum": self._most}
+        return {"type": "integer", **{keyword: bound for keyword, bound in bounds.items() if bound is not None}}
 
 
 def _filled(value: list[T], info: ValidationInfo) -> list[T]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from aether_protocol.documents.fields import (
     Duration,
     Instant,
-    Integer,
     Name,
     Opt,
     Part,
@@ -24,6 +23,7 @@ from aether_protocol.documents.fields import (
     Schedule,
     SemVer,
     Some,
+    Whole,
     Zone,
     doc,
 )
@@ -163,8 +163,8 @@ class Loop(RuledPart):
     items_from: Opt[str] = doc("Placeholder or expression that gives the list of items.", None)
     repeat_condition: Opt[str] = doc("Run again while this is true, looked at after each iteration.", None)
     arguments: Opt[Arguments] = doc("What is handed to the body; sees `iterator.item` and `iterator.index`.", None)
-    concurrency: Integer = doc("Most iterations at a time; 0 sets no limit.", 1, ge=0)
-    max_iterations: Opt[Integer] = doc("Most iterations; needed with `repeatCondition`.", None, ge=1, le=10000)
+    concurrency: Annotated[int, Whole(0)] = doc("Most iterations at a time; 0 sets no limit.", 1)
+    max_iterations: Opt[Annotated[int, Whole(1, 10000)]] = doc("Most iterations; needed with `repeatCondition`.", None)
     aggregate: Opt[Aggregate] = doc("How the outputs of the iterations become those of the loop.", None)
     inputs: Opt[Inputs] = doc("What the loop takes.", None)
     outputs: Opt[Outputs] = doc("What the loop gives.", None)
@@ -186,9 +186,9 @@ class Template(RuledPart):
 
     one_of: ClassVar = ("dag", "task", "loop")
 
-    dag: Opt[Dag] = doc("Tasks and what they wait for.", None)
+    dag: Opt[Dag] = doc("A dag: tasks, and what each waits for.", None)
     task: Opt[TaskTemplate] = doc("A single task with its executor.", None)
-    loop: Opt[Loop] = doc("One template, run again and again.", None)
+    loop: Opt[Loop] = doc("A loop: one template, run again and again.", None)
 
     @property
     def content(self) -> Dag | Task | Loop:
@@ -224,8 +224,8 @@ class _Spec(RuledPart):
     entrypoint: Opt[str] = doc("Name of the template that is run.", None)
     arguments: Opt[Arguments] = doc("Parameters of the workflow, visible everywhere as `workflow.parameters`.", None)
     timeout: Duration = doc("Longest time that a run may take.", "1h")
-    priority: Integer = doc("Higher ones are dispatched first.", 500, ge=0, le=1000)
-    max_nested_depth: Integer = doc("Most dags and loops that may stand inside each other.", 3, ge=1, le=10)
+    priority: Annotated[int, Whole(0, 1000)] = doc("Higher ones are dispatched first.", 500)
+    max_nested_depth: Annotated[int, Whole(1, 10)] = doc("Most dags and loops that may stand inside each other.", 3)
     hooks: Opt[Hooks] = doc("Task templates to run at events of the workflow.", None)
     retry: Opt[Retry] = doc("Retry of all tasks that set none themselves.", None)
 
@@ -262,9 +262,9 @@ class CronWorkflowSpec(RuledPart):
     start_at: Opt[Instant] = doc("Nothing is run before.", None)
     end_at: Opt[Instant] = doc("Nothing is run after.", None)
     concurrency_policy: Literal["Allow", "Forbid", "Replace"] = doc("What to do while a run has not ended.", "Allow")
-    starting_deadline_seconds: Opt[Integer] = doc("A missed run is made up for within this time only.", None, ge=1)
-    successful_jobs_history_limit: Integer = doc("Ended runs to keep that Succeeded.", 3, ge=0)
-    failed_jobs_history_limit: Integer = doc("Ended runs to keep that did not.", 1, ge=0)
+    starting_deadline_seconds: Opt[Annotated[int, Whole(1)]] = doc("A missed run is made up for within this time only.", None)
+    successful_jobs_history_limit: Annotated[int, Whole(0)] = doc("Ended runs to keep that Succeeded.", 3)
+    failed_jobs_history_limit: Annotated[int, Whole(0)] = doc("Ended runs to keep that did not.", 1)
     suspend: bool = doc("Run nothing for the time being.", False)
 
     def problems(self) -> Iterator[Problem]:
@@ -326,4 +326,7 @@ KINDS: dict[str, type[Workflow] | type[CronWorkflow] | type[WorkflowTemplate]] =
     "Workflow": Workflow,
     "CronWorkflow": CronWorkflow,
     "WorkflowTemplate": WorkflowTemplate,
+}
+PARTS: dict[str, type[Part]] = {
+    name: value for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Part)
 }

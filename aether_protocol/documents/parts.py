@@ -6,20 +6,20 @@ Law: as in models.py, which has them all under one roof.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from aether_protocol.documents.fields import (
     Delay,
     Duration,
-    Integer,
     Name,
     Opt,
     Part,
     Problem,
     RuledPart,
     Some,
+    Whole,
     Word,
     doc,
 )
@@ -58,9 +58,7 @@ class ValueFrom(RuledPart):
 
     parameter: Opt[str] = doc("Name of another value, such as `tasks.fetch.outputs.parameters.rows`.", None)
     expression: Opt[str] = doc("Expression that computes the value.", None)
-    path: Opt[str] = doc(
-        "Like `parameter`; on an output of a script or process task the file whose text is the value.", None
-    )
+    path: Opt[str] = doc("Like `parameter`; on an output of a script or process task the file whose text is the value.", None)
     secret_key_ref: Opt[SecretKeyRef] = doc("Secret to hand to the executor; it is never recorded or shown.", None)
 
 
@@ -146,7 +144,7 @@ class Backoff(Part):
 class Retry(Part):
     """When and how often a task is tried again."""
 
-    limit: Integer = doc("How many attempts may be added to the first one.", 1, ge=0, le=100)
+    limit: Annotated[int, Whole(0, 100)] = doc("How many attempts may be added to the first one.", 1)
     expression: Opt[str] = doc("Condition for another attempt; without it only Error and Timeout are repeated.", None)
     backoff: Opt[Backoff] = doc("The waits in between.", None)
 

@@ -1,0 +1,212 @@
+"""The one door: bytes or values become documents, with all faults of reading and of fields together (DOC-1..7).
+
+Law: nothing is raised for bad input. A valid document is checked by the schema and built into its model once; only where
+one of the two objects does anything dearer happen: the faults are explained, the tree is repaired, and a model is built
+from it so that others can go on looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from aether_protocol.diagnostics import CODES, Diagnostic
+from aether_protocol.documents.explain import Repaired, explain
+from aether_protocol.documents.fields import LENIENT, Part, Path, alias_of
+from aether_protocol.documents.models import KINDS, Document
+from aether_protocol.documents.parse import parse
+from aether_protocol.documents.schema import published, verdict
+from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFaultsError
+from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.values import read_value
+from aether_protocol.documents.wording import format_path
+from aether_protocol.expressions.values import Json
+
+_UNTOUCHED: Final = Repaired()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedDocument:
+    """One document of a file. Paths are those of `model`; positions and reported paths are those of the text.
+
+    `tree`: the document as written (repaired where faulty values could not be kept). `model`: None only where no kind can
+    be made out. `tainted` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
+    """
+
+    file: str
+    kind: str | None
+    name: str | None
+    tree: Json
+    model: Document | None
+    index: int
+    source: Source
+    places: Tree
+    repaired: Repaired
+
+    @property
+    def tainted(self) -> frozenset[Path]:
+        """Fields of the model that were filled in, dropped, or read as something else."""
+        return frozenset(self.repaired.tainted)
+
+    @property
+    def incomplete(self) -> frozenset[Path]:
+        """Lists and mappings of the model that lack entries of the text."""
+        return frozenset(self.repaired.incomplete)
+
+    def written(self, path: Path) -> Path:
+        """`path` in the spelling and numbering of the text."""
+        moved = self.repaired.moved
+        if not moved:
+            return path
+        return tuple(moved.get(path[:size], {}).get(segment, segment) for size, segment in enumerate(path))
+
+    def locate(self, path: Path) -> tuple[int, int]:
+        """Line and column, from 1, of the nearest existing node on `path`: values, or the key of a mapping or list."""
+        return self.source.position(self.places.find(self.written(path)))
+
+    def report(self, code: str, path: Path, message: str, hint: str | None = None, offset: int | None = None) -> Diagnostic:
+        """A finding at `path`. `offset`: the character in that text that it is about, where that stands on one line."""
+        written = self.written(path)
+        at = self.places.find(written)
+        if offset:
+            at = self._inside(at, offset)
+        line, column = self.source.position(at)
+        severity = CODES[code].severity
+        return Diagnostic(self.file, line, column, code, severity, message, format_path(written), hint)
+
+    def _inside(self, at: int, offset: int) -> int:
+        """Plain and simply quoted text can be counted into; anything else is located by its beginning."""
+        text = self.source.text
+        quoted = text[at : at + 1] in ("'", '"')
+        start = at + quoted
+        inner = text[start : start + offset]
+        plain = not any(character in inner for character in "\n\r\\'\"") and text[at : at + 1] not in ("|", ">", "&", "!", "*")
+        return start + offset if plain and len(inner) == offset else at
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFile:
+    """What a file gave: its documents, and all faults of reading it and of its fields."""
+
+    file: str
+    documents: tuple[LoadedDocument, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def load_bytes(data: bytes, file: str, limits: Limits = DEFAULT) -> LoadedFile:
+    """Read a file. Never raises for bad input."""
+    source, trees = parse(data, file, limits)
+    return _load(source, trees)
+
+
+def load_value(value: Json, file: str = "<document>", limits: Limits = DEFAULT) -> LoadedFile:
+    """Read a document that is parsed already, or a list of them. There are no positions: line and column are 0."""
+    source, trees = read_value(value, file, limits)
+    return _load(source, trees)
+
+
+def _load(source: Source, trees: list[Tree]) -> LoadedFile:
+    documents: list[LoadedDocument] = []
+    try:
+        for index, tree in enumerate(trees):
+            documents.append(_document(source, tree, index))
+            _report_clash(documents, source)
+    except TooManyFaultsError:
+        pass
+    except RecursionError:
+        # only where the limit of nesting was raised beyond what Python takes
+        source.note("AE104", 0, "", "nested too deep to be checked", "flatten the document")
+    return LoadedFile(source.file, tuple(documents), tuple(sorted(source.faults, key=_order)))
+
+
+def _order(fault: Diagnostic) -> tuple[int, int]:
+    return fault.line, fault.column
+
+
+def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
+    root = tree.root
+    if not tree.faulty and (model := _strict(root)) is not None:
+        return LoadedDocument(source.file, model.kind, model.metadata.name, root, model, index, source, tree, _UNTOUCHED)
+
+    before = len(source.faults)
+
+    def note(code: str, path: Path, message: str, hint: str | None, key: bool) -> None:
+        at = tree.find_key(path) if key else tree.find(path)
+        source.note(code, at, format_path(path), message, hint)
+
+    if type(root) is not dict:
+        source.note("AE128", tree.at, "", "a document is a mapping with apiVersion, kind, metadata and spec", None)
+        return LoadedDocument(source.file, None, None, root, None, index, source, tree, _UNTOUCHED)
+    repaired = explain(published(), root, note)
+    tree_now = repaired.tree if tree.faulty else root
+    model = _lenient(repaired.tree)
+    kind = model.kind if model else None
+    name = model.metadata.name if model and ("metadata", "name") not in repaired.tainted else None
+    document = LoadedDocument(source.file, kind, name, tree_now, model, index, source, tree, repaired)
+    if model is not None:
+        _note_problems(document, model)
+    if len(source.faults) == before and not tree.faulty:
+        source.note("AE128", tree.at, "", "the document does not fit the schema of aether/v1", None)
+    return document
+
+
+def _strict(root: Json) -> Document | None:
+    """The model of a document without any fault in its fields."""
+    if not verdict()(root):
+        return None
+    try:
+        return KINDS[root["kind"]].model_validate(root)
+    except ValidationError:
+        return None
+
+
+def _lenient(root: Json) -> Document | None:
+    """The model of a repaired tree."""
+    if type(root) is not dict:
+        return None
+    try:
+        return KINDS[root["kind"]].model_validate(root, context=LENIENT)
+    except ValidationError:
+        return None
+
+
+def _note_problems(document: LoadedDocument, model: Document) -> None:
+    """The rules of fields.py over several fields, for every part of the model."""
+    stack: list[tuple[Part, Path]] = [(model, ())]
+    while stack:
+        part, path = stack.pop()
+        for problem in part.problems():
+            whole = (*path, *problem.path)
+            if whole not in document.repaired.tainted:
+                written = document.written(whole)
+                at = document.places.find(written)
+                document.source.note(problem.code, at, format_path(written), problem.message, problem.hint)
+        stack.extend(_below(part, path))
+
+
+def _below(part: Part, path: Path) -> Iterator[tuple[Part, Path]]:
+    for name in part.model_fields_set:
+        value = getattr(part, name)
+        if isinstance(value, Part):
+            yield value, (*path, alias_of(type(part), name))
+        elif isinstance(value, list) and value and isinstance(value[0], Part):
+            for index, entry in enumerate(value):
+                yield entry, (*path, alias_of(type(part), name), index)
+
+
+def _report_clash(documents: list[LoadedDocument], source: Source) -> None:
+    """Whether the last document has the name of one before it."""
+    last = documents[-1]
+    if last.model is None or last.name is None:
+        return
+    identity = (last.kind, last.name, last.model.metadata.namespace)
+    for other in documents[:-1]:
+        if other.model and other.name and (other.kind, other.name, other.model.metadata.namespace) == identity:
+            line, _ = other.locate(("metadata", "name"))
+            path = last.written(("metadata", "name"))
+            message = f"{last.kind} {last.name!r} is already there" + (f", on line {line}" if line else "")
+            source.note("AE135", last.places.find(path), format_path(path), message, "give each document its own name")
+            return

@@ -1,0 +1,95 @@
+"""Bytes become text with positions, and the limits that hold from here on (DOC-1, DOC-6).
+
+Law: a place is one number, the index of a character; line and column (both from 1) are worked out from it only when
+a diagnostic needs them. Lines end as editors end them: LF, CR LF or CR.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final
+
+from aether_protocol.diagnostics import CODES, Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """DOC-6: size of a file in bytes, number of values (aliases count in full) in it, depth of nesting."""
+
+    bytes: int = 10 * 1024 * 1024
+    nodes: int = 2_000_000
+    nesting: int = 200
+
+
+DEFAULT: Final = Limits()
+
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+# Everything but tabs, line ends and printable text. A byte order mark is invisible, so it is welcome at the start only.
+_CONTROL: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+MOST_FAULTS: Final = 1000  # of one file; nobody reads more, and hostile input could have millions
+
+
+class TooManyFaultsError(Exception):
+    """The last fault was one too many; it was noted with the remark that there are more."""
+
+
+class Source:
+    """The text of a file, the places in it and the faults found so far."""
+
+    __slots__ = ("_lines", "faults", "file", "positions", "text")
+
+    def __init__(self, file: str, text: str, *, positions: bool = True) -> None:
+        self.file = file
+        self.text = text
+        self.positions = positions
+        self.faults: list[Diagnostic] = []
+        self._lines: list[int] | None = None
+
+    def position(self, at: int) -> tuple[int, int]:
+        """Line and column, both from 1, of the character with index `at`; 0 and 0 where there is no text."""
+        if not self.positions:
+            return 0, 0
+        if self._lines is None:
+            self._lines = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
+        line = bisect_right(self._lines, at)
+        return line, at - self._lines[line - 1] + 1
+
+    def fault(self, code: str, at: int, message: str, hint: str | None = None) -> None:
+        """Note a fault of the text itself, at the character with index `at`. Raises TooManyFaultsError."""
+        self.note(code, at, "", message, hint)
+
+    def note(self, code: str, at: int, path: str, message: str, hint: str | None) -> None:
+        """Note a fault of what stands at `path`. Raises TooManyFaultsError."""
+        line, column = self.position(at)
+        last = len(self.faults) + 1 >= MOST_FAULTS
+        if last:
+            hint = f"there are more faults; only the first {MOST_FAULTS} are shown"
+        self.faults.append(Diagnostic(self.file, line, column, code, CODES[code].severity, message, path, hint))
+        if last:
+            raise TooManyFaultsError
+
+
+def open_source(data: bytes, file: str, limits: Limits) -> tuple[Source, bool]:
+    """The text of `data`, and whether it can be read on: faults are noted in the source."""
+    if len(data) > limits.bytes:
+        source = Source(file, "")
+        source.fault("AE104", 0, f"the file has {len(data)} bytes, more than {limits.bytes}", "split it, or raise the limit")
+        return source, False
+    body = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        source = Source(file, body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        source = Source(file, body[: error.start].decode("utf-8"))
+        message = f"byte {body[error.start]:#04x} is not UTF-8 ({error.reason})"
+        source.fault("AE102", len(source.text), message, "save the file as UTF-8")
+        return source, False
+    if match := _CONTROL.search(source.text):
+        character = match.group()
+        hint = "remove it, or write it as an escape in a quoted text"
+        source.fault("AE102", match.start(), f"character U+{ord(character):04X} may not stand in a document", hint)
+        return source, False
+    return source, True

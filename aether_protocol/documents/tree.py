@@ -1,0 +1,216 @@
+"""The tree that readers build: plain JSON values, the places of all of them, and the limits of DOC-6.
+
+Law: readers (YAML, JSON) feed one builder, so both obey the same rules. Places are kept beside the tree, one flat list
+per container: a mapping has two numbers per key (key, value), a list one per entry. Nothing here recurses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from aether_protocol.documents.fields import Path
+from aether_protocol.documents.source import Limits, Source
+from aether_protocol.expressions.values import Json
+
+
+class _Faulty:
+    """Stands for a value that could not be read; its fault is noted, so nothing more is said about it."""
+
+    def __repr__(self) -> str:
+        return "FAULTY"
+
+
+FAULTY: Final = _Faulty()
+MERGE: Final = "<<"
+_DROP: Final = "\0drop"  # a pending key whose value goes nowhere; no text of a document is this very object
+
+
+class StopReadingError(Exception):
+    """The file cannot be read on; the reason is noted."""
+
+
+@dataclass(slots=True)
+class Tree:
+    """One document: `root`, where it begins, and the places in each container by the container's id."""
+
+    root: Json
+    at: int
+    marks: dict[int, list[int]] = field(default_factory=dict)
+    faulty: bool = False
+
+    def find(self, path: Path) -> int:
+        """The index of the character where the nearest existing node on `path` begins: its key where that says more."""
+        node, at = self.root, self.at
+        for segment in path:
+            marks = self.marks.get(id(node), ())
+            if isinstance(node, dict) and segment in node:
+                place = 2 * list(node).index(segment)
+                node = node[segment]
+                at = marks[place] if isinstance(node, dict | list) else marks[place + 1]
+            elif isinstance(node, list) and isinstance(segment, int) and segment < len(node):
+                node, at = node[segment], marks[segment]
+            else:
+                break
+        return at
+
+    def find_key(self, path: Path) -> int:
+        """Where the key that `path` ends with is written."""
+        parent: Json = self.root
+        for segment in path[:-1]:
+            parent = parent[segment]
+        if not path or not isinstance(parent, dict):
+            return self.find(path)
+        return self.marks[id(parent)][2 * list(parent).index(path[-1])]
+
+
+class _Frame(NamedTuple):
+    """What was under way when a container opened."""
+
+    node: Json
+    marks: list[int]
+    key: str | None
+    key_at: int
+    height: int
+    anchor: str | None
+    nodes: int
+
+
+class _Anchor(NamedTuple):
+    value: Json
+    weight: int
+    height: int
+
+
+class Builder:
+    """Builds one document after the other. Feed it with `open`, `scalar`, `alias` and `close`."""
+
+    __slots__ = ("_anchors", "_height", "_key", "_key_at", "_limits", "_marks", "_node", "_nodes", "_source", "_stack", "_tree")
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self._nodes = 0
+        self.start()
+
+    def start(self) -> None:
+        """Begin a document."""
+        self._tree = Tree(None, 0)
+        self._node: Json = []
+        self._marks: list[int] = []
+        self._key: str | None = None
+        self._key_at = 0
+        self._height = 0
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, _Anchor | None] = {}
+
+    def finish(self) -> Tree:
+        """The document that was begun."""
+        self._tree.root = self._node[0] if self._node else None
+        self._tree.at = self._marks[0] if self._marks else 0
+        return self._tree
+
+    def scalar(self, value: Json, at: int, anchor: str | None = None) -> None:
+        """A value, or a key where one is due."""
+        self._nodes += 1
+        if self._nodes > self._limits.nodes:
+            self._too_many(at)
+        if anchor is not None:
+            self._declare(anchor, _Anchor(value, 1, 0), at)
+        node = self._node
+        if type(node) is list:
+            node.append(value)
+            self._marks.append(at)
+        elif self._key is None:
+            self._begin(value, at)
+        else:
+            if self._key is not _DROP:
+                node[self._key] = value
+                self._marks += (self._key_at, at)
+            self._key = None
+
+    def empty(self, at: int, anchor: str | None = None) -> None:
+        """An empty value: it is placed where its key is, since it has no place of its own."""
+        self.scalar(None, at if self._key is None else self._key_at, anchor)
+
+    def faulty(self, at: int) -> None:
+        """A value that could not be read."""
+        self._tree.faulty = True
+        self.scalar(FAULTY, at)
+
+    def open(self, node: Json, at: int, anchor: str | None = None) -> None:
+        """A mapping or list begins."""
+        if len(self._stack) >= self._limits.nesting:
+            self._too_deep(at)
+        if type(self._node) is dict and self._key is None:
+            self._source.fault("AE106", at, "a mapping or list stands where a key is due", "keys are text")
+            self._key = _DROP
+            frame = _Frame(self._node, self._marks, _DROP, at, self._height, anchor, self._nodes)
+        else:
+            frame = _Frame(self._node, self._marks, None, 0, self._height, anchor, self._nodes)
+            self.scalar(node, at)
+        if anchor is not None:
+            self._declare(anchor, None, at)
+        self._stack.append(frame)
+        self._node, self._key, self._height = node, None, 0
+        self._marks = self._tree.marks[id(node)] = []
+
+    def close(self) -> None:
+        """The innermost mapping or list ends."""
+        frame = self._stack.pop()
+        height = self._height + 1
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = _Anchor(self._node, self._nodes - frame.nodes, height)
+        self._height = max(height, frame.height)
+        self._node, self._marks, self._key, self._key_at = frame.node, frame.marks, frame.key, frame.key_at
+
+    def alias(self, name: str, at: int) -> None:
+        """The value of an anchor stands here once more, and counts in full."""
+        if name not in self._anchors:
+            self._source.fault("AE109", at, f"alias {name!r} has no anchor before it", f"write &{name} at the value")
+            return self.faulty(at)
+        target = self._anchors[name]
+        if target is None:
+            self._source.fault("AE109", at, f"alias {name!r} stands inside of its own anchor")
+            return self.faulty(at)
+        self._nodes += target.weight - 1
+        if len(self._stack) + target.height > self._limits.nesting:
+            self._too_deep(at)
+        self._height = max(self._height, target.height)
+        return self.scalar(target.value, at)
+
+    def _begin(self, key: Json, at: int) -> None:
+        """`key` is the next key of the mapping under way."""
+        self._key_at = at
+        if type(key) is not str:
+            self._key = _DROP
+            if key is not FAULTY:
+                shown = "null" if key is None else str(key).lower() if isinstance(key, bool) else f"{key!r:.40}"
+                self._source.fault("AE106", at, f"key {shown} is not text", f"put it in quotes: '{shown}'")
+        elif key in self._node:
+            self._key = _DROP
+            first, _ = self._source.position(self._marks[2 * list(self._node).index(key)])
+            self._source.fault("AE105", at, f"key {key!r:.80} stands twice, first on line {first}", "keep one of them")
+        elif key == MERGE:
+            self._source.fault("AE111", at, "merge key '<<' is not part of YAML 1.2", "write the fields out")
+            self._tree.faulty = True
+            self._node[MERGE] = FAULTY
+            self._marks += (at, at)
+            self._key = _DROP
+        else:
+            self._key = key
+
+    def _declare(self, name: str, anchor: _Anchor | None, at: int) -> None:
+        if name in self._anchors:
+            self._source.fault("AE109", at, f"anchor {name!r} is used twice", "give each anchor its own name")
+        self._anchors[name] = anchor
+
+    def _too_many(self, at: int) -> None:
+        message = f"more than {self._limits.nodes} values, with aliases counted in full"
+        self._source.fault("AE104", at, message, "split the file, or raise the limit")
+        raise StopReadingError
+
+    def _too_deep(self, at: int) -> None:
+        message = f"nested deeper than {self._limits.nesting}"
+        self._source.fault("AE104", at, message, "flatten the document, or raise the limit")
+        raise StopReadingError
