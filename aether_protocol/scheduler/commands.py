@@ -50,6 +50,7 @@ class TaskAssignment:
     secret: bool
     hook: str | None
     cause: int
+    secrets: Sequence[tuple[str, str]] = ()
 
     @property
     def run_id(self) -> str:

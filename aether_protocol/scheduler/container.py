@@ -20,7 +20,7 @@ from aether_protocol.scheduler.evolve import RANK_PHASES
 from aether_protocol.scheduler.facts import ContainerPhase, IterationGranted, ScopeOpened
 from aether_protocol.scheduler.nodes import NEVER, NO_VALUES, Container, DagNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW
-from aether_protocol.scheduler.transitions import CREATED, ERROR, READY, RUNNING, SUCCEEDED, SUSPENDED, Phase
+from aether_protocol.scheduler.transitions import CANCELLED, CREATED, ERROR, READY, RUNNING, SUCCEEDED, SUSPENDED, Phase
 from aether_protocol.scheduler.turn import END_EVENTS, ENGINE_ERROR, Turn
 
 
@@ -171,7 +171,7 @@ def impose(turn: Turn, top: Node, phase: Phase, code: int | None, message: str) 
             stack.extend(nodes[child] for child in node.children if child >= 0 and nodes[child].ended_at is None)
     asked, turn.wanted = turn.wanted, []
     for node in order:
-        text = message if node is top else f"{top.path}: {message}"
+        text = message if node is top or phase is CANCELLED else f"{top.path}: {message}"
         if isinstance(node, TaskNode):
             turn.stop(node)
             turn.end(node, phase, code, text)

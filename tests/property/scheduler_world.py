@@ -1,0 +1,248 @@
+"""Random workflow documents, and a world without clock or threads that runs their plans on the bare scheduler.
+
+Everything is drawn from one `random.Random`, so a failing example is repeated by its seed. The world answers commands as a
+bad outside would: late, twice, never, in another order; it resumes, cancels and loses attempts at random.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from typing import Any
+
+from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler import commands as c
+from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.codec import decode_step, encode_step
+from aether_protocol.scheduler.evolve import replay
+from aether_protocol.scheduler.invariants import check
+from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import SUSPENDED, TERMINAL, TRANSITIONS, Phase
+
+SECOND = 1_000_000
+
+
+class Author:
+    """Writes random, valid workflow documents."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.templates: list[dict[str, Any]] = []
+
+    def document(self) -> dict[str, Any]:
+        rng = self.rng
+        spec: dict[str, Any] = {"entrypoint": self.container(0), "maxNestedDepth": 10}
+        spec["templates"] = self.templates
+        self.templates.append({"task": {"name": "note", "executor": {"type": "work"}}})
+        if rng.random() < 0.4:
+            spec["timeout"] = rng.choice(["5s", "30s", "10m"])
+        if rng.random() < 0.3:
+            spec["retry"] = self.retry()
+        if rng.random() < 0.4:
+            spec["hooks"] = self.hooks()
+        return {"apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "random"}, "spec": spec}
+
+    def retry(self) -> dict[str, Any]:
+        rng = self.rng
+        retry: dict[str, Any] = {"limit": rng.randint(0, 3)}
+        if rng.random() < 0.5:
+            retry["expression"] = rng.choice(["true", "phase == 'Failed'", "code == 3", "1 + 1", "outputs.parameters.x > 1"])
+        if rng.random() < 0.7:
+            retry["backoff"] = {"duration": rng.choice(["0s", "1s", "3s"]), "jitter": rng.choice([0, 0.5])}
+        return retry
+
+    def hooks(self) -> dict[str, Any]:
+        events = ["onStart", "onSuccess", "onFailure", "onError", "onSuspend", "onResume", "onCancel", "onExit"]
+        return {event: {"template": "note"} for event in events if self.rng.random() < 0.4}
+
+    def container(self, depth: int) -> str:
+        return self.loop(depth) if self.rng.random() < 0.3 else self.dag(depth)
+
+    def body(self, depth: int) -> str:
+        if depth < 3 and self.rng.random() < 0.35:
+            return self.container(depth + 1)
+        name = f"leaf-{len(self.templates)}"
+        self.templates.append({"task": {"name": name, "executor": {"type": "work"}, **self.extras()}})
+        return name
+
+    def extras(self) -> dict[str, Any]:
+        rng = self.rng
+        extras: dict[str, Any] = {}
+        if rng.random() < 0.3:
+            extras["timeout"] = rng.choice(["1s", "4s", "1m"])
+        if rng.random() < 0.2:
+            extras["phaseConditions"] = {
+                rng.choice(["succeeded", "failed", "error"]): rng.choice(["code == 2", "phase == 'Error'", "nope.x", "true"])
+            }
+        return extras
+
+    def dag(self, depth: int) -> str:
+        rng = self.rng
+        name = f"dag-{depth}-{len(self.templates)}"
+        dag: dict[str, Any] = {"name": name, "tasks": []}
+        self.templates.append({"dag": dag})
+        names: list[str] = []
+        for index in range(rng.randint(1, 6)):
+            task: dict[str, Any] = {"name": f"t{index}", "template": self.body(depth), **self.extras()}
+            needs = [other for other in names if rng.random() < 0.35]
+            if needs:
+                task["dependencies"] = needs
+                if rng.random() < 0.3:
+                    task["when"] = rng.choice(
+                        ["true", "false", f"tasks.{needs[0]}.phase == 'Succeeded'", f"tasks.{needs[0]}.outputs.parameters.x"]
+                    )
+            if rng.random() < 0.3:
+                task["continueOn"] = {key: rng.random() < 0.6 for key in ("failed", "error", "timeout")}
+            if rng.random() < 0.3:
+                task["retry"] = self.retry()
+            if rng.random() < 0.25:
+                task["hooks"] = self.hooks()
+            names.append(task["name"])
+            dag["tasks"].append(task)
+        if rng.random() < 0.2:
+            dag["entrypoints"] = rng.sample(names, rng.randint(1, len(names)))
+        if rng.random() < 0.3:
+            dag["continueOn"] = {"failed": True}
+        if rng.random() < 0.2:
+            dag["timeout"] = rng.choice(["3s", "20s"])
+        if rng.random() < 0.2:
+            dag["phaseConditions"] = {rng.choice(["succeeded", "failed"]): "dag.failed > 0"}
+        return name
+
+    def loop(self, depth: int) -> str:
+        rng = self.rng
+        name = f"loop-{depth}-{len(self.templates)}"
+        loop: dict[str, Any] = {"name": name}
+        self.templates.append({"loop": loop})
+        loop["body"] = self.body(depth)
+        kind = rng.random()
+        if kind < 0.6:
+            loop["items"] = list(range(rng.randint(0, 5)))
+            loop["concurrency"] = rng.choice([0, 1, 2])
+        elif kind < 0.8:
+            loop["itemsFrom"] = rng.choice(["[1, 2, 3]", "null", "'[7]'", "7", "[[1], [2]]"])
+        else:
+            loop["repeatCondition"] = rng.choice(
+                ["loop_iter.index < 2", "true", f"tasks.{loop['body']}.phase == 'Failed'", "1"]
+            )
+            loop["maxIterations"] = rng.randint(1, 4)
+        if rng.random() < 0.5:
+            loop["aggregate"] = {"strategy": rng.choice(["last", "first", "list"])}
+        if rng.random() < 0.2:
+            loop["timeout"] = "6s"
+        return name
+
+
+class World:
+    """Runs a plan to its end. `check_all` checks every invariant after every event."""
+
+    def __init__(self, plan: Plan, rng: random.Random) -> None:
+        self.rng = rng
+        self.machine = Machine(plan)
+        self.now = 0
+        self.queue: list[tuple[int, int, e.Event]] = []
+        self.number = itertools.count()
+        self.timers: dict[tuple[int, int], int] = {}
+        self.steps: list[str] = []
+        self.phases: dict[int, Phase] = {}
+        self.wild = rng.random() < 0.7  # duplicates, losses, cancels, hangs
+
+    def put(self, delay: int, event: e.Event) -> None:
+        heapq.heappush(self.queue, (self.now + delay, next(self.number), event))
+
+    def run(self, limit: int = 20_000) -> RunState:
+        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9))
+        self.put(0, e.Submitted(0, header, "test"))
+        if self.wild and self.rng.random() < 0.2:
+            self.put(self.rng.randint(0, 20 * SECOND), e.CancelRequested(0, "test"))
+        for _ in range(limit):
+            if not self.queue:
+                break
+            self.now, _number, event = heapq.heappop(self.queue)
+            event.at = self.now
+            self.handle(event)
+        state = self.machine.state
+        assert state.closed, f"the run did not end: {[(n.path, str(n.phase)) for n in state.nodes if n.ended_at is None]}"
+        return state
+
+    def handle(self, event: e.Event) -> None:
+        state = self.machine.state
+        before = len(state.nodes)
+        step = self.machine.handle(event)
+        check(state)
+        self.check_arrows(before)
+        if step.facts:
+            self.steps.append(encode_step(step))
+            assert step.seq == len(self.steps) == state.seq
+        else:
+            assert not step.commands
+        for command in step.commands:
+            self.carry_out(command)
+
+    def check_arrows(self, before: int) -> None:
+        """Between two events a node may go several arrows; each reachable phase must be reachable by the table."""
+        for node in self.machine.state.nodes:
+            last = self.phases.get(node.id, Phase.CREATED)
+            if node.phase is not last:
+                assert _reachable(last, node.phase), f"{node.path}: {last} -> {node.phase}"
+                self.phases[node.id] = node.phase
+
+    def carry_out(self, command: c.Command) -> None:
+        if isinstance(command, c.TaskAssignment):
+            self.work(command)
+        elif isinstance(command, c.SetTimer):
+            assert command.due >= self.now
+            self.timers[command.node, command.kind] = command.due
+            event = e.TimerFired(0, command.node, command.kind, command.due, "timer")
+            self.put(command.due - self.now, event)  # stale ones fire too: they must change nothing
+        elif isinstance(command, c.ClearTimer):
+            self.timers.pop((command.node, command.kind), None)
+        elif isinstance(command, c.Continue):
+            self.put(0, e.Continued(0, "driver"))
+
+    def work(self, task: c.TaskAssignment) -> None:
+        rng = self.rng
+        node, attempt = task.node, task.attempt
+        delay = rng.choice([0, 0, SECOND // 2, SECOND, 5 * SECOND])
+        if self.wild and rng.random() < 0.05:
+            self.put(delay, e.AttemptLost(0, node, attempt, "recovery"))
+            return
+        if rng.random() < 0.5:
+            self.put(min(delay, rng.choice([0, SECOND])), e.TaskStarted(0, node, attempt, "broker"))
+            if self.wild and rng.random() < 0.05:
+                return  # hangs for ever
+        code = rng.choices([0, 1, 2, 3, 4, 9], [12, 2, 3, 3, 1, 1])[0]
+        if code == 1 and task.payloads:
+            code = 0
+        outputs = {"x": rng.randint(0, 3)} if rng.random() < 0.5 else {}
+        finished = e.TaskFinished(0, node, attempt, code, rng.choice(["", "why"]), outputs, {}, "broker")
+        self.put(delay, finished)
+        if self.wild and rng.random() < 0.2:
+            self.put(delay + rng.choice([0, SECOND]), e.TaskFinished(0, node, attempt, 2, "twice", {}, {}, "broker"))
+        if code == 1 and rng.random() < 0.8:
+            self.put(delay + 2 * SECOND, e.ResumeRequested(0, node, {"answer": rng.randint(0, 2)}, "test"))
+
+    def replayed(self) -> RunState:
+        """A second state, from the recorded steps alone."""
+        state = RunState(self.machine.plan)
+        for line in self.steps:
+            replay(state, decode_step(line, lambda node, name: state.nodes[node].outputs[name]))
+        return state
+
+    def suspended(self) -> list[TaskNode]:
+        return [n for n in self.machine.state.nodes if isinstance(n, TaskNode) and n.phase is SUSPENDED]
+
+
+def _reachable(start: Phase, end: Phase) -> bool:
+    todo, seen = [start], set()
+    while todo:
+        phase = todo.pop()
+        if phase is end and phase is not start:
+            return True
+        if phase not in seen and phase not in TERMINAL:
+            seen.add(phase)
+            todo.extend(TRANSITIONS[phase])
+    return False

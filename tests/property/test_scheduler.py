@@ -1,0 +1,61 @@
+"""Laws of the scheduler over random workflows and a bad outside: it ends, keeps every invariant, and replays the same."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from aether_protocol.plan.compile import CompileOptions, compile_document
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aether_protocol.documents.library import Library
+from aether_protocol.documents.load import load_value
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.plan.model import Plan
+from tests.property.scheduler_world import Author, World
+
+OPTIONS = CompileOptions(executor_types={"work": ExecutorType("work", "anything", open_config=True, open_outputs=True)})
+
+
+def make_plan(rng: random.Random) -> Plan:
+    document = Author(rng).document()
+    loaded = load_value(document)
+    compiled = compile_document(loaded.documents[0], Library(), OPTIONS)
+    errors = [d for d in (*loaded.diagnostics, *compiled.diagnostics) if d.severity == "error"]
+    assert compiled.plan is not None, errors
+    return compiled.plan
+
+
+@pytest.mark.rule("SCHED-12", "SCHED-13", "WIRE-2")
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32))
+def test_every_run_ends_keeps_the_laws_and_replays_to_the_same_state(seed: int) -> None:
+    rng = random.Random(seed)
+    world = World(make_plan(rng), rng)
+    state = world.run()
+    assert world.replayed().fingerprint() == state.fingerprint()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_same_events_give_the_same_steps(seed: int) -> None:
+    first, second = (World(make_plan(rng), rng) for rng in (random.Random(seed), random.Random(seed)))
+    first.run()
+    second.run()
+    assert first.steps == second.steps
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_run_goes_on_from_replayed_facts_as_if_nothing_had_been(seed: int) -> None:
+    rng = random.Random(seed)
+    world = World(make_plan(rng), rng)
+    world.run()
+    half = len(world.steps) // 2
+    cut = World(world.machine.plan, rng)
+    cut.steps = world.steps[:half]
+    rebuilt = cut.replayed()
+    cut.steps = world.steps
+    assert cut.replayed().fingerprint() == world.machine.state.fingerprint()
+    assert rebuilt.seq == half

@@ -1,0 +1,84 @@
+"""Every kind of fact survives its record, and no record can forge a secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aether_protocol.errors import BrokenInvariant
+from aether_protocol.expressions.values import SecretValue
+from aether_protocol.scheduler import facts as f
+from aether_protocol.scheduler.codec import decode_step, decode_value, encode_step, encode_value
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.transitions import Phase
+
+HEADER = RunHeader("r", 1, None, {"p": SecretValue(("pre", ("db", "password")))}, {"system": {"os": "linux"}}, 5, None)
+SAMPLES: dict[str, Any] = {
+    "header": HEADER,
+    "phase": Phase.FAILED,
+    "inputs": {"a": 1, "b": SecretValue((("n", "k"),))},
+    "outputs": {"$secret": ["forged"], "x": [1, {"$": None}]},
+    "artifacts": {},
+    "payload": {"ok": True},
+    "context": {"trigger": {"code": None}},
+    "items": [1, "two", None],
+    "refs": [("b", 3, "x")],
+    "message": "why: ü",
+    "event": "onExit",
+    "secret": True,
+    "code": 2,
+}
+
+
+def sample(kind: type) -> Any:
+    return kind(**{field.name: SAMPLES.get(field.name, 7) for field in fields(kind)})
+
+
+@pytest.mark.parametrize("kind", get_args(f.Fact))
+def test_every_fact_comes_back_as_it_was(kind: type) -> None:
+    assert "__slots__" in vars(kind), "a fact is made on the hot path: slots"
+    fact = sample(kind)
+    step = Step(4, 99, "broker:TaskFinished", [fact], [])
+    line = encode_step(step)
+    value = fact.inputs["b"] if kind is f.InputsBound else None
+    back = decode_step(line, lambda node, name: value if (node, name) == (3, "x") else pytest.fail("wrong reference"))
+    assert back == step
+    assert "\n" not in line
+
+
+def test_an_input_that_is_another_tasks_output_is_recorded_by_reference() -> None:
+    big = "x" * 10_000
+    step = Step(1, 1, "c", [f.InputsBound(2, {"rows": big}, [("rows", 1, "out")], {}, False)], [])
+    line = encode_step(step)
+    assert len(line) < 200
+    assert decode_step(line, lambda node, name: big) == step
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["$secret", "$$secret", "a", "$"]) | st.text(), inner),
+)
+
+
+@given(JSON)
+def test_plain_values_never_become_secrets(value: Any) -> None:
+    assert decode_value(json.loads(json.dumps(encode_value(value)))) == value
+
+
+@given(JSON)
+def test_secrets_beside_any_value_come_back(value: Any) -> None:
+    held = {"plain": value, "secret": SecretValue(("a", ("n", "k")))}
+    assert decode_value(json.loads(json.dumps(encode_value(held)))) == held
+
+
+def test_a_record_of_a_newer_version_is_refused() -> None:
+    with pytest.raises(BrokenInvariant, match="version 2"):
+        decode_step('[2,1,1,"c",[]]', lambda node, name: None)
+    with pytest.raises(BrokenInvariant, match="unknown fact"):
+        decode_step('[1,1,1,"c",[["Nope"]]]', lambda node, name: None)
