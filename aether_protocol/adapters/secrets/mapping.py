@@ -1,0 +1,34 @@
+"""Secrets from a mapping {name: {key: text}}: case files, tests, and what `--secrets-file` holds.
+
+Law: a value is text. A number or a boolean is refused and not written out as text, because nobody knows which spelling of
+`0123` or `yes` was meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aether_protocol.errors import PortError
+
+
+class MappingSecrets:
+    """A SecretProvider over a mapping, which is checked and copied at once. Raises PortError without naming any text."""
+
+    def __init__(self, secrets: Any, origin: str = "the secrets") -> None:
+        self._secrets: dict[tuple[str, str], str] = {}
+        if not isinstance(secrets, dict):
+            raise PortError(f"{origin}: a mapping of names is expected", hint="write {name: {key: text}}")
+        for name, keys in secrets.items():
+            if not isinstance(name, str) or not isinstance(keys, dict):
+                raise PortError(f"{origin}: {name!r} needs a mapping of keys", hint="write {name: {key: text}}")
+            for key, text in keys.items():
+                if not isinstance(key, str) or not isinstance(text, str):
+                    raise PortError(
+                        f"{origin}: {name!r} key {key!r} is no text but {type(text).__name__}",
+                        hint="put the value in quotes",
+                    )
+                self._secrets[name, key] = text
+
+    def get(self, name: str, key: str) -> str | None:
+        """The text, or None where the mapping has none."""
+        return self._secrets.get((name, key))
