@@ -99,16 +99,17 @@ class LoadedFile:
 def load_bytes(data: bytes, file: str, limits: Limits = DEFAULT) -> LoadedFile:
     """Read a file. Never raises for bad input."""
     source, trees = parse(data, file, limits)
-    return _load(source, trees)
+    return load_trees(source, trees)
 
 
 def load_value(value: Json, file: str = "<document>", limits: Limits = DEFAULT) -> LoadedFile:
     """Read a document that is parsed already, or a list of them. There are no positions: line and column are 0."""
     source, trees = read_value(value, file, limits)
-    return _load(source, trees)
+    return load_trees(source, trees)
 
 
-def _load(source: Source, trees: list[Tree]) -> LoadedFile:
+def load_trees(source: Source, trees: list[Tree]) -> LoadedFile:
+    """Documents that stand inside of a text that was parsed already, such as those of a case file."""
     documents: list[LoadedDocument] = []
     try:
         for index, tree in enumerate(trees):
