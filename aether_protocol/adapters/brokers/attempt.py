@@ -1,0 +1,208 @@
+"""One attempt on its way through the local broker, and what is done with what executors get and give.
+
+Law: an executor gets copies and a context; whatever it does with them comes back as a TaskResult of its own attempt whose
+values are JSON. Nothing that an executor does raises out of here but cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal, Protocol
+
+from aether_protocol.errors import AetherError
+from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.config import check_config
+from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.broker import ResultSink
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+ERROR: Final = 3
+_NOTHING: Final[Mapping[str, Json]] = {}  # never written to
+
+
+class Host(Protocol):
+    """What an attempt needs of the broker that runs it."""
+
+    clock: Clock
+    sink: ResultSink
+    stager: Stager | None
+
+    def rouse(self) -> None: ...
+    def rest(self) -> None: ...
+    def threads(self) -> ThreadPoolExecutor: ...
+
+
+class Attempt:
+    """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
+    `threaded`: it is in a thread, where it can be told to stop but not be made to."""
+
+    __slots__ = ("assignment", "begun", "executor", "key", "sleeps", "stopped", "task", "threaded")
+
+    def __init__(self, assignment: TaskAssignment) -> None:
+        self.assignment = assignment
+        self.key = (assignment.header.run_id, assignment.place.id, assignment.attempt)
+        self.executor: Executor | None = None
+        self.task: asyncio.Task[None] | None = None  # of the runner that has it
+        self.begun = False
+        self.stopped = False
+        self.threaded = False
+        self.sleeps = 0
+
+
+class Context:
+    """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nobody can stop them."""
+
+    __slots__ = ("_assignment", "_attempt", "_host")
+
+    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Attempt | None) -> None:
+        self._host = host
+        self._assignment = assignment
+        self._attempt = attempt
+
+    def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
+        assignment = self._assignment
+        self._host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, stream, text)
+
+    async def sleep(self, seconds: float) -> None:
+        attempt = self._attempt
+        assignment = self._assignment
+        rank = (0, *assignment.place.order) if assignment.hook is None else (1, assignment.place.id)
+        if attempt is None:
+            await self._host.clock.sleep(seconds, rank)
+            return
+        attempt.sleeps += 1
+        if attempt.sleeps == 1:
+            self._host.rest()
+        try:
+            await self._host.clock.sleep(seconds, rank)
+        finally:
+            attempt.sleeps -= 1
+            if not attempt.sleeps:
+                self._host.rouse()
+
+    def cancelled(self) -> bool:
+        return self._attempt is not None and self._attempt.stopped
+
+
+def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:
+    """An Error of this attempt."""
+    return TaskResult(assignment.header.run_id, assignment.place.id, assignment.attempt, ERROR, message, parameters)
+
+
+def crashed(assignment: TaskAssignment, error: BaseException, host: Host) -> TaskResult:
+    """What an executor raised, as an Error with its text; the traceback goes to the task's log."""
+    if isinstance(error, AetherError):
+        return refuse(assignment, error.message)
+    text = str(error)
+    lines = "".join(traceback.format_exception(error))
+    host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, "stderr", lines)
+    if not text or isinstance(error, LookupError | SystemExit):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return refuse(assignment, text)
+
+
+def prepare(executor: Executor, assignment: TaskAssignment) -> str | None:
+    """Give the executor its own copies, and look at a config again that had placeholders (SPEC-15). Returns the fault."""
+    try:
+        assignment.inputs = own(assignment.inputs) if assignment.inputs else {}
+        assignment.config = own(assignment.config) if assignment.config else {}
+        if assignment.payloads:
+            assignment.payloads = own(assignment.payloads)
+    except ValueError as error:
+        return f"what it is given holds {error}"
+    if assignment.target.config.literal:
+        return None
+    faults = check_config(executor.type, assignment.config, placeholders=False)
+    return "; ".join(f"{_spot(fault.path)}: {fault.message}" for fault in faults) if faults else None
+
+
+def _spot(path: tuple[str | int, ...]) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
+    return "executor.config" + "".join(parts)
+
+
+def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
+    """What `execute` returned, checked: it is foreign code."""
+    if type(outcome) is not TaskResult:
+        kind = type(outcome).__name__
+        return refuse(assignment, f"executor {assignment.executor_type!r} returned a {kind}, not a TaskResult")
+    if (
+        outcome.node != assignment.place.id
+        or outcome.attempt != assignment.attempt
+        or outcome.run_id != assignment.header.run_id
+    ):
+        return refuse(assignment, f"executor {assignment.executor_type!r} returned the result of another attempt")
+    if type(outcome.code) is not int or type(outcome.message) is not str:
+        return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
+    try:
+        outcome.parameters = own(outcome.parameters) if outcome.parameters else _NOTHING
+        outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
+    except ValueError as error:
+        return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
+    return outcome
+
+
+def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> TaskResult:
+    """Carry out an attempt here and now."""
+    try:
+        fault = prepare(executor, assignment)
+        if fault is not None:
+            return refuse(assignment, fault)
+        return to_result(assignment, executor.execute(assignment, Context(host, assignment, None)))
+    except (Exception, SystemExit) as error:
+        return crashed(assignment, error, host)
+
+
+async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResult:
+    """Artifacts in, the executor, artifacts out (ART-1, ART-2). Raises CancelledError only."""
+    assignment = attempt.assignment
+    try:
+        fault = prepare(executor, assignment)
+        if fault is None and (assignment.artifacts or assignment.target.artifacts) and host.stager is None:
+            fault = "it has artifacts, and there is no artifact repository"
+        if fault is not None:
+            return refuse(assignment, fault)
+        if assignment.artifacts and host.stager is not None:
+            await asyncio.to_thread(host.stager.bring, assignment.artifacts)
+        context = Context(host, assignment, attempt)
+        if executor.mode == "async":
+            outcome = await executor.execute(assignment, context)  # type: ignore[misc]
+        elif executor.mode == "inline":
+            outcome = executor.execute(assignment, context)
+        else:
+            outcome = await _in_thread(attempt, executor, context, host)
+        result = to_result(assignment, outcome)
+        if result.code == 0 and assignment.target.artifacts and host.stager is not None:
+            result.artifacts = await _keep(assignment, result, host.stager)
+    except (Exception, SystemExit) as error:
+        return crashed(assignment, error, host)
+    return result
+
+
+async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager) -> Mapping[str, Json]:
+    kept = await asyncio.to_thread(stager.keep, assignment.target.artifacts)
+    return {**result.artifacts, **kept}
+
+
+async def _in_thread(attempt: Attempt, executor: Executor, context: Context, host: Host) -> Any:
+    """Run in a thread of the pool; the start is told when a thread is free for it (SCHED-10)."""
+    loop = asyncio.get_running_loop()
+    assignment = attempt.assignment
+    attempt.threaded = True
+
+    def call() -> Any:
+        if attempt.stopped:
+            return refuse(assignment, "stopped")
+        loop.call_soon_threadsafe(host.sink.started, assignment.run_id, assignment.node, assignment.attempt)
+        return executor.execute(assignment, context)
+
+    try:
+        return await loop.run_in_executor(host.threads(), call)
+    finally:
+        attempt.threaded = False

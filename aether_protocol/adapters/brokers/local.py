@@ -1,0 +1,196 @@
+"""The local broker: runs executors in this process, inline, on the event loop, or in threads.
+
+Law: everything but the body of a `thread` executor runs on the event loop's thread. An attempt is told to the sink at most
+once, never after it was stopped, and whatever an executor does (raises, returns nonsense, cancels itself) becomes a result.
+Attempts wait in one queue, higher priority first, then in the order of arrival (SCHED-11); a slot is an attempt under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from aether_protocol.adapters.brokers.attempt import Attempt, refuse, run_inline
+from aether_protocol.adapters.brokers.runner import Runner
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.broker import ResultSink
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+MAX_THREADS: Final = 64
+KEEP_RUNNERS: Final = 64  # runners without work that are kept
+
+
+class LocalBroker:
+    """See `ports.broker.Broker`. `concurrency`: attempts under way at once, 0 or None for as many as come.
+
+    `stager` lays artifacts down and picks them up; without one, tasks with artifacts end in Error.
+    """
+
+    def __init__(
+        self,
+        executors: Iterable[Executor],
+        clock: Clock,
+        *,
+        concurrency: int | None = None,
+        stager: Stager | None = None,
+    ) -> None:
+        self.executors: dict[str, Executor] = {executor.type.name: executor for executor in executors}
+        self.clock = clock
+        self.stager = stager
+        self.busy = 0
+        self._limit = concurrency or 0
+        self._running = 0
+        self._arrived = 0
+        self._queue: list[tuple[int, int, Attempt]] = []
+        self._attempts: dict[tuple[str, int, int], Attempt] = {}
+        self._idle: list[Runner] = []
+        self._runners: set[asyncio.Task[None]] = set()
+        self._quiet: list[asyncio.Future[None]] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._closing = False
+        self.sink: ResultSink
+
+    @property
+    def types(self) -> dict[str, ExecutorType]:
+        """What this broker can run."""
+        return {name: executor.type for name, executor in self.executors.items()}
+
+    # --- Broker ---
+
+    def start(self, sink: ResultSink) -> None:
+        self.sink = sink
+
+    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
+        if not self._limit:
+            for assignment in assignments:
+                self._begin(assignment)
+            return
+        for assignment in sorted(assignments, key=_urgency):
+            if self._running < self._limit and not self._queue:
+                self._begin(assignment)
+            else:
+                self._enqueue(assignment)
+
+    def stop(self, run_id: str, node: int, attempt: int) -> None:
+        found = self._attempts.get((run_id, node, attempt))
+        if found is not None and not found.stopped:
+            found.stopped = True
+            if found.task is None:  # it waits in the queue, where it is passed over
+                del self._attempts[run_id, node, attempt]
+            elif found.begun and not found.threaded:
+                found.task.cancel()
+
+    async def quiet(self) -> None:
+        while self.busy:
+            future = asyncio.get_running_loop().create_future()
+            self._quiet.append(future)
+            await future
+
+    async def close(self) -> None:
+        self._closing = True
+        self._queue.clear()
+        for key in list(self._attempts):
+            self.stop(*key)
+        for runner in self._idle:
+            runner.task.cancel()
+        if self._runners:
+            await asyncio.gather(*self._runners, return_exceptions=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+
+    # --- slots ---
+
+    def _enqueue(self, assignment: TaskAssignment) -> None:
+        attempt = Attempt(assignment)
+        self._attempts[attempt.key] = attempt
+        self._arrived += 1
+        heapq.heappush(self._queue, (-assignment.priority, self._arrived, attempt))
+
+    def _begin(self, assignment: TaskAssignment, attempt: Attempt | None = None) -> None:
+        """Run it here if that is quick, else hand it to a runner."""
+        executor = self.executors.get(assignment.target.executor_type)
+        if executor is None or (
+            executor.mode == "inline" and not assignment.artifacts and not assignment.target.artifacts
+        ):
+            if attempt is not None:
+                del self._attempts[attempt.key]
+            if executor is None:
+                self.sink.finished(refuse(assignment, self._unknown(assignment.target.executor_type)))
+            else:
+                self.sink.finished(run_inline(executor, assignment, self))
+            return
+        if attempt is None:
+            attempt = Attempt(assignment)
+            self._attempts[attempt.key] = attempt
+        attempt.executor = executor
+        self._running += 1
+        self.rouse()
+        if self._idle:
+            self._idle.pop().give(attempt)
+        else:
+            task = Runner(self, attempt).task
+            self._runners.add(task)
+            task.add_done_callback(self._runner_ended)
+
+    def _pump(self) -> None:
+        """Fill free slots from the queue."""
+        while self._queue and self._running < self._limit:
+            attempt = heapq.heappop(self._queue)[2]
+            if not attempt.stopped:
+                self._begin(attempt.assignment, attempt)
+
+    def _runner_ended(self, task: asyncio.Task[None]) -> None:
+        self._runners.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.sink.failed(error)
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(sorted(self.executors)) or "none"
+        return f"unknown executor type {name!r} (registered: {known})"
+
+    # --- for runners and contexts ---
+
+    def ended(self, attempt: Attempt, result: TaskResult | None) -> None:
+        """A runner is through with its attempt."""
+        self._attempts.pop(attempt.key, None)
+        self._running -= 1
+        if result is not None and not attempt.stopped:
+            self.sink.finished(result)
+        self.rest()
+        if self._queue and not self._closing:
+            self._pump()
+
+    def park(self, runner: Runner) -> bool:
+        """Keep this runner for later; False: it may go."""
+        if self._closing or len(self._idle) >= KEEP_RUNNERS:
+            return False
+        self._idle.append(runner)
+        return True
+
+    def rouse(self) -> None:
+        """One more is busy."""
+        self.busy += 1
+
+    def rest(self) -> None:
+        """One less is busy: it ended, or it waits on the clock."""
+        self.busy -= 1
+        if not self.busy and self._quiet:
+            for future in self._quiet:
+                if not future.done():
+                    future.set_result(None)
+            self._quiet.clear()
+
+    def threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._limit or MAX_THREADS, thread_name_prefix="aether")
+        return self._pool
+
+
+def _urgency(assignment: TaskAssignment) -> int:
+    return -assignment.priority

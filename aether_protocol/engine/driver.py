@@ -1,0 +1,324 @@
+"""The only loop: takes what has arrived, lets the machines decide, stores their steps, then carries their commands out.
+
+Law: everything that happens to a run goes through the inbox and `Machine.handle`, in the order of arrival, on the event
+loop's thread. No command goes out before its step is stored. A turn takes about TURN_EVENTS events and then yields once, so
+a busy run starves nobody. Whatever breaks ends the runs that it concerns with an error for those who wait; none hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, assert_never
+
+from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Resume, Started, to_event
+from aether_protocol.engine.logs import Logs
+from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.engine.secrets import Masker, MissingSecretError, SecretBook
+from aether_protocol.engine.timers import Timers
+from aether_protocol.errors import AetherError, BrokenInvariant, UsageError
+from aether_protocol.ports.broker import Broker
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.store import RunAppend, Store
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Continue, SetTimer, Step, StopTask
+from aether_protocol.scheduler.events import TimerKind
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import SUSPENDED
+
+TURN_EVENTS: Final = 128
+KEEP_ENDED: Final = 1_000  # runs that can still be asked about after their end
+
+Observer = Callable[[str, RunState, Step], None]
+
+_log = logging.getLogger("aether_protocol")
+
+
+
+class Driver:
+    """Runs every run of one engine. It is the broker's `ResultSink`."""
+
+    def __init__(self, store: Store, broker: Broker, clock: Clock, book: SecretBook) -> None:
+        self.runs: dict[str, ActiveRun] = {}
+        self.observers: list[Observer] = []
+        self.logs = Logs(clock)
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._book = book
+        self._timers = Timers(clock, self._timer_due)
+        self._inbox: deque[tuple[ActiveRun, Item]] = deque()
+        self._ended: deque[str] = deque()
+        self._thread = 0
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._parked: asyncio.Future[None] | None = None  # the loop waits for work on this
+        self._at_rest: list[asyncio.Future[None]] = []  # who waits for the loop to park
+
+    # --- life ---
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._broker.start(self)
+        self._task = asyncio.create_task(self._drive(), name="aether-driver")
+
+    async def close(self) -> None:
+        """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
+        await self._broker.close()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for run in list(self.runs.values()):
+            if not run.over:
+                self.break_run(run, UsageError(f"the engine was closed before run {run.id!r} ended"))
+        for _, item in self._inbox:
+            if isinstance(item, Resume | Cancel) and not item.answer.done():
+                item.answer.set_exception(UsageError("the engine was closed"))
+        self._inbox.clear()
+        self._timers.close()
+
+    def put(self, run: ActiveRun, item: Item) -> None:
+        self._inbox.append((run, item))
+        if self._parked is not None:
+            self._wake()
+
+    async def settled(self) -> None:
+        """Return when nothing can happen before time passes: an empty inbox, and no executor that is not asleep."""
+        calm = 0
+        while calm < 2:
+            await asyncio.sleep(0)  # whoever was woken just now gets its turn first
+            if self._inbox or (self._parked is None and self._task is not None and not self._task.done()):
+                calm = 0
+                await self._rest()
+            elif self._broker.busy:
+                calm = 0
+                await self._broker.quiet()
+            else:
+                calm += 1
+
+    async def _rest(self) -> None:
+        if self._task is None or self._task.done():
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._at_rest.append(future)
+        await future
+
+    # --- ResultSink ---
+
+    def started(self, run_id: str, node: int, attempt: int) -> None:
+        run = self.runs.get(run_id)
+        if run is not None:
+            self.put(run, Started(node, attempt))
+
+    def finished(self, result: TaskResult) -> None:
+        run = self.runs.get(result.run_id)
+        if run is None:  # SCHED-12: unknown, or forgotten since
+            return
+        if run.masker is not None:
+            self.logs.flush(run, result.node, result.attempt)
+            result = run.masker.result(result)
+        self._inbox.append((run, result))
+        if self._parked is not None:
+            self._wake()
+
+    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+        if self.logs.observers and self._loop is not None:
+            if threading.get_ident() == self._thread:
+                self._logged(run_id, node, attempt, stream, text)
+            else:
+                with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who listened
+                    self._loop.call_soon_threadsafe(self._logged, run_id, node, attempt, stream, text)
+
+    def _logged(self, run_id: str, node: int, attempt: int, stream: str, text: str) -> None:
+        run = self.runs.get(run_id)
+        if run is not None:
+            self.logs.take(run, node, attempt, stream, text)
+
+    def failed(self, error: BaseException, run_id: str | None = None) -> None:
+        for run in list(self.runs.values()) if run_id is None else [r for r in [self.runs.get(run_id)] if r]:
+            if not run.over:
+                self.break_run(run, error)
+
+    # --- the loop ---
+
+    def _wake(self) -> None:
+        if self._parked is not None and not self._parked.done():
+            self._parked.set_result(None)
+
+    async def _drive(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                while self._inbox:
+                    await self._turn()
+                    if self._inbox:
+                        await asyncio.sleep(0)
+                for future in self._at_rest:
+                    if not future.done():
+                        future.set_result(None)
+                self._at_rest.clear()
+                self._parked = loop.create_future()
+                await self._parked
+                self._parked = None
+        except Exception as error:
+            _log.exception("the driver broke")
+            self.failed(error)
+        finally:
+            self._parked = None
+            for future in self._at_rest:
+                if not future.done():
+                    future.set_result(None)
+
+    async def _turn(self) -> None:
+        """About TURN_EVENTS events: handle what is there, store, carry out, and so on while there is more."""
+        inbox = self._inbox
+        left = TURN_EVENTS
+        while inbox and left > 0:
+            at = self._clock.now()
+            count = min(len(inbox), left)
+            left -= count
+            touched: list[ActiveRun] = []
+            answers: list[tuple[ActiveRun, asyncio.Future[None], str | None]] = []
+            for _ in range(count):
+                run, item = inbox.popleft()
+                step = None
+                try:
+                    if run.error is None:
+                        step = run.machine.handle(to_event(item, at))
+                except Exception as error:
+                    self.break_run(run, error)
+                if step is not None and step.facts:
+                    if not run.steps:
+                        touched.append(run)
+                    run.steps.append(step)
+                if isinstance(item, Resume | Cancel):
+                    answers.append((run, item.answer, step.refused if step is not None else None))
+            if touched:
+                await self._store_steps(touched)
+            for run, answer, refused in answers:
+                _give_answer(run, answer, refused)
+
+    async def _store_steps(self, touched: list[ActiveRun]) -> None:
+        batch = [RunAppend(run.id, run.stored, run.steps) for run in touched if run.error is None]
+        try:
+            await self._store.append(batch)
+        except Exception as error:  # the states are ahead of the log now: nobody may go on with them
+            for run in touched:
+                self.break_run(run, error)
+            return
+        todo: list[tuple[ActiveRun, list[Step]]] = []
+        for run in touched:
+            if run.error is None:
+                steps, run.steps = run.steps, []
+                run.stored = steps[-1].seq
+                todo.append((run, steps))
+        for run, steps in todo:
+            if self.observers or run.streams:
+                self._tell(run, steps)
+            if run.pausers and run.state.phase is SUSPENDED:
+                run.wake(run.pausers)
+        try:
+            self._carry_out(todo)
+        except Exception as error:
+            for run, _ in todo:
+                self.break_run(run, error)
+
+    def _tell(self, run: ActiveRun, steps: Sequence[Step]) -> None:
+        for step in steps:
+            for observer in self.observers:
+                try:
+                    observer(run.id, run.state, step)
+                except Exception:
+                    _log.exception("an observer of run %s raised", run.id)
+            for stream in run.streams:
+                stream(step)
+
+    def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[Step]]]) -> None:
+        """Commands in their order; assignments that follow each other go to the broker together (SCHED-11)."""
+        assignments: list[TaskAssignment] = []
+        for run, steps in todo:
+            for step in steps:
+                for command in step.commands:
+                    if isinstance(command, TaskAssignment):
+                        assignment = self._fill(run, command) if command.secret else command
+                        if assignment is not None:
+                            assignments.append(assignment)
+                    elif isinstance(command, SetTimer):
+                        self._timers.set(run, command.node, command.kind, command.due)
+                    elif isinstance(command, ClearTimer):
+                        self._timers.clear(run, command.node, command.kind)
+                    elif isinstance(command, StopTask):
+                        if assignments:
+                            self._broker.dispatch(assignments)
+                            assignments = []
+                        self._broker.stop(run.id, command.node, command.attempt)
+                    elif isinstance(command, Continue):
+                        if assignments:
+                            self._broker.dispatch(assignments)
+                            assignments = []
+                        self._inbox.append((run, Go()))
+                    elif isinstance(command, CloseRun):
+                        self._closed(run)
+                    else:
+                        assert_never(command)
+        if assignments:
+            self._broker.dispatch(assignments)
+
+    def _fill(self, run: ActiveRun, assignment: TaskAssignment) -> TaskAssignment | None:
+        """Put the secrets in. A missing one is an Error of this task, in place of the dispatch."""
+        try:
+            filled, texts = self._book.fill(assignment)
+        except MissingSecretError as error:
+            self.finished(TaskResult(run.id, assignment.node, assignment.attempt, 3, str(error)))
+            return None
+        if run.masker is None:
+            run.masker = Masker()
+        run.masker.learn(texts)
+        return filled
+
+    def _timer_due(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
+        self.put(run, Due(node, kind, due))
+
+    # --- ends ---
+
+    def break_run(self, run: ActiveRun, error: BaseException) -> None:
+        """Give up on a run: its state cannot be trusted any more. Those who wait are told."""
+        if run.error is not None:
+            return
+        if not isinstance(error, AetherError):
+            _log.error("run %s broke", run.id, exc_info=error)
+            error = BrokenInvariant(f"{type(error).__name__}: {error}")
+        run.error = error
+        run.steps = []
+        for node in run.state.nodes:
+            if node.ended_at is None and (attempt := getattr(node, "attempt", 0)):
+                with contextlib.suppress(Exception):
+                    self._broker.stop(run.id, node.id, attempt)
+        self._closed(run)
+
+    def _closed(self, run: ActiveRun) -> None:
+        self._timers.drop(run)
+        for node, attempt, _ in list(run.log_masks):
+            self.logs.flush(run, node, attempt)
+        run.wake(run.waiters)
+        run.wake(run.pausers)
+        self._ended.append(run.id)
+        if len(self._ended) > KEEP_ENDED:
+            self.runs.pop(self._ended.popleft(), None)
+
+
+def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:
+    if answer.done():
+        return
+    if run.error is not None:
+        answer.set_exception(run.error)
+    elif refused is not None:
+        answer.set_exception(UsageError(refused))
+    else:
+        answer.set_result(None)

@@ -1,0 +1,28 @@
+"""Ids and seeds: the only source of chance.
+
+Law: run ids are UUIDs of version 7, so they sort by the time of submission.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+
+def uuid7(now_us: int) -> str:
+    """A UUID of version 7 (RFC 9562) for instant `now_us` (microseconds since the epoch)."""
+    milliseconds, rest = divmod(now_us, 1000)
+    value = (milliseconds & 0xFFFFFFFFFFFF) << 80
+    value |= 0x7 << 76 | (rest * 4096 // 1000) << 64  # the 12 bits after the version: the fraction of the millisecond
+    value |= 0b10 << 62 | secrets.randbits(62)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class RandomIds:
+    """See `ports.clock.IdGenerator`."""
+
+    def run_id(self, now_us: int) -> str:
+        return uuid7(now_us)
+
+    def seed(self) -> int:
+        return secrets.randbits(63)

@@ -1,0 +1,85 @@
+"""What waits in the driver's inbox, and the event that each becomes.
+
+Law: an item says what happened; the instant is put on it when its turn comes, so events of a run never go back in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.wire import TaskResult
+from aether_protocol.scheduler.events import (
+    CancelRequested,
+    Continued,
+    Event,
+    ResumeRequested,
+    RunHeader,
+    Submitted,
+    TaskFinished,
+    TaskStarted,
+    TimerFired,
+    TimerKind,
+)
+
+
+@dataclass(slots=True)
+class Submit:
+    header: RunHeader
+
+
+@dataclass(slots=True)
+class Go:
+    """The answer to `Continue`."""
+
+
+@dataclass(slots=True)
+class Started:
+    node: int
+    attempt: int
+
+
+@dataclass(slots=True)
+class Due:
+    node: int
+    kind: TimerKind
+    due: int
+
+
+@dataclass(slots=True)
+class Resume:
+    node: int
+    payload: Mapping[str, Json]
+    answer: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class Cancel:
+    answer: asyncio.Future[None]
+
+
+Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel
+
+
+def to_event(item: Item, at: int) -> Event:
+    """What the machine is told; the most frequent first."""
+    if isinstance(item, TaskResult):
+        return TaskFinished(
+            at, item.node, item.attempt, item.code, item.message, item.parameters, item.artifacts, "broker"
+        )
+    if isinstance(item, Started):
+        return TaskStarted(at, item.node, item.attempt, "broker")
+    if isinstance(item, Go):
+        return Continued(at, "driver")
+    if isinstance(item, Due):
+        return TimerFired(at, item.node, item.kind, item.due, "timer")
+    if isinstance(item, Submit):
+        return Submitted(at, item.header, "api")
+    if isinstance(item, Resume):
+        return ResumeRequested(at, item.node, item.payload, "api")
+    if isinstance(item, Cancel):
+        return CancelRequested(at, "api")
+    assert_never(item)

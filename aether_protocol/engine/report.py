@@ -1,0 +1,207 @@
+"""The run report: what a run came to, as people and programs read it.
+
+Law: pure, from the run's state alone; copies, so whoever has a report cannot reach the run; secrets read `***` (DATA-12).
+`to_json` is the published form: camelCase, instants as RFC 3339, durations in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aether_protocol.expressions.copying import shown
+from aether_protocol.expressions.values import Json
+from aether_protocol.scheduler.nodes import DagNode, HookNode, Node, TaskNode
+from aether_protocol.scheduler.state import WORKFLOW, RunState
+from aether_protocol.scheduler.timing import SECOND, rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowName:
+    """Which workflow it was a run of."""
+
+    name: str
+    namespace: str
+    version: str | None
+
+    def to_json(self) -> dict[str, Json]:
+        return {"name": self.name, "namespace": self.namespace, "version": self.version}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """One task run: a task, container or iteration. `template_type` is task, dag or loop."""
+
+    id: str
+    path: str
+    task_name: str
+    template_name: str
+    template_type: str
+    depth: int
+    phase: str
+    message: str
+    retries: int
+    inputs: dict[str, Json]
+    outputs: dict[str, Json]
+    started_at: str | None
+    finished_at: str | None
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "path": self.path,
+            "taskName": self.task_name,
+            "templateName": self.template_name,
+            "templateType": self.template_type,
+            "depth": self.depth,
+            "phase": self.phase,
+            "message": self.message,
+            "retries": self.retries,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "startedAt": self.started_at,
+            "finishedAt": self.finished_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HookReport:
+    """One run of a hook: `hook` is `workflow:onExit` or `task:<path>:onSuccess`, `path` the task's path or empty."""
+
+    hook: str
+    path: str
+    phase: str
+    message: str
+    outputs: dict[str, Json]
+    started_at: str | None
+    finished_at: str | None
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "hook": self.hook,
+            "path": self.path,
+            "phase": self.phase,
+            "message": self.message,
+            "outputs": self.outputs,
+            "startedAt": self.started_at,
+            "finishedAt": self.finished_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that people should know and that changed nothing; `path` is empty for the workflow."""
+
+    path: str
+    message: str
+
+    def to_json(self) -> dict[str, Json]:
+        return {"path": self.path, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run as it is now. `tasks` are in document order; `progress` is leaves ended over leaves known so far."""
+
+    run_id: str
+    workflow: WorkflowName
+    phase: str
+    message: str
+    outputs: dict[str, Json]
+    progress: str
+    started_at: str
+    finished_at: str | None
+    duration_seconds: float | None
+    tasks: tuple[TaskReport, ...]
+    hooks: tuple[HookReport, ...]
+    not_run: tuple[str, ...]
+    warnings: tuple[Note, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """The object that `aether run --output json` prints."""
+        return {
+            "runId": self.run_id,
+            "workflow": self.workflow.to_json(),
+            "phase": self.phase,
+            "message": self.message,
+            "outputs": self.outputs,
+            "progress": self.progress,
+            "startedAt": self.started_at,
+            "finishedAt": self.finished_at,
+            "durationSeconds": self.duration_seconds,
+            "tasks": [task.to_json() for task in self.tasks],
+            "hooks": [hook.to_json() for hook in self.hooks],
+            "notRun": list(self.not_run),
+            "warnings": [note.to_json() for note in self.warnings],
+        }
+
+
+def make_report(state: RunState) -> Report:
+    """The report of a run in any phase."""
+    header, plan, root = state.header, state.plan, state.root
+    ended = root.ended_at if root is not None else None
+    tasks = sorted((node for node in state.nodes if node.hook is None), key=state.order_key)
+    return Report(
+        run_id=header.run_id,
+        workflow=WorkflowName(plan.name, plan.namespace, plan.version),
+        phase=str(state.phase),
+        message=state.message,
+        outputs=shown(root.outputs) if root is not None else {},
+        progress=f"{state.leaves_ended}/{state.leaves_known}",
+        started_at=rfc3339(header.created_at),
+        finished_at=_instant(ended),
+        duration_seconds=None if ended is None else (ended - header.created_at) / SECOND,
+        tasks=tuple(_task(header.run_id, node) for node in tasks),
+        hooks=tuple(_hook(node) for node in state.hook_nodes),
+        not_run=tuple(not_run(state)),
+        warnings=tuple(Note("" if node == WORKFLOW else state.nodes[node].path, text) for node, text in state.notes),
+    )
+
+
+def not_run(state: RunState) -> list[str]:
+    """Paths of the tasks without a task run in the dags that were opened."""
+    return [
+        f"{node.path}.{call.name}"
+        for node in state.nodes
+        if isinstance(node, DagNode) and node.opened
+        for call, child in zip(node.target.tasks, node.children, strict=True)
+        if child < 0
+    ]
+
+
+def hook_name(node: HookNode) -> str:
+    """`workflow:onExit`, `task:main.fetch:onSuccess`."""
+    return f"workflow:{node.hook}" if node.scope is None else f"task:{node.path}:{node.hook}"
+
+
+def _task(run_id: str, node: Node) -> TaskReport:
+    return TaskReport(
+        id=f"{run_id}.{node.id}",
+        path=node.path,
+        task_name=node.call.name,
+        template_name=node.call.target.name,
+        template_type=node.kind.name.lower(),
+        depth=node.depth,
+        phase=str(node.phase),
+        message=node.message,
+        retries=node.retries if isinstance(node, TaskNode) else 0,
+        inputs=shown(node.inputs),
+        outputs=shown(node.outputs),
+        started_at=_instant(node.started_at),
+        finished_at=_instant(node.ended_at),
+    )
+
+
+def _hook(node: HookNode) -> HookReport:
+    return HookReport(
+        hook=hook_name(node),
+        path=node.path,
+        phase=str(node.phase),
+        message=node.message,
+        outputs=shown(node.outputs),
+        started_at=_instant(node.started_at),
+        finished_at=_instant(node.ended_at),
+    )
+
+
+def _instant(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)

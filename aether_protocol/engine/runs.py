@@ -1,0 +1,68 @@
+"""A run as the engine holds it in memory: its machine, and who waits for what.
+
+Law: data only; the driver alone writes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aether_protocol.engine.secrets import LogMask, Masker
+from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.state import RunState
+
+
+class ActiveRun:
+    """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored.
+
+    `timers` are the instants set, by node * 2 + kind. `masker` is there once a secret went out. `error` is why nobody can
+    go on with this run. `waiters` are told of its end, `pausers` also when it is Suspended, `streams` of each step.
+    """
+
+    __slots__ = (
+        "error",
+        "id",
+        "log_masks",
+        "machine",
+        "masker",
+        "number",
+        "pausers",
+        "plan",
+        "state",
+        "steps",
+        "stored",
+        "streams",
+        "timers",
+        "waiters",
+    )
+
+    def __init__(self, id_: str, number: int, plan: Plan) -> None:
+        self.id = id_
+        self.number = number
+        self.plan = plan
+        self.machine = Machine(plan)
+        self.state: RunState = self.machine.state
+        self.stored = 0
+        self.steps: list[Step] = []
+        self.timers: dict[int, int] = {}
+        self.masker: Masker | None = None
+        self.log_masks: dict[tuple[int, int, str], LogMask] = {}
+        self.error: BaseException | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+        self.pausers: list[asyncio.Future[None]] = []
+        self.streams: list[Callable[[Step], None]] = []
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come: it is closed, or broken."""
+        return self.state.closed or self.error is not None
+
+    @staticmethod
+    def wake(waiting: list[asyncio.Future[None]]) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        waiting.clear()

@@ -1,0 +1,169 @@
+"""Secrets: filled in as an assignment is handed over, masked in everything that comes back (DATA-12).
+
+Law: the text of a secret is in this module, in the assignment that goes to the executor, and nowhere else. What a task says
+is masked before it becomes an event, so nothing that is stored or shown ever held one. Every secret that is not empty is
+masked, however short it is; true, false and null are not masked, because no secret can be told from them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from aether_protocol.errors import PortError
+from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+MASK: Final = "***"
+_LINE: Final = 8  # a line of a secret of several lines is masked on its own from this length on
+
+
+class MissingSecretError(Exception):
+    """No provider has it. The text names name and key."""
+
+
+class SecretBook:
+    """The providers, asked in order at every hand-over."""
+
+    def __init__(self, providers: Sequence[SecretProvider]) -> None:
+        self._providers = tuple(providers)
+
+    def fill(self, assignment: TaskAssignment) -> tuple[TaskAssignment, dict[tuple[str, str], str]]:
+        """The assignment with the texts in it, and the texts used. Raises MissingSecretError or PortError."""
+        texts: dict[tuple[str, str], str] = {}
+        filled = replace(
+            assignment,
+            config=self._fill(assignment.config, texts),
+            inputs=self._fill(assignment.inputs, texts),
+            artifacts=self._fill(assignment.artifacts, texts),
+            payloads=self._fill(list(assignment.payloads), texts),
+        )
+        filled.secrets = tuple(texts)
+        return filled, texts
+
+    def _fill(self, value: Json, texts: dict[tuple[str, str], str]) -> Json:
+        if isinstance(value, SecretValue):
+            return "".join([part if isinstance(part, str) else self._text(part, texts) for part in value.parts])
+        if isinstance(value, Mapping):
+            return {key: self._fill(item, texts) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._fill(item, texts) for item in value]
+        return value
+
+    def _text(self, reference: tuple[str, str], texts: dict[tuple[str, str], str]) -> str:
+        if reference not in texts:
+            name, key = reference
+            for provider in self._providers:
+                text = self._ask(provider, name, key)
+                if text is not None:
+                    texts[reference] = text
+                    break
+            else:
+                raise MissingSecretError(f"secret {name!r} has no key {key!r} in any of the secret providers")
+        return texts[reference]
+
+    def _ask(self, provider: SecretProvider, name: str, key: str) -> str | None:
+        try:
+            return provider.get(name, key)
+        except PortError as error:
+            raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
+
+
+class Masker:
+    """Hides the secrets that went out to one run."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self.forms: tuple[str, ...] = ()
+        self._pattern: re.Pattern[str] | None = None
+
+    def learn(self, texts: Mapping[tuple[str, str], str]) -> None:
+        new = {text for text in texts.values() if text} - self._secrets
+        if new:
+            self._secrets |= new
+            forms = {form for text in self._secrets for form in _forms(text)}
+            self.forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+            self._pattern = re.compile("|".join(map(re.escape, self.forms)))
+
+    def text(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+    def value(self, value: Json) -> Json:
+        """A copy in which no string, key or number shows a secret."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and self._is_number(value):
+            return MASK
+        return value
+
+    def _is_number(self, value: int | float) -> bool:
+        texts = {str(value), str(int(value))} if value == value // 1 else {str(value)}
+        return not texts.isdisjoint(self.forms)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return [] if self._pattern is None else [match.span() for match in self._pattern.finditer(text)]
+
+    def result(self, result: TaskResult) -> TaskResult:
+        return TaskResult(
+            result.run_id,
+            result.node,
+            result.attempt,
+            result.code,
+            self.text(result.message),
+            self.value(result.parameters),
+            self.value(result.artifacts),
+        )
+
+
+def _forms(text: str) -> set[str]:
+    """The spellings in which a secret comes back: bare, without its last newline, in JSON, in JSON in JSON, in a URL."""
+    forms = {text, text.strip()}
+    for spelling in tuple(forms):
+        for ascii_only in (True, False):
+            once = json.dumps(spelling, ensure_ascii=ascii_only)[1:-1]
+            forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
+        forms |= {quote(spelling, safe=""), quote(spelling), quote_plus(spelling)}
+    forms |= {line.strip() for line in text.splitlines() if len(line.strip()) >= _LINE}
+    forms.discard("")
+    return forms
+
+
+class LogMask:
+    """Masks one stream of an attempt's log, also where a secret comes in pieces: text that may be its beginning waits."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What may be shown now."""
+        text = self._held + text
+        hold = self._beginning(text)
+        spans = self._masker.spans(text)
+        for start, end in spans:
+            if start < hold < end:
+                hold = end
+        self._held = text[hold:]
+        return self._masker.text(text[:hold])
+
+    def flush(self) -> str:
+        held, self._held = self._held, ""
+        return self._masker.text(held)
+
+    def _beginning(self, text: str) -> int:
+        """The first place from which on `text` may be the beginning of a secret that is longer."""
+        longest = len(self._masker.forms[0]) if self._masker.forms else 0
+        for place in range(max(0, len(text) - longest + 1), len(text)):
+            rest = text[place:]
+            if any(len(form) > len(rest) and form.startswith(rest) for form in self._masker.forms):
+                return place
+        return len(text)

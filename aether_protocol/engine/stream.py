@@ -1,0 +1,64 @@
+"""A run's events, as somebody watches them.
+
+Law: each fact comes once and in order, from the first step that the store still has to the run's end. Records are made when
+they are fetched: a slow watcher costs memory for steps, nothing else, and never holds the run up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from aether_protocol.engine.records import EventRecord, step_records
+from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.scheduler.commands import Step
+
+
+class EventStream:
+    """An async iterator of records; ends when the run is closed. Raises the run's error where it broke."""
+
+    def __init__(self, run: ActiveRun, past: Sequence[Step]) -> None:
+        self._run = run
+        self._steps = deque(past)
+        self._seen = past[-1].seq if past else 0
+        self._records: deque[EventRecord] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+        run.streams.append(self._take)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> EventRecord:
+        while not self._records:
+            if self._steps:
+                self._records.extend(step_records(self._run.state, self._steps.popleft()))
+            elif self._run.over:
+                self._leave()
+                if self._run.error is not None:
+                    raise self._run.error
+                raise StopAsyncIteration
+            else:
+                self._waiting = asyncio.get_running_loop().create_future()
+                self._run.waiters.append(self._waiting)
+                try:
+                    await self._waiting
+                finally:
+                    if self._waiting in self._run.waiters:
+                        self._run.waiters.remove(self._waiting)
+        return self._records.popleft()
+
+    async def aclose(self) -> None:
+        """Stop watching."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._take in self._run.streams:
+            self._run.streams.remove(self._take)
+
+    def _take(self, step: Step) -> None:
+        if step.seq > self._seen:  # else it came with the past
+            self._seen = step.seq
+            self._steps.append(step)
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_result(None)

@@ -1,0 +1,80 @@
+"""What a caller gives to a run, read and checked before the run exists (DATA-4, DATA-14).
+
+Law: every problem is told at once, as a UsageError, and nothing has happened when it is raised.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions import NAMESPACES
+from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.variables import VariableSource
+from aether_protocol.scheduler.arguments import bind_parameters
+from aether_protocol.scheduler.events import RunHeader
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?")
+_REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
+
+
+def check_run_id(run_id: str) -> None:
+    if _RUN_ID.fullmatch(run_id) is None:
+        hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
+        raise UsageError(f"{run_id!r} is no run id", hint=hint)
+
+
+def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, Json]]:
+    """What the sources give, by namespace; of two for one namespace the later one counts. Raises PortError too."""
+    variables: dict[str, Mapping[str, Json]] = {}
+    for source in sources:
+        name = source.namespace
+        if _LABEL.fullmatch(name) is None or name in NAMESPACES - _REPLACEABLE:
+            raise UsageError(f"{name!r} cannot be the namespace of a variable source")
+        try:
+            variables[name] = own(dict(source.read()))
+        except ValueError as error:
+            raise UsageError(f"variable source {name!r} gives {error}") from None
+    return variables
+
+
+def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) -> RunHeader:
+    """`header` with its parameters bound. Raises UsageError with all problems."""
+    try:
+        given = own(dict(arguments))
+    except ValueError as error:
+        raise UsageError(f"the arguments hold {error}") from None
+    parameters, problems = bind_parameters(plan, given, header)
+    if problems:
+        raise UsageError("; ".join(problems))
+    return RunHeader(
+        header.run_id,
+        header.created_at,
+        header.scheduled_time,
+        parameters,
+        header.variables,
+        header.seed,
+        header.trace_context,
+    )
+
+
+def read_texts(plan: Plan, texts: Mapping[str, str]) -> dict[str, Json]:
+    """Arguments that came as text (a command line): JSON where it is JSON and the declared type is not string (DATA-14)."""
+    types = {binding.name: binding.type for binding in plan.parameters}
+    return {name: read_text(text, types.get(name, "any")) for name, text in texts.items()}
+
+
+def read_text(text: str, type_: str) -> Json:
+    """One value that came as text."""
+    if type_ == "string":
+        return text
+    try:
+        return own(json.loads(text))
+    except (ValueError, RecursionError):  # no JSON, or NaN and the like: it is that text
+        return text

@@ -1,0 +1,100 @@
+"""Timers of all runs: one heap, of which the clock knows the earliest only.
+
+Law: a run's `timers` say what is set; the heap may hold more. What was cleared or set anew is dropped when it comes up, or
+when such entries are more than half of the heap. Timers due at one instant come out in document order of their run.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.scheduler.events import TimerKind
+from aether_protocol.scheduler.state import WORKFLOW
+
+_SLACK: Final = 256  # entries too many that are not worth a clean-up
+
+OnDue = Callable[[ActiveRun, int, TimerKind, int], None]
+
+
+class Timers:
+    """`on_due(run, node, kind, due)` is called for each timer whose instant has come."""
+
+    def __init__(self, clock: Clock, on_due: OnDue) -> None:
+        self._clock = clock
+        self._on_due = on_due
+        self._heap: list[tuple[int, int, int, ActiveRun]] = []
+        self._made = 0
+        self._live = 0
+        self._alarm: TimerHandle | None = None
+        self._alarm_due = 0
+
+    def set(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
+        """Replaces an earlier timer (run, node, kind)."""
+        key = node * 2 + kind
+        if run.timers.get(key) is None:
+            self._live += 1
+        run.timers[key] = due
+        self._made += 1
+        heapq.heappush(self._heap, (due, self._made, key, run))
+        if self._alarm is None or due < self._alarm_due:
+            self._arm()
+        if len(self._heap) > 2 * self._live + _SLACK:
+            self._clean()
+
+    def clear(self, run: ActiveRun, node: int, kind: TimerKind) -> None:
+        if run.timers.pop(node * 2 + kind, None) is not None:
+            self._live -= 1
+
+    def drop(self, run: ActiveRun) -> None:
+        """Clear all timers of a run."""
+        self._live -= len(run.timers)
+        run.timers.clear()
+
+    def close(self) -> None:
+        self._heap.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _arm(self) -> None:
+        """Tell the clock of the earliest timer that still counts."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        heap = self._heap
+        while heap and heap[0][3].timers.get(heap[0][2]) != heap[0][0]:
+            heapq.heappop(heap)
+        if heap:
+            self._alarm_due = heap[0][0]
+            self._alarm = self._clock.call_at(self._alarm_due, self._ring)
+
+    def _ring(self) -> None:
+        now = self._clock.now()
+        due_now: list[tuple[int, ActiveRun, int]] = []
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            due, _, key, run = heapq.heappop(heap)
+            if run.timers.get(key) == due:
+                del run.timers[key]
+                self._live -= 1
+                due_now.append((due, run, key))
+        due_now.sort(key=_instant_then_document)
+        for due, run, key in due_now:
+            self._on_due(run, key >> 1, TimerKind(key & 1), due)
+        self._alarm = None
+        self._arm()
+
+    def _clean(self) -> None:
+        self._heap = [entry for entry in self._heap if entry[3].timers.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)
+
+
+def _instant_then_document(entry: tuple[int, ActiveRun, int]) -> tuple[int, int, tuple[int, ...]]:
+    due, run, key = entry
+    node = key >> 1
+    state = run.state
+    return due, run.number, (0,) if node == WORKFLOW else state.order_key(state.nodes[node])
