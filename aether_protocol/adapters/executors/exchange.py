@@ -46,9 +46,7 @@ class Exchange:
             exchange.outputs_file.touch()
             yield exchange
 
-    def environment(
-        self, task: TaskAssignment, extra: Mapping[str, Json], note: Callable[[str], None]
-    ) -> dict[str, str]:
+    def environment(self, task: TaskAssignment, extra: Mapping[str, Json], note: Callable[[str], None]) -> dict[str, str]:
         """The engine's own environment, then `extra` (null takes a variable away), then what the protocol gives.
 
         Inputs that the system could not carry in the environment are left out and `note`d: the JSON file has them all.

@@ -72,7 +72,7 @@ class HttpExecutor:
         try:
             expected = expected_statuses(config.get("expectStatus"))
             arguments = _request(config)
-            outputs, reason = await self._send(httpx2, arguments, task.timeout_us)
+            outputs, reason = await self._send(httpx2, arguments)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             return result(task, ERROR, f"{config.get('method', 'GET')} {config['url']}: {_why(error)}")
         except ValueError as error:
@@ -82,10 +82,9 @@ class HttpExecutor:
             return result(task, parameters=outputs)
         return result(task, FAILED, _unexpected(outputs, reason, expected), outputs)
 
-    async def _send(self, http: Any, arguments: dict[str, Any], timeout_us: int | None) -> tuple[dict[str, Json], str]:
-        """The outputs and the reason phrase. The task's timeout bounds each wait here; the engine watches the whole."""
-        seconds = None if timeout_us is None else timeout_us / 1_000_000
-        timeout = http.Timeout(seconds, connect=CONNECT_S if seconds is None else min(seconds, CONNECT_S))
+    async def _send(self, http: Any, arguments: dict[str, Any]) -> tuple[dict[str, Json], str]:
+        """The outputs and the reason phrase. The engine watches the task's timeout; only connecting is bounded here."""
+        timeout = http.Timeout(None, connect=CONNECT_S)
         if self._tls is None:
             self._tls = http.create_ssl_context()
         async with (
