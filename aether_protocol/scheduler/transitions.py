@@ -86,3 +86,18 @@ TRANSITIONS: Final[dict[Phase, dict[Phase, str]]] = {
     SKIPPED: {},
     CANCELLED: {},
 }
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    lines = ["stateDiagram-v2", f"    [*] --> {CREATED}"]
+    lines += [f"    {start} --> {end}" for start, ways in TRANSITIONS.items() for end in ways]
+    lines += [f"    {phase} --> [*]" for phase in Phase if phase in TERMINAL]
+    return "\n".join(lines) + "\n"
+
+
+def table() -> str:
+    """The table as Markdown rows: from, to, when."""
+    rows = ["| from | to | when |", "|---|---|---|"]
+    rows += [f"| {start} | {end} | {why} |" for start, ways in TRANSITIONS.items() for end, why in ways.items()]
+    return "\n".join(rows) + "\n"
