@@ -29,4 +29,4 @@ class FailExecutor:
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         config = task.config or {}
-        return result(task, config.get("code", FAILED), config.get("message", "failed as asked"))
+        return result(task, config.get("code") or FAILED, config.get("message") or "failed as asked")

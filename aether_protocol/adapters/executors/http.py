@@ -129,7 +129,7 @@ def _request(config: Mapping[str, Json]) -> dict[str, Any]:
         if not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = "application/json"
     return {
-        "method": config.get("method", "GET"),
+        "method": config.get("method") or "GET",
         "url": url,
         "headers": {name: value.encode("utf-8", errors="replace") for name, value in headers.items()},
         "content": content,

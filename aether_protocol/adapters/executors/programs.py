@@ -83,7 +83,9 @@ def script_command(config: Config, exchange: Exchange, env: Environment) -> list
 
     Python takes modules from the working directory, as with `python -c`, and shows its output as it comes.
     """
-    runtime = config.get("runtime", "bash")
+    runtime = config.get("runtime")
+    if runtime is None:
+        runtime = "bash"
     try:
         command = shlex.split(runtime)
     except ValueError as error:

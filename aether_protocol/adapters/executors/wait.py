@@ -36,7 +36,7 @@ class SleepExecutor:
     mode: Mode = "async"
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        await context.sleep(parse_duration(task.config["duration"]) / 1_000_000)
+        await context.sleep(parse_duration(task.config["duration"], zero=True) / 1_000_000)
         return result(task)
 
 
@@ -46,7 +46,7 @@ class AwaitExecutor:
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         if not task.payloads:
-            return result(task, SUSPENDED, (task.config or {}).get("message", "waiting for a resume"))
+            return result(task, SUSPENDED, (task.config or {}).get("message") or "waiting for a resume")
         answer: dict[str, Json] = {}
         for payload in task.payloads:
             answer.update(payload)

@@ -43,6 +43,7 @@ class TaskPlace:
 
     id: int = 7
     path: str = "main.task"
+    order: tuple[int, ...] = (0,)
 
 
 class RecordingContext:

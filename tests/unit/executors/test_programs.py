@@ -196,6 +196,9 @@ class TestEnds:
         given = process("echo", "\0")
         assert (given.code, given.message) == (3, "cannot start 'echo': embedded null byte")
 
+    def test_no_runtime_is_bash(self) -> None:
+        assert script("echo ${BASH_VERSION:+yes}", runtime=None).parameters["stdout"] == "yes"
+
     @pytest.mark.parametrize(
         ("runtime", "message"),
         [(" ", "runtime is empty"), ("'bash", 'runtime "\'bash" is no command: no closing quotation')],

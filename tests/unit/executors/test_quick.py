@@ -112,6 +112,13 @@ def test_sleep_waits_on_the_engines_clock() -> None:
 
 
 @pytest.mark.rule("EXEC-2")
+@pytest.mark.parametrize("config", [{"code": None, "message": None}, {}, None])
+def test_a_null_in_the_config_is_nothing(config: Any) -> None:
+    given = asyncio.run(attempt(FailExecutor(), assignment("fail", Sample(config))))
+    assert (given.code, given.message) == (2, "failed as asked")
+
+
+@pytest.mark.rule("EXEC-2")
 def test_fail_ends_as_told() -> None:
     given = asyncio.run(attempt(FailExecutor(), assignment("fail", Sample())))
     assert (given.code, given.message) == (2, "failed as asked")
