@@ -1,0 +1,130 @@
+"""Makes docs/reference/executors.md from the executors' own tables: `python docs/executors_page.py`.
+
+Law: what a table says is not said again by hand. A test compares the page with what this gives.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from aether_protocol.expressions.values import as_text
+from aether_protocol.plan.executors import ConfigField, ExecutorType
+
+PAGE = Path(__file__).parent / "reference" / "executors.md"
+
+INTRODUCTION = """\
+<!-- Made by docs/executors_page.py. Change the tables in aether_protocol/adapters/executors, then run it. -->
+# Executors
+
+An executor carries out one attempt of a task. A task names it by `executor.type` and sets it up with `executor.config`;
+`aether validate` holds a config against the tables below, and so does every dispatch, once the placeholders are filled
+in. A field that is `null` counts as left out. `aether executors` prints the same tables, together with those of other
+packages: whatever a package registers under the entry-point group `aether.executors` can be used by name.
+
+An executor ends with a code, and the code gives the phase: 0 Succeeded, 1 Suspended, 2 Failed, 3 Error, 4 Timeout,
+any other one Error. Failed is a verdict about the work, Error says that there is no verdict. Only Error and Timeout are
+retried unless the task's `retry.expression` says otherwise.
+"""
+
+# What a table cannot say, by executor.
+NOTES = {
+    "echo": """\
+Controls may stand in the config or come as inputs; an input wins. As inputs they are spelled `outputs`, `fail-count`
+and `suspend`. The order is fixed: it suspends first (until the first resume), then fails, then gives its outputs. An
+attempt that suspends or fails gives none. A control of the wrong type is an Error.
+""",
+    "noop": "It takes no config and gives no outputs.\n",
+    "sleep": "It waits on the engine's clock: under `aether test` an hour takes no time.\n",
+    "await": """\
+The first payload, even an empty one, ends the wait. Only the boolean `false` turns it down; a `reason` in the payload
+becomes part of the message. A run waits no longer than its own `timeout`, which is one hour unless the document says
+otherwise.
+""",
+    "fail": "A `code` below 2 is refused: those are no failures.\n",
+    "script": """\
+**Inputs** arrive as environment variables `AETHER_INPUT_<NAME>` (upper case, everything but letters and digits as `_`;
+text bare, everything else as compact JSON) and all together in a JSON file whose name is in `AETHER_INPUTS`. An input
+over 64 KiB, one with a NUL in it, and what goes beyond 512 KiB in all is in the file only; the run's log tells. Read
+inputs from there rather than by `{{inputs.parameters.name}}` in the source: what a placeholder puts in is read as code.
+
+**Environment**: first the engine's own, then `env`, then `AETHER_INPUT_*`, `AETHER_INPUTS`, `AETHER_OUTPUTS`,
+`AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`. Standard input is empty.
+
+**Outputs** are written to the file named by `AETHER_OUTPUTS`: either one JSON object, or lines `name=value` (empty lines
+are fine, the last of two wins). The value of a line is read as JSON where it is JSON, unless the output is declared as
+`string`. A declared output `result` that is not written there is standard output, read in the same way. A declared
+output with `valueFrom.path` is the text of that file in the working directory, without its last newline; it is read as
+JSON where the declared type is neither `string` nor `any`. A file that is missing, over 10 MiB or no UTF-8 is an Error.
+
+**Source** goes into a file, so that it may be large and tracebacks have lines; bytes that are no text in the program's
+output are replaced. Python also finds modules in the working directory and writes without a buffer. Where PATH has no
+`python3`, the engine's own is taken.
+
+**Ends**: exit code 0 is Succeeded; another one is Failed, with the last line of standard error in the message; a signal
+from somewhere else, a program that cannot be started and outputs that cannot be read are Errors. On a timeout or cancel
+the whole process group gets SIGTERM and, two seconds later, SIGKILL. What a program leaves running in its group when it
+ends gets half a second for its last output and is killed. All files of the attempt are then removed.
+
+**Log**: both streams go to the run's log as they come, in whole lines. `stdout` keeps the first 1 MiB and says what is
+cut.
+
+POSIX only.
+""",
+    "process": "Everything said of `script` holds here too, but for its source and runtime.\n",
+    "function": """\
+Functions are registered by name: `FunctionExecutor({"publish": publish})` in Python, or by an installed package under
+the entry-point group `aether.functions`. A document can call nothing else; a module path is no name. An unknown name is
+an Error that lists near ones.
+
+A sync function runs in a thread, an async one on the loop. A dict becomes the outputs, None none, anything else the
+output `result`; what is no JSON is an Error. Whatever is raised is an Error with the exception's type and text. A cancel
+or timeout reaches an async function as `CancelledError`; a sync one runs on, and what it gives is dropped.
+""",
+    "http": """\
+One task is one request. Redirects are not followed: to accept one, expect its status and read `headers.location`. An
+unexpected status is Failed, with the outputs kept; trouble on the way (no connection, a broken answer, a body over
+10 MiB) is an Error. Connecting takes at most 30 seconds, everything else as long as the task's `timeout` allows.
+Proxy settings are taken from the environment.
+""",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    types = sorted(
+        (entry.load()().type for entry in entry_points(group="aether.executors") if entry.value.startswith("aether_protocol.")),
+        key=lambda type_: str(type_.name),
+    )
+    return "\n".join([INTRODUCTION, *map(section, types)])
+
+
+def section(type_: ExecutorType) -> str:
+    """One executor."""
+    parts = [f"## {type_.name}\n\n{type_.description}\n"]
+    if type_.config:
+        rows = [f"| `{part.name}` | {kind(part)} | {default(part)} | {part.description} |" for part in type_.config]
+        parts.append("\n".join(["| config | type | default | |", "|---|---|---|---|", *rows]) + "\n")
+    if type_.outputs:
+        rows = [f"| `{part.name}` | {part.type} | {part.description} |" for part in type_.outputs]
+        parts.append("\n".join(["| output | type | |", "|---|---|---|", *rows]) + "\n")
+    return "\n".join([*parts, NOTES[type_.name]])
+
+
+def kind(part: ConfigField) -> str:
+    text = f"{part.type} of {part.items}" if part.items else part.type
+    if part.enum:
+        text += ": " + ", ".join(f"`{as_text(member)}`" for member in part.enum)
+    if part.minimum is not None:
+        text += f", {part.minimum:g} or more"
+    return text
+
+
+def default(part: ConfigField) -> str:
+    if part.required:
+        return "required"
+    return "" if part.default is None else f"`{as_text(part.default)}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
