@@ -1,0 +1,135 @@
+"""The stager: lays input artifacts down before a task starts, and keeps output artifacts after it succeeded (ART-1, ART-2).
+
+Law: content is made ready beside its place and then moved there, so that a failure leaves no half of it, and nothing
+outside of an artifact's `path` is touched. What lies at `path` already is replaced file by file; other files stay.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aether_protocol.adapters.artifacts.limits import Limits
+from aether_protocol.adapters.artifacts.packing import pack
+from aether_protocol.adapters.artifacts.unpacking import unpack
+from aether_protocol.errors import PortError
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import ArtifactOutput
+from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository
+
+
+class LocalStager:
+    """A Stager over a repository and fetchers. Relative paths are relative to `root` (default: the working directory)."""
+
+    def __init__(
+        self,
+        repository: ArtifactRepository,
+        fetchers: Sequence[ArtifactFetcher] = (),
+        *,
+        root: str | Path | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._repository = repository
+        self._fetchers = {fetcher.name: fetcher for fetcher in fetchers}
+        self._root = root
+        self._limits = limits or Limits()
+
+    def bring(self, artifacts: Mapping[str, Json]) -> None:
+        """Lay each input artifact down at its `path`. Raises PortError that names the artifact."""
+        for name, value in artifacts.items():
+            if value.get("path") is None:
+                continue
+            try:
+                self._bring(value)
+            except PortError as fault:
+                raise PortError(f"input artifact {name!r}: {fault.message}", hint=fault.hint) from fault
+            except (OSError, ValueError) as fault:
+                raise PortError(f"input artifact {name!r}: {_why(fault)}") from fault
+
+    def keep(self, outputs: Sequence[ArtifactOutput]) -> dict[str, Json]:
+        """Keep what lies at each output's `path`: {name: {name, digest, size, archive}}. Raises PortError."""
+        kept: dict[str, Json] = {}
+        for output in outputs:
+            if output.path is None:
+                continue
+            try:
+                kept[output.name] = self._keep(output, self._place(output.path))
+            except PortError as fault:
+                raise PortError(f"output artifact {output.name!r}: {fault.message}", hint=fault.hint) from fault
+            except (OSError, ValueError) as fault:
+                raise PortError(f"output artifact {output.name!r}: {_why(fault)}") from fault
+        return kept
+
+    def _place(self, path: str) -> Path:
+        return Path(os.path.abspath(Path(self._root or Path.cwd(), path)))
+
+    def _bring(self, value: Mapping[str, Json]) -> None:
+        target = self._place(value["path"])
+        beside = target if stat.S_ISDIR(_mode(target)) else target.parent
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".aether-", dir=beside) as folder:
+            came, unpacked = Path(folder, "came"), Path(folder, "unpacked")
+            self._get(value, came)
+            archive = value.get("archive") or "none"
+            if archive == "none":
+                move(came, target)
+            elif unpack(came, archive, unpacked, self._limits) and "digest" in value:
+                # What a task kept as an archive of one file lies at `path` as that file again.
+                move(next(unpacked.iterdir()), target)
+            else:
+                move(unpacked, target)
+
+    def _get(self, value: Mapping[str, Json], target: Path) -> None:
+        source = value.get("source")
+        if source is None:
+            self._repository.get(value["digest"], target)
+            return
+        fetcher = self._fetchers.get(source["type"])
+        if fetcher is None:
+            known = ", ".join(sorted(self._fetchers)) or "none"
+            raise PortError(f"unknown source type {source['type']!r}", hint=f"known are: {known}")
+        fetcher.fetch(source.get("config") or {}, target)
+
+    def _keep(self, output: ArtifactOutput, source: Path) -> dict[str, Json]:
+        mode = source.stat().st_mode if source.exists() else 0
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise PortError(f"{output.path!r} is missing" if mode == 0 else f"{output.path!r} is no file or folder")
+        archive = output.archive or ("tar.gz" if stat.S_ISDIR(mode) else "none")
+        if archive == "none":
+            if stat.S_ISDIR(mode):
+                raise PortError(f"{output.path!r} is a folder", hint="a folder needs archive tar, tar.gz or zip")
+            digest, size = self._repository.put(source)
+        else:
+            with tempfile.TemporaryDirectory(prefix="aether-") as folder:
+                packed = Path(folder, "packed")
+                pack(source, archive, packed, self._limits)
+                digest, size = self._repository.put(packed)
+        return {"name": output.name, "digest": digest, "size": size, "archive": archive}
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file or folder to `target`. A folder that is there is filled; no link that is there is followed."""
+    todo = [(source, target)]
+    while todo:
+        origin, place = todo.pop()
+        moving, there = _mode(origin), _mode(place)
+        if stat.S_ISDIR(moving) and stat.S_ISDIR(there):
+            todo.extend((child, place / child.name) for child in origin.iterdir())
+        elif there and (stat.S_ISDIR(moving) or stat.S_ISDIR(there)):
+            raise PortError(f"{str(place)!r} is in the way: it is {'a' if stat.S_ISDIR(there) else 'no'} folder")
+        else:
+            os.replace(origin, place)
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
+
+
+def _why(fault: OSError | ValueError) -> str:
+    return (getattr(fault, "strerror", None) or str(fault)).lower()
