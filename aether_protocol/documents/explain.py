@@ -16,7 +16,7 @@ from aether_protocol.documents import models
 from aether_protocol.documents.fields import Path, alias_of
 from aether_protocol.documents.schema import Schema
 from aether_protocol.documents.tree import FAULTY, MERGE
-from aether_protocol.documents.wording import ARTICLES, FORMS, listed, nearest, shown
+from aether_protocol.documents.wording import ARTICLES, FORMS, NAME, listed, nearest, shown
 from aether_protocol.expressions.values import Json
 
 Report = Callable[[str, Path, str, str | None, bool], None]
@@ -179,10 +179,11 @@ class _Walk:
         return near if near is not None else FAULTY
 
     def _text(self, schema: Schema, value: str, place: _Place) -> Json:
-        """Ill-formed text is kept: it may still be what others refer to."""
+        """Ill-formed text is kept: an ill-formed name is still what others refer to."""
         if "pattern" in schema and (fault := _ill_formed(schema, value)):
             self._say("AE124", place, f"{shown(value)} is {fault}", FORMS[schema["title"]])
-            self.result.tainted.add(place.path)
+            if schema["title"] != NAME:
+                self.result.tainted.add(place.path)
         return value
 
     def _number(self, schema: Schema, value: Any, place: _Place) -> Json:

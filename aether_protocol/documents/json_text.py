@@ -58,7 +58,7 @@ def read_json(source: Source, limits: Limits) -> Tree:
             state, inside = _mark(match["mark"], state, inside, builder, at - 1)
         elif kind == "end":
             if state != _NEXT or inside:
-                raise JsonSyntaxError(match.start(), f"expected {_EXPECTED[state]}, found the end of the file")
+                raise JsonSyntaxError(at, f"expected {_EXPECTED[state]}, found the end of the file")
             return builder.finish()
         else:
             if state > _VALUE_OR_END:

@@ -20,7 +20,7 @@ from aether_protocol.documents.models import KINDS, Document
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published, verdict
 from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFaultsError
-from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.tree import Tree, readable
 from aether_protocol.documents.values import read_value
 from aether_protocol.documents.wording import format_path
 from aether_protocol.expressions.values import Json
@@ -32,8 +32,7 @@ _UNTOUCHED: Final = Repaired()
 class LoadedDocument:
     """One document of a file. Paths are those of `model`; positions and reported paths are those of the text.
 
-    `tree`: the document as written (repaired where faulty values could not be kept). `model`: None only where no kind can
-    be made out. `tainted` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
+    `tree`: the document as written (null where a value could not be read). `model`: None only where no kind can be made out. `tainted` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
     """
 
     file: str
@@ -133,6 +132,7 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
         return LoadedDocument(source.file, model.kind, model.metadata.name, root, model, index, source, tree, _UNTOUCHED)
 
     before = len(source.faults)
+    written = readable(root) if tree.faulty else root
 
     def note(code: str, path: Path, message: str, hint: str | None, key: bool) -> None:
         at = tree.find_key(path) if key else tree.find(path)
@@ -140,13 +140,12 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
 
     if type(root) is not dict:
         source.note("AE128", tree.at, "", "a document is a mapping with apiVersion, kind, metadata and spec", None)
-        return LoadedDocument(source.file, None, None, root, None, index, source, tree, _UNTOUCHED)
+        return LoadedDocument(source.file, None, None, written, None, index, source, tree, _UNTOUCHED)
     repaired = explain(published(), root, note)
-    tree_now = repaired.tree if tree.faulty else root
     model = _lenient(repaired.tree)
     kind = model.kind if model else None
     name = model.metadata.name if model and ("metadata", "name") not in repaired.tainted else None
-    document = LoadedDocument(source.file, kind, name, tree_now, model, index, source, tree, repaired)
+    document = LoadedDocument(source.file, kind, name, written, model, index, source, tree, repaired)
     if model is not None:
         _note_problems(document, model)
     if len(source.faults) == before and not tree.faulty:

@@ -30,6 +30,15 @@ class StopReadingError(Exception):
     """The file cannot be read on; the reason is noted."""
 
 
+def readable(value: Json) -> Json:
+    """A copy of `value` that is JSON: what could not be read is null."""
+    if value is FAULTY:
+        return None
+    if type(value) is dict:
+        return {key: readable(entry) for key, entry in value.items() if key != MERGE or entry is not FAULTY}
+    return [readable(entry) for entry in value] if type(value) is list else value
+
+
 @dataclass(slots=True)
 class Tree:
     """One document: `root`, where it begins, and the places in each container by the container's id."""

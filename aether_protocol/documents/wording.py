@@ -22,8 +22,9 @@ ARTICLES: Final[dict[str, str]] = {
     "object": "a mapping",
     "null": "null",
 }
+NAME: Final = "a DNS-1123 label"
 FORMS: Final[dict[str, str]] = {
-    "a DNS-1123 label": "use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+    NAME: "use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
     "a duration": "write it as 30s, 5m, 1h30m or 500ms; more than zero",
     "a semantic version": "write it as 1.2.3, without a leading v",
     "an RFC 3339 instant": "write it as 2026-01-01T00:00:00Z",

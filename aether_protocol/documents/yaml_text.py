@@ -38,11 +38,11 @@ _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq
 _MISSING: Final = object()
 
 
-def read_yaml(source: Source, limits: Limits, *, pure: bool = CParser is None) -> list[Tree]:
+def read_yaml(source: Source, limits: Limits) -> list[Tree]:
     """All documents of `source` up to the first place where it cannot be read on; faults are noted in it."""
     trees: list[Tree] = []
     try:
-        _read(_events(source.text, pure), source, limits, trees)
+        _read(_events(source.text), source, limits, trees)
     except StopReadingError:
         pass
     except YAMLError as error:
@@ -53,8 +53,8 @@ def read_yaml(source: Source, limits: Limits, *, pure: bool = CParser is None) -
     return trees
 
 
-def _events(text: str, pure: bool) -> Iterator[Any]:
-    if pure:
+def _events(text: str) -> Iterator[Any]:
+    if CParser is None:
         return iter(YAML(typ="safe", pure=True).parse(text))
     return iter(CParser(text).get_event, None)
 

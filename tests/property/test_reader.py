@@ -1,0 +1,249 @@
+"""Properties of the reader: no bytes crash it, and jsonschema-rs, jsonschema, the models and the explanation agree."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from aether_protocol.documents import models, yaml_text
+from aether_protocol.documents.explain import explain
+from aether_protocol.documents.load import LoadedFile, load_bytes, load_value
+from aether_protocol.documents.schema import published, python_verdict, rust_verdict
+from aether_protocol.expressions.values import Json
+
+SCHEMA = published()
+RUST = rust_verdict()
+PYTHON = python_verdict()
+RELAXED = settings(
+    max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
+)
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 20_000),
+    st.sampled_from([0.0, 1.0, 5.0, 1.5, -1.0, 1e20, 10_001.0]),
+    st.sampled_from(
+        ["", "a", "main", "A", "a\n", "5m", "0s", "{{a}}", "x" * 64, "list", "aether/v1", "Workflow", "1.0.0", "-"]
+    ),
+    st.text(max_size=5),
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=5
+)
+
+
+def instances(schema: Any, depth: int = 0) -> st.SearchStrategy[Json]:
+    """Values that `schema` (in our own dialect) allows."""
+    name = ""
+    while "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        schema = SCHEMA["$defs"][name]
+    if "type" in schema.get("if", ()):
+        return st.one_of(instances(schema["then"], depth + 1), instances(schema["else"], depth + 1))
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "const" in schema:
+        return st.just(schema["const"])
+    match schema.get("type"):
+        case "object":
+            return objects(schema, name, depth)
+        case "array":
+            return st.lists(instances(schema["items"], depth + 1), min_size=schema.get("minItems", 0), max_size=2)
+        case "string" if "examples" in schema:
+            return st.sampled_from(schema["examples"])
+        case "string" if "pattern" in schema:
+            return st.from_regex(schema["pattern"], fullmatch=True, alphabet="ab0-19").filter(lambda text: 0 < len(text) < 60)
+        case "string":
+            return st.text(max_size=4)
+        case "integer":
+            low = schema["minimum"]
+            return st.integers(low, min(schema.get("maximum", low + 50), low + 50)).flatmap(
+                lambda number: st.sampled_from([number, float(number)])
+            )
+        case "number":
+            return st.floats(schema.get("minimum", 0), schema.get("maximum", 9), allow_nan=False)
+        case "boolean":
+            return st.booleans()
+    return VALUES
+
+
+def objects(schema: Any, name: str, depth: int) -> st.SearchStrategy[Json]:
+    fields = schema.get("properties")
+    if fields is None:
+        extra = schema["additionalProperties"]
+        return st.dictionaries(st.text(max_size=3), VALUES if extra is True else instances(extra, depth + 1), max_size=2)
+    model = models.PARTS.get(name)
+    choice = [model.model_fields[attribute].alias or attribute for attribute in model.one_of] if model else []
+
+    @st.composite
+    def build(draw: st.DrawFn) -> Json:
+        names = set(schema.get("required", ()))
+        others = [field for field in fields if field not in names and field not in choice]
+        if depth < 8 and others:
+            names |= set(draw(st.lists(st.sampled_from(others), max_size=3)))
+        if choice and not names & set(choice):
+            names.add(draw(st.sampled_from(choice if depth < 8 else choice[-1:])))
+        for field, needed in schema.get("dependentRequired", {}).items():
+            names |= set(needed) if field in names else set()
+        for field, below in schema.get("dependentSchemas", {}).items():
+            names -= set(below["properties"]) if field in names else set()
+        return {field: draw(instances(fields[field], depth + 1)) for field in fields if field in names}
+
+    return build()
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Json:
+    kind = draw(st.sampled_from(list(models.KINDS)))
+    branch = next(b for b in SCHEMA["allOf"] if b["if"]["properties"]["kind"]["const"] == kind)
+    return {
+        "apiVersion": "aether/v1",
+        "kind": kind,
+        "metadata": draw(instances(SCHEMA["properties"]["metadata"])),
+        "spec": draw(instances(branch["then"]["properties"]["spec"], 1)),
+    }
+
+
+def containers(tree: Json) -> list[Json]:
+    found, stack = [], [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict | list):
+            found.append(node)
+            stack.extend(node.values() if isinstance(node, dict) else node)
+    return found
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> Json:
+    """A valid document in which one to three places were changed."""
+    tree = copy.deepcopy(draw(documents()))
+    for _ in range(draw(st.integers(1, 3))):
+        node = draw(st.sampled_from(containers(tree)))
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = draw(st.sampled_from(keys)) if keys else None
+        match draw(st.sampled_from(["replace", "delete", "rename", "add", "copy"])):
+            case "replace" if key is not None:
+                node[key] = draw(VALUES)
+            case "delete" if key is not None:
+                del node[key]
+            case "rename" if isinstance(node, dict) and keys:
+                node[draw(st.text(max_size=3)) + str(key)[1:]] = node.pop(key)
+            case "copy" if isinstance(node, list) and keys:
+                node.append(copy.deepcopy(node[0]))
+            case "add" if isinstance(node, dict):
+                node[draw(st.sampled_from(["name", "executor", "template", "items", "dag", "value", "zzz"]))] = draw(VALUES)
+            case "add" if isinstance(node, list):
+                node.append(draw(VALUES))
+            case _:
+                pass
+    return tree
+
+
+def by_the_models(tree: Json) -> tuple[bool, bool]:
+    """Whether the models take `tree`, and whether what they object to is beyond JSON Schema."""
+    kind = tree.get("kind") if isinstance(tree, dict) else None
+    if not isinstance(kind, str) or kind not in models.KINDS:
+        return False, False
+    try:
+        models.KINDS[kind].model_validate(tree)
+    except ValidationError as error:
+        return False, all(part["type"] == "problem" for part in error.errors(include_input=False))
+    return True, False
+
+
+def explained(tree: Json) -> list[tuple[str, tuple[str | int, ...]]]:
+    faults: list[tuple[str, tuple[str | int, ...]]] = []
+    explain(SCHEMA, tree, lambda code, path, _message, _hint, _key: faults.append((code, path)))
+    return faults
+
+
+def check_agreement(tree: Json) -> None:
+    rust = RUST(tree)
+    assert PYTHON(tree) == rust
+    taken, beyond = by_the_models(tree)
+    assert taken == rust or (beyond and not taken)
+    assert (not explained(tree)) == rust if isinstance(tree, dict) else not rust
+    loaded = load_value(tree)
+    assert (not loaded.diagnostics) == (rust and taken)
+    check_loaded(loaded)
+
+
+def check_loaded(loaded: LoadedFile) -> None:
+    for document in loaded.documents:
+        json.dumps(document.tree)
+        if isinstance(document.tree, dict) and document.kind is not None:
+            assert document.model is not None
+    for fault in loaded.diagnostics:
+        assert fault.message
+        assert len(fault.message) < 600
+
+
+@pytest.mark.rule("SPEC-1", "SPEC-2", "SPEC-3", "SPEC-4", "SPEC-5", "SPEC-6", "SPEC-7", "SPEC-8")
+@RELAXED
+@given(documents())
+def test_all_four_agree_on_valid_documents(tree: Json) -> None:
+    assert RUST(tree)
+    check_agreement(tree)
+
+
+@RELAXED
+@given(mutants())
+def test_all_four_agree_on_mutated_documents(tree: Json) -> None:
+    check_agreement(tree)
+
+
+@RELAXED
+@given(VALUES)
+def test_all_four_agree_on_anything(tree: Json) -> None:
+    if not isinstance(tree, list) and tree is not None:
+        check_agreement(tree)
+
+
+@pytest.mark.rule("DOC-6")
+@RELAXED
+@given(st.binary(max_size=200))
+def test_no_bytes_crash_the_reader(data: bytes) -> None:
+    check_loaded(load_bytes(data, "f.yaml"))
+
+
+INDICATORS = st.text(alphabet="-?:,[]{}#&*!|>'\"%@`~ \n\tab01\\.<=/\u00e9\u2028", max_size=60)
+
+
+@pytest.mark.rule("DOC-6")
+@RELAXED
+@given(INDICATORS)
+def test_no_text_crashes_either_parser(text: str) -> None:
+    loaded = load_bytes(text.encode(), "f.yaml")
+    check_loaded(loaded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_text, "CParser", None)
+        check_loaded(load_bytes(text.encode(), "f.yaml"))
+
+
+@RELAXED
+@given(mutants(), st.randoms(use_true_random=False))
+def test_mutated_text_never_crashes(tree: Json, chance: Any) -> None:
+    text = list(json.dumps(tree, indent=1))
+    for _ in range(3):
+        place = chance.randrange(len(text))
+        text[place : place + chance.randrange(3)] = chance.choice(
+            ["", "{", "]", ":", "\n", '"', "- ", "&a ", "*a", "\t", "\\u"]
+        )
+    check_loaded(load_bytes("".join(text).encode(), "f.json"))
+
+
+@RELAXED
+@given(VALUES)
+def test_yaml_and_json_give_one_value(value: Json) -> None:
+    text = json.dumps({"x": value}, ensure_ascii=False)
+    for data, name in ((text, "f.json"), (f"---\n{text}", "f.yaml")):
+        (document,) = load_bytes(data.encode(errors="replace"), name).documents or (None,)
+        assert document is None or json.dumps(document.tree, ensure_ascii=False) == text
