@@ -1,0 +1,26 @@
+"""Assembly: from a configuration to a wired engine. The only place where engine, adapters and the compiler meet.
+
+Law: importing this package loads nothing; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly.documents import load_plan as load_plan
+    from aether_protocol.assembly.public import Engine as Engine
+    from aether_protocol.assembly.public import build_engine as build_engine
+    from aether_protocol.assembly.public import run as run
+
+_HOMES = {"Engine": "public", "build_engine": "public", "load_plan": "documents", "run": "public"}
+
+__all__ = ["Engine", "build_engine", "load_plan", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

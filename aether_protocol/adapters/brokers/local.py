@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from aether_protocol.adapters.brokers.attempt import Attempt, refuse, run_inline
 from aether_protocol.adapters.brokers.runner import Runner
-from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
@@ -27,20 +26,25 @@ KEEP_RUNNERS: Final = 64  # runners without work that are kept
 
 
 class LocalBroker:
-    """See `ports.broker.Broker`. `concurrency`: attempts under way at once, 0 or None for as many as come.
+    """See `ports.broker.Broker`. `executors` by type, or a list of them; of a mapping each is looked up when it is needed.
+
+    `concurrency`: attempts under way at once, 0 or None for as many as come.
 
     `stager` lays artifacts down and picks them up; without one, tasks with artifacts end in Error.
     """
 
     def __init__(
         self,
-        executors: Iterable[Executor],
+        executors: Mapping[str, Executor] | Iterable[Executor],
         clock: Clock,
         *,
         concurrency: int | None = None,
         stager: Stager | None = None,
     ) -> None:
-        self.executors: dict[str, Executor] = {executor.type.name: executor for executor in executors}
+        self._executors: Mapping[str, Executor] = (
+            executors if isinstance(executors, Mapping) else {executor.type.name: executor for executor in executors}
+        )
+        self._found: dict[str, Executor] = {}  # those that were needed so far
         self.clock = clock
         self.stager = stager
         self.busy = 0
@@ -55,11 +59,6 @@ class LocalBroker:
         self._pool: ThreadPoolExecutor | None = None
         self._closing = False
         self.sink: ResultSink
-
-    @property
-    def types(self) -> dict[str, ExecutorType]:
-        """What this broker can run."""
-        return {name: executor.type for name, executor in self.executors.items()}
 
     # --- Broker ---
 
@@ -114,7 +113,7 @@ class LocalBroker:
 
     def _begin(self, assignment: TaskAssignment, attempt: Attempt | None = None) -> None:
         """Run it here if that is quick, else hand it to a runner."""
-        executor = self.executors.get(assignment.target.executor_type)
+        executor = self._found.get(assignment.target.executor_type) or self._find(assignment.target.executor_type)
         if executor is None or (
             executor.mode == "inline" and not assignment.artifacts and not assignment.target.artifacts
         ):
@@ -138,6 +137,12 @@ class LocalBroker:
             self._runners.add(task)
             task.add_done_callback(self._runner_ended)
 
+    def _find(self, name: str) -> Executor | None:
+        executor = self._executors.get(name)
+        if executor is not None:
+            self._found[name] = executor
+        return executor
+
     def _pump(self) -> None:
         """Fill free slots from the queue."""
         while self._queue and self._running < self._limit:
@@ -151,7 +156,7 @@ class LocalBroker:
             self.sink.failed(error)
 
     def _unknown(self, name: str) -> str:
-        known = ", ".join(sorted(self.executors)) or "none"
+        known = ", ".join(sorted(self._executors)) or "none"
         return f"unknown executor type {name!r} (registered: {known})"
 
     # --- for runners and contexts ---

@@ -1,0 +1,128 @@
+"""The executors that are installed: those that come with the package, and those of other packages.
+
+Law: what comes with the package is found without a look at what else is installed, and nothing is loaded before it is asked
+for by name. Other packages add factories `() -> Executor` under the entry-point group `aether.executors`; the name of an
+entry point is the executor's type. They cannot take the name of a built-in one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.ports.executor import Executor
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP: Final = "aether.executors"
+
+_FAMILY: Final = "aether_protocol.adapters.executors"
+BUILTIN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "echo": "echo:EchoExecutor",
+        "noop": "noop:NoopExecutor",
+        "sleep": "wait:SleepExecutor",
+        "await": "wait:AwaitExecutor",
+        "fail": "fail:FailExecutor",
+        "script": "script:ScriptExecutor",
+        "process": "script:ProcessExecutor",
+        "function": "function:FunctionExecutor",
+        "http": "http:HttpExecutor",
+    }
+)
+
+_log = logging.getLogger("aether_protocol")
+
+
+@cache
+def builtin_executor(name: str) -> Executor:
+    """The built-in executor of that type. Raises KeyError."""
+    module, _, attribute = BUILTIN[name].partition(":")
+    executor: Executor = getattr(import_module(f"{_FAMILY}.{module}"), attribute)()
+    return executor
+
+
+def builtin_executors() -> list[Executor]:
+    """All executors that come with the package."""
+    return [builtin_executor(name) for name in BUILTIN]
+
+
+@cache
+def _installed() -> Mapping[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name not in BUILTIN:
+            found.setdefault(entry.name, entry)
+        elif not entry.value.startswith(f"{_FAMILY}."):
+            _log.warning("the executor %r of %s is left out: that is the name of a built-in one", entry.name, entry.value)
+    return found
+
+
+@cache
+def installed_executor(name: str) -> Executor | None:
+    """The executor that another package gives under that name; None, with a warning, where it cannot be loaded."""
+    try:
+        executor: Executor = _installed()[name].load()()
+        if executor.type.name != name:
+            raise ValueError(f"its type is {executor.type.name!r}")
+    except Exception as error:
+        _log.warning("the executor %r cannot be loaded from %s: %s", name, _installed()[name].value, error)
+        return None
+    return executor
+
+
+class InstalledExecutors(Mapping[str, Executor]):
+    """Every installed executor by type, loaded as it is looked up; `more` hide those of the same name."""
+
+    def __init__(self, more: Mapping[str, Executor] = MappingProxyType({})) -> None:
+        self._more = more
+
+    def __getitem__(self, name: str) -> Executor:
+        if name in self._more:
+            return self._more[name]
+        if name in BUILTIN:
+            return builtin_executor(name)
+        executor = installed_executor(name) if name in _installed() else None
+        if executor is None:
+            raise KeyError(name)
+        return executor
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._more
+        yield from (name for name in BUILTIN if name not in self._more)
+        yield from (n for n in _installed() if n not in self._more and installed_executor(n) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._more or name in BUILTIN:
+            return True
+        return isinstance(name, str) and name in _installed() and installed_executor(name) is not None
+
+
+class InstalledTypes(Mapping[str, ExecutorType]):
+    """The declarations of executors, by type: what the checks of a document need."""
+
+    def __init__(self, executors: Mapping[str, Executor]) -> None:
+        self._executors = executors
+
+    def __getitem__(self, name: str) -> ExecutorType:
+        return self._executors[name].type
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._executors)
+
+    def __len__(self) -> int:
+        return len(self._executors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._executors

@@ -1,0 +1,165 @@
+"""The engine for everybody: parts by name, defaults for all of them, documents of any shape; and `run`.
+
+Law: wiring only. Every choice that is made here can be made by the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.assembly.discovery import local_stager
+from aether_protocol.assembly.documents import Document, load_plan
+from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
+from aether_protocol.assembly.variables import GivenVariables, SystemVariables
+from aether_protocol.engine import api
+from aether_protocol.engine.clock import SystemClock
+from aether_protocol.engine.ids import RandomIds
+from aether_protocol.engine.report import Report
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.broker import Broker
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.ports.store import Store
+from aether_protocol.ports.variables import VariableSource
+
+STORES: Final = {"memory": MemoryStore}
+ARTIFACTS: Final = Path(".aether", "artifacts")
+
+Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
+Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource]
+
+
+class Engine(api.Engine):
+    """Runs workflow documents; see `engine.api.Engine` for the methods.
+
+    `executors` are added to the installed ones and hide those of the same type. `concurrency`: attempts under way at once
+    (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
+    (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files or folders of
+    WorkflowTemplates. With a `broker` of one's own, `executors` and `concurrency` are that broker's affair.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: str | Store = "memory",
+        broker: Broker | None = None,
+        executors: Iterable[Executor] = (),
+        concurrency: int | None = None,
+        secrets: Iterable[Secrets] | Secrets = (),
+        variables: Variables = (),
+        library: Iterable[str | Path | Mapping[str, Json]] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        installed = InstalledExecutors({executor.type.name: executor for executor in executors})
+        sources = variable_sources(variables)
+        self._types = InstalledTypes(installed)
+        self._library = tuple(library)
+        self._namespaces = frozenset(source.namespace for source in sources)
+        super().__init__(
+            store=_store(store),
+            broker=broker or LocalBroker(installed, clock, concurrency=concurrency, stager=local_stager(ARTIFACTS)),
+            clock=clock,
+            ids=RandomIds(),
+            secrets=[*secret_providers(secrets), EnvironmentSecrets()],
+            variables=[SystemVariables(), *sources],
+        )
+
+    def plan(self, document: Document) -> Plan:
+        """The plan of a document, checked against what this engine has. Raises DocumentError with all diagnostics."""
+        return load_plan(document, library=self._library, types=self._types, namespaces=self._namespaces)
+
+    async def submit(
+        self,
+        document: Document,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> str:
+        """Begin a run of a document (a dict, a path, text, a Plan) and give its id. Raises DocumentError, UsageError."""
+        return await super().submit(self.plan(document), arguments, run_id=run_id, scheduled_time=scheduled_time)
+
+
+async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:
+    """An engine that is open already. `options` as for `Engine`; close it with `close()`."""
+    engine = Engine(secrets=list(secrets_files), **options)
+    await engine.__aenter__()
+    return engine
+
+
+def run(
+    document: Document,
+    arguments: Mapping[str, Json] | None = None,
+    store: str | Store = "memory",
+    *,
+    executors: Iterable[Executor] = (),
+    concurrency: int | None = None,
+    secrets: Iterable[Secrets] | Secrets = (),
+    variables: Variables = (),
+    library: Iterable[str | Path | Mapping[str, Json]] = (),
+) -> Report:
+    """Run a document to its end and give the report. A run that nobody can resume here is given back Suspended.
+
+    Raises DocumentError where the document is invalid, UsageError where the arguments are.
+    """
+
+    async def go() -> Report:
+        async with Engine(
+            store=store,
+            executors=executors,
+            concurrency=concurrency,
+            secrets=secrets,
+            variables=variables,
+            library=library,
+        ) as engine:
+            return await engine.wait(await engine.submit(document, arguments), or_suspended=True)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(go())
+    raise UsageError("run() cannot be called where an event loop runs", hint="use `async with Engine() as engine:`")
+
+
+def _store(store: str | Store) -> Store:
+    if not isinstance(store, str):
+        return store
+    if store not in STORES:
+        raise UsageError(f"unknown store {store!r}", hint=f"known: {', '.join(STORES)}")
+    return STORES[store]()
+
+
+def secret_providers(secrets: Iterable[Secrets] | Secrets) -> list[SecretProvider]:
+    """Providers for what callers call secrets. Raises PortError for files and mappings that cannot be read."""
+    if isinstance(secrets, str | Path | Mapping) or not isinstance(secrets, Iterable):
+        return [_provider(secrets)]
+    return [_provider(one) for one in secrets]
+
+
+def _provider(secrets: Secrets) -> SecretProvider:
+    if isinstance(secrets, str | Path):
+        from aether_protocol.adapters.secrets.document import open_secrets_file
+
+        return open_secrets_file(secrets)
+    if isinstance(secrets, Mapping):
+        from aether_protocol.adapters.secrets.mapping import MappingSecrets
+
+        return MappingSecrets(dict(secrets))
+    return secrets
+
+
+def variable_sources(variables: Variables) -> list[VariableSource]:
+    """Sources for what callers call variables."""
+    if isinstance(variables, Mapping):
+        return [GivenVariables(namespace, values) for namespace, values in variables.items()]
+    return list(variables)
