@@ -38,7 +38,7 @@ def main(examples: Path) -> None:
     assert schema["$schema"].endswith("2020-12/schema"), "the schema is not in the wheel"
     assert aether("--version").strip().endswith(installed_version()), "the version differs from the metadata"
     assert "script" in aether("executors"), "the executors are not found"
-    report = json.loads(aether("run", str(examples / "hello.yaml"), "--output", "json", "--quiet"))
+    report = json.loads(aether("run", str(examples / "release.yaml"), "--resume", "approve=yes", "--output", "json", "--quiet"))
     assert report["phase"] == "Succeeded", report
     aether("init", "trial")
     aether("validate", "trial")

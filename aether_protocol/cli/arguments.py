@@ -1,63 +1,52 @@
-"""What stands behind `-p`, `--params-file` and `--resume`: text becomes values (DATA-14).
+"""What stands behind `-p` and `--resume`: text becomes values.
 
-Law: text is read as JSON where it is JSON and the declared type is not string; it never becomes anything that JSON has
-not. Every refusal is a UsageError that names the option.
+Law: every refusal is a UsageError that names the option and shows how it is meant.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
+from aether_protocol.engine.submission import read_text, read_texts
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
 
-WORDS = {
-    "yes": {"approved": True},
-    "y": {"approved": True},
-    "approve": {"approved": True},
-    "no": {"approved": False},
-    "n": {"approved": False},
-    "reject": {"approved": False},
-    "": {},
-}
+# Words that answer an approval.
+WORDS = {"yes": True, "y": True, "approve": True, "no": False, "n": False, "reject": False}
+
+Payload = dict[str, Json]
 
 
-def read_parameters(pairs: Sequence[str], types: Mapping[str, str]) -> dict[str, Json]:
-    """`name=value` pairs as values, by the declared `types`; the last one of a name wins."""
-    values: dict[str, Json] = {}
+def read_parameters(pairs: Sequence[str], plan: Plan) -> dict[str, Json]:
+    """`name=value` pairs as values (DATA-14); the last one of a name wins."""
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name:
             raise UsageError(f"-p {pair!r} is not name=value", hint="for example: -p rows=5 -p region=east")
-        values[name] = text if types.get(name) == "string" else read_value(text)
-    return values
+        texts[name] = text
+    return read_texts(plan, texts)
 
 
-def read_value(text: str) -> Json:
-    """`text` as JSON where it is JSON, else as it stands."""
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return text
-
-
-def read_payload(text: str) -> dict[str, Json] | None:
+def read_payload(text: str) -> Payload | None:
     """An answer to a suspended task: a JSON object, yes or no; None where it is neither."""
     word = text.strip().lower()
     if word in WORDS:
-        return dict(WORDS[word])
-    value = read_value(text)
+        return {"approved": WORDS[word]}
+    value = read_text(text, "any")
     return value if isinstance(value, dict) else None
 
 
-def read_answers(texts: Sequence[str]) -> dict[str, list[dict[str, Json]]]:
-    """`--resume task=payload` options by task, in the order given: one answer for each time that it suspends."""
-    answers: dict[str, list[dict[str, Json]]] = {}
+def read_answers(texts: Sequence[str]) -> dict[str, list[Payload]]:
+    """`--resume task=payload` options by task, in the order given: one answer for each time that it suspends.
+
+    A task alone is resumed with an empty payload.
+    """
+    answers: dict[str, list[Payload]] = {}
     for text in texts:
-        task, _, answer = text.partition("=")
-        payload = read_payload(answer)
+        task, sign, answer = text.partition("=")
+        payload = read_payload(answer) if sign else {}
         if not task or payload is None:
             raise UsageError(
                 f"--resume {text!r} is not task=payload",
@@ -65,7 +54,3 @@ def read_answers(texts: Sequence[str]) -> dict[str, list[dict[str, Json]]]:
             )
         answers.setdefault(task, []).append(payload)
     return answers
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from aether_protocol.cli.render.text import as_value, one_line
 from aether_protocol.expressions import ExpressionError, Name, get_path
-from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
+from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, has_secret
 from aether_protocol.plan.model import (
     Call,
     Computed,
@@ -27,11 +27,13 @@ from aether_protocol.plan.model import (
     TaskDef,
     Templated,
 )
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.timing import rfc3339
 
 LATER_ROOTS = frozenset({"tasks", "iterator", "loop_iter", "outputs", "phase", "code", "msg", "hook"})
 
 
-class Later(Exception):
+class LaterError(Exception):
     """A value that only the run can tell."""
 
 
@@ -58,21 +60,31 @@ class _Scope:
         segments = name.segments
         root = segments[0]
         if root in LATER_ROOTS:
-            raise Later(name.text)
+            raise LaterError(name.text)
         if root == "inputs" and len(segments) > 2:
             if segments[2] in self.later or segments[1] == "artifacts":
-                raise Later(name.text)
+                raise LaterError(name.text)
             return get_path(self.inputs[segments[2]], segments[3:]) if segments[2] in self.inputs else ABSENT  # type: ignore[index]
         if root not in self.roots:
             raise ExpressionError(f"{name.text!r} is not known")
-        if root == "workflow" and segments[1:2] == ("arguments",):
-            segments = (root, *segments[2:])
+        if root == "workflow":
+            if segments[1:2] == ("id",):
+                raise LaterError(name.text)
+            if segments[1:2] == ("arguments",):
+                segments = (root, *segments[2:])
         return get_path(self.roots[root], segments[1:])  # type: ignore[index]
 
 
-def preview(plan: Plan, workflow: Mapping[str, Json], variables: Mapping[str, Json]) -> list[Entry]:
-    """All that would be called, in document order. `workflow` has what `workflow.*` gives, parameters included."""
-    roots = {**variables, "workflow": workflow}
+def preview(plan: Plan, header: RunHeader) -> list[Entry]:
+    """All that would be called, in document order. Of `header` its parameters and variables count."""
+    workflow = {
+        "name": plan.name,
+        "namespace": plan.namespace,
+        "parameters": header.parameters,
+        "createdAt": rfc3339(header.created_at),
+        "scheduledTime": None,
+    }
+    roots = {**header.variables, "workflow": workflow}
     entries: list[Entry] = []
     stack = [(plan.root, plan.root.name, 0, _Scope(roots, {}, frozenset()))]
     while stack:
@@ -123,7 +135,7 @@ def _bind(
     for binding in bindings:
         try:
             value = _first(binding.sources, scope)
-        except Later as name:
+        except LaterError as name:
             later.add(binding.name)
             entry.inputs.append((binding.name, f"<{name}>", False))
             continue
@@ -133,7 +145,7 @@ def _bind(
             continue
         if value is not ABSENT:
             values[binding.name] = value
-            text = "***" if isinstance(value, SecretValue) else as_value(value, 100)
+            text = "***" if has_secret(value) else as_value(value, 100)
             entry.inputs.append((binding.name, text, True))
         elif binding.declared:
             later.add(binding.name)
@@ -162,7 +174,7 @@ def _read(source: Source, scope: _Scope) -> Json | Absent:
         case SecretRef(name, key):
             return SecretValue(((name, key),))
         case ItemField(item_field):
-            raise Later(f"item.{item_field}")
+            raise LaterError(f"item.{item_field}")
 
 
 def _conditions(call: Call, scope: _Scope, entry: Entry) -> None:
@@ -171,7 +183,7 @@ def _conditions(call: Call, scope: _Scope, entry: Entry) -> None:
         try:
             holds = call.when.condition(scope)
             entry.notes.append("when holds" if holds else "skipped: when is false")
-        except (Later, ExpressionError):
+        except (LaterError, ExpressionError):
             entry.notes.append(f"when {one_line(call.when.text, 100)}")
     if call.retry is not None and call.retry.limit:
         entry.notes.append(f"up to {call.retry.limit} retries")
@@ -185,11 +197,11 @@ def _items(loop: LoopDef, scope: _Scope) -> str:
     source = loop.items_from if loop.items_from is not None else loop.items
     try:
         if source is None:
-            raise Later("items")
+            raise LaterError("items")
         items = source.evaluate(scope) if not hasattr(source, "resolve") else source.resolve(scope)
         if isinstance(items, list):
             return f"{len(items)} iterations, " + _width(loop)
-    except (Later, ExpressionError):
+    except (LaterError, ExpressionError):
         pass
     text = source.raw if source is not None and hasattr(source, "raw") else getattr(source, "text", "items")
     return f"for each of {one_line(str(text), 100)}, {_width(loop)}"

@@ -7,21 +7,25 @@ waits for its end, the second one gives up on executors that do not stop, the th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import click
 
 from aether_protocol.cli.arguments import read_payload
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.interaction import interrupts, read_line
+from aether_protocol.cli.preview import task_names
 from aether_protocol.cli.render.text import one_line, printable
 from aether_protocol.cli.render.views import View
 from aether_protocol.engine.api import Engine
-from aether_protocol.engine.driver import LogRecord
+from aether_protocol.engine.logs import LogRecord
 from aether_protocol.engine.report import Report
+from aether_protocol.engine.stream import EventStream
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -50,46 +54,46 @@ class Ending:
 class Session:
     """Drives one run. `answers` are those of `--resume`, by task; `asks`: there is somebody at the terminal."""
 
-    def __init__(
-        self, engine: Engine, view: View, answers: Mapping[str, list[dict[str, Json]]], *, asks: bool, streams: bool
-    ) -> None:
-        self.engine = engine
+    def __init__(self, view: View, answers: Mapping[str, list[dict[str, Json]]], *, asks: bool, streams: bool) -> None:
         self.view = view
         self.answers = {task: list(payloads) for task, payloads in answers.items()}
         self.asks = asks
         self.streams = streams
         self.run_id = ""
         self.signals = 0
+        self.cancelling: Callable[[str], Awaitable[None]] | None = None  # once there is a run to cancel
         self.state: RunState | None = None
         self.suspended: dict[int, Node] = {}
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, engine: Engine, plan: Plan, arguments: Mapping[str, Json]) -> Ending:
+        """Submit and see it to its end. Raises UsageError for arguments that do not fit."""
+        check_answers(plan, self.answers)
         engine.observers.append(self._stored)
         engine.log_observers.append(self._logged)
-
-    async def run(self, plan: Plan, arguments: Mapping[str, Json]) -> Ending:
-        """Submit and see it to its end. Raises UsageError for arguments that do not fit."""
-        self._known_answers(plan)
         with interrupts(self._interrupted):
-            self.run_id = await self.engine.submit(plan, arguments)
+            run_id = self.run_id = await engine.submit(plan, arguments)
+            stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
+            ended = asyncio.create_task(engine.wait(run_id))
+            ended.add_done_callback(lambda _: self.attention.set())
+            self.cancelling = engine.cancel
             self.view.begin()
             self.tasks.append(asyncio.create_task(self._tick()))
-            if self.streams:
-                self.tasks.append(asyncio.create_task(self._stream()))
             try:
-                left = await self._see_through()
-                await self._drain(ended=not left)
+                left = await self._see_through(engine, ended)
+                if stream is not None:
+                    await (stream if ended.done() else engine.settled())
             finally:
-                for task in self.tasks:
+                for task in (*self.tasks, ended, *((stream,) if stream else ())):
                     task.cancel()
                 self.view.end()
-            report = self.engine.get(self.run_id)
-            return Ending(report, self.signals > 0, left)
+            return Ending(engine.get(run_id), self.signals > 0, left)
 
-    async def close(self) -> None:
+    async def close(self, engine: Engine) -> None:
         """Close the engine; after a second Ctrl-C no longer than GIVE_UP_S."""
         with interrupts(self._interrupted):
-            closing = asyncio.ensure_future(self.engine.close())
+            closing = asyncio.ensure_future(engine.close())
             while not closing.done():
                 waits = GIVE_UP_S if self.signals > 1 else None
                 self.attention.clear()
@@ -103,6 +107,7 @@ class Session:
     # --- what the engine tells ---
 
     def _stored(self, run_id: str, state: RunState, step: Step) -> None:
+        """A step of the run has happened."""
         self.state = state
         self.view.step(state, step)
         for fact in step.facts:
@@ -114,6 +119,7 @@ class Session:
                 self.attention.set()
 
     def _logged(self, record: LogRecord) -> None:
+        """A task wrote something."""
         node = self.state.nodes[record.node] if self.state is not None else None
         self.view.log(node, record.stream, record.text)
 
@@ -121,41 +127,33 @@ class Session:
         self.signals += 1
         if self.signals == 1:
             self.view.note("cancelling the run (Ctrl-C again: do not wait for tasks to stop)")
-            self.tasks.append(asyncio.create_task(self._cancel()))
+            if self.cancelling is not None:
+                self.tasks.append(asyncio.create_task(self._cancel(self.cancelling)))
         elif self.signals > 2:
             os._exit(INTERRUPTED)
         self.attention.set()
 
-    async def _cancel(self) -> None:
-        try:
-            await self.engine.cancel(self.run_id)
-        except UsageError:
-            pass  # it ended just now
+    async def _cancel(self, cancel: Callable[[str], Awaitable[None]]) -> None:
+        with contextlib.suppress(UsageError):  # it ended just now
+            await cancel(self.run_id)
 
     # --- the way through ---
 
-    async def _see_through(self) -> list[str]:
-        """Until the run is closed, or suspended and left so: then the paths that wait for an answer."""
-        while not self._closed():
+    async def _see_through(self, engine: Engine, ended: asyncio.Task[Report]) -> list[str]:
+        """Until the run is over, or suspended and left so: then the paths that wait for an answer."""
+        while not ended.done() and self.signals < 2:
             self.attention.clear()
-            looking = asyncio.ensure_future(self.attention.wait())
-            try:
-                if self.signals > 1:
-                    return []
-                if not self.signals:
-                    await self._answer_given()
-                    waiting = self._waiting()
-                    if waiting and not self.asks:
-                        return [node.path for node in waiting]
-                    if waiting and not await self._ask(waiting[0], looking):
-                        return [node.path for node in self._waiting()]
-                await asyncio.wait({looking}, timeout=1.0)
-            finally:
-                looking.cancel()
+            if not self.signals:
+                await self._answer_given(engine)
+                waiting = self._waiting()
+                if waiting and not self.asks:
+                    return [node.path for node in waiting]
+                if waiting and not await self._ask(engine, waiting[0]):
+                    return [node.path for node in self._waiting()]
+            await self.attention.wait()
+        if ended.done():
+            ended.result()  # raises what broke the run
         return []
-
-    def _closed(self) -> bool:
-        return self.state is not None and self.state.closed
 
     def _waiting(self) -> list[Node]:
         """The suspended tasks, where nothing else is under way, hooks included."""
@@ -164,15 +162,15 @@ class Session:
             return []
         return sorted((n for n in self.suspended.values() if n.phase == "Suspended"), key=state.order_key)
 
-    async def _answer_given(self) -> None:
+    async def _answer_given(self, engine: Engine) -> None:
         """Use the answers of `--resume`: by path, or by the task's name."""
         for node in [n for n in self.suspended.values() if n.phase == "Suspended"]:
             payloads = self.answers.get(node.path) or self.answers.get(node.call.name)
             if payloads:
                 self.suspended.pop(node.id, None)
-                await self.engine.resume(self.run_id, node.path, payloads.pop(0))
+                await engine.resume(self.run_id, node.path, payloads.pop(0))
 
-    async def _ask(self, node: Node, looking: asyncio.Future[bool]) -> bool:
+    async def _ask(self, engine: Engine, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
         self.view.pause()
         try:
@@ -189,7 +187,7 @@ class Session:
                     continue
                 try:
                     self.suspended.pop(node.id, None)
-                    await self.engine.resume(self.run_id, node.path, payload)
+                    await engine.resume(self.run_id, node.path, payload)
                     return True
                 except AetherError as error:
                     self.suspended[node.id] = node
@@ -221,27 +219,19 @@ class Session:
             await asyncio.sleep(REFRESH_S)
             self.view.tick()
 
-    async def _stream(self) -> None:
-        """`--output events`: a JSON line for each thing that happened."""
-        async for event in self.engine.events(self.run_id):
-            click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str))
 
-    async def _drain(self, *, ended: bool) -> None:
-        """Let the stream of events come to its end; of a run that is left suspended it has none."""
-        if self.streams and ended and self._closed():
-            await self.tasks[1]
-        elif self.streams:
-            await self.engine.settled()
+async def print_events(events: EventStream) -> None:
+    """`--output events`: a JSON line for each thing that happened."""
+    async for event in events:
+        click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
 
-    def _known_answers(self, plan: Plan) -> None:
-        """An answer for a task that cannot exist is wrong usage, told before anything runs."""
-        from aether_protocol.cli.preview import task_names
 
-        names = task_names(plan)
-        for task in self.answers:
-            last = task.rpartition(".")[2].partition("[")[0]
-            if last not in names:
-                from difflib import get_close_matches
-
-                near = get_close_matches(last, sorted(names), 1)
-                raise UsageError(f"--resume names {task!r}, and there is no such task", hint=f"did you mean {near[0]!r}?" if near else None)
+def check_answers(plan: Plan, tasks: Iterable[str]) -> None:
+    """An answer for a task that cannot exist is wrong usage, told before anything runs."""
+    names = task_names(plan)
+    for task in tasks:
+        last = task.rpartition(".")[2].partition("[")[0]
+        if last not in names:
+            near = get_close_matches(last, sorted(names), 1)
+            hint = f"did you mean {near[0]!r}?" if near else None
+            raise UsageError(f"--resume names {task!r}, and there is no such task", hint=hint)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import click
 
 from aether_protocol.cli.render.text import as_value
 from aether_protocol.cli.workspace import known_executors
 from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType
 
 EPILOG = """\b
@@ -32,7 +32,7 @@ def command(type_: str | None, output: str) -> int:
         raise UsageError(f"there is no executor type {type_!r}", hint=f"there are {', '.join(sorted(types))}")
     chosen = [types[name] for name in sorted(types) if type_ in (None, name)]
     if output == "json":
-        click.echo(json.dumps([asdict(one) for one in chosen], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([as_json(one) for one in chosen], indent=2, ensure_ascii=False))
         return 0
     for number, one in enumerate(chosen):
         if number:
@@ -45,16 +45,42 @@ def show(type_: ExecutorType) -> None:
     """One executor type as text."""
     click.secho(type_.name, bold=True, nl=False)
     click.echo(f"  {type_.description}")
-    names = [field.name for field in (*type_.config, *type_.outputs)]
-    width = max((len(name) for name in names), default=0)
-    for field in type_.config:
-        click.echo(f"  config.{field.name:{width}}  {facts(field)}  {field.description}")
+    rows = [(f"config.{field.name}", facts(field), field.description) for field in type_.config]
+    rows += [(f"output {output.name}", output.type, output.description) for output in type_.outputs]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    for name, type_text, description in rows:
+        click.echo(f"  {name:{width}}  ", nl=False)
+        click.secho(type_text, fg="cyan", nl=False)
+        click.echo(f"  {description}")
     if type_.open_config:
-        click.echo("  config: other fields are allowed")
-    for output in type_.outputs:
-        click.echo(f"  output {output.name:{width}}  {output.type}  {output.description}")
+        click.echo("  other fields of config are allowed")
     if type_.open_outputs:
-        click.echo("  output: others, as the task gives them")
+        click.echo("  other outputs, as the task gives them")
+
+
+def as_json(type_: ExecutorType) -> Json:
+    """One executor type for programs."""
+    return {
+        "name": type_.name,
+        "description": type_.description,
+        "config": [
+            {
+                "name": field.name,
+                "type": field.type,
+                "description": field.description,
+                "required": field.required,
+                "default": field.default,
+                "enum": None if field.enum is None else list(field.enum),
+                "items": field.items,
+                "minimum": field.minimum,
+                "maximum": field.maximum,
+            }
+            for field in type_.config
+        ],
+        "outputs": [{"name": o.name, "type": o.type, "description": o.description} for o in type_.outputs],
+        "openConfig": type_.open_config,
+        "openOutputs": type_.open_outputs,
+    }
 
 
 def facts(field: ConfigField) -> str:

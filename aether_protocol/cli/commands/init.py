@@ -1,4 +1,7 @@
-"""`aether init NAME`: a folder to start from. What it makes passes `aether validate`, `aether run` and `aether test` at once."""
+"""`aether init NAME`: a folder to start from.
+
+Law: what it makes passes `aether validate`, `aether run` and `aether test` at once.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def command(name: str) -> int:
         raise PortError(f"cannot write {str(error.filename)!r}: {error.strerror}") from None
     for path in written:
         click.echo(f"  {path}")
-    click.echo(f"\nNow try:\n  aether run {folder}/workflow.yaml -p name=Ada\n  aether test {folder}\n  aether validate {folder}")
+    click.echo("\nNow try:")
+    for line in (f"run {folder}/workflow.yaml -p name=Ada", f"test {folder}", f"validate {folder}"):
+        click.echo(f"  aether {line}")
     return 0
 
 

@@ -16,6 +16,7 @@ from aether_protocol.cli.arguments import read_answers, read_parameters
 from aether_protocol.cli.exits import FINE, SUSPENDED
 from aether_protocol.cli.options import library_option, name_option
 from aether_protocol.cli.render.text import printable
+from aether_protocol.cli.render.views import LineView, QuietView, View
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -51,8 +52,9 @@ class Request:
 @click.argument("file", metavar="FILE")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
               help="A workflow parameter; the value is read as JSON unless the parameter is declared a string.")
-@click.option("--params-file", type=click.Path(), metavar="FILE", help="YAML or JSON file with parameters; -p wins.")
-@click.option("--secrets-file", "secrets", type=click.Path(), multiple=True, metavar="FILE",
+@click.option("--params-file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+              help="YAML or JSON file with parameters; -p wins.")
+@click.option("--secrets-file", "secrets", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
               help="File with secrets (dotenv, YAML or JSON).")
 @library_option
 @name_option
@@ -73,7 +75,7 @@ def command(
     workspace = Workspace(library)
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
     arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
-    arguments |= read_parameters(parameters, {binding.name: binding.type for binding in plan.parameters})
+    arguments |= read_parameters(parameters, plan)
     request = Request(
         plan=plan,
         arguments=arguments,
@@ -84,14 +86,27 @@ def command(
         concurrency=options["concurrency"],
     )
     if dry_run:
-        from aether_protocol.cli.render.preview import show_preview
-
-        show_preview(plan, arguments, as_json=request.output == "json")
+        show_what_would_run(request)
         return FINE
     if not os.environ.get("AETHER_DEBUG"):
         logging.getLogger("aether_protocol").addHandler(logging.NullHandler())  # what breaks is told once, by the boundary
     calm_the_collector()
     return asyncio.run(execute(request))
+
+
+def show_what_would_run(request: Request) -> None:
+    """`--dry-run`. Arguments that do not fit are told as a run would tell them."""
+    from aether_protocol.assembly.variables import SystemVariables
+    from aether_protocol.cli.preview import preview
+    from aether_protocol.cli.render.preview import show_preview
+    from aether_protocol.engine.clock import SystemClock
+    from aether_protocol.engine.submission import make_header, read_variables
+    from aether_protocol.scheduler.events import RunHeader
+
+    bare = RunHeader("dry-run", SystemClock().now(), None, {}, read_variables([SystemVariables()]), 0)
+    header = make_header(request.plan, request.arguments, bare)
+    entries = preview(request.plan, header)
+    show_preview(request.plan, entries, header.parameters, as_json=request.output == "json")
 
 
 def calm_the_collector() -> None:
@@ -107,14 +122,14 @@ async def execute(request: Request) -> int:
     from aether_protocol.cli.interaction import at_terminal
     from aether_protocol.cli.session import Session
 
-    engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
     session = Session(
-        engine, choose_view(request.watch), request.answers, asks=at_terminal(), streams=request.output == "events"
+        choose_view(request.watch), request.answers, asks=at_terminal(), streams=request.output == "events"
     )
+    engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
     try:
-        ending = await session.run(request.plan, request.arguments)
+        ending = await session.run(engine, request.plan, request.arguments)
     finally:
-        await session.close()
+        await session.close(engine)
     report = ending.report.to_json()
     if request.output == "json":
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
@@ -127,10 +142,8 @@ async def execute(request: Request) -> int:
     return ending.exit_code
 
 
-def choose_view(watch: bool):  # type: ignore[no-untyped-def]
+def choose_view(watch: bool) -> View:
     """Nothing, a live view where somebody looks, or lines."""
-    from aether_protocol.cli.render.views import LineView, QuietView
-
     if not watch:
         return QuietView()
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":

@@ -43,7 +43,7 @@ def schema_of(schema: dict[str, Json], kind: str) -> dict[str, Json]:
                 wanted.add(name)
                 queue.append(name)
     kept = {name: definition for name, definition in definitions.items() if name in wanted}
-    head = {key: schema[key] for key in ("$schema", "$comment") if key in schema}
+    head: dict[str, Json] = {key: schema[key] for key in ("$schema", "$comment") if key in schema}
     return {**head, "title": f"aether/v1 {kind}", "$ref": f"#/$defs/{kind}", "$defs": kept}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -28,7 +29,7 @@ SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 class LiveView(QuietView):
     """Draws on standard error and leaves nothing behind: the report that follows tells how it ended."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, now: Callable[[], float] = time.time) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
         self.state: RunState | None = None
@@ -38,6 +39,7 @@ class LiveView(QuietView):
         self.tails: dict[int, deque[str]] = {}
         self.notes: deque[str] = deque(maxlen=3)
         self.frame = 0
+        self.now = now
 
     def begin(self) -> None:
         self.live.start()
@@ -95,7 +97,7 @@ class LiveView(QuietView):
         if self.state is None:
             return Group(Text("starting"))
         room = max(self.console.height - 4 - len(self.notes), 3)
-        now = int(time.time() * 1e6)
+        now = int(self.now() * 1e6)
         lines = [self._headline(self.state, now)]
         lines += self._tree(self.state, room, now)
         lines.append(self._bar(self.state))

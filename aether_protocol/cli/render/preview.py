@@ -9,11 +9,12 @@ from dataclasses import asdict
 import click
 
 from aether_protocol.cli.preview import Entry
-from aether_protocol.cli.render.text import counted, one_line
+from aether_protocol.cli.render.text import as_value, counted, one_line
+from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
 
 
-def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, str], *, as_json: bool) -> None:
+def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, Json], *, as_json: bool) -> None:
     """On standard output: what would run."""
     if as_json:
         told = {"workflow": plan.name, "tasks": [asdict(entry) for entry in entries]}
@@ -21,8 +22,8 @@ def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, str]
         return
     click.secho(f"{one_line(plan.name)}", bold=True, nl=False)
     click.echo(f"  would run {counted(len(entries), 'task')}; nothing was started")
-    for name, text in parameters.items():
-        click.echo(f"  -p {name}={text}")
+    for name, value in parameters.items():
+        click.echo(f"  parameter {name} = {'***' if has_secret(value) else as_value(value)}")
     for entry in entries:
         indent = "  " * (entry.depth + 1)
         click.echo(f"{indent}{one_line(entry.path.rpartition('.')[2])} ", nl=False)

@@ -29,7 +29,7 @@ def dag(name: str, *tasks: Call, at: int = 0, after: tuple[int, ...] = ()) -> Ca
         outputs=(),
         artifacts=(),
         continue_on=None,
-        leaves=len(tasks),
+        leaves=sum(call.kind is Kind.TASK for call in tasks),
         library=None,
     )
     return Call(name, at, Kind.DAG, target, dependencies=after)
@@ -48,7 +48,7 @@ def plan(root: Call, name: str = "demo") -> Plan:
 
 def everything() -> Plan:
     """A diamond, a nested dag, a loop over three, a long arrow, a condition and a retry."""
-    build = dag("build", task("compile"), task("lint"), task("pack", 2, (0, 1)), at=1, after=(0,))
+    build = dag("build", task("compile"), task("lint", 1), task("pack", 2, (0, 1)), at=1, after=(0,))
     batch = loop("batch", task("work", retry=2), [1, 2, 3], at=2, after=(0,))
     return plan(
         dag(
