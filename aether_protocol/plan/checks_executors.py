@@ -1,0 +1,97 @@
+"""Executor types, their configs, and where artifacts come from and go (SPEC-15, ART).
+
+Law: what a type takes is what it declares; an unknown type is an error where the document is to run, else a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aether_protocol.diagnostics import Severity
+from aether_protocol.documents.models import Artifact, Executor, Task
+from aether_protocol.plan.config import check_config, check_fields
+from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorTypes
+from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
+from aether_protocol.plan.model import Kind
+from aether_protocol.plan.symbols import Site, Symbol
+
+# Types whose outputs may be files, where the types are not known (SPEC-6).
+_FILES: Final = ("script", "process")
+
+
+class ExecutorChecks:
+    """`types` and `fetchers` None: not known, so nothing is said about them."""
+
+    def __init__(
+        self,
+        findings: Findings,
+        types: ExecutorTypes | None,
+        fetchers: Mapping[str, tuple[ConfigField, ...]] | None,
+        *,
+        strict: bool,
+    ) -> None:
+        self.findings = findings
+        self.types = types
+        self.fetchers = fetchers
+        self.severity: Severity | None = None if strict else "warning"
+
+    def files(self, type_: str) -> bool:
+        """Whether `valueFrom.path` on an output of this type names a file."""
+        known = self.types.get(type_) if self.types is not None else None
+        return known.files if known is not None else type_ in _FILES
+
+    def symbol(self, symbol: Symbol) -> None:
+        """The executor and the artifacts of a definition."""
+        model, origin, path = symbol.model, symbol.unit.origin, symbol.path
+        if isinstance(model, Task) and model.executor is not None and self.types is not None:
+            self._executor(model.executor, self.types, origin, (*path, "executor"))
+        if symbol.artifacts:
+            self.artifacts(list(symbol.artifacts.values()), origin, (*path, "inputs", "artifacts"))
+        if symbol.given_artifacts:
+            self._outputs(symbol, origin, (*path, "outputs", "artifacts"))
+
+    def site(self, site: Site) -> None:
+        """The artifacts that a call hands over."""
+        arguments = site.model.arguments if site.model is not None else None
+        if arguments is not None and arguments.artifacts:
+            self.artifacts(arguments.artifacts, site.unit.origin, (*site.path, "arguments", "artifacts"))
+
+    def _executor(self, executor: Executor, types: ExecutorTypes, origin: Origin, path: Path) -> None:
+        type_ = types.get(executor.type)
+        if type_ is None:
+            hint = near(executor.type, types, "see `aether executors` for those that are installed")
+            fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self.severity)
+            self.findings.add(origin, (*path, "type"), fault)
+            return
+        self._faults("AE402", check_config(type_, executor.config, placeholders=True), origin, (*path, "config"))
+
+    def _faults(self, code: str, faults: list[ConfigFault], origin: Origin, path: Path) -> None:
+        for fault in faults:
+            self.findings.add(origin, (*path, *fault.path), Fault(code, fault.message, fault.hint))
+
+    def artifacts(self, entries: list[Artifact], origin: Origin, path: Path) -> None:
+        """The sources of the artifacts in the list at `path`."""
+        for index, entry in enumerate(entries):
+            if entry.source is None or self.fetchers is None:
+                continue
+            where = (*path, index, "source")
+            fields = self.fetchers.get(entry.source.type)
+            if fields is None:
+                message = f"there is no artifact source {entry.source.type!r}"
+                fault = Fault("AE403", message, near(entry.source.type, self.fetchers), self.severity)
+                self.findings.add(origin, (*where, "type"), fault)
+                continue
+            what = f"artifact source {entry.source.type!r}"
+            faults = check_fields(what, fields, entry.source.config, open_=False, placeholders=True)
+            self._faults("AE404", faults, origin, (*where, "config"))
+
+    def _outputs(self, symbol: Symbol, origin: Origin, path: Path) -> None:
+        for index, entry in enumerate(symbol.given_artifacts.values()):
+            if symbol.kind is Kind.TASK and entry.path is None:
+                message = f"output artifact {entry.name!r} of a task needs a path"
+                self.findings.add(origin, (*path, index), Fault("AE405", message, "name the file or folder to keep"))
+            elif symbol.kind is Kind.DAG and entry.from_ is None:
+                message = f"output artifact {entry.name!r} of a dag needs `from`"
+                hint = "name an artifact of a task, as in tasks.build.outputs.artifacts.report"
+                self.findings.add(origin, (*path, index), Fault("AE405", message, hint))

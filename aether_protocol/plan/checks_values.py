@@ -1,0 +1,257 @@
+"""Literal values against declared types and enums, and inputs that nothing fills (SPEC-13, DATA-1..3, LOOP-7).
+
+Law: only what is known before a run is judged; a value with a placeholder in it is not. Paths lead to the value that is
+wrong, or to the call that leaves an input open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aether_protocol.documents.models import Artifact, Loop, Parameter, Task
+from aether_protocol.expressions.values import ABSENT, Json, as_text, equal, fit, type_name
+from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
+from aether_protocol.plan.names import Names
+from aether_protocol.plan.sources import literal_of
+from aether_protocol.plan.symbols import At, Site, Symbol
+from aether_protocol.plan.texts import Texts
+
+NAME_RE: Final = re.compile(r"[.\[]")  # where the bare name of an aggregated parameter ends
+
+
+class ValueChecks:
+    """Walks definitions and calls."""
+
+    def __init__(self, findings: Findings, texts: Texts) -> None:
+        self.findings = findings
+        self.texts = texts
+        self._required: dict[int, tuple[list[str], list[str]]] = {}
+        self._near: dict[tuple[int, str], str | None] = {}
+
+    # --- declarations ---
+
+    def declared(self, entries: Iterable[Parameter], origin: Origin, path: Path) -> None:
+        """Each entry's own literals: enum members, `value`, `default`."""
+        for index, entry in enumerate(entries):
+            if entry.type != "any" or entry.enum is not None:
+                self.parameter(entry, origin, (*path, index))
+
+    def parameter(self, entry: Parameter, origin: Origin, path: Path) -> None:
+        """The literals of the entry at `path`."""
+        for position, member in enumerate(entry.enum or ()):
+            if fit(member, entry.resolved_type) is ABSENT:
+                message = f"{as_text(member)} is no {entry.resolved_type}, which {entry.name!r} is declared to be"
+                self.findings.add(origin, (*path, "enum", position), Fault("AE215", message))
+        value = literal_of(entry.value, self.texts)
+        if value is not ABSENT and value is not None:
+            self.fits(value, entry, origin, (*path, "value"))
+        if "default" in entry.model_fields_set:
+            self.fits(entry.default, entry, origin, (*path, "default"))
+
+    def fits(self, value: Json, declared: Parameter, origin: Origin, path: Path) -> None:
+        """A literal against a declaration."""
+        type_ = declared.resolved_type
+        if fit(value, type_) is ABSENT:
+            message = f"{declared.name!r} must be {type_}, not {type_name(value)} {_shown(value)}"
+            self.findings.add(origin, path, Fault("AE213", message, _advice(value, type_)))
+        elif declared.enum is not None and not any(equal(value, member) for member in declared.enum):
+            allowed = ", ".join(map(as_text, declared.enum))
+            message = f"{declared.name!r} must be one of {allowed}, not {_shown(value)}"
+            self.findings.add(origin, path, Fault("AE214", message))
+
+    def symbol(self, symbol: Symbol) -> None:
+        """The declarations of a definition."""
+        origin, path = symbol.unit.origin, symbol.path
+        inputs, outputs = symbol.model.inputs, symbol.model.outputs
+        if inputs is not None:
+            self.declared(inputs.parameters, origin, (*path, "inputs", "parameters"))
+        if outputs is not None:
+            self.declared(outputs.parameters, origin, (*path, "outputs", "parameters"))
+
+    # --- calls ---
+
+    def site(self, site: Site) -> None:
+        """The arguments of a call against the inputs of what it calls."""
+        target = site.target
+        if target is None:
+            return
+        arguments = site.model.arguments if site.model is not None else None
+        given: Mapping[str, Parameter] = {}
+        if arguments is not None:
+            given = {entry.name: entry for entry in arguments.parameters}
+            self._arguments(site, arguments.parameters, target)
+        if not target.inputs and not target.artifacts:
+            return
+        names, artifacts = self.required(target)
+        if site.at is At.ROOT:
+            return  # workflow parameters fill them; see `entry`
+        for name in names:
+            entry = given.get(name)
+            if entry is None or (entry.value is None and entry.value_from is None):
+                self._missing(site, target, name, entry is not None)
+        if artifacts:
+            passed = {a.name for a in arguments.artifacts if has_origin(a)} if arguments is not None else set()
+            for name in artifacts:
+                if name not in passed:
+                    self._open(site, target, f"input artifact {name!r}", "give it in arguments.artifacts")
+
+    def required(self, symbol: Symbol) -> tuple[list[str], list[str]]:
+        """The declared inputs (parameters, artifacts) that no declared source fills."""
+        found = self._required.get(id(symbol))
+        if found is None:
+            found = self._required[id(symbol)] = (
+                [name for name, entry in symbol.inputs.items() if not has_source(entry)],
+                [name for name, entry in symbol.artifacts.items() if not has_origin(entry)],
+            )
+        return found
+
+    def entry(self, target: Symbol, parameters: Mapping[str, Parameter], artifacts: Iterable[str]) -> None:
+        """The entrypoint's inputs take workflow parameters of the same name (DATA-14)."""
+        names, wanted = self.required(target)
+        path = (*target.path, "inputs")
+        for noun, field, missing in (
+            ("input", "parameters", [name for name in names if name not in parameters]),
+            ("input artifact", "artifacts", [name for name in wanted if name not in set(artifacts)]),
+        ):
+            for name in missing:
+                index = [e.name for e in getattr(target.model.inputs, field)].index(name)
+                fault = Fault(
+                    "AE212",
+                    f"{noun} {name!r} of the entrypoint {target.name!r} gets no value",
+                    f"declare {name!r} in spec.arguments.{field} or give it a default",
+                )
+                self.findings.add(target.unit.origin, (*path, field, index), fault)
+
+    def _arguments(self, site: Site, entries: list[Parameter], target: Symbol) -> None:
+        origin = site.unit.origin
+        for index, entry in enumerate(entries):
+            declared = target.inputs.get(entry.name)
+            if declared is None:
+                if target.inputs and not target.unit.origin.doubtful((*target.path, "inputs", "parameters")):
+                    self._undeclared(site, entry.name, index, target)
+                continue
+            if declared.type != "any" or declared.enum is not None:
+                value = literal_of(entry.value, self.texts)
+                if value is not ABSENT and value is not None:
+                    self.fits(value, declared, origin, (*site.path, "arguments", "parameters", index, "value"))
+
+    def _undeclared(self, site: Site, name: str, index: int, target: Symbol) -> None:
+        key = (id(target), name)
+        if key not in self._near:
+            hint = near(name, target.inputs, "")
+            self._near[key] = hint if hint and hint.startswith("did you mean") else None
+        hint = self._near[key]
+        if hint is not None:
+            message = f"{target.name!r} declares no input {name!r}; it is passed on as it is"
+            path = (*site.path, "arguments", "parameters", index, "name")
+            self.findings.add(site.unit.origin, path, Fault("AE905", message, hint))
+
+    def _missing(self, site: Site, target: Symbol, name: str, empty: bool) -> None:
+        if target.unit.origin.quiet((*target.path, "inputs")) or target.unit.origin.tainted:
+            return  # its default may be what the reader dropped
+        if site.at is At.HOOK:
+            message = f"input {name!r} of {target.name!r} gets no value in a hook, which has no arguments"
+            hint = "give it a default, or a valueFrom that names hook.*"
+            self.findings.add(site.unit.origin, (*site.path, "template"), Fault("AE906", message, hint))
+            return
+        if isinstance(site.model, Loop) and not empty and self._filled_by_items(site.model, site, target.inputs[name]):
+            return
+        hint = "null is no value" if empty else "add it to the arguments or give the input a default"
+        self._open(site, target, f"input {name!r}", hint)
+
+    def _open(self, site: Site, target: Symbol, what: str, hint: str) -> None:
+        path = (*site.path, "arguments") if site.model is not None and site.model.arguments is not None else site.path
+        origin = site.unit.origin
+        if origin.doubtful((*site.path, "arguments", "parameters")) or origin.doubtful(site.path):
+            return
+        called = "" if isinstance(site.model, Task) and target.inline else f" of {target.name!r}"
+        caller = f"loop {site.owner.name!r}" if site.at is At.LOOP and site.owner is not None else f"task {site.name!r}"
+        self.findings.add(origin, path, Fault("AE212", f"{caller} gives no value for {what}{called}", hint))
+
+    def _filled_by_items(self, loop: Loop, site: Site, declared: Parameter) -> bool:
+        """LOOP-7: whether fields of the items may fill an input. Says itself what is wrong with literal items."""
+        if loop.repeat_condition is not None:
+            return False
+        name = declared.name
+        if not isinstance(loop.items, list):
+            message = f"input {name!r} of {site.name!r} is given only where every item is an object with that field"
+            fault = Fault("AE907", message, f"name {name!r} in the arguments of the loop, if that is not meant")
+            self.findings.add(site.unit.origin, (*site.path, "body"), fault)
+            return True
+        if any(not (isinstance(item, dict) and name in item) and not _unknown(item) for item in loop.items):
+            return False
+        return True
+
+    def items(self, site: Site) -> None:
+        """Fields of literal items against the inputs of the body that they fill."""
+        loop, target = site.model, site.target
+        if not isinstance(loop, Loop) or target is None or not isinstance(loop.items, list) or not target.inputs:
+            return
+        named = {entry.name for entry in loop.arguments.parameters} if loop.arguments is not None else set()
+        filled = [entry for name, entry in target.inputs.items() if name not in named]
+        for index, item in enumerate(loop.items):
+            if isinstance(item, dict):
+                for entry in filled:
+                    value = literal_of(item.get(entry.name), self.texts)
+                    if entry.name in item and value is not ABSENT:
+                        self.fits(value, entry, site.unit.origin, (*site.path, "items", index, entry.name))
+
+
+def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
+    """LOOP-6: what is aggregated is an output of the body, and what is declared is aggregated, as far as can be known."""
+    model, origin = loop.model, loop.unit.origin
+    body = loop.sites[0].target
+    assert isinstance(model, Loop)
+    gives = names.gives(body) if body is not None else None
+    if body is not None and gives is not None and body.unit.origin.doubtful((*body.path, "outputs", "parameters")):
+        gives = None
+    chosen = model.aggregate.parameters if model.aggregate is not None else None
+    for index, name in enumerate(chosen or ()):
+        if gives is not None and name not in gives:
+            fault = Fault("AE216", f"the body {model.body!r} has no output {name!r}", near(name, gives))
+            findings.add(origin, (*loop.path, "aggregate", "parameters", index), fault)
+    known = frozenset(chosen) if chosen is not None else gives
+    if known is None or model.outputs is None:
+        return
+    for index, entry in enumerate(model.outputs.parameters):
+        path, given = (*loop.path, "outputs", "parameters", index), entry.value_from
+        if given is None:
+            if entry.name not in known:
+                message = f"loop {loop.name!r} aggregates nothing named {entry.name!r}"
+                hint = near(entry.name, known, "add a valueFrom, or take it into aggregate.parameters")
+                findings.add(origin, path, Fault("AE216", message, hint))
+            continue
+        for field, text in (("parameter", given.parameter), ("path", given.path)):
+            if text is not None and NAME_RE.split(text.strip(), 1)[0] not in known:
+                message = f"loop {loop.name!r} aggregates nothing named {text!r}"
+                hint = near(text, known, "name an aggregated parameter by its bare name")
+                findings.add(origin, (*path, "valueFrom", field), Fault("AE216", message, hint))
+
+
+def has_source(entry: Parameter) -> bool:
+    """Whether a declaration says where its value may come from (DATA-1)."""
+    return entry.value is not None or entry.value_from is not None or "default" in entry.model_fields_set
+
+
+def has_origin(entry: Artifact) -> bool:
+    """Whether an artifact says where it comes from (ART-2)."""
+    return entry.from_ is not None or entry.source is not None
+
+
+def _unknown(item: Json) -> bool:
+    return isinstance(item, str) and "{{" in item
+
+
+def _shown(value: Json) -> str:
+    text = as_text(value)
+    return repr(value)[:80] if isinstance(value, str) else text[:80]
+
+
+def _advice(value: Json, type_: str) -> str | None:
+    if isinstance(value, str) and type_ in ("integer", "number", "boolean"):
+        return "take the quotes away"
+    return "put it in quotes" if type_ == "string" and isinstance(value, int | float) else None
+
+

@@ -1,0 +1,88 @@
+"""Which names may stand where: the table of DATA-4 as data.
+
+Law: a place is a row of `PLACES`; the rules of names (names.py) read it and have no list of places of their own. `inputs`
+and `tasks` tell whose are seen; `more` what else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+# what `more` may hold
+PHASE: Final = "phase"  # how it ended: phase, msg
+CODE: Final = "code"  # the executor's code
+OUTPUTS: Final = "outputs"  # outputs.parameters.P of what has ended
+SELF: Final = "self"  # the same as tasks.SELF.*
+DAG: Final = "dag"  # dag.succeeded, dag.failed, dag.total
+LOOP: Final = "loop"  # loop.succeeded, loop.failed, loop.total
+ITERATOR: Final = "iterator"  # iterator.item, iterator.index, iterator.previous
+INDEX: Final = "index"  # loop_iter.index alone
+BODY: Final = "body"  # tasks.BODY of the finished iteration
+HOOK: Final = "hook"  # hook.*
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A row: `inputs` are those of `caller`, `own`, `own, caller` or none; `tasks` those of `dag`, `caller` or none.
+
+    `dag` is the dag that the text belongs to, `caller` the dag whose task calls the loop that the text belongs to.
+    """
+
+    title: str
+    inputs: str = ""
+    tasks: str = ""
+    more: frozenset[str] = frozenset()
+
+
+def _row(title: str, inputs: str = "", tasks: str = "", *more: str) -> Place:
+    return Place(title, inputs, tasks, frozenset(more))
+
+
+CALL: Final = _row("the call of a dag's task", "dag", "dag")
+BODY_CALL: Final = _row("the arguments of a loop", "loop", "caller", ITERATOR)
+ROOT_CALL: Final = _row("an input of the entrypoint")
+HOOK_CALL: Final = _row("an input of a hook", "", "", HOOK)
+CONFIG: Final = _row("the config of a task template", "task", "", HOOK)
+INLINE_CONFIG: Final = _row("the config of a task", "task, dag", "dag")
+OUTCOME: Final = _row("a condition of a task template", "task", "", PHASE, CODE, OUTPUTS, SELF, HOOK)
+INLINE_OUTCOME: Final = _row("a condition of a task", "task, dag", "dag", PHASE, CODE, OUTPUTS, SELF)
+ITEMS: Final = _row("the items of a loop", "loop", "caller")
+REPEAT: Final = _row("a repeatCondition", "loop", "caller", INDEX, BODY)
+DAG_OUTPUTS: Final = _row("an output of a dag", "dag", "dag")
+DAG_CONDITIONS: Final = _row("a condition of a dag", "dag", "dag", PHASE, OUTPUTS, DAG)
+LOOP_OUTPUTS: Final = _row("an output of a loop", "loop", "", OUTPUTS, LOOP)
+LOOP_CONDITIONS: Final = _row("a condition of a loop", "loop", "", PHASE, OUTPUTS, LOOP)
+WORKFLOW: Final = _row("a parameter of the workflow")
+DEFAULT_RETRY: Final = _row("the default retry", "unknown", "unknown", PHASE, CODE, OUTPUTS)
+
+PLACES: Final = (
+    CALL,
+    BODY_CALL,
+    ROOT_CALL,
+    HOOK_CALL,
+    CONFIG,
+    INLINE_CONFIG,
+    OUTCOME,
+    INLINE_OUTCOME,
+    ITEMS,
+    REPEAT,
+    DAG_OUTPUTS,
+    DAG_CONDITIONS,
+    LOOP_OUTPUTS,
+    LOOP_CONDITIONS,
+    WORKFLOW,
+    DEFAULT_RETRY,
+)
+
+# Fields of the names whose fields are all known.
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "workflow": ("name", "id", "namespace", "createdAt", "scheduledTime", "parameters", "arguments"),
+    "system": ("os", "arch"),
+    "task": ("phase", "code", "msg", "outputs"),
+    "counters": ("succeeded", "failed", "total"),
+    "hook": ("event", "scope", "workflow", "trigger"),
+    "hook.workflow": ("name", "id", "phase", "duration", "parameters", "outputs"),
+    "hook.trigger": ("node", "phase", "code", "msg"),
+    "iterator": ("item", "index", "previous"),
+}
