@@ -35,9 +35,9 @@ class Code:
         return Evaluator(self, lookup).run()
 
 
-def parse(text: str) -> Code:
+def parse(text: str, namespaces: frozenset[str]) -> Code:
     """Read and check `text`. Raises ExpressionError."""
-    lexer = Lexer(text).run()
+    lexer = Lexer(text, namespaces).run()
     source = lexer.source
     try:
         body = ast.parse(source, mode="eval").body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aether_protocol.expressions.names import ExpressionError, Lookup, Name
+from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Lookup, Name
 from aether_protocol.expressions.values import Json, type_name
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ class Expression:
         raise ExpressionError(f"a condition gives true or false, not {type_name(value)}{shown}")
 
 
-def parse_expression(text: str) -> Expression:
-    """Parse `text`; every dotted path becomes a name, whatever its root. Raises ExpressionError."""
+def parse_expression(text: str, namespaces: frozenset[str] = NAMESPACES) -> Expression:
+    """Parse `text`; every dotted path becomes a name, whatever its root. Raises ExpressionError.
+
+    `namespaces` matters inside of quoted text alone: a placeholder there is filled in if its root is one of them.
+    """
     # The evaluator brings simpleeval along, which importing this package alone must not.
     from aether_protocol.expressions.evaluator import parse
 
-    return Expression(text, parse(text))
+    return Expression(text, parse(text, namespaces))

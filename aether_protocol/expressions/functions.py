@@ -327,7 +327,7 @@ TABLE: Final[dict[str, Function]] = dict(
         _row("round(x[, digits])", "x rounded, halves to the even neighbour; an integer unless digits are given", _round),
         _row("int(x)", "x as an integer: a number loses its fraction, text must hold an integer, true is 1", _int),
         _row("float(x)", "x as a number with a fraction; text must hold a number", _float),
-        _row("str(x)", "x as it would stand in a text: strings bare, everything else as compact JSON", _str),
+        _row("str(x)", "x as a placeholder in a text would write it: text unchanged, other values as JSON", _str),
         _row("bool(x)", "false for null, 0, empty text, arrays and objects, and the text 'false'; else true", _bool),
         _row("lower(text)", "the text in lower case", _textual("lower", str.lower)),
         _row("upper(text)", "the text in upper case", _textual("upper", str.upper)),

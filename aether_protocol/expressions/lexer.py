@@ -14,7 +14,7 @@ from typing import Final
 
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE
-from aether_protocol.expressions.names import NAME_RE, NAMESPACES, SEGMENT_RE, ExpressionError, Name, build_name
+from aether_protocol.expressions.names import NAME_RE, SEGMENT_RE, ExpressionError, Name, build_name
 from aether_protocol.expressions.placeholders import PLACEHOLDER_RE, Text, split_text
 from aether_protocol.expressions.values import Json
 
@@ -53,6 +53,7 @@ class Lexer:
     """Reads one text. After `run`, `source` is what `ast.parse` gets; `original` leads back from its columns."""
 
     text: str
+    namespaces: frozenset[str]  # roots of the placeholders that are filled in inside of quoted text
     leaves: list[Leaf] = field(default_factory=list)
     names: dict[Name, int] = field(default_factory=dict)  # each name and the offset where it stands first
     pieces: list[str] = field(default_factory=list)
@@ -144,7 +145,7 @@ class Lexer:
         if "{{" not in value:
             return self._leaf(Constant(value), at, match.end())
         try:
-            parts = split_text(value, NAMESPACES)
+            parts = split_text(value, self.namespaces)
         except ExpressionError as fault:
             raise ExpressionError(fault.reason, at + 1 + (fault.offset or 0)) from None
         if not any(isinstance(part, Name) for part in parts.parts):

@@ -399,6 +399,13 @@ def test_names_are_listed_once_with_their_first_offset() -> None:
     assert expression.text.startswith("a.b > 1")
 
 
+def test_a_placeholder_in_quotes_is_filled_in_under_known_namespaces_alone() -> None:
+    text = "'{{deploy.cluster}} {{other.x}}'"
+    assert parse_expression(text, frozenset({"deploy"})).evaluate(lambda name: "east") == "east {{other.x}}"
+    assert parse_expression(text).evaluate(lambda name: "east") == "{{deploy.cluster}} {{other.x}}"
+    assert parse_expression("other.x", frozenset()).evaluate(lambda name: 1) == 1
+
+
 def test_names_are_looked_up_only_when_needed() -> None:
     asked: list[str] = []
 
