@@ -256,7 +256,8 @@ def _join(meter: Meter, args: list[Json]) -> Json:
     between = _text("join", separator)
     check_value(items, meter)
     check_length(len(between) * max(len(items) - 1, 0))
-    text = between.join([item if type(item) is str else as_text(item) for item in items])
+    # An integer is its own JSON, and long lists of them are common.
+    text = between.join([item if type(item) is str else str(item) if type(item) is int else as_text(item) for item in items])
     check_length(len(text))
     meter.charge(text_cost(text))
     return text

@@ -20,6 +20,7 @@ MAX_WORK: Final = 4_000_000  # elements looked at in one evaluation
 MAX_INTEGER: Final = 2**4096  # about 1 233 digits; below the length at which Python refuses to print integers
 MAX_DIGITS: Final = 1_233
 MAX_JSON_DEPTH: Final = 100  # of what fromjson reads
+MAX_LEVELS: Final = 1_000  # of nesting of a value from outside
 MAX_TEXT: Final = 10_000_000  # characters of a text with placeholders filled in
 
 SECRETS: Final = "secrets cannot be used in expressions"
@@ -73,36 +74,44 @@ def check_value(value: Json, meter: Meter) -> Json:
         return value
     if kind is SecretValue:
         raise ExpressionError(SECRETS)
-    size, levels, stack = 0, 0, [value]
-    while stack:
+    # Level by level and type by type: most values are long and uniform, and a call for each element would cost ten times.
+    size, levels, level = 0, 0, [value]
+    while level:
         levels += 1
-        if levels > MAX_JSON_DEPTH * 10:
+        if levels > MAX_LEVELS:
             raise ExpressionError("the value is nested too deeply")
+        size += len(level)
         below: list[Json] = []
-        for item in stack:
-            size += _measure(item, below)
-            if size > MAX_SIZE:
-                check_length(size)
-        stack = below
+        kinds = set(map(type, level))
+        for kind in kinds:
+            same = level if len(kinds) == 1 else [item for item in level if type(item) is kind]
+            size += _measure(kind, same, below)
+            check_length(size + len(below))
+        level = below
     meter.charge(size)
     return value
 
 
-def _measure(item: Json, below: list[Json]) -> int:
-    """The size of `item` itself; its containers' elements go to `below`."""
-    kind = type(item)
+def _measure(kind: type, same: list[Json], below: list[Json]) -> int:
+    """What values of one type count beyond one each; the elements of containers go to `below`."""
     if kind is str:
-        return len(item) + 1
-    if kind is list or kind is dict:
-        # The length counts before anything is copied, so that shared lists cannot multiply.
-        if len(item) + len(below) > MAX_SIZE:
+        return sum(map(len, same))
+    if kind is int:
+        check_number(max(same))
+        check_number(min(same))
+    elif kind is float:
+        for item in same:
+            check_number(item)
+    elif kind is list or kind is dict:
+        keys = 0
+        for item in same:
+            # The length counts before anything is copied, so that shared lists cannot multiply.
             check_length(len(item) + len(below))
-        below.extend(item if kind is list else item.values())
-        return 1 if kind is list else 1 + sum(map(len, item))
-    if kind is int or kind is float:
-        check_number(item)
+            below.extend(item if kind is list else item.values())
+            keys += 0 if kind is list else sum(map(len, item))
+        return keys
     elif kind is SecretValue:
         raise ExpressionError(SECRETS)
-    elif item is not None and kind is not bool:
+    elif kind is not bool and kind is not type(None):
         raise ExpressionError(f"a {kind.__name__} is not a JSON value")
-    return 1
+    return 0

@@ -79,6 +79,8 @@ def parse_name(text: str) -> Name:
 
 def build_name(text: str) -> Name:
     """The Name of a text that `NAME_RE` matched as a whole."""
+    if "[" not in text:
+        return Name(text, tuple(text.split(".")))
     head = SEGMENT_RE.match(text)
     assert head is not None
     segments: list[str | int] = [head.group()]
