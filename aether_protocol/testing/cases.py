@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aether_protocol.documents.source import Source
+from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.values import Json
 
 Path = tuple[str | int, ...]
+Action = Literal["resume", "cancel", "duplicate", "result"]
 Locate = Callable[[Path], tuple[int, int]]
 """Line and column (from 1) of the nearest existing node on a path inside one YAML document of a case file."""
 
@@ -33,14 +36,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """Where a document comes from. `value` is the inline tree, the path of the file, or the bytes of the text.
+    """Where a document comes from: a part of the case file's own tree, a file beside it, or bytes; one of the three.
 
     `path` is the field of the case that holds it (`("document",)`, `("library", 0)`).
     """
 
-    kind: Literal["inline", "file", "bytes"]
-    value: Json | bytes
     path: Path
+    inline: tuple[Source, Tree] | None = None
+    file: str | None = None
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Drive:
     """An entry of `drive`. `refused`: None where it must be accepted, True or a text matcher where it must not be."""
 
     at_us: int
-    action: Literal["resume", "cancel", "duplicate", "result"]
+    action: Action
     argument: Json
     refused: Json
     path: Path

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aether_protocol.diagnostics import Diagnostic
+from aether_protocol.engine.report import hook_name
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment
-from aether_protocol.scheduler.nodes import Container, HookNode, Node
+from aether_protocol.scheduler.nodes import Container, Node
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.assigned import ASSIGNED
 from aether_protocol.testing.cases import Path
 from aether_protocol.testing.compare import Comparison, matches, written
 from aether_protocol.testing.grammar import near
@@ -234,15 +236,10 @@ _TASK_CHECKS: Final[Mapping[str, _TaskCheck]] = {
 # --- hooks -----------------------------------------------------------------------------------------------------------
 
 
-def hook_title(node: HookNode) -> str:
-    """`workflow:onStart`, or `task:main.fetch:onSuccess`."""
-    return f"task:{node.scope.path}:{node.event}" if node.scope is not None else f"workflow:{node.event}"
-
-
 def _hooks(comparison: Comparison, expected: Json, path: Path, ran: Ran) -> None:
     nodes = ran.state.hook_nodes
     wanted = [{"hook": entry} if isinstance(entry, str) else entry for entry in expected]
-    if not comparison.sequence(path, [entry["hook"] for entry in wanted], [hook_title(node) for node in nodes]):
+    if not comparison.sequence(path, [entry["hook"] for entry in wanted], [hook_name(node) for node in nodes]):
         return
     for index, (entry, node, told) in enumerate(zip(wanted, nodes, ran.report["hooks"], strict=True)):
         for field, value in entry.items():

@@ -17,6 +17,7 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler.transitions import Phase
+from aether_protocol.testing.assigned import ASSIGNED
 from aether_protocol.testing.cases import Fault, Locate, Path
 from aether_protocol.testing.rules import RULES
 
@@ -101,7 +102,7 @@ def integer(minimum: int | None = None) -> Check:
 
 def one_of(names: Iterable[str], noun: str) -> Check:
     """One of these texts."""
-    known = tuple(names)
+    known = tuple(map(str, names))
 
     def check(reading: Reading, value: Json, path: Path) -> None:
         if value not in known or not isinstance(value, str):
@@ -342,7 +343,7 @@ TASK: Final = record(
         "endedAt": duration,
         "phases": list_of(phase, filled=True),
         "absent": list_of(text, filled=True),
-        "assignment": values,
+        "assignment": record(dict.fromkeys(ASSIGNED, anything), filled=True),
     },
     filled=True,
 )

@@ -68,13 +68,13 @@ class CaseItem(pytest.Item):
 
         here = f"{self.case.file}:{self.case.line}"
         if self._first != here:
-            raise CaseNotPassed(None, f"{here}: the name {self.case.name!r} is taken by {self._first}")
+            raise CaseNotPassedError(None, f"{here}: the name {self.case.name!r} is taken by {self._first}")
         result = run_case(self.case)
         if result.outcome != "passed":
-            raise CaseNotPassed(result)
+            raise CaseNotPassedError(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, CaseNotPassed):
+        if isinstance(excinfo.value, CaseNotPassedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -82,7 +82,7 @@ class CaseItem(pytest.Item):
         return self.path, self.case.line - 1, self.case.name
 
 
-class CaseNotPassed(Exception):
+class CaseNotPassedError(Exception):
     """A case failed or is faulty; the text says all about it."""
 
     def __init__(self, result: CaseResult | None, text: str = "") -> None:

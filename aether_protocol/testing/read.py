@@ -11,19 +11,20 @@ import binascii
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path as FilePath
+from typing import Final
 
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, Limits, Source
 from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
-from aether_protocol.testing.cases import Attempt, Case, DocumentSource, Drive, Fault, Locate, Match, Path, Script
+from aether_protocol.testing.cases import Action, Attempt, Case, DocumentSource, Drive, Fault, Locate, Match, Path, Script
 from aether_protocol.testing.clock import DEFAULT_START_US
 from aether_protocol.testing.grammar import DOCUMENT_FIELDS, Reading, case_fields, parse_instant
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
 LIMITS = tuple(field.name for field in dataclasses.fields(Limits))
-ACTIONS = ("resume", "cancel", "duplicate", "result")
+ACTIONS: Final[tuple[Action, ...]] = ("resume", "cancel", "duplicate", "result")
 _VALIDATION = frozenset({"valid", "diagnostics"})
 _CASE = case_fields(LIMITS)
 
@@ -141,19 +142,18 @@ def _cross_check(reading: Reading, raw: Json) -> None:
 def _check_attempt(reading: Reading, attempt: Json, path: Path) -> None:
     """Of the ways in which an attempt can go on, one; what could not matter is refused."""
     for way, allowed in (("hang", {"after"}), ("raise", {"after"}), ("suspend", {"after", "message", "outputs", "artifacts"})):
-        if way in attempt:
-            useless = sorted(set(attempt) - allowed - {way})
-            if useless:
-                reading.fault((*path, useless[0]), f"{useless[0]!r} has no effect beside {way!r}")
+        useless = sorted(set(attempt) - allowed - {way}) if way in attempt else []
+        if useless:
+            reading.fault((*path, useless[0]), f"{useless[0]!r} has no effect beside {way!r}")
             return
 
 
 def _build(name: str, raw: Json, source: Source, tree: Tree, locate: Locate) -> Case:
     library = tuple(
-        DocumentSource("file" if isinstance(entry, str) else "inline", entry, ("library", index))
+        DocumentSource(path, file=entry)
         if isinstance(entry, str)
-        else DocumentSource("inline", _subtree(source, tree, entry, ("library", index)), ("library", index))
-        for index, entry in enumerate(raw.get("library", []))
+        else DocumentSource(path, inline=_subtree(source, tree, entry, path))
+        for entry, path in ((entry, ("library", index)) for index, entry in enumerate(raw.get("library", [])))
     )
     return Case(
         name=name,
@@ -184,25 +184,25 @@ def _document(raw: Json, source: Source, tree: Tree) -> DocumentSource:
     value = raw[field]
     path = (field,)
     if field == "document":
-        return DocumentSource("inline", _subtree(source, tree, value, path), path)
+        return DocumentSource(path, inline=_subtree(source, tree, value, path))
     if field == "documentFile":
-        return DocumentSource("file", value, path)
+        return DocumentSource(path, file=value)
     if field == "documentText":
-        return DocumentSource("bytes", value.encode(), path)
+        return DocumentSource(path, data=value.encode())
     try:
-        return DocumentSource("bytes", base64.b64decode("".join(value.split()), validate=True), path)
+        return DocumentSource(path, data=base64.b64decode("".join(value.split()), validate=True))
     except binascii.Error:
-        return DocumentSource("bytes", None, path)
+        return DocumentSource(path)
 
 
 def _unreadable(case: Case, part: DocumentSource | None) -> Fault | None:
     """Why the bytes of a document cannot be had; what is in them is for the runner to judge."""
-    if part is None:
+    if part is None or part.inline is not None or part.data is not None:
         return None
-    if part.kind == "bytes" and part.value is None:
+    if part.file is None:
         return case.fault(part.path, "documentBase64 is no base64")
-    if part.kind == "file" and not (FilePath(case.file).parent / str(part.value)).is_file():
-        return case.fault(part.path, f"there is no file {part.value!r}", "paths are relative to the case file")
+    if not (FilePath(case.file).parent / part.file).is_file():
+        return case.fault(part.path, f"there is no file {part.file!r}", "paths are relative to the case file")
     return None
 
 

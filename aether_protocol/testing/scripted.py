@@ -11,10 +11,11 @@ import asyncio
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from aether_protocol.expressions import ExpressionError, Name, get_path, parse_template
-from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
+from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
@@ -23,7 +24,7 @@ from aether_protocol.testing.cases import Attempt, Match, Script
 _INPUTS = frozenset({"inputs"})
 
 
-class ScriptFailure(Exception):
+class ScriptedError(Exception):
     """What a script's `raise` raises."""
 
 
@@ -70,29 +71,33 @@ class Scripts:
         return script.attempts[min(task.attempt, len(script.attempts)) - 1] if script is not None else None
 
 
-Seen = Callable[[TaskAssignment], None]
+class Listener(Protocol):
+    """Who wants to know what executors are given and what they return."""
+
+    def assigned(self, task: TaskAssignment) -> None: ...
+
+    def returned(self, result: TaskResult) -> None: ...
 
 
 class ScriptedExecutor:
     """An Executor (ports.executor) for one executor type.
 
-    `scripts` say what attempts give; the others go to `real`, and are an Error where that is None. `seen` is told of
-    every assignment, as executors get it.
+    `scripts` say what attempts give; the others go to `real`, and are an Error where that is None.
     """
 
     mode: Mode = "async"
 
     def __init__(
-        self, type_: ExecutorType, scripts: Scripts, *, real: Executor | None = None, seen: Seen | None = None
+        self, type_: ExecutorType, scripts: Scripts, *, real: Executor | None = None, listener: Listener | None = None
     ) -> None:
         self.type = type_
         self._scripts = scripts
         self._real = real
-        self._seen = seen
+        self._listener = listener
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        if self._seen is not None:
-            self._seen(task)
+        if self._listener is not None:
+            self._listener.assigned(task)
         attempt = self._scripts.attempt(task)
         try:
             result = await self._call_real(task, context) if attempt is None else await play(attempt, task, context)
@@ -100,6 +105,8 @@ class ScriptedExecutor:
             await context.sleep(0)
             raise
         await context.sleep(0)
+        if self._listener is not None:
+            self._listener.returned(result)
         return result
 
     async def _call_real(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
@@ -114,27 +121,29 @@ class ScriptedExecutor:
 
 
 async def play(attempt: Attempt, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-    """Carry out one scripted attempt. Raises ScriptFailure for `raise`."""
+    """Carry out one scripted attempt. Raises ScriptedError for `raise`."""
     if attempt.after_us:
         await context.sleep(attempt.after_us / 1_000_000)
     if attempt.hang:
         await context.sleep(math.inf)
     if attempt.raises is not None:
-        raise ScriptFailure(attempt.raises)
+        raise ScriptedError(attempt.raises)
     outputs = fill(attempt.outputs, task.inputs)
     return TaskResult(task.run_id, task.node, task.attempt, attempt.code, attempt.message, outputs, attempt.artifacts)
 
 
 def fill(outputs: Mapping[str, Json], inputs: Mapping[str, Json]) -> Mapping[str, Json]:
-    """`outputs` with `{{inputs.parameters.x}}` replaced as in documents (DATA-5). Raises ScriptFailure for unknown names."""
+    """`outputs` with `{{inputs.parameters.x}}` replaced as in documents (DATA-5). Raises ScriptedError for unknown names."""
 
-    def lookup(name: Name) -> Json | Absent | SecretValue:
+    def lookup(name: Name) -> Json:
         if name.segments[:2] != ("inputs", "parameters") or len(name.segments) < 3:
             raise ExpressionError(f"{name.text!r} is no input of the task")
-        return get_path(inputs, name.segments[2:])
+        value = get_path(inputs, name.segments[2:])
+        if value is ABSENT:
+            raise ExpressionError(f"the task has no {name.text!r}")
+        return value
 
     try:
-        filled = parse_template(outputs, _INPUTS).resolve(lookup)
+        return {name: parse_template(value, _INPUTS).resolve(lookup) for name, value in outputs.items()}
     except ExpressionError as error:
-        raise ScriptFailure(f"the outputs of the script cannot be filled in: {error.reason}") from None
-    return {name: value for name, value in filled.items() if value is not ABSENT}
+        raise ScriptedError(f"the outputs of the script cannot be filled in: {error.reason}") from None

@@ -9,8 +9,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aether_protocol.engine.logs import LogRecord
+from aether_protocol.engine.records import EventRecord, step_records
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.codec import encode_step
 from aether_protocol.scheduler.commands import Step
@@ -33,34 +35,51 @@ PHASES: Final[Mapping[type, Callable[[Any], Phase]]] = {
 
 
 class Watch:
-    """`phases` by node, `dispatched` nodes in order, `peaks` of children alive by container, `assignments` by node."""
+    """`phases` by node, `dispatched` nodes in order, `peaks` of children alive by container, the last assignment and
+    result by node.
 
-    def __init__(self) -> None:
+    `records`: keep the steps as they are stored, and the events made of them.
+    """
+
+    def __init__(self, *, records: bool = False) -> None:
+        self._records = records
         self.state: RunState | None = None
         self.phases: dict[int, list[Phase]] = {}
         self.dispatched: list[int] = []
         self.peaks: dict[int, int] = {}
         self.assignments: dict[int, TaskAssignment] = {}
+        self.results: dict[int, TaskResult] = {}
         self.records: list[str] = []
-        self.logs: list[str] = []
+        self.events: list[EventRecord] = []
+        self.logs: list[LogRecord] = []
         self._alive: dict[int, int] = {}
 
     def step(self, run_id: str, state: RunState, step: Step) -> None:
         """An observer of the engine."""
         self.state = state
-        self.records.append(encode_step(step))
+        if self._records:
+            self.records.append(encode_step(step))
+            self.events.extend(step_records(state, step))
         for fact in step.facts:
             phase = PHASES.get(type(fact))
             if phase is not None:
                 self._change(state, fact, phase(fact))
 
-    def log(self, run_id: str, node: int, attempt: int, stream: str, text: str) -> None:
+    def log(self, record: LogRecord) -> None:
         """An observer of the run's log."""
-        self.logs.append(text)
+        self.logs.append(record)
 
     def assigned(self, task: TaskAssignment) -> None:
         """An executor was given this."""
         self.assignments[task.node] = task
+
+    def returned(self, result: TaskResult) -> None:
+        """An executor gave this back."""
+        self.results[result.node] = result
+
+    def stored(self) -> list[Json]:
+        """The kept records, read back from their JSON, and the events made of them."""
+        return [*(json.loads(record) for record in self.records), *self.events]
 
     def _change(self, state: RunState, fact: Any, phase: Phase) -> None:
         node = state.nodes[fact.node]

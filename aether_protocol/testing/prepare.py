@@ -1,0 +1,155 @@
+"""From a case to a plan: its document and library are loaded and compiled as a submission would do it.
+
+Law: what is wrong with a document is a diagnostic of the document, never a fault of the case; what the case asks of a
+document that cannot be had (no workflow in it, a name that it does not have) is a fault of the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Final
+
+from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.diagnostics import Diagnostic
+from aether_protocol.documents.library import Library
+from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_trees
+from aether_protocol.documents.source import Limits
+from aether_protocol.plan.compile import CompileOptions, compile_document
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
+from aether_protocol.plan.model import Plan
+from aether_protocol.testing.cases import Case, DocumentSource, Fault
+from aether_protocol.testing.known import unknown_names, unscripted, used_types
+
+_WORKFLOWS: Final = ("Workflow", "CronWorkflow")
+VALIDATION: Final = frozenset({"valid", "diagnostics"})
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What became of a case's document. `plan` is None where it was refused or only looked at; `types` has what the plan
+    uses; `faults` are those of the case."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    plan: Plan | None
+    types: Mapping[str, ExecutorType]
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [one for one in self.diagnostics if one.severity == "error"]
+
+
+def runs(case: Case) -> bool:
+    """Whether the case runs its document, or only looks at it."""
+    return case.expect.get("valid") is not False and (bool(case.drive) or not set(case.expect) <= VALIDATION)
+
+
+def prepare(case: Case) -> Prepared:
+    """Load and compile. A case that only looks at a valid document does so as `aether validate`, all others as a run."""
+    limits = Limits(**case.limits)
+    assert case.document is not None
+    loaded = _load(case, case.document, limits)
+    found: list[Diagnostic] = []
+    farther = Library()
+    library = Library(farther)
+    shelf = [_load(case, part, limits) for part in case.library]
+    for part, level in ((loaded, library), *((part, farther) for part in shelf)):
+        found += part.diagnostics
+        found += [clash for document in part.documents if (clash := level.add(document)) is not None]
+    strict = runs(case) or case.expect.get("valid") is False
+    compiler = _Compiler(case, library, strict)
+    plans: list[Plan] = []
+    for document in loaded.documents:
+        plan, told = compiler.compile(document)
+        found.extend(told)
+        if plan is not None and document.kind in _WORKFLOWS:
+            plans.append(plan)
+    diagnostics = tuple(dict.fromkeys(found))
+    plan = plans[0] if len(plans) == 1 else None
+    prepared = Prepared(diagnostics, plan, {}, ())
+    if plan is None:
+        if runs(case) and not prepared.errors:
+            prepared.faults = (_not_one(case, len(plans)),)
+        return prepared
+    if not prepared.errors:
+        known = compiler.types
+        prepared.types = {name: known[name] if name in known else _open(name) for name in used_types(plan)}
+        prepared.faults = tuple(unknown_names(case, plan, known))
+    return prepared
+
+
+def _not_one(case: Case, count: int) -> Fault:
+    assert case.document is not None
+    what = "no workflow" if count == 0 else f"{count} workflows"
+    return case.fault(case.document.path, f"the document holds {what}, but a case runs one")
+
+
+def _load(case: Case, part: DocumentSource, limits: Limits) -> LoadedFile:
+    if part.inline is not None:
+        source, tree = part.inline
+        return load_trees(source, [tree])
+    if part.file is not None:
+        return load_bytes((FilePath(case.file).parent / part.file).read_bytes(), part.file, limits)
+    return load_bytes(part.data or b"", str(part.path[0]), limits)
+
+
+def _open(name: str) -> ExecutorType:
+    """An executor type that nobody knows and that scripts stand in for."""
+    return ExecutorType(name, "Scripted.", open_config=True, open_outputs=True)
+
+
+class _Compiler:
+    """Compiles the documents of a case. Executor types that are not registered are fine where scripts stand in for them."""
+
+    def __init__(self, case: Case, library: Library, strict: bool) -> None:
+        self._case = case
+        self._library = library
+        self._strict = strict
+        scripted = {script.match.type for script in case.scripts if script.match.type is not None}
+        self.types: ExecutorTypes = _Types(executor_types(), scripted)
+
+    def compile(self, document: LoadedDocument) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+        if document.model is None:
+            return None, ()
+        first = self._compile(document, self.types)
+        if not self._case.scripts or all(one.severity != "error" for one in first[1]):
+            return first
+        plan, _ = again = self._compile(document, _Types(self.types, None))
+        return first if plan is None or unscripted(plan, self.types, self._case.scripts) else again
+
+    def _compile(
+        self, document: LoadedDocument, types: ExecutorTypes
+    ) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+        options = CompileOptions(
+            executor_types=types,
+            fetchers=fetcher_types(),
+            namespaces=frozenset(self._case.variables),
+            strict=self._strict,
+        )
+        compiled = compile_document(document, self._library, options)
+        return compiled.plan, compiled.diagnostics
+
+
+class _Types(Mapping[str, ExecutorType]):
+    """Executor types as they are known, and an open one for each name in `scripted` (None: for every other name)."""
+
+    def __init__(self, known: ExecutorTypes, scripted: AbstractSet[str] | None) -> None:
+        self._known = known
+        self._scripted = scripted
+
+    def __getitem__(self, name: str) -> ExecutorType:
+        if name in self._known:
+            return self._known[name]
+        if self._scripted is None or name in self._scripted:
+            return _open(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._known
+        yield from (name for name in self._scripted or () if name not in self._known)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
