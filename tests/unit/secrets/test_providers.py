@@ -1,87 +1,19 @@
-"""The providers of secrets: one contract for all, then what is special about each."""
+"""What is special about each provider of secrets; what all share is in tests/contracts."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aether_protocol.adapters.secrets.document import open_secrets_file
-from aether_protocol.adapters.secrets.dotenv import DotenvSecrets, parse_dotenv
+from aether_protocol.adapters.secrets.dotenv import parse_dotenv
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.adapters.secrets.files import FileSecrets
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.errors import PortError
-from aether_protocol.ports.secrets import SecretProvider
-
-Secrets = dict[tuple[str, str], str]
-
-
-def environment(secrets: Secrets, folder: Path) -> SecretProvider:
-    spelled = {f"{name}_{key}".replace("-", "_").replace(".", "_").upper(): text for (name, key), text in secrets.items()}
-    return EnvironmentSecrets({f"AETHER_SECRET_{name}": text for name, text in spelled.items()} | {"OTHER": "x"})
-
-
-def dotenv(secrets: Secrets, folder: Path) -> SecretProvider:
-    quoted = {f"{name}.{key}": text.replace("\\", "\\\\").replace('"', '\\"') for (name, key), text in secrets.items()}
-    (folder / ".env").write_text("".join(f'{name}="{text}"\n' for name, text in quoted.items()), "utf-8")
-    return DotenvSecrets(folder / ".env")
-
-
-def files(secrets: Secrets, folder: Path) -> SecretProvider:
-    for (name, key), text in secrets.items():
-        (folder / name).mkdir(exist_ok=True)
-        (folder / name / key).write_text(text + "\n", "utf-8")
-    return FileSecrets(folder)
-
-
-def nested(secrets: Secrets) -> dict[str, dict[str, str]]:
-    names = {name for name, _ in secrets}
-    return {wanted: {key: text for (name, key), text in secrets.items() if name == wanted} for wanted in names}
-
-
-def mapping(secrets: Secrets, folder: Path) -> SecretProvider:
-    return MappingSecrets(nested(secrets))
-
-
-def json_file(secrets: Secrets, folder: Path) -> SecretProvider:
-    (folder / "s.json").write_text(json.dumps(nested(secrets)), "utf-8")
-    return open_secrets_file(folder / "s.json")
-
-
-def yaml_file(secrets: Secrets, folder: Path) -> SecretProvider:
-    (folder / "s.yaml").write_text(json.dumps(nested(secrets)), "utf-8")
-    return open_secrets_file(folder / "s.yaml")
-
-
-Make = Callable[[Secrets, Path], SecretProvider]
-SAMPLE: Secrets = {
-    ("db", "password"): "hunter2",
-    ("db-main", "api.key"): 'a "quoted" \\ back$lash # no comment',
-    ("empty", "text"): "",
-    ("lines", "pem"): "-----BEGIN-----\nabc\n-----END-----",
-    ("unicode", "k"): "pässwörd→",
-}
-
-
-@pytest.mark.parametrize("make", [environment, dotenv, files, mapping, json_file, yaml_file])
-class TestContract:
-    def test_it_gives_what_it_has(self, make: Make, tmp_path: Path) -> None:
-        provider = make(SAMPLE, tmp_path)
-        for (name, key), text in SAMPLE.items():
-            assert provider.get(name, key) == text
-
-    def test_it_gives_none_for_what_it_has_not(self, make: Make, tmp_path: Path) -> None:
-        provider = make(SAMPLE, tmp_path)
-        for name, key in [("db", "user"), ("nope", "password"), ("db", ""), ("..", "x"), ("db", "../db/password"), ("/", "/")]:
-            assert provider.get(name, key) is None
-
-    def test_it_shows_no_secret(self, make: Make, tmp_path: Path) -> None:
-        assert "hunter2" not in repr(make(SAMPLE, tmp_path))
 
 
 def test_the_process_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

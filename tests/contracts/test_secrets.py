@@ -1,0 +1,60 @@
+"""The providers that come with the package keep the SecretProvider contract (DATA-12)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from aether_protocol.adapters.secrets.document import open_secrets_file
+from aether_protocol.adapters.secrets.dotenv import DotenvSecrets
+from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+from aether_protocol.adapters.secrets.files import FileSecrets
+from aether_protocol.adapters.secrets.mapping import MappingSecrets
+from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.testing.contracts.secrets import SecretProviderContract, Secrets
+
+
+def nested(secrets: Secrets) -> dict[str, dict[str, str]]:
+    """{name: {key: text}}."""
+    result: dict[str, dict[str, str]] = {}
+    for (name, key), text in secrets.items():
+        result.setdefault(name, {})[key] = text
+    return result
+
+
+class TestEnvironment(SecretProviderContract):
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        flat = {f"{name}_{key}".replace("-", "_").replace(".", "_").upper(): text for (name, key), text in secrets.items()}
+        return EnvironmentSecrets({f"AETHER_SECRET_{name}": text for name, text in flat.items()} | {"OTHER": "x"})
+
+
+class TestDotenv(SecretProviderContract):
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        quoted = {f"{name}.{key}": text.replace("\\", "\\\\").replace('"', '\\"') for (name, key), text in secrets.items()}
+        (folder / ".env").write_text("".join(f'{name}="{text}"\n' for name, text in quoted.items()), "utf-8")
+        return DotenvSecrets(folder / ".env")
+
+
+class TestFiles(SecretProviderContract):
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        for (name, key), text in secrets.items():
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name / key).write_text(text + "\n", "utf-8")
+        return FileSecrets(folder)
+
+
+class TestMapping(SecretProviderContract):
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        return MappingSecrets(nested(secrets))
+
+
+class TestJsonFile(SecretProviderContract):
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        (folder / "s.json").write_text(json.dumps(nested(secrets)), "utf-8")
+        return open_secrets_file(folder / "s.json")
+
+
+class TestYamlFile(SecretProviderContract):
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        (folder / "s.yaml").write_text(json.dumps(nested(secrets)), "utf-8")
+        return open_secrets_file(folder / "s.yaml")
