@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 from aether_protocol.expressions import limits
@@ -193,7 +194,9 @@ class Lexer:
         if text not in TABLE:
             if "." in text or "[" in text:
                 raise ExpressionError(f"{text[:60]!r} cannot be called: only functions can", at)
-            raise ExpressionError(f"unknown function {text[:60]!r}", at)
+            near = get_close_matches(text[:60].lower(), TABLE, 1)
+            hint = f"did you mean {near[0]}()?" if near else f"the functions are {', '.join(TABLE)}"
+            raise ExpressionError(f"unknown function {text[:60]!r}", at, hint=hint)
         self._expect_operand(at, end)
         self._emit(text, at)
         # The bracket that follows opens the arguments: it is neither a group nor a call of a value.

@@ -33,14 +33,17 @@ class ExpressionError(Exception):
     """A text that is no expression or placeholder, or one whose evaluation fails.
 
     `reason` is a lower-case fragment; `offset` the 0-based character of the original text that it is about, or None;
-    `path` leads to the faulty string inside of a template's lists and dicts.
+    `path` leads to the faulty string inside of a template's lists and dicts; `hint` is advice.
     """
 
-    def __init__(self, reason: str, offset: int | None = None, path: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self, reason: str, offset: int | None = None, path: tuple[str | int, ...] = (), hint: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.offset = offset
         self.path = path
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

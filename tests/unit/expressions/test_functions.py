@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.expressions import FUNCTIONS, parse_expression
+from aether_protocol.expressions import FUNCTIONS, ExpressionError, parse_expression
 from aether_protocol.expressions.values import ABSENT
 
 CALLS: list[tuple[str, Any]] = [
@@ -101,6 +101,13 @@ def test_the_list_is_fixed() -> None:
     )
     assert list(FUNCTIONS) == listed.split()
     assert all(any(text.startswith(f"{name}(") for text, _ in CALLS) for name in FUNCTIONS)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("length", "len()"), ("toJSON", "tojson()"), ("xyz", "the functions are len, min")])
+def test_an_unknown_function_gets_a_hint(name: str, hint: str) -> None:
+    with pytest.raises(ExpressionError, match=f"unknown function '{name}'") as caught:
+        parse_expression(f"{name}(1)")
+    assert hint in (caught.value.hint or "")
 
 
 def test_a_function_s_name_alone_is_a_name() -> None:
