@@ -76,9 +76,7 @@ READING: Final = (
     # the fields
     _row("AE120", "an unknown field", "Documents are closed: a field that the format does not have is a mistake."),
     _row("AE121", "a field is missing", "A field that is required here is not given."),
-    _row(
-        "AE122", "a value of the wrong type", "The value has another type than the field. Numbers in quotes are text."
-    ),
+    _row("AE122", "a value of the wrong type", "The value has another type than the field. Numbers in quotes are text."),
     _row("AE123", "a value that is not among the allowed ones", "The field takes one of a fixed list of values."),
     _row(
         "AE124",
@@ -116,9 +114,7 @@ READING: Final = (
         "more items than maxIterations",
         "A loop never drops items in silence: it has room for all, or is refused.",
     ),
-    _row(
-        "AE133", "an instant that does not exist", "The text has the form of an instant, but no calendar has that day."
-    ),
+    _row("AE133", "an instant that does not exist", "The text has the form of an instant, but no calendar has that day."),
     _row("AE134", "endAt is not after startAt", "A schedule that ends before it starts would never fire."),
     _row(
         "AE135",

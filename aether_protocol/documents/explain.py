@@ -173,7 +173,7 @@ class _Walk:
             return value
         near = nearest(value, allowed) if type(value) is str else None
         hint = f"did you mean {near!r}?" if near else None
-        expected = f"one of {listed(allowed, 'and')}" if len(allowed) > 1 else repr(allowed[0])
+        expected = f"one of {listed(allowed, 'or')}" if len(allowed) > 1 else repr(allowed[0])
         self._say("AE123", place, f"expected {expected}, found {shown(value)}", hint)
         self.result.tainted.add(place.path)
         return near if near is not None else FAULTY

@@ -8,7 +8,7 @@ lists as they are and skips the problems: so a faulty document still gives a mod
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self, TypeVar
 
@@ -62,9 +62,9 @@ class Part(BaseModel):
     needs: ClassVar[dict[str, tuple[str, ...]]] = {}
     excludes: ClassVar[dict[str, tuple[str, ...]]] = {}
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterable[Problem]:
         """The faults of this part alone (not of what is below it) that JSON Schema cannot express."""
-        return iter(())
+        return ()
 
 
 def alias_of(model: type[Part], name: str) -> str:
@@ -80,12 +80,14 @@ class RuledPart(Part):
         if info.context is LENIENT:
             return self
         given = self.model_fields_set
-        if self.one_of and sum(name in given for name in self.one_of) != 1:
+        if self.one_of and len(given.intersection(self.one_of)) != 1:
             raise PydanticCustomError("one_of", "exactly one of the alternatives is needed")
-        if any(name in given and not given.issuperset(others) for name, others in self.needs.items()):
-            raise PydanticCustomError("needs", "a field that another one needs is missing")
-        if any(name in given and not given.isdisjoint(others) for name, others in self.excludes.items()):
-            raise PydanticCustomError("excludes", "a field stands beside one that rules it out")
+        for name, others in self.needs.items():
+            if name in given and not given.issuperset(others):
+                raise PydanticCustomError("needs", "a field that another one needs is missing")
+        for name, others in self.excludes.items():
+            if name in given and not given.isdisjoint(others):
+                raise PydanticCustomError("excludes", "a field stands beside one that rules it out")
         for problem in self.problems():
             raise PydanticCustomError("problem", "{message}", {"message": problem.message, "code": problem.code})
         return self

@@ -32,7 +32,8 @@ _UNTOUCHED: Final = Repaired()
 class LoadedDocument:
     """One document of a file. Paths are those of `model`; positions and reported paths are those of the text.
 
-    `tree`: the document as written (null where a value could not be read). `model`: None only where no kind can be made out. `tainted` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
+    `tree`: the document as written (null where a value could not be read). `model`: None only where no kind can be made
+    out. `tainted` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
     """
 
     file: str

@@ -112,9 +112,13 @@ class _Lists(RuledPart):
     parameters: list[Parameter] = doc("Named values.", default_factory=list)
     artifacts: list[Artifact] = doc("Named files and folders.", default_factory=list)
 
-    def problems(self) -> Iterator[Problem]:
-        yield from twice((entry.name for entry in self.parameters), "parameters", "parameter")
-        yield from twice((entry.name for entry in self.artifacts), "artifacts", "artifact")
+    def problems(self) -> Iterable[Problem]:
+        if len(self.parameters) < 2 and len(self.artifacts) < 2:
+            return ()  # most lists: a big document has thousands of them
+        return (
+            *twice((entry.name for entry in self.parameters), "parameters", "parameter"),
+            *twice((entry.name for entry in self.artifacts), "artifacts", "artifact"),
+        )
 
 
 class Inputs(_Lists):

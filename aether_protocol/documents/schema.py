@@ -10,11 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NoReturn
-
-from pydantic.json_schema import models_json_schema
 
 from aether_protocol.documents import models
 from aether_protocol.documents.fields import Part, alias_of
@@ -27,6 +24,8 @@ URI: Final = "https://json-schema.org/draft/2020-12/schema"
 
 def generate() -> Schema:
     """The schema, from the models."""
+    from pydantic.json_schema import models_json_schema  # needed here only, not on the way of every document
+
     _, whole = models_json_schema([(model, "validation") for model in models.KINDS.values()], by_alias=True)
     definitions: Schema = whole["$defs"]
     documents = {kind: definitions.pop(kind) for kind in models.KINDS}
@@ -115,8 +114,9 @@ def render() -> str:
 @cache
 def published() -> Schema:
     """The schema as it ships: inside of the package in a wheel, beside it in a working copy."""
-    packed = resources.files("aether_protocol") / "schemas" / FILE
-    place = packed if packed.is_file() else Path(__file__).parents[2] / "schemas" / FILE
+    package = Path(__file__).parents[1]
+    packed = package / "schemas" / FILE
+    place = packed if packed.is_file() else package.parent / "schemas" / FILE
     schema: Schema = json.loads(place.read_text(encoding="utf-8"))
     return schema
 

@@ -1,0 +1,104 @@
+"""The published schema: drawn from the models, self-contained, closed, and good to have in an editor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from aether_protocol.documents import models, schema
+
+SCHEMA = schema.published()
+
+
+def nodes(value: Any, path: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield path, value
+        for key, below in value.items():
+            yield from nodes(below, f"{path}/{key}")
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from nodes(below, f"{path}/{index}")
+
+
+OBJECTS = {name: part for name, part in SCHEMA["$defs"].items() if part["type"] == "object"} | {"": SCHEMA}
+
+
+def test_the_file_is_what_the_models_give() -> None:
+    place = Path(schema.__file__).parents[2] / "schemas" / schema.FILE
+    assert place.read_text(encoding="utf-8") == schema.render(), "draw it anew: python -m aether_protocol.documents.schema"
+
+
+def test_it_is_a_schema_of_2020_12() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_it_refers_to_nothing_outside() -> None:
+    references = {node["$ref"] for _, node in nodes(SCHEMA) if "$ref" in node}
+    assert all(reference.removeprefix("#/$defs/") in SCHEMA["$defs"] for reference in references)
+    assert {reference.removeprefix("#/$defs/") for reference in references} == set(SCHEMA["$defs"])
+
+
+@pytest.mark.rule("DOC-5")
+def test_every_object_is_closed() -> None:
+    for name, part in OBJECTS.items():
+        assert part["additionalProperties"] is False, name
+
+
+def test_every_field_has_a_title_and_hover_text() -> None:
+    for name, part in OBJECTS.items():
+        for field, about in part["properties"].items():
+            assert about.get("title"), (name, field)
+            assert about.get("description", "").endswith("."), (name, field)
+
+
+def test_branches_are_never_one_of() -> None:
+    assert not [path for path, node in nodes(SCHEMA) if {"oneOf", "anyOf"} & node.keys()]
+
+
+def test_python_does_not_shine_through() -> None:
+    words = str(SCHEMA)
+    for word in ("_", "'ge'", "'le'", "ClassVar", "Opt["):
+        assert word not in words.replace("A-Za-z0-9_", "")
+
+
+@pytest.mark.parametrize("make", [schema.rust_verdict, schema.python_verdict])
+def test_both_libraries_read_it(make: Any) -> None:
+    verdict = make()
+    task = {"name": "t", "executor": {"type": "noop"}}
+    document = {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "w"},
+        "spec": {"entrypoint": "t", "templates": [{"task": task}]},
+    }
+    assert verdict(document)
+    assert not verdict({**document, "metadata": {"name": "w\n"}})
+    assert not verdict({**document, "spec": {}})
+
+
+def test_without_the_rust_library_the_other_one_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Any:
+        raise ImportError
+
+    monkeypatch.setattr(schema, "rust_verdict", missing)
+    schema.verdict.cache_clear()
+    try:
+        assert not schema.verdict()({"kind": "Workflow"})
+    finally:
+        schema.verdict.cache_clear()
+
+
+def test_defaults_stand_in_the_schema() -> None:
+    spec = SCHEMA["$defs"]["WorkflowSpec"]["properties"]
+    assert {name: spec[name]["default"] for name in ("timeout", "priority", "maxNestedDepth")} == {
+        "timeout": "1h",
+        "priority": 500,
+        "maxNestedDepth": 3,
+    }
+    for part in models.PARTS.values():
+        for field in part.model_fields.values():
+            assert field.description
