@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aether_protocol.adapters.secrets.dotenv import DotenvSecrets
+from aether_protocol.adapters.secrets.files import FileSecrets
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.errors import PortError
 from aether_protocol.ports.secrets import SecretProvider
@@ -18,11 +19,12 @@ MAX_BYTES: Final = 1_048_576
 
 
 def open_secrets_file(path: str | Path) -> SecretProvider:
-    """The secrets of `path`: a dotenv file by its name (`.env`, `x.env`, `.env.x`), JSON by `.json`, else YAML.
-
-    Raises PortError.
+    """The secrets of `path`: a folder of files, a dotenv file by its name (`.env`, `x.env`, `.env.x`), JSON by `.json`,
+    else YAML. Raises PortError.
     """
     file = Path(path)
+    if file.is_dir():
+        return FileSecrets(file)
     if file.suffix == ".env" or file.name.startswith(".env"):
         return DotenvSecrets(file)
     origin = f"secrets file {str(path)!r}"

@@ -75,6 +75,12 @@ def test_files_as_kubernetes_mounts_them(tmp_path: Path) -> None:
     assert FileSecrets(tmp_path).get("db", "password") == "rotated\n"
 
 
+def test_a_folder_can_be_given_where_a_secrets_file_can(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "password").write_text("x\n", "utf-8")
+    assert open_secrets_file(tmp_path).get("db", "password") == "x"
+
+
 def test_files_never_lead_out_of_the_folder(tmp_path: Path) -> None:
     inside, outside = tmp_path / "secrets", tmp_path / "outside"
     for folder in (inside / "db", outside):
