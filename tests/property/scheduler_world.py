@@ -68,15 +68,15 @@ class Author:
         self.templates.append({"task": {"name": name, "executor": {"type": "work"}, **self.extras()}})
         return name
 
-    def extras(self) -> dict[str, Any]:
+    def extras(self, template: str = "leaf") -> dict[str, Any]:
         rng = self.rng
         extras: dict[str, Any] = {}
         if rng.random() < 0.3:
             extras["timeout"] = rng.choice(["1s", "4s", "1m"])
         if rng.random() < 0.2:
-            extras["phaseConditions"] = {
-                rng.choice(["succeeded", "failed", "error"]): rng.choice(["code == 2", "phase == 'Error'", "nope.x", "true"])
-            }
+            of_leaf = ["code == 2", "outputs.parameters.x > 1"] if template.startswith("leaf") else []
+            condition = rng.choice(["phase == 'Error'", "nope.x", "true", *of_leaf])
+            extras["phaseConditions"] = {rng.choice(["succeeded", "failed", "error"]): condition}
         return extras
 
     def dag(self, depth: int) -> str:
@@ -85,15 +85,18 @@ class Author:
         dag: dict[str, Any] = {"name": name, "tasks": []}
         self.templates.append({"dag": dag})
         names: list[str] = []
+        bodies: dict[str, str] = {}
         for index in range(rng.randint(1, 6)):
-            task: dict[str, Any] = {"name": f"t{index}", "template": self.body(depth), **self.extras()}
+            body = bodies[f"t{index}"] = self.body(depth)
+            task: dict[str, Any] = {"name": f"t{index}", "template": body, **self.extras(body)}
             needs = [other for other in names if rng.random() < 0.35]
             if needs:
                 task["dependencies"] = needs
                 if rng.random() < 0.3:
-                    task["when"] = rng.choice(
-                        ["true", "false", f"tasks.{needs[0]}.phase == 'Succeeded'", f"tasks.{needs[0]}.outputs.parameters.x"]
-                    )
+                    conditions = ["true", "false", f"tasks.{needs[0]}.phase == 'Succeeded'"]
+                    if bodies[needs[0]].startswith("leaf"):
+                        conditions.append(f"tasks.{needs[0]}.outputs.parameters.x")  # a number: an Error where it is there
+                    task["when"] = rng.choice(conditions)
             if rng.random() < 0.3:
                 task["continueOn"] = {key: rng.random() < 0.6 for key in ("failed", "error", "timeout")}
             if rng.random() < 0.3:
@@ -104,6 +107,9 @@ class Author:
             dag["tasks"].append(task)
         if rng.random() < 0.2:
             dag["entrypoints"] = rng.sample(names, rng.randint(1, len(names)))
+            for task in dag["tasks"]:
+                if "tasks." in task.get("when", ""):  # it might name a task that is no part of the run
+                    task["when"] = "true"
         if rng.random() < 0.3:
             dag["continueOn"] = {"failed": True}
         if rng.random() < 0.2:
