@@ -1,7 +1,8 @@
 """Timers of all runs: one heap, of which the clock knows the earliest only.
 
 Law: a run's `timers` say what is set; the heap may hold more. What was cleared or set anew is dropped when it comes up, or
-when such entries are more than half of the heap. Timers due at one instant come out in document order of their run.
+when such entries are more than half of the heap. Timers of one kind due at one instant come out in document order of
+their run.
 """
 
 from __future__ import annotations
@@ -73,18 +74,28 @@ class Timers:
             self._alarm = self._clock.call_at(self._alarm_due, self._ring)
 
     def _ring(self) -> None:
+        """What is overdue, else what is due this very instant: the ends of backoffs first, and deadlines only when
+        nothing else can happen any more at their instant (the clock calls again)."""
         now = self._clock.now()
         due_now: list[tuple[int, ActiveRun, int]] = []
         heap = self._heap
         while heap and heap[0][0] <= now:
             due, _, key, run = heapq.heappop(heap)
             if run.timers.get(key) == due:
+                due_now.append((due, run, key))
+        late = [entry for entry in due_now if entry[0] < now]
+        chosen = late or [entry for entry in due_now if entry[2] & 1 == TimerKind.BACKOFF] or due_now
+        chosen.sort(key=_instant_then_document)
+        for due, run, key in chosen:
+            if run.timers.get(key) == due:  # else set twice for one instant
                 del run.timers[key]
                 self._live -= 1
-                due_now.append((due, run, key))
-        due_now.sort(key=_instant_then_document)
-        for due, run, key in due_now:
-            self._on_due(run, key >> 1, TimerKind(key & 1), due)
+                self._on_due(run, key >> 1, TimerKind(key & 1), due)
+        if len(chosen) < len(due_now):
+            for due, run, key in due_now:
+                if run.timers.get(key) == due:
+                    self._made += 1
+                    heapq.heappush(heap, (due, self._made, key, run))
         self._alarm = None
         self._arm()
 

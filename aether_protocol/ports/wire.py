@@ -1,7 +1,6 @@
 """The two messages between engine and workers (WIRE-1, WIRE-2): `TaskAssignment` (from scheduler.commands) and `TaskResult`.
 
-Law: camelCase JSON on the wire, snake_case in Python; `schemas/task-assignment.schema.json` and
-`schemas/task-result.schema.json` describe the JSON, and a test keeps them and this module equal.
+Law: snake_case in Python; what they are as JSON is the affair of `wire_json`.
 """
 
 from __future__ import annotations

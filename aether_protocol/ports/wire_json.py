@@ -1,0 +1,122 @@
+"""The two messages as JSON (WIRE-1, WIRE-2): camelCase, durations as in documents, instants as RFC 3339.
+
+Law: `schemas/task-assignment.schema.json` and `schemas/task-result.schema.json` describe exactly what is written and read
+here; a test holds them together. Unknown fields of a result are refused, so that a misspelt one is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.timing import duration_text, rfc3339
+
+PROTOCOL: Final = "aether/v1"
+
+_RESULT_FIELDS: Final = frozenset(
+    {"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts"}
+)
+
+
+def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
+    """All that a worker needs. Once the engine has filled secrets in, `config` and `inputs` hold their texts: `secrets`
+    tells which ones, so that a worker can mask them."""
+    timeout, deadline = assignment.timeout_us, assignment.deadline_us
+    resources = assignment.resources
+    return {
+        "protocol": PROTOCOL,
+        "taskRunId": assignment.task_run_id,
+        "workflowRunId": assignment.run_id,
+        "path": assignment.path,
+        "taskName": assignment.task_name,
+        "templateName": assignment.template_name,
+        "attempt": assignment.attempt,
+        "retryCount": assignment.retry_count,
+        "executorType": assignment.executor_type,
+        "config": {} if assignment.config is None else assignment.config,
+        "inputs": dict(assignment.inputs),
+        "secrets": [{"name": name, "key": key} for name, key in assignment.secrets],
+        "artifacts": {
+            "inputs": dict(assignment.artifacts),
+            "outputs": [
+                {"name": output.name, "path": output.path, "archive": output.archive}
+                for output in assignment.target.artifacts
+            ],
+        },
+        "declaredOutputs": [
+            {
+                "name": output.name,
+                "type": output.type,
+                "enum": None if output.enum is None else list(output.enum),
+                "file": output.file,
+            }
+            for output in assignment.declared_outputs
+        ],
+        "payloads": [dict(payload) for payload in assignment.payloads],
+        "timeout": None if timeout is None else duration_text(timeout),
+        "deadline": None if deadline is None else rfc3339(deadline),
+        "resources": None if resources is None else asdict(resources),
+        "priority": assignment.priority,
+        "idempotencyKey": assignment.idempotency_key,
+        "traceContext": assignment.header.trace_context,
+        "hook": assignment.hook,
+    }
+
+
+def encode_result(result: TaskResult) -> dict[str, Json]:
+    return {
+        "taskRunId": f"{result.run_id}.{result.node}",
+        "workflowRunId": result.run_id,
+        "attempt": result.attempt,
+        "code": result.code,
+        "message": result.message,
+        "parameters": dict(result.parameters),
+        "artifacts": dict(result.artifacts),
+    }
+
+
+def decode_result(message: Json) -> TaskResult:
+    """A result that came as JSON. Raises ValueError that names the field."""
+    if not isinstance(message, dict):
+        raise ValueError("a task result must be an object")
+    unknown = sorted(message.keys() - _RESULT_FIELDS)
+    if unknown:
+        raise ValueError(f"a task result has no field {unknown[0]!r}")
+    run_id = _take(message, "workflowRunId", str)
+    task_run_id = _take(message, "taskRunId", str)
+    owner, _, number = task_run_id.rpartition(".")
+    if owner != run_id or not (number.isascii() and number.isdigit()) or len(number) > 18:
+        raise ValueError(f"taskRunId {task_run_id!r} is no task run of {run_id!r}")
+    attempt = _take(message, "attempt", int)
+    if attempt < 1:
+        raise ValueError(f"attempt must be at least 1, not {attempt}")
+    return TaskResult(
+        run_id,
+        int(number),
+        attempt,
+        _take(message, "code", int, 0),
+        _take(message, "message", str, ""),
+        own(_take(message, "parameters", dict, {})),
+        _artifacts(own(_take(message, "artifacts", dict, {}))),
+    )
+
+
+def _take(message: Mapping[str, Json], name: str, kind: type, default: Any = None) -> Any:
+    value = message.get(name, default)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name} must be {_KINDS[kind]}" if name in message else f"{name} is missing")
+    return value
+
+
+_KINDS: Final = {str: "text", int: "an integer", dict: "an object"}
+
+
+def _artifacts(artifacts: dict[str, Json]) -> dict[str, Json]:
+    for name, value in artifacts.items():
+        if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
+            raise ValueError(f"artifact {name!r} must be an object with a digest")
+    return artifacts

@@ -1,0 +1,294 @@
+"""What every broker must keep (the Broker port): identity, order, limits, stops, ends.
+
+Law: subclass `BrokerContract` and give `make`; every test here then holds for that broker. Time is virtual; nothing in this
+file knows a particular broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal
+
+from aether_protocol.expressions import parse_template
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.plan.model import Call, Kind, TaskDef
+from aether_protocol.ports.broker import Broker
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.contracts.executor import TaskPlace
+
+HEADER = RunHeader("run-1", 0, None, {}, {}, 0)
+
+
+def work(node: int, type_: str = "inline", *, attempt: int = 1, priority: int = 500) -> TaskAssignment:
+    """An assignment for task run `node`."""
+    target = TaskDef(f"t{node}", type_, parse_template({}, frozenset()), False, (), (), None, None)
+    place = TaskPlace(node, f"main.t{node}", (0, node))
+    call = Call(f"t{node}", node, Kind.TASK, target)
+    return TaskAssignment(HEADER, place, call, target, attempt, 0, {}, {}, {}, (), priority, None, False, None, 1)
+
+
+class Ear:
+    """A sink that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+        self.results: list[TaskResult] = []
+        self.logs: list[str] = []
+        self.failures: list[BaseException] = []
+
+    def started(self, run_id: str, node: int, attempt: int) -> None:
+        self.heard.append(("started", node))
+
+    def finished(self, result: TaskResult) -> None:
+        self.heard.append(("finished", result.node))
+        self.results.append(result)
+
+    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+        self.logs.append(text)
+
+    def failed(self, error: BaseException, run_id: str | None = None) -> None:
+        self.failures.append(error)
+
+    def nodes(self, what: str) -> list[int]:
+        return [node for kind, node in self.heard if kind == what]
+
+
+class Tool:
+    """An executor made of a function."""
+
+    def __init__(self, name: str, mode: Mode, function: Callable[[TaskAssignment, ExecutionContext], Any]) -> None:
+        self.type = ExecutorType(name, "Made for a test.")
+        self.mode: Mode = mode
+        self._function = function
+        if mode == "async":
+            self.execute = self._wait
+
+    async def _wait(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        given = self._function(task, context)
+        return await given if isinstance(given, Awaitable) else given
+
+    def execute(self, task: TaskAssignment, context: ExecutionContext) -> Any:
+        return self._function(task, context)
+
+
+def done(task: TaskAssignment, context: object = None) -> TaskResult:
+    """A plain success."""
+    return TaskResult(task.run_id, task.node, task.attempt)
+
+
+async def nap(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+    """As many virtual seconds as the number of the task run."""
+    await context.sleep(task.node)
+    return done(task)
+
+
+async def forever(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+    await context.sleep(math.inf)
+    return done(task)
+
+
+def boom(task: TaskAssignment, context: object) -> TaskResult:
+    raise ValueError("this went wrong")
+
+
+def leave(task: TaskAssignment, context: object) -> TaskResult:
+    raise SystemExit(3)
+
+
+TOOLS: Sequence[Executor] = (
+    Tool("inline", "inline", done),
+    Tool("nap", "async", nap),
+    Tool("forever", "async", forever),
+    Tool("thread", "thread", done),
+    *(Tool(f"boom-{mode}", mode, boom) for mode in ("inline", "async", "thread")),
+    *(Tool(f"leave-{mode}", mode, leave) for mode in ("inline", "async", "thread")),
+    *(Tool(f"nonsense-{mode}", mode, lambda task, context: 42) for mode in ("inline", "async", "thread")),
+    Tool("other", "inline", lambda task, context: TaskResult(task.run_id, task.node + 1, task.attempt)),
+    Tool("no-json", "inline", lambda task, context: TaskResult(task.run_id, task.node, 1, parameters={"a": {1, 2}})),
+)
+
+Body = Callable[[Broker, Ear, ManualClock], Coroutine[Any, Any, None]]
+
+
+class BrokerContract:
+    """Subclass it as `TestMyBroker`; pytest then collects the tests below."""
+
+    def make(self, executors: Sequence[Executor], clock: Clock, concurrency: int | None) -> Broker:
+        """A new broker with these executors and that many slots (None: no limit)."""
+        raise AssertionError("a contract needs `make`")
+
+    def play(self, body: Body, concurrency: int | None = None) -> Ear:
+        """Run `body` on a new broker; it is closed afterwards."""
+        ear = Ear()
+
+        async def go() -> None:
+            clock = ManualClock(0)
+            broker = self.make(TOOLS, clock, concurrency)
+            broker.start(ear)
+            try:
+                await body(broker, ear, clock)
+            finally:
+                await broker.close()
+
+        asyncio.run(go())
+        return ear
+
+    def test_every_attempt_comes_back_once_under_its_own_name(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(1), work(2, "nap", attempt=3), work(3, "thread")])
+            await pass_all(broker, clock)
+
+        ear = self.play(body)
+        names = sorted((result.run_id, result.node, result.attempt, result.code) for result in ear.results)
+        assert names == [("run-1", 1, 1, 0), ("run-1", 2, 3, 0), ("run-1", 3, 1, 0)]
+        assert ear.failures == []
+
+    def test_a_start_is_told_before_the_result(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(1, "nap"), work(2, "thread")])
+            await pass_all(broker, clock)
+
+        ear = self.play(body)
+        for node in (1, 2):
+            assert [kind for kind, other in ear.heard if other == node] == ["started", "finished"]
+
+    def test_higher_priority_first_then_the_order_of_arrival(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(1, "nap")])
+            broker.dispatch([work(2, "nap"), work(3, "nap", priority=900), work(4, "nap"), work(5, priority=900)])
+            broker.dispatch([work(6, "nap", priority=900), work(7, "nap", priority=1)])
+            await pass_all(broker, clock)
+
+        ear = self.play(body, 1)
+        assert ear.nodes("finished") == [1, 3, 5, 6, 2, 4, 7]
+
+    def test_one_batch_is_sorted_too(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(1, "nap", priority=1), work(2, "nap"), work(3, "nap", priority=900)])
+            await pass_all(broker, clock)
+
+        assert self.play(body, 1).nodes("finished") == [3, 2, 1]
+
+    def test_no_more_than_the_limit_run_at_once(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(node, "nap") for node in range(1, 8)])
+            await broker.quiet()
+            assert len(ear.nodes("started")) == 3
+            await pass_all(broker, clock)
+
+        ear = self.play(body, 3)
+        running = peak = 0
+        for kind, _ in ear.heard:
+            running += 1 if kind == "started" else -1
+            peak = max(peak, running)
+        assert (peak, running) == (3, 0)
+
+    def test_thousands_may_sleep_without_a_limit(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(node, "forever") for node in range(3_000)])
+            await broker.quiet()
+            assert len(ear.nodes("started")) == 3_000
+
+        assert self.play(body).results == []
+
+    def test_raising_is_an_error_with_the_text(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            names = [f"{what}-{mode}" for what in ("boom", "leave") for mode in ("inline", "async", "thread")]
+            broker.dispatch([work(node, name) for node, name in enumerate(names)])
+            await pass_all(broker, clock)
+
+        ear = self.play(body)
+        told = {result.node: (result.code, result.message) for result in ear.results}
+        for node in range(3):
+            assert told[node] == (3, "this went wrong")
+            assert told[node + 3] == (3, "SystemExit: 3")
+
+    def test_what_is_no_result_is_an_error(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            names = ["nonsense-inline", "nonsense-async", "nonsense-thread", "other", "no-json"]
+            broker.dispatch([work(node, name) for node, name in enumerate(names)])
+            await pass_all(broker, clock)
+
+        ear = self.play(body)
+        assert sorted((result.node, result.code) for result in ear.results) == [(node, 3) for node in range(5)]
+
+    def test_an_unknown_type_is_an_error_that_names_the_known_ones(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(1, "nip")])
+            await pass_all(broker, clock)
+
+        (result,) = self.play(body).results
+        assert result.code == 3
+        assert "'nip'" in result.message
+        assert "nap" in result.message
+
+    def test_stop_drops_what_waits_and_ends_what_runs(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            broker.dispatch([work(1, "forever"), work(2, "forever"), work(3)])
+            await broker.quiet()
+            broker.stop("run-1", 2, 1)
+            broker.stop("run-1", 1, 9)
+            broker.stop("run-1", 77, 1)
+            await pass_all(broker, clock)
+            assert ear.results == []
+            broker.stop("run-1", 1, 1)
+            await pass_all(broker, clock)
+            assert ear.nodes("finished") == [3]
+
+        ear = self.play(body, 1)
+        assert ear.nodes("started") == [1] or ear.nodes("started") == [1, 3]
+        assert ear.failures == []
+
+    def test_a_runner_works_on_after_a_stop(self) -> None:
+        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+            for node in range(1, 5):
+                broker.dispatch([work(node, "forever")])
+                await broker.quiet()
+                broker.stop("run-1", node, 1)
+                await pass_all(broker, clock)
+            broker.dispatch([work(9, "nap")])
+            await pass_all(broker, clock)
+
+        ear = self.play(body, 1)
+        assert ear.nodes("finished") == [9]
+        assert ear.failures == []
+
+    def test_close_ends_what_runs(self) -> None:
+        ended: list[str] = []
+
+        async def stubborn(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+            try:
+                await context.sleep(math.inf)
+            finally:
+                ended.append("cleaned up")
+            return done(task)
+
+        async def go() -> None:
+            broker = self.make([Tool("stubborn", "async", stubborn)], ManualClock(0), None)
+            broker.start(Ear())
+            broker.dispatch([work(1, "stubborn")])
+            await broker.quiet()
+            await broker.close()
+            assert ended == ["cleaned up"]
+
+        asyncio.run(go())
+
+
+async def pass_all(broker: Broker, clock: ManualClock) -> None:
+    """Let virtual time pass until nothing sleeps any more."""
+    for _ in range(10_000):
+        await asyncio.sleep(0)
+        await broker.quiet()
+        await asyncio.sleep(0)
+        if not broker.busy and not clock.wake():
+            due = clock.next_due()
+            if due is None:
+                return
+            clock.advance(due)
+    raise AssertionError("time passes and passes")
