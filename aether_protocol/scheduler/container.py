@@ -97,11 +97,16 @@ def end_run(turn: Turn, root: Node) -> None:
 
 
 def _decider(root: Node) -> Node | None:
-    """HOOK-2: the task whose end decided the run's phase, None where no single one did."""
+    """HOOK-2: the task whose end decided the run's phase: a leaf, or a container whose end was not its children's doing.
+
+    None where the end of the root container was nobody's doing but its own: a cancel, a timeout, phaseConditions.
+    """
     node = root
-    while isinstance(node, Container) and node.culprit is not None:
+    while isinstance(node, Container):
+        if node.culprit is None or node.phase is not RANK_PHASES[node.rank]:
+            return node if node is not root else None
         node = node.culprit
-    return None if isinstance(node, Container) else node
+    return node
 
 
 def _derive(scope: Container) -> tuple[Phase, str]:

@@ -120,6 +120,7 @@ def apply_iteration_granted(state: RunState, fact: f.IterationGranted) -> None:
     loop.children.append(-1)
     loop.granted += 1
     loop.queued += 1
+    loop.rank, loop.culprit = 0, None  # LOOP-5: the last iteration alone decides
     if loop.target.body.kind is Kind.TASK:
         state.leaves_known += 1
     state.ready.append((loop, fact.index))
