@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.engine.report import hook_name
-from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.nodes import Container, Node

@@ -53,15 +53,15 @@ def places(plan: Plan) -> Iterator[Place]:
         yield Place(type_, call.target.name, call.name if path is not None else None, path)
 
 
-def unscripted(plan: Plan, types: Collection[str], scripts: Sequence[Script]) -> list[str]:
-    """Executor types that are not among `types` and that some task uses without a script for it."""
+def unscripted(plan: Plan, types: Collection[str], scripts: Sequence[Script]) -> bool:
+    """Whether some task has an executor type that is not among `types`, and no script."""
     first = Scripts([replace(script, match=_first(script.match)) for script in scripts])
-    open_types = set()
-    for place in places(plan):
-        if place.type is not None and place.type not in types:
-            if first.find(place.type, place.template, place.task, place.path) is None:
-                open_types.add(place.type)
-    return sorted(open_types)
+    return any(
+        place.type is not None
+        and place.type not in types
+        and first.find(place.type, place.template, place.task, place.path) is None
+        for place in places(plan)
+    )
 
 
 def _first(match: Match) -> Match:

@@ -8,11 +8,12 @@ time or comes to a point where nothing can happen any more does not pass.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import traceback
 from collections import deque
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack, chdir, nullcontext
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -32,6 +33,7 @@ from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.invariants import check
 from aether_protocol.testing.cases import Case, CaseResult, Drive, Fault
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
@@ -133,6 +135,23 @@ class _Ids:
         return 0
 
 
+class _Messages(logging.Handler):
+    """What the package says in the process's own log while a case runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def __enter__(self) -> None:
+        logging.getLogger("aether_protocol").addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("aether_protocol").removeHandler(self)
+
+
 class _CaseFaultError(Exception):
     """The case asks for something that cannot be done."""
 
@@ -151,6 +170,7 @@ class _Play:
         self._comparison = comparison
         self._hides = "hidden" in case.expect
         self._watch = Watch(records=self._hides)
+        self._messages = _Messages()
         self._clock = ManualClock(case.now_us)
         scripts = Scripts(case.scripts)
         executors = [
@@ -172,7 +192,8 @@ class _Play:
         try:
             async with asyncio.timeout(real_limit_s):
                 async with self._engine:
-                    return await self._run()
+                    with self._messages if self._hides else nullcontext():
+                        return await self._run()
         except TimeoutError:
             told = self._case.fault(("case",), f"the case took more than {real_limit_s:g} s of real time")
             return CaseResult(self._case, "failed", (told,))
@@ -193,24 +214,21 @@ class _Play:
         drives = deque(self._case.drive)
         while True:
             await engine.settled()
-            state = self._watch.state
+            state = engine.run_state(RUN_ID)  # raises what broke the run
             if clock.wake():
                 continue
             if drives and begin + drives[0].at_us <= clock.now():
                 await self._drive(drives.popleft())
                 continue
-            if state is not None and state.closed and not drives:
+            if state.closed and not drives:
                 return
             if clock.fire():
                 continue
             dues = [due for due in (clock.next_due(), begin + drives[0].at_us if drives else None) if due is not None]
             if not dues:
-                self._comparison.fault(("case",), f"nothing can happen any more, and the run is {self._phase()}")
+                self._comparison.fault(("case",), f"nothing can happen any more, and the run is {state.phase}")
                 return
             clock.advance(min(dues))
-
-    def _phase(self) -> str:
-        return str(self._watch.state.phase) if self._watch.state is not None else "not there"
 
     # --- from outside ---
 
@@ -242,16 +260,14 @@ class _Play:
             self._comparison.differ(path, written(drive.refused), written(refused))
 
     def _last_result(self, drive: Drive) -> TaskResult:
-        state = self._watch.state
-        node = state.find(drive.argument) if state is not None else None
+        node = self._engine.run_state(RUN_ID).find(drive.argument)
         result = self._watch.results.get(node.id) if node is not None else None
         if result is None:
             raise _CaseFaultError(self._case.fault(drive.path, f"task {drive.argument!r} has returned nothing so far"))
         return result
 
     def _made_up(self, argument: Mapping[str, Json]) -> TaskResult:
-        state = self._watch.state
-        assert state is not None
+        state = self._engine.run_state(RUN_ID)
         node = state.find(argument["task"])
         number = node.id if node is not None else len(state.nodes) + 1_000  # nobody knows this task
         return TaskResult(
@@ -268,11 +284,12 @@ class _Play:
 
     def _ran(self) -> Ran:
         report = self._engine.get(RUN_ID).to_json()
-        state = self._watch.state
-        assert state is not None
+        state = self._engine.run_state(RUN_ID)
+        check(state)
         visible = ""
         if self._hides:
-            visible = texts(report, self._watch.stored(), [record.text for record in self._watch.logs])
+            logs = [*(record.text for record in self._watch.logs), *self._messages.lines]
+            visible = texts(report, self._watch.stored(), logs)
         tasks = {entry["path"]: entry for entry in report["tasks"]}
         return Ran(state, self._watch, report, tasks, visible)
 

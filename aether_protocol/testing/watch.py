@@ -43,7 +43,6 @@ class Watch:
 
     def __init__(self, *, records: bool = False) -> None:
         self._records = records
-        self.state: RunState | None = None
         self.phases: dict[int, list[Phase]] = {}
         self.dispatched: list[int] = []
         self.peaks: dict[int, int] = {}
@@ -56,7 +55,6 @@ class Watch:
 
     def step(self, run_id: str, state: RunState, step: Step) -> None:
         """An observer of the engine."""
-        self.state = state
         if self._records:
             self.records.append(encode_step(step))
             self.events.extend(step_records(state, step))

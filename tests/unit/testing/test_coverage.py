@@ -1,0 +1,59 @@
+"""The table of rules counts what cases and marked tests name, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aether_protocol.testing.coverage import coverage_text, rule_coverage
+from aether_protocol.testing.read import read_text
+from aether_protocol.testing.rules import LATER, RULES
+
+CASES = """
+case: good
+rules: [SCHED-5, DATA-1]
+document: {}
+expect: {phase: Failed}
+---
+case: faulty
+rules: [DATA-2]
+document: {}
+expect: {phase: Nope}
+"""
+
+TESTS = """
+import pytest
+
+@pytest.mark.rule("DATA-7", "SCHED-5")
+def test_one(): pass
+
+class TestMore:
+    @pytest.mark.rule("WIRE-1")
+    async def test_two(self): pass
+
+@pytest.mark.rule("DATA-77")
+def test_three(): pass
+"""
+
+
+def test_cases_and_marked_tests_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(TESTS)
+    (tmp_path / "helper.py").write_text(TESTS.replace("DATA-7", "DATA-8"))
+    (tmp_path / "test_broken.py").write_text("def (")
+    coverage = rule_coverage(read_text(CASES.encode(), "x.cases.yaml"), [tmp_path])
+    counts = {row.rule: (row.cases, row.tests) for row in coverage.rows if row.covered}
+    assert counts == {"SCHED-5": (1, 1), "DATA-1": (1, 0), "DATA-7": (0, 1), "WIRE-1": (0, 1)}
+    assert [str(fault) for fault in coverage.faults] == [
+        f"{tmp_path / 'test_x.py'}:11: 'DATA-77' is no rule (did you mean 'DATA-7'?)"
+    ]
+    assert not coverage.complete
+    shown = coverage_text(coverage).splitlines()
+    assert shown[-1].startswith(f"4 of {len(RULES) - len(LATER)} rules covered (5 %); missing: DOC-1, ")
+
+
+def test_rules_of_later_versions_are_not_asked_for(tmp_path: Path) -> None:
+    rules = ", ".join(f'"{rule}"' for rule in RULES if rule not in LATER)
+    (tmp_path / "test_all.py").write_text(f"import pytest\n@pytest.mark.rule({rules})\ndef test_all(): pass\n")
+    coverage = rule_coverage([], [tmp_path])
+    assert coverage.complete
+    assert coverage.missing == ()
+    assert "(100 %)" in coverage_text(coverage)
