@@ -88,9 +88,7 @@ class Builder:
         place = {old: new for new, old in enumerate(chosen)}
         dependencies = [tuple(place[one] for one in wiring.dependencies[old] if one in place) for old in chosen]
         dependents = [tuple(place[one] for one in wiring.dependents[old] if one in place) for old in chosen]
-        tasks = tuple(
-            self._dag_call(symbol.sites[old], new, dependencies[new]) for new, old in enumerate(chosen)
-        )
+        tasks = tuple(self._dag_call(symbol.sites[old], new, dependencies[new]) for new, old in enumerate(chosen))
         outputs: tuple[m.OutputBinding, ...] = ()
         if dag.outputs is not None:
             outputs = tuple(sources.output(entry, self.texts, file=False) for entry in dag.outputs.parameters)

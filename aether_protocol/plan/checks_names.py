@@ -64,7 +64,7 @@ class NameChecks:
         """Judge a text that is an expression."""
         parsed = self.texts.expression(text)
         if isinstance(parsed, ExpressionError):
-            self.findings.add(origin, path, Fault("AE301", f"{text[:80]!r}: {parsed.reason}"), parsed.offset)
+            self.findings.add(origin, path, Fault("AE301", f"{text[:80]!r}: {parsed.reason}", parsed.hint), parsed.offset)
             return
         for name, offset in zip(parsed.names, parsed.offsets, strict=True):
             self.name(Mention(name, scope, origin, path, offset, True))
@@ -119,9 +119,7 @@ class NameChecks:
         elif given.path is not None and not file:
             self.reference(given.path, origin, (*path, "path"), scope)
 
-    def parameters(
-        self, entries: list[Parameter], origin: Origin, path: Path, scope: Scope, *, file: bool = False
-    ) -> None:
+    def parameters(self, entries: list[Parameter], origin: Origin, path: Path, scope: Scope, *, file: bool = False) -> None:
         """Judge `value` and `valueFrom` of each entry of the list at `path`; `file`: its paths name files."""
         for index, entry in enumerate(entries):
             if entry.value is not None or entry.value_from is not None:

@@ -253,5 +253,3 @@ def _advice(value: Json, type_: str) -> str | None:
     if isinstance(value, str) and type_ in ("integer", "number", "boolean"):
         return "take the quotes away"
     return "put it in quotes" if type_ == "string" and isinstance(value, int | float) else None
-
-

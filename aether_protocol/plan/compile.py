@@ -215,7 +215,8 @@ class _Compilation:
             for site in symbol.sites:
                 executors.site(site)
                 surprises.site(site)
-        if settings.library is None and self.root is not None and not isinstance(self.model, WorkflowTemplate):
+        own = settings.library is None and not isinstance(self.model, WorkflowTemplate)
+        if own and self.root is not None and self.workspace.complete and settings.own.whole:
             surprises.unused(self.workspace.symbols, self._reached())
 
     def _reached(self) -> set[int]:

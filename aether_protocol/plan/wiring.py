@@ -35,8 +35,7 @@ def wire(symbol: Symbol, findings: Findings) -> Wiring:
     dag = symbol.model
     assert isinstance(dag, Dag)
     dependencies = [
-        _dependencies(symbol, position, task, findings) if task.dependencies else ()
-        for position, task in enumerate(dag.tasks)
+        _dependencies(symbol, position, task, findings) if task.dependencies else () for position, task in enumerate(dag.tasks)
     ]
     dependents = graph.reverse(dependencies)
     order = graph.topological(dependencies, dependents)
