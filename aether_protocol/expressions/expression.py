@@ -45,7 +45,7 @@ class Expression:
             return value
         if value == "true" or value == "false":
             return bool(value == "true")
-        shown = f" {value[:60]!r}" if type(value) is str else f" {value}" if type(value) in (int, float) else ""
+        shown = f" {value[:60]!r}" if type(value) is str else f" {value!r:.60}" if type(value) in (int, float) else ""
         raise ExpressionError(f"a condition gives true or false, not {type_name(value)}{shown}")
 
 

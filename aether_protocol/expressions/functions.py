@@ -109,7 +109,7 @@ def _round(meter: Meter, args: list[Json]) -> Json:
     if digits is not None and type(digits) is not int:
         _wrong("round", "an integer as its number of digits", digits)
     if digits is not None and not -MAX_DIGITS <= digits <= MAX_DIGITS:
-        raise ExpressionError(f"round() to {digits} digits is out of bounds")
+        raise ExpressionError(f"round() takes at most {MAX_DIGITS} digits")
     try:
         return check_number(round(value, digits))
     except (OverflowError, ValueError):
