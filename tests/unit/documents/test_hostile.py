@@ -308,3 +308,11 @@ def test_ten_megabytes_of_anything_end(parser: str) -> None:
         b"\n" * 10_000_000,
     ):
         assert load_bytes(text, "f.yaml").diagnostics
+
+
+def test_a_raised_limit_of_nesting_is_no_way_to_a_traceback() -> None:
+    text = VALID.replace("CONFIG", "{}").replace("entrypoint", "entrypont") + "x: " + "[" * 5_000 + "]" * 5_000
+    deep = Limits(nesting=1_000_000)
+    assert load_bytes(text.encode(), "f.yaml", deep).diagnostics
+    inside = VALID.replace("entrypoint", "entrypont").replace("CONFIG", "\n            x: " + "[" * 5_000 + "]" * 5_000)
+    assert "AE104" in {fault.code for fault in load_bytes(inside.encode(), "f.yaml", deep).diagnostics}
