@@ -159,6 +159,7 @@ class Driver:
                     await self._turn()
                     if self._inbox:
                         await asyncio.sleep(0)
+                self._timers.tidy()
                 for future in self._at_rest:
                     if not future.done():
                         future.set_result(None)

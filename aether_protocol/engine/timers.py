@@ -32,6 +32,7 @@ class Timers:
         self._live = 0
         self._alarm: TimerHandle | None = None
         self._alarm_due = 0
+        self._maybe_idle = False  # the timer that the clock knows may have been cleared
 
     def set(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
         """Replaces an earlier timer (run, node, kind)."""
@@ -47,13 +48,23 @@ class Timers:
             self._clean()
 
     def clear(self, run: ActiveRun, node: int, kind: TimerKind) -> None:
-        if run.timers.pop(node * 2 + kind, None) is not None:
+        due = run.timers.pop(node * 2 + kind, None)
+        if due is not None:
             self._live -= 1
+            if due == self._alarm_due:
+                self._maybe_idle = True
 
     def drop(self, run: ActiveRun) -> None:
         """Clear all timers of a run."""
-        self._live -= len(run.timers)
-        run.timers.clear()
+        if run.timers:
+            self._live -= len(run.timers)
+            run.timers.clear()
+            self._maybe_idle = True
+
+    def tidy(self) -> None:
+        """Between turns: the clock shall not wait for a timer that nobody wants any more."""
+        if self._maybe_idle:
+            self._arm()
 
     def close(self) -> None:
         self._heap.clear()
@@ -63,6 +74,7 @@ class Timers:
 
     def _arm(self) -> None:
         """Tell the clock of the earliest timer that still counts."""
+        self._maybe_idle = False
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

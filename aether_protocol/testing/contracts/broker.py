@@ -66,15 +66,11 @@ class Tool:
         self.type = ExecutorType(name, "Made for a test.")
         self.mode: Mode = mode
         self._function = function
-        if mode == "async":
-            self.execute = self._wait
+        self.execute: Callable[[TaskAssignment, ExecutionContext], Any] = self._wait if mode == "async" else function
 
-    async def _wait(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+    async def _wait(self, task: TaskAssignment, context: ExecutionContext) -> Any:
         given = self._function(task, context)
         return await given if isinstance(given, Awaitable) else given
-
-    def execute(self, task: TaskAssignment, context: ExecutionContext) -> Any:
-        return self._function(task, context)
 
 
 def done(task: TaskAssignment, context: object = None) -> TaskResult:

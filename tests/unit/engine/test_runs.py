@@ -1,0 +1,413 @@
+"""Whole runs through the engine's door, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.engine.submission import read_texts
+from aether_protocol.errors import BrokenInvariant, BusyError, PortError, UsageError
+from aether_protocol.plan.model import HookEvent, InputBinding, Literal
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.facts import TaskDispatched
+from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
+from tests.unit.engine.world import World, play, succeed
+
+
+def test_a_dag_runs_to_its_end_and_the_report_tells_of_it() -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(
+            plan(dag(task("a", "echo", None, value("x", [1, 2])), task("b", "sleep", {"duration": "2s"}, after=(0,))))
+        )
+        assert world.engine.get(run).phase == "Created"
+        await world.pass_time()
+        report = await world.engine.wait(run)
+        assert (report.phase, report.progress, report.duration_seconds) == ("Succeeded", "2/2", 2.0)
+        assert [one.path for one in report.tasks] == ["main", "main.a", "main.b"]
+        assert report.tasks[1].outputs == {"x": [1, 2]}
+        told = report.to_json()
+        assert told["finishedAt"] == "2026-01-01T00:00:02Z"
+        assert told["tasks"][2]["startedAt"] == "2026-01-01T00:00:00Z"
+
+    play(World(), body)
+
+
+def test_what_a_report_shows_is_a_copy() -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "echo", None, value("x", [1])))))
+        report = await world.engine.wait(run)
+        report.tasks[1].outputs["x"].append(2)
+        assert world.engine.get(run).tasks[1].outputs == {"x": [1]}
+
+    play(World(), body)
+
+
+def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
+    kept: list[Any] = []
+
+    def spoil(given: TaskAssignment, context: object) -> TaskResult:
+        given.inputs["x"].append("spoilt")  # type: ignore[index]
+        given.config["y"] = "spoilt"
+        kept.append({"out": [1]})
+        return TaskResult(given.run_id, given.node, given.attempt, parameters=kept[-1])
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(
+            plan(dag(task("a", "spoil", {"z": 1}, value("x", [1])), task("b", "spoil", None, value("x", []))))
+        )
+        report = await world.engine.wait(run)
+        kept[0]["out"].append("later")
+        assert report.tasks[1].inputs == {"x": [1]}
+        assert world.engine.get(run).tasks[1].outputs == {"out": [1]}
+        assert world.engine.run_state(run).plan.root.target.tasks[0].target.config.raw == {"z": 1}  # type: ignore[union-attr]
+
+    play(World({"spoil": ("inline", spoil)}), body)
+
+
+@pytest.mark.rule("SCHED-9", "SCHED-10")
+def test_timers_retries_and_timeouts() -> None:
+    attempts: list[float] = []
+
+    async def hang(given: TaskAssignment, context: Any) -> TaskResult:
+        attempts.append(world.elapsed())
+        await context.sleep(100)
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        await world.engine.submit(plan(dag(task("a", "hang", timeout_us=3 * SECOND, retry=retry(2)))))
+        await world.pass_time()
+        report = await world.engine.wait("run-1")
+        assert (report.phase, report.tasks[1].phase, report.tasks[1].retries) == ("Error", "Timeout", 2)
+        assert attempts == [0.0, 4.0, 9.0]
+        assert world.elapsed() == 12.0
+
+    world = World({"hang": ("async", hang)})
+    play(world, body)
+
+
+@pytest.mark.rule("SCHED-10")
+def test_waiting_in_the_queue_does_not_count() -> None:
+    async def body(world: World) -> None:
+        slow = [task(f"t{i}", "sleep", {"duration": "2s"}, timeout_us=3 * SECOND) for i in range(4)]
+        run = await world.engine.submit(plan(dag(*slow)))
+        await world.pass_time()
+        report = world.engine.get(run)
+        assert (report.phase, report.duration_seconds) == ("Succeeded", 8.0)
+
+    play(World(concurrency=1), body)
+
+
+def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlines() -> None:
+    """What is there before the instant is over is in time."""
+    calls: list[int] = []
+
+    def flaky(given: TaskAssignment, context: object) -> TaskResult:
+        calls.append(given.attempt)
+        return TaskResult(given.run_id, given.node, given.attempt, 3 if len(calls) < 3 else 0)
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(
+            plan(dag(task("a", "flaky", retry=retry(5)), task("b", "sleep", {"duration": "3s"})), timeout_us=3 * SECOND)
+        )
+        await world.pass_time()
+        assert world.engine.get(run).phase == "Succeeded"
+        assert calls == [1, 2, 3]
+
+    play(World({"flaky": ("inline", flaky)}), body)
+
+
+@pytest.mark.rule("CTRL-1", "CTRL-2")
+def test_suspend_and_resume() -> None:
+    async def body(world: World) -> None:
+        engine = world.engine
+        run = await engine.submit(plan(dag(task("ask", "await"), task("after", after=(0,)))))
+        assert (await engine.wait(run, or_suspended=True)).phase == "Suspended"
+        assert engine.suspended(run) == ["main.ask"]
+        with pytest.raises(UsageError, match="no task run 'main.ack'") as told:
+            await engine.resume(run, "main.ack")
+        assert told.value.hint == "suspended: main.ask"
+        with pytest.raises(UsageError):
+            await engine.resume(run, "main")
+        with pytest.raises(UsageError, match="the payload holds"):
+            await engine.resume(run, "main.ask", {"a": {1}})
+        await engine.resume(run, "main.ask", {"approved": True})
+        report = await engine.wait(run)
+        assert (report.phase, report.tasks[1].outputs) == ("Succeeded", {"approved": True})
+
+    play(World(), body)
+
+
+@pytest.mark.rule("CTRL-3")
+def test_cancel_tells_executors_and_waits_for_none_of_them() -> None:
+    seen: list[str] = []
+
+    async def slow(given: TaskAssignment, context: Any) -> TaskResult:
+        try:
+            await context.sleep(1000)
+        except asyncio.CancelledError:
+            seen.append("told")
+            raise
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        engine = world.engine
+        run = await engine.submit(plan(dag(task("a", "slow"), task("b", after=(0,)))))
+        await world.pass_time(1)
+        await engine.cancel(run)
+        report = await engine.wait(run)
+        assert (report.phase, report.not_run) == ("Cancelled", ("main.b",))
+        with pytest.raises(UsageError, match="Cancelled"):
+            await engine.cancel(run)
+        await engine.settled()
+        assert seen == ["told"]
+
+    play(World({"slow": ("async", slow)}), body)
+
+
+def test_a_thread_is_asked_to_stop() -> None:
+    began = threading.Event()
+    ended = threading.Event()
+
+    def poll(given: TaskAssignment, context: Any) -> TaskResult:
+        began.set()
+        while not context.cancelled():
+            ended.wait(0.001)
+        ended.set()
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "poll"))))
+        await asyncio.to_thread(began.wait)
+        await world.engine.cancel(run)
+        assert world.engine.get(run).phase == "Cancelled"
+        await world.engine.settled()
+        assert ended.is_set()
+
+    play(World({"poll": ("thread", poll)}), body)
+
+
+@pytest.mark.rule("SCHED-12")
+def test_late_double_and_unknown_results_change_nothing() -> None:
+    async def body(world: World) -> None:
+        engine = world.engine
+        run = await engine.submit(plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await"))))
+        await engine.settled()
+        steps = len(world.steps)
+        for node, attempt in ((1, 1), (1, 2), (0, 1), (99, 1), (-1, 1), (2, 7)):
+            engine.deliver(TaskResult(run, node, attempt, 2, "no", {"x": 2}))
+        engine.deliver(TaskResult("nobody", 1, 1))
+        await engine.settled()
+        assert len(world.steps) == steps
+        assert engine.get(run).tasks[1].outputs == {"x": 1}
+
+    play(World(), body)
+
+
+def test_steps_of_many_runs_keep_apart() -> None:
+    async def body(world: World) -> None:
+        runs = [await world.engine.submit(plan(dag(*(task(f"t{i}") for i in range(n))))) for n in range(1, 30)]
+        reports = await asyncio.gather(*(world.engine.wait(run) for run in runs))
+        assert [report.progress for report in reports] == [f"{n}/{n}" for n in range(1, 30)]
+
+    play(World(), body)
+
+
+@pytest.mark.rule("DATA-14")
+def test_all_problems_of_the_arguments_are_told_before_anything_is_there() -> None:
+    parameters = (InputBinding("rows", "integer", True, ()), InputBinding("name", "string", True, (Literal("x"),)))
+
+    async def body(world: World) -> None:
+        with pytest.raises(UsageError, match="'colour' is not declared") as told:
+            await world.engine.submit(plan(dag(task("a")), parameters=parameters), {"name": 5, "colour": 1})
+        assert "'rows' has no value" in told.value.message
+        assert "'name' must be string" in told.value.message
+        with pytest.raises(UsageError, match="the arguments hold"):
+            await world.engine.submit(plan(dag(task("a"))), {"x": float("nan")})
+        assert world.engine.run_ids == []
+
+    play(World(), body)
+
+
+def test_arguments_are_copied() -> None:
+    async def body(world: World) -> None:
+        given = {"rows": [1]}
+        run = await world.engine.submit(
+            plan(dag(task("a")), parameters=(InputBinding("rows", "array", True, ()),)), given
+        )
+        given["rows"].append(2)
+        assert world.engine.run_state(run).header.parameters == {"rows": [1]}
+
+    play(World(), body)
+
+
+@pytest.mark.rule("DATA-14")
+def test_text_is_read_as_json_unless_a_string_is_declared() -> None:
+    parameters = (InputBinding("s", "string", True, ()), InputBinding("n", "integer", True, ()))
+    texts = {"s": "5", "n": "5", "free": '{"a": 1}', "word": "hello", "nan": "NaN"}
+    assert read_texts(plan(dag(task("a")), parameters=parameters), texts) == {
+        "s": "5",
+        "n": 5,
+        "free": {"a": 1},
+        "word": "hello",
+        "nan": "NaN",
+    }
+
+
+def test_run_ids_are_given_once_and_must_be_plain() -> None:
+    async def body(world: World) -> None:
+        await world.engine.submit(plan(dag(task("a"))), run_id="mine")
+        with pytest.raises(UsageError, match="exists already"):
+            await world.engine.submit(plan(dag(task("a"))), run_id="mine")
+        for wrong in ("", "a/b", "-a", "a" * 129):
+            with pytest.raises(UsageError, match="is no run id"):
+                await world.engine.submit(plan(dag(task("a"))), run_id=wrong)
+        with pytest.raises(UsageError, match="unknown"):
+            world.engine.get("other")
+
+    play(World(), body)
+
+
+def test_hooks_end_before_the_run_is_closed() -> None:
+    async def body(world: World) -> None:
+        hooks = {HookEvent.ON_EXIT: task("tell", "sleep", {"duration": "5s"})}
+        run = await world.engine.submit(plan(dag(task("a")), hooks=hooks))
+        await world.pass_time()
+        report = await world.engine.wait(run)
+        assert world.elapsed() == 5.0
+        assert report.duration_seconds == 0
+        assert [(hook.hook, hook.path, hook.phase) for hook in report.hooks] == [("workflow:onExit", "", "Succeeded")]
+
+    play(World(), body)
+
+
+# --- what breaks ---
+
+
+class BrokenStore(MemoryStore):
+    """Fails at the second append."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.left = 1
+
+    async def append(self, batch: Any) -> None:
+        if not self.left:
+            raise self.error
+        self.left -= 1
+        await super().append(batch)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PortError("the disk is full"), PortError),
+        (BusyError("somebody else drives it"), BusyError),
+        (RuntimeError("a bug"), BrokenInvariant),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_store_that_fails_ends_the_wait(error: Exception, told: type[Exception]) -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "5s"}), task("b", after=(0,)))))
+        stream = world.engine.events(run)
+        with pytest.raises(told):
+            await asyncio.gather(world.engine.wait(run), world.pass_time())
+        with pytest.raises(told):
+            world.engine.get(run)
+        with pytest.raises(told):
+            async for _ in stream:
+                pass
+        with pytest.raises(told):
+            await world.engine.cancel(run)
+
+    play(World(store=BrokenStore(error)), body)
+
+
+def test_no_command_goes_out_before_its_step_is_stored() -> None:
+    class Slow(MemoryStore):
+        async def append(self, batch: Any) -> None:
+            await asyncio.sleep(0)
+            stored.extend(fact for part in batch for step in part.steps for fact in step.facts)
+            await super().append(batch)
+
+    stored: list[Any] = []
+
+    def look(given: TaskAssignment, context: object) -> TaskResult:
+        assert TaskDispatched(given.node, given.attempt) in stored
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "look"), task("b", "look", after=(0,)))))
+        assert (await world.engine.wait(run)).phase == "Succeeded"
+
+    play(World({"look": ("inline", look)}, store=Slow()), body)
+
+
+def test_an_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def shout(run_id: str, state: object, step: object) -> None:
+        raise RuntimeError("I am an observer")
+
+    async def body(world: World) -> None:
+        world.engine.observers.insert(0, shout)
+        run = await world.engine.submit(plan(dag(task("a"))))
+        assert (await world.engine.wait(run)).phase == "Succeeded"
+
+    world = play(World(), body)
+    assert world.steps
+    assert "an observer of run run-1 raised" in caplog.text
+
+
+def test_a_rule_that_breaks_ends_its_run_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def body(world: World) -> None:
+        good = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "1s"}))))
+        bad = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "1s"}))))
+        world.engine._run(bad).machine.handle = lambda event: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        await world.pass_time()
+        with pytest.raises(BrokenInvariant, match="ZeroDivisionError"):
+            await world.engine.wait(bad)
+        assert world.engine.get(good).phase == "Succeeded"
+
+    play(World(), body)
+
+
+def test_closing_stops_executors_and_tells_who_waits() -> None:
+    seen: list[str] = []
+
+    async def slow(given: TaskAssignment, context: Any) -> TaskResult:
+        try:
+            await context.sleep(1000)
+        finally:
+            seen.append("stopped")
+        return succeed(given)
+
+    async def go() -> None:
+        world = World({"slow": ("async", slow)})
+        async with world.engine as engine:
+            run = await engine.submit(plan(dag(task("a", "slow"))))
+            waiting = asyncio.ensure_future(engine.wait(run))
+            await engine.settled()
+        assert seen == ["stopped"]
+        with pytest.raises(UsageError, match="closed before run"):
+            await waiting
+        with pytest.raises(UsageError, match="not open"):
+            await engine.submit(plan(dag(task("a"))))
+        with pytest.raises(UsageError, match="not open"):
+            await engine.cancel(run)
+
+    asyncio.run(go())
+
+
+def test_runs_long_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aether_protocol.engine.driver.KEEP_ENDED", 2)
+
+    async def body(world: World) -> None:
+        for _ in range(4):
+            await world.engine.wait(await world.engine.submit(plan(dag(task("a")))))
+        assert world.engine.run_ids == ["run-3", "run-4"]
+
+    play(World(), body)
