@@ -97,7 +97,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     _error(
         "AE213",
         "a value of the wrong type",
-        "A literal does not fit the type that the parameter declares. Nothing is converted: `\"5\"` is no integer and 5 is no "
+        'A literal does not fit the type that the parameter declares. Nothing is converted: `"5"` is no integer and 5 is no '
         "string, while 5.0 is an integer because it is whole, and booleans are never numbers. Change the value or the type.",
     ),
     _error(
@@ -109,7 +109,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE215",
         "an enum member of the wrong type",
         "A member of `enum` can never be used, since it does not fit the `type` that stands beside it. Example: `type: "
-        "integer` with `enum: [1, \"2\"]`. Correct the member or the type.",
+        'integer` with `enum: [1, "2"]`. Correct the member or the type.',
     ),
     _error(
         "AE216",
@@ -157,7 +157,8 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     _error(
         "AE306",
         "an unknown task",
-        "`tasks.NAME` reads a task that the dag around it does not have, or that its `entrypoints` leave out of the run. "
+        "`tasks.NAME` reads a task that the dag around it does not have (an error), or that its `entrypoints` leave out of the "
+        "run (a warning: what it would give is absent). "
         "Tasks of other dags cannot be seen; hand their outputs up through the outputs of that dag.",
     ),
     _error(
@@ -176,7 +177,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE309",
         "an unknown namespace",
         "A name in an expression or a `valueFrom.parameter` begins with a word that is no namespace of the protocol, and no "
-        "source of variables is known to add it. Text needs quotes: write `\"ok\"`, not `ok`. When a document is only "
+        'source of variables is known to add it. Text needs quotes: write `"ok"`, not `ok`. When a document is only '
         "validated this is a warning, as the engine that runs it may have such a source.",
     ),
     _error(

@@ -104,6 +104,7 @@ class Builder:
             _continue_on(dag.continue_on),
             sum(call.kind is m.Kind.TASK for call in tasks),
             self._library(symbol.unit),
+            frozenset(site.name for old, site in enumerate(symbol.sites) if old not in place),
         )
 
     def _loop(self, symbol: Symbol, loop: d.Loop) -> m.LoopDef:

@@ -212,7 +212,10 @@ class TaskDef:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DagDef:
-    """A dag: `tasks` in document order without those outside of `entrypoints` (SCHED-2); edges as indices into it."""
+    """A dag: `tasks` in document order; edges as indices into it.
+
+    Tasks outside of `entrypoints` are no part of it (SCHED-2); `outside` has their names, which are absent values.
+    """
 
     name: str
     tasks: tuple[Call, ...]
@@ -225,6 +228,7 @@ class DagDef:
     continue_on: ContinueOn | None
     leaves: int  # tasks whose call is a leaf
     library: Library | None
+    outside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -162,9 +162,9 @@ class Lookup:
             return self._task_field(self.body, name)
         dag = self.dag
         index = dag.target.index.get(task) if dag is not None else None  # type: ignore[arg-type]
-        if dag is None or index is None:
+        if dag is None or (index is None and task not in dag.target.outside):
             raise ExpressionError(f"there is no task {task!r} here ({name.text!r})")
-        child = dag.children[index]
+        child = dag.children[index] if index is not None else -1
         node = self.state.nodes[child] if child >= 0 else None
         if node is None or node.ended_at is None:
             return None if segments[2] == "phase" and len(segments) == 3 else ABSENT
