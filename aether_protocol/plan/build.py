@@ -225,9 +225,11 @@ class Builder:
             else:
                 before = sources.item_source(name) if items else ()
             bound.append(sources.bind(declared, before, self.texts))
-        for entry in entries:
-            if entry.name not in target.inputs and (found_at := sources.argument_sources(entry, "any", self.texts)):
-                bound.append(m.InputBinding(entry.name, "any", False, found_at))
+        bound += [
+            m.InputBinding(entry.name, "any", False, given_sources)
+            for entry in entries
+            if entry.name not in target.inputs and (given_sources := sources.argument_sources(entry, "any", self.texts))
+        ]
         return tuple(bound)
 
     def _from_workflow(self, name: str) -> tuple[m.Source, ...]:

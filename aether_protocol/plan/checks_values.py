@@ -180,9 +180,7 @@ class ValueChecks:
             fault = Fault("AE907", message, f"name {name!r} in the arguments of the loop, if that is not meant")
             self.findings.add(site.unit.origin, (*site.path, "body"), fault)
             return True
-        if any(not (isinstance(item, dict) and name in item) and not _unknown(item) for item in loop.items):
-            return False
-        return True
+        return all((isinstance(item, dict) and name in item) or _unknown(item) for item in loop.items)
 
     def items(self, site: Site) -> None:
         """Fields of literal items against the inputs of the body that they fill."""

@@ -35,7 +35,8 @@ class From:
 
 @dataclass(slots=True)
 class Settings:
-    """The fields of the effective spec. `unit` has its templates, `own` is the workflow's, `library` the document of a workflowTemplateRef."""
+    """The fields of the effective spec. `unit` has its templates; `own` is the workflow, `library` the document of its
+    workflowTemplateRef."""
 
     unit: Unit
     own: Origin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -53,19 +54,23 @@ templates:
     repeatCondition: "%(repeat)s"
     maxIterations: 3
     arguments: {parameters: [{name: t, value: "%(repeat_argument)s"}]}
-- task: {name: body, inputs: {parameters: [{name: t}, {name: v, value: "%(body_input)s"}]}, executor: {type: noop}, outputs: {parameters: [{name: r}]}}
+- task:
+    name: body
+    inputs: {parameters: [{name: t}, {name: v, value: "%(body_input)s"}]}
+    executor: {type: noop}
+    outputs: {parameters: [{name: r}]}
 - task:
     name: step
     inputs: {parameters: [{name: t, value: "%(declared)s"}]}
     executor: {type: noop, config: {x: "%(config)s"}}
     outputs: {parameters: [{name: r, value: "%(output)s"}]}
     retry: {expression: "%(retry)s"}
-- task: {name: bye, inputs: {parameters: [{name: t, value: "%(hook_input)s"}]}, executor: {type: noop, config: {x: "%(hook_config)s"}}}
+- task:
+    name: bye
+    inputs: {parameters: [{name: t, value: "%(hook_input)s"}]}
+    executor: {type: noop, config: {x: "%(hook_config)s"}}
 """
-DEFAULTS = dict.fromkeys(
-    ["parameter", "default", "entry", "dag_output", "dag_condition", "call_retry", "when", "argument", "inline_input", "inline_config", "inline_condition", "items", "loop_argument", "loop_output", "loop_condition", "repeat", "repeat_argument", "body_input", "declared", "config", "output", "retry", "hook_input", "hook_config"],
-    "'1'",
-)
+DEFAULTS = dict.fromkeys(re.findall(r"%\((\w+)\)s", SPEC), "'1'")
 EXPRESSIONS = {
     *("default", "dag_condition", "call_retry", "when", "inline_condition", "items", "loop_output"),
     *("loop_condition", "repeat", "retry"),

@@ -64,8 +64,8 @@ ROWS: dict[str, tuple[str, list[str]]] = {
         ["AE203 spec.templates[0].dag.tasks[0].templateRef.name"],
     ),
     "aggregate": (
-        "- loop: {name: main, body: b, items: [1], aggregate: {parameters: [y, z]}, outputs: {parameters: [{name: w}, {name: y}, "
-        "{name: v, valueFrom: {parameter: q}}]}}\n"
+        "- loop: {name: main, body: b, items: [1], aggregate: {parameters: [y, z]}, "
+        "outputs: {parameters: [{name: w}, {name: y}, {name: v, valueFrom: {parameter: q}}]}}\n"
         "- task: {name: b, executor: {type: noop}, outputs: {parameters: [{name: y}]}}",
         [
             "AE216 spec.templates[0].loop.aggregate.parameters[1]",
