@@ -64,7 +64,6 @@ class Attempt:
     code: int = 0
     message: str = ""
     outputs: Mapping[str, Json] = field(default_factory=dict)
-    artifacts: Mapping[str, Json] = field(default_factory=dict)
     after_us: int = 0
     hang: bool = False
     raises: str | None = None

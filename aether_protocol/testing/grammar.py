@@ -276,7 +276,6 @@ ATTEMPT: Final = record(
         "code": integer(),
         "message": text,
         "outputs": mapping,
-        "artifacts": mapping,
         "after": duration,
         "hang": only(True),
         "suspend": only(True),
@@ -296,7 +295,6 @@ RESULT: Final = record(
         "code": integer(),
         "message": text,
         "outputs": mapping,
-        "artifacts": mapping,
     },
     required=("task",),
 )

@@ -89,6 +89,7 @@ def unknown_names(case: Case, plan: Plan, types: Collection[str]) -> list[Fault]
         return []
     all_places = list(places(plan))
     paths = {place.path for place in all_places if place.path is not None}
+    leaves = {place.path for place in all_places if place.path is not None and place.type is not None}
     tasks = {place.task for place in all_places if place.task is not None and place.type is not None}
     templates = {place.template for place in all_places if place.type is not None}
     used = {place.type for place in all_places if place.type is not None} | set(types)
@@ -106,8 +107,8 @@ def unknown_names(case: Case, plan: Plan, types: Collection[str]) -> list[Fault]
         ask((*here, "type"), "executor type", match.type, used)
         if match.path is not None:
             pattern = path_pattern(_INDEX.sub("[0]", match.path))
-            if not any(pattern.fullmatch(path) for path in paths):
-                ask((*here, "path"), "task at", match.path, paths)
+            if not any(pattern.fullmatch(path) for path in leaves):
+                ask((*here, "path"), "task at", match.path, leaves)
     for drive in case.drive:
         if drive.action in ("resume", "duplicate"):
             name = drive.argument["task"] if drive.action == "resume" else drive.argument

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
 from typing import Final
 
@@ -23,6 +24,7 @@ from aether_protocol.testing.clock import DEFAULT_START_US
 from aether_protocol.testing.grammar import DOCUMENT_FIELDS, Reading, case_fields, parse_instant
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
+_FOREIGN: Final = frozenset({"node_modules", "__pycache__", "venv"})
 LIMITS = tuple(field.name for field in dataclasses.fields(Limits))
 ACTIONS: Final[tuple[Action, ...]] = ("resume", "cancel", "duplicate", "result")
 _VALIDATION = frozenset({"valid", "diagnostics"})
@@ -33,16 +35,21 @@ def find_files(paths: Iterable[FilePath]) -> list[FilePath]:
     """The case files that `paths` stand for: a file is itself, a folder all YAML files in it that hold cases.
 
     In a folder those are `cases.yaml`, `*.cases.yaml` and `*.case.yaml`, and every YAML file whose first line that says
-    something begins with `case:`.
+    something begins with `case:`. Hidden folders are left out.
     """
     found: list[FilePath] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
-            found.extend(p for p in inside if is_named_case_file(p) or looks_like_cases(p))
+            found.extend(p for p in sorted(_yaml_files(path)) if is_named_case_file(p) or looks_like_cases(p))
         else:
             found.append(path)
     return list(dict.fromkeys(found))
+
+
+def _yaml_files(folder: FilePath) -> Iterator[FilePath]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _FOREIGN]
+        yield from (FilePath(root, name) for name in names if name.endswith((".yaml", ".yml")))
 
 
 def is_named_case_file(path: FilePath) -> bool:
@@ -141,7 +148,7 @@ def _cross_check(reading: Reading, raw: Json) -> None:
 
 def _check_attempt(reading: Reading, attempt: Json, path: Path) -> None:
     """Of the ways in which an attempt can go on, one; what could not matter is refused."""
-    for way, allowed in (("hang", {"after"}), ("raise", {"after"}), ("suspend", {"after", "message", "outputs", "artifacts"})):
+    for way, allowed in (("hang", {"after"}), ("raise", {"after"}), ("suspend", {"after", "message", "outputs"})):
         useless = sorted(set(attempt) - allowed - {way}) if way in attempt else []
         if useless:
             reading.fault((*path, useless[0]), f"{useless[0]!r} has no effect beside {way!r}")
@@ -215,7 +222,6 @@ def _attempt(raw: Json) -> Attempt:
         code=1 if raw.get("suspend") else raw.get("code", 0),
         message=raw.get("message", ""),
         outputs=raw.get("outputs", {}),
-        artifacts=raw.get("artifacts", {}),
         after_us=parse_duration(raw["after"], zero=True) if "after" in raw else 0,
         hang=bool(raw.get("hang")),
         raises=raw.get("raise"),

@@ -169,7 +169,7 @@ class _Play:
         self._plan = prepared.plan
         self._comparison = comparison
         self._hides = "hidden" in case.expect
-        self._watch = Watch(records=self._hides)
+        self._watch = Watch()
         self._messages = _Messages()
         self._clock = ManualClock(case.now_us)
         scripts = Scripts(case.scripts)
@@ -277,7 +277,6 @@ class _Play:
             argument.get("code", 0),
             argument.get("message", ""),
             argument.get("outputs", {}),
-            argument.get("artifacts", {}),
         )
 
     # --- afterwards ---
@@ -286,10 +285,10 @@ class _Play:
         report = self._engine.get(RUN_ID).to_json()
         state = self._engine.run_state(RUN_ID)
         check(state)
+        self._watch.check_record(state)
         visible = ""
         if self._hides:
-            logs = [*(record.text for record in self._watch.logs), *self._messages.lines]
-            visible = texts(report, self._watch.stored(), logs)
+            visible = texts(report, *self._watch.visible(state), self._messages.lines)
         tasks = {entry["path"]: entry for entry in report["tasks"]}
         return Ran(state, self._watch, report, tasks, visible)
 

@@ -129,7 +129,7 @@ async def play(attempt: Attempt, task: TaskAssignment, context: ExecutionContext
     if attempt.raises is not None:
         raise ScriptedError(attempt.raises)
     outputs = fill(attempt.outputs, task.inputs)
-    return TaskResult(task.run_id, task.node, task.attempt, attempt.code, attempt.message, outputs, attempt.artifacts)
+    return TaskResult(task.run_id, task.node, task.attempt, attempt.code, attempt.message, outputs)
 
 
 def fill(outputs: Mapping[str, Json], inputs: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aether_protocol.engine.logs import LogRecord
-from aether_protocol.engine.records import EventRecord, step_records
+from aether_protocol.engine.records import step_records
+from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.codec import encode_step
+from aether_protocol.scheduler.codec import decode_step, encode_step
 from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.nodes import Container
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING, SUSPENDED, Phase
@@ -36,28 +38,22 @@ PHASES: Final[Mapping[type, Callable[[Any], Phase]]] = {
 
 class Watch:
     """`phases` by node, `dispatched` nodes in order, `peaks` of children alive by container, the last assignment and
-    result by node.
-
-    `records`: keep the steps as they are stored, and the events made of them.
+    result by node. `steps` are the run's record.
     """
 
-    def __init__(self, *, records: bool = False) -> None:
-        self._records = records
+    def __init__(self) -> None:
         self.phases: dict[int, list[Phase]] = {}
         self.dispatched: list[int] = []
         self.peaks: dict[int, int] = {}
         self.assignments: dict[int, TaskAssignment] = {}
         self.results: dict[int, TaskResult] = {}
-        self.records: list[str] = []
-        self.events: list[EventRecord] = []
+        self.steps: list[Step] = []
         self.logs: list[LogRecord] = []
         self._alive: dict[int, int] = {}
 
     def step(self, run_id: str, state: RunState, step: Step) -> None:
         """An observer of the engine."""
-        if self._records:
-            self.records.append(encode_step(step))
-            self.events.extend(step_records(state, step))
+        self.steps.append(step)
         for fact in step.facts:
             phase = PHASES.get(type(fact))
             if phase is not None:
@@ -75,9 +71,19 @@ class Watch:
         """An executor gave this back."""
         self.results[result.node] = result
 
-    def stored(self) -> list[Json]:
-        """The kept records, read back from their JSON, and the events made of them."""
-        return [*(json.loads(record) for record in self.records), *self.events]
+    def visible(self, state: RunState) -> list[Json]:
+        """Everything that was stored or told of the run: its record, its events, its log."""
+        records = [json.loads(encode_step(step)) for step in self.steps]
+        events = [event for step in self.steps for event in step_records(state, step)]
+        return [records, events, [record.text for record in self.logs]]
+
+    def check_record(self, state: RunState) -> None:
+        """Hold the record against the run: read back from JSON, it alone gives the same state. Raises BrokenInvariant."""
+        again = RunState(state.plan)
+        for step in self.steps:
+            replay(again, decode_step(encode_step(step), lambda node, name: again.nodes[node].outputs[name]))
+        if again.fingerprint() != state.fingerprint():
+            raise BrokenInvariant("the record of the run does not give its state again")
 
     def _change(self, state: RunState, fact: Any, phase: Phase) -> None:
         node = state.nodes[fact.node]
