@@ -7,7 +7,6 @@ entry point is the executor's type. They cannot take the name of a built-in one.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -37,7 +36,10 @@ BUILTIN: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-_log = logging.getLogger("aether_protocol")
+def _warn(message: str, *values: object) -> None:
+    import logging  # rarely needed, and not free
+
+    logging.getLogger("aether_protocol").warning(message, *values)
 
 
 @cache
@@ -62,7 +64,7 @@ def _installed() -> Mapping[str, EntryPoint]:
         if entry.name not in BUILTIN:
             found.setdefault(entry.name, entry)
         elif not entry.value.startswith(f"{_FAMILY}."):
-            _log.warning("the executor %r of %s is left out: that is the name of a built-in one", entry.name, entry.value)
+            _warn("the executor %r of %s is left out: that is the name of a built-in one", entry.name, entry.value)
     return found
 
 
@@ -74,7 +76,7 @@ def installed_executor(name: str) -> Executor | None:
         if executor.type.name != name:
             raise ValueError(f"its type is {executor.type.name!r}")
     except Exception as error:
-        _log.warning("the executor %r cannot be loaded from %s: %s", name, _installed()[name].value, error)
+        _warn("the executor %r cannot be loaded from %s: %s", name, _installed()[name].value, error)
         return None
     return executor
 

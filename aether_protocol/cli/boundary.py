@@ -6,10 +6,9 @@ standard error. The exit codes are those of the contract, and each error class o
 
 from __future__ import annotations
 
+import gc
 import os
-import platform
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -21,6 +20,7 @@ from aether_protocol.errors import AetherError, DocumentError
 
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
+    gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
     try:
         code = root.main(arguments, prog_name="aether", standalone_mode=False)
         sys.stdout.flush()
@@ -31,6 +31,8 @@ def guarded(arguments: Sequence[str] | None) -> int:
         return OUTSIDE
     except Exception as error:
         if os.environ.get("AETHER_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         return explain(error)
     except KeyboardInterrupt:
@@ -78,6 +80,7 @@ def say(message: str, hint: str | None) -> None:
 
 def version_line() -> str:
     """What a report of a fault should tell."""
+    import platform
     from importlib.metadata import version
 
     return f"aether {version('aether-protocol')}, Python {platform.python_version()}, {platform.system()}"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.model import Call, OutputBinding, Resources, TaskDef
-from aether_protocol.scheduler.events import RunHeader, TimerKind
-from aether_protocol.scheduler.facts import Fact
+
+if TYPE_CHECKING:  # executors and the checks of documents import this file, and need none of these
+    from aether_protocol.plan.model import Call, OutputBinding, Resources, TaskDef
+    from aether_protocol.scheduler.events import RunHeader, TimerKind
+    from aether_protocol.scheduler.facts import Fact
 
 
 class Place(Protocol):

@@ -90,7 +90,7 @@ def command(
         return FINE
     if not os.environ.get("AETHER_DEBUG"):
         logging.getLogger("aether_protocol").addHandler(logging.NullHandler())  # what breaks is told once, by the boundary
-    calm_the_collector()
+    freeze_the_plan()
     return asyncio.run(execute(request))
 
 
@@ -109,11 +109,10 @@ def show_what_would_run(request: Request) -> None:
     show_preview(request.plan, entries, header.parameters, as_json=request.output == "json")
 
 
-def calm_the_collector() -> None:
-    """The plan is garbage to nobody: leave it out of every later collection, and collect less often."""
+def freeze_the_plan() -> None:
+    """What is there by now, the plan above all, stays: leave it out of every later collection."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def execute(request: Request) -> int:

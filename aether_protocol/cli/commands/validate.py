@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from aether_protocol.cli.exits import FINE, INVALID
@@ -28,6 +30,9 @@ def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...]) -> i
 
     PATH is a file, a folder (every aether document in it) or - for standard input.
     """
+    # pydantic looks for plugins among all that is installed, which takes longer than the check of a page. Nothing runs
+    # here, so no other process inherits this.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     workspace = Workspace(library)
     files = workspace.read(paths)
     if not files:
