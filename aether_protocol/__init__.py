@@ -64,7 +64,7 @@ _HOMES = {
     "run": "assembly.public",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

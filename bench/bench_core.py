@@ -83,13 +83,10 @@ def scheduler(plan: Plan) -> float:
 
 async def _engine(plan: Plan) -> float:
     clock = SystemClock()
-    async with Engine(
-        store=MemoryStore(), broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()
-    ) as engine:
+    async with Engine(store=MemoryStore(), broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as engine:
         start = time.perf_counter()
         run = await engine.submit(plan)
-        while not engine.run_state(run).closed:
-            await asyncio.sleep(0)
+        await engine.join(run)
         seconds = time.perf_counter() - start
         assert engine.run_state(run).phase == "Succeeded"
     return seconds

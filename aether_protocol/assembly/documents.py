@@ -106,9 +106,7 @@ def _choose(file: LoadedFile, name: str | None, found: Sequence[Diagnostic]) -> 
     raise UsageError(f"{file.file!r} holds several workflows", hint=f"choose one of {names}")
 
 
-def _library(
-    file: LoadedFile, library: Iterable[str | Path | Mapping[str, Json]]
-) -> tuple[Library, list[Diagnostic]]:
+def _library(file: LoadedFile, library: Iterable[str | Path | Mapping[str, Json]]) -> tuple[Library, list[Diagnostic]]:
     """The templates that the file sees: its own, then the given ones; and what is wrong with those."""
     farther = Library()
     found: list[Diagnostic] = []

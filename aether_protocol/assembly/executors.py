@@ -36,6 +36,7 @@ BUILTIN: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+
 def _warn(message: str, *values: object) -> None:
     import logging  # rarely needed, and not free
 

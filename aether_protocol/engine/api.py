@@ -119,21 +119,23 @@ class Engine:
         return make_report(self.run_state(run_id))
 
     async def wait(self, run_id: str, *, or_suspended: bool = False) -> Report:
-        """The report once the run has ended and its hooks too; with `or_suspended` also when nothing but an answer from
-        outside can take it on. Raises what broke a run that cannot go on."""
-        run = self._run(run_id)
-        while not run.over and not (or_suspended and run.state.phase is SUSPENDED):
-            await self._wait(run, run.pausers if or_suspended else run.waiters)
+        """`join`, then the report. Raises what broke a run that cannot go on."""
+        await self.join(run_id, or_suspended=or_suspended)
         return self.get(run_id)
 
-    async def _wait(self, run: ActiveRun, waiting: list[asyncio.Future[None]]) -> None:
-        future = asyncio.get_running_loop().create_future()
-        waiting.append(future)
-        try:
-            await future
-        finally:
-            if future in waiting:
-                waiting.remove(future)
+    async def join(self, run_id: str, *, or_suspended: bool = False) -> None:
+        """Return once the run has ended and its hooks too, or cannot go on; with `or_suspended` also when nothing but an
+        answer from outside can take it on."""
+        run = self._run(run_id)
+        waiting = run.pausers if or_suspended else run.waiters
+        while not run.over and not (or_suspended and run.state.phase is SUSPENDED):
+            future = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            try:
+                await future
+            finally:
+                if future in waiting:
+                    waiting.remove(future)
 
     async def resume(self, run_id: str, task_path: str, payload: Mapping[str, Json] | None = None) -> None:
         """Resume a suspended task (CTRL-2). Raises UsageError with the reason where that is refused."""

@@ -38,7 +38,6 @@ Observer = Callable[[str, RunState, Step], None]
 _log = logging.getLogger("aether_protocol")
 
 
-
 class Driver:
     """Runs every run of one engine. It is the broker's `ResultSink`."""
 

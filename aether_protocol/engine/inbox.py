@@ -67,9 +67,7 @@ Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel
 def to_event(item: Item, at: int) -> Event:
     """What the machine is told; the most frequent first."""
     if isinstance(item, TaskResult):
-        return TaskFinished(
-            at, item.node, item.attempt, item.code, item.message, item.parameters, item.artifacts, "broker"
-        )
+        return TaskFinished(at, item.node, item.attempt, item.code, item.message, item.parameters, item.artifacts, "broker")
     if isinstance(item, Started):
         return TaskStarted(at, item.node, item.attempt, "broker")
     if isinstance(item, Go):

@@ -16,7 +16,8 @@ __all__ = ["TaskAssignment", "TaskResult"]
 
 @dataclass(slots=True)
 class TaskResult:
-    """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` {name: {name, digest, size}}."""
+    """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` are
+    {name: {name, digest, size}}."""
 
     run_id: str
     node: int

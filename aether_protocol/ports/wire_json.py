@@ -17,9 +17,7 @@ from aether_protocol.scheduler.timing import duration_text, rfc3339
 
 PROTOCOL: Final = "aether/v1"
 
-_RESULT_FIELDS: Final = frozenset(
-    {"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts"}
-)
+_RESULT_FIELDS: Final = frozenset({"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts"})
 
 
 def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
@@ -43,8 +41,7 @@ def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
         "artifacts": {
             "inputs": dict(assignment.artifacts),
             "outputs": [
-                {"name": output.name, "path": output.path, "archive": output.archive}
-                for output in assignment.target.artifacts
+                {"name": output.name, "path": output.path, "archive": output.archive} for output in assignment.target.artifacts
             ],
         },
         "declaredOutputs": [

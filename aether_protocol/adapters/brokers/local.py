@@ -114,9 +114,7 @@ class LocalBroker:
     def _begin(self, assignment: TaskAssignment, attempt: Attempt | None = None) -> None:
         """Run it here if that is quick, else hand it to a runner."""
         executor = self._found.get(assignment.target.executor_type) or self._find(assignment.target.executor_type)
-        if executor is None or (
-            executor.mode == "inline" and not assignment.artifacts and not assignment.target.artifacts
-        ):
+        if executor is None or (executor.mode == "inline" and not assignment.artifacts and not assignment.target.artifacts):
             if attempt is not None:
                 del self._attempts[attempt.key]
             if executor is None:

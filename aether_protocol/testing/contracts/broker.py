@@ -63,7 +63,7 @@ class Tool:
     """An executor made of a function."""
 
     def __init__(self, name: str, mode: Mode, function: Callable[[TaskAssignment, ExecutionContext], Any]) -> None:
-        self.type = ExecutorType(name, "Made for a test.")
+        self.type = ExecutorType(name, "Made for a test.", open_config=True, open_outputs=True)
         self.mode: Mode = mode
         self._function = function
         self.execute: Callable[[TaskAssignment, ExecutionContext], Any] = self._wait if mode == "async" else function

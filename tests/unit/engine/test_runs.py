@@ -127,7 +127,7 @@ def test_suspend_and_resume() -> None:
         run = await engine.submit(plan(dag(task("ask", "await"), task("after", after=(0,)))))
         assert (await engine.wait(run, or_suspended=True)).phase == "Suspended"
         assert engine.suspended(run) == ["main.ask"]
-        with pytest.raises(UsageError, match="no task run 'main.ack'") as told:
+        with pytest.raises(UsageError, match=r"no task run 'main\.ack'") as told:
             await engine.resume(run, "main.ack")
         assert told.value.hint == "suspended: main.ask"
         with pytest.raises(UsageError):
@@ -235,9 +235,7 @@ def test_all_problems_of_the_arguments_are_told_before_anything_is_there() -> No
 def test_arguments_are_copied() -> None:
     async def body(world: World) -> None:
         given = {"rows": [1]}
-        run = await world.engine.submit(
-            plan(dag(task("a")), parameters=(InputBinding("rows", "array", True, ()),)), given
-        )
+        run = await world.engine.submit(plan(dag(task("a")), parameters=(InputBinding("rows", "array", True, ()),)), given)
         given["rows"].append(2)
         assert world.engine.run_state(run).header.parameters == {"rows": [1]}
 

@@ -1,0 +1,70 @@
+"""Event records: one for each fact, complete, in order, JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+from aether_protocol.engine.records import _FIELDS
+from aether_protocol.plan.model import HookEvent
+from aether_protocol.scheduler.facts import Fact
+from tests.unit.engine.plans import dag, plan, retry, task, value
+from tests.unit.engine.world import World, play
+
+
+def test_every_kind_of_fact_has_its_row() -> None:
+    assert set(_FIELDS) == set(get_args(Fact))
+
+
+def test_records_come_once_in_order_and_end_with_the_run() -> None:
+    async def body(world: World) -> None:
+        hooks = {HookEvent.ON_EXIT: task("bye")}
+        run = await world.engine.submit(
+            plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await", retry=retry(1), after=(0,)), hooks=hooks))
+        )
+        early = world.engine.events(run)
+        first = await anext(early)
+        assert first == {
+            "v": 1,
+            "runId": run,
+            "seq": 1,
+            "index": 0,
+            "at": "2026-01-01T00:00:00Z",
+            "cause": "api:Submitted",
+            "kind": "RunCreated",
+            "workflow": {"name": "demo", "namespace": "default", "version": None},
+            "parameters": {},
+            "scheduledTime": None,
+        }
+        await world.engine.wait(run, or_suspended=True)
+        middle = world.engine.events(run)
+        await world.engine.resume(run, "main.b", {"approved": True})
+        await world.engine.wait(run)
+        late = [record async for record in world.engine.events(run)]
+        assert [first] + [record async for record in early] == late
+        assert [record async for record in middle] == late
+        assert json.loads(json.dumps(late)) == late
+        places = [(record["seq"], record["index"]) for record in late]
+        assert places == sorted(set(places))
+        assert len(late) == sum(len(step.facts) for step in world.steps)
+        assert late[-1]["kind"] == "RunClosed"
+        ended = [record for record in late if record["kind"] == "NodeEnded"]
+        assert [(one["path"], one["phase"]) for one in ended] == [
+            ("main.a", "Succeeded"),
+            ("main.b", "Succeeded"),
+            ("main", "Succeeded"),
+        ] + [("main", "Succeeded")] * (len(ended) - 3)
+        assert world.engine._run(run).streams == []
+
+    play(World(), body)
+
+
+def test_a_watcher_may_leave() -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "await"))))
+        stream = world.engine.events(run)
+        await anext(stream)
+        await stream.aclose()
+        assert world.engine._run(run).streams == []
+
+    play(World(), body)

@@ -1,0 +1,204 @@
+"""DATA-12: secrets go to the executor only, and come back as *** whatever a task does with them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aether_protocol.engine.secrets import MASK, LogMask, Masker
+from aether_protocol.errors import PortError
+from aether_protocol.plan.model import InputBinding, Literal
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.codec import encode_fact
+from tests.unit.engine.plans import dag, plan, retry, secret, task
+from tests.unit.engine.world import World, play, succeed
+
+pytestmark = pytest.mark.rule("DATA-12")
+
+TEXT = 'hun"ter\n2'
+
+
+def masker(*texts: str) -> Masker:
+    made = Masker()
+    made.learn({("s", str(index)): text for index, text in enumerate(texts)})
+    return made
+
+
+def everything(world: World, run: str) -> str:
+    """All that is kept or shown of a run."""
+    facts = [encode_fact(fact) for step in world.steps for fact in step.facts]
+    return json.dumps([facts, world.engine.get(run).to_json(), world.logs], ensure_ascii=False)
+
+
+def test_the_executor_gets_the_text_and_nobody_else() -> None:
+    seen: list[Any] = []
+
+    def tell(given: TaskAssignment, context: Any) -> TaskResult:
+        seen.append((given.config, given.inputs, tuple(given.secrets)))
+        text = given.inputs["password"]
+        context.log(f"it is {text[:3]}")
+        context.log(f"{text[3:]} indeed\n")
+        context.log(json.dumps({"p": text}), "stderr")
+        outputs = {"deep": [{"p": text, text: 1}], "part": f"<{text}>", "pin": 4711, "ok": True}
+        return TaskResult(given.run_id, given.node, given.attempt, 2, f"wrong: {text}", outputs)
+
+    async def body(world: World) -> None:
+        inputs = (secret("password", "db", "password"), secret("pin", "db", "pin"))
+        config = {"url": "https://me:{{inputs.parameters.password}}@host", "plain": [1]}
+        run = await world.engine.submit(plan(dag(task("a", "tell", config, *inputs))))
+        await world.engine.wait(run)
+        records = [record async for record in world.engine.events(run)]
+        told = everything(world, run) + json.dumps(records)
+        for form in (TEXT, json.dumps(TEXT)[1:-1], "hun", "4711"):
+            assert form not in told
+        node = world.engine.get(run).tasks[1]
+        assert node.outputs == {"deep": [{"p": MASK, MASK: 1}], "part": "<***>", "pin": MASK, "ok": True}
+        assert node.message == "wrong: ***"
+        assert node.inputs == {"password": MASK, "pin": MASK}
+        assert "".join(text for _, stream, text in world.logs if stream == "stdout") == "it is *** indeed\n"
+
+    play(World({"tell": ("inline", tell)}, secrets={"db": {"password": TEXT, "pin": "4711"}}), body)
+    assert seen == [
+        (
+            {"url": f"https://me:{TEXT}@host", "plain": [1]},
+            {"password": TEXT, "pin": "4711"},
+            (("db", "password"), ("db", "pin")),
+        )
+    ]
+
+
+def test_what_an_executor_raises_is_masked_too() -> None:
+    def boom(given: TaskAssignment, context: Any) -> TaskResult:
+        raise ValueError(f"cannot log in with {given.inputs['p']}")
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "boom", None, secret("p", "db", "p")))))
+        assert (await world.engine.wait(run)).tasks[1].message == "cannot log in with ***"
+        assert "hunter2" not in everything(world, run)
+        assert "Traceback" in world.logs[0][2]
+
+    play(World({"boom": ("inline", boom)}, secrets={"db": {"p": "hunter2"}}), body)
+
+
+def test_a_missing_secret_is_an_error_that_names_it() -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "nope")))))
+        report = await world.engine.wait(run)
+        assert report.tasks[1].phase == "Error"
+        assert report.tasks[1].message == "secret 'db' has no key 'nope' in any of the secret providers"
+        assert world.engine.run_state(run).nodes[1].code == 3
+
+    play(World(secrets={"db": {"p": "hunter2"}}), body)
+
+
+def test_a_provider_that_fails_is_an_error_of_the_task() -> None:
+    class Down:
+        def get(self, name: str, key: str) -> str | None:
+            raise PortError("the vault is sealed")
+
+    async def body(world: World) -> None:
+        world.engine._driver._book._providers = (Down(),)
+        run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p")))))
+        assert "the vault is sealed" in (await world.engine.wait(run)).tasks[1].message
+
+    play(World(), body)
+
+
+def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -> None:
+    class Rotating:
+        texts: ClassVar = iter(["first-text", "second-text"])
+
+        def get(self, name: str, key: str) -> str | None:
+            return next(self.texts)
+
+    said: list[str] = []
+
+    def fail_once(given: TaskAssignment, context: Any) -> TaskResult:
+        said.append(given.inputs["p"])
+        return TaskResult(given.run_id, given.node, given.attempt, 3 if len(said) < 2 else 0, " ".join(said))
+
+    async def body(world: World) -> None:
+        world.engine._driver._book._providers = (Rotating(),)
+        run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "d", "p"), retry=retry(1)))))
+        await world.pass_time()
+        assert (await world.engine.wait(run)).tasks[1].message == "*** ***"
+
+    play(World({"x": ("inline", fail_once)}), body)
+    assert said == ["first-text", "second-text"]
+
+
+def test_secrets_of_one_run_do_not_mask_another() -> None:
+    async def body(world: World) -> None:
+        await world.engine.wait(await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p"))))))
+        other = InputBinding("x", "string", True, (Literal("hunter2"),))
+        run = await world.engine.submit(plan(dag(task("a", "echo", None, other))))
+        assert (await world.engine.wait(run)).tasks[1].outputs == {"x": "hunter2"}
+
+    play(World(secrets={"db": {"p": "hunter2"}}), body)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("say hunter2 twice: hunter2", "say *** twice: ***"),
+        (json.dumps('a"b\\c'), '"***"'),
+        (json.dumps(json.dumps('a"b\\c')), '"\\"***\\""'),
+        ("grüße and gr\\u00fc\\u00dfe", "*** and ***"),
+        ("p%40ss%20word", "***"),
+        ("line one", "***"),
+        ("the end", "the end"),
+    ],
+)
+def test_spellings(text: str, shown: str) -> None:
+    secrets = ("hunter2", 'a"b\\c', "grüße", "p@ss word", "line one\nx\n")
+    assert masker(*secrets).text(text) == shown
+
+
+def test_numbers_keys_and_what_is_no_secret() -> None:
+    mask = masker("1234", "1.5", "true", "")
+    assert mask.value({"1234": 1234, "f": 1234.0, "g": 1.5, "n": 12345, "b": True, "z": None, "t": "so true"}) == {
+        MASK: MASK,
+        "f": MASK,
+        "g": MASK,
+        "n": 12345,
+        "b": True,
+        "z": None,
+        "t": "so ***",
+    }
+    assert masker("").text("nothing to hide") == "nothing to hide"
+
+
+def test_text_that_may_be_the_beginning_of_a_secret_is_held_back() -> None:
+    log = LogMask(masker("hunter2"))
+    assert log.feed("it is hun") == "it is "
+    assert log.feed("gry") == "hungry"
+    assert log.feed("hunter2 and h") == "*** and "
+    assert log.flush() == "h"
+    assert log.flush() == ""
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.text("abA", min_size=1, max_size=5), min_size=1, max_size=3),
+    st.lists(st.text("abA", max_size=6), max_size=8),
+)
+def test_logs_show_no_secret_however_they_are_cut(texts: list[str], pieces: list[str]) -> None:
+    mask = masker(*texts)
+    log = LogMask(mask)
+    shown = "".join(log.feed(piece) for piece in pieces) + log.flush()
+    assert not any(text in shown for text in texts)
+    if not any(text in "".join(pieces) for text in texts):
+        assert shown == "".join(pieces)
+
+
+def test_nothing_is_masked_where_no_secret_went_out() -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a"))))
+        await world.engine.wait(run)
+        assert world.engine._run(run).masker is None
+
+    play(World({"x": ("inline", succeed)}, secrets={"db": {"p": "hunter2"}}), body)

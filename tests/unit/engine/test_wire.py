@@ -1,0 +1,124 @@
+"""WIRE-1, WIRE-2: the messages as JSON, held against their published schemas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from aether_protocol.plan.model import ArtifactOutput
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire_json import decode_result, encode_assignment, encode_result
+from tests.unit.engine.plans import SECOND, dag, plan, secret, task, value
+from tests.unit.engine.world import World, play, succeed
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+
+
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+class Shelf:
+    """A stager that has everything and keeps nothing."""
+
+    def bring(self, artifacts: Any) -> None:
+        """All of it is there."""
+
+    def keep(self, outputs: Any) -> dict[str, Any]:
+        return {output.name: {"name": output.name, "digest": "sha256:0", "size": 1} for output in outputs}
+
+
+def assignments() -> list[TaskAssignment]:
+    seen: list[TaskAssignment] = []
+
+    def look(given: TaskAssignment, context: object) -> TaskResult:
+        seen.append(given)
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        full = task(
+            "full",
+            "look",
+            {"deep": ["{{inputs.parameters.rows}}"]},
+            value("rows", [1]),
+            secret("password", "db", "password"),
+            keeps=(ArtifactOutput("result", "out.txt", None, None),),
+            timeout_us=90 * SECOND,
+        )
+        await world.engine.wait(await world.engine.submit(plan(dag(task("bare", "look"), full))))
+
+    play(World({"look": ("inline", look)}, secrets={"db": {"password": "x"}}, stager=Shelf()), body)
+    return seen
+
+
+@pytest.mark.rule("WIRE-1")
+def test_assignments_fit_their_schema() -> None:
+    made = [encode_assignment(one) for one in assignments()]
+    made = json.loads(json.dumps(made))
+    for one in made:
+        validator("task-assignment").validate(one)
+    full = next(one for one in made if one["taskName"] == "full")
+    assert full["config"] == {"deep": [[1]]}
+    assert full["secrets"] == [{"name": "db", "key": "password"}]
+    assert full["timeout"] == "1m30s"
+    assert full["deadline"] == "2026-01-01T01:00:00Z"
+    assert (full["taskRunId"], full["idempotencyKey"]) == ("run-1.2", "run-1.2")
+    assert full["artifacts"]["outputs"] == [{"name": "result", "path": "out.txt", "archive": None}]
+
+
+@pytest.mark.rule("WIRE-1")
+def test_the_schema_names_exactly_what_is_written() -> None:
+    schema = json.loads((SCHEMAS / "task-assignment.schema.json").read_text("utf-8"))
+    written = set(encode_assignment(assignments()[0]))
+    assert written == set(schema["properties"]) == set(schema["required"])
+
+
+@pytest.mark.rule("WIRE-2")
+def test_results_go_there_and_back() -> None:
+    result = TaskResult("run-1", 7, 2, 3, "no", {"a": [1]}, {"f": {"name": "f", "digest": "sha256:0", "size": 1}})
+    message = encode_result(result)
+    validator("task-result").validate(message)
+    assert set(message) == set(json.loads((SCHEMAS / "task-result.schema.json").read_text("utf-8"))["properties"])
+    assert decode_result(message) == result
+
+
+@pytest.mark.rule("WIRE-2")
+def test_an_absent_code_is_success() -> None:
+    bare = {"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1}
+    validator("task-result").validate(bare)
+    assert decode_result(bare) == TaskResult("r", 1, 1)
+
+
+@pytest.mark.rule("WIRE-2")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"taskRunId": "other.1"}, "no task run of 'r'"),
+        ({"taskRunId": "r.x"}, "no task run of 'r'"),
+        ({"attempt": 0}, "attempt must be at least 1"),
+        ({"attempt": True}, "attempt must be an integer"),
+        ({"code": "0"}, "code must be an integer"),
+        ({"message": 5}, "message must be text"),
+        ({"parameters": []}, "parameters must be an object"),
+        ({"parameters": {"a": float("inf")}}, "no JSON"),
+        ({"artifacts": {"f": {}}}, "artifact 'f'"),
+        ({"workflowRunId": None}, "workflowRunId must be text"),
+        ({"exitCode": 0}, "no field 'exitCode'"),
+    ],
+)
+def test_faulty_results_are_refused(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        decode_result({"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1, **change})
+
+
+@pytest.mark.rule("WIRE-2")
+@pytest.mark.parametrize("message", [None, [], "x", {}])
+def test_what_is_no_result_is_refused(message: Any) -> None:
+    with pytest.raises(ValueError):
+        decode_result(message)
