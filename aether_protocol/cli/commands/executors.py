@@ -12,6 +12,8 @@ from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType
 
+WIDTH = 100
+
 EPILOG = """\b
 Examples:
   aether executors
@@ -43,15 +45,15 @@ def command(type_: str | None, output: str) -> int:
 
 def show(type_: ExecutorType) -> None:
     """One executor type as text."""
-    click.secho(type_.name, bold=True, nl=False)
-    click.echo(f"  {type_.description}")
+    click.secho(type_.name, bold=True)
+    click.echo(click.wrap_text(type_.description, WIDTH, "  ", "  "))
     rows = [(f"config.{field.name}", facts(field), field.description) for field in type_.config]
     rows += [(f"output {output.name}", output.type, output.description) for output in type_.outputs]
     width = max((len(name) for name, _, _ in rows), default=0)
     for name, type_text, description in rows:
         click.echo(f"  {name:{width}}  ", nl=False)
-        click.secho(type_text, fg="cyan", nl=False)
-        click.echo(f"  {description}")
+        click.secho(type_text, fg="cyan")
+        click.echo(click.wrap_text(description, WIDTH, "      ", "      "))
     if type_.open_config:
         click.echo("  other fields of config are allowed")
     if type_.open_outputs:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import click
 
 from aether_protocol.documents.schema import published
-from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 
 EPILOG = """\b
@@ -31,20 +31,21 @@ def command(kind: str | None) -> int:
     return 0
 
 
-def schema_of(schema: dict[str, Json], kind: str) -> dict[str, Json]:
-    """The part for one kind, standing by itself: its definition as the root and the definitions that it reaches."""
-    definitions: dict[str, Json] = schema["$defs"]
-    if kind not in definitions:
-        raise UsageError(f"the schema has no definition {kind!r}")
-    wanted, queue = {kind}, [kind]
+def schema_of(schema: Mapping[str, Json], kind: str) -> dict[str, Json]:
+    """The schema of one kind, standing by itself: its branch in place of the choice, and the definitions that it reaches."""
+    branch = next(one["then"] for one in schema["allOf"] if one["if"]["properties"]["kind"]["const"] == kind)
+    properties = {**schema["properties"], **branch["properties"]}
+    properties["kind"] = {**properties["kind"], "enum": [kind]}
+    alone = {key: value for key, value in schema.items() if key not in ("$id", "allOf", "$defs")}
+    alone |= {"title": f"aether/v1 {kind}", "properties": properties}
+    definitions: Mapping[str, Json] = schema["$defs"]
+    wanted = set(queue := _references(properties))
     while queue:
         for name in _references(definitions[queue.pop()]):
             if name not in wanted:
                 wanted.add(name)
                 queue.append(name)
-    kept = {name: definition for name, definition in definitions.items() if name in wanted}
-    head: dict[str, Json] = {key: schema[key] for key in ("$schema", "$comment") if key in schema}
-    return {**head, "title": f"aether/v1 {kind}", "$ref": f"#/$defs/{kind}", "$defs": kept}
+    return {**alone, "$defs": {name: definitions[name] for name in definitions if name in wanted}}
 
 
 def _references(node: Json) -> list[str]:

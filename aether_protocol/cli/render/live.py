@@ -31,7 +31,7 @@ class LiveView(QuietView):
 
     def __init__(self, console: Console | None = None, now: Callable[[], float] = time.time) -> None:
         self.console = console or Console(stderr=True, highlight=False)
-        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.live = self._fresh()
         self.state: RunState | None = None
         self.active: dict[int, Node] = {}  # leaves made and not ended, by id, oldest first
         self.ended: deque[Node] = deque(maxlen=KEPT_ENDED)  # leaves, the last one last
@@ -85,10 +85,14 @@ class LiveView(QuietView):
         self.live.stop()
 
     def unpause(self) -> None:
+        self.live = self._fresh()  # the old one would erase as many lines as it had, and what was said since with them
         self.live.start()
 
     def end(self) -> None:
         self.live.stop()
+
+    def _fresh(self) -> Live:
+        return Live(console=self.console, auto_refresh=False, transient=True)
 
     # --- drawing ---
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from aether_protocol.cli.preview import Entry
-from aether_protocol.cli.render.text import as_value, counted, one_line
+from aether_protocol.cli.render.text import as_value, one_line
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
 
@@ -21,7 +21,7 @@ def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, Json
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     click.secho(f"{one_line(plan.name)}", bold=True, nl=False)
-    click.echo(f"  would run {counted(len(entries), 'task')}; nothing was started")
+    click.echo("  would run as follows; nothing was started")
     for name, value in parameters.items():
         click.echo(f"  parameter {name} = {'***' if has_secret(value) else as_value(value)}")
     for entry in entries:

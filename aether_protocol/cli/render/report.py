@@ -6,6 +6,7 @@ Law: this reads the JSON form and nothing else, so text can never know what JSON
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import click
 
@@ -57,8 +58,11 @@ def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
     parts = [one_line(name)]
     if phase != "Succeeded":
         parts.append(phase)
+    if task["startedAt"] and task["finishedAt"]:
+        took = datetime.fromisoformat(task["finishedAt"]) - datetime.fromisoformat(task["startedAt"])
+        parts.append(duration(took.total_seconds()))
     if task.get("retries"):
-        parts.append(f"({counted(task['retries'], 'retry').replace('retrys', 'retries')})")
+        parts.append(f"({counted(task['retries'], 'retry')})")
     if task["message"]:
         parts.append(f"- {one_line(task['message'], 120)}")
     click.echo("  ".join(parts))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import click
 
-from aether_protocol.cli.render.text import PHASE_COLORS, duration, one_line, printable
+from aether_protocol.cli.render.text import PHASE_COLORS, counted, duration, one_line, printable
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
@@ -104,7 +104,7 @@ class LineView(QuietView):
             if rest:
                 self._log_line(node, rest)
         took = f" in {duration((node.ended_at - node.started_at) / 1e6)}" if node.started_at and node.ended_at else ""
-        retries = f", {node.retries} retries" if isinstance(node, TaskNode) and node.retries else ""
+        retries = f", {counted(node.retries, 'retry')}" if isinstance(node, TaskNode) and node.retries else ""
         self._say(since, node, f"{node.phase}{took}{retries}{_because(node.message)}", str(node.phase))
 
     def _say(self, since: float, node: Node, text: str, phase: str) -> None:
