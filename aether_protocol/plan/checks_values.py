@@ -100,6 +100,8 @@ class ValueChecks:
     def required(self, symbol: Symbol) -> tuple[list[str], list[str]]:
         """The declared inputs (parameters, artifacts) that no declared source fills."""
         found = self._required.get(id(symbol))
+        if found is None and symbol.unit.origin.touched((*symbol.path, "inputs")):
+            found = self._required[id(symbol)] = ([], [])  # what the reader dropped may have filled them
         if found is None:
             found = self._required[id(symbol)] = (
                 [name for name, entry in symbol.inputs.items() if not has_source(entry)],
@@ -149,8 +151,6 @@ class ValueChecks:
             self.findings.add(site.unit.origin, path, Fault("AE905", message, hint))
 
     def _missing(self, site: Site, target: Symbol, name: str, empty: bool) -> None:
-        if target.unit.origin.quiet((*target.path, "inputs")) or target.unit.origin.tainted:
-            return  # its default may be what the reader dropped
         if site.at is At.HOOK:
             message = f"input {name!r} of {target.name!r} gets no value in a hook, which has no arguments"
             hint = "give it a default, or a valueFrom that names hook.*"

@@ -42,6 +42,10 @@ class Origin:
         """The document is as its author wrote it."""
         return not self.tainted and not self._doubtful
 
+    def touched(self, path: Path) -> bool:
+        """Whether anything at or below `path` is not as the author wrote it."""
+        return any(faulty[: len(path)] == path for faulty in self._doubtful)
+
     def quiet(self, path: Path) -> bool:
         """Whether what stands at `path` is not as the author wrote it."""
         return bool(self.tainted) and any(path[:end] in self.tainted for end in range(len(path) + 1))

@@ -70,7 +70,8 @@ class Names:
             return method(self, name, scope)
         if root in self.injected:
             return None if len(name.segments) > 1 else _no_value(name, f"{name.text}.NAME")
-        hint = near(str(root), [*NAMESPACES, *self.injected], "a text needs quotes; a variable source may add namespaces")
+        other = "a text needs quotes" if len(name.segments) == 1 else "variable sources of the engine may add namespaces"
+        hint = near(str(root), [*NAMESPACES, *self.injected], other)
         severity = None if self.strict else "warning"
         return Fault("AE309", f"{name.text!r} has the unknown namespace {root!r}", hint, severity)  # type: ignore[arg-type]
 

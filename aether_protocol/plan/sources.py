@@ -75,11 +75,16 @@ def from_source(given: ValueFrom | None, texts: Texts) -> tuple[Source, ...]:
 def declared_sources(entry: Parameter, texts: Texts) -> tuple[Source, ...]:
     """Declared `value`, `valueFrom`, `default`."""
     type_ = entry.resolved_type
-    found = value_source(entry.value, type_, texts, optional=False) + from_source(entry.value_from, texts)
-    if "default" in entry.model_fields_set:
-        fitted = fit(entry.default, type_)
-        found += (Literal(entry.default if fitted is ABSENT else fitted),)
-    return found
+    return (
+        value_source(entry.value, type_, texts, optional=False) + from_source(entry.value_from, texts) + _default(entry, type_)
+    )
+
+
+def _default(entry: Parameter, type_: str) -> tuple[Source, ...]:
+    if "default" not in entry.model_fields_set:
+        return NO_SOURCES
+    fitted = fit(entry.default, type_)
+    return (Literal(entry.default if fitted is ABSENT else fitted),)
 
 
 def argument_sources(entry: Parameter, type_: str, texts: Texts) -> tuple[Source, ...]:
@@ -105,7 +110,7 @@ def output(entry: Parameter, texts: Texts, *, file: bool) -> OutputBinding:
     enum = tuple(entry.enum) if entry.enum is not None else None
     given = entry.value_from
     if file and given is not None and given.path is not None:
-        sources = value_source(entry.value, type_, texts, optional=False)
+        sources = value_source(entry.value, type_, texts, optional=False) + _default(entry, type_)
         return OutputBinding(entry.name, type_, sources, enum, given.path)
     return OutputBinding(entry.name, type_, declared_sources(entry, texts), enum)
 

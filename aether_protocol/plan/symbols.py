@@ -235,18 +235,16 @@ class Workspace:
             sites.append(site)
         return sites
 
-    def find_library(
-        self, origin: Origin, name: str, namespace: str | None, path: Path, *, code: str = "AE203"
-    ) -> LoadedDocument | None:
+    def find_library(self, origin: Origin, name: str, namespace: str | None, path: Path) -> LoadedDocument | None:
         """The WorkflowTemplate `name` (TMPL-2); reports where there is none."""
         namespace = namespace or self.namespace
         found = self.library.find(name, namespace)
         if found is None:
             self.complete = False
             fault = Fault(
-                code,
+                "AE203",
                 f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}",
-                "it is looked for in the same file and in the library directories",
+                near(name, self.library.names(namespace), "it is looked for in the same file and the library directories"),
             )
             self.findings.add(origin, path, fault)
             return None

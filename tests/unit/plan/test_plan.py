@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.plan.compile import Compiled
+from aether_protocol.plan.compile import Compiled, CompileOptions
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import (
     Call,
@@ -206,7 +206,8 @@ def test_loops(compiled: Compile) -> None:
               - {name: o}
               - {name: renamed, type: array, valueFrom: {parameter: o}}
               - {name: n, type: int, valueFrom: {expression: len(outputs.parameters.renamed)}}
-        - loop: {name: r, body: step, repeatCondition: "false", maxIterations: 3, arguments: {parameters: [{name: x, value: 1}]}}
+        - loop:
+            {name: r, body: step, repeatCondition: "false", maxIterations: 3, arguments: {parameters: [{name: x, value: 1}]}}
         - loop: {name: f, body: step, itemsFrom: "[{'x': 1}]", maxIterations: 4}
         - task:
             name: step
@@ -275,8 +276,6 @@ def test_outputs_and_artifacts_of_tasks(compiled: Compile) -> None:
 
 @pytest.mark.rule("SPEC-6")
 def test_a_path_is_a_name_where_outputs_are_no_files(compiled: Compile) -> None:
-    from aether_protocol.plan.compile import CompileOptions
-
     spec = """
         - task:
             name: main
