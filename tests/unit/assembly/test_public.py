@@ -1,0 +1,243 @@
+"""The public door: documents of any shape in, reports out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aether_protocol
+from aether_protocol import DocumentError, Engine, FunctionExecutor, UsageError, load_plan, run
+from aether_protocol.assembly import build_engine
+from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.executors import BUILTIN, GROUP, builtin_executors
+from aether_protocol.assembly.variables import system_variables
+from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+
+def workflow(*tasks: dict[str, Any], name: str = "demo", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": name},
+        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}], **spec},
+    }
+
+
+def step(name: str, type_: str = "noop", /, **config: Any) -> dict[str, Any]:
+    return {"name": name, "executor": {"type": type_, "config": config}}
+
+
+def echo(**values: Any) -> dict[str, Any]:
+    return step("say", "echo", outputs=[{"name": name, "value": value} for name, value in values.items()])
+
+
+def test_a_document_may_be_a_dict_a_path_or_text(tmp_path: Path) -> None:
+    document = workflow(echo(x=1))
+    file = tmp_path / "flow.json"
+    text = json.dumps(document)
+    file.write_text(text)
+    for given in (document, [document], file, str(file), text, load_plan(document)):
+        report = run(given)
+        assert report.phase == "Succeeded"
+        assert report.tasks[1].outputs == {"x": 1}
+
+
+def test_arguments_go_in_and_faults_of_theirs_come_out() -> None:
+    document = workflow(echo(x="{{workflow.parameters.rows}}"), arguments={"parameters": [{"name": "rows", "type": "integer"}]})
+    assert run(document, {"rows": 3}).tasks[1].outputs == {"x": 3}
+    with pytest.raises(UsageError, match="'rows' has no value"):
+        run(document)
+
+
+def test_an_invalid_document_tells_all_of_its_faults() -> None:
+    with pytest.raises(DocumentError) as told:
+        run(workflow(step("a", "nop"), {"name": "b", "template": "nowhere"}, echo(x=1), entrypoint="man"))
+    assert told.value.exit_code == 3
+    assert len([one for one in told.value.diagnostics if one.severity == "error"]) >= 3
+
+
+def test_which_workflow_is_meant(tmp_path: Path) -> None:
+    two = [workflow(echo(x=1), name="one"), workflow(echo(x=2), name="two")]
+    with pytest.raises(UsageError, match="several workflows"):
+        load_plan(two)
+    assert load_plan(two, name="two").name == "two"
+    with pytest.raises(UsageError, match="no workflow named 'three'"):
+        load_plan(two, name="three")
+    with pytest.raises(UsageError, match="cannot read"):
+        load_plan(str(tmp_path / "missing.yaml"))
+
+
+def test_templates_come_from_libraries(tmp_path: Path) -> None:
+    template = {
+        "apiVersion": "aether/v1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "shared"},
+        "spec": {"templates": [{"task": {"name": "hello", "executor": {"type": "echo"}}}]},
+    }
+    document = workflow({"name": "a", "templateRef": {"name": "shared", "template": "hello"}})
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "shared.json").write_text(json.dumps(template))
+    for library in ([template], [tmp_path], [str(tmp_path / "deep" / "shared.json")]):
+        assert run(document, library=library).phase == "Succeeded"
+    with pytest.raises(DocumentError):
+        run(document)
+
+
+def test_a_run_that_nobody_can_resume_is_given_back() -> None:
+    assert run(workflow(step("ask", "await"))).phase == "Suspended"
+
+
+def test_run_belongs_outside_of_event_loops() -> None:
+    async def inside() -> None:
+        run(workflow(step("a")))
+
+    with pytest.raises(UsageError, match="event loop"):
+        asyncio.run(inside())
+
+
+def test_functions_and_executors_of_ones_own() -> None:
+    class Shout:
+        type = ExecutorType("shout", "Says it louder.", open_outputs=True)
+        mode = "inline"
+
+        def execute(self, task: TaskAssignment, context: object) -> TaskResult:
+            return TaskResult(task.run_id, task.node, task.attempt, parameters={"said": "HELLO"})
+
+    functions = FunctionExecutor({"double": lambda x: x * 2})
+    report = run(
+        workflow(step("a", "shout"), step("b", "function", name="double", arguments={"x": 21})),
+        executors=[Shout(), functions],
+    )
+    assert [one.outputs for one in report.tasks[1:]] == [{"said": "HELLO"}, {"result": 42}]
+
+
+def test_variables_and_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {"name": "p", "type": "string", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+    call = {**step("a", "echo"), "inputs": {"parameters": [secret, {"name": "v", "value": "{{deploy.cluster}}"}]}}
+    document = workflow(call)
+    variables = {"deploy": {"cluster": "east"}}
+    file = tmp_path / "secrets.json"
+    file.write_text('{"db": {"password": "hunter2"}}')
+    for given in ({"db": {"password": "hunter2"}}, str(file), [file]):
+        report = run(document, variables=variables, secrets=given)
+        assert report.tasks[1].outputs == {"p": "***", "v": "east"}
+    monkeypatch.setenv("AETHER_SECRET_DB_PASSWORD", "hunter2")
+    assert run(document, variables=variables).tasks[1].outputs == {"p": "***", "v": "east"}
+
+
+@pytest.mark.rule("ART-1", "ART-2")
+def test_artifacts_go_from_task_to_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make = {
+        **step("make", "script", source="mkdir -p out && echo hello > out/a.txt"),
+        "outputs": {"artifacts": [{"name": "folder", "path": "out"}]},
+    }
+    use = {
+        **step("use", "script", source="cat came/a.txt"),
+        "dependencies": ["make"],
+        "inputs": {
+            "artifacts": [
+                {"name": "folder", "from": "tasks.make.outputs.artifacts.folder", "path": "came", "archive": {"type": "tar.gz"}}
+            ]
+        },
+    }
+    report = run(workflow(make, use))
+    assert report.phase == "Succeeded", [one.message for one in report.tasks]
+    assert report.tasks[2].outputs["stdout"] == "hello"
+    assert list((tmp_path / ".aether" / "artifacts").rglob("*"))
+
+
+@pytest.mark.rule("ART-1")
+def test_a_missing_artifact_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make = {**step("make", "script", source="true"), "outputs": {"artifacts": [{"name": "gone", "path": "out"}]}}
+    report = run(workflow(make))
+    assert report.tasks[1].phase == "Error"
+    assert "'gone'" in report.tasks[1].message
+
+
+def test_an_open_engine_runs_several_documents() -> None:
+    async def go() -> None:
+        engine = await build_engine(concurrency=2)
+        try:
+            runs = [await engine.submit(workflow(echo(x=n))) for n in range(3)]
+            assert [(await engine.wait(one)).tasks[1].outputs["x"] for one in runs] == [0, 1, 2]
+        finally:
+            await engine.close()
+
+    asyncio.run(go())
+
+
+def test_unknown_stores_are_refused() -> None:
+    with pytest.raises(UsageError, match="unknown store 'memry'") as told:
+        Engine(store="memry")
+    assert told.value.hint == "known: memory"
+
+
+def test_the_table_of_built_in_executors_is_that_of_the_entry_points() -> None:
+    declared = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    table = {name: f"aether_protocol.adapters.executors.{value}" for name, value in BUILTIN.items()}
+    assert {name: value for name, value in declared.items() if name in table} == table
+    assert [executor.type.name for executor in builtin_executors()] == list(BUILTIN)
+    types = executor_types()
+    assert set(BUILTIN) <= set(types)
+    assert "nope" not in types
+    assert types.get("nope") is None
+    assert types["noop"].name == "noop"
+    assert set(fetcher_types()) == {"http", "local"}
+
+
+def test_executors_of_other_packages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    from aether_protocol.assembly import executors
+
+    class Entry:
+        def __init__(self, name: str, value: Any) -> None:
+            self.name, self.value = name, str(value)
+            self._value = value
+
+        def load(self) -> Any:
+            if isinstance(self._value, Exception):
+                raise self._value
+            return self._value
+
+    class Greet:
+        type = ExecutorType("greet", "Greets.")
+        mode = "inline"
+
+        def execute(self, task: TaskAssignment, context: object) -> TaskResult:
+            return TaskResult(task.run_id, task.node, task.attempt)
+
+    entries = [Entry("greet", Greet), Entry("broken", ImportError("no module")), Entry("alias", Greet), Entry("noop", Greet)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
+    for cached in (executors._installed, executors.installed_executor):
+        cached.cache_clear()
+    try:
+        assert run(workflow(step("a", "greet"), step("b", "noop"))).phase == "Succeeded"
+        assert list(executor_types()) == [*BUILTIN, "greet"]
+        assert "'broken' cannot be loaded" in caplog.text
+        assert "'alias' cannot be loaded" in caplog.text
+        assert "'noop'" in caplog.text
+    finally:
+        for cached in (executors._installed, executors.installed_executor):
+            cached.cache_clear()
+
+
+@pytest.mark.rule("DATA-4")
+def test_system_variables_speak_the_protocols_names() -> None:
+    assert system_variables()["os"] in ("linux", "darwin", "windows")
+    assert system_variables()["arch"] in ("amd64", "arm64")
+
+
+def test_the_public_names_are_there_and_few() -> None:
+    assert len(aether_protocol.__all__) <= 25
+    for name in aether_protocol.__all__:
+        assert getattr(aether_protocol, name) is not None
+    assert aether_protocol.__version__
+    with pytest.raises(AttributeError):
+        _ = aether_protocol.nothing
