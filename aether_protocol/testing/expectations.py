@@ -14,9 +14,9 @@ from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.engine.report import hook_name
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.ports.wire_json import encode_assignment
 from aether_protocol.scheduler.nodes import Container, Node
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.assigned import ASSIGNED
 from aether_protocol.testing.cases import Path
 from aether_protocol.testing.compare import Comparison, matches, written
 from aether_protocol.testing.grammar import near
@@ -199,12 +199,13 @@ def _assignment(comparison: Comparison, expected: Json, path: Path, task: _Task)
     if given is None:
         comparison.fault(path, "no executor was given this task")
         return
+    message = encode_assignment(given)
     for name, value in expected.items():
         here = (*path, name)
-        if name in _ASSIGNED_TIMES and isinstance(value, str):
+        if name in _ASSIGNED_TIMES and isinstance(value, str) and not value.endswith("Z"):
             comparison.instant(here, value, _ASSIGNED_TIMES[name](given, task.ran))
             continue
-        actual = ASSIGNED[name](given)
+        actual = message[name]
         if isinstance(value, dict) and isinstance(actual, Mapping):
             comparison.some(here, value, actual, f"entry of {name}")
         else:

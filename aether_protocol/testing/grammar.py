@@ -17,7 +17,6 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler.transitions import Phase
-from aether_protocol.testing.assigned import ASSIGNED
 from aether_protocol.testing.cases import Fault, Locate, Path
 from aether_protocol.testing.rules import RULES
 
@@ -328,6 +327,29 @@ DIAGNOSTIC: Final = record(
     filled=True,
 )
 
+_ASSIGNED_TEXTS: Final = (
+    "protocol",
+    "taskRunId",
+    "workflowRunId",
+    "path",
+    "taskName",
+    "templateName",
+    "executorType",
+    "idempotencyKey",
+)
+
+ASSIGNMENT: Final = record(  # the fields of ports.wire_json
+    {
+        **dict.fromkeys(("config", "inputs", "artifacts", "resources"), either(object=values, null=anything)),
+        **dict.fromkeys(("timeout", "deadline"), either(string=word, null=anything)),
+        **dict.fromkeys(("attempt", "retryCount", "priority"), integer(0)),
+        **dict.fromkeys(("secrets", "declaredOutputs", "payloads"), kind("array")),
+        **dict.fromkeys(_ASSIGNED_TEXTS, matcher),
+        **dict.fromkeys(("traceContext", "hook"), either(string=word, null=anything)),
+    },
+    filled=True,
+)
+
 TASK: Final = record(
     {
         "phase": phase,
@@ -341,7 +363,7 @@ TASK: Final = record(
         "endedAt": duration,
         "phases": list_of(phase, filled=True),
         "absent": list_of(text, filled=True),
-        "assignment": record(dict.fromkeys(ASSIGNED, anything), filled=True),
+        "assignment": ASSIGNMENT,
     },
     filled=True,
 )

@@ -16,7 +16,9 @@ from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_trees
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DEFAULT, Limits, Source
+from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.values import read_value
 from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
@@ -90,10 +92,20 @@ def _not_one(case: Case, count: int) -> Fault:
 def _load(case: Case, part: DocumentSource, limits: Limits) -> LoadedFile:
     if part.inline is not None:
         source, tree = part.inline
-        return load_trees(source, [tree])
+        return load_trees(source, [tree] if _within(source, tree, limits) else [])
     if part.file is not None:
         return load_bytes((FilePath(case.file).parent / part.file).read_bytes(), part.file, limits)
     return load_bytes(part.data or b"", str(part.path[0]), limits)
+
+
+def _within(source: Source, tree: Tree, limits: Limits) -> bool:
+    """Whether an inline document, which was read under the limits of case files, keeps those of its case (DOC-6)."""
+    if limits == DEFAULT:
+        return True
+    measured, _ = read_value(tree.root, source.file, limits)
+    for fault in measured.faults:
+        source.note(fault.code, tree.at, fault.path, fault.message, fault.hint)
+    return not measured.faults
 
 
 def _open(name: str) -> ExecutorType:

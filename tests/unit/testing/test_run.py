@@ -288,3 +288,20 @@ def test_a_runner_that_breaks_is_an_error_of_the_case(monkeypatch: pytest.Monkey
     assert result.outcome == "error"
     assert told(result) == ["x.cases.yaml:1: the case runner broke: RuntimeError: no way"]
     assert indent("raise RuntimeError", "    ") in result.detail
+
+
+def test_every_field_of_an_assignment_can_be_asked_for() -> None:
+    fields = (
+        "protocol: aether/v1, taskRunId: {contains: .}, workflowRunId: {contains: a}, path: main.a, taskName: a, "
+        "templateName: work, attempt: 1, retryCount: 0, executorType: boat, config: {x: 1}, inputs: {y: 2}, secrets: [], "
+        "artifacts: {inputs: {}}, declaredOutputs: [], payloads: [], timeout: 5s, deadline: 1h, resources: {cpu: '1'}, "
+        "priority: 500, idempotencyKey: {contains: .}, traceContext: null, hook: null"
+    )
+    scripted = "executors: [{match: {type: boat}, attempts: [{}]}]\n"
+    document = ONE_TASK.replace(
+        "- task: {name: work, executor: {type: noop}}",
+        "- task: {name: work, timeout: 5s, resources: {cpu: '1'}, inputs: {parameters: [{name: y, value: 2}]}, "
+        "executor: {type: boat, config: {x: 1, z: 2}}}",
+    )
+    result = run(f"{scripted}expect: {{tasks: {{main.a: {{assignment: {{{fields}}}}}}}}}", document)
+    assert result.outcome == "passed", explain(result)
