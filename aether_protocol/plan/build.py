@@ -38,6 +38,7 @@ class Builder:
         self.names = names
         self.retry = self._retry(settings.retry)
         self._definitions: dict[int, m.Definition] = {}
+        self._declared: dict[int, m.InputBinding] = {}
         self._bare: dict[int, tuple[m.InputBinding, ...]] = {}
         self._libraries: dict[int, m.Library] = {}
         self._durations: dict[str, int] = {}
@@ -212,25 +213,33 @@ class Builder:
         if not entries and not items:
             found = self._bare.get(id(target))
             if found is None:
-                found = tuple(sources.bind(entry, (), self.texts) for entry in target.inputs.values())
+                found = tuple(map(self._plain, target.inputs.values()))
                 if not target.inline:
                     self._bare[id(target)] = found
             return found
         named = {entry.name: entry for entry in entries}
         bound = []
         for name, declared in target.inputs.items():
+            plain = self._plain(declared)
             argument = named.get(name)
             if argument is not None:
-                before = sources.argument_sources(argument, declared.resolved_type, self.texts)
+                before = sources.argument_sources(argument, plain.type, self.texts)
             else:
                 before = sources.item_source(name) if items else ()
-            bound.append(sources.bind(declared, before, self.texts))
+            bound.append(m.InputBinding(name, plain.type, True, before + plain.sources, plain.enum) if before else plain)
         bound += [
             m.InputBinding(entry.name, "any", False, given_sources)
             for entry in entries
             if entry.name not in target.inputs and (given_sources := sources.argument_sources(entry, "any", self.texts))
         ]
         return tuple(bound)
+
+    def _plain(self, declared: d.Parameter) -> m.InputBinding:
+        """A declared input with its own sources alone, built once."""
+        found = self._declared.get(id(declared))
+        if found is None:
+            found = self._declared[id(declared)] = sources.bind(declared, (), self.texts)
+        return found
 
     def _from_workflow(self, name: str) -> tuple[m.Source, ...]:
         """DATA-14: the workflow parameter of that name."""

@@ -6,7 +6,7 @@ Texts of a template that nobody calls are judged as far as they go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -50,12 +50,16 @@ class Mention:
 class NameChecks:
     """Walks symbol by symbol; `finish` judges what had to wait."""
 
-    def __init__(self, findings: Findings, texts: Texts, names: Names, files: Callable[[str], bool]) -> None:
+    def __init__(
+        self, findings: Findings, texts: Texts, names: Names, wirings: Mapping[int, Wiring], files: Callable[[str], bool]
+    ) -> None:
         self.findings = findings
         self.files = files  # whether `valueFrom.path` on an output of an executor type is a file (SPEC-6)
         self.texts = texts
         self.names = names
+        self.wirings = wirings
         self._open: dict[int, tuple[Symbol, list[Mention]]] = {}  # what the callers of a symbol decide
+        self._ancestries: dict[int, Ancestry] = {}
         self._asked: dict[int, tuple[Symbol, list[tuple[int, Depends, Mention]]]] = {}
 
     # --- texts ---
@@ -67,7 +71,7 @@ class NameChecks:
             self.findings.add(origin, path, Fault("AE301", f"{text[:80]!r}: {parsed.reason}", parsed.hint), parsed.offset)
             return
         for name, offset in zip(parsed.names, parsed.offsets, strict=True):
-            self.name(Mention(name, scope, origin, path, offset, True))
+            self._name(Mention(name, scope, origin, path, offset, True))
 
     def template(self, value: Json, origin: Origin, path: Path, scope: Scope) -> None:
         """Judge the placeholders in a value."""
@@ -78,7 +82,8 @@ class NameChecks:
             self.findings.add(origin, (*path, *parsed.path), Fault("AE302", parsed.reason), parsed.offset)
             return
         for name, (below, offset) in zip(parsed.names, parsed.places, strict=True):
-            self.name(Mention(name, scope, origin, (*path, *below) if below else path, offset, False))
+            if not self._fine(name, scope):
+                self._name(Mention(name, scope, origin, (*path, *below), offset, False))
 
     def reference(self, text: str, origin: Origin, path: Path, scope: Scope) -> None:
         """Judge a text that is one name (`valueFrom.parameter`, `from`)."""
@@ -87,9 +92,24 @@ class NameChecks:
             hint = "write the name without braces" if "{{" in text else None
             self.findings.add(origin, path, Fault("AE303", parsed.reason, hint), parsed.offset)
             return
-        self.name(Mention(parsed, scope, origin, path, 0, False))
+        if not self._fine(parsed, scope):
+            self._name(Mention(parsed, scope, origin, path, 0, False))
 
-    def name(self, mention: Mention) -> None:
+    def _fine(self, name: Name, scope: Scope) -> bool:
+        """Whether a name is fine at a glance, as nearly all are: known, or of a direct dependency."""
+        verdict = self.names.check(name, scope)
+        if isinstance(verdict, Depends) and scope.dag is not None:
+            return self._ancestry(scope.dag).direct(scope.position, verdict.other)
+        return verdict is None
+
+    def _ancestry(self, dag: Symbol) -> Ancestry:
+        found = self._ancestries.get(id(dag))
+        if found is None:
+            wiring = self.wirings[id(dag)]
+            found = self._ancestries[id(dag)] = Ancestry(wiring.dependencies, wiring.order)
+        return found
+
+    def _name(self, mention: Mention) -> None:
         """Judge one name."""
         scope = mention.scope
         verdict = self.names.check(mention.name, scope)
@@ -260,7 +280,7 @@ class NameChecks:
 
     # --- calls ---
 
-    def finish(self, symbols: list[Symbol], wirings: dict[int, Wiring]) -> None:
+    def finish(self, symbols: list[Symbol]) -> None:
         """Judge what depends on the calls, then what depends on the dependencies between tasks."""
         for symbol in symbols:
             for site in symbol.callers if symbol.model.inputs is not None else ():
@@ -270,9 +290,8 @@ class NameChecks:
                 for mention in mentions:
                     self._judge(mention, site, symbol)
         for dag, asked in self._asked.values():
-            wiring = wirings[id(dag)]
-            if wiring.sound:
-                self._judge_order(dag, wiring, asked)
+            if self.wirings[id(dag)].sound:
+                self._judge_order(dag, asked)
 
     def _judge(self, mention: Mention, site: Site, symbol: Symbol) -> None:
         """A mention that was deferred, as `site` makes it."""
@@ -286,12 +305,11 @@ class NameChecks:
         dag = site.owner if site.at is At.DAG and symbol.kind is Kind.LOOP else None
         position = site.position if dag is not None else -1
         scope = replace(mention.scope, called=True, own=site.name, dag=dag, position=position)
-        self.name(replace(mention, scope=scope))
+        self._name(replace(mention, scope=scope))
 
-    def _judge_order(self, dag: Symbol, wiring: Wiring, asked: list[tuple[int, Depends, Mention]]) -> None:
+    def _judge_order(self, dag: Symbol, asked: list[tuple[int, Depends, Mention]]) -> None:
         """SPEC-13: a task may read the outputs of those that it depends on."""
-        ancestry = Ancestry(wiring.dependencies, wiring.order)
-        no = ancestry.not_above((task, depends.other) for task, depends, _ in asked)
+        no = self._ancestry(dag).not_above((task, depends.other) for task, depends, _ in asked)
         for task, depends, mention in asked:
             if (task, depends.other) not in no:
                 continue

@@ -161,14 +161,14 @@ class _Compilation:
     # --- checks ---
 
     def _check_names(self, settings: Settings, names: Names, executors: ExecutorChecks) -> None:
-        checks = NameChecks(self.findings, self.texts, names, executors.files)
+        checks = NameChecks(self.findings, self.texts, names, self.wirings, executors.files)
         self._check_parameters(settings, names, checks)
         for symbol in self.workspace.symbols:
             checks.symbol(symbol)
         if settings.retry is not None:
             at = settings.retry_at
             checks.retry(settings.retry, at.origin, at.path[:-1], Scope(p.DEFAULT_RETRY, (settings.unit,)))
-        checks.finish(self.workspace.symbols, self.wirings)
+        checks.finish(self.workspace.symbols)
 
     def _check_parameters(self, settings: Settings, names: Names, checks: NameChecks) -> None:
         """Workflow parameters: each may read those declared above it."""

@@ -155,6 +155,8 @@ class Ancestry:
         no: set[tuple[int, int]] = set()
         open_: list[tuple[int, int]] = []
         for task, other in set(questions):
+            if self.direct(task, other):
+                continue
             answer = self._near(task, other)
             if answer is None:
                 open_.append((task, other))
