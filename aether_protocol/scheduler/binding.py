@@ -196,17 +196,20 @@ def fill_outputs(lookup: Lookup, declared: Sequence[OutputBinding], given: Mappi
 
 
 def resolve_outputs(
-    lookup: Lookup, declared: Sequence[OutputBinding], report: Callable[[str], None], outputs: dict[str, Json]
+    declared: Sequence[OutputBinding],
+    read: Callable[[OutputBinding], Value],
+    report: Callable[[str], None],
+    outputs: dict[str, Json],
 ) -> None:
     """Declared outputs of a container into `outputs`; one that cannot be had is left out and reported (DATA-10)."""
     for output in declared:
         what = f"output {output.name!r}"
         try:
-            value, source = read_sources(output.sources, lookup)
-            if source is None:
+            value = read(output)
+            if value is ABSENT:
                 report(f"{what} has no value")
-                continue
-            outputs[output.name] = check_value(what, value, output.type, output.enum)
+            else:
+                outputs[output.name] = check_value(what, value, output.type, output.enum)
         except ExpressionError as error:
             report(f"{what}: {error.reason}")
         except BindError as error:

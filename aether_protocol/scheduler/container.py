@@ -13,7 +13,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler import lookup as at
 from aether_protocol.scheduler import loop as loops
-from aether_protocol.scheduler.binding import BindError, resolve_outputs
+from aether_protocol.scheduler.binding import BindError, read_sources, resolve_outputs
 from aether_protocol.scheduler.commands import ClearTimer, SetTimer
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.evolve import RANK_PHASES
@@ -146,7 +146,7 @@ def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[
         return NO_VALUES, NO_VALUES
     lookup = at.of_container(turn.state, scope)
     outputs: dict[str, Json] = {}
-    resolve_outputs(lookup, dag.outputs, report, outputs)
+    resolve_outputs(dag.outputs, lambda output: read_sources(output.sources, lookup)[0], report, outputs)
     artifacts: dict[str, Json] = {}
     for artifact in dag.artifacts:
         try:

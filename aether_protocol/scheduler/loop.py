@@ -14,7 +14,7 @@ from aether_protocol.expressions import Expression, ExpressionError, get_path
 from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.model import LoopDef, OutputBinding, Reference
 from aether_protocol.scheduler import lookup as at
-from aether_protocol.scheduler.binding import BindError, check_value, read_sources, type_name_of
+from aether_protocol.scheduler.binding import BindError, read_sources, resolve_outputs, type_name_of
 from aether_protocol.scheduler.evolve import RANK_PHASES, RANKS
 from aether_protocol.scheduler.facts import IterationGranted
 from aether_protocol.scheduler.nodes import LoopNode, Node
@@ -108,32 +108,20 @@ def outputs_of(turn: Turn, loop: LoopNode, report: Report) -> dict[str, Json]:
     if not declared:
         return held
     outputs: dict[str, Json] = {}
-    lookup = at.of_aggregate(turn.state, loop, dict(held))
-    for output in declared:
-        what = f"output {output.name!r}"
-        try:
-            value = _declared(output, held, lookup)
-            if value is ABSENT:
-                report(f"{what} has no value")
-                continue
-            outputs[output.name] = check_value(what, value, output.type, output.enum)
-        except ExpressionError as error:
-            report(f"{what}: {error.reason}")
-        except BindError as error:
-            report(str(error))
-        else:
-            lookup.outputs = {**held, **outputs}  # an expression sees what is declared above it
+    lookup = at.of_aggregate(turn.state, loop, held)
+
+    def read(output: OutputBinding) -> object:
+        if not output.sources:
+            return held.get(output.name, ABSENT)
+        source = output.sources[0]
+        if isinstance(source, Reference):  # a bare name, or a path into it
+            first, *rest = source.name.segments
+            return get_path(held[str(first)], rest) if first in held else ABSENT
+        lookup.outputs = {**held, **outputs}  # an expression sees what is declared above it
+        return read_sources(output.sources, lookup)[0]
+
+    resolve_outputs(declared, read, report, outputs)
     return outputs
-
-
-def _declared(output: OutputBinding, held: dict[str, Json], lookup: at.Lookup) -> object:
-    if not output.sources:
-        return held.get(output.name, ABSENT)
-    source = output.sources[0]
-    if isinstance(source, Reference):
-        segments = source.name.segments
-        return get_path(held, segments) if len(segments) > 1 else held.get(str(segments[0]), ABSENT)
-    return read_sources(output.sources, lookup)[0]
 
 
 def _aggregate(turn: Turn, loop: LoopNode) -> dict[str, Json]:
