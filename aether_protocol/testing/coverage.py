@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aether_protocol.testing.cases import Case, Fault
-from aether_protocol.testing.grammar import near
+from aether_protocol.testing.fields import near
 from aether_protocol.testing.rules import LATER, RULES
 
 

@@ -19,7 +19,7 @@ from aether_protocol.scheduler.nodes import Container, Node
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.cases import Path
 from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.grammar import near
+from aether_protocol.testing.fields import near
 from aether_protocol.testing.watch import Watch
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Call, DagDef, LoopDef, Plan, TaskDef
 from aether_protocol.testing.cases import Case, Fault, Match, Path, Script
-from aether_protocol.testing.grammar import near
+from aether_protocol.testing.fields import near
 from aether_protocol.testing.scripted import Scripts, path_pattern
 
 _INDEX: Final = re.compile(r"\[\d+\]")

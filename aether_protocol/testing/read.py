@@ -21,7 +21,8 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.testing.cases import Action, Attempt, Case, DocumentSource, Drive, Fault, Locate, Match, Path, Script
 from aether_protocol.testing.clock import DEFAULT_START_US
-from aether_protocol.testing.grammar import DOCUMENT_FIELDS, Reading, case_fields, parse_instant
+from aether_protocol.testing.fields import Reading, parse_instant
+from aether_protocol.testing.grammar import DOCUMENT_FIELDS, case_fields
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
 _FOREIGN: Final = frozenset({"node_modules", "__pycache__", "venv"})
