@@ -116,7 +116,7 @@ def outputs_of(turn: Turn, loop: LoopNode, report: Report) -> dict[str, Json]:
         source = output.sources[0]
         if isinstance(source, Reference):  # a bare name, or a path into it
             first, *rest = source.name.segments
-            return get_path(held[str(first)], rest) if first in held else ABSENT
+            return get_path(held[str(first)], tuple(rest)) if first in held else ABSENT
         lookup.outputs = {**held, **outputs}  # an expression sees what is declared above it
         return read_sources(output.sources, lookup)[0]
 
