@@ -49,9 +49,12 @@ def explain(error: Exception) -> int:
         error.show()
         return USAGE
     if isinstance(error, DocumentError) and error.diagnostics:
-        from aether_protocol.cli.render.diagnostics import show_diagnostics
+        from aether_protocol.cli.faults import InvalidDocumentError
+        from aether_protocol.cli.render.diagnostics import show_diagnostics, summary
 
-        show_diagnostics(error.diagnostics)
+        sources = error.sources if isinstance(error, InvalidDocumentError) else None
+        show_diagnostics(error.diagnostics, sources)
+        click.echo(summary(error.diagnostics, len({d.file for d in error.diagnostics})), err=True)
         say(error.message, error.hint)
         return error.exit_code
     if isinstance(error, AetherError) and error.exit_code != OWN_FAULT:

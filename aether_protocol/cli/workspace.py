@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.cli.faults import InvalidDocumentError
 from aether_protocol.cli.paths import STDIN, Source, read_source, read_sources
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT
-from aether_protocol.errors import DocumentError, UsageError
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.executors import ExecutorTypes
@@ -85,7 +86,7 @@ class Workspace:
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1).
 
-        Raises DocumentError with all faults, UsageError where it is not clear which document is meant.
+        Raises InvalidDocumentError with all faults, UsageError where it is not clear which document is meant.
         """
         errors = [d for d in file.diagnostics if d.severity == "error"]
         runnable = [d for d in file.documents if d.kind in RUNNABLE]
@@ -101,7 +102,8 @@ class Workspace:
         found += self._library()[1]
         errors = [d for d in found if d.severity == "error"]
         if errors or plan is None:
-            raise DocumentError(f"{file.file!r} is not valid", diagnostics=sorted(set(found)))
+            diagnostics = sorted(set(found))
+            raise InvalidDocumentError(f"{file.file!r} is not valid", diagnostics=diagnostics, sources=self.sources)
         return plan
 
     def _chosen(self, file: LoadedFile, runnable: Sequence[LoadedDocument], name: str | None) -> LoadedDocument:
