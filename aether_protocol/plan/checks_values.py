@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Final
 
 from aether_protocol.documents.models import Artifact, Loop, Parameter, Task
@@ -132,23 +133,25 @@ class ValueChecks:
             declared = target.inputs.get(entry.name)
             if declared is None:
                 if target.inputs and not target.unit.origin.doubtful((*target.path, "inputs", "parameters")):
-                    self._undeclared(site, entry.name, index, target)
+                    self._undeclared(site, entries, index, target)
                 continue
             if declared.type != "any" or declared.enum is not None:
                 value = literal_of(entry.value, self.texts)
                 if value is not ABSENT and value is not None:
                     self.fits(value, declared, origin, (*site.path, "arguments", "parameters", index, "value"))
 
-    def _undeclared(self, site: Site, name: str, index: int, target: Symbol) -> None:
+    def _undeclared(self, site: Site, entries: list[Parameter], index: int, target: Symbol) -> None:
+        """An argument that may be meant for a declared input, which this call does not give otherwise."""
+        name = entries[index].name
         key = (id(target), name)
         if key not in self._near:
-            hint = near(name, target.inputs, "")
-            self._near[key] = hint if hint and hint.startswith("did you mean") else None
-        hint = self._near[key]
-        if hint is not None:
+            found = get_close_matches(name, target.inputs, 1, 0.75)
+            self._near[key] = found[0] if found else None
+        meant = self._near[key]
+        if meant is not None and all(entry.name != meant for entry in entries):
             message = f"{target.name!r} declares no input {name!r}; it is passed on as it is"
             path = (*site.path, "arguments", "parameters", index, "name")
-            self.findings.add(site.unit.origin, path, Fault("AE905", message, hint))
+            self.findings.add(site.unit.origin, path, Fault("AE905", message, f"did you mean {meant!r}?"))
 
     def _missing(self, site: Site, target: Symbol, name: str, empty: bool) -> None:
         if site.at is At.HOOK:

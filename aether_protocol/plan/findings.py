@@ -6,7 +6,7 @@ follow-ups of what it has reported already, and are kept quiet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -40,7 +40,7 @@ class Origin:
     @property
     def whole(self) -> bool:
         """The document is as its author wrote it."""
-        return not self.tainted and not self._doubtful
+        return not self.tainted and not self._doubtful and not self.document.places.faulty
 
     def touched(self, path: Path) -> bool:
         """Whether anything at or below `path` is not as the author wrote it."""
@@ -92,13 +92,22 @@ class Findings:
         return tuple(sorted(self._found.values(), key=lambda d: (d.file, d.line, d.column, d.code, d.path, d.message)))
 
 
-def near(name: str, known: Iterable[str], instead: str | None = None) -> str | None:
+def near(name: str, known: Collection[str], instead: str | None = None) -> str | None:
     """A hint that suggests the known name nearest to `name`, else `instead`."""
-    names = list(known)
-    # on a huge list the search costs more than its answer is worth
-    found = get_close_matches(name, names, 1) if len(names) <= 2000 else []
+    found = get_close_matches(name, _candidates(name, known), 1)
     if found:
         return f"did you mean {found[0]!r}?"
-    if instead is None and 0 < len(names) <= 8:
-        return f"there {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names))}"
+    if instead is None and 0 < len(known) <= 8:
+        return f"there {'is' if len(known) == 1 else 'are'} {', '.join(map(repr, known))}"
     return instead
+
+
+def _candidates(name: str, known: Collection[str]) -> Collection[str]:
+    """Where many names are known, a few that agree with `name` in one half: each comparison is dear, and faults may be many."""
+    if len(known) <= 30:
+        return known
+    if len(known) > 2000:
+        return ()
+    half = len(name) // 2
+    start, end = name[:half], name[half:]
+    return [one for one in known if one.startswith(start) or one.endswith(end)][:30]

@@ -44,6 +44,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
         "name: region, default: 1",
         [f"AE905 {ARGUMENT}.parameters[0].name"],
     ),
+    "nearly, but that is given": ("name: region, value: 1}, {name: regions, value: 1", "name: region", []),
     "undeclared": ("name: other, value: 1", "name: region, default: 1", []),
     "default of an argument": ("name: x, default: 1, value: 2", "name: x", [f"AE902 {ARGUMENT}.parameters[0].default"]),
     "placeholder in a default": (
