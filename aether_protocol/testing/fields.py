@@ -187,6 +187,10 @@ def store(reading: Reading, value: Json, path: Path) -> None:
         one_of(("memory",), "store")(reading, value, path)
 
 
+def _empty(path: Path) -> str:
+    return f"{show(path)} asserts nothing: it is empty" if path[0] == "expect" else f"{show(path)} is empty"
+
+
 # --- checks of containers -------------------------------------------------------------------------------------------
 
 
@@ -198,7 +202,7 @@ def list_of(check: Check, *, filled: bool = False) -> Check:
             reading.fault(path, f"{show(path)} must be array, not {type_name(value)}")
             return
         if filled and not value:
-            reading.fault(path, f"{show(path)} asserts nothing: it is empty")
+            reading.fault(path, _empty(path))
         for index, item in enumerate(value):
             check(reading, item, (*path, index))
 
@@ -211,7 +215,7 @@ def map_of(check: Check, *, key: Check = anything, filled: bool = False) -> Chec
             reading.fault(path, f"{show(path)} must be object, not {type_name(value)}")
             return
         if filled and not value:
-            reading.fault(path, f"{show(path)} asserts nothing: it is empty")
+            reading.fault(path, _empty(path))
         for name, item in value.items():
             key(reading, name, (*path, name))
             check(reading, item, (*path, name))
@@ -230,7 +234,7 @@ def record(
             return
         where = f" in {show(path)}" if path else ""
         if filled and not value:
-            reading.fault(path, f"{show(path)} asserts nothing: it is empty")
+            reading.fault(path, _empty(path))
         for name, item in value.items():
             field = fields.get(name)
             if field is None:

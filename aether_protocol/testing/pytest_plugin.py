@@ -1,4 +1,5 @@
-"""Case files as pytest tests: `cases.yaml`, `*.cases.yaml`, `*.case.yaml`, and all YAML below the folders in `aether_cases`.
+"""Case files as pytest tests: `cases.yaml`, `*.cases.yaml`, `*.case.yaml`, and below the folders in `aether_cases` all
+YAML but the documents that cases refer to.
 
 Law: pytest loads this file in every environment that has Aether Protocol installed, so it imports nothing of the package
 before a case file is found, and touches no other file.
@@ -38,7 +39,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def _is_case_file(path: Path, config: pytest.Config) -> bool:
     if path.name in ("cases.yaml", "cases.yml") or path.name.endswith(_NAMED):
         return True
-    return any(path.is_relative_to(folder) for folder in config.getini("aether_cases"))
+    return any(path.is_relative_to(folder) for folder in config.getini("aether_cases")) and not _is_document(path)
+
+
+def _is_document(path: Path) -> bool:
+    """Whether the first line that says something begins a document. A misspelt case is none, so it is not passed over."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        said = (text for line in lines if (text := line.strip()) and not text.startswith("#") and text != "---")
+        return next(said, "").startswith("apiVersion:")
 
 
 class CaseFile(pytest.File):

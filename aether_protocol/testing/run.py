@@ -67,12 +67,16 @@ def run_case(case: Case, *, real_limit_s: float = REAL_LIMIT_S) -> CaseResult:
 def _run(case: Case, real_limit_s: float) -> CaseResult:
     if case.faults:
         return CaseResult(case, "error", case.faults)
+    try:
+        variables = read_variables(_variables(case))
+    except UsageError as error:
+        return CaseResult(case, "error", (case.fault(("variables",), error.message),))
     prepared = prepare(case)
     if prepared.faults:
         return CaseResult(case, "error", prepared.faults)
     comparison = Comparison(case)
     check_diagnostics(comparison, case.expect.get("diagnostics", ()), prepared.diagnostics)
-    problems = [one.message for one in prepared.errors] or _bind(case, prepared)
+    problems = [one.message for one in prepared.errors] or _bind(case, prepared, variables)
     wanted = case.expect.get("valid")
     if wanted is False or not runs(case):
         if wanted is False and not problems:
@@ -95,11 +99,11 @@ def _run(case: Case, real_limit_s: float) -> CaseResult:
         return asyncio.run(_Play(case, prepared, comparison, stager).run(real_limit_s))
 
 
-def _bind(case: Case, prepared: Prepared) -> list[str]:
+def _bind(case: Case, prepared: Prepared, variables: Mapping[str, Mapping[str, Json]]) -> list[str]:
     """What is wrong with the arguments (DATA-14)."""
     if prepared.plan is None:
         return []
-    header = RunHeader(RUN_ID, case.now_us, None, {}, read_variables(_variables(case)), 0)
+    header = RunHeader(RUN_ID, case.now_us, None, {}, variables, 0)
     try:
         make_header(prepared.plan, case.arguments, header)
     except UsageError as error:

@@ -40,6 +40,7 @@ def test_cases_are_collected_below_the_folders_of_the_ini_option(pytester: pytes
     pytester.makeini("[pytest]\naether_cases = suite\n")
     pytester.mkdir("suite")
     (pytester.path / "suite" / "any.yaml").write_text(case("one"))
+    (pytester.path / "suite" / "document.yaml").write_text("# for a case\napiVersion: aether/v1\n")
     (pytester.path / "any.yaml").write_text(case("two"))
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 

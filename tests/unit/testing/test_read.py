@@ -86,6 +86,7 @@ def test_a_whole_case_is_read() -> None:
             "executors: [{match: {task: a}, attempts: [{hang: true, code: 2}]}]\nexpect: {phase: Failed}",
             "3: 'code' has no effect beside 'hang'",
         ),
+        ("executors: [{match: {task: a}, attempts: []}]\nexpect: {phase: Failed}", "3: executors[0].attempts is empty"),
         ("executors: [{match: {task: a}}]\nexpect: {phase: Failed}", "3: missing field 'attempts' in executors[0]"),
         ("expect: {tasks: {main: {assignment: {tiemout: 5s}}}}", "3: unknown field 'tiemout'"),
     ],

@@ -189,6 +189,58 @@ def test_a_secret_that_can_be_seen_fails_the_case() -> None:
     ]
 
 
+def test_a_run_in_which_nothing_can_happen_any_more_fails_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aether_protocol.engine.timers.Timers.set", lambda *_: None)  # no timeout will save it
+    result = run("executors: [{match: {task: a}, attempts: [{hang: true}]}]\nexpect: {tasks: {main.a: {phase: Running}}}")
+    assert result.outcome == "failed"
+    assert told(result) == ["x.cases.yaml:1: case: nothing can happen any more, and the run is Running"]
+    assert "main.a: Running [0s to ...]" in result.detail
+
+
+def test_a_run_that_breaks_is_an_error_of_its_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("aether_protocol.scheduler.machine.Machine.handle", broken)
+    result = run("expect: {phase: Succeeded}")
+    assert result.outcome == "error"
+    assert "BrokenInvariant: RuntimeError: a bug" in told(result)[0]
+
+
+def test_a_variable_source_cannot_take_a_namespace_of_the_protocol() -> None:
+    result = run("variables: {tasks: {a: 1}}\nexpect: {valid: false}")
+    assert result.outcome == "error"
+    assert told(result) == ["x.cases.yaml:11: 'tasks' cannot be the namespace of a variable source"]
+
+
+def test_iterations_are_matched_by_the_name_of_the_body_and_hooks_by_their_template() -> None:
+    document = """
+        document:
+          apiVersion: aether/v1
+          kind: Workflow
+          metadata: {name: one}
+          spec:
+            entrypoint: each
+            hooks: {onExit: {template: tell}}
+            templates:
+              - loop: {name: each, items: [1, 2], body: work}
+              - task: {name: work, executor: {type: noop}}
+              - task: {name: tell, executor: {type: noop}}
+    """
+    result = run(
+        "executors:\n"
+        "  - {match: {path: 'each[1]'}, attempts: [{outputs: {x: second}}]}\n"
+        "  - {match: {task: work}, attempts: [{outputs: {x: first}}]}\n"
+        "  - {match: {template: tell}, attempts: [{outputs: {x: told}}]}\n"
+        "expect:\n"
+        "  tasks: {'each[0]': {outputs: {x: first}}, 'each[1]': {outputs: {x: second}}}\n"
+        "  hooks: [{hook: 'workflow:onExit', phase: Succeeded, outputs: {x: told}, startedAt: 0s}]\n"
+        "  dispatched: ['each[0]', 'each[1]']",
+        document,
+    )
+    assert result.outcome == "passed", explain(result)
+
+
 def test_an_attempt_that_hangs_is_ended_by_the_workflows_timeout() -> None:
     result = run(
         "executors: [{match: {task: a}, attempts: [{hang: true}]}]\n"
