@@ -223,32 +223,42 @@ def map_of(check: Check, *, key: Check = anything, filled: bool = False) -> Chec
     return check_map
 
 
-def record(
-    fields: Mapping[str, Check], *, required: tuple[str, ...] = (), one: tuple[str, ...] = (), filled: bool = False
-) -> Check:
-    """An object with these fields; `one`: exactly one of them is there."""
+class Record:
+    """An object with these fields. `one`: exactly one of them is there; `filled`: an empty one asserts nothing."""
 
-    def check(reading: Reading, value: Json, path: Path) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, Check],
+        *,
+        required: tuple[str, ...] = (),
+        one: tuple[str, ...] = (),
+        filled: bool = False,
+    ) -> None:
+        self.fields = fields
+        self._required = required
+        self._one = one
+        self._filled = filled
+
+    def __call__(self, reading: Reading, value: Json, path: Path) -> None:
         if not isinstance(value, dict):
             reading.fault(path, f"{show(path) or 'a case'} must be object, not {type_name(value)}")
             return
         where = f" in {show(path)}" if path else ""
-        if filled and not value:
+        if self._filled and not value:
             reading.fault(path, _empty(path))
         for name, item in value.items():
-            field = fields.get(name)
+            field = self.fields.get(name)
             if field is None:
-                reading.fault((*path, name), f"unknown field {name!r}{where}", near(name, fields))
+                reading.fault((*path, name), f"unknown field {name!r}{where}", near(name, self.fields))
             else:
                 field(reading, item, (*path, name))
-        for name in required:
+        for name in self._required:
             if name not in value:
                 reading.fault(path, f"missing field {name!r}{where}")
-        given = [name for name in one if name in value]
-        if one and len(given) != 1:
-            reading.fault(path, f"expected exactly one of {', '.join(one)}{where}, got {', '.join(given) or 'none'}")
-
-    return check
+        given = [name for name in self._one if name in value]
+        if self._one and len(given) != 1:
+            got = ", ".join(given) or "none"
+            reading.fault(path, f"expected exactly one of {', '.join(self._one)}{where}, got {got}")
 
 
 def either(**checks: Check) -> Check:

@@ -5,13 +5,14 @@ Law: the fields stand in these tables and nowhere else; whatever no table names 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
 from typing import Final
 
 from aether_protocol.diagnostics import CODES
+from aether_protocol.documents.source import Limits
 from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.testing.fields import (
-    Check,
+    Record,
     anything,
     boolean,
     duration,
@@ -26,7 +27,6 @@ from aether_protocol.testing.fields import (
     matcher,
     one_of,
     only,
-    record,
     store,
     task_path,
     text,
@@ -38,9 +38,9 @@ from aether_protocol.testing.rules import RULES
 phase: Final = one_of(Phase, "phase")
 values: Final = map_of(anything, filled=True)  # names and values of which those given are compared
 
-MATCH: Final = record({"path": word, "task": word, "template": word, "type": word}, filled=True)
+MATCH: Final = Record({"path": word, "task": word, "template": word, "type": word}, filled=True)
 
-ATTEMPT: Final = record(
+ATTEMPT: Final = Record(
     {
         "code": integer(),
         "message": text,
@@ -52,12 +52,12 @@ ATTEMPT: Final = record(
     }
 )
 
-SCRIPT: Final = record(
+SCRIPT: Final = Record(
     {"match": MATCH, "attempts": list_of(ATTEMPT, filled=True)},
     required=("match", "attempts"),
 )
 
-RESULT: Final = record(
+RESULT: Final = Record(
     {
         "task": task_path,
         "attempt": integer(1),
@@ -68,10 +68,10 @@ RESULT: Final = record(
     required=("task",),
 )
 
-DRIVE: Final = record(
+DRIVE: Final = Record(
     {
         "at": duration,
-        "resume": record({"task": task_path, "payload": mapping}, required=("task",)),
+        "resume": Record({"task": task_path, "payload": mapping}, required=("task",)),
         "cancel": only("run"),
         "crash": unsupported,
         "duplicate": task_path,
@@ -83,7 +83,7 @@ DRIVE: Final = record(
     one=("resume", "cancel", "crash", "duplicate", "result", "retry"),
 )
 
-DIAGNOSTIC: Final = record(
+DIAGNOSTIC: Final = Record(
     {
         "code": one_of(CODES, "code of a diagnostic"),
         "severity": one_of(("error", "warning"), "severity"),
@@ -108,7 +108,7 @@ _ASSIGNED_TEXTS: Final = (
     "idempotencyKey",
 )
 
-ASSIGNMENT: Final = record(  # the fields of ports.wire_json
+ASSIGNMENT: Final = Record(  # the fields of ports.wire_json
     {
         **dict.fromkeys(("config", "inputs", "artifacts", "resources"), either(object=values, null=anything)),
         **dict.fromkeys(("timeout", "deadline"), either(string=word, null=anything)),
@@ -120,7 +120,7 @@ ASSIGNMENT: Final = record(  # the fields of ports.wire_json
     filled=True,
 )
 
-TASK: Final = record(
+TASK: Final = Record(
     {
         "phase": phase,
         "type": one_of(("dag", "task", "loop"), "type of a template"),
@@ -138,7 +138,7 @@ TASK: Final = record(
     filled=True,
 )
 
-HOOK: Final = record(
+HOOK: Final = Record(
     {
         "hook": hook_name,
         "phase": phase,
@@ -151,7 +151,7 @@ HOOK: Final = record(
     required=("hook",),
 )
 
-EXPECT: Final = record(
+EXPECT: Final = Record(
     {
         "valid": boolean,
         "diagnostics": list_of(DIAGNOSTIC, filled=True),
@@ -176,29 +176,29 @@ EXPECT: Final = record(
 DOCUMENT_FIELDS: Final = ("document", "documentFile", "documentText", "documentBase64")
 
 
-def case_fields(limits: Iterable[str]) -> Check:
-    """The check of a whole case; `limits` are the names of DOC-6's limits."""
-    return record(
-        {
-            "case": word,
-            "rules": list_of(one_of(RULES, "rule")),
-            "document": anything,
-            "documentFile": word,
-            "documentText": text,
-            "documentBase64": text,
-            "library": list_of(either(object=anything, string=word)),
-            "arguments": mapping,
-            "secrets": map_of(map_of(text)),
-            "variables": map_of(mapping),
-            "limits": record(dict.fromkeys(limits, integer(1))),
-            "concurrency": integer(1),
-            "now": instant,
-            "store": store,
-            "executors": list_of(SCRIPT),
-            "drive": list_of(DRIVE),
-            "cron": unsupported,
-            "expect": EXPECT,
-        },
-        required=("case", "expect"),
-        one=DOCUMENT_FIELDS,
-    )
+LIMITS: Final = tuple(field.name for field in dataclasses.fields(Limits))  # DOC-6
+
+CASE: Final = Record(
+    {
+        "case": word,
+        "rules": list_of(one_of(RULES, "rule")),
+        "document": anything,
+        "documentFile": word,
+        "documentText": text,
+        "documentBase64": text,
+        "library": list_of(either(object=anything, string=word)),
+        "arguments": mapping,
+        "secrets": map_of(map_of(text)),
+        "variables": map_of(mapping),
+        "limits": Record(dict.fromkeys(LIMITS, integer(1))),
+        "concurrency": integer(1),
+        "now": instant,
+        "store": store,
+        "executors": list_of(SCRIPT),
+        "drive": list_of(DRIVE),
+        "cron": unsupported,
+        "expect": EXPECT,
+    },
+    required=("case", "expect"),
+    one=DOCUMENT_FIELDS,
+)

@@ -15,21 +15,19 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from aether_protocol.documents.parse import parse
-from aether_protocol.documents.source import DEFAULT, Limits, Source
+from aether_protocol.documents.source import DEFAULT, Source
 from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.testing.cases import Action, Attempt, Case, DocumentSource, Drive, Fault, Locate, Match, Path, Script
 from aether_protocol.testing.clock import DEFAULT_START_US
 from aether_protocol.testing.fields import Reading, parse_instant
-from aether_protocol.testing.grammar import DOCUMENT_FIELDS, case_fields
+from aether_protocol.testing.grammar import CASE, DOCUMENT_FIELDS
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
 _FOREIGN: Final = frozenset({"node_modules", "__pycache__", "venv"})
-LIMITS = tuple(field.name for field in dataclasses.fields(Limits))
 ACTIONS: Final[tuple[Action, ...]] = ("resume", "cancel", "duplicate", "result")
 _VALIDATION = frozenset({"valid", "diagnostics"})
-_CASE = case_fields(LIMITS)
 
 
 def find_files(paths: Iterable[FilePath]) -> list[FilePath]:
@@ -121,7 +119,7 @@ def _read_case(source: Source, tree: Tree) -> Case:
     if tree.faulty:
         reading.fault((), "the case was not read completely")
     else:
-        _CASE(reading, raw, ())
+        CASE(reading, raw, ())
     if not reading.faults:
         _cross_check(reading, raw)
     if reading.faults:
