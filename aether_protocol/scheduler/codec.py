@@ -65,7 +65,7 @@ def encode_fact(fact: f.Fact) -> list[Json]:
     for name in _FIELDS[kind]:
         value = getattr(fact, name)
         if name == "header":
-            value = _encode_header(value)
+            value = encode_header(value)
         elif name == "inputs":
             held = {ref[0] for ref in fact.refs}  # type: ignore[union-attr]
             value = encode_value({key: item for key, item in value.items() if key not in held} if held else dict(value))
@@ -83,7 +83,7 @@ def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f
     given = dict(zip(_FIELDS[kind], record[1:], strict=False))
     for name, value in given.items():
         if name == "header":
-            given[name] = _decode_header(value)
+            given[name] = decode_header(value)
         elif name in _VALUES and value is not None:
             given[name] = decode_value(value)
         elif name == "phase":
@@ -95,13 +95,15 @@ def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f
     return fact
 
 
-def _encode_header(header: RunHeader) -> dict[str, Json]:
+def encode_header(header: RunHeader) -> dict[str, Json]:
+    """A run's header as JSON."""
     record = {field.name: getattr(header, field.name) for field in fields(RunHeader)}
     record["parameters"] = encode_value(dict(header.parameters))
     return record
 
 
-def _decode_header(record: dict[str, Json]) -> RunHeader:
+def decode_header(record: dict[str, Json]) -> RunHeader:
+    """The inverse of `encode_header`."""
     return RunHeader(**{**record, "parameters": decode_value(record["parameters"])})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aether_protocol.expressions.values import has_secret
-from aether_protocol.plan.model import ContinueOn, DagDef, Kind
+from aether_protocol.plan.model import ContinueOn, Kind
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.nodes import (
@@ -68,8 +68,7 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
             state.leaves_known += 1
     else:
         scope, index = state.ready.popleft()
-        target = scope.call.target
-        call = target.tasks[index] if type(target) is DagDef else target.body  # type: ignore[union-attr]
+        call = scope.child_call(index)
         scope.queued -= 1
         scope.live += 1
         scope.children[index] = fact.node

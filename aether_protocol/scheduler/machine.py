@@ -31,6 +31,7 @@ class Machine(Turn):
 
     def __init__(self, plan: Plan, state: RunState | None = None) -> None:
         super().__init__(plan, state if state is not None else RunState(plan))
+        self._asked = False  # a Continue is out: until its answer no other event starts what is ready
 
     def handle(self, event: e.Event) -> Step:
         """What `event` leads to. The state has changed accordingly when this returns.
@@ -46,7 +47,7 @@ class Machine(Turn):
         kind = type(event)
         handler, name = _HANDLERS[kind]
         handler(self, event)
-        if state.ready:
+        if state.ready and not self._asked:
             self._start_ready()
         if self.wanted:
             hooks.fire_wanted(self)
@@ -71,6 +72,7 @@ class Machine(Turn):
             scope, index = state.ready[0]
             self._make(NodeCreated(len(state.nodes), scope.id, index))
         if state.ready:
+            self._asked = True
             self.commands.append(Continue(self.cause))
 
     def _make(self, fact: NodeCreated) -> None:
@@ -95,7 +97,8 @@ class Machine(Turn):
         self._make(NodeCreated(0, -1, 0))
 
     def _continued(self, event: e.Continued) -> None:
-        """Nothing but what every step does."""
+        """Nothing but what every step does: start what is ready."""
+        self._asked = False
 
     def _started(self, event: e.TaskStarted) -> None:
         node = self._node(event.node)

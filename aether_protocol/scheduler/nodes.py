@@ -133,6 +133,11 @@ class Container(Node):
         super().__init__(id_, call, parent, index, created_at)
         self.children: list[int] = []
 
+    def child_call(self, index: int) -> Call:
+        """What child `index` calls."""
+        target = self.call.target
+        return target.tasks[index] if type(target) is DagDef else target.body  # type: ignore[union-attr]
+
     @property
     def total(self) -> int:
         """Tasks of the dag, run or not; iterations of the loop."""

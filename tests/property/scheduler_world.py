@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import random
 from typing import Any
 
@@ -19,6 +20,8 @@ from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.outstanding import outstanding, under_way
+from aether_protocol.scheduler.snapshot import restore, snapshot
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED, TERMINAL, TRANSITIONS, Phase
 
@@ -155,6 +158,7 @@ class World:
         self.steps: list[str] = []
         self.phases: dict[int, Phase] = {}
         self.wild = rng.random() < 0.7  # duplicates, losses, cancels, hangs
+        self.crashes = 0.0  # how often the engine is lost after a step and another goes on from the record
 
     def put(self, delay: int, event: e.Event) -> None:
         heapq.heappush(self.queue, (self.now + delay, next(self.number), event))
@@ -185,8 +189,29 @@ class World:
             assert step.seq == len(self.steps) == state.seq
         else:
             assert not step.commands
-        for command in step.commands:
+        if self.crashes and self.rng.random() < self.crashes:
+            self.crash()
+        else:
+            for command in step.commands:
+                self.carry_out(command)
+
+    def crash(self) -> None:
+        """Another engine loads the run (from steps or a snapshot) and goes on; the old one's timers are gone, and so
+        are the commands that it had stored and not carried out. What workers still bring of old attempts comes late."""
+        state = self.machine.state
+        rebuilt = self.replayed() if self.rng.random() < 0.5 else restored(state)
+        assert rebuilt.fingerprint() == state.fingerprint()
+        check(rebuilt)
+        self.machine = Machine(state.plan, rebuilt)
+        self.queue = [entry for entry in self.queue if not isinstance(entry[2], e.TimerFired | e.Continued)]
+        heapq.heapify(self.queue)
+        self.timers.clear()
+        for command in outstanding(rebuilt):
             self.carry_out(command)
+        known = {(entry[2].node, entry[2].attempt) for entry in self.queue if isinstance(entry[2], e.TaskFinished)}
+        for node in under_way(rebuilt):
+            if (node.id, node.attempt) not in known or self.rng.random() < 0.5:
+                self.put(0, e.AttemptLost(0, node.id, node.attempt, "recovery"))
 
     def check_arrows(self, before: int) -> None:
         """Between two events a node may go several arrows; each reachable phase must be reachable by the table."""
@@ -240,6 +265,11 @@ class World:
 
     def suspended(self) -> list[TaskNode]:
         return [n for n in self.machine.state.nodes if isinstance(n, TaskNode) and n.phase is SUSPENDED]
+
+
+def restored(state: RunState) -> RunState:
+    """The state after a way through its snapshot's JSON."""
+    return restore(state.plan, json.loads(json.dumps(snapshot(state), default=dict)))
 
 
 def _reachable(start: Phase, end: Phase) -> bool:
