@@ -1,0 +1,124 @@
+"""The mutation check: `python -m tests.mutation [RULE ...]` puts each fault into a copy of the package and runs all cases.
+
+Law: the checkout is never written to. Each fault is tried alone, in a process of its own, and counts as noticed when a case
+does not pass. The check fails if a fault survives, does not fit its file, or if a rule that must have one has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tests.mutation import faults_data, faults_run
+from tests.mutation.faults import RULES, Fault
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "aether_protocol"
+JUDGE = Path(__file__).with_name("judge.py")
+LIMIT_S = 120  # of one process: a fault may make it hang
+FAULTS: tuple[Fault, ...] = (*faults_data.FAULTS, *faults_run.FAULTS)
+
+
+def problems() -> list[str]:
+    """What is wrong with the list of faults itself."""
+    found = [f"no fault breaks {rule}" for rule in RULES if not any(fault.rule == rule for fault in FAULTS)]
+    for fault in FAULTS:
+        count = (PACKAGE / fault.file).read_text("utf-8").count(fault.old)
+        if count != 1:
+            found.append(f"{fault.rule}, {fault.title!r}: its text stands {count} times in {fault.file}")
+    return found
+
+
+class Copy:
+    """A copy of the package that takes one fault at a time."""
+
+    def __init__(self, folder: Path, cases: Sequence[str]) -> None:
+        self.folder = folder
+        self.cases = cases
+        shutil.copytree(PACKAGE, folder / PACKAGE.name)
+        shutil.copytree(ROOT / "schemas", folder / "schemas")
+
+    def judge(self, fault: Fault | None) -> dict[str, Any]:
+        """What the cases say to `fault`, or to the package as it is."""
+        if fault is None:
+            return self._run("")
+        path = self.folder / PACKAGE.name / fault.file
+        text, stamp = path.read_text("utf-8"), path.stat()
+        path.write_text(text.replace(fault.old, fault.new), "utf-8")
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 3_600_000_000_000))  # compiled code of before is stale
+        try:
+            return self._run(fault.rule)
+        finally:
+            path.write_text(text, "utf-8")
+            os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+    def _run(self, rule: str) -> dict[str, Any]:
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-P", str(JUDGE), str(self.folder), rule, *self.cases]
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        except subprocess.TimeoutExpired:
+            return {"case": f"(hangs for {LIMIT_S} s)", "file": "", "outcome": "failed", "why": ""}
+        if done.returncode:
+            return {"broken": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+
+
+def try_all(faults: Sequence[Fault], jobs: int, cases: Sequence[str]) -> list[dict[str, Any]]:
+    """The outcome of each fault, in order."""
+    with tempfile.TemporaryDirectory(prefix="aether-mutation-") as folder, ThreadPoolExecutor(jobs) as pool:
+        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for number in range(jobs):
+            place = Path(folder, str(number)).resolve()
+            place.mkdir()
+            copies.put(Copy(place, cases))
+
+        def work(fault: Fault | None) -> dict[str, Any]:
+            copy = copies.get()
+            try:
+                return copy.judge(fault)
+            finally:
+                copies.put(copy)
+
+        healthy = work(None)
+        if "passed" not in healthy:
+            sys.exit(f"without any fault a case does not pass: {healthy}")
+        return list(pool.map(work, faults))
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="break rules and see that a case notices")
+    parser.add_argument("rules", nargs="*", metavar="RULE", help="only faults of these rules, or of these titles' words")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
+    parser.add_argument("--cases", nargs="+", default=[], metavar="FOLDER", help="only cases in these conformance folders")
+    options = parser.parse_args(arguments)
+    wrong = problems()
+    if wrong:
+        print("\n".join(wrong))
+        return 1
+    chosen = [f for f in FAULTS if not options.rules or any(word == f.rule or word in f.title for word in options.rules)]
+    alive = 0
+    for fault, told in zip(chosen, try_all(chosen, options.jobs, options.cases), strict=True):
+        if "case" in told:
+            end = f"{told['case']} ({told['file']})"
+        else:
+            alive += 1
+            end = f"BROKEN: {told['broken']}" if "broken" in told else "SURVIVED"
+        print(f"{fault.rule:<9} {fault.title:<66} {end}")
+    print(f"\n{len(chosen)} faults, {alive} not noticed")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
