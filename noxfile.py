@@ -1,80 +1,92 @@
 """All checks of the project, as sessions. `nox` runs them all, `nox -s tests` one, `nox -s tests -- -k loop` a part.
 
-Law: CI runs exactly this file, so what is green here is green there. The sessions of `DEV_ENV` share one environment;
-`wheel` makes one of its own, into which nothing but the built wheel and its declared dependencies is installed.
+Law: CI runs exactly this file, so what is green here is green there. All sessions share one environment, made on first use,
+with the project as it stands in the working copy; `wheel` makes another one, with nothing but the built wheel in it.
 """
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["lint", "types", "walls", "wheel", "cases", "tests"]
-nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "none"
 
-PYPROJECT = nox.project.load_toml("pyproject.toml")
-DEV = nox.project.dependency_groups(PYPROJECT, "dev")
-DEV_ENV = ".nox/dev"
+DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
+HOME = Path(".nox")
 REFERENCE = Path("../shared/reference-documents/cases.yaml")  # documents of other runtimes, where they are at hand
 
 
-def develop(session: nox.Session) -> None:
-    """Install the project, editable, with all its tools."""
-    session.install("--quiet", "-e", ".[http,test]", *DEV)
+@cache
+def environment(name: str) -> Path:
+    """The folder of an environment's commands; made where it is not there yet."""
+    home = (HOME / name).resolve()
+    if not (home / "bin" / "python").exists():
+        nox.command.run([sys.executable, "-m", "venv", str(home)])
+    return home / "bin"
 
 
-@nox.session(venv_location=DEV_ENV)
+@cache
+def tools() -> Path:
+    """The commands of the shared environment, with the project installed as it stands."""
+    bin_ = environment("dev")
+    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ".[http,test]", *DEV], silent=False)
+    return bin_
+
+
+def use(session: nox.Session, command: str, *arguments: str) -> None:
+    """Run a command of the shared environment."""
+    path = f"{tools()}:{session.env.get('PATH', '')}"
+    session.run(str(tools() / command), *arguments, external=True, env={"PATH": path})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting."""
-    develop(session)
-    session.run("ruff", "check", ".")
+    """Style."""
+    use(session, "ruff", "check", ".")
 
 
-@nox.session(venv_location=DEV_ENV)
+@nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    develop(session)
-    session.run("mypy", "--strict")
+    use(session, "mypy", "--strict")
 
 
-@nox.session(venv_location=DEV_ENV)
+@nox.session
 def walls(session: nox.Session) -> None:
     """Who may import whom (the contracts stand in pyproject.toml)."""
-    develop(session)
-    session.run("lint-imports")
+    use(session, "lint-imports")
 
 
-@nox.session(venv_location=DEV_ENV)
+@nox.session
 def cases(session: nox.Session) -> None:
     """The conformance cases, every rule covered; and the reference documents where they are at hand."""
-    develop(session)
-    session.run("aether", "test", "tests/conformance", "--coverage-of-rules")
+    use(session, "aether", "test", "tests/conformance", "--coverage-of-rules")
     if REFERENCE.exists():
-        session.run("aether", "test", str(REFERENCE))
+        use(session, "aether", "test", str(REFERENCE))
     else:
         session.log(f"{REFERENCE} is not here: the reference documents are left out")
 
 
-@nox.session(venv_location=DEV_ENV)
+@nox.session
 def tests(session: nox.Session) -> None:
     """The test suite, on two processes unless told otherwise."""
-    develop(session)
-    session.run("pytest", *(session.posargs or ("-n", "2")))
+    use(session, "pytest", *(session.posargs or ("-n", "2")))
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it alone in a clean environment and use it as a new user would."""
-    session.install("--quiet", "build")
-    dist = Path(session.create_tmp()).resolve() / "dist"
-    session.run("python", "-m", "build", "--quiet", "--wheel", "--outdir", str(dist), silent=True)
-    built = max(dist.glob("*.whl"), key=lambda path: path.stat().st_mtime)
-    session.run("python", "-m", "venv", "--clear", str(dist / "clean"))
-    python = dist / "clean" / "bin" / "python"
-    session.run(str(python), "-m", "pip", "install", "--quiet", str(built), external=True)
-    check = Path("tests/wheel_check.py").resolve()
-    examples = Path("examples/workflows").resolve()
-    session.chdir(dist)  # away from the checkout, so that only the installed package can be found
-    session.run(str(python), "-I", str(check), str(examples), external=True)
+    dist = (HOME / "dist").resolve()
+    session.run("rm", "-rf", str(dist), external=True)
+    use(session, "python", "-m", "build", "--wheel", "--outdir", str(dist))
+    session.run(sys.executable, "-m", "venv", str(dist / "clean"), external=True)
+    (built,) = dist.glob("*.whl")
+    session.run(str(dist / "clean" / "bin" / "pip"), "install", "--quiet", str(built), external=True)
+    check, examples = Path("tests/wheel_check.py").resolve(), Path("examples/workflows").resolve()
+    session.chdir(dist)  # away from the working copy, so that only the installed package can be found
+    session.run(str(dist / "clean" / "bin" / "python"), "-I", str(check), str(examples), external=True)

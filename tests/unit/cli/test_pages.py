@@ -47,9 +47,3 @@ def test_the_python_of_the_readme_says_what_it_claims(
     exec(compile(code, "README.md", "exec"), {})
     claims = re.findall(r"print\(.*\)  # (\w+)", code)
     assert capsys.readouterr().out.split() == claims
-
-
-def test_links_of_the_readme_and_the_index_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs" / "README.md"):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
