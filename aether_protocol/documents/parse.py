@@ -37,7 +37,7 @@ def _read(source: Source, limits: Limits) -> list[Tree]:
         trees = _yaml(source, limits)
         if source.file.endswith(".json") and any(fault.code == "AE101" for fault in source.faults):
             source.faults = json_faults
-            source.fault("AE101", error.at, f"this is not JSON: {error}")
+            source.note("AE101", error.at, "", f"this is not JSON: {error}", None)
         return trees
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,9 +39,9 @@ class TooManyFaultsError(Exception):
 
 
 class Source:
-    """The text of a file, the places in it and the faults found so far."""
+    """The text of a file, the places in it and the faults found so far. `where` tells the path that is being read (DOC-7)."""
 
-    __slots__ = ("_lines", "faults", "file", "positions", "text")
+    __slots__ = ("_lines", "faults", "file", "positions", "text", "where")
 
     def __init__(self, file: str, text: str, *, positions: bool = True) -> None:
         self.file = file
@@ -48,6 +49,7 @@ class Source:
         self.positions = positions
         self.faults: list[Diagnostic] = []
         self._lines: list[int] | None = None
+        self.where: Callable[[], str] = str
 
     def position(self, at: int) -> tuple[int, int]:
         """Line and column, both from 1, of the character with index `at`; 0 and 0 where there is no text."""
@@ -59,8 +61,8 @@ class Source:
         return line, at - self._lines[line - 1] + 1
 
     def fault(self, code: str, at: int, message: str, hint: str | None = None) -> None:
-        """Note a fault of the text itself, at the character with index `at`. Raises TooManyFaultsError."""
-        self.note(code, at, "", message, hint)
+        """Note a fault of what is being read, at the character with index `at`. Raises TooManyFaultsError."""
+        self.note(code, at, self.where(), message, hint)
 
     def note(self, code: str, at: int, path: str, message: str, hint: str | None) -> None:
         """Note a fault of what stands at `path`. Raises TooManyFaultsError."""

@@ -7,10 +7,12 @@ per container: a mapping has two numbers per key (key, value), a list one per en
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from aether_protocol.documents.fields import Path
 from aether_protocol.documents.source import Limits, Source
+from aether_protocol.documents.wording import format_path
 from aether_protocol.expressions.values import Json
 
 
@@ -101,6 +103,7 @@ class Builder:
         self._limits = limits
         self._nodes = 0
         self.start()
+        source.where = self.path
 
     def start(self) -> None:
         """Begin a document."""
@@ -118,6 +121,21 @@ class Builder:
         self._tree.root = self._node[0] if self._node else None
         self._tree.at = self._marks[0] if self._marks else 0
         return self._tree
+
+    def path(self, key: str | None = None) -> str:
+        """Where the value stands that is read next, or the key `key` of the mapping under way."""
+        nodes = [*(frame.node for frame in self._stack), self._node]
+        steps: list[str | int] = []
+        for node, child in pairwise(nodes):
+            last = next(reversed(node), None) if type(node) is dict else len(node) - 1
+            if last is None or node[last] is not child:  # what stands under a key that was refused
+                return format_path(tuple(steps[1:]))
+            steps.append(last)
+        if type(self._node) is list:
+            steps.append(len(self._node))
+        elif key is not None or (self._key is not None and self._key is not _DROP):
+            steps.append(self._key or "" if key is None else key)
+        return format_path(tuple(steps[1:]))  # the first step leads to the document
 
     def scalar(self, value: Json, at: int, anchor: str | None = None) -> None:
         """A value, or a key where one is due."""
@@ -199,9 +217,11 @@ class Builder:
         elif key in self._node:
             self._key = _DROP
             first, _ = self._source.position(self._marks[2 * list(self._node).index(key)])
-            self._source.fault("AE105", at, f"key {key!r:.80} stands twice, first on line {first}", "keep one of them")
+            message = f"key {key!r:.80} stands twice, first on line {first}"
+            self._source.note("AE105", at, self.path(key), message, "keep one of them")
         elif key == MERGE:
-            self._source.fault("AE111", at, "merge key '<<' is not part of YAML 1.2", "write the fields out")
+            message = "merge key '<<' is not part of YAML 1.2"
+            self._source.note("AE111", at, self.path(key), message, "write the fields out")
             self._tree.faulty = True
             self._node[MERGE] = FAULTY
             self._marks += (at, at)

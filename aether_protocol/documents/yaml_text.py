@@ -7,7 +7,7 @@ limits and keys are checked in tree.py. Both parsers give the same trees.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ruamel.yaml import YAML
@@ -33,6 +33,8 @@ try:
 except ImportError:  # no wheel of ruamel.yaml.clib for this interpreter
     CParser = None
 
+# Neither separates a key from a value: it stands after a character of a word, a colon also before one.
+_IN_WORDS: Final = re.compile(r"""(?<=[^\s,\[\]{}"'])(?::(?=[^\s,\[\]{}])|\?)""")
 _DIRECTIVE: Final = re.compile(r"^%.*$", re.MULTILINE)
 _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq": list, "!": object}
 _MISSING: Final = object()
@@ -42,14 +44,21 @@ def read_yaml(source: Source, limits: Limits) -> list[Tree]:
     """All documents of `source` up to the first place where it cannot be read on; faults are noted in it."""
     trees: list[Tree] = []
     try:
-        _read(_events(source.text), source, limits, trees)
+        try:
+            _read(_events(source.text), source, limits, trees)
+        except YAMLError:
+            if (events := _disguised(source.text)) is None:
+                raise
+            trees.clear()
+            source.faults.clear()
+            _read(events, source, limits, trees)
     except StopReadingError:
         pass
     except YAMLError as error:
         _syntax(source, error)
     except (ValueError, OverflowError, RecursionError, IndexError, AttributeError) as error:
         # What the Python parser makes of hostile text, such as an escape beyond Unicode.
-        source.fault("AE101", 0, f"this is not YAML ({error})")
+        source.note("AE101", 0, "", f"this is not YAML ({error})", None)
     return trees
 
 
@@ -57,6 +66,24 @@ def _events(text: str) -> Iterator[Any]:
     if CParser is None:
         return iter(YAML(typ="safe", pure=True).parse(text))
     return iter(CParser(text).get_event, None)
+
+
+def _disguised(text: str) -> Iterator[Any] | None:
+    """The events of `text` for the C parser once more, with stand-ins of the same length for the colons and question marks
+    inside of words: it knows YAML 1.1, which refuses `{url: http://host}`. None where that would change nothing."""
+    stand_ins = [mark for mark in map(chr, range(0xE000, 0xE100)) if mark not in text][:2]
+    if CParser is None or len(stand_ins) < 2 or not _IN_WORDS.search(text):
+        return None
+    colon, question = stand_ins
+    other = _IN_WORDS.sub(lambda found: colon if found.group() == ":" else question, text)
+    return (_revealed(event, {ord(colon): ":", ord(question): "?"}) for event in iter(CParser(other).get_event, None))
+
+
+def _revealed(event: Any, marks: Mapping[int, str]) -> Any:
+    for name in ("value", "anchor", "tag"):
+        if isinstance(text := getattr(event, name, None), str):
+            setattr(event, name, text.translate(marks))
+    return event
 
 
 def _read(events: Iterator[Any], source: Source, limits: Limits, trees: list[Tree]) -> None:
@@ -157,7 +184,7 @@ def _short_tag(tag: Any) -> str:
 def _check_directives(source: Source, start: int, end: int) -> None:
     """The lines between two documents may not hold directives (which the Python parser does not show in its events)."""
     for match in _DIRECTIVE.finditer(source.text, start, end):
-        source.fault("AE108", match.start(), f"directive {match.group()[:40]!r} is not read", "leave the line out")
+        source.note("AE108", match.start(), "", f"directive {match.group()[:40]!r} is not read", "leave the line out")
 
 
 def _syntax(source: Source, error: YAMLError) -> None:
@@ -169,4 +196,4 @@ def _syntax(source: Source, error: YAMLError) -> None:
     at = min(at, len(source.text))
     tab = source.text[at : at + 1] == "\t"
     hint = "YAML is indented with spaces, never with tabs" if tab else "look at this line and the one before it"
-    source.fault("AE101", at, f"this is not YAML: {problem}" + (f" ({context})" if context else ""), hint)
+    source.note("AE101", at, "", f"this is not YAML: {problem}" + (f" ({context})" if context else ""), hint)

@@ -247,3 +247,40 @@ def test_yaml_and_json_give_one_value(value: Json) -> None:
     for data, name in ((text, "f.json"), (f"---\n{text}", "f.yaml")):
         (document,) = load_bytes(data.encode(errors="replace"), name).documents or (None,)
         assert document is None or json.dumps(document.tree, ensure_ascii=False) == text
+
+
+FLOWS = st.recursive(
+    st.text(alphabet="ab:/?.1 -", max_size=8),
+    lambda parts: st.lists(parts, max_size=3).map(lambda found: f"[{', '.join(found)}]")
+    | st.lists(parts, max_size=3).map(lambda found: "{" + ", ".join(f"k{i}: {part}" for i, part in enumerate(found)) + "}"),
+    max_leaves=8,
+)
+
+
+@pytest.mark.rule("DOC-1")
+@RELAXED
+@given(FLOWS)
+def test_what_both_parsers_read_is_the_same(text: str) -> None:
+    fast = load_bytes(f"k: {text}".encode(), "f.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_text, "CParser", None)
+        slow = load_bytes(f"k: {text}".encode(), "f.yaml")
+    if fast.documents and slow.documents:
+        assert [one.tree for one in fast.documents] == [one.tree for one in slow.documents]
+        assert fast.diagnostics == slow.diagnostics
+
+
+@pytest.mark.rule("DOC-1")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{url: http://host:80/a?b=c, n: 1}", {"url": "http://host:80/a?b=c", "n": 1}),
+        ("[12:30:45, what?, a:b]", ["12:30:45", "what?", "a:b"]),
+        ("""{"a":1, 'b':"x:y?z"}""", {"a": 1, "b": "x:y?z"}),
+        ("[a:b, {c: }, c, d?]", ["a:b", {"c": None}, "c", "d?"]),
+        ("[&k:1 a:b]  # c:d?e", None),
+    ],
+)
+def test_colons_and_question_marks_inside_of_words(text: str, value: Json) -> None:
+    (document,) = load_bytes(f"metadata: {text}".encode(), "f.yaml").documents or (None,)
+    assert value is None if document is None else document.tree["metadata"] == value
