@@ -23,7 +23,7 @@ from aether_protocol.documents.models import (
 from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan import places as p
-from aether_protocol.plan.checks_secrets import secret_fault
+from aether_protocol.plan.checks_secrets import Secrets
 from aether_protocol.plan.findings import Fault, Findings, Origin, Path
 from aether_protocol.plan.graph import Ancestry
 from aether_protocol.plan.model import Kind
@@ -47,17 +47,26 @@ class Mention:
     computes: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What else there is to know: the graphs of dags by id, which inputs are secrets, and whether `valueFrom.path` on an
+    output of an executor type is a file (SPEC-6)."""
+
+    wirings: Mapping[int, Wiring]
+    secrets: Secrets
+    files: Callable[[str], bool]
+
+
 class NameChecks:
     """Walks symbol by symbol; `finish` judges what had to wait."""
 
-    def __init__(
-        self, findings: Findings, texts: Texts, names: Names, wirings: Mapping[int, Wiring], files: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, findings: Findings, texts: Texts, names: Names, context: Context) -> None:
         self.findings = findings
-        self.files = files  # whether `valueFrom.path` on an output of an executor type is a file (SPEC-6)
+        self.secrets = context.secrets
+        self.files = context.files
         self.texts = texts
         self.names = names
-        self.wirings = wirings
+        self.wirings = context.wirings
         self._open: dict[int, tuple[Symbol, list[Mention]]] = {}  # what the callers of a symbol decide
         self._ancestries: dict[int, Ancestry] = {}
         self._asked: dict[int, tuple[Symbol, list[tuple[int, Depends, Mention]]]] = {}
@@ -125,7 +134,7 @@ class NameChecks:
         else:
             owner = scope.loop or scope.inputs[0]
             self._open.setdefault(id(owner), (owner, []))[1].append(mention)
-        if mention.computes and (fault := secret_fault(mention.name, scope, self.names.parameters)) is not None:
+        if mention.computes and (fault := self.secrets.fault(mention.name, scope)) is not None:
             self.findings.add(mention.origin, mention.path, fault, mention.offset)
 
     # --- parts ---

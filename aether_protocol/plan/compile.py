@@ -20,7 +20,8 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan import places as p
 from aether_protocol.plan.build import Builder
 from aether_protocol.plan.checks_executors import ExecutorChecks
-from aether_protocol.plan.checks_names import NameChecks
+from aether_protocol.plan.checks_names import Context, NameChecks
+from aether_protocol.plan.checks_secrets import Secrets
 from aether_protocol.plan.checks_surprises import Surprises
 from aether_protocol.plan.checks_values import ValueChecks, check_aggregate
 from aether_protocol.plan.executors import ConfigField, ExecutorTypes
@@ -161,7 +162,8 @@ class _Compilation:
     # --- checks ---
 
     def _check_names(self, settings: Settings, names: Names, executors: ExecutorChecks) -> None:
-        checks = NameChecks(self.findings, self.texts, names, self.wirings, executors.files)
+        secrets = Secrets(self.texts, settings.parameters, self._definitions())
+        checks = NameChecks(self.findings, self.texts, names, Context(self.wirings, secrets, executors.files))
         self._check_parameters(settings, names, checks)
         for symbol in self.workspace.symbols:
             checks.symbol(symbol)

@@ -264,7 +264,12 @@ def test_what_is_outside_of_the_entrypoints_is_absent_and_a_warning_says_so(comp
 @pytest.mark.rule("DATA-12")
 @pytest.mark.parametrize(
     ("name", "secret"),
-    [("inputs.parameters.s", True), ("workflow.parameters.s", True), ("inputs.parameters.t", False)],
+    [
+        ("inputs.parameters.s", True),
+        ("workflow.parameters.s", True),
+        ("inputs.parameters.t", True),
+        ("inputs.parameters.u", False),
+    ],
 )
 def test_a_secret_is_used_in_no_expression(name: str, secret: bool, compiled: Compile) -> None:
     source = "valueFrom: {secretKeyRef: {name: db, key: password}}"
@@ -274,11 +279,40 @@ def test_a_secret_is_used_in_no_expression(name: str, secret: bool, compiled: Co
         templates:
         - task:
             name: main
-            inputs: {{parameters: [{{name: s, {source}}}, {{name: t, value: "x{{{{workflow.parameters.s}}}}"}}]}}
+            inputs: {{parameters: [{{name: s, {source}}}, {{name: t, value: "x{{{{workflow.parameters.s}}}}"}}, {{name: u, value: 1}}]}}
             executor: {{type: noop, config: {{x: "{{{{{name}}}}}"}}}}
             phaseConditions: {{failed: "{name} == 'x'"}}
     """)
     assert [d.code for d in result.diagnostics] == (["AE310"] if secret else [])
+
+
+@pytest.mark.rule("DATA-12")
+def test_a_secret_is_followed_from_call_to_call(found: Found) -> None:
+    spec = """
+        - dag:
+            name: main
+            tasks:
+            - name: a
+              template: group
+              arguments: {parameters: [{name: token, valueFrom: {secretKeyRef: {name: db, key: password}}}]}
+        - dag:
+            name: group
+            inputs: {parameters: [{name: token}]}
+            tasks:
+            - name: b
+              template: step
+              arguments: {parameters: [{name: url, value: "https://{{inputs.parameters.token}}@host"}]}
+            - {name: c, executor: {type: noop}, when: "inputs.parameters.token == ''"}
+        - task:
+            name: step
+            inputs: {parameters: [{name: url}, {name: plain, default: 1}]}
+            executor: {type: noop}
+            phaseConditions: {failed: "inputs.parameters.plain == 1", error: "inputs.parameters.url == ''"}
+    """
+    assert found(spec) == [
+        "AE310 spec.templates[1].dag.tasks[1].when",
+        "AE310 spec.templates[2].task.phaseConditions.error",
+    ]
 
 
 def test_a_template_for_hooks_may_not_be_called_as_a_task(compiled: Compile) -> None:
