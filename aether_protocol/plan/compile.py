@@ -251,6 +251,7 @@ class _Compilation:
             hooks=builder.hooks(self.hooks),
             digest=_digest(snapshot),
             snapshot=snapshot,
+            namespaces=self.texts.injected,
         )
 
     def _snapshot(self, settings: Settings) -> Json:

@@ -291,3 +291,4 @@ class Plan:
     hooks: Mapping[HookEvent, Call]
     digest: str  # sha256 of the canonical JSON of `snapshot`
     snapshot: Json  # the resolved documents that this was compiled from: {"workflow": ..., "library": [...]}
+    namespaces: frozenset[str] = frozenset()  # those that variable sources injected when this was compiled

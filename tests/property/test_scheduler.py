@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_value
+from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
@@ -44,6 +46,22 @@ def test_the_same_events_give_the_same_steps(seed: int) -> None:
     first.run()
     second.run()
     assert first.steps == second.steps
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_plan_runs_the_same_after_a_way_through_json(seed: int) -> None:
+    rng = random.Random(seed)
+    plan = make_plan(rng)
+    record = json.loads(json.dumps(encode_plan(plan)))
+    state = rng.getstate()
+    first = World(plan, rng)
+    first.run()
+    rng.setstate(state)
+    second = World(decode_plan(record), rng)
+    second.run()
+    assert first.steps == second.steps
+    assert encode_plan(second.machine.plan) == record
 
 
 @settings(max_examples=200, deadline=None)
