@@ -1,4 +1,7 @@
-"""The plans that are measured: no-op tasks side by side, or one after the other. Compiling is not counted."""
+"""The plans that are measured: calls of one no-op task template, side by side or one after the other.
+
+Compiling is not counted.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,11 @@ def _plan(calls: list[Call], dependents: list[tuple[int, ...]]) -> Plan:
     return Plan("bench", "default", None, {}, {}, root, (), HOUR_US, 500, {}, "0" * 64, {})
 
 
+NOOP = TaskDef("noop-task", "noop", parse_template({}, NAMESPACES), False, (), (), None, None)
+
+
 def _task(position: int, after: tuple[int, ...]) -> Call:
-    config = parse_template({}, NAMESPACES)
-    target = TaskDef(f"t{position}", "noop", config, True, (), (), None, None)
-    return Call(f"t{position}", position, Kind.TASK, target, dependencies=after)
+    return Call(f"t{position}", position, Kind.TASK, NOOP, dependencies=after)
 
 
 def fan_out(count: int) -> Plan:

@@ -25,13 +25,15 @@ from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Continue, SetTimer, Step, StopTask
+from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED
 
 TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 1_000  # runs that can still be asked about after their end
+
+_DONE: Final[list[Command]] = []  # never written to
 
 Observer = Callable[[str, RunState, Step], None]
 
@@ -267,6 +269,7 @@ class Driver:
                         self._closed(run)
                     else:
                         assert_never(command)
+                step.commands = _DONE  # carried out: whoever keeps the step keeps its facts alone
         if assignments:
             self._broker.dispatch(assignments)
 

@@ -1,7 +1,8 @@
 """A run's events, as somebody watches them.
 
-Law: each fact comes once and in order, from the first step that the store still has to the run's end. Records are made when
-they are fetched: a slow watcher costs memory for steps, nothing else, and never holds the run up.
+Law: each fact comes once and in order, from the first step that the store still has to the run's end; who watches from the
+submission on sees all, whatever the store keeps. Records are made when they are fetched: a slow watcher costs memory for
+steps, nothing else, and never holds the run up.
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ class Store(Protocol):
         ...
 
     async def append(self, batch: Sequence[RunAppend]) -> None:
-        """Record the steps of several runs. Facts count, commands need not be kept."""
+        """Record the steps of several runs: their facts. The commands are gone once they were carried out."""
         ...
 
     def steps(self, run_id: str) -> list[Step]:
-        """The steps that are still kept, oldest first. A store may drop old ones: their numbers show what is missing."""
+        """The steps that are still kept, oldest first. Not every store keeps all: their numbers show what is missing."""
         ...
 
     async def close(self) -> None: ...

@@ -1,7 +1,7 @@
-"""The memory store (L0): remembers which runs there are and how far they are, and of their steps the newest only.
+"""The memory store (L0): remembers which runs there are and how far they are, and the steps of small runs.
 
-Law: what is kept of a run is bounded, so a run of 100 000 tasks costs the store no more than one of 1 000. Nothing survives
-the process.
+Law: what is kept is bounded: all steps of a run, for those who look back, until there are KEEP_FACTS facts; from then on
+none of it (a long run is watched while it goes, and pays nothing for the past). Nothing survives the process.
 """
 
 from __future__ import annotations
@@ -15,44 +15,61 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.scheduler.commands import Step
 
-KEEP_STEPS: Final = 2_000  # of each run, for those who look back
-KEEP_RUNS: Final = 1_000  # runs whose steps are kept; of older ones the number of the last step stays
+KEEP_FACTS: Final = 10_000  # of a run
+KEEP_RUNS: Final = 1_000  # runs whose steps are kept; of older ones only how far they are
+
+
+class _Past:
+    """How far a run is; its steps while they are few, then None."""
+
+    __slots__ = ("facts", "seq", "steps")
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.facts = 0
+        self.steps: list[Step] | None = []
 
 
 class MemoryStore:
     """See `ports.store.Store`."""
 
-    def __init__(self, keep_steps: int = KEEP_STEPS) -> None:
-        self._keep = keep_steps
-        self._seqs: dict[str, int] = {}
-        self._steps: dict[str, deque[Step]] = {}
+    def __init__(self, keep_facts: int = KEEP_FACTS) -> None:
+        self._keep = keep_facts
+        self._runs: dict[str, _Past] = {}
+        self._kept: deque[_Past] = deque()
 
     async def create(self, run_id: str, plan: Plan) -> None:
-        if run_id in self._seqs:
+        if run_id in self._runs:
             raise UsageError(f"run {run_id!r} exists already")
-        self._seqs[run_id] = 0
-        self._steps[run_id] = deque(maxlen=self._keep)
-        if len(self._steps) > KEEP_RUNS:
-            del self._steps[next(iter(self._steps))]
+        past = self._runs[run_id] = _Past()
+        self._kept.append(past)
+        if len(self._kept) > KEEP_RUNS:
+            self._kept.popleft().steps = None
 
     async def append(self, batch: Sequence[RunAppend]) -> None:
-        seqs = self._seqs
+        runs = self._runs
         for part in batch:
-            seq = seqs.get(part.run_id)
-            if seq is None:
+            past = runs.get(part.run_id)
+            if past is None:
                 raise UsageError(f"run {part.run_id!r} is unknown")
-            if seq != part.expected_seq:
-                raise BusyError(f"run {part.run_id!r} is at step {seq}, not {part.expected_seq}: somebody else drives it")
+            if past.seq != part.expected_seq:
+                told = f"run {part.run_id!r} is at step {past.seq}, not {part.expected_seq}"
+                raise BusyError(f"{told}: somebody else drives it")
         for part in batch:
-            seqs[part.run_id] = part.steps[-1].seq
-            steps = self._steps.get(part.run_id)
-            if steps is not None:
-                steps.extend(part.steps)
+            past = runs[part.run_id]
+            past.seq = part.steps[-1].seq
+            if past.steps is not None:
+                past.steps += part.steps
+                past.facts += sum([len(step.facts) for step in part.steps])
+                if past.facts > self._keep:
+                    past.steps = None
 
     def steps(self, run_id: str) -> list[Step]:
-        if run_id not in self._seqs:
+        past = self._runs.get(run_id)
+        if past is None:
             raise UsageError(f"run {run_id!r} is unknown")
-        return list(self._steps.get(run_id, ()))
+        return list(past.steps or ())
 
     async def close(self) -> None:
-        self._steps.clear()
+        self._runs.clear()
+        self._kept.clear()
