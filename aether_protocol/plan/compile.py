@@ -175,13 +175,13 @@ class _Compilation:
     def _check_parameters(self, settings: Settings, names: Names, checks: NameChecks) -> None:
         """Workflow parameters: each may read those declared above it."""
         above: dict[str, Parameter] = {}
-        all_, names.parameters = names.parameters, above
+        names.parameters, names.below = above, settings.parameters
         scope = Scope(p.WORKFLOW, ())
         for name, entry in settings.parameters.items():
             at = settings.parameters_at[name]
             checks.parameter(entry, at.origin, at.path, scope)
             above[name] = entry
-        names.parameters = all_
+        names.parameters, names.below = settings.parameters, {}
         for name, artifact in settings.artifacts.items():
             at = settings.artifacts_at[name]
             checks.artifact(artifact, at.origin, at.path, scope)

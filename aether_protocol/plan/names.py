@@ -56,6 +56,7 @@ class Names:
         self, parameters: Mapping[str, Parameter], injected: frozenset[str], *, strict: bool, open_parameters: bool
     ) -> None:
         self.parameters = parameters
+        self.below: Mapping[str, Parameter] = {}  # declared, and not to be seen by those above
         self.injected = injected
         self.strict = strict
         self.open_parameters = open_parameters
@@ -91,7 +92,11 @@ class Names:
         if parameter in self.parameters or any(parameter in unit.parameters for unit in scope.units):
             return None
         known = [*self.parameters, *(key for unit in scope.units for key in unit.parameters)]
-        hint = near(str(parameter), known, "declare it in spec.arguments.parameters")
+        if parameter in self.below:
+            known, other = [], "it is declared below; a parameter sees those declared above it"
+        else:
+            other = "declare it in spec.arguments.parameters"
+        hint = near(str(parameter), known, other)
         message = f"there is no workflow parameter {parameter!r} ({name.text!r})"
         return Fault("AE304", message, hint, "warning" if self.open_parameters else None)
 
@@ -141,8 +146,9 @@ class Names:
         if scope.place.tasks == "caller" and not scope.called:
             return DEFERRED
         if scope.dag is None:
-            own = f"; of tasks it sees {scope.own!r} alone" if scope.own is not None else ""
-            return _elsewhere(name, scope, f"there are no tasks at this place{own}")
+            if p.SELF in more and scope.own is not None:
+                return _elsewhere(name, scope, f"of tasks it sees {scope.own!r} alone")
+            return _elsewhere(name, scope, "there are no tasks at this place")
         return self._task_of(scope.dag, name, scope)
 
     def _task_of(self, dag: Symbol, name: Name, scope: Scope) -> Verdict:

@@ -24,9 +24,8 @@ HOOK: Final = "hook"  # hook.*
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A row: `inputs` are those of `caller`, `own`, `own, caller` or none; `tasks` those of `dag`, `caller` or none.
-
-    `dag` is the dag that the text belongs to, `caller` the dag whose task calls the loop that the text belongs to.
+    """A row. `inputs` are those of the task, of the dag or the loop around the text, or none; `tasks` those of the dag around
+    it (`dag`), of the dag that calls the loop around it (`caller`), or none. `unknown`: the text serves many places.
     """
 
     title: str

@@ -74,7 +74,22 @@ LIBRARY: dict[str, Any] = {
     "metadata": {"name": "lib"},
     "spec": {"templates": [{"task": {"name": "t", "executor": {"type": "noop"}}}]},
 }
-VALUES = (None, 5, "x", True, [], {}, "{{tasks.a.phase}}", "{{", "1 +", [None], {"a": 1}, "main", ["main"], "iterator.item")
+VALUES: tuple[Any, ...] = (
+    None,
+    5,
+    "x",
+    True,
+    [],
+    {},
+    "{{tasks.a.phase}}",
+    "{{",
+    "1 +",
+    [None],
+    {"a": 1},
+    "main",
+    ["main"],
+    "iterator.item",
+)
 KEYS = ("name", "template", "value", "valueFrom", "executor", "arguments", "when", "inputs", "items", "task", "dag")
 
 

@@ -115,7 +115,8 @@ def test_a_called_template_looks_names_up_in_its_own_library(compiled: Compile) 
     assert isinstance(far, TaskDef)
     assert (inner.executor_type, far.executor_type) == ("echo", "fail")
     assert step is not inner
-    assert inner.library is group.library is not None
+    assert inner.library is not None
+    assert inner.library is group.library
     assert (inner.library.name, list(inner.library.parameters)) == ("lib", ["own"])
     assert far.library is not None
     assert far.library.name == "more"

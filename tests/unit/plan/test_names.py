@@ -279,7 +279,11 @@ def test_a_secret_is_used_in_no_expression(name: str, secret: bool, compiled: Co
         templates:
         - task:
             name: main
-            inputs: {{parameters: [{{name: s, {source}}}, {{name: t, value: "x{{{{workflow.parameters.s}}}}"}}, {{name: u, value: 1}}]}}
+            inputs:
+              parameters:
+              - {{name: s, {source}}}
+              - {{name: t, value: "x{{{{workflow.parameters.s}}}}"}}
+              - {{name: u, value: 1}}
             executor: {{type: noop, config: {{x: "{{{{{name}}}}}"}}}}
             phaseConditions: {{failed: "{name} == 'x'"}}
     """)
@@ -327,13 +331,28 @@ def test_a_template_for_hooks_may_not_be_called_as_a_task(compiled: Compile) -> 
     )
 
 
+@pytest.mark.rule("DATA-14")
+def test_a_workflow_parameter_sees_those_above_it(compiled: Compile) -> None:
+    result = compiled("""
+        entrypoint: main
+        arguments:
+          parameters:
+          - {name: early, value: "{{workflow.parameters.late}}"}
+          - {name: late, value: "{{workflow.parameters.early}}"}
+        templates: [{task: {name: main, executor: {type: noop}}}]
+    """)
+    [fault] = result.diagnostics
+    assert (fault.code, fault.path) == ("AE304", "spec.arguments.parameters[0].value")
+    assert fault.hint == "it is declared below; a parameter sees those declared above it"
+
+
 def test_self_is_the_name_of_each_call(compiled: Compile) -> None:
     result = compiled("""
         - dag: {name: main, tasks: [{name: a, template: step}, {name: b, template: step}]}
         - task: {name: step, executor: {type: noop}, phaseConditions: {failed: "tasks.a.phase == 'Failed'"}}
     """)
     [fault] = result.diagnostics
-    assert (fault.code, fault.hint) == ("AE303", "there are no tasks at this place; of tasks it sees 'b' alone")
+    assert (fault.code, fault.hint) == ("AE303", "of tasks it sees 'b' alone")
 
 
 @pytest.mark.rule("DATA-2")
