@@ -27,6 +27,7 @@ from aether_protocol.documents.fields import (
     Zone,
     doc,
 )
+from aether_protocol.documents.instants import zone_exists
 from aether_protocol.documents.parts import (
     ALIASES,
     Archive,
@@ -278,6 +279,8 @@ class CronWorkflowSpec(RuledPart):
                 yield Problem((field,), "AE133", f"{text!r} is no date and time of the calendar")
         if len(instants) == 2 and instants[1] <= instants[0]:
             yield Problem(("endAt",), "AE134", f"endAt {self.end_at!r} is not after startAt {self.start_at!r}")
+        if not zone_exists(self.timezone):
+            yield Problem(("timezone",), "AE124", f"{self.timezone!r} is no time zone", "give an IANA name such as Europe/Vienna")
 
 
 class _Document(Part):
