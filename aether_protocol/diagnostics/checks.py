@@ -211,12 +211,6 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "a config that does not fit the artifact source",
         "Like executors, kinds of artifact sources declare what they take; this config has something else.",
     ),
-    _error(
-        "AE405",
-        "an output artifact from nowhere",
-        "An output artifact of a task is the file or folder at its `path`; one of a dag is what `from` names, such as "
-        "`tasks.build.outputs.artifacts.report`. Without that there is nothing to keep.",
-    ),
     # surprises
     _warning(
         "AE901",
@@ -281,5 +275,12 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "a placeholder that is nearly a known one",
         "Placeholders of unknown namespaces stay in the text, so that scripts may have braces of their own. This one is "
         "spelled almost like a known namespace, as in `{{input.parameters.x}}` for `{{inputs.parameters.x}}`.",
+    ),
+    _warning(
+        "AE913",
+        "an output artifact from nowhere",
+        "An output artifact of a task is the file or folder at its `path`; one of a dag is what `from` names, such as "
+        "`tasks.build.outputs.artifacts.report`. Without that nothing is kept, unless the executor itself gives an artifact "
+        "of that name.",
     ),
 )

@@ -90,8 +90,8 @@ class ExecutorChecks:
         for index, entry in enumerate(symbol.given_artifacts.values()):
             if symbol.kind is Kind.TASK and entry.path is None:
                 message = f"output artifact {entry.name!r} of a task needs a path"
-                self.findings.add(origin, (*path, index), Fault("AE405", message, "name the file or folder to keep"))
+                self.findings.add(origin, (*path, index), Fault("AE913", message, "name the file or folder to keep"))
             elif symbol.kind is Kind.DAG and entry.from_ is None:
                 message = f"output artifact {entry.name!r} of a dag needs `from`"
                 hint = "name an artifact of a task, as in tasks.build.outputs.artifacts.report"
-                self.findings.add(origin, (*path, index), Fault("AE405", message, hint))
+                self.findings.add(origin, (*path, index), Fault("AE913", message, hint))

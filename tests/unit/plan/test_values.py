@@ -190,8 +190,8 @@ def test_outputs_that_come_from_nowhere(found: Found) -> None:
     """
     assert found(spec) == [
         "AE910 spec.templates[0].dag.outputs.parameters[0]",
-        "AE405 spec.templates[0].dag.outputs.artifacts[0]",
+        "AE913 spec.templates[0].dag.outputs.artifacts[0]",
         "AE902 spec.templates[1].loop.outputs.parameters[0].value",
         "AE902 spec.templates[1].loop.outputs.artifacts",
-        "AE405 spec.templates[2].task.outputs.artifacts[0]",
+        "AE913 spec.templates[2].task.outputs.artifacts[0]",
     ]
