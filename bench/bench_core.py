@@ -117,7 +117,7 @@ def table(rounds: int) -> int:
     print("|---|---:|---:|---:|---:|---:|---:|")
     found: dict[tuple[str, int], dict[str, float]] = {}
     for shape, size in SIZES:
-        got = found[shape, size] = measure(shape, size, max(3, rounds * 1_000 // max(size, 1_000)))
+        got = found[shape, size] = measure(shape, size, max(5, rounds * 1_000 // size))
         base = got["floor"]
         alone, whole = got["scheduler"], got["engine"]
         print(

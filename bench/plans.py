@@ -5,8 +5,11 @@ Compiling is not counted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from aether_protocol.expressions import NAMESPACES, parse_template
-from aether_protocol.plan.model import Call, DagDef, Kind, Plan, TaskDef
+from aether_protocol.plan.model import Call, DagDef, HookEvent, Kind, Plan, TaskDef
 
 HOUR_US = 3_600_000_000
 
@@ -29,11 +32,12 @@ def _plan(calls: list[Call], dependents: list[tuple[int, ...]]) -> Plan:
     return Plan("bench", "default", None, {}, {}, root, (), HOUR_US, 500, {}, "0" * 64, {})
 
 
+NO_HOOKS: Mapping[HookEvent, Call] = MappingProxyType({})  # shared, as the compiler does
 NOOP = TaskDef("noop-task", "noop", parse_template({}, NAMESPACES), False, (), (), None, None)
 
 
 def _task(position: int, after: tuple[int, ...]) -> Call:
-    return Call(f"t{position}", position, Kind.TASK, NOOP, dependencies=after)
+    return Call(f"t{position}", position, Kind.TASK, NOOP, dependencies=after, hooks=NO_HOOKS)
 
 
 def fan_out(count: int) -> Plan:
