@@ -6,6 +6,8 @@ from typing import Protocol
 
 
 class SecretProvider(Protocol):
+    """A place where secrets are kept. Asked anew for every attempt, on the engine's loop: it should be quick."""
+
     def get(self, name: str, key: str) -> str | None:
         """The secret's text, or None where this provider does not have it. Raises PortError when it cannot tell."""
         ...

@@ -45,6 +45,8 @@ Function = Callable[..., Any]
 
 
 class FunctionExecutor:
+    """The executor `function` with these functions by name, besides those of the entry-point group `aether.functions`."""
+
     type: ExecutorType = TYPE
     mode: Mode = "async"
 
@@ -114,7 +116,7 @@ async def _call(function: Function, keywords: dict[str, Json]) -> Any:
         except BaseException as error:
             raise _RaisedError(_text(error)) from error
 
-    value = call() if _is_async(function) else await asyncio.to_thread(call)
+    value = call() if _is_async(function) else await in_thread(call)
     if not inspect.isawaitable(value):
         return value
     try:
