@@ -99,12 +99,14 @@ def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
     record = {field.name: getattr(header, field.name) for field in fields(RunHeader)}
     record["parameters"] = encode_value(dict(header.parameters))
+    record["kept"] = encode_value(dict(header.kept)) if header.kept is not None else None
     return record
 
 
 def decode_header(record: dict[str, Json]) -> RunHeader:
     """The inverse of `encode_header`."""
-    return RunHeader(**{**record, "parameters": decode_value(record["parameters"])})
+    kept = decode_value(record["kept"]) if record.get("kept") is not None else None
+    return RunHeader(**{**record, "parameters": decode_value(record["parameters"]), "kept": kept})
 
 
 def encode_step(step: Step) -> str:

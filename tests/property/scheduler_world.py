@@ -18,6 +18,7 @@ from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler.codec import decode_step, encode_step
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
+from aether_protocol.scheduler.keep import Kept
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import outstanding, under_way
@@ -148,8 +149,10 @@ class Author:
 class World:
     """Runs a plan to its end. `check_all` checks every invariant after every event."""
 
-    def __init__(self, plan: Plan, rng: random.Random) -> None:
+    def __init__(self, plan: Plan, rng: random.Random, kept: Kept | None = None) -> None:
         self.rng = rng
+        self.kept = kept
+        self.dispatched: list[str] = []
         self.machine = Machine(plan)
         self.now = 0
         self.queue: list[tuple[int, int, e.Event]] = []
@@ -164,7 +167,7 @@ class World:
         heapq.heappush(self.queue, (self.now + delay, next(self.number), event))
 
     def run(self, limit: int = 20_000) -> RunState:
-        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9))
+        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9), kept=self.kept)
         self.put(0, e.Submitted(0, header, "test"))
         if self.wild and self.rng.random() < 0.2:
             self.put(self.rng.randint(0, 20 * SECOND), e.CancelRequested(0, "test"))
@@ -237,6 +240,8 @@ class World:
     def work(self, task: c.TaskAssignment) -> None:
         rng = self.rng
         node, attempt = task.node, task.attempt
+        if task.hook is None:
+            self.dispatched.append(task.path)
         delay = rng.choice([0, 0, SECOND // 2, SECOND, 5 * SECOND])
         if self.wild and rng.random() < 0.05:
             self.put(delay, e.AttemptLost(0, node, attempt, "recovery"))

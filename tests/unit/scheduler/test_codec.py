@@ -18,7 +18,7 @@ from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
-HEADER = RunHeader("r", 1, None, {"p": SecretValue(("pre", ("db", "password")))}, {"system": {"os": "linux"}}, 5, None)
+HEADER = RunHeader("r", 1, None, {"p": SecretValue(("pre", ("db", "password")))}, {"system": {"os": "linux"}}, 5, None, "old", {"a": {"x": 1}})
 SAMPLES: dict[str, Any] = {
     "header": HEADER,
     "phase": Phase.FAILED,
