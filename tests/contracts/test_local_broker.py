@@ -55,17 +55,20 @@ class TestNothingHoldsItForEver:
     def test_closing_leaves_a_blocked_thread_behind(self) -> None:
         gate = threading.Event()
 
-        def blocked(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-            gate.wait()
-            return done(task)
-
         async def go() -> None:
             ear = Ear()
+            loop = asyncio.get_running_loop()
+            under_way = asyncio.Event()
+
+            def blocked(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+                loop.call_soon_threadsafe(under_way.set)
+                gate.wait()
+                return done(task)
+
             broker = LocalBroker([Tool("blocked", "thread", blocked)], ManualClock(0))
             broker.start(ear)
             broker.dispatch([work(1, "blocked")])
-            while not ear.nodes("started"):
-                await asyncio.sleep(0)
+            await under_way.wait()
             await broker.close()
             assert ear.nodes("finished") == []
 
@@ -74,15 +77,15 @@ class TestNothingHoldsItForEver:
 
     def test_a_stopped_one_that_goes_on_loses_its_slot(self) -> None:
         async def go() -> None:
-            ear = Ear()
-            broker = LocalBroker([Tool("deaf", "async", self.deaf), Tool("next", "async", done)], ManualClock(0), concurrency=1)
-            broker.start(ear)
+            had_its_turn = asyncio.Event()
+            tools = [Tool("deaf", "async", self.deaf), Tool("next", "inline", lambda task, context: had_its_turn.set())]
+            broker = LocalBroker(tools, ManualClock(0), concurrency=1)
+            broker.start(Ear())
             broker.dispatch([work(1, "deaf"), work(2, "next")])
             await asyncio.sleep(0)
             broker.stop("run-1", 1, 1)
             async with asyncio.timeout(10):
-                while ear.nodes("finished") != [2]:
-                    await asyncio.sleep(0.005)
+                await had_its_turn.wait()
             await broker.close()
 
         asyncio.run(go())
