@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions.copying import own
@@ -21,6 +21,8 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.threads import Threads, in_thread
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+_T = TypeVar("_T")
 
 ERROR: Final = 3
 _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
@@ -194,12 +196,24 @@ async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResul
 
 
 async def _lay_down(artifacts: Mapping[str, Json], stager: Stager) -> None:
-    await in_thread(lambda: stager.bring(artifacts))
+    await _to_the_end(lambda: stager.bring(artifacts))
 
 
 async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager) -> Mapping[str, Json]:
-    kept = await in_thread(lambda: stager.keep(assignment.target.artifacts))
+    kept = await _to_the_end(lambda: stager.keep(assignment.target.artifacts))
     return {**result.artifacts, **kept}
+
+
+async def _to_the_end(move: Callable[[], _T]) -> _T:
+    """Move artifacts in a thread. A stop waits for it: the next attempt may be about the very same files."""
+    moving = asyncio.ensure_future(in_thread(move))
+    try:
+        return await asyncio.shield(moving)
+    except asyncio.CancelledError:
+        await asyncio.wait([moving])
+        if not moving.cancelled():
+            moving.exception()  # nobody wants to know, and asyncio shall not complain
+        raise
 
 
 async def _in_thread(attempt: Attempt, executor: Executor, context: Context, host: Host) -> Any:

@@ -71,12 +71,8 @@ class LocalBroker:
         self.sink = sink
 
     def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        if not self._limit:
-            for assignment in assignments:
-                self._begin(assignment)
-            return
         for assignment in sorted(assignments, key=_urgency):
-            if self._running < self._limit and not self._queue:
+            if not self._limit or (self._running < self._limit and not self._queue):
                 self._begin(assignment)
             else:
                 self._enqueue(assignment)
