@@ -6,6 +6,7 @@ with the project as it stands in the working copy; `wheel` makes another one, wi
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,7 @@ def tools() -> Path:
 
 def use(session: nox.Session, command: str, *arguments: str) -> None:
     """Run a command of the shared environment."""
-    path = f"{tools()}:{session.env.get('PATH', '')}"
+    path = os.pathsep.join((str(tools()), os.environ["PATH"]))
     session.run(str(tools() / command), *arguments, external=True, env={"PATH": path})
 
 
