@@ -79,6 +79,12 @@ def tests(session: nox.Session) -> None:
     use(session, "pytest", *(session.posargs or ("-n", "2")))
 
 
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Break the rules one by one and see that a conformance case notices (minutes; `-- LOOP-5` for one rule)."""
+    use(session, "python", "-m", "tests.mutation", *session.posargs)
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it alone in a clean environment and use it as a new user would."""
