@@ -6,6 +6,7 @@ with the project as it stands in the working copy; `wheel` makes another one, wi
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,7 @@ def tools() -> Path:
 
 def use(session: nox.Session, command: str, *arguments: str) -> None:
     """Run a command of the shared environment."""
-    path = f"{tools()}:{session.env.get('PATH', '')}"
+    path = os.pathsep.join((str(tools()), os.environ["PATH"]))
     session.run(str(tools() / command), *arguments, external=True, env={"PATH": path})
 
 
@@ -76,6 +77,12 @@ def cases(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, on two processes unless told otherwise."""
     use(session, "pytest", *(session.posargs or ("-n", "2")))
+
+
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Break the rules one by one and see that a conformance case notices (minutes; `-- LOOP-5` for one rule)."""
+    use(session, "python", "-m", "tests.mutation", *session.posargs)
 
 
 @nox.session

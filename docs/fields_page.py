@@ -31,7 +31,10 @@ A file holds one or several documents, each with these four fields (DOC-1, DOC-2
 | **`apiVersion`** | `aether/v1` | Version of the format. |
 | **`kind`** | `Workflow`, `CronWorkflow` or `WorkflowTemplate` | Kind of document. |
 | **`metadata`** | [Metadata](#metadata) | Who this document is. |
-| **`spec`** | [WorkflowSpec](#workflowspec), [CronWorkflowSpec](#cronworkflowspec) or [WorkflowTemplateSpec](#workflowtemplatespec) | By its kind. |
+| **`spec`** | by its kind | What the document says. |
+
+The spec of a Workflow is a [WorkflowSpec](#workflowspec), that of a CronWorkflow a [CronWorkflowSpec](#cronworkflowspec), that
+of a WorkflowTemplate a [WorkflowTemplateSpec](#workflowtemplatespec).
 """
 
 # In reading order: the part and the rules that govern it.

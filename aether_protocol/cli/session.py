@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import NoReturn
 
 import click
 
@@ -101,8 +103,10 @@ class Session:
                 done, _ = await asyncio.wait({closing, looking}, timeout=waits, return_when=asyncio.FIRST_COMPLETED)
                 looking.cancel()
                 if not done:
-                    os._exit(INTERRUPTED)
+                    leave()
             await closing
+            if self.signals > 1:
+                leave()  # a thread that does not stop would still hold the process
 
     # --- what the engine tells ---
 
@@ -130,7 +134,7 @@ class Session:
             if self.cancelling is not None:
                 self.tasks.append(asyncio.create_task(self._cancel(self.cancelling)))
         elif self.signals > 2:
-            os._exit(INTERRUPTED)
+            leave()
         self.attention.set()
 
     async def _cancel(self, cancel: Callable[[str], Awaitable[None]]) -> None:
@@ -146,10 +150,10 @@ class Session:
             if not self.signals:
                 await self._answer_given(engine)
                 waiting = self._waiting()
-                if waiting and not self.asks:
-                    return [node.path for node in waiting]
-                if waiting and not await self._ask(engine, waiting[0]):
-                    return [node.path for node in self._waiting()]
+                if waiting:
+                    if not self.asks or not await self._ask(engine, waiting[0]):
+                        return [node.path for node in self._waiting()]
+                    continue  # the prompt took its time: look at everything again
             await self.attention.wait()
         if ended.done():
             ended.result()  # raises what broke the run
@@ -165,10 +169,14 @@ class Session:
     async def _answer_given(self, engine: Engine) -> None:
         """Use the answers of `--resume`: by path, or by the task's name."""
         for node in [n for n in self.suspended.values() if n.phase == "Suspended"]:
-            payloads = self.answers.get(node.path) or self.answers.get(node.call.name)
-            if payloads:
-                self.suspended.pop(node.id, None)
-                await engine.resume(self.run_id, node.path, payloads.pop(0))
+            payloads = self.answers.get(node.path) or self.answers.get(node.call.name) or []
+            while payloads:
+                try:
+                    await engine.resume(self.run_id, node.path, payloads.pop(0))
+                except UsageError as error:
+                    self.view.note(f"the answer for {node.path} was refused: {error.message}")
+                else:
+                    break
 
     async def _ask(self, engine: Engine, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
@@ -218,6 +226,13 @@ class Session:
         while True:
             await asyncio.sleep(REFRESH_S)
             self.view.tick()
+
+
+def leave() -> NoReturn:
+    """End the process at once, with what was printed so far."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 async def print_events(events: EventStream) -> None:

@@ -128,7 +128,7 @@ class Engine:
         answer from outside can take it on."""
         run = self._run(run_id)
         waiting = run.pausers if or_suspended else run.waiters
-        while not run.over and not (or_suspended and run.state.phase is SUSPENDED):
+        while not run.over and not (or_suspended and run.paused):
             future = asyncio.get_running_loop().create_future()
             waiting.append(future)
             try:

@@ -28,10 +28,9 @@ from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.scheduler.transitions import SUSPENDED
 
 TURN_EVENTS: Final = 128
-KEEP_ENDED: Final = 1_000  # runs that can still be asked about after their end
+KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
 _DONE: Final[list[Command]] = []  # never written to
 
@@ -223,7 +222,7 @@ class Driver:
         for run, steps in todo:
             if self.observers or run.streams:
                 self._tell(run, steps)
-            if run.pausers and run.state.phase is SUSPENDED:
+            if run.pausers and run.paused:
                 run.wake(run.pausers)
         try:
             self._carry_out(todo)

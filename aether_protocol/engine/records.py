@@ -57,7 +57,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
     f.NodeCreated: _node_created,
     f.InputsBound: lambda state, fact: {"inputs": shown(fact.inputs), "artifacts": shown(fact.artifacts)},
     f.ScopeOpened: lambda state, fact: {"items": None if fact.items is None else len(fact.items)},
-    f.IterationGranted: lambda state, fact: {"index": fact.index},
+    f.IterationGranted: lambda state, fact: {"iteration": fact.index},
     f.TaskDispatched: lambda state, fact: {"attempt": fact.attempt, "phase": "Ready"},
     f.TaskRunning: lambda state, fact: {"phase": "Running"},
     f.ContainerPhase: lambda state, fact: {"phase": str(fact.phase)},

@@ -13,13 +13,14 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import SUSPENDED
 
 
 class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored.
 
     `timers` are the instants set, by node * 2 + kind. `masker` is there once a secret went out. `error` is why nobody can
-    go on with this run. `waiters` are told of its end, `pausers` also when it is Suspended, `streams` of each step.
+    go on with this run. `waiters` are told of its end, `pausers` also when it is paused, `streams` of each step.
     """
 
     __slots__ = (
@@ -59,6 +60,11 @@ class ActiveRun:
     def over(self) -> bool:
         """Nothing more will come: it is closed, or broken."""
         return self.state.closed or self.error is not None
+
+    @property
+    def paused(self) -> bool:
+        """Nothing but an answer from outside, or time, takes it on: it is Suspended, and no hook of it runs."""
+        return self.state.phase is SUSPENDED and not self.state.hooks_live
 
     @staticmethod
     def wake(waiting: list[asyncio.Future[None]]) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
 
+from aether_protocol.adapters.brokers import local
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.executor import Executor
-from aether_protocol.testing.contracts.broker import BrokerContract
+from aether_protocol.ports.executor import ExecutionContext, Executor
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.contracts.broker import BrokerContract, Ear, Tool, done, work
 
 pytestmark = pytest.mark.rule("SCHED-11")
 
@@ -18,3 +23,91 @@ pytestmark = pytest.mark.rule("SCHED-11")
 class TestLocalBroker(BrokerContract):
     def make(self, executors: Sequence[Executor], clock: Clock, concurrency: int | None) -> Broker:
         return LocalBroker(executors, clock, concurrency=concurrency)
+
+
+class TestNothingHoldsItForEver:
+    """Executors that do not stop, whatever they are told."""
+
+    @pytest.fixture(autouse=True)
+    def short_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "STOP_S", 0.02)
+        monkeypatch.setattr(local, "LEAVE_S", 0.02)
+
+    @staticmethod
+    async def deaf(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+
+    def test_closing_leaves_a_deaf_coroutine_behind(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def go() -> None:
+            broker = LocalBroker([Tool("deaf", "async", self.deaf)], ManualClock(0))
+            broker.start(Ear())
+            broker.dispatch([work(1, "deaf")])
+            await asyncio.sleep(0)
+            await broker.close()
+
+        asyncio.run(go())  # ends
+        assert "1 executors ignored" in caplog.text
+
+    def test_closing_leaves_a_blocked_thread_behind(self) -> None:
+        gate = threading.Event()
+
+        async def go() -> None:
+            ear = Ear()
+            loop = asyncio.get_running_loop()
+            under_way = asyncio.Event()
+
+            def blocked(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+                loop.call_soon_threadsafe(under_way.set)
+                gate.wait()
+                return done(task)
+
+            broker = LocalBroker([Tool("blocked", "thread", blocked)], ManualClock(0))
+            broker.start(ear)
+            broker.dispatch([work(1, "blocked")])
+            await under_way.wait()
+            await broker.close()
+            assert ear.nodes("finished") == []
+
+        asyncio.run(go())  # ends, though the thread does not
+        gate.set()
+
+    def test_a_stopped_one_that_goes_on_loses_its_slot(self) -> None:
+        async def go() -> None:
+            had_its_turn = asyncio.Event()
+            tools = [Tool("deaf", "async", self.deaf), Tool("next", "inline", lambda task, context: had_its_turn.set())]
+            broker = LocalBroker(tools, ManualClock(0), concurrency=1)
+            broker.start(Ear())
+            broker.dispatch([work(1, "deaf"), work(2, "next")])
+            await asyncio.sleep(0)
+            broker.stop("run-1", 1, 1)
+            async with asyncio.timeout(10):
+                await had_its_turn.wait()
+            await broker.close()
+
+        asyncio.run(go())
+
+
+@pytest.mark.parametrize("mode", ["inline", "async", "thread"])
+def test_whatever_is_raised_is_the_error_of_that_attempt(mode: str) -> None:
+    class UnspeakableError(BaseException):
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+    def boom(task: TaskAssignment, context: object) -> TaskResult:
+        raise UnspeakableError
+
+    async def go() -> None:
+        ear = Ear()
+        broker = LocalBroker([Tool("boom", mode, boom)], ManualClock(0))  # type: ignore[arg-type]
+        broker.start(ear)
+        broker.dispatch([work(1, "boom")])
+        await broker.quiet()
+        await broker.close()
+        assert [(result.code, "UnspeakableError" in result.message) for result in ear.results] == [(3, True)]
+        assert ear.failures == []
+
+    asyncio.run(go())

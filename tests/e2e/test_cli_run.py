@@ -71,6 +71,17 @@ def test_a_rejected_approval_fails_the_run(tmp_path: Path) -> None:
     assert aether("run", workflow(tmp_path, task("ok", "await")), "--resume", "ok=no").returncode == 1
 
 
+@pytest.mark.rule("CTRL-2")
+def test_an_answer_that_does_not_fit_is_refused_and_the_task_stays_suspended(tmp_path: Path) -> None:
+    ask = task("ok", "await", more=", inputs: {parameters: [{name: n, type: integer, value: 1}]}")
+    path = workflow(tmp_path, ask)
+    done = aether("run", path, "--resume", 'ok={"n": "many"}')
+    assert done.returncode == 7
+    assert "was refused" in done.stderr
+    again = aether("run", path, "--resume", 'ok={"n": "many"}', "--resume", 'ok={"n": 2}', "--output", "json")
+    assert json.loads(again.stdout)["tasks"][1]["outputs"] == {"n": 2}
+
+
 def test_other_work_goes_on_while_a_task_is_suspended(tmp_path: Path) -> None:
     path = workflow(tmp_path, task("ok", "await"), task("work", "sleep", "{duration: 300ms}"))
     done = aether("run", path, "--output", "json")

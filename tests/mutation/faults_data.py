@@ -20,9 +20,9 @@ FAULTS = (
     Fault(
         "DATA-1",
         "declared sources win over arguments",
-        SOURCES,
-        "before + declared_sources(declared, texts)",
-        "declared_sources(declared, texts) + before",
+        BUILD,
+        "before + plain.sources",
+        "plain.sources + before",
     ),
     Fault(
         "DATA-1",
@@ -309,8 +309,8 @@ FAULTS = (
         "DATA-10",
         "an output that cannot be had is null",
         BINDING,
-        '                report(f"{what} has no value")\n                continue\n',
-        "                value = None\n",
+        '                report(f"{what} has no value")\n',
+        "                outputs[output.name] = None\n",
     ),
     Fault(
         "DATA-10",

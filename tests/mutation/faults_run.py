@@ -534,8 +534,8 @@ LOOPS = (
         "LOOP-6",
         "declared outputs do not see each other",
         LOOP,
-        "            lookup.outputs = {**held, **outputs}",
-        "            lookup.outputs = {**held}",
+        "        lookup.outputs = {**held, **outputs}",
+        "        lookup.outputs = {**held}",
     ),
     Fault(
         "LOOP-6",
@@ -563,8 +563,8 @@ LOOPS = (
         "LOOP-7",
         "the item wins over the arguments",
         BUILD,
-        "before = sources.argument_sources(argument, declared.resolved_type, self.texts)\n",
-        "before = sources.item_source(name) + sources.argument_sources(argument, declared.resolved_type, self.texts)\n",
+        "before = sources.argument_sources(argument, plain.type, self.texts)\n",
+        "before = sources.item_source(name) + sources.argument_sources(argument, plain.type, self.texts)\n",
     ),
     Fault(
         "LOOP-7",

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions.copying import own
@@ -20,7 +19,10 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.threads import Threads, in_thread
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+_T = TypeVar("_T")
 
 ERROR: Final = 3
 _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
@@ -35,14 +37,14 @@ class Host(Protocol):
 
     def rouse(self) -> None: ...
     def rest(self) -> None: ...
-    def threads(self) -> ThreadPoolExecutor: ...
+    def threads(self) -> Threads: ...
 
 
 class Attempt:
     """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
-    `threaded`: it is in a thread, where it can be told to stop but not be made to."""
+    `threaded`: it is in a thread, where it can be told to stop but not be made to; `slotless`: it lost its slot."""
 
-    __slots__ = ("assignment", "begun", "executor", "key", "sleeps", "stopped", "task", "threaded")
+    __slots__ = ("assignment", "begun", "executor", "key", "sleeps", "slotless", "stopped", "task", "threaded")
 
     def __init__(self, assignment: TaskAssignment) -> None:
         self.assignment = assignment
@@ -52,6 +54,7 @@ class Attempt:
         self.begun = False
         self.stopped = False
         self.threaded = False
+        self.slotless = False
         self.sleeps = 0
 
 
@@ -99,7 +102,10 @@ def crashed(assignment: TaskAssignment, error: BaseException, host: Host) -> Tas
     """What an executor raised, as an Error with its text; the traceback goes to the task's log."""
     if isinstance(error, AetherError):
         return refuse(assignment, error.message)
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # foreign code to the last
+        text = ""
     lines = "".join(traceback.format_exception(error))
     host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, "stderr", lines)
     if not text or isinstance(error, LookupError | SystemExit):
@@ -155,7 +161,9 @@ def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> Ta
         if fault is not None:
             return refuse(assignment, fault)
         return to_result(assignment, executor.execute(assignment, Context(host, assignment, None)))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # nothing that foreign code raises may end the loop that called it
         return crashed(assignment, error, host)
 
 
@@ -169,7 +177,7 @@ async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResul
         if fault is not None:
             return refuse(assignment, fault)
         if assignment.artifacts and host.stager is not None:
-            await asyncio.to_thread(host.stager.bring, assignment.artifacts)
+            await _lay_down(assignment.artifacts, host.stager)
         context = Context(host, assignment, attempt)
         if executor.mode == "async":
             outcome = await executor.execute(assignment, context)  # type: ignore[misc]
@@ -180,14 +188,32 @@ async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResul
         result = to_result(assignment, outcome)
         if result.code == 0 and assignment.target.artifacts and host.stager is not None:
             result.artifacts = await _keep(assignment, result, host.stager)
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
+        raise
+    except BaseException as error:
         return crashed(assignment, error, host)
     return result
 
 
+async def _lay_down(artifacts: Mapping[str, Json], stager: Stager) -> None:
+    await _to_the_end(lambda: stager.bring(artifacts))
+
+
 async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager) -> Mapping[str, Json]:
-    kept = await asyncio.to_thread(stager.keep, assignment.target.artifacts)
+    kept = await _to_the_end(lambda: stager.keep(assignment.target.artifacts))
     return {**result.artifacts, **kept}
+
+
+async def _to_the_end(move: Callable[[], _T]) -> _T:
+    """Move artifacts in a thread. A stop waits for it: the next attempt may be about the very same files."""
+    moving = asyncio.ensure_future(in_thread(move))
+    try:
+        return await asyncio.shield(moving)
+    except asyncio.CancelledError:
+        await asyncio.wait([moving])
+        if not moving.cancelled():
+            moving.exception()  # nobody wants to know, and asyncio shall not complain
+        raise
 
 
 async def _in_thread(attempt: Attempt, executor: Executor, context: Context, host: Host) -> Any:
@@ -203,6 +229,6 @@ async def _in_thread(attempt: Attempt, executor: Executor, context: Context, hos
         return executor.execute(assignment, context)
 
     try:
-        return await loop.run_in_executor(host.threads(), call)
+        return await host.threads().call(call)
     finally:
         attempt.threaded = False

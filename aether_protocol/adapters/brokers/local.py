@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from aether_protocol.adapters.brokers.attempt import Attempt, refuse, run_inline
@@ -19,10 +19,15 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.threads import Threads
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 MAX_THREADS: Final = 64
 KEEP_RUNNERS: Final = 64  # runners without work that are kept
+STOP_S: Final = 5.0  # how long an attempt that was told to stop keeps its slot, and the broker from closing
+LEAVE_S: Final = 1.0  # how long the broker still waits once it has told them twice
+
+_log = logging.getLogger("aether_protocol")
 
 
 class LocalBroker:
@@ -56,7 +61,7 @@ class LocalBroker:
         self._idle: list[Runner] = []
         self._runners: set[asyncio.Task[None]] = set()
         self._quiet: list[asyncio.Future[None]] = []
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads = Threads(self._limit or MAX_THREADS)
         self._closing = False
         self.sink: ResultSink
 
@@ -66,12 +71,8 @@ class LocalBroker:
         self.sink = sink
 
     def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        if not self._limit:
-            for assignment in assignments:
-                self._begin(assignment)
-            return
         for assignment in sorted(assignments, key=_urgency):
-            if self._running < self._limit and not self._queue:
+            if not self._limit or (self._running < self._limit and not self._queue):
                 self._begin(assignment)
             else:
                 self._enqueue(assignment)
@@ -82,8 +83,11 @@ class LocalBroker:
             found.stopped = True
             if found.task is None:  # it waits in the queue, where it is passed over
                 del self._attempts[run_id, node, attempt]
-            elif found.begun and not found.threaded:
-                found.task.cancel()
+            else:
+                if found.begun and not found.threaded:
+                    found.task.cancel()
+                if self._limit:
+                    asyncio.get_running_loop().call_later(STOP_S, self._take_slot, found)
 
     async def quiet(self) -> None:
         while self.busy:
@@ -98,10 +102,20 @@ class LocalBroker:
             self.stop(*key)
         for runner in self._idle:
             runner.task.cancel()
+        await self._end_runners()
+
+    async def _end_runners(self) -> None:
+        """Wait for them, and leave those behind that do not stop: code that stops for nothing must not keep us for ever."""
         if self._runners:
-            await asyncio.gather(*self._runners, return_exceptions=True)
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
+            _, left = await asyncio.wait(self._runners, timeout=STOP_S)
+            for task in left:
+                task.cancel()  # again; and whoever waits for a thread now goes without it
+            if left:
+                _, left = await asyncio.wait(left, timeout=LEAVE_S)
+            for task in left:
+                asyncio.tasks._unregister_task(task)  # or `asyncio.run` would wait for it
+            if left:
+                _log.warning("%d executors ignored that they were told to stop, and are left behind", len(left))
 
     # --- slots ---
 
@@ -148,9 +162,16 @@ class LocalBroker:
             if not attempt.stopped:
                 self._begin(attempt.assignment, attempt)
 
+    def _take_slot(self, attempt: Attempt) -> None:
+        """It was told to stop and did not: the others must not wait for it."""
+        if attempt.key in self._attempts and not self._closing:
+            attempt.slotless = True
+            self._running -= 1
+            self._pump()
+
     def _runner_ended(self, task: asyncio.Task[None]) -> None:
         self._runners.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._closing:
             self.sink.failed(error)
 
     def _unknown(self, name: str) -> str:
@@ -162,7 +183,8 @@ class LocalBroker:
     def ended(self, attempt: Attempt, result: TaskResult | None) -> None:
         """A runner is through with its attempt."""
         self._attempts.pop(attempt.key, None)
-        self._running -= 1
+        if not attempt.slotless:
+            self._running -= 1
         if result is not None and not attempt.stopped:
             self.sink.finished(result)
         self.rest()
@@ -189,10 +211,8 @@ class LocalBroker:
                     future.set_result(None)
             self._quiet.clear()
 
-    def threads(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._limit or MAX_THREADS, thread_name_prefix="aether")
-        return self._pool
+    def threads(self) -> Threads:
+        return self._threads
 
 
 def _urgency(assignment: TaskAssignment) -> int:

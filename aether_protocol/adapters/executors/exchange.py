@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -146,7 +147,10 @@ def _size(text: str) -> int | None:
 
 def _read(file: Path, what: str) -> str:
     try:
-        with file.open("rb") as stream:
+        # not waiting for somebody at the other end, should it be a named pipe
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise OutputsError(f"{what} is no regular file")
             data = stream.read(FILE_LIMIT + 1)
     except FileNotFoundError:
         raise OutputsError(f"{what} does not exist") from None

@@ -110,6 +110,8 @@ async def _call(function: Function, keywords: dict[str, Json]) -> Any:
     import asyncio
     import inspect
 
+    from aether_protocol.ports.threads import in_thread
+
     def call() -> Any:
         try:
             return function(**keywords)

@@ -16,7 +16,7 @@ from aether_protocol.ports.store import RunAppend
 from aether_protocol.scheduler.commands import Step
 
 KEEP_FACTS: Final = 10_000  # of a run
-KEEP_RUNS: Final = 1_000  # runs whose steps are kept; of older ones only how far they are
+KEEP_RUNS: Final = 256  # runs whose steps are kept; of older ones only how far they are
 
 
 class _Past:

@@ -46,7 +46,7 @@ FORMATS: Mapping[str, Callable[[Picture], str]] = {"ascii": _ascii, "svg": _svg,
 
 
 @click.command("graph", epilog=EPILOG)
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="ascii", show_default=True,
               help="What to draw it as.")
 @click.option("--depth", type=click.IntRange(0), help="Draw dags and loops below this depth closed.")

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from aether_protocol.cli.render.views import LineView, QuietView, View
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+
+if TYPE_CHECKING:
+    from aether_protocol.cli.session import Ending
 
 EPILOG = """\b
 Examples:
@@ -49,7 +53,7 @@ class Request:
 
 
 @click.command("run", epilog=EPILOG)
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
               help="A workflow parameter; the value is read as JSON unless the parameter is declared a string.")
 @click.option("--params-file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
@@ -89,7 +93,7 @@ def command(
         show_what_would_run(request)
         return FINE
     if not os.environ.get("AETHER_DEBUG"):
-        logging.getLogger("aether_protocol").addHandler(logging.NullHandler())  # what breaks is told once, by the boundary
+        log_without_traces()
     freeze_the_plan()
     return asyncio.run(execute(request))
 
@@ -107,6 +111,16 @@ def show_what_would_run(request: Request) -> None:
     header = make_header(request.plan, request.arguments, bare)
     entries = preview(request.plan, header)
     show_preview(request.plan, entries, header.parameters, as_json=request.output == "json")
+
+
+def log_without_traces() -> None:
+    """Warnings of the engine as one line each. What broke a run is told by the boundary, once and without a traceback."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.addFilter(lambda record: record.exc_info is None)
+    logger = logging.getLogger("aether_protocol")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
 
 
 def freeze_the_plan() -> None:
@@ -127,18 +141,23 @@ async def execute(request: Request) -> int:
     engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
     try:
         ending = await session.run(engine, request.plan, request.arguments)
+        show_ending(ending, request.output)
     finally:
         await session.close(engine)
+    return ending.exit_code
+
+
+def show_ending(ending: Ending, output: str) -> None:
+    """The result on standard output, in the form asked for; events were printed as they came."""
     report = ending.report.to_json()
-    if request.output == "json":
+    if output == "json":
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
-    elif request.output == "text":
+    elif output == "text":
         from aether_protocol.cli.render.report import show_report
 
         show_report(report)
     if ending.exit_code == SUSPENDED:
         tell_how_to_answer(ending.left)
-    return ending.exit_code
 
 
 def choose_view(watch: bool) -> View:

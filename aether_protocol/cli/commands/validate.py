@@ -21,7 +21,7 @@ Exit codes: 0 no errors (warnings are allowed), 3 errors."""
 
 
 @click.command("validate", epilog=EPILOG)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
               help="How to print what was found.")
 @library_option

@@ -336,3 +336,17 @@ class TestNothingStays:
 def test_inputs_file_is_plain_ascii() -> None:
     given = script("cat $AETHER_INPUTS", inputs={"a": "\ud800ü"})
     assert json.loads(given.parameters["stdout"]) == {"a": "\ud800ü"}
+
+
+class TestFilesThatAreNone:
+    """A named pipe as an output would keep a reader, and with it the whole engine, waiting for ever."""
+
+    def test_the_outputs_file(self) -> None:
+        given = script('rm "$AETHER_OUTPUTS"; mkfifo "$AETHER_OUTPUTS"')
+        assert (given.code, given.message) == (3, "the outputs file is no regular file")
+
+    def test_the_file_of_an_output(self, tmp_path: Path) -> None:
+        pipe = str(tmp_path / "pipe")
+        output = OutputBinding("x", "any", (), None, file=pipe)
+        given = script(f"mkfifo {pipe}", bindings=(output,))
+        assert (given.code, given.message) == (3, f"file {pipe!r} of output 'x' is no regular file")

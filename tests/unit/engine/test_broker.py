@@ -1,0 +1,201 @@
+"""The local broker under the engine: priorities across runs, artifacts, checks at dispatch."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from aether_protocol.errors import PortError
+from aether_protocol.plan.model import ArtifactBinding, ArtifactOutput, HookEvent
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
+from tests.unit.engine.world import World, play, succeed
+
+OUT = (ArtifactOutput("out", "out.txt", None, None),)
+
+
+class Desk:
+    """A stager that writes down what it is asked, and may fail or wait."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.fault: str | None = None
+        self.gate: threading.Event | None = None
+        self.began = threading.Event()
+
+    def bring(self, artifacts: Mapping[str, Any]) -> None:
+        self.log.append(f"bring {','.join(artifacts)}")
+        self.began.set()
+        if self.gate is not None:
+            assert self.gate.wait(10)
+            self.log.append("brought")
+
+    def keep(self, outputs: Sequence[ArtifactOutput]) -> dict[str, Any]:
+        self.log.append(f"keep {','.join(output.name for output in outputs)}")
+        if self.fault is not None:
+            raise PortError(self.fault)
+        return {output.name: {"name": output.name, "digest": "sha256:0", "size": 3} for output in outputs}
+
+
+def needs(name: str) -> tuple[ArtifactBinding, ...]:
+    from aether_protocol.expressions import NAMESPACES, parse_template
+    from aether_protocol.plan.model import ArtifactSource
+
+    source = ArtifactSource("local", parse_template({"path": "x"}, NAMESPACES))
+    return (ArtifactBinding(name, f"{name}.txt", None, None, source),)
+
+
+@pytest.mark.rule("SCHED-11")
+def test_the_run_of_higher_priority_goes_first() -> None:
+    order: list[str] = []
+
+    async def slow(given: TaskAssignment, context: Any) -> TaskResult:
+        order.append(f"{given.run_id} {given.task_name}")
+        await context.sleep(1)
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        low = plan(dag(*(task(f"t{i}", "slow") for i in range(3))), priority=1)
+        high = plan(dag(*(task(f"t{i}", "slow") for i in range(3))), priority=900)
+        await world.engine.submit(low)
+        await world.engine.settled()
+        await world.engine.submit(high)
+        await world.pass_time()
+        assert order == ["run-1 t0", "run-2 t0", "run-2 t1", "run-2 t2", "run-1 t1", "run-1 t2"]
+
+    play(World({"slow": ("async", slow)}, concurrency=1), body)
+
+
+@pytest.mark.rule("ART-1", "ART-2")
+def test_artifacts_are_there_before_and_kept_after() -> None:
+    desk = Desk()
+
+    def look(given: TaskAssignment, context: object) -> TaskResult:
+        desk.log.append("execute")
+        return succeed(given, x=1)
+
+    async def body(world: World) -> None:
+        for mode in ("inline", "async", "thread"):
+            desk.log.clear()
+            run = await world.engine.submit(plan(dag(task("a", f"look-{mode}", keeps=OUT, needs=needs("data")))))
+            report = await world.engine.wait(run)
+            assert report.phase == "Succeeded"
+            assert desk.log == ["bring data", "execute", "keep out"]
+            node = world.engine.run_state(run).nodes[1]
+            assert node.artifacts == {"out": {"name": "out", "digest": "sha256:0", "size": 3}}
+
+    tools: dict[str, Any] = {f"look-{mode}": (mode, look) for mode in ("inline", "async", "thread")}
+    play(World(tools, stager=desk), body)
+
+
+@pytest.mark.rule("ART-1")
+def test_nothing_is_kept_of_a_failure_and_a_missing_artifact_is_an_error() -> None:
+    desk = Desk()
+
+    def fail(given: TaskAssignment, context: object) -> TaskResult:
+        return TaskResult(given.run_id, given.node, given.attempt, 2)
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "fail", keeps=OUT))))
+        assert (await world.engine.wait(run)).tasks[1].phase == "Failed"
+        assert desk.log == []
+        desk.fault = "output artifact 'out': there is no 'out.txt'"
+        run = await world.engine.submit(plan(dag(task("a", keeps=OUT))))
+        node = (await world.engine.wait(run)).tasks[1]
+        assert (node.phase, node.message) == ("Error", desk.fault)
+
+    play(World({"fail": ("inline", fail)}, stager=desk), body)
+
+
+def test_without_a_repository_a_task_with_artifacts_is_an_error() -> None:
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", keeps=OUT))))
+        assert "no artifact repository" in (await world.engine.wait(run)).tasks[1].message
+
+    play(World(), body)
+
+
+def test_a_stop_waits_until_artifacts_are_moved() -> None:
+    desk = Desk()
+    desk.gate = threading.Event()
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(task("a", needs=needs("data")))))
+        await asyncio.to_thread(desk.began.wait)
+        await world.engine.cancel(run)
+        assert world.engine.get(run).phase == "Cancelled"
+        assert world.broker.busy == 1
+        desk.gate.set()  # type: ignore[union-attr]
+        await world.engine.settled()
+        assert desk.log == ["bring data", "brought"]
+
+    play(World(stager=desk), body)
+
+
+@pytest.mark.rule("SPEC-15")
+def test_a_config_with_placeholders_is_checked_again_at_dispatch() -> None:
+    async def body(world: World) -> None:
+        config = {"duration": "{{inputs.parameters.d}}"}
+        run = await world.engine.submit(plan(dag(task("a", "sleep", config, value("d", "soon")))))
+        node = (await world.engine.wait(run)).tasks[1]
+        assert node.phase == "Error"
+        assert "executor.config.duration" in node.message
+        run = await world.engine.submit(plan(dag(task("a", "sleep", config, value("d", "1s")))))
+        await world.pass_time()
+        assert world.engine.get(run).phase == "Succeeded"
+
+    play(World(), body)
+
+
+def test_a_task_that_was_stopped_frees_its_slot_and_its_name() -> None:
+    """A retry of the same task run has another attempt number; the stop of the first one does not reach it."""
+    began: list[int] = []
+
+    async def hang_once(given: TaskAssignment, context: Any) -> TaskResult:
+        began.append(given.attempt)
+        await context.sleep(100 if len(began) == 1 else 1)
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(
+            plan(dag(task("a", "hang", timeout_us=2 * SECOND, retry=retry(1)), task("b", after=(0,))))
+        )
+        await world.pass_time()
+        assert world.engine.get(run).phase == "Succeeded"
+        assert began == [1, 2]
+
+    play(World({"hang": ("async", hang_once)}, concurrency=1), body)
+
+
+def test_a_pause_is_when_the_hooks_are_through() -> None:
+    async def body(world: World) -> None:
+        hooks = {HookEvent.ON_SUSPEND: task("tell", "sleep", {"duration": "3s"})}
+        run = await world.engine.submit(plan(dag(task("ask", "await")), hooks=hooks))
+        waiting = asyncio.ensure_future(world.engine.wait(run, or_suspended=True))
+        await world.pass_time(2)
+        assert not waiting.done()
+        await world.pass_time(3)
+        assert (await waiting).hooks[0].phase == "Succeeded"
+
+    play(World(), body)
+
+
+def test_an_endless_stream_of_quick_tasks_starves_nobody() -> None:
+    """The driver and its runners yield: a timer of the loop gets its turn while 3 000 tasks run."""
+
+    async def quick(given: TaskAssignment, context: object) -> TaskResult:
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(plan(dag(*(task(f"t{i}", "quick") for i in range(3_000)))))
+        turns = 0
+        while not world.engine.run_state(run).closed:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 20
+
+    play(World({"quick": ("async", quick)}, concurrency=4), body)
