@@ -27,7 +27,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import NewRun, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
@@ -106,10 +106,10 @@ class Engine:
         check_run_id(run_id)
         bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
         header = make_header(plan, arguments or {}, bare)
-        await self._store.create(run_id, plan)
+        run = ActiveRun(run_id, self._submitted + 1, plan)
+        run.state.header = header  # so that a row and a report can be made at once
+        run.token = await self._store.create(NewRun(run.row(), plan, header))
         self._submitted += 1
-        run = ActiveRun(run_id, self._submitted, plan)
-        run.state.header = header  # so that a report can be made at once
         self._driver.runs[run_id] = run
         self._driver.put(run, Submit(header))
         return run_id
@@ -166,7 +166,7 @@ class Engine:
     def events(self, run_id: str) -> EventStream:
         """The run's event records, from the oldest that the store still has to its end (docs/reference/events.md)."""
         run = self._run(run_id)
-        return EventStream(run, self._store.steps(run_id))
+        return EventStream(run, self._store)
 
     def suspended(self, run_id: str) -> list[str]:
         """Paths of the tasks that wait for a resume, in document order."""

@@ -206,13 +206,20 @@ class Driver:
                 _give_answer(run, answer, refused)
 
     async def _store_steps(self, touched: list[ActiveRun]) -> None:
-        batch = [RunAppend(run.id, run.stored, run.steps) for run in touched if run.error is None]
+        batch = [
+            RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed)
+            for run in touched
+            if run.error is None
+        ]
         try:
-            await self._store.append(batch)
+            refused = await self._store.append(batch)
         except Exception as error:  # the states are ahead of the log now: nobody may go on with them
             for run in touched:
                 self.break_run(run, error)
             return
+        for run in touched if refused else ():
+            if run.id in refused:
+                self.break_run(run, refused[run.id])
         todo: list[tuple[ActiveRun, list[Step]]] = []
         for run in touched:
             if run.error is None:
