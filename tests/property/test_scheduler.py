@@ -9,26 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether_protocol.documents.library import Library
-from aether_protocol.documents.load import load_value
 from aether_protocol.plan.codec import decode_plan, encode_plan
-from aether_protocol.plan.compile import CompileOptions, compile_document
-from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.keep import kept
 from aether_protocol.scheduler.nodes import TaskNode
-from tests.property.scheduler_world import Author, World, restored
-
-OPTIONS = CompileOptions(executor_types={"work": ExecutorType("work", "anything", open_config=True, open_outputs=True)})
-
+from aether_protocol.testing.simulation.author import Author, compile_value
+from tests.property.scheduler_world import World, restored
 
 def make_plan(rng: random.Random) -> Plan:
-    document = Author(rng).document()
-    loaded = load_value(document)
-    compiled = compile_document(loaded.documents[0], Library(), OPTIONS)
-    errors = [d for d in (*loaded.diagnostics, *compiled.diagnostics) if d.severity == "error"]
-    assert compiled.plan is not None, errors
-    return compiled.plan
+    return compile_value(Author(rng).document())
 
 
 @pytest.mark.rule("SCHED-12", "SCHED-13", "WIRE-2")
