@@ -110,6 +110,7 @@ class RunQuery:
     closed: bool | None = None
     limit: int = 100
     before: tuple[int, str] | None = None
+    prefix: str = ""  # of the run id
 
 
 @dataclass(slots=True)
@@ -222,6 +223,14 @@ class LeaseStore(Protocol):
 
     async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
         """Give runs back (None: all, its locks too, and its lease). What the owner does not hold is left alone."""
+        ...
+
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        """Who claimed this run, and when that lease ends; None where nobody holds it."""
+        ...
+
+    async def owners(self) -> Mapping[str, int]:
+        """Every owner that has not given its lease back, with the instant at which it ends (or ended)."""
         ...
 
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:

@@ -152,6 +152,12 @@ class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
     async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
         self._leases.release(owner, run_ids)
 
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        return self._leases.lease(run_id)
+
+    async def owners(self) -> Mapping[str, int]:
+        return dict(self._leases.owners)
+
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
         return self._leases.lock(name, owner, now, until)
 
@@ -214,4 +220,5 @@ def _fits(row: RunRow, query: RunQuery) -> bool:
         and (query.ended_before is None or (row.ended_at is not None and row.ended_at < query.ended_before))
         and query.closed in (None, row.closed)
         and (query.before is None or (row.created_at, row.run_id) < query.before)
+        and row.run_id.startswith(query.prefix)
     )

@@ -23,17 +23,21 @@ class MemoryLeases:
 
     def __init__(self) -> None:
         self.tokens: dict[str, int] = {}
-        self._owners: dict[str, int] = {}
+        self.owners: dict[str, int] = {}
         self._runs: dict[str, str] = {}
         self._locks: dict[str, tuple[str, int]] = {}
 
     def owner(self, run_id: str) -> str | None:
         return self._runs.get(run_id)
 
+    def lease(self, run_id: str) -> tuple[str, int] | None:
+        owner = self._runs.get(run_id)
+        return None if owner is None or owner not in self.owners else (owner, self.owners[owner])
+
     def held(self, run_id: str, now: int) -> bool:
         """Its owner's lease goes on beyond `now`."""
         owner = self._runs.get(run_id)
-        return owner is not None and self._owners.get(owner, now) > now
+        return owner is not None and self.owners.get(owner, now) > now
 
     def may(self, run_id: str, owner: str, now: int) -> bool:
         return self._runs.get(run_id) == owner or not self.held(run_id, now)
@@ -42,11 +46,11 @@ class MemoryLeases:
         if self._runs.get(run_id) != owner:
             self._runs[run_id] = owner
             self.tokens[run_id] = self.tokens.get(run_id, 0) + 1
-        self._owners[owner] = until
+        self.owners[owner] = until
         return self.tokens[run_id]
 
     def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        self._owners[owner] = until
+        self.owners[owner] = until
         for name, (holder, _) in self._locks.items():
             if holder == owner:
                 self._locks[name] = (owner, until)
@@ -57,7 +61,7 @@ class MemoryLeases:
             if self._runs.get(run_id) == owner:
                 del self._runs[run_id]
         if run_ids is None:
-            self._owners.pop(owner, None)
+            self.owners.pop(owner, None)
             self._locks = {name: held for name, held in self._locks.items() if held[0] != owner}
 
     def forget(self, run_id: str) -> None:
