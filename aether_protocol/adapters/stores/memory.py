@@ -156,7 +156,7 @@ class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         return self._leases.lease(run_id)
 
     async def owners(self) -> Mapping[str, int]:
-        return dict(self._leases.owners)
+        return self._leases.all_owners()
 
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
         return self._leases.lock(name, owner, now, until)

@@ -34,6 +34,12 @@ class MemoryLeases:
         owner = self._runs.get(run_id)
         return None if owner is None or owner not in self.owners else (owner, self.owners[owner])
 
+    def all_owners(self) -> dict[str, int]:
+        found = dict(self.owners)
+        for owner, until in self._locks.values():
+            found[owner] = max(until, found.get(owner, until))
+        return found
+
     def held(self, run_id: str, now: int) -> bool:
         """Its owner's lease goes on beyond `now`."""
         owner = self._runs.get(run_id)

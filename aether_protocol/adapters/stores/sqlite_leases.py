@@ -29,6 +29,10 @@ _LOCK: Final = (
     "WHERE owner = ?2 OR until <= ?4"
 )
 
+_OWNERS: Final = (
+    "SELECT owner, max(until) FROM (SELECT owner, until FROM owners UNION ALL SELECT owner, until FROM locks) GROUP BY owner"
+)
+
 _log = logging.getLogger("aether_protocol")
 
 
@@ -89,6 +93,15 @@ class SqliteLeases:
                 execute("DELETE FROM locks WHERE owner = ?", (owner,))
             for run_id in run_ids or ():
                 execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
+
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        with self._db.read() as execute:
+            found = execute("SELECT owner, until FROM runs JOIN owners USING (owner) WHERE run_id = ?", (run_id,)).fetchone()
+        return None if found is None else (found[0], found[1])
+
+    async def owners(self) -> Mapping[str, int]:
+        with self._db.read() as execute:
+            return dict(execute(_OWNERS).fetchall())
 
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
         async with self._db.write() as execute:

@@ -323,6 +323,9 @@ def _where(query: RunQuery) -> tuple[str, list[Json]]:
     if query.phases:
         texts.append(f"phase IN ({', '.join('?' * len(query.phases))})")
         values += query.phases
+    if query.prefix:
+        texts.append("run_id >= ? AND run_id < ?")
+        values += (query.prefix, f"{query.prefix}\U0010ffff")
     if query.before is not None:
         texts.append("(created_at, run_id) < (?, ?)")
         values += query.before

@@ -200,6 +200,27 @@ class StoreContract(Contract):
 
         self.play(body)
 
+    def test_rows_are_found_by_the_beginning_of_their_id(self) -> None:
+        async def body(store: Store) -> None:
+            for run in ("ab", "abc", "ac", "b", "a%"):
+                await store.create(new_run(run))
+            for prefix, ids in {"ab": ["abc", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
+                assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix))] == ids
+
+        self.play(body)
+
+    def test_who_owns_what_can_be_asked(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=9))
+            await store.create(new_run("b"))
+            assert await store.lock("door", "you", 1, 7)
+            assert (await store.owner("a"), await store.owner("b"), await store.owner("nobody")) == (("me", 9), None, None)
+            assert await store.owners() == {"me": 9, "you": 7}
+            await store.release("me")
+            assert (await store.owner("a"), await store.owners()) == (None, {"you": 7})
+
+        self.play(body)
+
     def test_texts_of_any_kind_come_back(self) -> None:
         async def body(store: Store) -> None:
             await store.create(new_run("a"))
