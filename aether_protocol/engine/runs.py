@@ -46,13 +46,13 @@ class ActiveRun:
         "waiters",
     )
 
-    def __init__(self, id_: str, number: int, plan: Plan) -> None:
+    def __init__(self, id_: str, number: int, plan: Plan, state: RunState | None = None) -> None:
         self.id = id_
         self.number = number
         self.plan = plan
-        self.machine = Machine(plan)
+        self.machine = Machine(plan, state)
         self.state: RunState = self.machine.state
-        self.stored = 0
+        self.stored = self.state.seq
         self.token = 0
         self.steps: list[Step] = []
         self.timers: dict[int, int] = {}
