@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aether_protocol.adapters.stores.memory import MemoryStore
 from aether_protocol.ports.store import Store
-from aether_protocol.testing.contracts.store import StoreContract, all_well, more, new_run
+from aether_protocol.testing.contracts.store import StoreContract
+from aether_protocol.testing.contracts.store_tools import all_well, more, new_run
 
 
 class TestMemoryStore(StoreContract):

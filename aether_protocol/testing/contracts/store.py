@@ -1,88 +1,29 @@
-"""What every store must keep (the Store port): runs.
+"""What every store must keep (the Store port).
 
-Law: subclass `StoreContract` and give `make`; every test here then holds for that store. Nothing in this file knows a
-particular store.
+Law: subclass `StoreContract` and give `make`; every test of it and of its parts then holds for that store. Nothing in this
+file knows a particular store.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from aether_protocol.errors import AetherError, BusyError, UsageError
-from aether_protocol.expressions import parse_template
-from aether_protocol.plan.model import Call, Kind, Plan, TaskDef
-from aether_protocol.ports.store import NewRun, RunAppend, RunQuery, RunRow, Store
-from aether_protocol.scheduler.codec import decode_step
-from aether_protocol.scheduler.commands import Step
-from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.scheduler.facts import Reported
-
-SECOND = 1_000_000
-
-
-def tiny_plan() -> Plan:
-    """One no-op task."""
-    target = TaskDef("only", "noop", parse_template({}, frozenset()), False, (), (), None, None)
-    root = Call("only", 0, Kind.TASK, target)
-    return Plan("tiny", "default", None, {}, {}, root, (), 3_600_000_000, 500, {}, "0" * 64, {})
+from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.testing.contracts.store_parts import (
+    DocumentContract,
+    LeaseContract,
+    LogContract,
+    MailboxContract,
+    UpkeepContract,
+)
+from aether_protocol.testing.contracts.store_tools import SECOND, Contract, all_well, more, new_run, refused, texts
 
 
-def row(run_id: str, **changes: Any) -> RunRow:
-    """The row of a new run that was created at second 1."""
-    bare = RunRow(run_id, "tiny", "default", None, {}, "Created", "", SECOND, None, None, False, 0, 0, 1, "0" * 64)
-    return replace(bare, **changes)
-
-
-def new_run(run_id: str, *, owner: str | None = None, until: int = 0, **changes: Any) -> NewRun:
-    """A run of the tiny plan."""
-    made = row(run_id, **changes)
-    header = RunHeader(run_id, made.created_at, None, {"greeting": "hello"}, {"system": {"os": "linux"}}, 7)
-    return NewRun(made, tiny_plan(), header, owner, until)
-
-
-def step(seq: int, text: str = "") -> Step:
-    """A step with one fact."""
-    return Step(seq, seq * SECOND, "test:step", [Reported(0, text or f"step {seq}")], [])
-
-
-def more(run_id: str, after: int, *texts: str, token: int = 0, **changes: Any) -> RunAppend:
-    """An append of one step for each of `texts` that follow step `after`; `changes` are those of the row."""
-    steps = [step(after + number, text) for number, text in enumerate(texts or ("",), 1)]
-    made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **changes})
-    return RunAppend(run_id, after, steps, lambda: made, lambda: {"seq": made.seq}, token, made.closed)
-
-
-def texts(lines: list[str]) -> list[str]:
-    """What the steps of encoded lines report."""
-    steps = [decode_step(line, lambda node, name: None) for line in lines]
-    return [fact.message for step in steps for fact in step.facts if isinstance(fact, Reported)]
-
-
-class Contract:
-    """What the parts of the contract share."""
-
-    def make(self) -> Store:
-        """A new, empty store."""
-        raise AssertionError("a contract needs `make`")
-
-    def play(self, body: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
-        """Run `body` on a new store and close it."""
-
-        async def go() -> None:
-            store = self.make()
-            try:
-                await body(store)
-            finally:
-                await store.close()
-
-        asyncio.run(go())
-
-
-class StoreContract(Contract):
-    """Subclass it as `TestMyStore`; pytest then collects the tests below."""
+class RunContract(Contract):
+    """Runs of a store that records every step, or keeps it as long as its limits allow."""
 
     def test_a_run_comes_back_with_its_steps_in_order(self) -> None:
         async def body(store: Store) -> None:
@@ -93,7 +34,7 @@ class StoreContract(Contract):
             assert (found.plan.name, found.plan.root.name, found.plan.digest) == ("tiny", "only", "0" * 64)
             assert (found.lines, found.snapshot) == ([], None)
             assert await all_well(store, more("a", 0, "one", "two"))
-            end = {"phase": "Failed", "message": "why", "ended_at": 5, "closed": True}
+            end: dict[str, Any] = {"phase": "Failed", "message": "why", "ended_at": 5, "closed": True}
             assert await all_well(store, more("a", 2, "three", labels={"team": "blue"}, retry_of="z", **end))
             found = await store.load("a")
             assert texts(found.lines) == ["one", "two", "three"]
@@ -177,7 +118,7 @@ class StoreContract(Contract):
             await store.create(new_run("a", workflow="x", labels={"team": "blue", "tier": "1"}, created_at=1))
             await store.create(new_run("b", namespace="ops", labels={"team": "red"}, created_at=2))
             await store.create(new_run("c", labels=odd, created_at=3))
-            end = {"phase": "Succeeded", "ended_at": 9, "closed": True}
+            end: dict[str, Any] = {"phase": "Succeeded", "ended_at": 9, "closed": True}
             assert await all_well(store, more("c", 0, labels=odd, created_at=3, **end))
 
             async def ids(**filters: Any) -> str:
@@ -196,6 +137,7 @@ class StoreContract(Contract):
             assert [await ids(until=2), await ids(closed=False), await ids(ended_before=9)] == ["a", "ba", ""]
             assert [await ids(ended_before=10), await ids(labels={"team": "blue"})] == ["c", "a"]
             assert [await ids(labels={key: value}) for key, value in odd.items()] == ["c", "c", "c"]
+            assert [await ids(prefix="a"), await ids(prefix="ab"), await ids(prefix="%")] == ["a", "", ""]
             assert [await ids(labels={"te": "blue"}), await ids(labels={"%": "%"}), await ids(name="%")] == ["", "", ""]
 
         self.play(body)
@@ -263,15 +205,5 @@ class StoreContract(Contract):
         self.play(body)
 
 
-async def all_well(store: Store, *parts: RunAppend) -> bool:
-    """The append refuses nothing."""
-    return not await store.append(parts)
-
-
-async def refused(call: Coroutine[Any, Any, Any], kind: type[AetherError]) -> AetherError:
-    """`call` raises `kind`: that error."""
-    try:
-        await call
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind.__name__} was expected")
+class StoreContract(RunContract, LeaseContract, MailboxContract, LogContract, DocumentContract, UpkeepContract):
+    """Everything. Subclass it as `TestMyStore`; pytest then collects the tests."""
