@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
-from aether_protocol.adapters.stores.memory import MemoryStore
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
+from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock
@@ -31,7 +31,6 @@ from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
 
-STORES: Final = {"memory": MemoryStore}
 ARTIFACTS: Final = Path(".aether", "artifacts")
 
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
@@ -45,6 +44,10 @@ class Engine(api.Engine):
     (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
     (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files or folders of
     WorkflowTemplates. With a `broker` of one's own, `executors` and `concurrency` are that broker's affair.
+
+    `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
+    carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (a name that no other
+    engine has) under a lease of `lease_s` seconds, which it renews.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Engine(api.Engine):
         variables: Variables = (),
         library: Iterable[str | Path | Mapping[str, Json]] = (),
         clock: Clock | None = None,
+        owner: str | None = None,
+        lease_s: float | None = api.LEASE_S,
     ) -> None:
         clock = clock or SystemClock()
         installed = InstalledExecutors({executor.type.name: executor for executor in executors})
@@ -66,12 +71,14 @@ class Engine(api.Engine):
         self._library = tuple(library)
         self._namespaces = frozenset(source.namespace for source in sources)
         super().__init__(
-            store=_store(store),
+            store=open_store(store) if isinstance(store, str) else store,
             broker=broker or LocalBroker(installed, clock, concurrency=concurrency, stager=local_stager(ARTIFACTS)),
             clock=clock,
             ids=RandomIds(),
             secrets=[*secret_providers(secrets), EnvironmentSecrets()],
             variables=[SystemVariables(), *sources],
+            owner=owner,
+            lease_s=lease_s,
         )
 
     def plan(self, document: Document) -> Plan:
@@ -129,14 +136,6 @@ def run(
     except RuntimeError:
         return asyncio.run(go())
     raise UsageError("run() cannot be called where an event loop runs", hint="use `async with Engine() as engine:`")
-
-
-def _store(store: str | Store) -> Store:
-    if not isinstance(store, str):
-        return store
-    if store not in STORES:
-        raise UsageError(f"unknown store {store!r}", hint=f"known: {', '.join(STORES)}")
-    return STORES[store]()
 
 
 def secret_providers(secrets: Iterable[Secrets] | Secrets) -> list[SecretProvider]:

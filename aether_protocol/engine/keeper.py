@@ -50,7 +50,7 @@ class Keeper:
         self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
         self._wake = wake
         self._until = 0  # when the lease ends
-        self._renew_at = 0
+        self._took_at = 0  # by our clock
         self._locks: set[str] = set()
         self._given_up: list[str] = []
         self._alarm: TimerHandle | None = None
@@ -68,7 +68,7 @@ class Keeper:
         """Something was claimed until then: keep it."""
         self._until = until
         if self._lease_us is not None:
-            self._renew_at = until - self._lease_us + self._lease_us // 3
+            self._took_at = until - self._lease_us
             if self._alarm is None:
                 self._arm()
 
@@ -116,7 +116,7 @@ class Keeper:
             await self._renew(driver, held)
             if held:
                 await self.collect(driver)
-        except PortError as error:
+        except (PortError, BusyError) as error:
             _log.warning("the store does not answer: %s", error.message)
         if self._alarm is None and self._lease_us is not None and (held or self._locks or self._answers):
             self._arm()
@@ -126,12 +126,14 @@ class Keeper:
             dropped = [run_id for run_id in self._given_up if run_id not in held]
             await self._store.release(self.owner, dropped)
             self._given_up.clear()
-        if self._lease_us is None or not (held or self._locks) or self._clock.now() < self._renew_at:
+        if self._lease_us is None or not (held or self._locks):
+            return
+        if self._took_at <= self._clock.now() < self._took_at + self._lease_us // 3:
             return
         until = self.horizon()
         try:
             lost = await self._store.renew(self.owner, held, until)
-        except PortError as error:
+        except (PortError, BusyError) as error:
             if self._clock.now() >= self._until:
                 for run_id in held:
                     text = f"the lease of run {run_id!r} ended before it could be renewed: {error.message}"

@@ -13,7 +13,7 @@ from typing import Final
 
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.secrets import LogMask
-from aether_protocol.errors import PortError
+from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
 
@@ -88,7 +88,7 @@ class Logs:
         lines, self.pending, self._size = self.pending, [], 0
         try:
             await self._store.write_logs(lines)
-        except PortError as error:
+        except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
 
     def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
