@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 DEFAULT_STORE = "sqlite:.aether/aether.db"
+MEMORY = "memory"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from aether_protocol.cli.instants import now_us
+from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunRow, Store
 
 LATEST = "latest"
-MEMORY = "memory"
 
 _Result = TypeVar("_Result")
 
