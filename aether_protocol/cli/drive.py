@@ -23,7 +23,7 @@ from aether_protocol.cli.exits import FINE, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DEFAULT_STORE
 from aether_protocol.cli.render.text import printable
 from aether_protocol.cli.render.views import LineView, QuietView, View
-from aether_protocol.cli.stored import check_there, open_at, with_durability
+from aether_protocol.cli.stored import check_there, open_at
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
@@ -75,7 +75,7 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False) -> int:
 def open_for_writing(driving: Driving) -> Store:
     """The store; where it cannot be used, the way to do without one is told."""
     try:
-        return open_at(with_durability(driving.store, driving.durability))
+        return open_at(driving.store, driving.durability)
     except PortError as error:
         if driving.store != DEFAULT_STORE:
             raise

@@ -6,6 +6,7 @@ Law: what is given without a time zone is in the machine's own.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,13 @@ def now_us() -> int:
     return int(datetime.now().timestamp() * 1_000_000)
 
 
-class Instant(click.ParamType):
+if TYPE_CHECKING:
+    _Type = click.ParamType[int]
+else:
+    _Type = click.ParamType
+
+
+class Instant(_Type):
     """An instant in microseconds since the epoch; a duration means as long ago."""
 
     name = "instant"
@@ -32,10 +39,10 @@ class Instant(click.ParamType):
         try:
             return int(datetime.fromisoformat(value).timestamp() * 1_000_000)
         except (ValueError, OverflowError, OSError):
-            self.fail(f"{value!r} is neither a duration (2h: two hours ago) nor a time such as 2026-01-01T12:00:00Z", param, ctx)
+            self.fail(f"{value!r} is neither a duration (2h: two hours ago) nor a time like 2026-01-01T12:00:00Z", param, ctx)
 
 
-class Span(click.ParamType):
+class Span(_Type):
     """A duration in microseconds."""
 
     name = "duration"

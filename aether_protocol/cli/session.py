@@ -71,6 +71,7 @@ class Session:
         self.signals = 0
         self.cancelling: Callable[[str], Awaitable[None]] | None = None  # once there is a run to cancel
         self.state: RunState | None = None
+        self.first_seq = 0  # of the first step seen
         self.suspended: dict[int, Node] = {}
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
@@ -119,9 +120,8 @@ class Session:
 
     def _look_at(self, state: RunState) -> None:
         """The run as it is to begin with: one that is gone on with has a past."""
-        if self.state is None:
-            self.state = state
-        if state.seq:
+        self.state = state
+        if self.first_seq > 1 or (not self.first_seq and state.seq):
             self.view.resume(state)
             self.suspended |= {node.id: node for node in state.nodes if node.phase == "Suspended" and is_leaf(node)}
 
@@ -146,6 +146,7 @@ class Session:
     def _stored(self, run_id: str, state: RunState, step: Step) -> None:
         """A step of the run has happened."""
         self.state = state
+        self.first_seq = self.first_seq or step.seq
         self.view.step(state, step)
         for fact in step.facts:
             if isinstance(fact, TaskSuspended):

@@ -23,13 +23,6 @@ LATEST = "latest"
 _Result = TypeVar("_Result")
 
 
-def with_durability(url: str, durability: str | None) -> str:
-    """The store's URL with `--durability` in it."""
-    if durability is None or url == MEMORY:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}durability={durability}"
-
-
 def look(url: str, body: Callable[[Store], Awaitable[_Result]]) -> _Result:
     """What `body` makes of the store at `url`, which must be there."""
 
@@ -51,17 +44,23 @@ async def existing(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-def open_at(url: str) -> Store:
+def open_at(url: str, durability: str | None = None) -> Store:
     """The store at `url`, made where it is not there yet."""
     from aether_protocol.assembly import open_store
 
-    return open_store(url)
+    return open_store(url, durability=durability)
 
 
 def is_there(url: str) -> bool:
     """Whether there is something at `url` already; what cannot be told from outside counts as there."""
+    path = sqlite_path(url)
+    return path is None or path.exists()
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite store, None for any other."""
     scheme, _, rest = url.partition(":")
-    return scheme != "sqlite" or Path(rest.partition("?")[0]).exists()
+    return Path(rest.partition("?")[0]) if scheme == "sqlite" and rest else None
 
 
 def check_there(url: str) -> None:

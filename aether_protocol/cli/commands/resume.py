@@ -56,7 +56,8 @@ def command(
     async def begin(engine: Engine, store: Store) -> str | None:
         row = await find_run(store, run)
         if row.closed:
-            raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=f"'aether retry {row.run_id}' runs it again")
+            hint = f"'aether retry {row.run_id}' runs again what did not succeed"
+            raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
         if task is None:
             await engine.recover([row.run_id])
             return row.run_id

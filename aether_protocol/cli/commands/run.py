@@ -77,7 +77,8 @@ class Request:
 @concurrency_option
 @answers_option
 @click.option("--run-id", metavar="ID", help="The run's name: start it, go on with it, or print its result again.")
-@click.option("--again", type=click.Choice(["failed"]), help="Of a run that ended and did not succeed: retry it (as ID.2, ID.3).")
+@click.option("--again", type=click.Choice(["failed"]),
+              help="Of a run that ended and did not succeed: retry it (as ID.2, ID.3).")
 @click.option("--lock", metavar="NAME", help="At most one invocation with this lock at a time.")
 @click.option("--lock-mode", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True,
               help="While another has the lock: wait for it, fail (exit code 8), or do nothing (exit code 0).")

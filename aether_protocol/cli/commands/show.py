@@ -33,7 +33,7 @@ class Shown:
     row: RunRow
     report: dict[str, Json]
     parameters: Mapping[str, Json]
-    tails: dict[str, Sequence[LogLine]]
+    tails: Mapping[str, Sequence[LogLine]]
     owner: str | None
 
 

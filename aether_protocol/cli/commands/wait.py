@@ -14,6 +14,7 @@ from aether_protocol.cli.past import POLL_S, load
 from aether_protocol.cli.stored import driven_by, find_run, look
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.state import RunState
 
 EPILOG = """\b
 Examples:
@@ -44,7 +45,7 @@ def command(run: str, timeout: int | None, or_suspended: bool, output: str, stor
     return PHASE_EXITS[phase]
 
 
-async def until_over(store: Store, text: str, timeout_us: int | None, or_suspended: bool):  # type: ignore[no-untyped-def]
+async def until_over(store: Store, text: str, timeout_us: int | None, or_suspended: bool) -> tuple[str, RunState]:
     """(phase, state) at the end."""
     row = await find_run(store, text)
     end = None if timeout_us is None else time.monotonic() + timeout_us / 1e6

@@ -69,7 +69,8 @@ def show_changes(title: str, changes: Sequence[Mapping[str, Json]]) -> None:
 
 
 def _side(change: Mapping[str, Json], side: str) -> str:
-    value = change.get(side)
     if side not in change:
         return "(none)"
-    return one_line(value, 120) if isinstance(value, str) and change["field"] in ("phase", "message") and value else as_value(value, 120)
+    value = change[side]
+    bare = change["field"] in ("phase", "message", "progress") and value
+    return one_line(value, 120) if bare else as_value(value, 120)
