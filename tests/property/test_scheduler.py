@@ -16,6 +16,7 @@ from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.testing.simulation.author import Author, compile_value
 from tests.property.scheduler_world import World, restored
 
+
 def make_plan(rng: random.Random) -> Plan:
     return compile_value(Author(rng).document())
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Play random workflows on engines, stores and brokers that fail.")
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Play random workflows while engines, stores and brokers fail.")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=_one, dest="seeds", metavar="N", help="play one seed")
     which.add_argument("--seeds", type=_several, metavar="A..B", help="play seeds A to B, without B")

@@ -17,7 +17,8 @@ from aether_protocol.plan.model import Plan
 
 EXECUTOR: Final = "work"
 SECRET: Final = ("vault", "key")  # the secret that documents refer to
-_OPTIONS: Final = CompileOptions(executor_types={EXECUTOR: ExecutorType(EXECUTOR, "Anything.", open_config=True, open_outputs=True)})
+_WORK: Final = ExecutorType(EXECUTOR, "Anything.", open_config=True, open_outputs=True)
+_OPTIONS: Final = CompileOptions(executor_types={EXECUTOR: _WORK})
 
 
 class InvalidDocumentError(Exception):

@@ -55,7 +55,8 @@ class Record:
         """Apply what is stored; the state that it gives."""
         for seq, line in lines:
             step = decode_step(line, lambda node, name: self.state.nodes[node].outputs[name])
-            demand(seq == step.seq == self.state.seq + 1, "steps are numbered without gaps", f"{step.seq} after {self.state.seq}")
+            last = self.state.seq
+            demand(seq == step.seq == last + 1, "steps are numbered without gaps", f"{step.seq} after {last}")
             demand(step.at >= self.state.now, "time never goes back in a record", f"step {seq} at {step.at}")
             self.apply(step)
         return self.state

@@ -27,7 +27,11 @@ from aether_protocol.testing.simulation.workers import SECOND, SimulatedBroker, 
 LEASE_S: Final = 15.0
 PASSWORD: Final = "correct-horse-battery"
 _WRITES: Final = frozenset({"create", "append", "claim", "renew", "release"})
-_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs"})  # of an engine that closes; a dead one says nothing
+_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs"})  # of an engine that closes; no dead one's count
+
+
+class _KilledError(Exception):
+    """This process is no more."""
 
 
 class Witness(Protocol):
@@ -99,6 +103,11 @@ class Process:
     def die(self) -> None:
         self.dead = True
 
+    @property
+    def cut_off(self) -> bool:
+        """The store is out of its reach: what it knows may be out of date."""
+        return self.dead or self._world_clock.now() < self._reachable_at
+
     async def bury(self) -> None:
         """Clear away what a dead engine left in this process's memory; or close a living one in order."""
         self.closing = True
@@ -108,40 +117,48 @@ class Process:
     # --- what the store's door asks ---
 
     async def call(self, name: str, call: Callable[[], Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
-        if self.dead:
-            return await self._end(name)
-        while self._world_clock.now() < self._reachable_at and not self.closing:
-            await self._world_clock.sleep((self._reachable_at - self._world_clock.now()) / SECOND)
-            if self.dead:
-                return await self._end(name)
         writes = name in _WRITES and not self.closing
-        if writes:
-            await self._before(name)
-        given = await call()
-        self._tell(name, arguments, given)
-        if writes:
-            await self._after(name)
-        return given
+        try:
+            self._must_live()
+            while not self.closing and self._world_clock.now() < self._reachable_at:
+                await self._wait()
+            if writes:
+                await self._before()
+            given = await call()
+            self._tell(name, arguments, given)
+            if writes:
+                self._after()
+            return given
+        except _KilledError:
+            return await self._end(name)
 
-    async def _before(self, name: str) -> None:
+    def _must_live(self) -> None:
+        if self.dead:
+            raise _KilledError
+
+    def _kill(self) -> None:
+        self.die()
+        raise _KilledError
+
+    async def _wait(self) -> None:
+        await self._world_clock.sleep((self._reachable_at - self._world_clock.now()) / SECOND)
+        self._must_live()
+
+    async def _before(self) -> None:
         strikes, choose = self._chaos.strikes, self._chaos.choose
         if strikes("clock-set-back"):
             self.clock.offset -= choose(2 * SECOND, 30 * SECOND)
         if strikes("store-out-of-reach"):
             self._reachable_at = self._world_clock.now() + choose(SECOND, 10 * SECOND, 40 * SECOND)
-            await self._world_clock.sleep((self._reachable_at - self._world_clock.now()) / SECOND)
-            if self.dead:
-                await self._end(name)
+            await self._wait()
         if strikes("crash-before-write"):
-            self.die()
-            await self._end(name)
+            self._kill()
         if strikes("write-refused"):
             raise PortError("the disk is full")
 
-    async def _after(self, name: str) -> None:
+    def _after(self) -> None:
         if self._chaos.strikes("crash-after-write"):
-            self.die()
-            await self._end(name)
+            self._kill()
         if self._chaos.strikes("write-unclear"):
             raise PortError("the connection broke")
 
@@ -149,9 +166,8 @@ class Process:
         """What a dead process asks for never comes."""
         if name in _LAST_WORDS:
             return None
-        if self.closing:
-            raise PortError("the process is dead")
-        await self._forever
+        if not self.closing:
+            await self._forever
         raise PortError("the process is dead")
 
     def _tell(self, name: str, arguments: tuple[Any, ...], given: Any) -> None:

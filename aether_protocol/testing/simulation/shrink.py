@@ -72,7 +72,7 @@ def _fewer_faults(trials: _Trials) -> None:
 def _simpler(trials: _Trials) -> None:
     for change in ({"engines": 1}, {"engines": 2}, {"survive": False}, {"cancel_at": None}):
         scenario = trials.best.scenario
-        changed = dataclasses.replace(scenario, **change)  # type: ignore[arg-type]  # each fits its field
+        changed = dataclasses.replace(scenario, **change)
         if changed != scenario and changed.engines <= scenario.engines:
             trials.smaller(changed)
 

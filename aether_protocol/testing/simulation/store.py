@@ -1,7 +1,7 @@
 """A durable store without a disk, for several engines at once; and the door through which a process that fails reaches one.
 
-Law: `SharedStore` holds text only, so that nothing is shared by reference: what an engine gets, it decodes. `Reached` asks the
-process that it belongs to before and after every call; it knows no particular store.
+Law: `SharedStore` keeps text (and rows, which nobody changes): what an engine gets, it decodes, and nothing is shared by
+reference. `Reached` hands every call to the process that it belongs to; it knows no particular store.
 """
 
 from __future__ import annotations
@@ -85,23 +85,28 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         kept.seq = part.steps[-1].seq
         if self.tier == STATE_ACTION_LOG:
             kept.lines += [encode_step(step) for step in part.steps]
-            kept.row = replace(part.row(), tier=self.tier)
+            kept.row = self._row(part)
         if part.closed or kept.seq - kept.at >= self._every:
             kept.snapshot, kept.at = _text(part.snapshot()), kept.seq
-            kept.row = replace(part.row(), tier=self.tier)
+            kept.row = self._row(part)
+
+    def _row(self, part: RunAppend) -> RunRow:
+        row = part.row()
+        row.tier = self.tier
+        return row
 
     async def load(self, run_id: str) -> StoredRun:
         kept = self._run(run_id)
         header = decode_header(json.loads(kept.header))
         snapshot = None if kept.snapshot is None else json.loads(kept.snapshot)
-        return StoredRun(replace(kept.row), decode_plan(json.loads(kept.plan)), header, snapshot, kept.lines[kept.at :])
+        return StoredRun(kept.row, decode_plan(json.loads(kept.plan)), header, snapshot, kept.lines[kept.at :])
 
     async def row(self, run_id: str) -> RunRow | None:
         kept = self._runs.get(run_id)
-        return None if kept is None else replace(kept.row)
+        return None if kept is None else kept.row
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
-        rows = [replace(kept.row) for kept in self._runs.values() if query.closed in (None, kept.row.closed)]
+        rows = [kept.row for kept in self._runs.values() if query.closed in (None, kept.row.closed)]
         rows.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
         return rows[: query.limit]
 
@@ -139,6 +144,12 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
     async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
         self._leases.release(owner, run_ids)
 
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        return self._leases.lease(run_id)
+
+    async def owners(self) -> Mapping[str, int]:
+        return self._leases.all_owners()
+
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
         return self._leases.lock(name, owner, now, until)
 
@@ -162,6 +173,10 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
 
     async def close(self) -> None:
         """What is kept stays: others may go on with it."""
+
+    def is_closed(self, run_id: str) -> bool:
+        """Whether there is such a run, and it is closed."""
+        return run_id in self._runs and self._runs[run_id].row.closed
 
     def text(self) -> str:
         """Everything that is kept, to search in."""
