@@ -155,7 +155,8 @@ class Author:
         loop["body"] = self.body(depth)
         kind = rng.random()
         if kind < 0.6:
-            loop["items"] = list(range(rng.randint(0, 5)))
+            many = rng.random() < 0.05 and loop["body"].startswith("leaf")  # more than a step starts at once
+            loop["items"] = list(range(80 if many else rng.randint(0, 5)))
             loop["concurrency"] = rng.choice([0, 1, 2])
         elif kind < 0.8:
             loop["itemsFrom"] = rng.choice(["[1, 2, 3]", "null", "'[7]'", "7", "[[1], [2]]"])
