@@ -172,6 +172,7 @@ def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
         click.secho(f"run {run_id} is suspended and nobody answered", fg="yellow", err=True)
         for path in ending.left:
             click.echo(f"  hint: aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}", err=True)
+        click.echo(f"  or answer beforehand: {_beforehand(ending.left[0])}", err=True)
         return
     click.secho(f"run {run_id} is left as it is: {ending.report.phase}", fg="yellow", err=True)
     click.echo(f"  hint: aether resume {run_id}{more} goes on with it, aether cancel {run_id}{more} ends it", err=True)
@@ -181,7 +182,11 @@ def tell_how_to_answer(paths: list[str]) -> None:
     """A run that was left suspended and ends with this process: what to do about it."""
     click.secho("the run is suspended and nobody answered", fg="yellow", err=True)
     for path in paths:
-        click.echo(f"""  hint: run it again with --resume '{printable(path)}={{"approved": true}}'""", err=True)
+        click.echo(f"  hint: run it again with {_beforehand(path)}", err=True)
+
+
+def _beforehand(path: str) -> str:
+    return f"""--resume '{printable(path)}={{"approved": true}}'"""
 
 
 def log_without_traces() -> None:

@@ -14,6 +14,7 @@ import click
 
 from aether_protocol.cli.drive import Over
 from aether_protocol.cli.render.text import as_value, printable
+from aether_protocol.errors import BusyError
 from aether_protocol.expressions.copying import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -50,7 +51,11 @@ async def next_id(store: Store, run_id: str) -> str:
 async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool) -> str | Over:
     """Carry on with an unfinished run, retry one that did not succeed if that is wanted, else it is over."""
     if not row.closed:
-        return row.run_id if await engine.recover([row.run_id]) else Over(row.run_id)
+        try:
+            return row.run_id if await engine.recover([row.run_id]) else Over(row.run_id)
+        except BusyError as error:
+            hint = f"'aether wait {row.run_id}' waits for its end, 'aether logs {row.run_id} --follow' shows what it does"
+            raise BusyError(error.message, hint=hint) from error
     if again and row.phase not in FINE_PHASES:
         new_id = await next_id(store, row.run_id)
         click.echo(f"run {row.run_id} is {row.phase}: retrying it as {new_id}", err=True)
