@@ -48,7 +48,7 @@ async def next_id(store: Store, run_id: str) -> str:
     return f"{base}.{number}"
 
 
-async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool) -> str | Over:
+async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool, tells: bool) -> str | Over:
     """Carry on with an unfinished run, retry one that did not succeed if that is wanted, else it is over."""
     if not row.closed:
         try:
@@ -58,7 +58,8 @@ async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool) -> st
             raise BusyError(error.message, hint=hint) from error
     if again and row.phase not in FINE_PHASES:
         new_id = await next_id(store, row.run_id)
-        click.echo(f"run {row.run_id} is {row.phase}: retrying it as {new_id}", err=True)
+        if tells:
+            click.echo(f"run {row.run_id} is {row.phase}: retrying it as {new_id}", err=True)
         return await engine.retry(row.run_id, new_id=new_id)
     return Over(row.run_id)
 

@@ -48,7 +48,8 @@ def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Js
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
         path = None if start is None else find_task(await load(store, row.run_id), start)
         new_id = await next_id(store, row.run_id)
-        click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
+        if driving["watch"]:
+            click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
         return await engine.retry(row.run_id, path, new_id=new_id)
 
     return drive(Driving(answers=read_answers(resumes), **driving), begin)

@@ -61,6 +61,7 @@ class Request:
     again: bool
     lock: str | None
     lock_mode: str
+    tells: bool
 
 
 @click.command("run", epilog=EPILOG)
@@ -122,7 +123,8 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: Mapping[str, J
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
     if options["lock"] and options["store"] == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
-    return Request(plan, arguments, options["run_id"], bool(options["again"]), options["lock"], options["lock_mode"])
+    named = (options["run_id"], bool(options["again"]))
+    return Request(plan, arguments, *named, options["lock"], options["lock_mode"], options["watch"])
 
 
 def show_what_would_run(request: Request, *, as_json: bool) -> None:
@@ -160,7 +162,7 @@ async def begin(request: Request, engine: Engine, store: Store) -> str | Over | 
     from aether_protocol.cli.identity import go_on, tell_what_changed
 
     await tell_what_changed(store, row, request.plan, request.arguments)
-    return await go_on(engine, store, row, again=request.again)
+    return await go_on(engine, store, row, again=request.again, tells=request.tells)
 
 
 async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
