@@ -136,6 +136,12 @@ async def _many(store: SqliteStore, count: int) -> None:
             store._insert(execute, row, store.tier, 0, None)
 
 
+async def _rows(store: SqliteStore, limit: int) -> float:
+    start = time.perf_counter()
+    assert len(await store.rows(RunQuery(limit=limit))) == limit
+    return time.perf_counter() - start
+
+
 def lists(home: Path, rounds: int) -> list[str]:
     """`rows` over LISTED runs beside the same query by hand."""
     store = open_sqlite(str(home / "many.db"), durability="normal")
@@ -153,9 +159,7 @@ def lists(home: Path, rounds: int) -> list[str]:
             assert len(store._db.execute(text, (limit,)).fetchall()) == limit
             base.append(time.perf_counter() - start)
             gc.collect()
-            start = time.perf_counter()
-            assert len(asyncio.run(store.rows(RunQuery(limit=limit)))) == limit
-            whole.append(time.perf_counter() - start)
+            whole.append(asyncio.run(_rows(store, limit)))
         low, high = statistics.median(base) * 1e3, statistics.median(whole) * 1e3
         print(f"| {limit} | {low:.2f} | {high:.2f} | {high / low:.2f} |", flush=True)
         if limit == LISTED and high / low > LIST_LIMIT:

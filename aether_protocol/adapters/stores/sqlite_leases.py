@@ -71,9 +71,9 @@ class SqliteLeases:
 
     def _warn(self) -> None:
         """Once per store."""
-        if sqlite3.sqlite_version_info < _SAFE and not self._warned:
+        if sqlite3.sqlite_version_info < _SAFE and not self._warned and self._db.path != ":memory:":
             self._warned = True
-            told = "%s is written by several processes: SQLite %s is known to damage a file so in rare cases, 3.51.3 is not"
+            told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
             _log.warning(told, self._db.path, sqlite3.sqlite_version)
 
     async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:

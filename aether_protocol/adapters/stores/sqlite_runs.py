@@ -119,7 +119,8 @@ class SqliteRuns:
             return False
         lines = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
         execute(_INSERT_STEPS, ((known.number << 32) + steps[0].seq, last, clean(lines)))
-        if last - known.saved > SNAPSHOT_STEPS and last - known.saved > row.leaves_known:
+        steps_since = last - known.saved
+        if steps_since > SNAPSHOT_STEPS and (steps_since > row.leaves_known or part.closed):
             self._save(execute, known, part)
         return True
 
@@ -136,7 +137,7 @@ class SqliteRuns:
         waits = row.phase == "Suspended"
         due = (steps > SNAPSHOT_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
         if not due and not (at - known.saved_at >= SNAPSHOT_US and steps * 20 > row.leaves_known):
-            return True
+            return execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone() is not None
         if not _change(execute, known.number, known.saved, part, row):
             return False
         self._save(execute, known, part)
@@ -302,9 +303,11 @@ def _refusal(execute: Execute, part: RunAppend) -> AetherError:
 
 
 def _make_row(found: tuple[Any, ...]) -> RunRow:
-    run_id, workflow, namespace, version, labels, phase, message, created, started, ended, closed, *rest = found
-    held: dict[str, str] = json.loads(labels) if labels != "{}" else {}
-    return RunRow(run_id, workflow, namespace, version, held, phase, message, created, started, ended, bool(closed), *rest)
+    row = RunRow(*found)
+    labels: Any = row.labels
+    row.labels = json.loads(labels) if labels != "{}" else {}
+    row.closed = row.closed == 1
+    return row
 
 
 def _where(query: RunQuery) -> tuple[str, list[Json]]:
