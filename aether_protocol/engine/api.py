@@ -250,8 +250,9 @@ class Engine:
 
     async def wait(self, run_id: str, *, or_suspended: bool = False) -> Report:
         """`join`, then the report. Raises what broke a run that cannot go on."""
+        run = self._held(run_id)
         await self.join(run_id, or_suspended=or_suspended)
-        return self.get(run_id) if run_id in self._driver.runs else await self.report(run_id)
+        return self.get(run_id) if run is not None else await self.report(run_id)
 
     async def join(self, run_id: str, *, or_suspended: bool = False) -> None:
         """Return once the run has ended and its hooks too, or cannot go on; with `or_suspended` also when nothing but an

@@ -122,7 +122,8 @@ class Driver:
         calm = 0
         while calm < 2:
             await asyncio.sleep(0)  # whoever was woken just now gets its turn first
-            if self._inbox or (self._parked is None and self._task is not None and not self._task.done()):
+            drives = self._task is not None and not self._task.done()
+            if drives and (self._inbox or self._parked is None):
                 calm = 0
                 await self._rest()
             elif self._broker.busy:
