@@ -31,6 +31,7 @@ from plans import fan_out
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite_runs import _ROW
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
@@ -47,9 +48,10 @@ LIMITS = {"fan_out": 4.0, "chain": 3.0}
 SIZES = {"fan_out": 10_000, "chain": 1_000}
 LISTED = 100_000
 LIST_LIMIT = 2.0
-OPEN_TASKS = 66_000  # about 100 000 steps
+OPEN_TASKS = 98_500  # 100 000 steps, the dearest kind: a plan and a state of as many tasks
 OPEN_LIMIT_S, RESUME_LIMIT_S = 1.0, 2.0
 KB_A_TASK = 2.0
+THRESHOLDS = (50_000, 20, 50)  # of the collector, as the command line sets them
 
 _RESIDENT = """
 import sys
@@ -146,8 +148,7 @@ def lists(home: Path, rounds: int) -> list[str]:
     """`rows` over LISTED runs beside the same query by hand."""
     store = open_sqlite(str(home / "many.db"), durability="normal")
     asyncio.run(_many(store, LISTED))
-    columns = "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq"
-    text = f"SELECT {columns} FROM runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
+    text = f"SELECT {_ROW} FROM runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
     missed = []
     print("\n| rows of 100 000 | bare SQL ms | store ms | ratio |")
     print("|---:|---:|---:|---:|")
@@ -188,6 +189,7 @@ def opening(home: Path) -> list[str]:
     path = home / "long.db"
     asyncio.run(engine(fan_out(OPEN_TASKS), path, "normal"))
     gc.collect()
+    gc.set_threshold(*THRESHOLDS)
     loaded, seconds, steps, lines = asyncio.run(_open(path))
     print(f"\nopening a run of {steps} steps: {loaded:.2f} s to load, {seconds:.2f} s with its state ({lines} steps replayed)")
     return [f"opening takes {seconds:.2f} s, at most {OPEN_LIMIT_S:g}"] if seconds > OPEN_LIMIT_S else []

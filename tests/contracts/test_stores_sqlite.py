@@ -87,16 +87,16 @@ def test_a_log_gets_a_snapshot_after_many_steps_and_at_the_end(tmp_path: Path) -
     async def body() -> None:
         store = open_sqlite(str(tmp_path / "a.db"))
         await store.create(new_run("a"))
-        assert await all_well(store, more("a", 0, *["x"] * 1_001), more("a", 1_001, "y", "z"))
+        assert await all_well(store, more("a", 0, *["x"] * 20_001), more("a", 20_001, "y", "z"))
         found = await store.load("a")
-        assert (found.snapshot, texts(found.lines)) == ({"seq": 1_001}, ["y", "z"])
-        assert [seq for seq, _ in await store.lines("a", 999, 3)] == [1_000, 1_001, 1_002]
+        assert (found.snapshot, texts(found.lines)) == ({"seq": 20_001}, ["y", "z"])
+        assert [seq for seq, _ in await store.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
         await store.create(new_run("b"))
-        many: dict[str, Any] = {"leaves_known": 5_000}
-        assert await all_well(store, more("b", 0, *["x"] * 2_000, **many))
+        many: dict[str, Any] = {"leaves_known": 90_000}
+        assert await all_well(store, more("b", 0, *["x"] * 30_000, **many))
         assert (await store.load("b")).snapshot is None
-        assert await all_well(store, more("b", 2_000, closed=True, **many))
-        assert (await store.load("b")).snapshot == {"seq": 2_001}
+        assert await all_well(store, more("b", 30_000, closed=True, **many))
+        assert (await store.load("b")).snapshot == {"seq": 30_001}
         assert await store.check() == []
         await store.close()
 

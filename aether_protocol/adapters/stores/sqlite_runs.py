@@ -22,8 +22,11 @@ from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunA
 from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
 from aether_protocol.scheduler.events import RunHeader
 
-SNAPSHOT_STEPS: Final = 1_000  # a snapshot is due after this many steps, or as many as the run has tasks if that is more
-SNAPSHOT_US: Final = 5_000_000  # tier snapshot: or after this time
+# Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
+SNAPSHOT_STEPS: Final = 20_000
+SNAPSHOT_SHARE: Final = 2  # and for at least the number of its tasks divided by this
+SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
+SAVE_US: Final = 5_000_000  # or after this time
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
 _PLANS_KNOWN: Final = 8
 
@@ -120,7 +123,7 @@ class SqliteRuns:
         lines = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
         execute(_INSERT_STEPS, ((known.number << 32) + steps[0].seq, last, clean(lines)))
         steps_since = last - known.saved
-        if steps_since > SNAPSHOT_STEPS and (steps_since > row.leaves_known or part.closed):
+        if steps_since > SNAPSHOT_STEPS and (steps_since * SNAPSHOT_SHARE > row.leaves_known or part.closed):
             self._save(execute, known, part)
         return True
 
@@ -135,8 +138,8 @@ class SqliteRuns:
         known.seq = part.steps[-1].seq
         steps, at = known.seq - known.saved, part.steps[-1].at
         waits = row.phase == "Suspended"
-        due = (steps > SNAPSHOT_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
-        if not due and not (at - known.saved_at >= SNAPSHOT_US and steps * 20 > row.leaves_known):
+        due = (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
+        if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
             return execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone() is not None
         if not _change(execute, known.number, known.saved, part, row):
             return False
