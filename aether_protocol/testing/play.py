@@ -203,6 +203,8 @@ class Play:
     # --- from outside ---
 
     async def _drive(self, drive: Drive) -> None:
+        if drive.action in ("duplicate", "result"):
+            self._accepted.append((self._state().seq, drive))
         if drive.action == "crash":
             if not self._state().closed:
                 await self._go_on()

@@ -26,14 +26,14 @@ PHASES: Final[Mapping[type, Callable[[Any], Phase]]] = {
     f.NodeCreated: lambda fact: CREATED,
     f.HookFired: lambda fact: CREATED,
     f.TaskDispatched: lambda fact: READY,
-    f.AttemptRepeated: lambda fact: READY,
     f.TaskRunning: lambda fact: RUNNING,
     f.TaskSuspended: lambda fact: SUSPENDED,
     f.RetryScheduled: lambda fact: CREATED,
     f.ContainerPhase: lambda fact: fact.phase,
     f.NodeEnded: lambda fact: fact.phase,
 }
-"""What each fact that changes a node's phase changes it to."""
+"""What each fact that changes a node's phase changes it to. An attempt that is repeated since its engine was lost goes on, as
+far as anybody who looks on can tell."""
 
 
 class Watch:
