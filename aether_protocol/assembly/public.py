@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
@@ -46,8 +46,8 @@ class Engine(api.Engine):
     WorkflowTemplates. With a `broker` of one's own, `executors` and `concurrency` are that broker's affair.
 
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
-    carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (a name that no other
-    engine has) under a lease of `lease_s` seconds, which it renews.
+    carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
+    that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
     """
 
     def __init__(
@@ -61,8 +61,7 @@ class Engine(api.Engine):
         variables: Variables = (),
         library: Iterable[str | Path | Mapping[str, Json]] = (),
         clock: Clock | None = None,
-        owner: str | None = None,
-        lease_s: float | None = api.LEASE_S,
+        **holding: Unpack[api.Holding],
     ) -> None:
         clock = clock or SystemClock()
         installed = InstalledExecutors({executor.type.name: executor for executor in executors})
@@ -77,8 +76,7 @@ class Engine(api.Engine):
             ids=RandomIds(),
             secrets=[*secret_providers(secrets), EnvironmentSecrets()],
             variables=[SystemVariables(), *sources],
-            owner=owner,
-            lease_s=lease_s,
+            **holding,
         )
 
     def plan(self, document: Document) -> Plan:

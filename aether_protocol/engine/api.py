@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
@@ -41,6 +41,13 @@ LEASE_S: Final = 15.0
 _log = logging.getLogger("aether_protocol")
 
 
+class Holding(TypedDict, total=False):
+    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
+
+    owner: str | None
+    lease_s: float | None
+
+
 class Engine:
     """Runs plans. An async context manager; all methods belong to the event loop that entered it.
 
@@ -63,15 +70,15 @@ class Engine:
         variables: Sequence[VariableSource] = (),
         observers: Sequence[Observer] = (),
         log_observers: Sequence[LogObserver] = (),
-        owner: str | None = None,
-        lease_s: float | None = LEASE_S,
+        **holding: Unpack[Holding],
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._variables = tuple(variables)
+        lease_s = holding.get("lease_s", LEASE_S)
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
-        self._driver = Driver(store, broker, clock, SecretBook(secrets), owner or new_owner(), lease_us)
+        self._driver = Driver(store, broker, clock, SecretBook(secrets), holding.get("owner") or new_owner(), lease_us)
         self._keeper = self._driver.keeper
         self.observers = self._driver.observers
         self.observers.extend(observers)
