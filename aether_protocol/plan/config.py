@@ -67,7 +67,11 @@ def _check_value(field: ConfigField, value: Json, placeholders: bool) -> list[Co
         return [ConfigFault((field.name,), f"{field.name!r} must be {field.minimum:g} or more, not {value!r}")]
     if field.maximum is not None and isinstance(value, int | float) and value > field.maximum:
         return [ConfigFault((field.name,), f"{field.name!r} must be {field.maximum:g} or less, not {value!r}")]
-    if field.items is None or not isinstance(value, list):
+    if not isinstance(value, list):
+        return []
+    if field.minimum is not None and len(value) < field.minimum:
+        return [ConfigFault((field.name,), f"{field.name!r} must have {field.minimum:g} or more entries", field.description)]
+    if field.items is None:
         return []
     return [
         ConfigFault((field.name, index), f"{field.name}[{index}] must be {reason}", field.description)
@@ -84,7 +88,7 @@ def _misfit(type_: str, value: Json) -> str | None:
         if not isinstance(value, str):
             return f"a duration such as '30s', not {_kind(value)}"
         try:
-            parse_duration(value, zero=True)
+            parse_duration(value)
         except ValueError:
             return f"a duration such as '30s', not {value!r}"
         return None
