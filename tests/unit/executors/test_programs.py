@@ -76,6 +76,12 @@ class TestInputs:
         given = script("echo $FROM_ENGINE ${UNWANTED-gone} $PORT", env={"PORT": 80, "UNWANTED": None})
         assert given.parameters["stdout"] == "kept gone 80"
 
+    @pytest.mark.rule("DATA-12")
+    def test_secrets_of_the_environment_are_not_inherited(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AETHER_SECRET_DB_PASSWORD", "hunter2")
+        assert script("env | grep -c hunter2").parameters["stdout"] == "0"
+        assert script("echo $AETHER_SECRET_X", env={"AETHER_SECRET_X": "wired"}).parameters["stdout"] == "wired"
+
     def test_env_cannot_hide_what_the_protocol_gives(self) -> None:
         assert script("echo $AETHER_ATTEMPT", env={"AETHER_ATTEMPT": "9"}).parameters["stdout"] == "1"
 
