@@ -21,7 +21,7 @@ from aether_protocol.scheduler.facts import ContainerPhase, IterationGranted, Sc
 from aether_protocol.scheduler.nodes import NEVER, NO_VALUES, Container, DagNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, ERROR, READY, RUNNING, SUCCEEDED, SUSPENDED, Phase
-from aether_protocol.scheduler.turn import END_EVENTS, ENGINE_ERROR, Turn
+from aether_protocol.scheduler.turn import END_EVENTS, ENGINE_ERROR, Turn, Verdict
 
 
 def open_scope(turn: Turn, scope: Container) -> None:
@@ -38,7 +38,7 @@ def open_scope(turn: Turn, scope: Container) -> None:
     if isinstance(scope, LoopNode) and items is None:
         turn.emit(IterationGranted(scope.id, 0))
     if not scope.queued:
-        _conclude(turn, scope, *_derive(scope))
+        _conclude(turn, scope, _derive(scope))
         settle(turn, scope)
     elif scope.timeout_due != NEVER:
         turn.commands.append(SetTimer(scope.id, TimerKind.TIMEOUT, scope.timeout_due, turn.cause))
@@ -81,7 +81,7 @@ def settle(turn: Turn, node: Node) -> None:
             if scope.suspended or scope.phase is SUSPENDED:
                 turn.refresh(scope)
             return
-        _conclude(turn, scope, *(verdict or _derive(scope)))
+        _conclude(turn, scope, verdict or _derive(scope))
         node, scope = scope, scope.parent
     end_run(turn, node)
 
@@ -109,26 +109,26 @@ def _decider(root: Node) -> Node | None:
     return node
 
 
-def _derive(scope: Container) -> tuple[Phase, str]:
+def _derive(scope: Container) -> Verdict:
     if isinstance(scope, LoopNode):
         return loops.derive(scope)
     phase, culprit = RANK_PHASES[scope.rank], scope.culprit
-    return phase, f"{culprit.call.name}: {culprit.message or culprit.phase}" if culprit is not None else ""
+    return phase, None, f"{culprit.call.name}: {culprit.message or culprit.phase}" if culprit is not None else ""
 
 
-def _conclude(turn: Turn, scope: Container, phase: Phase, message: str) -> None:
+def _conclude(turn: Turn, scope: Container, verdict: Verdict) -> None:
     """End a container whose children have ended: outputs, then phaseConditions, which see them."""
+    phase, code, message = verdict
     outputs, artifacts = _outputs(turn, scope)
     conditions = scope.call.phase_conditions
     if conditions is not None:
-        outcome = at.Outcome(phase, None, message, outputs, artifacts)
+        outcome = at.Outcome(phase, code, message, outputs, artifacts)
         given = turn.override(scope, conditions, phase, at.of_container_outcome(turn.state, scope, outcome))
         if given is not phase:
             message = "" if given is SUCCEEDED else f"{given} by phaseConditions"
-            phase = given
+            phase, code = given, None
     if isinstance(scope, LoopNode) and phase is not SUCCEEDED:
         outputs = NO_VALUES
-    code = ENGINE_ERROR if phase is ERROR and scope.culprit is None else None
     turn.end(scope, phase, code, message, outputs, artifacts)
 
 
