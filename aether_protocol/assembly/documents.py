@@ -14,6 +14,7 @@ from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
+from aether_protocol.documents.source import DEFAULT
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.compile import CompileOptions, compile_document
@@ -86,7 +87,8 @@ def _is_path(text: str) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            return stream.read(DEFAULT.bytes + 1)  # enough to see that it is too large
     except OSError as error:
         raise UsageError(f"cannot read {str(path)!r}: {(error.strerror or str(error)).lower()}") from None
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aether_protocol.documents.source import DEFAULT
 from aether_protocol.errors import PortError, UsageError
 
 STDIN = "-"
@@ -34,10 +35,12 @@ class Source:
 
 def read_source(path: str) -> Source:
     """The file at `path`, or standard input for `-`. Raises UsageError for what is not there, PortError else."""
+    most = DEFAULT.bytes + 1  # enough to see that it is too large, were it as endless as /dev/zero
     if path == STDIN:
-        return Source(STDIN_NAME, sys.stdin.buffer.read())
+        return Source(STDIN_NAME, sys.stdin.buffer.read(most))
     try:
-        return Source(path, Path(path).read_bytes())
+        with Path(path).open("rb") as stream:
+            return Source(path, stream.read(most))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"there is no file {path!r}", hint="check the spelling of the path") from None
     except IsADirectoryError:
