@@ -132,8 +132,10 @@ def _conclude(turn: Turn, scope: Container, verdict: Verdict) -> None:
     turn.end(scope, phase, code, message, outputs, artifacts)
 
 
-def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
-    """What a container gives, resolved from its children as they are now (DATA-10, LOOP-6, ART-3)."""
+def _outputs(
+    turn: Turn, scope: Container, endings: Mapping[int, at.Outcome] | None = None
+) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
+    """What a container gives, resolved from its children as they have ended, or end with it (DATA-10, LOOP-6, ART-3)."""
 
     def report(message: str) -> None:
         turn.report(scope, message)
@@ -145,6 +147,7 @@ def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[
     if not dag.outputs and not dag.artifacts:
         return NO_VALUES, NO_VALUES
     lookup = at.of_container(turn.state, scope)
+    lookup.endings = endings or lookup.endings
     outputs: dict[str, Json] = {}
     resolve_outputs(dag.outputs, lambda output: read_sources(output.sources, lookup)[0], report, outputs)
     artifacts: dict[str, Json] = {}
@@ -164,7 +167,8 @@ def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[
 def impose(turn: Turn, top: Node, phase: Phase, code: int | None, message: str) -> None:
     """Give `top` and all beneath it that has not ended this phase (SCHED-10, CTRL-3); workers are told to stop.
 
-    A container ends before its children, so that none of their ends starts anything; hooks are asked for innermost first.
+    A container ends before its children, so that none of their ends starts anything; its outputs see theirs all the same.
+    Hooks are asked for innermost first.
     """
     order: list[Node] = []
     stack: list[Node] = [top]
@@ -174,16 +178,19 @@ def impose(turn: Turn, top: Node, phase: Phase, code: int | None, message: str) 
         order.append(node)
         if isinstance(node, Container):
             stack.extend(nodes[child] for child in node.children if child >= 0 and nodes[child].ended_at is None)
+    endings: dict[int, at.Outcome] = {}
+    for node in reversed(order):
+        given = node.outputs, node.artifacts
+        if isinstance(node, DagNode) and node.opened:
+            given = _outputs(turn, node, endings)
+        text = message if node is top or phase is CANCELLED else f"{top.path}: {message}"
+        endings[node.id] = at.Outcome(phase, code, text, *given)
     asked, turn.wanted = turn.wanted, []
     for node in order:
-        text = message if node is top or phase is CANCELLED else f"{top.path}: {message}"
         if isinstance(node, TaskNode):
             turn.stop(node)
-            turn.end(node, phase, code, text)
-        elif isinstance(node, DagNode) and node.opened:
-            turn.end(node, phase, code, text, *_outputs(turn, node))
-        else:
-            turn.end(node, phase, code, text)
+        end = endings[node.id]
+        turn.end(node, end.phase, end.code, end.message, end.outputs, end.artifacts)
     turn.wanted = asked
     for node in reversed(order):
         if node.call.hooks:

@@ -42,6 +42,9 @@ class Outcome:
     artifacts: Mapping[str, Json]
 
 
+_NO_ENDINGS: Final[Mapping[int, Outcome]] = {}
+
+
 class Lookup:
     """Resolves names for one place. Attributes that a place does not set are unknown there."""
 
@@ -49,6 +52,7 @@ class Lookup:
         "body",
         "counters",
         "dag",
+        "endings",
         "index",
         "inputs",
         "item",
@@ -69,6 +73,7 @@ class Lookup:
         self.state = state
         self.inputs = inputs  # whose `inputs.*` are seen, the nearest first
         self.dag = dag  # whose `tasks.*` are seen
+        self.endings: Mapping[int, Outcome] = _NO_ENDINGS  # of nodes that end together with the dag, by id
         self.libraries = libraries  # TMPL-1: whose arguments fill in for workflow parameters
         self.loop: LoopNode | None = None  # whose `iterator.*` is seen, with item and index
         self.item: Value = ABSENT
@@ -166,9 +171,10 @@ class Lookup:
             raise ExpressionError(f"there is no task {task!r} here ({name.text!r})")
         child = dag.children[index] if index is not None else -1
         node = self.state.nodes[child] if child >= 0 else None
-        if node is None or node.ended_at is None:
+        ended = node if node is None or node.ended_at is not None else self.endings.get(node.id)
+        if ended is None:
             return None if segments[2] == "phase" and len(segments) == 3 else ABSENT
-        value = self._task_field(node, name)
+        value = self._task_field(ended, name)
         if isinstance(node, Container) and not self.secret:
             self.secret = has_secret(value)
         return value
