@@ -36,9 +36,6 @@ def guarded(arguments: Sequence[str] | None) -> int:
 
             traceback.print_exc()
         return explain(error)
-    except KeyboardInterrupt:
-        say("interrupted", None)
-        return INTERRUPTED
 
 
 def fill_standard_streams() -> None:

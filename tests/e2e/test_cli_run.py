@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from aether_protocol.cli import boundary, main
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import RELEASE, Terminal, aether, read_until, start
 
@@ -242,3 +244,32 @@ def test_templates_are_looked_up_in_the_library(tmp_path: Path) -> None:
     assert aether("run", path, "--library", shared).returncode == 0
     assert aether("validate", path, "-L", shared).returncode == 0
     assert aether("validate", tmp_path).returncode == 0, "a folder given is a library, too"
+
+
+def test_a_third_interrupt_leaves_at_once_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    stubborn = "{runtime: sh, source: 'trap \"\" TERM INT; echo pid $$; while :; do sleep 0.2; done'}"
+    process = start("run", workflow(tmp_path, task("a", "script", stubborn)))
+    assert process.stderr is not None
+    pid = int(read_until(process.stderr, "| pid ").rsplit(" ", 1)[1])
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)  # signals that come together are one
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    status = Path(f"/proc/{pid}/stat")
+    assert not status.exists() or status.read_text().rpartition(") ")[2][0] in "ZX"  # dead, and not yet taken note of
+
+
+def test_an_interrupt_at_any_other_moment_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(boundary, "guarded", interrupted)
+    try:
+        assert main([]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "error: interrupted\n"

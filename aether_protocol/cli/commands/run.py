@@ -132,18 +132,19 @@ def freeze_the_plan() -> None:
 async def execute(request: Request) -> int:
     """Run it and print how it ended."""
     from aether_protocol.assembly import build_engine
-    from aether_protocol.cli.interaction import at_terminal
+    from aether_protocol.cli.interaction import at_terminal, interrupts
     from aether_protocol.cli.session import Session
 
     session = Session(
         choose_view(request.watch), request.answers, asks=at_terminal(), streams=request.output == "events"
     )
-    engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
-    try:
-        ending = await session.run(engine, request.plan, request.arguments)
-        show_ending(ending, request.output)
-    finally:
-        await session.close(engine)
+    with interrupts(session.interrupted):  # without a gap: from before the first task to after the last one's end
+        engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
+        try:
+            ending = await session.run(engine, request.plan, request.arguments)
+            show_ending(ending, request.output)
+        finally:
+            await session.close(engine)
     return ending.exit_code
 
 
