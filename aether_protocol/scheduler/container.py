@@ -153,7 +153,7 @@ def _outputs(
     artifacts: dict[str, Json] = {}
     for artifact in dag.artifacts:
         try:
-            value = lookup(artifact.from_) if artifact.from_ is not None else None
+            value = lookup.artifact(artifact.from_) if artifact.from_ is not None else None
         except ExpressionError as error:
             report(f"output artifact {artifact.name!r}: {error.reason}")
             continue

@@ -42,6 +42,7 @@ class Outcome:
     artifacts: Mapping[str, Json]
 
 
+_ARTIFACT: Final = ("name", "digest", "size")
 _NO_ENDINGS: Final[Mapping[int, Outcome]] = {}
 
 
@@ -50,6 +51,7 @@ class Lookup:
 
     __slots__ = (
         "body",
+        "carries",
         "counters",
         "dag",
         "endings",
@@ -86,6 +88,7 @@ class Lookup:
         self.counters: Mapping[str, Mapping[str, int]] | None = None
         self.trigger: HookNode | None = None
         self.secret = False
+        self.carries = False
 
     def __call__(self, name: Name) -> Value:
         segments = name.segments
@@ -98,6 +101,14 @@ class Lookup:
         if len(segments) < 2 or segments[1] not in namespace:
             raise _unknown(name)
         return get_path(namespace[segments[1]], segments[2:])  # type: ignore[index]
+
+    def artifact(self, name: Name) -> Value:
+        """What `from` names, with all that is needed to unpack it again, which values do not show (ART-3)."""
+        self.carries = True
+        try:
+            return self(name)
+        finally:
+            self.carries = False
 
     # --- one method a root ---
 
@@ -185,7 +196,10 @@ class Lookup:
         if field == "outputs" and len(segments) >= 5:
             held = {"parameters": task.outputs, "artifacts": task.artifacts}.get(segments[3])  # type: ignore[arg-type]
             if held is not None:
-                return get_path(held[segments[4]], segments[5:]) if segments[4] in held else ABSENT  # type: ignore[index]
+                value = held.get(segments[4], ABSENT)  # type: ignore[arg-type]
+                if held is task.artifacts and not self.carries and isinstance(value, dict):
+                    value = {key: value[key] for key in _ARTIFACT if key in value}
+                return value if value is ABSENT else get_path(value, segments[5:])
         elif len(segments) == 3 and field in _TASK_FIELDS:
             return _TASK_FIELDS[field](task)
         raise _unknown(name)
