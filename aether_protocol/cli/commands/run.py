@@ -15,7 +15,7 @@ import click
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
 from aether_protocol.cli.exits import FINE, SUSPENDED
-from aether_protocol.cli.options import library_option, name_option
+from aether_protocol.cli.options import library_option, limits_option, name_option
 from aether_protocol.cli.render.text import printable
 from aether_protocol.cli.render.views import LineView, QuietView, View
 from aether_protocol.cli.workspace import Workspace
@@ -62,6 +62,7 @@ class Request:
               help="File with secrets (dotenv, YAML or JSON).")
 @library_option
 @name_option
+@limits_option
 @click.option("--output", type=click.Choice(["text", "json", "events"]), default="text", show_default=True,
               help="What to print on standard output: a summary, the run report, or every event as a JSON line.")
 @click.option("--watch/--quiet", default=True, help="Show progress on standard error (a live view on a terminal), or nothing.")
@@ -76,7 +77,7 @@ def command(
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library)
+    workspace = Workspace(library, options["limits"])
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
     arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)
