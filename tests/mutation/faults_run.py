@@ -228,8 +228,11 @@ SCHED = (
         "SCHED-8",
         "the timeout of a container can be overridden",
         CONTAINER,
-        "            turn.end(node, phase, code, text, *_outputs(turn, node))\n",
-        "            _conclude(turn, node, phase, text)\n",
+        "        end = endings[node.id]\n",
+        "        end = endings[node.id]\n"
+        "        if isinstance(node, DagNode) and node.opened:\n"
+        "            _conclude(turn, node, (phase, code, end.message))\n"
+        "            continue\n",
     ),
     Fault(
         "SCHED-8",
@@ -601,8 +604,8 @@ CTRL = (
         "CTRL-1",
         "the outputs of a suspended task can be read",
         LOOKUP,
-        "        if node is None or node.ended_at is None:\n",
-        "        if node is None:\n",
+        "        ended = node if node is None or node.ended_at is not None else",
+        "        ended = node if node is None or node.outputs else",
     ),
     Fault(
         "CTRL-2",
@@ -710,8 +713,8 @@ HOOK = (
         "HOOK-1",
         "at a cancel the outermost hooks come first",
         CONTAINER,
-        "    for node in reversed(order):\n",
-        "    for node in order:\n",
+        "    for node in reversed(order):\n        if node.call.hooks:\n",
+        "    for node in order:\n        if node.call.hooks:\n",
     ),
     Fault(
         "HOOK-1",
