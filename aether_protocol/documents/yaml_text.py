@@ -35,6 +35,7 @@ except ImportError:  # no wheel of ruamel.yaml.clib for this interpreter
 
 # Neither separates a key from a value: it stands after a character of a word, a colon also before one.
 _IN_WORDS: Final = re.compile(r"""(?<=[^\s,\[\]{}"'])(?::(?=[^\s,\[\]{}])|\?)""")
+_VERSION: Final = re.compile(r"%YAML[ \t]+1\.2[ \t]*(#.*)?\r?")
 _DIRECTIVE: Final = re.compile(r"^%.*$", re.MULTILINE)
 _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq": list, "!": object}
 _MISSING: Final = object()
@@ -184,6 +185,8 @@ def _short_tag(tag: Any) -> str:
 def _check_directives(source: Source, start: int, end: int) -> None:
     """The lines between two documents may not hold directives (which the Python parser does not show in its events)."""
     for match in _DIRECTIVE.finditer(source.text, start, end):
+        if _VERSION.fullmatch(match.group()):
+            continue
         source.note("AE108", match.start(), "", f"directive {match.group()[:40]!r} is not read", "leave the line out")
 
 
