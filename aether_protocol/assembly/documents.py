@@ -23,6 +23,9 @@ from aether_protocol.plan.model import Plan
 
 Document = Mapping[str, Json] | Sequence[Mapping[str, Json]] | str | Path | Plan
 
+Template = str | Path | Mapping[str, Json]
+Libraries = Iterable[Template] | Template
+
 RUNNABLE: Final = ("Workflow", "CronWorkflow")
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
@@ -31,7 +34,7 @@ def load_plan(
     document: Document,
     *,
     name: str | None = None,
-    library: Iterable[str | Path | Mapping[str, Json]] = (),
+    library: Libraries = (),
     types: ExecutorTypes | None = None,
     namespaces: Iterable[str] = (),
     limits: Limits = DEFAULT,
@@ -49,7 +52,7 @@ def load_plan(
     chosen = _choose(file, name, found)
     plan = None
     if chosen is not None:
-        near, faults = _library(file, library, limits)
+        near, faults = _library(file, as_several(library), limits)
         options = CompileOptions(
             executor_types=executor_types() if types is None else types,
             fetchers=fetcher_types(),
@@ -65,6 +68,13 @@ def load_plan(
         first = f": {errors[0].message}{more}" if errors else ""
         raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=sorted(set(found)))
     return plan
+
+
+def as_several(library: Libraries) -> tuple[Template, ...]:
+    """What callers call a library: several files, folders or documents, or one. A path is not the list of its letters."""
+    if isinstance(library, str | Path):
+        return (library,)
+    return (library,) if isinstance(library, Mapping) else tuple(library)
 
 
 def load_document(

@@ -79,9 +79,10 @@ class Workspace:
         found = list(self._library()[1])
         for file in files:
             found += file.diagnostics
+            seen = self._seen_from(file)
             for document in file.documents:
                 if document.model is not None:
-                    found += compile_document(document, self._seen_from(file), self._options(strict=False)).diagnostics
+                    found += compile_document(document, seen, self._options(strict=False)).diagnostics
         return found
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:

@@ -67,11 +67,13 @@ class Engine:
         self.log_observers.extend(log_observers)
         self._submitted = 0
         self._open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         if self._open or self._submitted:
             raise UsageError("an engine can be entered once")
         self._open = True
+        self._loop = asyncio.get_running_loop()
         self._driver.start()
         return self
 
@@ -127,6 +129,8 @@ class Engine:
         """Return once the run has ended and its hooks too, or cannot go on; with `or_suspended` also when nothing but an
         answer from outside can take it on."""
         run = self._run(run_id)
+        if not run.over:
+            self._must_be_its_loop()
         waiting = run.pausers if or_suspended else run.waiters
         while not run.over and not (or_suspended and run.paused):
             future = asyncio.get_running_loop().create_future()
@@ -147,6 +151,8 @@ class Engine:
             near = get_close_matches(task_path, waiting, 1) or waiting
             hint = f"suspended: {', '.join(near)}" if near else "no task of this run is suspended"
             raise UsageError(f"run {run_id!r} has no task run {task_path!r}", hint=hint)
+        if payload is not None and not isinstance(payload, Mapping):
+            raise UsageError(f"the payload is {payload!r}, not a mapping of names to values")
         try:
             given = own(dict(payload or {}))
         except ValueError as error:
@@ -176,6 +182,8 @@ class Engine:
 
     def deliver(self, result: TaskResult) -> None:
         """A result from outside, as a broker would bring it; late and unknown ones change nothing (SCHED-12)."""
+        if type(result.node) is not int or type(result.attempt) is not int:
+            raise UsageError(f"a result is for a numbered task run and attempt, not {result.node!r} and {result.attempt!r}")
         self._driver.finished(result)
 
     async def settled(self) -> None:
@@ -197,9 +205,14 @@ class Engine:
     def _must_be_open(self) -> None:
         if not self._open:
             raise UsageError("the engine is not open", hint="use it as `async with Engine(...) as engine:`")
+        self._must_be_its_loop()
+
+    def _must_be_its_loop(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            raise UsageError("the engine belongs to another event loop", hint="use it in the one that entered it")
 
     def _run(self, run_id: str) -> ActiveRun:
-        run = self._driver.runs.get(run_id)
+        run = self._driver.runs.get(run_id) if isinstance(run_id, str) else None
         if run is None:
             raise UsageError(f"run {run_id!r} is unknown")
         return run

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from aether_protocol.cli import boundary, main
-from tests.e2e.documents import task, workflow
+from tests.e2e.documents import HEAD, task, workflow
 from tests.e2e.process import RELEASE, Terminal, aether, read_until, start
 
 ENDINGS = {
@@ -138,6 +139,19 @@ def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "skipped: when is false" in done.stdout
     assert not (tmp_path / "started").exists()
+
+
+def test_a_dry_run_of_billions_of_tasks_ends(tmp_path: Path) -> None:
+    levels = "".join(
+        f"    - dag: {{name: {name}, tasks: [{', '.join(f'{{name: t{i}, template: {inner}}}' for i in range(20))}]}}\n"
+        for name, inner in pairwise(["main", *"abcdefgh", "work"])
+    )
+    path = tmp_path / "wide.yaml"
+    head = HEAD.replace("spec:\n", "spec:\n  maxNestedDepth: 10\n")
+    path.write_text(f"{head}  templates:\n{levels}    - task: {{name: work, executor: {{type: noop}}}}\n")
+    done = aether("run", path, "--dry-run")
+    assert done.returncode == 0
+    assert "only the first 10000 are shown" in done.stdout
 
 
 def test_secrets_reach_the_task_and_nobody_else(tmp_path: Path) -> None:
