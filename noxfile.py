@@ -75,8 +75,8 @@ def cases(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite, on two processes unless told otherwise."""
-    use(session, "pytest", *(session.posargs or ("-n", "2")))
+    """The test suite, on two processes unless told otherwise. No test may hang."""
+    use(session, "pytest", "--timeout", "300", *(session.posargs or ("-n", "2")))
 
 
 @nox.session(default=False)

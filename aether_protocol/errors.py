@@ -52,7 +52,7 @@ class PortError(AetherError):
     exit_code = 9
 
 
-class BrokenInvariant(AetherError):
+class BrokenInvariant(AetherError):  # noqa: N818 - it names what happened, and callers are not meant to catch it
     """A law of ours does not hold: a bug in Aether Protocol."""
 
     exit_code = 70

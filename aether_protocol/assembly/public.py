@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Final, Unpack, get_args
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.assembly.discovery import local_stager
-from aether_protocol.assembly.documents import Document, load_plan
+from aether_protocol.assembly.documents import Document, Libraries, as_several, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
@@ -23,17 +23,20 @@ from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.report import Report
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.executor import Executor, Mode
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
 
+MODES: Final = get_args(Mode)
 ARTIFACTS: Final = Path(".aether", "artifacts")
 
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
+Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
 Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource]
 
 
@@ -55,22 +58,24 @@ class Engine(api.Engine):
         *,
         store: str | Store = "memory",
         broker: Broker | None = None,
-        executors: Iterable[Executor] = (),
+        executors: Executors = (),
         concurrency: int | None = None,
         secrets: Iterable[Secrets] | Secrets = (),
         variables: Variables = (),
-        library: Iterable[str | Path | Mapping[str, Json]] = (),
+        library: Libraries = (),
         clock: Clock | None = None,
         **holding: Unpack[api.Holding],
     ) -> None:
         clock = clock or SystemClock()
-        installed = InstalledExecutors({executor.type.name: executor for executor in executors})
+        installed = InstalledExecutors(executors_by_type(executors))
+        if concurrency is not None and (type(concurrency) is not int or concurrency < 0):
+            raise UsageError(f"concurrency is {concurrency!r}, not a number of attempts (None or 0: no limit)")
         sources = variable_sources(variables)
         self._types = InstalledTypes(installed)
-        self._library = tuple(library)
+        self._library = as_several(library)
         self._namespaces = frozenset(source.namespace for source in sources)
         super().__init__(
-            store=open_store(store) if isinstance(store, str) else store,
+            store=_store(store),
             broker=broker or LocalBroker(installed, clock, concurrency=concurrency, stager=local_stager(ARTIFACTS)),
             clock=clock,
             ids=RandomIds(),
@@ -107,11 +112,11 @@ def run(
     arguments: Mapping[str, Json] | None = None,
     store: str | Store = "memory",
     *,
-    executors: Iterable[Executor] = (),
+    executors: Executors = (),
     concurrency: int | None = None,
     secrets: Iterable[Secrets] | Secrets = (),
     variables: Variables = (),
-    library: Iterable[str | Path | Mapping[str, Json]] = (),
+    library: Libraries = (),
 ) -> Report:
     """Run a document to its end and give the report. A run that nobody can resume here is given back Suspended.
 
@@ -136,6 +141,26 @@ def run(
     raise UsageError("run() cannot be called where an event loop runs", hint="use `async with Engine() as engine:`")
 
 
+def executors_by_type(executors: Executors) -> dict[str, Executor]:
+    """What callers call executors: several, a mapping (whose values count), or one. Raises UsageError for what is none."""
+    if isinstance(executors, Mapping):
+        several = list(executors.values())
+    else:
+        several = list(executors) if isinstance(executors, Iterable) else [executors]
+    for one in several:
+        if isinstance(one, type) or not isinstance(getattr(one, "type", None), ExecutorType) or one.mode not in MODES:
+            raise UsageError(f"{one!r} is no executor", hint="an executor has a type, a mode and execute(task, context)")
+    return {one.type.name: one for one in several}
+
+
+def _store(store: str | Store) -> Store:
+    if isinstance(store, str):
+        return open_store(store)
+    if not hasattr(store, "append"):
+        raise UsageError(f"{store!r} is no store", hint="memory, sqlite:PATH, or an object of the Store port")
+    return store
+
+
 def secret_providers(secrets: Iterable[Secrets] | Secrets) -> list[SecretProvider]:
     """Providers for what callers call secrets. Raises PortError for files and mappings that cannot be read."""
     if isinstance(secrets, str | Path | Mapping) or not isinstance(secrets, Iterable):
@@ -152,11 +177,18 @@ def _provider(secrets: Secrets) -> SecretProvider:
         from aether_protocol.adapters.secrets.mapping import MappingSecrets
 
         return MappingSecrets(dict(secrets))
+    if not hasattr(secrets, "get"):
+        raise UsageError(f"{secrets!r} is no secret provider", hint="give {name: {key: text}}, a path or an object with get()")
     return secrets
 
 
 def variable_sources(variables: Variables) -> list[VariableSource]:
     """Sources for what callers call variables."""
     if isinstance(variables, Mapping):
+        for namespace, values in variables.items():
+            if not isinstance(values, Mapping):
+                raise UsageError(f"the variables {namespace!r} are {values!r}, not a mapping of names to values")
         return [GivenVariables(namespace, values) for namespace, values in variables.items()]
+    if not isinstance(variables, Iterable):
+        raise UsageError(f"{variables!r} are no variables", hint="give {namespace: {name: value}} or variable sources")
     return list(variables)

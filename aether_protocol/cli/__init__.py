@@ -12,6 +12,14 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments (default: the process's own); gives the exit code, never raises."""
-    from aether_protocol.cli.boundary import guarded
+    import signal
+    import sys
 
-    return guarded(arguments)
+    try:
+        from aether_protocol.cli.boundary import guarded
+
+        return guarded(arguments)
+    except KeyboardInterrupt:  # at any moment, that of the imports included
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again: there is nothing left to interrupt
+        print("error: interrupted", file=sys.stderr)
+        return 130

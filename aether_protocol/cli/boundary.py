@@ -14,18 +14,19 @@ from collections.abc import Sequence
 import click
 
 from aether_protocol.cli.exits import INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
-from aether_protocol.cli.root import root
+from aether_protocol.cli.root import ReaderGoneError, root
 from aether_protocol.errors import AetherError, DocumentError
 
 
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
     gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
+    fill_standard_streams()
     try:
         code = root.main(arguments, prog_name="aether", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError):
         # The reader went away (`aether ... | head`). Python flushes standard output once more at its end: give it a sink.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTSIDE
@@ -35,9 +36,18 @@ def guarded(arguments: Sequence[str] | None) -> int:
 
             traceback.print_exc()
         return explain(error)
-    except KeyboardInterrupt:
-        say("interrupted", None)
-        return INTERRUPTED
+
+
+def fill_standard_streams() -> None:
+    """Streams that the caller closed (`aether ... >&-`) lead nowhere, and no file that is opened later takes their place."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def explain(error: Exception) -> int:
@@ -75,7 +85,8 @@ def say(message: str, hint: str | None) -> None:
     """One error and its advice, on standard error."""
     from aether_protocol.cli.render.text import printable
 
-    click.secho("error: ", err=True, nl=False, fg="red", bold=True)
+    color = False if os.environ.get("NO_COLOR") else None  # there is no context here that would know
+    click.echo(click.style("error: ", fg="red", bold=True), err=True, nl=False, color=color)
     click.echo(printable(message), err=True)
     if hint:
         click.echo(f"  hint: {printable(hint)}", err=True)

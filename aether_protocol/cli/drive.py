@@ -85,7 +85,7 @@ def open_for_writing(driving: Driving) -> Store:
 
 async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
     from aether_protocol.assembly import build_engine
-    from aether_protocol.cli.interaction import at_terminal
+    from aether_protocol.cli.interaction import at_terminal, interrupts
     from aether_protocol.cli.owners import this_process
     from aether_protocol.cli.session import Session
 
@@ -96,31 +96,32 @@ async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
         streams=driving.output == "events",
         keeps=driving.keeps and store.durable,
     )
-    try:
-        engine = await build_engine(
-            store=store, owner=this_process(), concurrency=driving.concurrency, secrets_files=driving.secrets
-        )
-    except BaseException:
-        await store.close()
-        raise
-    try:
-        if store.durable:
-            await bury(store)
-        ending = await session.run(engine, lambda: begin(engine, store))
-        if isinstance(ending, Over):
-            return await show_again(engine, ending.run_id, driving.output)
-        if ending is None:
-            return FINE
-        show_ending(ending.report, driving.output)
-        if store.durable:
-            row = await store.row(ending.report.run_id)
-            if row is not None and not row.closed:
-                tell_how_to_go_on(ending, driving)
-        elif ending.exit_code == SUSPENDED:
-            tell_how_to_answer(ending.left)
-    finally:
-        await session.close(engine)
-    return ending.exit_code
+    with interrupts(session.interrupted):  # without a gap: from before the first task to after the last one's end
+        try:
+            engine = await build_engine(
+                store=store, owner=this_process(), concurrency=driving.concurrency, secrets_files=driving.secrets
+            )
+        except BaseException:
+            await store.close()
+            raise
+        try:
+            if store.durable:
+                await bury(store)
+            ending = await session.run(engine, lambda: begin(engine, store))
+            if isinstance(ending, Over):
+                return await show_again(engine, ending.run_id, driving.output)
+            if ending is None:
+                return FINE
+            show_ending(ending.report, driving.output)
+            if store.durable:
+                row = await store.row(ending.report.run_id)
+                if row is not None and not row.closed:
+                    tell_how_to_go_on(ending, driving)
+            elif ending.exit_code == SUSPENDED:
+                tell_how_to_answer(ending.left)
+        finally:
+            await session.close(engine)
+        return ending.exit_code
 
 
 async def bury(store: Store) -> None:

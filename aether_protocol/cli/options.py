@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import click
+
+from aether_protocol.documents.source import DEFAULT, Limits
 
 DEFAULT_STORE = "sqlite:.aether/aether.db"
 MEMORY = "memory"
@@ -54,3 +57,21 @@ def driving_options(command: _Command) -> _Command:
     for option in (durability_option, store_option, concurrency_option, watch_option, output_option, secrets_option):
         command = option(command)
     return command
+
+
+def _read_limits(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Limits:
+    """`nodes=5000000` and the like, on top of the defaults (DOC-6)."""
+    names = [field.name for field in fields(Limits)]
+    limits = DEFAULT
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in names or not number.isdecimal() or not 0 < int(number) < 1 << 40:
+            raise click.BadParameter(f"{text!r} is not one of {', '.join(f'{known}=N' for known in names)}")
+        limits = replace(limits, **{name: int(number)})
+    return limits
+
+
+limits_option = click.option(
+    "--limit", "limits", multiple=True, metavar="NAME=N", callback=_read_limits,
+    help="What a document may have at most: bytes (of a file), nodes, nesting.",
+)

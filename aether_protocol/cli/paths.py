@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import PortError, UsageError
 
 STDIN = "-"
@@ -32,12 +33,14 @@ class Source:
     data: bytes
 
 
-def read_source(path: str) -> Source:
+def read_source(path: str, limits: Limits = DEFAULT) -> Source:
     """The file at `path`, or standard input for `-`. Raises UsageError for what is not there, PortError else."""
+    most = limits.bytes + 1  # enough to see that it is too large, were it as endless as /dev/zero
     if path == STDIN:
-        return Source(STDIN_NAME, sys.stdin.buffer.read())
+        return Source(STDIN_NAME, sys.stdin.buffer.read(most))
     try:
-        return Source(path, Path(path).read_bytes())
+        with Path(path).open("rb") as stream:
+            return Source(path, stream.read(most))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"there is no file {path!r}", hint="check the spelling of the path") from None
     except IsADirectoryError:
@@ -48,7 +51,7 @@ def read_source(path: str) -> Source:
         raise UsageError(f"{path!r} is no path") from None
 
 
-def read_sources(paths: Iterable[str]) -> Iterator[Source]:
+def read_sources(paths: Iterable[str], limits: Limits = DEFAULT) -> Iterator[Source]:
     """Every document file at these paths, each once, in the order given; folders are walked in order of names."""
     seen: set[str] = set()
     for path in paths:
@@ -56,7 +59,7 @@ def read_sources(paths: Iterable[str]) -> Iterator[Source]:
             if file in seen:
                 continue
             seen.add(file)
-            source = read_source(file)
+            source = read_source(file, limits)
             if named or is_document(source):
                 yield source
 

@@ -30,6 +30,7 @@ from aether_protocol.plan.model import (
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.timing import rfc3339
 
+MOST = 10_000  # entries; templates that call templates can stand for billions of tasks
 LATER_ROOTS = frozenset({"tasks", "iterator", "loop_iter", "outputs", "phase", "code", "msg", "hook"})
 
 
@@ -89,6 +90,9 @@ def preview(plan: Plan, header: RunHeader) -> list[Entry]:
     stack = [(plan.root, plan.root.name, 0, _Scope(roots, {}, frozenset()))]
     while stack:
         call, path, depth, scope = stack.pop()
+        if len(entries) >= MOST:
+            entries.append(Entry("...", 0, "more", notes=[f"only the first {MOST} are shown"]))
+            break
         entry = Entry(path, depth, _what(call))
         inputs, later = _bind(call.inputs, scope, entry)
         _conditions(call, scope, entry)

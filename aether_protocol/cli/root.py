@@ -61,8 +61,19 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 invalid document, 4 error, 5 time
 7 suspended, 8 busy, 9 something outside failed, 70 a fault of ours, 130 interrupted."""
 
 
+class ReaderGoneError(Exception):
+    """A BrokenPipeError under a name that click does not know: it would exit with 1, which here means that a run Failed."""
+
+
 class LazyGroup(click.Group):
     """A group that loads a command when it is asked for, and helps with a misspelt one."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            given: object = super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+        return given
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

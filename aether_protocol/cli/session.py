@@ -18,9 +18,10 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from aether_protocol.assembly.executors import kill_programs
 from aether_protocol.cli.arguments import read_payload
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
-from aether_protocol.cli.interaction import interrupts, read_line
+from aether_protocol.cli.interaction import read_line
 from aether_protocol.cli.preview import task_names
 from aether_protocol.cli.render.events import print_events
 from aether_protocol.cli.render.text import one_line, printable
@@ -80,29 +81,28 @@ class Session:
         """See the run that `begin` names to its end. What `begin` gives instead of an id is given back."""
         engine.observers.append(self._stored)
         engine.log_observers.append(self._logged)
-        with interrupts(self._interrupted):
-            begun = await self._begin(begin)
-            if not isinstance(begun, str):
-                return begun
-            run_id = self.run_id = begun
-            self._look_at(engine.run_state(run_id))
-            stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
-            ended = asyncio.create_task(engine.wait(run_id))
-            ended.add_done_callback(lambda _: self.attention.set())
-            self.cancelling = engine.cancel
-            if self.signals and not self.keeps:  # just now
-                self.tasks.append(asyncio.create_task(self._cancel(engine.cancel)))
-            self.view.begin()
-            self.tasks.append(asyncio.create_task(self._tick()))
-            try:
-                left = await self._see_through(engine, ended)
-                if stream is not None:
-                    await (stream if ended.done() else engine.settled())
-            finally:
-                for task in (*self.tasks, ended, *((stream,) if stream else ())):
-                    task.cancel()
-                self.view.end()
-            return Ending(engine.get(run_id), self.signals > 0, left)
+        begun = await self._begin(begin)
+        if not isinstance(begun, str):
+            return begun
+        run_id = self.run_id = begun
+        self._look_at(engine.run_state(run_id))
+        stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
+        ended = asyncio.create_task(engine.wait(run_id))
+        ended.add_done_callback(lambda _: self.attention.set())
+        self.cancelling = engine.cancel
+        if self.signals and not self.keeps:  # just now
+            self.tasks.append(asyncio.create_task(self._cancel(engine.cancel)))
+        self.view.begin()
+        self.tasks.append(asyncio.create_task(self._tick()))
+        try:
+            left = await self._see_through(engine, ended)
+            if stream is not None:
+                await (stream if ended.done() else engine.settled())
+        finally:
+            for task in (*self.tasks, ended, *((stream,) if stream else ())):
+                task.cancel()
+            self.view.end()
+        return Ending(engine.get(run_id), self.signals > 0, left)
 
     async def _begin(self, begin: Callable[[], Awaitable[str | _Other]]) -> str | _Other:
         """`begin` may wait (for a lock): an interrupt ends that."""
@@ -127,19 +127,18 @@ class Session:
 
     async def close(self, engine: Engine) -> None:
         """Close the engine; after a second Ctrl-C no longer than GIVE_UP_S."""
-        with interrupts(self._interrupted):
-            closing = asyncio.ensure_future(engine.close())
-            while not closing.done():
-                waits = GIVE_UP_S if self.signals > 1 else None
-                self.attention.clear()
-                looking = asyncio.ensure_future(self.attention.wait())
-                done, _ = await asyncio.wait({closing, looking}, timeout=waits, return_when=asyncio.FIRST_COMPLETED)
-                looking.cancel()
-                if not done:
-                    leave()
-            await closing
-            if self.signals > 1:
-                leave()  # a thread that does not stop would still hold the process
+        closing = asyncio.ensure_future(engine.close())
+        while not closing.done():
+            waits = GIVE_UP_S if self.signals > 1 else None
+            self.attention.clear()
+            looking = asyncio.ensure_future(self.attention.wait())
+            done, _ = await asyncio.wait({closing, looking}, timeout=waits, return_when=asyncio.FIRST_COMPLETED)
+            looking.cancel()
+            if not done:
+                leave()
+        await closing
+        if self.signals > 1:
+            leave()  # a thread that does not stop would still hold the process
 
     # --- what the engine tells ---
 
@@ -161,7 +160,8 @@ class Session:
         node = self.state.nodes[record.node] if self.state is not None else None
         self.view.log(node, record.stream, record.text)
 
-    def _interrupted(self) -> None:
+    def interrupted(self) -> None:
+        """SIGINT or SIGTERM came."""
         self.signals += 1
         if self.signals == 1:
             doing = "leaving" if self.keeps else "cancelling"
@@ -264,9 +264,11 @@ class Session:
 
 
 def leave() -> NoReturn:
-    """End the process at once, with what was printed so far."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """End the process at once, with what was printed so far. Nothing that it started stays behind."""
+    kill_programs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(INTERRUPTED)
 
 

@@ -16,7 +16,7 @@ from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes
 from aether_protocol.documents.parse import parse
-from aether_protocol.documents.source import DEFAULT
+from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.compile import CompileOptions, compile_document
@@ -34,7 +34,8 @@ def known_executors() -> ExecutorTypes:
 class Workspace:
     """Files read so far, by name, and the folders with templates."""
 
-    def __init__(self, libraries: Sequence[str] = ()) -> None:
+    def __init__(self, libraries: Sequence[str] = (), limits: Limits = DEFAULT) -> None:
+        self._limits = limits
         self.sources: dict[str, bytes] = {}
         self._folders = list(libraries)
         self._files: dict[str, LoadedFile] = {}
@@ -45,17 +46,17 @@ class Workspace:
     def read(self, paths: Sequence[str]) -> list[LoadedFile]:
         """All documents at these paths. Folders among them count as libraries too."""
         self._folders += [path for path in paths if path != STDIN and Path(path).is_dir()]
-        return list(self._load(read_sources(paths)))
+        return list(self._load(read_sources(paths, self._limits)))
 
     def read_one(self, path: str) -> LoadedFile:
         """The documents of one file, whatever is in it."""
-        return next(self._load([read_source(path)]))
+        return next(self._load([read_source(path, self._limits)]))
 
     def read_mapping(self, path: str) -> dict[str, Json]:
         """A YAML or JSON file that holds one mapping (`--params-file`)."""
-        source = read_source(path)
+        source = read_source(path, self._limits)
         self.sources[source.name] = source.data
-        read, trees = parse(source.data, source.name, DEFAULT)
+        read, trees = parse(source.data, source.name, self._limits)
         if read.faults:
             fault = read.faults[0]
             raise UsageError(f"cannot read {path!r}: line {fault.line}: {fault.message}", hint=fault.hint)
@@ -68,7 +69,7 @@ class Workspace:
         for source in sources:
             if source.name not in self._files:
                 self.sources[source.name] = source.data
-                self._files[source.name] = load_bytes(source.data, source.name)
+                self._files[source.name] = load_bytes(source.data, source.name, self._limits)
             yield self._files[source.name]
 
     # --- checking ---
@@ -78,9 +79,10 @@ class Workspace:
         found = list(self._library()[1])
         for file in files:
             found += file.diagnostics
+            seen = self._seen_from(file)
             for document in file.documents:
                 if document.model is not None:
-                    found += compile_document(document, self._seen_from(file), self._options(strict=False)).diagnostics
+                    found += compile_document(document, seen, self._options(strict=False)).diagnostics
         return found
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
@@ -131,7 +133,7 @@ class Workspace:
         if self._shared is None:
             library = Library()
             found: list[Diagnostic] = []
-            for file in self._load(read_sources(self._folders)):
+            for file in self._load(read_sources(self._folders, self._limits)):
                 templates = [d for d in file.documents if d.kind == "WorkflowTemplate"]
                 found += file.diagnostics if templates else ()
                 found += [clash for d in templates if (clash := library.add(d)) is not None]

@@ -53,13 +53,14 @@ READING: Final = (
     _row(
         "AE108",
         "a YAML directive",
-        "Lines such as `%YAML 1.1` or `%TAG` change how a document is read. Documents are always YAML 1.2; leave them out.",
+        "Lines such as `%YAML 1.1` or `%TAG` change how a document is read. Documents are always YAML 1.2, which `%YAML 1.2` "
+        "may say; leave other directives out.",
     ),
     _row(
         "AE109",
         "a faulty anchor or alias",
-        "An alias (`*name`) names an anchor (`&name`) that stands earlier in the same document and has ended; an anchor's "
-        "name is used once.",
+        "An alias (`*name`) names an anchor (`&name`) that stands earlier in the same document and has ended; of several with "
+        "that name it is the last one before the alias.",
     ),
     _row(
         "AE110",

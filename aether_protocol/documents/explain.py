@@ -33,6 +33,9 @@ _TYPES: Final[dict[str, Callable[[Json], bool]]] = {
 }
 
 
+_HOLDERS: Final = ("Inputs", "Outputs", "Arguments")  # all that they hold is the lists below: a field in vain may be one
+
+
 @dataclass(slots=True)
 class Repaired:
     """The result: the tree, the paths in it whose content is not what was written, and where entries have moved.
@@ -179,11 +182,13 @@ class _Walk:
         return near if near is not None else FAULTY
 
     def _text(self, schema: Schema, value: str, place: _Place) -> Json:
-        """Ill-formed text is kept: an ill-formed name is still what others refer to."""
+        """Ill-formed text is kept: an ill-formed name is still what others refer to, or what they would if it were right."""
         if "pattern" in schema and (fault := _ill_formed(schema, value)):
             self._say("AE124", place, f"{shown(value)} is {fault}", FORMS[schema["title"]])
             if schema["title"] != NAME:
                 self.result.tainted.add(place.path)
+            elif place.path[-1] == "name":
+                self.result.incomplete.update(place.path[:-up] for up in (2, 3) if type(place.path[-up:][0]) is int)
         return value
 
     def _number(self, schema: Schema, value: Any, place: _Place) -> Json:
@@ -217,6 +222,8 @@ class _Walk:
         fields: Schema = schema.get("properties", {})
         others = schema.get("additionalProperties", False)
         meant = self._spelling(fields, value, place) if others is False else {key: key for key in value}
+        if name in _HOLDERS and len(meant) < len(value):
+            self.result.incomplete.add(place.path)
         result: dict[str, Json] = {}
         for known, written in meant.items():
             schema_below: Any = fields.get(known, others)

@@ -280,7 +280,8 @@ class CronWorkflowSpec(RuledPart):
         if len(instants) == 2 and instants[1] <= instants[0]:
             yield Problem(("endAt",), "AE134", f"endAt {self.end_at!r} is not after startAt {self.start_at!r}")
         if not zone_exists(self.timezone):
-            yield Problem(("timezone",), "AE124", f"{self.timezone!r} is no time zone", "give an IANA name such as Europe/Vienna")
+            hint = "give an IANA name such as Europe/Vienna"
+            yield Problem(("timezone",), "AE124", f"{self.timezone!r} is no time zone", hint)
 
 
 class _Document(Part):

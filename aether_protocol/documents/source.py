@@ -79,7 +79,7 @@ def open_source(data: bytes, file: str, limits: Limits) -> tuple[Source, bool]:
     """The text of `data`, and whether it can be read on: faults are noted in the source."""
     if len(data) > limits.bytes:
         source = Source(file, "")
-        source.fault("AE104", 0, f"the file has {len(data)} bytes, more than {limits.bytes}", "split it, or raise the limit")
+        source.fault("AE104", 0, f"the file has more than {limits.bytes} bytes", "split it, or raise the limit")
         return source, False
     body = data.removeprefix(b"\xef\xbb\xbf")
     try:

@@ -143,7 +143,7 @@ class Builder:
         if self._nodes > self._limits.nodes:
             self._too_many(at)
         if anchor is not None:
-            self._declare(anchor, _Anchor(value, 1, 0), at)
+            self._anchors[anchor] = _Anchor(value, 1, 0)
         node = self._node
         if type(node) is list:
             node.append(value)
@@ -177,7 +177,7 @@ class Builder:
             frame = _Frame(self._node, self._marks, None, 0, self._height, anchor, self._nodes)
             self.scalar(node, at)
         if anchor is not None:
-            self._declare(anchor, None, at)
+            self._anchors[anchor] = None
         self._stack.append(frame)
         self._node, self._key, self._height = node, None, 0
         self._marks = self._tree.marks[id(node)] = []
@@ -228,11 +228,6 @@ class Builder:
             self._key = _DROP
         else:
             self._key = key
-
-    def _declare(self, name: str, anchor: _Anchor | None, at: int) -> None:
-        if name in self._anchors:
-            self._source.fault("AE109", at, f"anchor {name!r} is used twice", "give each anchor its own name")
-        self._anchors[name] = anchor
 
     def _too_many(self, at: int) -> None:
         message = f"more than {self._limits.nodes} values, with aliases counted in full"

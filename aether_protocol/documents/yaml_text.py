@@ -35,6 +35,8 @@ except ImportError:  # no wheel of ruamel.yaml.clib for this interpreter
 
 # Neither separates a key from a value: it stands after a character of a word, a colon also before one.
 _IN_WORDS: Final = re.compile(r"""(?<=[^\s,\[\]{}"'])(?::(?=[^\s,\[\]{}])|\?)""")
+_OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
+_VERSION: Final = re.compile(r"%YAML[ \t]+1\.2[ \t]*(#.*)?\r?")
 _DIRECTIVE: Final = re.compile(r"^%.*$", re.MULTILINE)
 _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq": list, "!": object}
 _MISSING: Final = object()
@@ -63,6 +65,22 @@ def read_yaml(source: Source, limits: Limits) -> list[Tree]:
 
 
 def _events(text: str) -> Iterator[Any]:
+    """The parser's events. What ends a line in YAML 1.1 alone goes through it as a stand-in, so that it stays what it is."""
+    odd = [mark for mark in _OLD_LINE_ENDS if mark in text]
+    if not odd:
+        return _parsed(text)
+    stand_ins = _unused(text, len(odd))
+    shielded = text.translate({ord(mark): stand_in for mark, stand_in in zip(odd, stand_ins, strict=False)})
+    marks = {ord(stand_in): mark for mark, stand_in in zip(odd, stand_ins, strict=False)}
+    return (_revealed(event, marks) for event in _parsed(shielded))
+
+
+def _unused(text: str, count: int) -> list[str]:
+    """Characters for private use that do not stand in `text`."""
+    return [mark for mark in map(chr, range(0xE000, 0xE100)) if mark not in text][:count]
+
+
+def _parsed(text: str) -> Iterator[Any]:
     if CParser is None:
         return iter(YAML(typ="safe", pure=True).parse(text))
     return iter(CParser(text).get_event, None)
@@ -71,12 +89,12 @@ def _events(text: str) -> Iterator[Any]:
 def _disguised(text: str) -> Iterator[Any] | None:
     """The events of `text` for the C parser once more, with stand-ins of the same length for the colons and question marks
     inside of words: it knows YAML 1.1, which refuses `{url: http://host}`. None where that would change nothing."""
-    stand_ins = [mark for mark in map(chr, range(0xE000, 0xE100)) if mark not in text][:2]
+    stand_ins = _unused(text, 2)
     if CParser is None or len(stand_ins) < 2 or not _IN_WORDS.search(text):
         return None
     colon, question = stand_ins
     other = _IN_WORDS.sub(lambda found: colon if found.group() == ":" else question, text)
-    return (_revealed(event, {ord(colon): ":", ord(question): "?"}) for event in iter(CParser(other).get_event, None))
+    return (_revealed(event, {ord(colon): ":", ord(question): "?"}) for event in _events(other))
 
 
 def _revealed(event: Any, marks: Mapping[int, str]) -> Any:
@@ -184,6 +202,8 @@ def _short_tag(tag: Any) -> str:
 def _check_directives(source: Source, start: int, end: int) -> None:
     """The lines between two documents may not hold directives (which the Python parser does not show in its events)."""
     for match in _DIRECTIVE.finditer(source.text, start, end):
+        if _VERSION.fullmatch(match.group()):
+            continue
         source.note("AE108", match.start(), "", f"directive {match.group()[:40]!r} is not read", "leave the line out")
 
 

@@ -86,11 +86,13 @@ class Engine:
         self.log_observers.extend(log_observers)
         self._submitted = 0
         self._open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         if self._open or self._submitted:
             raise UsageError("an engine can be entered once")
         self._open = True
+        self._loop = asyncio.get_running_loop()
         self._driver.start()
         return self
 
@@ -269,6 +271,8 @@ class Engine:
             while not (row := await self.row(run_id)).closed and not (or_suspended and row.phase == "Suspended"):
                 await self._clock.sleep(LOOK_S)
             return
+        if not run.over:
+            self._must_be_its_loop()
         waiting = run.pausers if or_suspended else run.waiters
         while not run.over and not (or_suspended and run.paused):
             future = asyncio.get_running_loop().create_future()
@@ -290,6 +294,8 @@ class Engine:
 
         Raises UsageError with the reason where that is refused, BusyError where nobody answers for the run.
         """
+        if payload is not None and not isinstance(payload, Mapping):
+            raise UsageError(f"the payload is {payload!r}, not a mapping of names to values")
         try:
             given = own(dict(payload or {}))
         except ValueError as error:
@@ -322,6 +328,8 @@ class Engine:
 
     def deliver(self, result: TaskResult) -> None:
         """A result from outside, as a broker would bring it; late and unknown ones change nothing (SCHED-12)."""
+        if type(result.node) is not int or type(result.attempt) is not int:
+            raise UsageError(f"a result is for a numbered task run and attempt, not {result.node!r} and {result.attempt!r}")
         self._driver.finished(result)
 
     async def settled(self) -> None:
@@ -343,6 +351,11 @@ class Engine:
     def _must_be_open(self) -> None:
         if not self._open:
             raise UsageError("the engine is not open", hint="use it as `async with Engine(...) as engine:`")
+        self._must_be_its_loop()
+
+    def _must_be_its_loop(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            raise UsageError("the engine belongs to another event loop", hint="use it in the one that entered it")
 
     def _held(self, run_id: str) -> ActiveRun | None:
         """The run where this engine has it; None where the store is to be asked: another engine's, or it was lost."""
@@ -352,7 +365,7 @@ class Engine:
         return None if run is not None and self._store.durable and isinstance(run.error, BusyError) else run
 
     def _run(self, run_id: str) -> ActiveRun:
-        run = self._driver.runs.get(run_id)
+        run = self._driver.runs.get(run_id) if isinstance(run_id, str) else None
         if run is None:
             raise UsageError(f"run {run_id!r} is unknown")
         return run

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -22,6 +23,10 @@ from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 MASK: Final = "***"
 _LINE: Final = 8  # a line of a secret of several lines is masked on its own from this length on
+_DIGITS: Final = 6  # a secret within a number is seen from this length on
+_NEAR: Final = 16  # characters that are compared before all of them are
+_BASE64: Final = 6  # bytes of a secret from which on it is masked in base64, too
+_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?")
 
 
 class MissingSecretError(Exception):
@@ -78,9 +83,14 @@ class SecretBook:
 
     def _ask(self, provider: SecretProvider, name: str, key: str) -> str | None:
         try:
-            return provider.get(name, key)
+            text = provider.get(name, key)
         except PortError as error:
             raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
+        except Exception as error:  # foreign code, and its text may hold what nobody may see
+            raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {type(error).__name__}") from error
+        if text is not None and not isinstance(text, str):
+            raise MissingSecretError(f"secret {name!r}, key {key!r}, is a {type(text).__name__}, not text")
+        return text
 
 
 class Masker:
@@ -88,7 +98,9 @@ class Masker:
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
+        self._numbers: set[float] = set()
         self.forms: tuple[str, ...] = ()
+        self.first: re.Pattern[str] | None = None  # the characters that forms begin with
         self._pattern: re.Pattern[str] | None = None
 
     def learn(self, texts: Mapping[tuple[str, str], str]) -> None:
@@ -97,7 +109,9 @@ class Masker:
             self._secrets |= new
             forms = {form for text in self._secrets for form in _forms(text)}
             self.forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+            self._numbers |= {abs(float(text)) for text in new if _NUMBER.fullmatch(text.strip())}
             self._pattern = re.compile("|".join(map(re.escape, self.forms)))
+            self.first = re.compile("|".join(sorted({re.escape(form[0]) for form in self.forms})))
 
     def text(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
@@ -115,8 +129,11 @@ class Masker:
         return value
 
     def _is_number(self, value: int | float) -> bool:
+        """A number that a secret was read as, or whose digits hold one (which a short one does by chance too often)."""
+        if abs(value) in self._numbers:
+            return True
         texts = {str(value), str(int(value))} if value == value // 1 else {str(value)}
-        return not texts.isdisjoint(self.forms)
+        return any(end - start >= min(_DIGITS, len(text)) for text in texts for start, end in self.spans(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         return [] if self._pattern is None else [match.span() for match in self._pattern.finditer(text)]
@@ -134,15 +151,29 @@ class Masker:
 
 
 def _forms(text: str) -> set[str]:
-    """The spellings in which a secret comes back: bare, without its last newline, in JSON, in JSON in JSON, in a URL."""
+    """The spellings in which a secret comes back: bare, without its last newline, in JSON, in JSON in JSON, in a URL, in
+    base64 wherever it stands there."""
     forms = {text, text.strip()}
     for spelling in tuple(forms):
         for ascii_only in (True, False):
             once = json.dumps(spelling, ensure_ascii=ascii_only)[1:-1]
             forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
-        forms |= {quote(spelling, safe=""), quote(spelling), quote_plus(spelling)}
+        forms |= {quote(spelling, "", errors="replace"), quote(spelling, errors="replace")}
+        forms.add(quote_plus(spelling, errors="replace"))
+        forms |= _in_base64(spelling.encode(errors="replace"))
     forms |= {line.strip() for line in text.splitlines() if len(line.strip()) >= _LINE}
     forms.discard("")
+    return forms
+
+
+def _in_base64(data: bytes) -> set[str]:
+    """What base64 makes of `data` after 0, 1 or 2 other bytes of its group of 3: the characters that are its own."""
+    forms: set[str] = set()
+    if len(data) >= _BASE64:
+        for before in range(3):
+            bits = slice((before * 8 + 5) // 6, (before + len(data)) * 8 // 6)
+            forms.add(b64encode(bytes(before) + data).decode()[bits])
+            forms.add(urlsafe_b64encode(bytes(before) + data).decode()[bits])
     return forms
 
 
@@ -170,9 +201,13 @@ class LogMask:
 
     def _beginning(self, text: str) -> int:
         """The first place from which on `text` may be the beginning of a secret that is longer."""
-        longest = len(self._masker.forms[0]) if self._masker.forms else 0
-        for place in range(max(0, len(text) - longest + 1), len(text)):
-            rest = text[place:]
-            if any(len(form) > len(rest) and form.startswith(rest) for form in self._masker.forms):
+        if self._masker.first is None:
+            return len(text)
+        forms = self._masker.forms
+        for match in self._masker.first.finditer(text, max(0, len(text) - len(forms[0]) + 1)):
+            place = match.start()
+            left = len(text) - place
+            near = text[place : place + _NEAR]
+            if any(len(form) > left and form.startswith(near) and form.startswith(text[place:]) for form in forms):
                 return place
         return len(text)

@@ -30,7 +30,7 @@ _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
 
 
 def check_run_id(run_id: str) -> None:
-    if _RUN_ID.fullmatch(run_id) is None:
+    if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
         hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
         raise UsageError(f"{run_id!r} is no run id", hint=hint)
 
@@ -51,6 +51,8 @@ def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, 
 
 def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) -> RunHeader:
     """`header` with its parameters bound. Raises UsageError with all problems."""
+    if not isinstance(arguments, Mapping):
+        raise UsageError(f"the arguments are {arguments!r}, not a mapping of names to values")
     try:
         given = own(dict(arguments))
     except ValueError as error:

@@ -205,7 +205,7 @@ class NameChecks:
         if task.executor is not None and task.executor.config:
             self.template(task.executor.config, origin, (*path, "executor", "config"), config)
         if task.outputs is not None:
-            file = task.executor is not None and self.files(task.executor.type)
+            file = origin.quiet((*path, "executor", "type")) or (task.executor is not None and self.files(task.executor.type))
             self.parameters(task.outputs.parameters, origin, (*path, "outputs", "parameters"), own, file=file)
         self.conditions(task.phase_conditions, origin, path, own)
         self.retry(task.retry, origin, path, own)

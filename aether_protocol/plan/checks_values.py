@@ -57,7 +57,7 @@ class ValueChecks:
         if fit(value, type_) is ABSENT:
             message = f"{declared.name!r} must be {type_}, not {type_name(value)} {_shown(value)}"
             self.findings.add(origin, path, Fault("AE213", message, _advice(value, type_)))
-        elif declared.enum is not None and not any(equal(value, member) for member in declared.enum):
+        elif declared.enum and not any(equal(value, member) for member in declared.enum):
             allowed = ", ".join(map(as_text, declared.enum))
             message = f"{declared.name!r} must be one of {allowed}, not {_shown(value)}"
             self.findings.add(origin, path, Fault("AE214", message))
@@ -118,6 +118,9 @@ class ValueChecks:
             ("input", "parameters", [name for name in names if name not in parameters]),
             ("input artifact", "artifacts", [name for name in wanted if name not in set(artifacts)]),
         ):
+            origin = target.unit.origin
+            if origin.doubtful((*origin.base, "arguments", field)):
+                continue
             for name in missing:
                 index = [e.name for e in getattr(target.model.inputs, field)].index(name)
                 fault = Fault(
@@ -125,7 +128,7 @@ class ValueChecks:
                     f"{noun} {name!r} of the entrypoint {target.name!r} gets no value",
                     f"declare {name!r} in spec.arguments.{field} or give it a default",
                 )
-                self.findings.add(target.unit.origin, (*path, field, index), fault)
+                self.findings.add(origin, (*path, field, index), fault)
 
     def _arguments(self, site: Site, entries: list[Parameter], target: Symbol) -> None:
         origin = site.unit.origin
@@ -167,7 +170,7 @@ class ValueChecks:
     def _open(self, site: Site, target: Symbol, what: str, hint: str) -> None:
         path = (*site.path, "arguments") if site.model is not None and site.model.arguments is not None else site.path
         origin = site.unit.origin
-        if origin.doubtful((*site.path, "arguments", "parameters")) or origin.doubtful(site.path):
+        if origin.doubtful(site.path) or origin.touched((*site.path, "arguments")):
             return
         called = "" if isinstance(site.model, Task) and target.inline else f" of {target.name!r}"
         caller = f"loop {site.owner.name!r}" if site.at is At.LOOP and site.owner is not None else f"task {site.name!r}"
@@ -214,7 +217,8 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
             fault = Fault("AE216", f"the body {model.body!r} has no output {name!r}", near(name, gives))
             findings.add(origin, (*loop.path, "aggregate", "parameters", index), fault)
     known = frozenset(chosen) if chosen is not None else gives
-    if known is None or model.outputs is None:
+    lists = ((*loop.path, "aggregate", "parameters"), (*loop.path, "outputs", "parameters"))
+    if known is None or model.outputs is None or any(origin.doubtful(list_) for list_ in lists):
         return
     for index, entry in enumerate(model.outputs.parameters):
         path, given = (*loop.path, "outputs", "parameters", index), entry.value_from

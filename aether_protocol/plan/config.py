@@ -6,7 +6,6 @@ defaults are the executor's affair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from difflib import get_close_matches
 
 from aether_protocol.expressions.durations import parse_duration
@@ -31,29 +30,27 @@ def check_fields(
         return [ConfigFault((), f"the config of {what} must be an object, not {_kind(config)}")]
     known = {field.name: field for field in fields}
     faults = []
+    meant = set()  # by misspelt names: they are reported once, and not as missing too
     for name, value in config.items():
         field = known.get(name)
         if field is not None:
             if value is not None and not (placeholders and _unknown_yet(value)):
                 faults.extend(_check_value(field, value, placeholders))
         elif not open_:
-            faults.append(_unknown_field(what, name, known))
+            near = get_close_matches(name, known, 1)
+            meant.update(near)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'no config'}"
+            faults.append(ConfigFault((name,), f"{what} has no config field {name!r}", hint))
     faults.extend(
         ConfigFault((), f"{what} needs the config field {field.name!r}", field.description)
         for field in fields
-        if field.required and config.get(field.name) is None
+        if field.required and config.get(field.name) is None and field.name not in meant
     )
     return faults
 
 
 def _unknown_yet(value: Json) -> bool:
     return isinstance(value, str) and "{{" in value
-
-
-def _unknown_field(what: str, name: str, known: Mapping[str, ConfigField]) -> ConfigFault:
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'no config'}"
-    return ConfigFault((name,), f"{what} has no config field {name!r}", hint)
 
 
 def _check_value(field: ConfigField, value: Json, placeholders: bool) -> list[ConfigFault]:
@@ -67,7 +64,11 @@ def _check_value(field: ConfigField, value: Json, placeholders: bool) -> list[Co
         return [ConfigFault((field.name,), f"{field.name!r} must be {field.minimum:g} or more, not {value!r}")]
     if field.maximum is not None and isinstance(value, int | float) and value > field.maximum:
         return [ConfigFault((field.name,), f"{field.name!r} must be {field.maximum:g} or less, not {value!r}")]
-    if field.items is None or not isinstance(value, list):
+    if not isinstance(value, list):
+        return []
+    if field.minimum is not None and len(value) < field.minimum:
+        return [ConfigFault((field.name,), f"{field.name!r} must have {field.minimum:g} or more entries", field.description)]
+    if field.items is None:
         return []
     return [
         ConfigFault((field.name, index), f"{field.name}[{index}] must be {reason}", field.description)
@@ -84,7 +85,7 @@ def _misfit(type_: str, value: Json) -> str | None:
         if not isinstance(value, str):
             return f"a duration such as '30s', not {_kind(value)}"
         try:
-            parse_duration(value, zero=True)
+            parse_duration(value)
         except ValueError:
             return f"a duration such as '30s', not {value!r}"
         return None

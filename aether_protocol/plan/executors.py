@@ -14,7 +14,8 @@ from aether_protocol.expressions.values import Json
 
 @dataclass(frozen=True, slots=True)
 class ConfigField:
-    """A field of an executor's config. `type` is one of DOC-9 or `duration`; `items` types the elements of an array."""
+    """A field of an executor's config. `type` is one of DOC-9 or `duration`; `items` types the elements of an array;
+    `minimum` and `maximum` bound a number, `minimum` the length of an array too."""
 
     name: str
     type: str

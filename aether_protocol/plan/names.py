@@ -91,6 +91,8 @@ class Names:
     def _parameter(self, parameter: str | int, name: Name, scope: Scope) -> Verdict:
         if parameter in self.parameters or any(parameter in unit.parameters for unit in scope.units):
             return None
+        if any(unit.origin.doubtful((*unit.origin.base, "arguments", "parameters")) for unit in scope.units):
+            return None
         known = [*self.parameters, *(key for unit in scope.units for key in unit.parameters)]
         if parameter in self.below:
             known, other = [], "it is declared below; a parameter sees those declared above it"
@@ -141,8 +143,11 @@ class Names:
                 return self._task_field(name, scope.ending)
             if scope.dag is None and not scope.called:
                 return DEFERRED
-        if p.BODY in more and scope.loop is not None and scope.loop.sites[0].name == task:
-            return self._task_field(name, scope.loop.sites[0].target)
+        if p.BODY in more and scope.loop is not None:
+            if scope.loop.sites[0].name == task:
+                return self._task_field(name, scope.loop.sites[0].target)
+            if scope.loop.unit.origin.quiet((*scope.loop.path, "body")):
+                return None
         if scope.place.tasks == "caller" and not scope.called:
             return DEFERRED
         if scope.dag is None:

@@ -33,13 +33,14 @@ class ExecutionContext(Protocol):
 
 class Executor(Protocol):
     """One executor type. `mode`: `inline` is a quick plain function that runs on the loop, `async` a coroutine function,
-    `thread` a plain function that runs in a thread."""
+    `thread` a plain function that runs in a thread. (One of `Mode`, told as text so that `mode = "thread"` will do in a class;
+    the engine refuses anything else.)"""
 
     @property
     def type(self) -> ExecutorType: ...
 
     @property
-    def mode(self) -> Mode: ...
+    def mode(self) -> str: ...
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult | Awaitable[TaskResult]: ...
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+ENVIRONMENT_PREFIX: Final = "AETHER_SECRET_"  # variables of this name hold secrets, and are for no task to see
 
 
 class SecretProvider(Protocol):

@@ -168,7 +168,7 @@ def _bind_artifacts(lookup: Lookup, bindings: Sequence[ArtifactBinding]) -> dict
 
 def _artifact_origin(lookup: Lookup, binding: ArtifactBinding) -> Value:
     if binding.from_ is not None:
-        return lookup(binding.from_)
+        return lookup.artifact(binding.from_)
     if binding.source is None:
         return ABSENT
     return {"source": {"type": binding.source.type, "config": binding.source.config.resolve(lookup)}}

@@ -21,7 +21,7 @@ from aether_protocol.scheduler.facts import ContainerPhase, IterationGranted, Sc
 from aether_protocol.scheduler.nodes import NEVER, NO_VALUES, Container, DagNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, ERROR, READY, RUNNING, SUCCEEDED, SUSPENDED, Phase
-from aether_protocol.scheduler.turn import END_EVENTS, ENGINE_ERROR, Turn
+from aether_protocol.scheduler.turn import END_EVENTS, ENGINE_ERROR, Turn, Verdict
 
 
 def open_scope(turn: Turn, scope: Container) -> None:
@@ -38,7 +38,7 @@ def open_scope(turn: Turn, scope: Container) -> None:
     if isinstance(scope, LoopNode) and items is None:
         turn.emit(IterationGranted(scope.id, 0))
     if not scope.queued:
-        _conclude(turn, scope, *_derive(scope))
+        _conclude(turn, scope, _derive(scope))
         settle(turn, scope)
     elif scope.timeout_due != NEVER:
         turn.commands.append(SetTimer(scope.id, TimerKind.TIMEOUT, scope.timeout_due, turn.cause))
@@ -81,7 +81,7 @@ def settle(turn: Turn, node: Node) -> None:
             if scope.suspended or scope.phase is SUSPENDED:
                 turn.refresh(scope)
             return
-        _conclude(turn, scope, *(verdict or _derive(scope)))
+        _conclude(turn, scope, verdict or _derive(scope))
         node, scope = scope, scope.parent
     end_run(turn, node)
 
@@ -109,31 +109,33 @@ def _decider(root: Node) -> Node | None:
     return node
 
 
-def _derive(scope: Container) -> tuple[Phase, str]:
+def _derive(scope: Container) -> Verdict:
     if isinstance(scope, LoopNode):
         return loops.derive(scope)
     phase, culprit = RANK_PHASES[scope.rank], scope.culprit
-    return phase, f"{culprit.call.name}: {culprit.message or culprit.phase}" if culprit is not None else ""
+    return phase, None, f"{culprit.call.name}: {culprit.message or culprit.phase}" if culprit is not None else ""
 
 
-def _conclude(turn: Turn, scope: Container, phase: Phase, message: str) -> None:
+def _conclude(turn: Turn, scope: Container, verdict: Verdict) -> None:
     """End a container whose children have ended: outputs, then phaseConditions, which see them."""
+    phase, code, message = verdict
     outputs, artifacts = _outputs(turn, scope)
     conditions = scope.call.phase_conditions
     if conditions is not None:
-        outcome = at.Outcome(phase, None, message, outputs, artifacts)
+        outcome = at.Outcome(phase, code, message, outputs, artifacts)
         given = turn.override(scope, conditions, phase, at.of_container_outcome(turn.state, scope, outcome))
         if given is not phase:
             message = "" if given is SUCCEEDED else f"{given} by phaseConditions"
-            phase = given
+            phase, code = given, None
     if isinstance(scope, LoopNode) and phase is not SUCCEEDED:
         outputs = NO_VALUES
-    code = ENGINE_ERROR if phase is ERROR and scope.culprit is None else None
     turn.end(scope, phase, code, message, outputs, artifacts)
 
 
-def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
-    """What a container gives, resolved from its children as they are now (DATA-10, LOOP-6, ART-3)."""
+def _outputs(
+    turn: Turn, scope: Container, endings: Mapping[int, at.Outcome] | None = None
+) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
+    """What a container gives, resolved from its children as they have ended, or end with it (DATA-10, LOOP-6, ART-3)."""
 
     def report(message: str) -> None:
         turn.report(scope, message)
@@ -145,12 +147,13 @@ def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[
     if not dag.outputs and not dag.artifacts:
         return NO_VALUES, NO_VALUES
     lookup = at.of_container(turn.state, scope)
+    lookup.endings = endings or lookup.endings
     outputs: dict[str, Json] = {}
     resolve_outputs(dag.outputs, lambda output: read_sources(output.sources, lookup)[0], report, outputs)
     artifacts: dict[str, Json] = {}
     for artifact in dag.artifacts:
         try:
-            value = lookup(artifact.from_) if artifact.from_ is not None else None
+            value = lookup.artifact(artifact.from_) if artifact.from_ is not None else None
         except ExpressionError as error:
             report(f"output artifact {artifact.name!r}: {error.reason}")
             continue
@@ -164,7 +167,8 @@ def _outputs(turn: Turn, scope: Container) -> tuple[Mapping[str, Json], Mapping[
 def impose(turn: Turn, top: Node, phase: Phase, code: int | None, message: str) -> None:
     """Give `top` and all beneath it that has not ended this phase (SCHED-10, CTRL-3); workers are told to stop.
 
-    A container ends before its children, so that none of their ends starts anything; hooks are asked for innermost first.
+    A container ends before its children, so that none of their ends starts anything; its outputs see theirs all the same.
+    Hooks are asked for innermost first.
     """
     order: list[Node] = []
     stack: list[Node] = [top]
@@ -174,16 +178,19 @@ def impose(turn: Turn, top: Node, phase: Phase, code: int | None, message: str) 
         order.append(node)
         if isinstance(node, Container):
             stack.extend(nodes[child] for child in node.children if child >= 0 and nodes[child].ended_at is None)
+    endings: dict[int, at.Outcome] = {}
+    for node in reversed(order):
+        given = node.outputs, node.artifacts
+        if isinstance(node, DagNode) and node.opened:
+            given = _outputs(turn, node, endings)
+        text = message if node is top or phase is CANCELLED else f"{top.path}: {message}"
+        endings[node.id] = at.Outcome(phase, code, text, *given)
     asked, turn.wanted = turn.wanted, []
     for node in order:
-        text = message if node is top or phase is CANCELLED else f"{top.path}: {message}"
         if isinstance(node, TaskNode):
             turn.stop(node)
-            turn.end(node, phase, code, text)
-        elif isinstance(node, DagNode) and node.opened:
-            turn.end(node, phase, code, text, *_outputs(turn, node))
-        else:
-            turn.end(node, phase, code, text)
+        end = endings[node.id]
+        turn.end(node, end.phase, end.code, end.message, end.outputs, end.artifacts)
     turn.wanted = asked
     for node in reversed(order):
         if node.call.hooks:

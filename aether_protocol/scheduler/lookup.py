@@ -42,13 +42,19 @@ class Outcome:
     artifacts: Mapping[str, Json]
 
 
+_ARTIFACT: Final = ("name", "digest", "size")
+_NO_ENDINGS: Final[Mapping[int, Outcome]] = {}
+
+
 class Lookup:
     """Resolves names for one place. Attributes that a place does not set are unknown there."""
 
     __slots__ = (
         "body",
+        "carries",
         "counters",
         "dag",
+        "endings",
         "index",
         "inputs",
         "item",
@@ -69,6 +75,7 @@ class Lookup:
         self.state = state
         self.inputs = inputs  # whose `inputs.*` are seen, the nearest first
         self.dag = dag  # whose `tasks.*` are seen
+        self.endings: Mapping[int, Outcome] = _NO_ENDINGS  # of nodes that end together with the dag, by id
         self.libraries = libraries  # TMPL-1: whose arguments fill in for workflow parameters
         self.loop: LoopNode | None = None  # whose `iterator.*` is seen, with item and index
         self.item: Value = ABSENT
@@ -81,6 +88,7 @@ class Lookup:
         self.counters: Mapping[str, Mapping[str, int]] | None = None
         self.trigger: HookNode | None = None
         self.secret = False
+        self.carries = False
 
     def __call__(self, name: Name) -> Value:
         segments = name.segments
@@ -93,6 +101,14 @@ class Lookup:
         if len(segments) < 2 or segments[1] not in namespace:
             raise _unknown(name)
         return get_path(namespace[segments[1]], segments[2:])  # type: ignore[index]
+
+    def artifact(self, name: Name) -> Value:
+        """What `from` names, with all that is needed to unpack it again, which values do not show (ART-3)."""
+        self.carries = True
+        try:
+            return self(name)
+        finally:
+            self.carries = False
 
     # --- one method a root ---
 
@@ -166,9 +182,10 @@ class Lookup:
             raise ExpressionError(f"there is no task {task!r} here ({name.text!r})")
         child = dag.children[index] if index is not None else -1
         node = self.state.nodes[child] if child >= 0 else None
-        if node is None or node.ended_at is None:
+        ended = node if node is None or node.ended_at is not None else self.endings.get(node.id)
+        if ended is None:
             return None if segments[2] == "phase" and len(segments) == 3 else ABSENT
-        value = self._task_field(node, name)
+        value = self._task_field(ended, name)
         if isinstance(node, Container) and not self.secret:
             self.secret = has_secret(value)
         return value
@@ -179,7 +196,10 @@ class Lookup:
         if field == "outputs" and len(segments) >= 5:
             held = {"parameters": task.outputs, "artifacts": task.artifacts}.get(segments[3])  # type: ignore[arg-type]
             if held is not None:
-                return get_path(held[segments[4]], segments[5:]) if segments[4] in held else ABSENT  # type: ignore[index]
+                value = held.get(segments[4], ABSENT)  # type: ignore[arg-type]
+                if held is task.artifacts and not self.carries and isinstance(value, dict):
+                    value = {key: value[key] for key in _ARTIFACT if key in value}
+                return value if value is ABSENT else get_path(value, segments[5:])
         elif len(segments) == 3 and field in _TASK_FIELDS:
             return _TASK_FIELDS[field](task)
         raise _unknown(name)

@@ -18,8 +18,8 @@ from aether_protocol.scheduler.binding import BindError, read_sources, resolve_o
 from aether_protocol.scheduler.evolve import RANK_PHASES, RANKS
 from aether_protocol.scheduler.facts import IterationGranted
 from aether_protocol.scheduler.nodes import LoopNode, Node
-from aether_protocol.scheduler.transitions import ERROR, SUCCEEDED, Phase
-from aether_protocol.scheduler.turn import Turn
+from aether_protocol.scheduler.transitions import ERROR, SUCCEEDED
+from aether_protocol.scheduler.turn import ENGINE_ERROR, Turn, Verdict
 
 Report = Callable[[str], None]
 
@@ -69,21 +69,21 @@ def _json_array(text: str) -> Json:
     return value if isinstance(value, list) else text
 
 
-def advance(turn: Turn, loop: LoopNode, body: Node) -> tuple[Phase, str] | None:
+def advance(turn: Turn, loop: LoopNode, body: Node) -> Verdict | None:
     """After iteration `body` of a repeat loop (LOOP-5): None when the next one was granted, else how the loop ends."""
     target = loop.target
     assert target.repeat is not None
     try:
         again = target.repeat.condition(at.of_repeat(turn.state, loop, body))
     except ExpressionError as error:
-        return ERROR, f"repeatCondition {target.repeat.text!r}: {error.reason}"
+        return ERROR, ENGINE_ERROR, f"repeatCondition {target.repeat.text!r}: {error.reason}"
     if again and (target.max_iterations is None or loop.granted < target.max_iterations):
         turn.emit(IterationGranted(loop.id, loop.granted))
         return None
     phase = RANK_PHASES[RANKS[body.phase]]
     if again:
-        return phase, f"stopped at maxIterations {target.max_iterations}"
-    return phase, "" if phase is SUCCEEDED else why(body)
+        return phase, None, f"stopped at maxIterations {target.max_iterations}"
+    return phase, None, "" if phase is SUCCEEDED else why(body)
 
 
 def why(body: Node) -> str:
@@ -91,11 +91,11 @@ def why(body: Node) -> str:
     return f"iteration {body.index}: {body.message or body.phase}"
 
 
-def derive(loop: LoopNode) -> tuple[Phase, str]:
+def derive(loop: LoopNode) -> Verdict:
     """Phase and message of a loop over items whose iterations have ended (SCHED-5 without continueOn)."""
     if not loop.total:
-        return SUCCEEDED, NO_ITERATIONS
-    return RANK_PHASES[loop.rank], why(loop.culprit) if loop.culprit is not None else ""
+        return SUCCEEDED, None, NO_ITERATIONS
+    return RANK_PHASES[loop.rank], None, why(loop.culprit) if loop.culprit is not None else ""
 
 
 NO_ITERATIONS: Final = "loop had no iterations"

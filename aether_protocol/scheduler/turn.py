@@ -43,6 +43,8 @@ END_EVENTS: Final = {
     CANCELLED: HookEvent.ON_CANCEL,
 }
 
+Verdict = tuple[Phase, int | None, str]  # how a container ends: phase, code, message
+
 
 class Turn:
     """`wanted` are the hooks to fire: (event, scope or None for the workflow, trigger)."""

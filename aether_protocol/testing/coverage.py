@@ -1,7 +1,8 @@
 """Which rules of the protocol are shown by a case or a test (`aether test --coverage-of-rules`).
 
 Law: a rule counts as covered if a case names it in `rules`, or a test function or class in a test file is decorated with
-`@pytest.mark.rule("ID")`. Test files are parsed, never imported. Rules of later versions are listed and not asked for.
+`@pytest.mark.rule("ID")`, or `pytestmark` sets that mark. Test files are parsed, never imported. Rules of later versions are
+listed and not asked for.
 """
 
 from __future__ import annotations
@@ -96,15 +97,20 @@ def _test_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def _marks(file: Path) -> Iterable[tuple[str, int]]:
-    """Rule IDs in `@pytest.mark.rule(...)` with their lines. A file that does not parse has none: pytest complains."""
+    """Rule IDs in `pytest.mark.rule(...)` with their lines. A file that does not parse has none: pytest complains."""
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in ("pytest.mark.rule", "mark.rule"):
-                    for argument in decorator.args:
-                        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                            yield argument.value, argument.lineno
+            marks: list[ast.expr] = node.decorator_list
+        elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["pytestmark"]:
+            marks = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+        else:
+            continue
+        for mark in marks:
+            if isinstance(mark, ast.Call) and ast.unparse(mark.func) in ("pytest.mark.rule", "mark.rule"):
+                for argument in mark.args:
+                    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                        yield argument.value, argument.lineno

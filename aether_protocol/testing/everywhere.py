@@ -42,7 +42,7 @@ def run_everywhere(case: Case) -> CaseResult:
     return replace(first, seconds=seconds, losses=losses)
 
 
-def on_tier(case: Case, tier: str, *, lost: bool) -> Case:
+def on_tier(case: Case, tier: str, *, lost: bool = False) -> Case:
     """The case with another store, and with what still must hold there."""
     crashes = lost or any(drive.action == "crash" for drive in case.drive)
     if not crashes:

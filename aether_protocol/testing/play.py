@@ -198,6 +198,7 @@ class Play:
             again = [drive for seq, drive in self._accepted if seq >= state.seq]
             self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
             self._drives.extendleft(reversed(again))  # whoever asked for it asks again
+            return  # its tasks are handed over again, and find their attempts as they are
         self._workers.keep_only({(self._run_id, node.id, node.attempt) for node in under_way(state)})
 
     # --- from outside ---

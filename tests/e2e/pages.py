@@ -152,7 +152,7 @@ class Reader:
             self.environment.update([shlex.split(text)[1].split("=", 1)])
             return 0, ""
         bare = re.sub(r"'[^']*'", "''", text)
-        if text.startswith("aether ") and not _SHELL.search(bare):
+        if text.startswith("aether ") and not _SHELL.search(bare) and "PYTHONPATH" not in self.environment:
             return self.aether(shlex.split(text)[1:])
         done = subprocess.run(
             ["sh", "-c", text],

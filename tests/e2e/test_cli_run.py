@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.documents import task, workflow
+from aether_protocol.cli import boundary, main
+from tests.e2e.documents import HEAD, task, workflow
 from tests.e2e.process import RELEASE, Terminal, aether, read_until, start
 
 ENDINGS = {
@@ -138,6 +141,19 @@ def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "started").exists()
 
 
+def test_a_dry_run_of_billions_of_tasks_ends(tmp_path: Path) -> None:
+    levels = "".join(
+        f"    - dag: {{name: {name}, tasks: [{', '.join(f'{{name: t{i}, template: {inner}}}' for i in range(20))}]}}\n"
+        for name, inner in pairwise(["main", *"abcdefgh", "work"])
+    )
+    path = tmp_path / "wide.yaml"
+    head = HEAD.replace("spec:\n", "spec:\n  maxNestedDepth: 10\n")
+    path.write_text(f"{head}  templates:\n{levels}    - task: {{name: work, executor: {{type: noop}}}}\n")
+    done = aether("run", path, "--dry-run")
+    assert done.returncode == 0
+    assert "only the first 10000 are shown" in done.stdout
+
+
 def test_secrets_reach_the_task_and_nobody_else(tmp_path: Path) -> None:
     token = ", inputs: {parameters: [{name: token, valueFrom: {secretKeyRef: {name: api, key: token}}}]}"
     tell = task("a", "script", "{runtime: sh, source: 'echo it is $AETHER_INPUT_TOKEN'}", token)
@@ -242,3 +258,32 @@ def test_templates_are_looked_up_in_the_library(tmp_path: Path) -> None:
     assert aether("run", path, "--library", shared).returncode == 0
     assert aether("validate", path, "-L", shared).returncode == 0
     assert aether("validate", tmp_path).returncode == 0, "a folder given is a library, too"
+
+
+def test_a_third_interrupt_leaves_at_once_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    stubborn = "{runtime: sh, source: 'trap \"\" TERM INT; echo pid $$; while :; do sleep 0.2; done'}"
+    process = start("run", workflow(tmp_path, task("a", "script", stubborn)))
+    assert process.stderr is not None
+    pid = int(read_until(process.stderr, "| pid ").rsplit(" ", 1)[1])
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)  # signals that come together are one
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    status = Path(f"/proc/{pid}/stat")
+    assert not status.exists() or status.read_text().rpartition(") ")[2][0] in "ZX"  # dead, and not yet taken note of
+
+
+def test_an_interrupt_at_any_other_moment_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(boundary, "guarded", interrupted)
+    try:
+        assert main([]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "error: interrupted\n"

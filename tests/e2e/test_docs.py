@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,9 @@ _CODE = re.compile(r"^ *(```+).*?^ *\1$", re.M | re.S)
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("AETHER_DEBUG", raising=False)
+    for name in ("AETHER_DEBUG", "PYTHONPATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     if page == README:  # its reader stands in a checkout
         shutil.copytree(ROOT / "examples", tmp_path / "examples")
     Reader(tmp_path).read(page)

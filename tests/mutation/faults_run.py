@@ -228,8 +228,11 @@ SCHED = (
         "SCHED-8",
         "the timeout of a container can be overridden",
         CONTAINER,
-        "            turn.end(node, phase, code, text, *_outputs(turn, node))\n",
-        "            _conclude(turn, node, phase, text)\n",
+        "        end = endings[node.id]\n",
+        "        end = endings[node.id]\n"
+        "        if isinstance(node, DagNode) and node.opened:\n"
+        "            _conclude(turn, node, (phase, code, end.message))\n"
+        "            continue\n",
     ),
     Fault(
         "SCHED-8",
@@ -454,15 +457,15 @@ LOOPS = (
         "LOOP-5",
         "a stop at maxIterations is not told",
         LOOP,
-        'return phase, f"stopped at maxIterations {target.max_iterations}"',
-        'return phase, ""',
+        'return phase, None, f"stopped at maxIterations {target.max_iterations}"',
+        'return phase, None, ""',
     ),
     Fault(
         "LOOP-5",
         "a stop at maxIterations is a failure",
         LOOP,
-        'return phase, f"stopped at maxIterations',
-        'return ERROR, f"stopped at maxIterations',
+        'return phase, None, f"stopped at maxIterations',
+        'return ERROR, None, f"stopped at maxIterations',
     ),
     Fault(
         "LOOP-5",
@@ -520,8 +523,8 @@ LOOPS = (
         "LOOP-6",
         "a failed loop keeps its outputs",
         CONTAINER,
-        "        outputs = NO_VALUES\n    code",
-        "        pass\n    code",
+        "        outputs = NO_VALUES\n    turn.end",
+        "        pass\n    turn.end",
     ),
     Fault(
         "LOOP-6",
@@ -601,8 +604,8 @@ CTRL = (
         "CTRL-1",
         "the outputs of a suspended task can be read",
         LOOKUP,
-        "        if node is None or node.ended_at is None:\n",
-        "        if node is None:\n",
+        "        ended = node if node is None or node.ended_at is not None else",
+        "        ended = node if node is None or node.outputs else",
     ),
     Fault(
         "CTRL-2",
@@ -710,8 +713,8 @@ HOOK = (
         "HOOK-1",
         "at a cancel the outermost hooks come first",
         CONTAINER,
-        "    for node in reversed(order):\n",
-        "    for node in order:\n",
+        "    for node in reversed(order):\n        if node.call.hooks:\n",
+        "    for node in order:\n        if node.call.hooks:\n",
     ),
     Fault(
         "HOOK-1",

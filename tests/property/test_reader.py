@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -249,12 +250,23 @@ def test_yaml_and_json_give_one_value(value: Json) -> None:
         assert document is None or json.dumps(document.tree, ensure_ascii=False) == text
 
 
+@pytest.mark.rule("DOC-1")
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("parser", [yaml_text.CParser, None])
+def test_what_ended_a_line_in_old_yaml_is_a_character_like_any_other(
+    mark: str, parser: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_text, "CParser", parser)
+    (document,) = load_bytes(f'a: "x{mark}y"\nb: x{mark}y\nc: [http://{mark}h:80]\n'.encode(), "f.yaml").documents
+    assert document.tree == {"a": f"x{mark}y", "b": f"x{mark}y", "c": [f"http://{mark}h:80"]}
+
+
 FLOWS = st.recursive(
     st.text(alphabet="ab:/?.1 -", max_size=8),
     lambda parts: st.lists(parts, max_size=3).map(lambda found: f"[{', '.join(found)}]")
     | st.lists(parts, max_size=3).map(lambda found: "{" + ", ".join(f"k{i}: {part}" for i, part in enumerate(found)) + "}"),
     max_leaves=8,
-)
+).filter(lambda text: re.search(r"(^|[\[{, ])[:?]", text) is None)  # a bare mark there is a key to one, text to the other
 
 
 @pytest.mark.rule("DOC-1")

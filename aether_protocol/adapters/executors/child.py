@@ -12,9 +12,10 @@ import codecs
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 CHUNK: Final = 65_536  # bytes read at once, and the longest line part held back before it is logged
 CAPTURE_LIMIT: Final = 1_048_576  # bytes of stdout that are kept
@@ -24,6 +25,8 @@ GRACE_S: Final = 2.0  # between SIGTERM and SIGKILL
 DRAIN_S: Final = 0.5  # for what a descendant still writes after the process itself has ended
 
 OnText = Callable[[str], None]
+
+_groups: set[int] = set()  # the process groups that are alive
 
 
 @dataclass(slots=True)
@@ -127,7 +130,7 @@ async def run_child(
         stack.callback(stdout.drain)
         stderr = _Pipe(on_stderr, loop)
         stack.callback(stderr.drain)
-        process = await asyncio.create_subprocess_exec(
+        start = asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stdout.write_fd,
@@ -136,10 +139,15 @@ async def run_child(
             cwd=cwd,
             process_group=0,
         )
+        process, cancelled = await _finish(start)
+        _groups.add(process.pid)
+        stack.callback(_groups.discard, process.pid)
         stack.callback(_signal_group, process.pid, signal.SIGKILL)
         stdout.close_writer()
         stderr.close_writer()
         try:
+            if cancelled:
+                raise asyncio.CancelledError
             returncode = await process.wait()
             await asyncio.wait([stdout.closed, stderr.closed], timeout=DRAIN_S)
         except asyncio.CancelledError:
@@ -148,7 +156,26 @@ async def run_child(
     return ChildEnd(returncode, stdout.text(), stderr.tail.decode("utf-8", errors="replace"))
 
 
-async def _stop(process: asyncio.subprocess.Process, pipes: Sequence[_Pipe]) -> None:
+async def _finish(start: Coroutine[Any, Any, Process]) -> tuple[Process, bool]:
+    """What `start` gives, and whether we were cancelled meanwhile. Asyncio's own way to take back a half-made start kills
+    the process alone, and what that has started by then would live on."""
+    starting = asyncio.ensure_future(start)
+    cancelled = False
+    while not starting.done():
+        try:
+            await asyncio.wait([starting])
+        except asyncio.CancelledError:
+            cancelled = True
+    return starting.result(), cancelled
+
+
+def kill_all() -> None:
+    """For a process that leaves at once: no child of ours outlives it."""
+    for group in tuple(_groups):
+        _signal_group(group, signal.SIGKILL)
+
+
+async def _stop(process: Process, pipes: Sequence[_Pipe]) -> None:
     """SIGTERM, grace, SIGKILL. Open pipes tell that descendants are still ending; a second cancel cuts it short."""
     _signal_group(process.pid, signal.SIGTERM)
     end = asyncio.ensure_future(process.wait())

@@ -19,6 +19,7 @@ from typing import Final
 from aether_protocol.adapters.executors.results import read_json, read_typed
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.model import OutputBinding
+from aether_protocol.ports.secrets import ENVIRONMENT_PREFIX
 from aether_protocol.ports.wire import TaskAssignment
 
 INPUT_LIMIT: Final = 65_536  # bytes of one input in the environment; the system refuses 128 KiB
@@ -48,12 +49,13 @@ class Exchange:
             yield exchange
 
     def environment(self, task: TaskAssignment, extra: Mapping[str, Json], note: Callable[[str], None]) -> dict[str, str]:
-        """The engine's own environment, then `extra` (null takes a variable away), then what the protocol gives.
+        """The engine's own environment without its secrets (a task gets those that are wired to it, DATA-12), then
+        `extra` (null takes a variable away), then what the protocol gives.
 
         Inputs that the system could not carry in the environment are left out and `note`d: the JSON file has them all.
         Raises ValueError for an `extra` that is no environment variable.
         """
-        env = dict(os.environ)
+        env = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
         for name, value in extra.items():
             if value is None:
                 env.pop(name, None)

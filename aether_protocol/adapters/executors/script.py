@@ -54,6 +54,7 @@ PROCESS = ExecutorType(
             "array",
             "The program and its arguments; no shell reads them. Numbers and the like are written as in any text.",
             required=True,
+            minimum=1,
         ),
         *_COMMON,
     ),

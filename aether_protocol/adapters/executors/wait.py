@@ -36,7 +36,7 @@ class SleepExecutor:
     mode: Mode = "async"
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        await context.sleep(parse_duration(task.config["duration"], zero=True) / 1_000_000)
+        await context.sleep(parse_duration(task.config["duration"]) / 1_000_000)
         return result(task)
 
 

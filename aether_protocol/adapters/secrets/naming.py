@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-PREFIX: Final = "AETHER_SECRET_"
+from aether_protocol.ports.secrets import ENVIRONMENT_PREFIX
+
+PREFIX: Final = ENVIRONMENT_PREFIX
 
 _OTHER = re.compile(r"[^A-Za-z0-9]")
 

@@ -18,6 +18,7 @@ from aether_protocol.cli.options import (
     concurrency_option,
     durability_option,
     library_option,
+    limits_option,
     name_option,
     output_option,
     secrets_option,
@@ -73,6 +74,7 @@ class Request:
 @secrets_option
 @library_option
 @name_option
+@limits_option
 @output_option
 @watch_option
 @concurrency_option
@@ -93,7 +95,7 @@ def command(
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library)
+    workspace = Workspace(library, options["limits"])
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
     arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)

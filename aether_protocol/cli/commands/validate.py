@@ -7,8 +7,9 @@ import os
 import click
 
 from aether_protocol.cli.exits import FINE, INVALID
-from aether_protocol.cli.options import library_option
+from aether_protocol.cli.options import library_option, limits_option
 from aether_protocol.cli.workspace import Workspace
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
 
 EPILOG = """\b
@@ -25,7 +26,8 @@ Exit codes: 0 no errors (warnings are allowed), 3 errors."""
 @click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
               help="How to print what was found.")
 @library_option
-def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...]) -> int:
+@limits_option
+def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...], limits: Limits) -> int:
     """Check documents and show all faults at once.
 
     PATH is a file, a folder (every aether document in it) or - for standard input.
@@ -33,7 +35,7 @@ def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...]) -> i
     # pydantic looks for plugins among all that is installed, which takes longer than the check of a page. Nothing runs
     # here, so no other process inherits this.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    workspace = Workspace(library)
+    workspace = Workspace(library, limits)
     files = workspace.read(paths)
     if not files:
         raise UsageError(

@@ -23,9 +23,9 @@ Place = tuple[str | int, ...]
 class _Trials:
     """The smallest scenario so far that breaks `law`."""
 
-    def __init__(self, failed: Played) -> None:
+    def __init__(self, failed: Played, plays: int) -> None:
         self.best = failed
-        self.left = MOST_PLAYS
+        self.left = plays
 
     def smaller(self, scenario: Scenario) -> bool:
         """Whether this one fails, too; then it is the best."""
@@ -42,9 +42,9 @@ class _Trials:
         return True
 
 
-def shrink(failed: Played) -> Played:
-    """A smaller scenario that breaks the same law, or `failed` itself."""
-    trials = _Trials(failed)
+def shrink(failed: Played, plays: int = MOST_PLAYS) -> Played:
+    """A smaller scenario that breaks the same law, or `failed` itself; after `plays` trials the smallest so far."""
+    trials = _Trials(failed, plays)
     before = None
     while before is not trials.best and trials.left > 0:
         before = trials.best

@@ -241,3 +241,81 @@ def test_the_public_names_are_there_and_few() -> None:
     assert aether_protocol.__version__
     with pytest.raises(AttributeError):
         _ = aether_protocol.nothing
+
+
+def one_for_all(task: TaskAssignment, context: object) -> TaskResult:
+    return TaskResult(task.run_id, task.node, task.attempt)
+
+
+class Ours:
+    """A small executor."""
+
+    type = ExecutorType("ours", "Made for a test.", open_config=True)
+    mode = "inline"
+
+    def execute(self, task: TaskAssignment, context: object) -> TaskResult:
+        return TaskResult(task.run_id, task.node, task.attempt)
+
+
+@pytest.mark.parametrize("executors", [[Ours()], (Ours(),), {"ours": Ours()}, Ours()])
+def test_executors_come_as_a_list_a_mapping_or_alone(executors: Any) -> None:
+    assert run(workflow(step("a", "ours")), executors=executors).phase == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"executors": [None]},
+        {"executors": [Ours]},
+        {"executors": [one_for_all]},
+        {"executors": 5},
+        {"concurrency": -1},
+        {"concurrency": "2"},
+        {"concurrency": True},
+        {"store": None},
+        {"store": "sqlite9"},
+        {"secrets": 5},
+        {"variables": 5},
+        {"variables": {"deploy": 5}},
+        {"arguments": [1]},
+        {"arguments": "x"},
+        {"library": "no-such-folder"},
+    ],
+)
+def test_what_cannot_be_used_is_told_before_anything_runs(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        run(workflow(step("a")), **options)
+
+
+def test_a_library_may_be_a_single_path(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("apiVersion: aether/v1\nkind: WorkflowTemplate\nmetadata: {nam: x}\n")
+    with pytest.raises(DocumentError, match="spec"):
+        run(workflow(step("a")), library=str(tmp_path))
+
+
+def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
+    engine = Engine()
+
+    async def enter() -> None:
+        await engine.__aenter__()
+        await engine.submit(workflow(step("a", "await")), run_id="x")
+        for wrong in (
+            engine.submit(workflow(step("a")), run_id=5),  # type: ignore[arg-type]
+            engine.resume("x", "main.a", [1]),  # type: ignore[arg-type]
+            engine.wait(["x"]),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(UsageError):
+                await wrong
+        with pytest.raises(UsageError):
+            engine.deliver(TaskResult("x", "a", 1))  # type: ignore[arg-type]
+        await engine.wait("x", or_suspended=True)
+
+    async def elsewhere() -> None:
+        for wrong in (engine.wait("x"), engine.cancel("x"), engine.resume("x", "main.a"), engine.submit(workflow(step("a")))):
+            with pytest.raises(UsageError, match="another event loop"):
+                await wrong
+
+    with asyncio.Runner() as runner:
+        runner.run(enter())
+        asyncio.run(elsewhere())
+        runner.run(engine.close())

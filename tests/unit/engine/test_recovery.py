@@ -133,6 +133,13 @@ def end_of(folder: Path, text: str, **options: Any) -> tuple[Any, Town]:
     return found[0], town
 
 
+def untimed(told: Any) -> Any:
+    """What is the same however long things took: which of two time limits came first is not."""
+    phase, message, outputs, progress, not_run, warnings, tasks, _ = told
+    ends = [(task["path"], task["phase"], task["retries"], task["inputs"], task["outputs"]) for task in tasks]
+    return phase, message, outputs, progress, not_run, warnings, ends
+
+
 @pytest.mark.parametrize("tier", [STATE_ACTION_LOG, SNAPSHOT])
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_killed_at_every_write_it_ends_as_it_would_have(name: str, tier: str, tmp_path: Path) -> None:
@@ -143,8 +150,8 @@ def test_killed_at_every_write_it_ends_as_it_would_have(name: str, tier: str, tm
             folder = tmp_path / f"{last}-{before}"
             folder.mkdir()
             got, town = end_of(folder, WORKFLOWS[name], tier=tier, last=last, before=before)
-            if tier == SNAPSHOT:  # hooks may have been fired again
-                got, wanted = got[:-1], expected[:-1]
+            if tier == SNAPSHOT:  # hooks may have been fired again; and what is done again takes its time again
+                got, wanted = untimed(got), untimed(expected)
             else:
                 wanted = expected
                 told = [step.seq for step in town.steps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any, ClassVar
 
@@ -202,3 +203,53 @@ def test_nothing_is_masked_where_no_secret_went_out() -> None:
         assert world.engine._run(run).masker is None
 
     play(World({"x": ("inline", succeed)}, secrets={"db": {"p": "hunter2"}}), body)
+
+
+@pytest.mark.parametrize(
+    ("secret_text", "shown"),
+    [
+        ("8675309", -8675309),
+        ("8675309", 5586753095500),
+        ("8675309", 8675309.0),
+        ("8675309", 0.8675309),
+        ("1234.50", 1234.5),
+        ("1e3", 1000),
+        ("-77", 77),
+    ],
+)
+def test_numbers_that_hold_a_secret(secret_text: str, shown: float) -> None:
+    assert masker(secret_text).value(shown) == MASK
+
+
+@pytest.mark.parametrize("around", ["", "u:", "us:", "use:"])
+def test_base64_of_a_secret_and_what_is_around_it(around: str) -> None:
+    """As in `Authorization: Basic`, which servers that echo a request give back."""
+    whole = base64.b64encode(f"{around}correct-horse!".encode()).decode()
+    shown = masker("correct-horse").text(whole)
+    before, _, after = shown.partition(MASK)
+    assert len(before + after) <= len(whole) - 16
+
+
+def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> None:
+    class Broken:
+        def get(self, name: str, key: str) -> Any:
+            if name == "number":
+                return 5
+            raise KeyError("hunter2")
+
+    async def body(world: World) -> None:
+        world.engine._driver._book._providers = (Broken(),)
+        tasks = [task(name, "echo", None, secret("p", name, "p")) for name in ("number", "broken")]
+        report = await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))
+        assert [(one.phase, one.message) for one in report.tasks[1:]] == [
+            ("Error", "secret 'number', key 'p', is a int, not text"),
+            ("Error", "secret 'broken', key 'p', cannot be read: KeyError"),
+        ]
+
+    play(World(), body)
+
+
+def test_a_flood_of_what_might_begin_a_long_secret_costs_little() -> None:
+    """Seen by its work, not by a clock: 2 MB in lines against 64 kB of secret."""
+    mask = LogMask(masker("y" * 65_536))
+    assert "".join(mask.feed("x" * 65_535 + "\n") for _ in range(32)) == ("x" * 65_535 + "\n") * 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -75,6 +76,12 @@ class TestInputs:
         monkeypatch.setenv("UNWANTED", "x")
         given = script("echo $FROM_ENGINE ${UNWANTED-gone} $PORT", env={"PORT": 80, "UNWANTED": None})
         assert given.parameters["stdout"] == "kept gone 80"
+
+    @pytest.mark.rule("DATA-12")
+    def test_secrets_of_the_environment_are_not_inherited(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AETHER_SECRET_DB_PASSWORD", "hunter2")
+        assert script("env | grep -c hunter2").parameters["stdout"] == "0"
+        assert script("echo $AETHER_SECRET_X", env={"AETHER_SECRET_X": "wired"}).parameters["stdout"] == "wired"
 
     def test_env_cannot_hide_what_the_protocol_gives(self) -> None:
         assert script("echo $AETHER_ATTEMPT", env={"AETHER_ATTEMPT": "9"}).parameters["stdout"] == "1"
@@ -350,3 +357,41 @@ class TestFilesThatAreNone:
         output = OutputBinding("x", "any", (), None, file=pipe)
         given = script(f"mkfifo {pipe}", bindings=(output,))
         assert (given.code, given.message) == (3, f"file {pipe!r} of output 'x' is no regular file")
+
+
+def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process has started by then is in its group, and asyncio would end the process only."""
+    pipe = tmp_path / "pid"
+    os.mkfifo(pipe)
+    real = asyncio.create_subprocess_exec
+    pids: list[int] = []
+
+    async def go() -> None:
+        started, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(*argv: str, **options: Any) -> asyncio.subprocess.Process:
+            process = await real(*argv, **options)
+            pids.append(int(await asyncio.to_thread(pipe.read_text)))
+            started.set()
+            await go_on.wait()
+            return process
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+        sample = Sample({"source": f"sleep 600 & echo $! > {pipe}; wait", "runtime": "sh"}, {}, {})
+        running = asyncio.ensure_future(attempt(ScriptExecutor(), assignment("script", sample)))
+        await started.wait()
+        running.cancel()
+        asyncio.get_running_loop().call_soon(go_on.set)
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(go())
+    assert ended(pids[0])
+
+
+def ended(pid: int) -> bool:
+    """Is it gone, or will it be as soon as whoever inherited it takes note?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
+    except FileNotFoundError:
+        return True

@@ -39,6 +39,7 @@ CONFIGS: list[tuple[Json, list[tuple[tuple[str | int, ...], str]]]] = [
     ({"source": "x", "wait": 5}, [(("wait",), "'wait' must be a duration such as '30s', not integer")]),
     ({"source": "x", "list": ["a", 1]}, [(("list", 1), "list[1] must be string, not integer")]),
     ({"source": "x", "cuont": 1}, [(("cuont",), "executor 'closed' has no config field 'cuont'")]),
+    ({"sourse": "x"}, [(("sourse",), "executor 'closed' has no config field 'sourse'")]),  # and not missing, too
     ({"source": "x", "count": "{{inputs.parameters.n}}"}, []),
     ({"source": "x", "list": ["{{inputs.parameters.n}}", "b"]}, []),
 ]

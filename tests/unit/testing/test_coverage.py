@@ -23,6 +23,8 @@ expect: {phase: Nope}
 TESTS = """
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.rule("EXEC-5")]
+
 @pytest.mark.rule("DATA-7", "SCHED-5")
 def test_one(): pass
 
@@ -41,13 +43,13 @@ def test_cases_and_marked_tests_are_counted(tmp_path: Path) -> None:
     (tmp_path / "test_broken.py").write_text("def (")
     coverage = rule_coverage(read_text(CASES.encode(), "x.cases.yaml"), [tmp_path])
     counts = {row.rule: (row.cases, row.tests) for row in coverage.rows if row.covered}
-    assert counts == {"SCHED-5": (1, 1), "DATA-1": (1, 0), "DATA-7": (0, 1), "WIRE-1": (0, 1)}
+    assert counts == {"SCHED-5": (1, 1), "DATA-1": (1, 0), "DATA-7": (0, 1), "WIRE-1": (0, 1), "EXEC-5": (0, 1)}
     assert [str(fault) for fault in coverage.faults] == [
-        f"{tmp_path / 'test_x.py'}:11: 'DATA-77' is no rule (did you mean 'DATA-7'?)"
+        f"{tmp_path / 'test_x.py'}:13: 'DATA-77' is no rule (did you mean 'DATA-7'?)"
     ]
     assert not coverage.complete
     shown = coverage_text(coverage).splitlines()
-    assert shown[-1].startswith(f"4 of {len(RULES) - len(LATER)} rules covered (5 %); missing: DOC-1, ")
+    assert shown[-1].startswith(f"5 of {len(RULES) - len(LATER)} rules covered (6 %); missing: DOC-1, ")
 
 
 def test_rules_of_later_versions_are_not_asked_for(tmp_path: Path) -> None:
