@@ -74,7 +74,7 @@ def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypat
     failed = first_failure()
     assert failed is not None
     assert failed.law == "every run ends"
-    small = shrink(failed, plays=40)
+    small = shrink(failed, plays=5)
     assert small.law == failed.law
     assert len(small.faults) <= len(failed.faults)
     assert len(json.dumps(small.scenario.document)) <= len(json.dumps(failed.scenario.document))

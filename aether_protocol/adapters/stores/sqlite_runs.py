@@ -138,7 +138,8 @@ class SqliteRuns:
         known.seq = part.steps[-1].seq
         steps, at = known.seq - known.saved, part.steps[-1].at
         waits = row.phase == "Suspended"
-        due = (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
+        first = known.saved == 0  # from here on deadlines stay what they are
+        due = first or (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
         if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
             return execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone() is not None
         if not _change(execute, known.number, known.saved, part, row):
