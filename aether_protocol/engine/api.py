@@ -359,8 +359,8 @@ class Engine:
 
     def _held(self, run_id: str) -> ActiveRun | None:
         """The run where this engine has it; None where the store is to be asked: another engine's, or it was lost."""
-        run = self._driver.runs.get(run_id)
-        if run is None and not self._store.durable:
+        run = self._driver.runs.get(run_id) if isinstance(run_id, str) else None
+        if run is None and not (self._store.durable and isinstance(run_id, str)):
             raise UsageError(f"run {run_id!r} is unknown")
         return None if run is not None and self._store.durable and isinstance(run.error, BusyError) else run
 

@@ -230,7 +230,8 @@ class Play:
         except UsageError as error:
             refused = error.message
         else:
-            self._accepted.append((before, drive))
+            if drive.action != "retry":
+                self._accepted.append((before, drive))
         path = (*drive.path, "refused")
         if drive.refused is None:
             if refused is not None:
