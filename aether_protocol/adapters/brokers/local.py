@@ -19,8 +19,8 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
-from aether_protocol.ports.threads import Threads
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.threads import Threads
 
 MAX_THREADS: Final = 64
 KEEP_RUNNERS: Final = 64  # runners without work that are kept
