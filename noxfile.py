@@ -65,8 +65,10 @@ def walls(session: nox.Session) -> None:
 
 @nox.session
 def cases(session: nox.Session) -> None:
-    """The conformance cases, every rule covered; and the reference documents where they are at hand."""
+    """The conformance cases, every rule covered, then on every tier with the engine lost everywhere; and the reference
+    documents where they are at hand."""
     use(session, "aether", "test", "tests/conformance", "--coverage-of-rules")
+    use(session, "aether", "test", "tests/conformance", "--crash-everywhere")
     if REFERENCE.exists():
         use(session, "aether", "test", str(REFERENCE))
     else:

@@ -31,6 +31,9 @@ def page() -> str:
             command = root.get_command(ctx, name)
             assert command is not None
             parts.append(_section(f"aether {name}", command, ctx))
+            if isinstance(command, click.Group):
+                with click.Context(command, info_name=name, parent=ctx) as inner:
+                    parts += [_section(f"aether {name} {one}", part, inner) for one, part in command.commands.items()]
     return "\n".join(parts)
 
 

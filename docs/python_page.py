@@ -33,6 +33,10 @@ Names of types in signatures:
 | `Secrets` | a `SecretProvider`, a dict `{name: {key: text}}`, or the path of [a secrets file](secrets.md) |
 | `Variables` | a dict `{namespace: {name: value}}`, or several `VariableSource`s |
 | `EventStream` | an async iterator of [event records](events.md) |
+| `LogStream` | an async iterator of `LogLine`s: run_id, node, path, attempt, stream, text, at, seq |
+| `RunRow`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
+| `RunState` | all that is so in a run, for tools: `aether_protocol.scheduler.state` |
+| `Holding` | the keywords `owner` and `lease_s`, see below |
 
 Names that end in `_us` are microseconds; instants are microseconds since 1970 in UTC, in reports text as in RFC 3339.
 """

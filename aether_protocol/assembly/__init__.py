@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.public import Engine as Engine
     from aether_protocol.assembly.public import build_engine as build_engine
     from aether_protocol.assembly.public import run as run
+    from aether_protocol.assembly.stores import open_store as open_store
 
-_HOMES = {"Engine": "public", "build_engine": "public", "load_plan": "documents", "run": "public"}
+_HOMES = {"Engine": "public", "build_engine": "public", "load_plan": "documents", "open_store": "stores", "run": "public"}
 
-__all__ = ["Engine", "build_engine", "load_plan", "run"]
+__all__ = ["Engine", "build_engine", "load_plan", "open_store", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Unpack, get_args
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
-from aether_protocol.adapters.stores.memory import MemoryStore
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
+from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock
@@ -32,7 +32,6 @@ from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
 
-STORES: Final = {"memory": MemoryStore}
 MODES: Final = get_args(Mode)
 ARTIFACTS: Final = Path(".aether", "artifacts")
 
@@ -48,6 +47,10 @@ class Engine(api.Engine):
     (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
     (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files or folders of
     WorkflowTemplates. With a `broker` of one's own, `executors` and `concurrency` are that broker's affair.
+
+    `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
+    carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
+    that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Engine(api.Engine):
         variables: Variables = (),
         library: Libraries = (),
         clock: Clock | None = None,
+        **holding: Unpack[api.Holding],
     ) -> None:
         clock = clock or SystemClock()
         installed = InstalledExecutors(executors_by_type(executors))
@@ -77,6 +81,7 @@ class Engine(api.Engine):
             ids=RandomIds(),
             secrets=[*secret_providers(secrets), EnvironmentSecrets()],
             variables=[SystemVariables(), *sources],
+            **holding,
         )
 
     def plan(self, document: Document) -> Plan:
@@ -136,16 +141,6 @@ def run(
     raise UsageError("run() cannot be called where an event loop runs", hint="use `async with Engine() as engine:`")
 
 
-def _store(store: str | Store) -> Store:
-    if not isinstance(store, str):
-        if not hasattr(store, "append"):
-            raise UsageError(f"{store!r} is no store", hint=f"known: {', '.join(STORES)}")
-        return store
-    if store not in STORES:
-        raise UsageError(f"unknown store {store!r}", hint=f"known: {', '.join(STORES)}")
-    return STORES[store]()
-
-
 def executors_by_type(executors: Executors) -> dict[str, Executor]:
     """What callers call executors: several, a mapping (whose values count), or one. Raises UsageError for what is none."""
     if isinstance(executors, Mapping):
@@ -156,6 +151,14 @@ def executors_by_type(executors: Executors) -> dict[str, Executor]:
         if isinstance(one, type) or not isinstance(getattr(one, "type", None), ExecutorType) or one.mode not in MODES:
             raise UsageError(f"{one!r} is no executor", hint="an executor has a type, a mode and execute(task, context)")
     return {one.type.name: one for one in several}
+
+
+def _store(store: str | Store) -> Store:
+    if isinstance(store, str):
+        return open_store(store)
+    if not hasattr(store, "append"):
+        raise UsageError(f"{store!r} is no store", hint="memory, sqlite:PATH, or an object of the Store port")
+    return store
 
 
 def secret_providers(secrets: Iterable[Secrets] | Secrets) -> list[SecretProvider]:

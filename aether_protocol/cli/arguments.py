@@ -5,7 +5,7 @@ Law: every refusal is a UsageError that names the option and shows how it is mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aether_protocol.engine.submission import read_text, read_texts
 from aether_protocol.errors import UsageError
@@ -54,3 +54,14 @@ def read_answers(texts: Sequence[str]) -> dict[str, list[Payload]]:
             )
         answers.setdefault(task, []).append(payload)
     return answers
+
+
+def read_given(pairs: Sequence[str], types: Mapping[str, str]) -> Payload:
+    """`name=value` pairs of an answer; `types` are the declared ones of the task's inputs (CTRL-2)."""
+    given: Payload = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise UsageError(f"-p {pair!r} is not name=value", hint="for example: -p approved=true")
+        given[name] = read_text(text, types.get(name, "any"))
+    return given

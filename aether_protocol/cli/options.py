@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 import click
 
 from aether_protocol.documents.source import DEFAULT, Limits
+
+DEFAULT_STORE = "sqlite:.aether/aether.db"
+MEMORY = "memory"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 library_option = click.option(
     "--library", "-L", multiple=True, type=click.Path(exists=True), metavar="DIR",
@@ -16,6 +22,41 @@ library_option = click.option(
 name_option = click.option(
     "--name", metavar="NAME", help="Which workflow, where the file holds several (its metadata.name)."
 )
+secrets_option = click.option(
+    "--secrets-file", "secrets", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
+    help="File with secrets (dotenv, YAML or JSON).",
+)
+watch_option = click.option(
+    "--watch/--quiet", default=True, help="Show progress on standard error (a live view on a terminal), or nothing."
+)
+concurrency_option = click.option("--concurrency", type=click.IntRange(1), metavar="N", help="At most N tasks at once.")
+output_option = click.option(
+    "--output", type=click.Choice(["text", "json", "events"]), default="text", show_default=True,
+    help="What to print on standard output: a summary, the run report, or every event as a JSON line.",
+)
+answers_option = click.option(
+    "--resume", "resumes", multiple=True, metavar="TASK=PAYLOAD",
+    help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn.",
+)
+store_option = click.option(
+    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL",
+    help="Where runs are kept: sqlite:PATH, or memory for nowhere. AETHER_STORE sets another default.",
+)
+durability_option = click.option(
+    "--durability", type=click.Choice(["full", "normal"]), default=None,
+    help="full (the default) survives a loss of power, normal the death of the process; it is faster.",
+)
+report_option = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
+run_argument = click.argument("run", metavar="RUN")
+
+
+def driving_options(command: _Command) -> _Command:
+    """The options of every command that may drive a run in the foreground."""
+    for option in (durability_option, store_option, concurrency_option, watch_option, output_option, secrets_option):
+        command = option(command)
+    return command
 
 
 def _read_limits(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Limits:

@@ -1,20 +1,20 @@
 """One run from submission to its end, with the person at the terminal: answers, Ctrl-C, the view.
 
 Law: the engine is only asked, through its API; what is decided here is when to ask. The first Ctrl-C cancels the run and
-waits for its end, the second one gives up on executors that do not stop, the third one leaves at once.
+waits for its end, or (`keeps`) leaves it as it is; the second one gives up on executors that do not stop, the third one
+leaves at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 
@@ -23,12 +23,12 @@ from aether_protocol.cli.arguments import read_payload
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.interaction import read_line
 from aether_protocol.cli.preview import task_names
+from aether_protocol.cli.render.events import print_events
 from aether_protocol.cli.render.text import one_line, printable
-from aether_protocol.cli.render.views import View
+from aether_protocol.cli.render.views import View, is_leaf
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.engine.report import Report
-from aether_protocol.engine.stream import EventStream
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -39,6 +39,8 @@ from aether_protocol.scheduler.state import RunState
 
 REFRESH_S = 0.25
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
+
+_Other = TypeVar("_Other")
 
 
 @dataclass(slots=True)
@@ -55,35 +57,43 @@ class Ending:
 
 
 class Session:
-    """Drives one run. `answers` are those of `--resume`, by task; `asks`: there is somebody at the terminal."""
+    """Drives one run. `answers` are those of `--resume`, by task; `asks`: there is somebody at the terminal; `keeps`: the
+    run is left, not cancelled, when it is interrupted."""
 
-    def __init__(self, view: View, answers: Mapping[str, list[dict[str, Json]]], *, asks: bool, streams: bool) -> None:
+    def __init__(
+        self, view: View, answers: Mapping[str, list[dict[str, Json]]], *, asks: bool, streams: bool, keeps: bool = False
+    ) -> None:
         self.view = view
         self.answers = {task: list(payloads) for task, payloads in answers.items()}
         self.asks = asks
         self.streams = streams
+        self.keeps = keeps
         self.run_id = ""
         self.signals = 0
         self.cancelling: Callable[[str], Awaitable[None]] | None = None  # once there is a run to cancel
         self.state: RunState | None = None
+        self.first_seq = 0  # of the first step seen
         self.suspended: dict[int, Node] = {}
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def run(self, engine: Engine, plan: Plan, arguments: Mapping[str, Json]) -> Ending:
-        """Submit and see it to its end. Raises UsageError for arguments that do not fit."""
-        check_answers(plan, self.answers)
+    async def run(self, engine: Engine, begin: Callable[[], Awaitable[str | _Other]]) -> Ending | _Other:
+        """See the run that `begin` names to its end. What `begin` gives instead of an id is given back."""
         engine.observers.append(self._stored)
         engine.log_observers.append(self._logged)
-        run_id = self.run_id = await engine.submit(plan, arguments)
+        begun = await self._begin(begin)
+        if not isinstance(begun, str):
+            return begun
+        run_id = self.run_id = begun
+        self._look_at(engine.run_state(run_id))
         stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
         ended = asyncio.create_task(engine.wait(run_id))
         ended.add_done_callback(lambda _: self.attention.set())
         self.cancelling = engine.cancel
+        if self.signals and not self.keeps:  # just now
+            self.tasks.append(asyncio.create_task(self._cancel(engine.cancel)))
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
-        if self.signals:
-            self.tasks.append(asyncio.create_task(self._cancel(engine.cancel)))
         try:
             left = await self._see_through(engine, ended)
             if stream is not None:
@@ -93,6 +103,27 @@ class Session:
                 task.cancel()
             self.view.end()
         return Ending(engine.get(run_id), self.signals > 0, left)
+
+    async def _begin(self, begin: Callable[[], Awaitable[str | _Other]]) -> str | _Other:
+        """`begin` may wait (for a lock): an interrupt ends that."""
+        beginning = asyncio.ensure_future(begin())
+        while not beginning.done():
+            self.attention.clear()
+            looking = asyncio.ensure_future(self.attention.wait())
+            await asyncio.wait({beginning, looking}, return_when=asyncio.FIRST_COMPLETED)
+            looking.cancel()
+            if self.signals and not beginning.done():
+                beginning.cancel()
+                await asyncio.wait({beginning})
+                raise click.Abort
+        return beginning.result()
+
+    def _look_at(self, state: RunState) -> None:
+        """The run as it is to begin with: one that is gone on with has a past."""
+        self.state = state
+        if self.first_seq > 1 or (not self.first_seq and state.seq):
+            self.view.resume(state)
+            self.suspended |= {node.id: node for node in state.nodes if node.phase == "Suspended" and is_leaf(node)}
 
     async def close(self, engine: Engine) -> None:
         """Close the engine; after a second Ctrl-C no longer than GIVE_UP_S."""
@@ -114,6 +145,7 @@ class Session:
     def _stored(self, run_id: str, state: RunState, step: Step) -> None:
         """A step of the run has happened."""
         self.state = state
+        self.first_seq = self.first_seq or step.seq
         self.view.step(state, step)
         for fact in step.facts:
             if isinstance(fact, TaskSuspended):
@@ -132,8 +164,9 @@ class Session:
         """SIGINT or SIGTERM came."""
         self.signals += 1
         if self.signals == 1:
-            self.view.note("cancelling the run (Ctrl-C again: do not wait for tasks to stop)")
-            if self.cancelling is not None:
+            doing = "leaving" if self.keeps else "cancelling"
+            self.view.note(f"{doing} the run (Ctrl-C again: do not wait for tasks to stop)")
+            if self.cancelling is not None and not self.keeps:
                 self.tasks.append(asyncio.create_task(self._cancel(self.cancelling)))
         elif self.signals > 2:
             leave()
@@ -147,7 +180,7 @@ class Session:
 
     async def _see_through(self, engine: Engine, ended: asyncio.Task[Report]) -> list[str]:
         """Until the run is over, or suspended and left so: then the paths that wait for an answer."""
-        while not ended.done() and self.signals < 2:
+        while not ended.done() and self.signals < (1 if self.keeps else 2):
             self.attention.clear()
             if not self.signals:
                 await self._answer_given(engine)
@@ -237,12 +270,6 @@ def leave() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(INTERRUPTED)
-
-
-async def print_events(events: EventStream) -> None:
-    """`--output events`: a JSON line for each thing that happened."""
-    async for event in events:
-        click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
 
 
 def check_answers(plan: Plan, tasks: Iterable[str]) -> None:

@@ -7,33 +7,45 @@ the outside, BrokenInvariant us. Everything that changes a run goes through the 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypedDict, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
-from aether_protocol.engine.inbox import Cancel, Resume, Submit
+from aether_protocol.engine.ids import new_owner
+from aether_protocol.engine.inbox import Submit
 from aether_protocol.engine.logs import LogObserver
+from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
+from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import Report, make_report
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.secrets import SecretBook
-from aether_protocol.engine.stream import EventStream
-from aether_protocol.engine.submission import check_run_id, make_header, read_variables
-from aether_protocol.errors import UsageError
+from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
+from aether_protocol.engine.submission import check_run_id, make_header, read_variables, retry_header
+from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import NewRun, RunQuery, RunRow, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.scheduler.transitions import SUSPENDED
+
+LEASE_S: Final = 15.0
+
+_log = logging.getLogger("aether_protocol")
+
+
+class Holding(TypedDict, total=False):
+    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
+
+    owner: str | None
+    lease_s: float | None
 
 
 class Engine:
@@ -42,6 +54,9 @@ class Engine:
     `observers` are called with (run id, state, step) after each stored step; the state may be some steps ahead.
     `log_observers` are called with each `LogRecord`. Both lists may be added to. `secrets` are asked in order; of
     `variables` the later one of a namespace counts.
+
+    On a durable store the engine holds what it drives as `owner` (by default a name of its own), under a lease of `lease_s`
+    seconds that it renews; None: without an end, for a store that nobody else uses.
     """
 
     def __init__(
@@ -55,12 +70,16 @@ class Engine:
         variables: Sequence[VariableSource] = (),
         observers: Sequence[Observer] = (),
         log_observers: Sequence[LogObserver] = (),
+        **holding: Unpack[Holding],
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._variables = tuple(variables)
-        self._driver = Driver(store, broker, clock, SecretBook(secrets))
+        lease_s = holding.get("lease_s", LEASE_S)
+        lease_us = None if lease_s is None else round(lease_s * 1_000_000)
+        self._driver = Driver(store, broker, clock, SecretBook(secrets), holding.get("owner") or new_owner(), lease_us)
+        self._keeper = self._driver.keeper
         self.observers = self._driver.observers
         self.observers.extend(observers)
         self.log_observers = self._driver.logs.observers
@@ -87,7 +106,11 @@ class Engine:
         if self._open:
             self._open = False
             await self._driver.close()
-            await self._store.close()
+            try:
+                if self._store.durable:
+                    await self._keeper.release()
+            finally:
+                await self._store.close()
 
     async def submit(
         self,
@@ -103,32 +126,151 @@ class Engine:
         """
         self._must_be_open()
         now = self._clock.now()
+        run_id = self._new_id(run_id, now)
+        bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
+        return await self._begin(plan, make_header(plan, arguments or {}, bare))
+
+    async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None) -> str:
+        """Begin a run that keeps what succeeded of an ended one, and runs the rest again (CTRL-4); its id.
+
+        With `start`, the path of a task, that task and all downstream of it run again. Plan, parameters and variables are
+        those of the run before; secrets are read anew. Raises UsageError where there is nothing to run again.
+        """
+        self._must_be_open()
+        state = await self.load_state(run_id)
+        now = self._clock.now()
+        header = retry_header(state, start, self._new_id(new_id, now), now, self._ids.seed())
+        return await self._begin(state.plan, header)
+
+    async def recover(self, run_ids: Sequence[str] | None = None) -> list[str]:
+        """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
+
+        Timers go on as they were; attempts that were under way when their engine went are handed over again under the
+        same numbers. Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one
+        that another engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is
+        told in the log and left alone.
+        """
+        self._must_be_open()
+        known = self._driver.runs
+        wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
+        until = self._keeper.horizon()
+        claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.now(), until)
+        new = [(one, token) for one, token in claimed if one not in known or known[one].error]
+        try:
+            for one in set(wanted or ()) - {one for one, _ in new}:
+                row = await self._store.row(one)
+                if row is None:
+                    raise UsageError(f"run {one!r} is unknown")
+                if not row.closed:
+                    hint = "it can be taken over once that engine is gone and its lease has ended"
+                    raise BusyError(f"run {one!r} is driven by another engine", hint=hint)
+        except AetherError:
+            await self._store.release(self._keeper.owner, [one for one, _ in new])
+            raise
+        if new:
+            self._keeper.took(until)
+        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None)]
+
+    async def _recover(self, run_id: str, token: int, *, must: bool) -> bool:
+        try:
+            state = revive(await self._store.load(run_id))
+        except AetherError as error:
+            await self._store.release(self._keeper.owner, [run_id])
+            if must:
+                raise
+            _log.error("run %s cannot be carried on with: %s", run_id, error.message)
+            return False
+        if state.now > self._clock.now():
+            _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
+        self._submitted += 1
+        run = ActiveRun(run_id, self._submitted, state.plan, state)
+        run.token = token
+        await self._driver.adopt(run)
+        return True
+
+    async def _begin(self, plan: Plan, header: RunHeader) -> str:
+        run = ActiveRun(header.run_id, self._submitted + 1, plan)
+        run.state.header = header  # so that a row and a report can be made at once
+        if self._store.durable:
+            until = self._keeper.horizon()
+            run.token = await self._store.create(NewRun(run.row(), plan, header, self._keeper.owner, until))
+            self._keeper.took(until)
+        else:
+            await self._store.create(NewRun(run.row(), plan, header))
+        self._submitted += 1
+        self._driver.runs[run.id] = run
+        self._driver.put(run, Submit(header))
+        return run.id
+
+    def _new_id(self, run_id: str | None, now: int) -> str:
         if run_id is None:
             run_id = self._ids.run_id(now)
         check_run_id(run_id)
-        bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
-        header = make_header(plan, arguments or {}, bare)
-        await self._store.create(run_id, plan)
-        self._submitted += 1
-        run = ActiveRun(run_id, self._submitted, plan)
-        run.state.header = header  # so that a report can be made at once
-        self._driver.runs[run_id] = run
-        self._driver.put(run, Submit(header))
         return run_id
 
+    # --- looking ---
+
     def get(self, run_id: str) -> Report:
-        """The run as it is now. Raises UsageError for an unknown run, and what broke it for a broken one."""
+        """A run of this engine as it is now. Raises UsageError for an unknown one, and what broke it for a broken one."""
         return make_report(self.run_state(run_id))
+
+    async def report(self, run_id: str) -> Report:
+        """Any run as it is now, whoever drives it."""
+        return make_report(await self.load_state(run_id))
+
+    async def load_state(self, run_id: str, to_seq: int | None = None) -> RunState:
+        """The state of any run, now or as it was after step `to_seq` (0: before the first): read it, never write it.
+
+        Raises UsageError for an unknown run, or a step that there is not or that was not kept.
+        """
+        run = self._driver.runs.get(run_id)
+        if to_seq is None and run is not None and run.error is None:
+            return run.state
+        stored = await self._store.load(run_id)
+        return rebuild(stored) if to_seq is None else await state_at(self._store, stored, to_seq)
+
+    async def rows(self, query: RunQuery | None = None) -> list[RunRow]:
+        """The rows of the runs that `query` asks for, newest first."""
+        return await self._store.rows(query or RunQuery())
+
+    async def row(self, run_id: str) -> RunRow:
+        """The row of any run. Raises UsageError for an unknown one."""
+        row = await self._store.row(run_id)
+        if row is None:
+            raise UsageError(f"run {run_id!r} is unknown")
+        return row
+
+    def events(self, run_id: str, *, follow: bool = True) -> EventStream:
+        """A run's event records, from the oldest that the store still has to its end (docs/reference/events.md).
+
+        Without `follow` those of a run that another engine drives end with what is recorded now.
+        """
+        run = self._held(run_id)
+        if run is not None and (follow or not self._store.durable):
+            return LiveEvents(run, self._store)
+        return StoredEvents(self._store, self._clock, run_id, follow=follow)
+
+    def logs(self, run_id: str, path: str | None = None, *, after: int = 0, follow: bool = False) -> LogStream:
+        """What tasks of a run wrote, as a durable store has it: `LogLine`s; of the task run at `path` and those below it.
+
+        `after` is the `seq` of the last line that is known already. With `follow` it ends when the run is closed.
+        """
+        return LogStream(self._store, self._clock, run_id, path, after=after, follow=follow, saved=self._driver.logs)
 
     async def wait(self, run_id: str, *, or_suspended: bool = False) -> Report:
         """`join`, then the report. Raises what broke a run that cannot go on."""
+        run = self._held(run_id)
         await self.join(run_id, or_suspended=or_suspended)
-        return self.get(run_id)
+        return self.get(run_id) if run is not None else await self.report(run_id)
 
     async def join(self, run_id: str, *, or_suspended: bool = False) -> None:
         """Return once the run has ended and its hooks too, or cannot go on; with `or_suspended` also when nothing but an
         answer from outside can take it on."""
-        run = self._run(run_id)
+        run = self._held(run_id)
+        if run is None:
+            while not (row := await self.row(run_id)).closed and not (or_suspended and row.phase == "Suspended"):
+                await self._clock.sleep(LOOK_S)
+            return
         if not run.over:
             self._must_be_its_loop()
         waiting = run.pausers if or_suspended else run.waiters
@@ -141,44 +283,48 @@ class Engine:
                 if future in waiting:
                     waiting.remove(future)
 
+    def suspended(self, run_id: str) -> list[str]:
+        """Paths of the tasks that wait for a resume, in document order."""
+        return suspended_paths(self.run_state(run_id))
+
+    # --- asking ---
+
     async def resume(self, run_id: str, task_path: str, payload: Mapping[str, Json] | None = None) -> None:
-        """Resume a suspended task (CTRL-2). Raises UsageError with the reason where that is refused."""
-        self._must_be_open()
-        run = self._run(run_id)
-        node = run.state.find(task_path)
-        if node is None:
-            waiting = self.suspended(run_id)
-            near = get_close_matches(task_path, waiting, 1) or waiting
-            hint = f"suspended: {', '.join(near)}" if near else "no task of this run is suspended"
-            raise UsageError(f"run {run_id!r} has no task run {task_path!r}", hint=hint)
+        """Resume a suspended task (CTRL-2), also of a run that another engine drives.
+
+        Raises UsageError with the reason where that is refused, BusyError where nobody answers for the run.
+        """
         if payload is not None and not isinstance(payload, Mapping):
             raise UsageError(f"the payload is {payload!r}, not a mapping of names to values")
         try:
             given = own(dict(payload or {}))
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
-        answer = asyncio.get_running_loop().create_future()
-        self._driver.put(run, Resume(node.id, given, answer))
-        await answer
+        await self._ask(run_id, resume_question(task_path, given))
 
     async def cancel(self, run_id: str) -> None:
-        """Cancel a run (CTRL-3). Raises UsageError that names its phase where it has ended."""
+        """Cancel a run (CTRL-3), also one that another engine drives. Raises UsageError that names its phase where it has
+        ended, BusyError where nobody answers for it."""
+        await self._ask(run_id, cancel_question())
+
+    async def _ask(self, run_id: str, question: Question) -> None:
         self._must_be_open()
-        run = self._run(run_id)
-        answer = asyncio.get_running_loop().create_future()
-        self._driver.put(run, Cancel(answer))
+        run = self._held(run_id)
+        if run is None:
+            await ask(self._store, self._clock, run_id, question)
+            return
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._driver.put(run, to_item(run.state, question, answer))
         await answer
 
-    def events(self, run_id: str) -> EventStream:
-        """The run's event records, from the oldest that the store still has to its end (docs/reference/events.md)."""
-        run = self._run(run_id)
-        return EventStream(run, self._store.steps(run_id))
+    async def lock(self, name: str) -> bool:
+        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it."""
+        self._must_be_open()
+        return await self._keeper.lock(name)
 
-    def suspended(self, run_id: str) -> list[str]:
-        """Paths of the tasks that wait for a resume, in document order."""
-        state = self.run_state(run_id)
-        nodes = [n for n in state.nodes if n.phase is SUSPENDED and isinstance(n, TaskNode) and n.hook is None]
-        return [node.path for node in sorted(nodes, key=state.order_key)]
+    async def unlock(self, name: str) -> None:
+        """Give the lock back."""
+        await self._keeper.unlock(name)
 
     def deliver(self, result: TaskResult) -> None:
         """A result from outside, as a broker would bring it; late and unknown ones change nothing (SCHED-12)."""
@@ -210,6 +356,13 @@ class Engine:
     def _must_be_its_loop(self) -> None:
         if self._loop is not asyncio.get_running_loop():
             raise UsageError("the engine belongs to another event loop", hint="use it in the one that entered it")
+
+    def _held(self, run_id: str) -> ActiveRun | None:
+        """The run where this engine has it; None where the store is to be asked: another engine's, or it was lost."""
+        run = self._driver.runs.get(run_id) if isinstance(run_id, str) else None
+        if run is None and not (self._store.durable and isinstance(run_id, str)):
+            raise UsageError(f"run {run_id!r} is unknown")
+        return None if run is not None and self._store.durable and isinstance(run.error, BusyError) else run
 
     def _run(self, run_id: str) -> ActiveRun:
         run = self._driver.runs.get(run_id) if isinstance(run_id, str) else None

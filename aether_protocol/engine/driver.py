@@ -15,8 +15,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, assert_never
 
-from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Resume, Started, to_event
+from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, Started, Submit, to_event
+from aether_protocol.engine.keeper import Keeper
 from aether_protocol.engine.logs import Logs
+from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.secrets import Masker, MissingSecretError, SecretBook
 from aether_protocol.engine.timers import Timers
@@ -27,6 +29,7 @@ from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
 from aether_protocol.scheduler.events import TimerKind
+from aether_protocol.scheduler.outstanding import outstanding, under_way
 from aether_protocol.scheduler.state import RunState
 
 TURN_EVENTS: Final = 128
@@ -42,17 +45,18 @@ _log = logging.getLogger("aether_protocol")
 class Driver:
     """Runs every run of one engine. It is the broker's `ResultSink`."""
 
-    def __init__(self, store: Store, broker: Broker, clock: Clock, book: SecretBook) -> None:
+    def __init__(self, store: Store, broker: Broker, clock: Clock, book: SecretBook, owner: str, lease_us: int | None) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers: list[Observer] = []
-        self.logs = Logs(clock)
+        self.logs = Logs(clock, store if store.durable else None, self._wake)
+        self.keeper = Keeper(store, clock, owner, lease_us, self._wake)
         self._store = store
         self._broker = broker
         self._clock = clock
         self._book = book
         self._timers = Timers(clock, self._timer_due)
         self._inbox: deque[tuple[ActiveRun, Item]] = deque()
-        self._ended: deque[str] = deque()
+        self._ended: deque[ActiveRun] = deque()
         self._thread = 0
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,10 +74,7 @@ class Driver:
     async def close(self) -> None:
         """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
         await self._broker.close()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self.halt()
         for run in list(self.runs.values()):
             if not run.over:
                 self.break_run(run, UsageError(f"the engine was closed before run {run.id!r} ended"))
@@ -81,7 +82,35 @@ class Driver:
             if isinstance(item, Resume | Cancel) and not item.answer.done():
                 item.answer.set_exception(UsageError("the engine was closed"))
         self._inbox.clear()
+        await self.logs.save()
+
+    async def halt(self) -> None:
+        """Do nothing more: the loop, the timers and the chores end. Executors are left alone, nothing is given back."""
+        self.keeper.stop()
         self._timers.close()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def adopt(self, run: ActiveRun) -> None:
+        """Carry on with a run that was one before: order what it waits for; attempts under way then are lost.
+
+        What others asked of it comes first: a request that was carried out and not answered is refused then, not repeated.
+        """
+        self.runs[run.id] = run
+        state = run.state
+        if state.root is None:
+            self.put(run, Submit(state.header))
+            return
+        texts = self._book.known(secret_references(state))
+        if texts:
+            run.masker = Masker()
+            run.masker.learn(texts)
+        self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], outstanding(state))])])
+        await self.keeper.collect(self)
+        for node in under_way(state):
+            self.put(run, Lost(node.id, node.attempt))
 
     def put(self, run: ActiveRun, item: Item) -> None:
         self._inbox.append((run, item))
@@ -93,7 +122,8 @@ class Driver:
         calm = 0
         while calm < 2:
             await asyncio.sleep(0)  # whoever was woken just now gets its turn first
-            if self._inbox or (self._parked is None and self._task is not None and not self._task.done()):
+            drives = self._task is not None and not self._task.done()
+            if drives and (self._inbox or self._parked is None):
                 calm = 0
                 await self._rest()
             elif self._broker.busy:
@@ -128,7 +158,7 @@ class Driver:
             self._wake()
 
     def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
-        if self.logs.observers and self._loop is not None:
+        if self._loop is not None and self.logs.wanted:
             if threading.get_ident() == self._thread:
                 self._logged(run_id, node, attempt, stream, text)
             else:
@@ -155,7 +185,11 @@ class Driver:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                while self._inbox:
+                while self._inbox or self.keeper.due or self.logs.due:
+                    if self.keeper.due:
+                        await self.keeper.work(self)
+                    if self.logs.due:
+                        await self.logs.save()
                     await self._turn()
                     if self._inbox:
                         await asyncio.sleep(0)
@@ -181,7 +215,7 @@ class Driver:
         inbox = self._inbox
         left = TURN_EVENTS
         while inbox and left > 0:
-            at = self._clock.now()
+            now = self._clock.now()
             count = min(len(inbox), left)
             left -= count
             touched: list[ActiveRun] = []
@@ -191,7 +225,8 @@ class Driver:
                 step = None
                 try:
                     if run.error is None:
-                        step = run.machine.handle(to_event(item, at))
+                        then = run.state.now  # a clock that was set back takes no run back
+                        step = run.machine.handle(to_event(item, now if now >= then else then))
                 except Exception as error:
                     self.break_run(run, error)
                 if step is not None and step.facts:
@@ -200,19 +235,28 @@ class Driver:
                     run.steps.append(step)
                 if isinstance(item, Resume | Cancel):
                     answers.append((run, item.answer, step.refused if step is not None else None))
+            if self.logs.pending:
+                await self.logs.save()
             if touched:
                 await self._store_steps(touched)
             for run, answer, refused in answers:
                 _give_answer(run, answer, refused)
 
     async def _store_steps(self, touched: list[ActiveRun]) -> None:
-        batch = [RunAppend(run.id, run.stored, run.steps) for run in touched if run.error is None]
+        batch = [
+            RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed)
+            for run in touched
+            if run.error is None
+        ]
         try:
-            await self._store.append(batch)
+            refused = await self._store.append(batch)
         except Exception as error:  # the states are ahead of the log now: nobody may go on with them
             for run in touched:
                 self.break_run(run, error)
             return
+        for run in touched if refused else ():
+            if run.id in refused:
+                self.break_run(run, refused[run.id])
         todo: list[tuple[ActiveRun, list[Step]]] = []
         for run in touched:
             if run.error is None:
@@ -303,6 +347,8 @@ class Driver:
                 with contextlib.suppress(Exception):
                     self._broker.stop(run.id, node.id, attempt)
         self._closed(run)
+        if run.token:
+            self.keeper.give_up(run.id)
 
     def _closed(self, run: ActiveRun) -> None:
         self._timers.drop(run)
@@ -310,9 +356,11 @@ class Driver:
             self.logs.flush(run, node, attempt)
         run.wake(run.waiters)
         run.wake(run.pausers)
-        self._ended.append(run.id)
+        self._ended.append(run)
         if len(self._ended) > KEEP_ENDED:
-            self.runs.pop(self._ended.popleft(), None)
+            oldest = self._ended.popleft()
+            if self.runs.get(oldest.id) is oldest:
+                del self.runs[oldest.id]
 
 
 def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:

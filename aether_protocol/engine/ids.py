@@ -5,7 +5,9 @@ Law: run ids are UUIDs of version 7, so they sort by the time of submission.
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 
 
 def uuid7(now_us: int) -> str:
@@ -16,6 +18,11 @@ def uuid7(now_us: int) -> str:
     value |= 0b10 << 62 | secrets.randbits(62)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def new_owner() -> str:
+    """A name for an engine that no other has: the machine's, the process's, and chance."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class RandomIds:

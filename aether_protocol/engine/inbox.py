@@ -13,6 +13,7 @@ from typing import assert_never
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import (
+    AttemptLost,
     CancelRequested,
     Continued,
     Event,
@@ -61,7 +62,15 @@ class Cancel:
     answer: asyncio.Future[None]
 
 
-Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel
+@dataclass(slots=True)
+class Lost:
+    """The attempt went with the engine that drove the run before."""
+
+    node: int
+    attempt: int
+
+
+Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel | Lost
 
 
 def to_event(item: Item, at: int) -> Event:
@@ -80,4 +89,6 @@ def to_event(item: Item, at: int) -> Event:
         return ResumeRequested(at, item.node, item.payload, "api")
     if isinstance(item, Cancel):
         return CancelRequested(at, "api")
+    if isinstance(item, Lost):
+        return AttemptLost(at, item.node, item.attempt, "recovery")
     assert_never(item)

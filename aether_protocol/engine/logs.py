@@ -1,6 +1,7 @@
-"""The logs of tasks on their way to whoever listens.
+"""The logs of tasks on their way to whoever listens, and into a durable store.
 
-Law: nothing is kept, and what is passed on is masked (DATA-12). An observer that raises is told of and left alone.
+Law: what is passed on or kept is masked (DATA-12). What waits to be stored is bounded: of a flood the oldest part goes, and a
+note says so. An observer that raises, or a store that fails, is told of and harms no run.
 """
 
 from __future__ import annotations
@@ -8,10 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.secrets import LogMask
-from aether_protocol.ports.clock import Clock
+from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.ports.store import LogLine, LogStore
+
+LINE: Final = 8_192  # characters; pieces that follow each other are put together up to here
+FULL: Final = 65_536  # characters that are not left waiting
+FLOOD: Final = 4_194_304  # characters that may wait at all
+WAIT_US: Final = 500_000  # how long a piece waits for others
 
 _log = logging.getLogger("aether_protocol")
 
@@ -33,11 +42,25 @@ LogObserver = Callable[[LogRecord], None]
 
 
 class Logs:
-    """Masks pieces of logs and hands them to `observers`."""
+    """Masks pieces of logs, hands them to `observers`, and gives them to `store` in batches.
 
-    def __init__(self, clock: Clock) -> None:
+    `due`: `save` is to be called before long; `wake` tells the driver so.
+    """
+
+    def __init__(self, clock: Clock, store: LogStore | None, wake: Callable[[], None]) -> None:
         self.observers: list[LogObserver] = []
+        self.pending: list[LogLine] = []
+        self.due = False
         self._clock = clock
+        self._store = store
+        self._wake = wake
+        self._size = 0
+        self._alarm: TimerHandle | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody looks at logs at all."""
+        return self._store is not None or bool(self.observers)
 
     def take(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
         if run.masker is not None:
@@ -54,6 +77,20 @@ class Logs:
             if mask is not None:
                 self._tell(run, node, attempt, stream, mask.flush())
 
+    async def save(self) -> None:
+        """Store what waits."""
+        self.due = False
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if not self.pending or self._store is None:
+            return
+        lines, self.pending, self._size = self.pending, [], 0
+        try:
+            await self._store.write_logs(lines)
+        except (PortError, BusyError) as error:
+            _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
+
     def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
         if not text or not 0 <= node < len(run.state.nodes):
             return
@@ -63,3 +100,49 @@ class Logs:
                 observer(record)
             except Exception:
                 _log.exception("a log observer of run %s raised", run.id)
+        if self._store is not None:
+            self._keep(record)
+
+    def _keep(self, record: LogRecord) -> None:
+        text = record.text
+        last = self.pending[-1] if self.pending else None
+        if (
+            last is not None
+            and (last.node, last.attempt, last.stream, last.run_id)
+            == (record.node, record.attempt, record.stream, record.run_id)
+            and len(last.text) + len(text) <= LINE
+        ):
+            last.text += text
+        else:
+            self.pending.append(
+                LogLine(record.run_id, record.node, record.path, record.attempt, record.stream, text, record.at)
+            )
+        self._size += len(text)
+        if self._size >= FULL:
+            if self._size > FLOOD:
+                self._shorten()
+            if not self.due:
+                self.due = True
+                self._wake()
+        elif self._alarm is None:
+            self._alarm = self._clock.call_at(self._clock.now() + WAIT_US, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.due = True
+        self._wake()
+
+    def _shorten(self) -> None:
+        """Drop the older half of what waits; each task run that lost some gets a note in its place."""
+        gone: dict[tuple[str, int], tuple[LogLine, int]] = {}
+        kept = 0
+        while kept < len(self.pending) - 1 and self._size > FLOOD // 2:
+            line = self.pending[kept]
+            kept += 1
+            self._size -= len(line.text)
+            gone[line.run_id, line.node] = (line, gone.get((line.run_id, line.node), (line, 0))[1] + len(line.text))
+        notes = [
+            LogLine(line.run_id, line.node, line.path, line.attempt, "note", f"{count} characters were dropped\n", line.at)
+            for line, count in gone.values()
+        ]
+        self.pending = notes + self.pending[kept:]

@@ -6,13 +6,18 @@ Law: pure, from the run's state alone; copies, so whoever has a report cannot re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aether_protocol.expressions.copying import shown
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Kind
 from aether_protocol.scheduler.nodes import DagNode, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+
+_KINDS: Final = {kind: kind.name.lower() for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class WorkflowName:
         return {"name": self.name, "namespace": self.namespace, "version": self.version}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there may be 100 000 of them, and a frozen one takes three times as long to make
 class TaskReport:
     """One task run: a task, container or iteration. `template_type` is task, dag or loop."""
 
@@ -139,7 +144,8 @@ def make_report(state: RunState) -> Report:
     """The report of a run in any phase."""
     header, plan, root = state.header, state.plan, state.root
     ended = root.ended_at if root is not None else None
-    tasks = sorted((node for node in state.nodes if node.hook is None), key=state.order_key)
+    tasks = sorted((node for node in state.nodes if node.hook is None), key=_position(state))
+    places = _places(state)
     return Report(
         run_id=header.run_id,
         workflow=WorkflowName(plan.name, plan.namespace, plan.version),
@@ -150,7 +156,7 @@ def make_report(state: RunState) -> Report:
         started_at=rfc3339(header.created_at),
         finished_at=_instant(ended),
         duration_seconds=None if ended is None else (ended - header.created_at) / SECOND,
-        tasks=tuple(_task(header.run_id, node) for node in tasks),
+        tasks=tuple([_task(header.run_id, node, places[node.id]) for node in tasks]),
         hooks=tuple(_hook(node) for node in state.hook_nodes),
         not_run=tuple(not_run(state)),
         warnings=tuple(Note("" if node == WORKFLOW else state.nodes[node].path, text) for node, text in state.notes),
@@ -173,19 +179,45 @@ def hook_name(node: HookNode) -> str:
     return f"workflow:{node.hook}" if node.scope is None else f"task:{node.path}:{node.hook}"
 
 
-def _task(run_id: str, node: Node) -> TaskReport:
+def _places(state: RunState) -> dict[int, tuple[str, int]]:
+    """Path and depth of every task run; each costs the same, however deep it lies (a parent has the lower number)."""
+    places: dict[int, tuple[str, int]] = {}
+    for node in state.nodes:
+        if node.hook is not None:
+            continue
+        above = node.parent
+        if above is None:
+            places[node.id] = (node.call.name, 0)
+            continue
+        path, depth = places[above.id]
+        step = f".{node.call.name}" if isinstance(above, DagNode) else f"[{node.index}]"
+        places[node.id] = (path + step, depth + 1)
+    return places
+
+
+def _position(state: RunState) -> Callable[[Node], tuple[int, ...]]:
+    """Sorts task runs in document order."""
+    orders: dict[int, tuple[int, ...]] = {}
+    for node in state.nodes:
+        if node.hook is None:
+            orders[node.id] = (*orders[node.parent.id], node.index) if node.parent is not None else (node.index,)
+    return lambda node: orders[node.id]
+
+
+def _task(run_id: str, node: Node, place: tuple[str, int]) -> TaskReport:
+    call = node.call
     return TaskReport(
         id=f"{run_id}.{node.id}",
-        path=node.path,
-        task_name=node.call.name,
-        template_name=node.call.target.name,
-        template_type=node.kind.name.lower(),
-        depth=node.depth,
+        path=place[0],
+        task_name=call.name,
+        template_name=call.target.name,
+        template_type=_KINDS[call.kind],
+        depth=place[1],
         phase=str(node.phase),
         message=node.message,
         retries=node.retries if isinstance(node, TaskNode) else 0,
-        inputs=shown(node.inputs),
-        outputs=shown(node.outputs),
+        inputs=shown(node.inputs) if node.inputs else {},
+        outputs=shown(node.outputs) if node.outputs else {},
         started_at=_instant(node.started_at),
         finished_at=_instant(node.ended_at),
     )

@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from aether_protocol.engine.rows import make_row
 from aether_protocol.engine.secrets import LogMask, Masker
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import RunRow
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED
 
 
 class ActiveRun:
-    """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored.
+    """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
+    fences the writes of a stale owner.
 
     `timers` are the instants set, by node * 2 + kind. `masker` is there once a secret went out. `error` is why nobody can
     go on with this run. `waiters` are told of its end, `pausers` also when it is paused, `streams` of each step.
@@ -37,16 +42,18 @@ class ActiveRun:
         "stored",
         "streams",
         "timers",
+        "token",
         "waiters",
     )
 
-    def __init__(self, id_: str, number: int, plan: Plan) -> None:
+    def __init__(self, id_: str, number: int, plan: Plan, state: RunState | None = None) -> None:
         self.id = id_
         self.number = number
         self.plan = plan
-        self.machine = Machine(plan)
+        self.machine = Machine(plan, state)
         self.state: RunState = self.machine.state
-        self.stored = 0
+        self.stored = self.state.seq
+        self.token = 0
         self.steps: list[Step] = []
         self.timers: dict[int, int] = {}
         self.masker: Masker | None = None
@@ -65,6 +72,14 @@ class ActiveRun:
     def paused(self) -> bool:
         """Nothing but an answer from outside, or time, takes it on: it is Suspended, and no hook of it runs."""
         return self.state.phase is SUSPENDED and not self.state.hooks_live
+
+    def row(self) -> RunRow:
+        """The run as it is now, for lists."""
+        return make_row(self.state)
+
+    def snapshot(self) -> Json:
+        """The state as it is now, for the store."""
+        return snapshot(self.state)
 
     @staticmethod
     def wake(waiting: list[asyncio.Future[None]]) -> None:

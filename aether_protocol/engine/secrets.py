@@ -7,10 +7,11 @@ masked, however short it is; true, false and null are not masked, because no sec
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -50,6 +51,14 @@ class SecretBook:
         )
         filled.secrets = tuple(texts)
         return filled, texts
+
+    def known(self, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The texts of these, as far as they can be had now."""
+        texts: dict[tuple[str, str], str] = {}
+        for reference in references:
+            with contextlib.suppress(MissingSecretError):
+                self._text(reference, texts)
+        return texts
 
     def _fill(self, value: Json, texts: dict[tuple[str, str], str]) -> Json:
         if isinstance(value, SecretValue):

@@ -1,4 +1,4 @@
-"""A run's events, as somebody watches them.
+"""A run's events and logs, as somebody watches them: a run of this engine live, any other one from the store.
 
 Law: each fact comes once and in order, from the first step that the store still has to the run's end; who watches from the
 submission on sees all, whatever the store keeps. Records are made when they are fetched: a slow watcher costs memory for
@@ -9,57 +9,193 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from typing import Final
 
+from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.records import EventRecord, step_records
+from aether_protocol.engine.recovery import Replay
 from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.store import LogLine, RunStore, Store, StoredRun
 from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.state import RunState
+
+PAGE: Final = 1_000  # steps of the past that are fetched at a time
+LOOK_S: Final = 0.5  # between two looks at a run that somebody else drives
 
 
 class EventStream:
     """An async iterator of records; ends when the run is closed. Raises the run's error where it broke."""
 
-    def __init__(self, run: ActiveRun, past: Sequence[Step]) -> None:
-        self._run = run
-        self._steps = deque(past)
-        self._seen = past[-1].seq if past else 0
+    def __init__(self) -> None:
         self._records: deque[EventRecord] = deque()
-        self._waiting: asyncio.Future[None] | None = None
-        run.streams.append(self._take)
 
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> EventRecord:
         while not self._records:
-            if self._steps:
-                self._records.extend(step_records(self._run.state, self._steps.popleft()))
-            elif self._run.over:
-                self._leave()
-                if self._run.error is not None:
-                    raise self._run.error
+            if not await self._more():
+                await self.aclose()
                 raise StopAsyncIteration
-            else:
-                self._waiting = asyncio.get_running_loop().create_future()
-                self._run.waiters.append(self._waiting)
-                try:
-                    await self._waiting
-                finally:
-                    if self._waiting in self._run.waiters:
-                        self._run.waiters.remove(self._waiting)
         return self._records.popleft()
+
+    async def _more(self) -> bool:
+        """Add records, or wait for some; False at the end."""
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stop watching."""
-        self._leave()
 
-    def _leave(self) -> None:
+    def _show(self, state: RunState, step: Step) -> None:
+        self._records.extend(step_records(state, step))
+
+
+class LiveEvents(EventStream):
+    """Of a run that this engine has: its past from the store, then each step as it is stored."""
+
+    def __init__(self, run: ActiveRun, store: RunStore) -> None:
+        super().__init__()
+        self._run = run
+        self._store = store
+        self._steps: deque[Step] = deque()  # as they come, from now on
+        self._begin = run.stored
+        self._past: _Past | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        run.streams.append(self._take)
+
+    async def _more(self) -> bool:
+        if self._begin:
+            await self._fetch()
+        elif self._steps:
+            self._show(self._run.state, self._steps.popleft())
+        elif self._run.over:
+            if self._run.error is not None:
+                await self.aclose()
+                raise self._run.error
+            return False
+        else:
+            await self._wait()
+        return True
+
+    async def _fetch(self) -> None:
+        """Show the next steps that the store has of the time before the watching began."""
+        if self._past is None:
+            self._past = await _Past.of(self._store, self._run)
+        steps = await self._past.next()
+        for step in steps:
+            if step.seq <= self._begin:
+                self._show(self._past.state, step)
+        if not steps or steps[-1].seq >= self._begin:
+            self._begin = 0
+
+    async def _wait(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._run.waiters.append(self._waiting)
+        try:
+            await self._waiting
+        finally:
+            if self._waiting in self._run.waiters:
+                self._run.waiters.remove(self._waiting)
+
+    async def aclose(self) -> None:
         if self._take in self._run.streams:
             self._run.streams.remove(self._take)
 
     def _take(self, step: Step) -> None:
-        if step.seq > self._seen:  # else it came with the past
-            self._seen = step.seq
-            self._steps.append(step)
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_result(None)
+        self._steps.append(step)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class StoredEvents(EventStream):
+    """Of a run in the store, whoever drives it; with `follow` until it is closed, else until what there is now."""
+
+    def __init__(self, store: RunStore, clock: Clock, run_id: str, *, follow: bool) -> None:
+        super().__init__()
+        self._store = store
+        self._clock = clock
+        self._run_id = run_id
+        self._follow = follow
+        self._past: _Past | None = None
+
+    async def _more(self) -> bool:
+        if self._past is None:
+            self._past = await _Past.of_stored(self._store, await self._store.load(self._run_id))
+        row = await self._store.row(self._run_id)
+        steps = await self._past.next()
+        for step in steps:
+            self._show(self._past.state, step)
+        if steps:
+            return True
+        if row is None or row.closed or not self._follow:
+            return False
+        await self._clock.sleep(LOOK_S)
+        return True
+
+
+class _Past:
+    """The recorded steps of a run, page by page. `state` is that after the last step given."""
+
+    def __init__(self, store: RunStore, run_id: str, replay: Replay) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._replay = replay
+
+    @property
+    def state(self) -> RunState:
+        return self._replay.state
+
+    @classmethod
+    async def of(cls, store: RunStore, run: ActiveRun) -> _Past:
+        """From the first step on; nothing comes where the store did not keep it."""
+        first = await store.lines(run.id, 0, 1)
+        if first and first[0][0] > 1:
+            return await cls.of_stored(store, await store.load(run.id))
+        return cls(store, run.id, Replay(run.plan, run.state.header))
+
+    @classmethod
+    async def of_stored(cls, store: RunStore, stored: StoredRun) -> _Past:
+        """From the first step on; where that is gone, from the snapshot on."""
+        run_id = stored.row.run_id
+        first = await store.lines(run_id, 0, 1)
+        whole = bool(first) and first[0][0] == 1
+        return cls(store, run_id, Replay(stored.plan, stored.header, None if whole else stored.snapshot))
+
+    async def next(self) -> list[Step]:
+        """The next steps; none: there are no more by now."""
+        lines = await self._store.lines(self._run_id, self._replay.state.seq, PAGE)
+        return [self._replay.apply(line) for _, line in lines]
+
+
+class LogStream:
+    """An async iterator of the stored log lines of a run; with `follow` until the run is closed."""
+
+    def __init__(
+        self, store: Store, clock: Clock, run_id: str, path: str | None, *, after: int, follow: bool, saved: Logs
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._run_id = run_id
+        self._path = path
+        self._after = after
+        self._follow = follow
+        self._saved = saved
+        self._lines: list[LogLine] = []
+
+    def __aiter__(self) -> LogStream:
+        return self
+
+    async def __anext__(self) -> LogLine:
+        while not self._lines:
+            row = await self._store.row(self._run_id)
+            await self._saved.save()
+            lines = await self._store.read_logs(self._run_id, self._path, self._after)
+            if lines:
+                self._after = lines[-1].seq
+                self._lines = lines[::-1]
+            elif row is None or row.closed or not self._follow:
+                raise StopAsyncIteration
+            else:
+                await self._clock.sleep(LOOK_S)
+        return self._lines.pop()

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final
 
+from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.copying import own
@@ -18,6 +20,9 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.arguments import bind_parameters
 from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.keep import kept
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import SUCCEEDED
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?")
@@ -63,6 +68,31 @@ def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) ->
         header.variables,
         header.seed,
         header.trace_context,
+    )
+
+
+def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed: int) -> RunHeader:
+    """The header of a run that retries the ended run `state`, from the task at path `start` (CTRL-4). Raises UsageError."""
+    before = state.header
+    if not state.closed:
+        raise UsageError(f"run {before.run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
+    if start is not None:
+        paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
+        if start not in paths:
+            near = get_close_matches(start, paths, 1)
+            hint = f"did you mean {near[0]!r}?" if near else None
+            raise UsageError(f"run {before.run_id!r} has no task {start!r}", hint=hint)
+    elif state.phase is SUCCEEDED:
+        raise UsageError(f"run {before.run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
+    return RunHeader(
+        run_id,
+        now,
+        before.scheduled_time,
+        before.parameters,
+        before.variables,
+        seed,
+        retry_of=before.run_id,
+        kept=kept(state, start),
     )
 
 

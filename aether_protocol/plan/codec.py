@@ -8,6 +8,7 @@ definitions are written once each and referred to by number.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from aether_protocol.errors import BrokenInvariant
@@ -248,8 +249,9 @@ class _Reader:
         target = self.definitions[item[1]]
         kind = _KINDS[type(target)]
         if len(item) == 2:
-            return m.Call(item[0], position, kind, target)
+            return m.Call(item[0], position, kind, target, hooks=_NO_HOOKS)
         given = {name: _CALL[name](self, value) for name, value in item[2].items()}
+        given.setdefault("hooks", _NO_HOOKS)
         return m.Call(item[0], position, kind, target, **{_ATTRIBUTES.get(name, name): v for name, v in given.items()})
 
     def hooks(self, item: Json) -> dict[m.HookEvent, m.Call]:
@@ -326,6 +328,7 @@ def _artifact_outputs(items: Json) -> tuple[m.ArtifactOutput, ...]:
     )
 
 
+_NO_HOOKS: Final[Mapping[m.HookEvent, m.Call]] = MappingProxyType({})  # shared by all calls that have none
 _KINDS: Final[dict[type, m.Kind]] = {m.TaskDef: m.Kind.TASK, m.DagDef: m.Kind.DAG, m.LoopDef: m.Kind.LOOP}
 _DEFINITIONS: Final[dict[str, Callable[[_Reader, Json], m.Definition]]] = {
     "task": _Reader.task,

@@ -3,12 +3,13 @@
 Law: `decode(encode(step)) == step` for every step. A fact is `[kind, field, ...]` in the order of its fields; new fields are
 appended with a default, kinds are never reused. Values are written by reference where the fact says so. A value with secret
 references in it is written as `["s", escaped]`, one without as `["v", value]`, so that no output of a task can forge one.
+The kinds that make up nearly every run have writers and readers of their own, which differ from the general in speed alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final, get_args
 
@@ -58,6 +59,14 @@ def _unescape(value: Json) -> Json:
     return value
 
 
+def _to_dict(value: Any) -> Json:
+    return dict(value)
+
+
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_to_dict).encode
+_to_text: Final = json.encoder.encode_basestring  # a str as JSON, outside ASCII as it stands
+
+
 def encode_fact(fact: f.Fact) -> list[Json]:
     """A fact as a JSON array. Inputs that are another task's output stay by reference: only the others are written."""
     kind = type(fact)
@@ -80,6 +89,11 @@ def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f
     kind = KINDS.get(record[0])
     if kind is None:
         raise BrokenInvariant(f"a record holds the unknown fact {record[0]!r}", hint="it was written by a newer version")
+    if kind in _NUMBERS:
+        return kind(*record[1:])  # type: ignore[no-any-return]
+    if kind is f.NodeEnded:
+        _, node, phase, code, message, outputs, artifacts = record
+        return f.NodeEnded(node, Phase(phase), code, message, decode_value(outputs), decode_value(artifacts))
     given = dict(zip(_FIELDS[kind], record[1:], strict=False))
     for name, value in given.items():
         if name == "header":
@@ -99,22 +113,60 @@ def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
     record = {field.name: getattr(header, field.name) for field in fields(RunHeader)}
     record["parameters"] = encode_value(dict(header.parameters))
+    record["kept"] = encode_value(dict(header.kept)) if header.kept is not None else None
     return record
 
 
 def decode_header(record: dict[str, Json]) -> RunHeader:
     """The inverse of `encode_header`."""
-    return RunHeader(**{**record, "parameters": decode_value(record["parameters"])})
+    kept = decode_value(record["kept"]) if record.get("kept") is not None else None
+    return RunHeader(**{**record, "parameters": decode_value(record["parameters"]), "kept": kept})
+
+
+def _values(value: Mapping[str, Json]) -> str:
+    return _to_json(encode_value(value)) if value else '["v",{}]'
+
+
+def _node_created(fact: f.NodeCreated) -> str:
+    return f'["NodeCreated",{fact.node},{fact.parent},{fact.index}]'
+
+
+def _task_dispatched(fact: f.TaskDispatched) -> str:
+    return f'["TaskDispatched",{fact.node},{fact.attempt}]'
+
+
+def _task_running(fact: f.TaskRunning) -> str:
+    return f'["TaskRunning",{fact.node}]'
+
+
+def _container_phase(fact: f.ContainerPhase) -> str:
+    return f'["ContainerPhase",{fact.node},"{fact.phase}"]'
+
+
+def _node_ended(fact: f.NodeEnded) -> str:
+    code = "null" if fact.code is None else int.__repr__(fact.code)
+    message = _to_text(fact.message) if fact.message else '""'
+    return f'["NodeEnded",{fact.node},"{fact.phase}",{code},{message},{_values(fact.outputs)},{_values(fact.artifacts)}]'
+
+
+def _any_fact(fact: f.Fact) -> str:
+    return _to_json(encode_fact(fact))
+
+
+_NUMBERS: Final = frozenset({f.NodeCreated, f.TaskDispatched, f.TaskRunning, f.IterationGranted})  # nothing but numbers
+_WRITERS: Final[dict[type, Callable[[Any], str]]] = dict.fromkeys(KINDS.values(), _any_fact) | {
+    f.NodeCreated: _node_created,
+    f.TaskDispatched: _task_dispatched,
+    f.TaskRunning: _task_running,
+    f.ContainerPhase: _container_phase,
+    f.NodeEnded: _node_ended,
+}
 
 
 def encode_step(step: Step) -> str:
     """One line of JSON: version, number, instant, cause, facts. Commands follow from the state and are not recorded."""
-    record = [VERSION, step.seq, step.at, step.cause, [encode_fact(fact) for fact in step.facts]]
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=_mapping)
-
-
-def _mapping(value: Any) -> Json:
-    return dict(value)
+    facts = ",".join([_WRITERS[type(fact)](fact) for fact in step.facts])
+    return f"[{VERSION},{step.seq},{step.at},{_to_text(step.cause)},[{facts}]]"
 
 
 def decode_step(line: str, output: Callable[[int, str], Json]) -> Step:

@@ -28,6 +28,8 @@ class RunHeader:
     variables: Mapping[str, Mapping[str, Json]]
     seed: int
     trace_context: str | None = None
+    retry_of: str | None = None  # the run that this one retries (CTRL-4)
+    kept: Mapping[str, Mapping[str, Json]] | None = None  # what it keeps of that run, by path
 
 
 @dataclass(slots=True)

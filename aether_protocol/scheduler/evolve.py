@@ -324,7 +324,8 @@ def apply_attempt_repeated(state: RunState, fact: f.AttemptRepeated) -> None:
     assert isinstance(node, TaskNode)
     node.losses = fact.losses
     node.phase = READY
-    node.timeout_due = NEVER
+    if not node.payloads:  # else it goes on from before the suspension (SCHED-10)
+        node.timeout_due = NEVER
 
 
 def apply_run_closed(state: RunState, fact: f.RunClosed) -> None:

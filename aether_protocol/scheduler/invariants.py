@@ -29,7 +29,7 @@ def check(state: RunState) -> None:
         if isinstance(node, Container):
             _check_container(state, node)
         elif isinstance(node, TaskNode):
-            _check_leaf(node)
+            _check_leaf(node, taken_over=state.header.kept is not None and node.path in state.header.kept)
     _check_queue(state)
     _check_run(state)
 
@@ -58,13 +58,15 @@ def _check_node(state: RunState, node: Node) -> None:
             _require(scope.phase is not CREATED, node, "was dispatched in a container that is still Created")
 
 
-def _check_leaf(node: TaskNode) -> None:
+def _check_leaf(node: TaskNode, *, taken_over: bool) -> None:
     retry = node.call.retry
     _require(node.retries <= (retry.limit if retry is not None else 0), node, "was retried beyond its limit")
     _require(node.attempt >= node.retries, node, "counts more retries than attempts")
     if node.phase is SKIPPED:
         _require(node.attempt == 0, node, "was skipped and dispatched")
-    if node.phase in (READY, RUNNING, SUSPENDED, SUCCEEDED):
+    if taken_over:
+        _require(node.attempt == 0, node, "was taken over from another run and dispatched (CTRL-4)")
+    elif node.phase in (READY, RUNNING, SUSPENDED, SUCCEEDED):
         _require(node.attempt > 0, node, "was never dispatched")
 
 

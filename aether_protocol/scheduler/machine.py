@@ -7,20 +7,21 @@ starts at most START_LIMIT tasks and then asks to continue. After an exception t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler import hooks, leaf
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer, Step
-from aether_protocol.scheduler.container import impose, open_scope
+from aether_protocol.scheduler.container import impose, open_scope, settle
 from aether_protocol.scheduler.evolve import apply_node_created
-from aether_protocol.scheduler.facts import Fact, NodeCreated, RunClosed, RunCreated
+from aether_protocol.scheduler.facts import Fact, InputsBound, NodeCreated, NodeEnded, RunClosed, RunCreated
 from aether_protocol.scheduler.nodes import NEVER, Container, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import duration_text
-from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, TIMEOUT
+from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, TIMEOUT, Phase
 from aether_protocol.scheduler.turn import ENGINE_TIMEOUT, Turn
 
 START_LIMIT: Final = 64
@@ -80,11 +81,27 @@ class Machine(Turn):
         self.facts.append(fact)
         apply_node_created(self.state, fact)
         node = self.state.nodes[fact.node]
+        kept = self.state.header.kept
+        if kept is not None and self._take_over(node, kept):
+            return
         if leaf.admit(self, node):
             if node.call.kind is Kind.TASK:
                 leaf.dispatch(self, node)  # type: ignore[arg-type]
             else:
                 open_scope(self, node)  # type: ignore[arg-type]
+
+    def _take_over(self, node: Node, kept: Mapping[str, Mapping[str, Json]]) -> bool:
+        """CTRL-4: what is kept of the run before ends as it ended there; it is not run, and its hooks are not fired."""
+        record = kept.get(node.path)
+        if record is None:
+            return False
+        inputs, artifacts = record["inputs"], record["inputArtifacts"]
+        if inputs or artifacts:
+            self.emit(InputsBound(node.id, inputs, (), artifacts, has_secret(inputs)))
+        outputs = (record["outputs"], record["artifacts"])
+        self.emit(NodeEnded(node.id, Phase(record["phase"]), record["code"], record["message"], *outputs))
+        settle(self, node)
+        return True
 
     # --- one method an event ---
 

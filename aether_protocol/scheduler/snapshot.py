@@ -19,6 +19,8 @@ from aether_protocol.scheduler.transitions import Phase
 
 _PLACE: Final = frozenset({"id", "call", "parent", "index", "created_at"})  # what a record names by position
 _MAPPINGS: Final = frozenset({"inputs", "outputs", "artifacts", "input_artifacts", "bound"})
+_DECODED: Final = _MAPPINGS | {"phase", "payloads", "items"}
+_PHASES: Final = {str(phase): phase for phase in Phase}
 _NODES: Final = frozenset({"culprit", "scope", "trigger"})
 _LARGE: Final = 64  # characters; shorter texts are written where they stand
 
@@ -104,8 +106,9 @@ def restore(plan: Plan, record: Json) -> RunState:
             state.hook_nodes.append(node)
         if "culprit" in rest:
             culprits.append((_container(node), rest.pop("culprit")))
-        for name, value in rest.items():
-            setattr(node, name, _decode(name, value, pool))
+        for name in _DECODED & rest.keys():
+            rest[name] = _decode(name, rest[name], pool)
+        vars(node).update(rest)
     for scope, culprit in culprits:  # a culprit has a later number than its container
         scope.culprit = nodes[culprit]
     state.root = nodes[0] if nodes else None
@@ -149,7 +152,7 @@ def _decode(name: str, value: Json, pool: list[Json]) -> Any:
             held |= {key: pool[index] for key, index in value[1].items()}
         return held or NO_VALUES
     if name == "phase":
-        return Phase(value)
+        return _PHASES[value]
     if name in ("payloads", "items"):
         listed = pool[value] if value is not None else None
         return tuple(listed) if name == "payloads" and listed is not None else listed

@@ -6,6 +6,7 @@ Law: no clock and no randomness: jitter is a pure function of the run's seed, th
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from aether_protocol.plan.model import Retry
@@ -35,8 +36,13 @@ def fraction(seed: int, node: int, number: int) -> float:
 def rfc3339(instant_us: int) -> str:
     """`2026-01-01T00:00:00Z`, with a fraction where there is one."""
     seconds, rest = divmod(instant_us, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _to_the_second(seconds)
     return f"{text}.{rest:06d}Z" if rest else f"{text}Z"
+
+
+@lru_cache(maxsize=1024)  # of a long run's instants many lie in one second
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def duration_text(duration_us: int) -> str:

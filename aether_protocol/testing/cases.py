@@ -15,7 +15,7 @@ from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.values import Json
 
 Path = tuple[str | int, ...]
-Action = Literal["resume", "cancel", "duplicate", "result"]
+Action = Literal["resume", "cancel", "crash", "duplicate", "result", "retry"]
 Locate = Callable[[Path], tuple[int, int]]
 """Line and column (from 1) of the nearest existing node on a path inside one YAML document of a case file."""
 
@@ -106,6 +106,7 @@ class Case:
     limits: Mapping[str, int] = field(default_factory=dict)
     concurrency: int | None = None
     now_us: int = 0
+    store: str = "memory"
     scripts: tuple[Script, ...] = ()
     drive: tuple[Drive, ...] = ()
     expect: Mapping[str, Json] = field(default_factory=dict)
@@ -124,10 +125,12 @@ Outcome = Literal["passed", "failed", "error"]
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """How a case ended. `error`: the case itself is at fault (or we are); `detail` helps to see what the run did."""
+    """How a case ended. `error`: the case itself is at fault (or we are); `detail` helps to see what the run did; `losses`
+    counts the engines that were lost on the way."""
 
     case: Case
     outcome: Outcome
     faults: tuple[Fault, ...] = ()
     detail: str = ""
     seconds: float = 0.0
+    losses: int = 0

@@ -15,6 +15,7 @@ from typing import Final
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.model import HookEvent
+from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.testing.cases import Fault, Locate, Path
 
 UNSUPPORTED: Final = "is not supported in this version yet"
@@ -180,11 +181,7 @@ def unsupported(reading: Reading, value: Json, path: Path) -> None:
     reading.fault(path, f"{show(path)} {UNSUPPORTED}")
 
 
-def store(reading: Reading, value: Json, path: Path) -> None:
-    if value in ("snapshot", "state-action-log"):
-        reading.fault(path, f"store {value!r} {UNSUPPORTED}", "leave it out, or use 'memory'")
-    else:
-        one_of(("memory",), "store")(reading, value, path)
+store: Final = one_of((MEMORY, SNAPSHOT, STATE_ACTION_LOG), "store")
 
 
 def _empty(path: Path) -> str:

@@ -115,4 +115,8 @@ def unknown_names(case: Case, plan: Plan, types: Collection[str]) -> list[Fault]
             # Who says why a resume is refused may name a task that does not exist; a bare `true` could hide a slip.
             if _INDEX.sub("[0]", name) not in paths and drive.refused in (None, True):
                 ask((*drive.path, drive.action), "task at", name, paths)
+        elif drive.action == "retry" and "from" in drive.argument and drive.refused in (None, True):
+            name = drive.argument["from"]
+            if _INDEX.sub("[0]", name) not in paths:
+                ask((*drive.path, drive.action, "from"), "task at", name, paths)
     return faults

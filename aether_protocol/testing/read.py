@@ -19,6 +19,7 @@ from aether_protocol.documents.source import DEFAULT, Source
 from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import MEMORY
 from aether_protocol.testing.cases import Action, Attempt, Case, DocumentSource, Drive, Fault, Locate, Match, Path, Script
 from aether_protocol.testing.clock import DEFAULT_START_US
 from aether_protocol.testing.fields import Reading, parse_instant
@@ -26,7 +27,7 @@ from aether_protocol.testing.grammar import CASE, DOCUMENT_FIELDS
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
 _FOREIGN: Final = frozenset({"node_modules", "__pycache__", "venv"})
-ACTIONS: Final[tuple[Action, ...]] = ("resume", "cancel", "duplicate", "result")
+ACTIONS: Final[tuple[Action, ...]] = ("resume", "cancel", "crash", "duplicate", "result", "retry")
 _VALIDATION = frozenset({"valid", "diagnostics"})
 
 
@@ -140,9 +141,12 @@ def _cross_check(reading: Reading, raw: Json) -> None:
         for number, attempt in enumerate(script["attempts"]):
             _check_attempt(reading, attempt, ("executors", index, "attempts", number))
     for index, entry in enumerate(raw.get("drive", [])):
-        if "refused" in entry and not {"resume", "cancel"} & set(entry):
+        if "refused" in entry and not {"resume", "cancel", "retry"} & set(entry):
             path = ("drive", index, "refused")
-            reading.fault(path, "only resume and cancel can be refused", "late and unknown results change nothing")
+            reading.fault(path, "only resume, cancel and retry can be refused", "late and unknown results change nothing")
+        if "crash" in entry and raw.get("store", MEMORY) == MEMORY:
+            told = "a run in store 'memory' does not outlive its engine"
+            reading.fault(("drive", index, "crash"), told, "use 'state-action-log' or 'snapshot'")
 
 
 def _check_attempt(reading: Reading, attempt: Json, path: Path) -> None:
@@ -173,6 +177,7 @@ def _build(name: str, raw: Json, source: Source, tree: Tree, locate: Locate) -> 
         variables=raw.get("variables", {}),
         limits=raw.get("limits", {}),
         concurrency=raw.get("concurrency"),
+        store=raw.get("store", MEMORY),
         now_us=parse_instant(raw["now"]) if "now" in raw else DEFAULT_START_US,
         scripts=tuple(_script(entry, ("executors", i)) for i, entry in enumerate(raw.get("executors", []))),
         drive=_drive(raw.get("drive", [])),

@@ -26,14 +26,14 @@ PHASES: Final[Mapping[type, Callable[[Any], Phase]]] = {
     f.NodeCreated: lambda fact: CREATED,
     f.HookFired: lambda fact: CREATED,
     f.TaskDispatched: lambda fact: READY,
-    f.AttemptRepeated: lambda fact: READY,
     f.TaskRunning: lambda fact: RUNNING,
     f.TaskSuspended: lambda fact: SUSPENDED,
     f.RetryScheduled: lambda fact: CREATED,
     f.ContainerPhase: lambda fact: fact.phase,
     f.NodeEnded: lambda fact: fact.phase,
 }
-"""What each fact that changes a node's phase changes it to."""
+"""What each fact that changes a node's phase changes it to. An attempt that is repeated since its engine was lost goes on, as
+far as anybody who looks on can tell."""
 
 
 class Watch:
@@ -42,6 +42,10 @@ class Watch:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Look at another run from now on."""
         self.phases: dict[int, list[Phase]] = {}
         self.dispatched: list[int] = []
         self.peaks: dict[int, int] = {}
@@ -58,6 +62,14 @@ class Watch:
             phase = PHASES.get(type(fact))
             if phase is not None:
                 self._change(state, fact, phase(fact))
+
+    def rewind(self, state: RunState) -> None:
+        """The run went back to `state`: what came after its last step does not count."""
+        kept = [step for step in self.steps if step.seq <= state.seq]
+        if len(kept) < len(self.steps):
+            self.phases, self.dispatched, self.peaks, self.steps, self._alive = {}, [], {}, [], {}
+            for step in kept:
+                self.step(state.header.run_id, state, step)
 
     def log(self, record: LogRecord) -> None:
         """An observer of the run's log."""

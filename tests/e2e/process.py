@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "examples" / "workflows" / "release.yaml"
 AETHER = [sys.executable, "-m", "aether_protocol.cli"]
 PATIENCE_S = 60
+HOME = tempfile.mkdtemp(prefix="aether-tests-")  # of the store that tests use that name none
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "AETHER_DEBUG")}
+    kept["AETHER_STORE"] = f"sqlite:{HOME}/aether.db"
     return {**kept, "TERM": "xterm", "COLUMNS": "100", "LINES": "30", **more}
 
 

@@ -1,4 +1,4 @@
-"""Random workflow documents, and a world without clock or threads that runs their plans on the bare scheduler.
+"""A world without clock or threads that runs random plans on the bare scheduler.
 
 Everything is drawn from one `random.Random`, so a failing example is repeated by its seed. The world answers commands as a
 bad outside would: late, twice, never, in another order; it resumes, cancels and loses attempts at random.
@@ -10,7 +10,6 @@ import heapq
 import itertools
 import json
 import random
-from typing import Any
 
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
@@ -18,6 +17,7 @@ from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler.codec import decode_step, encode_step
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
+from aether_protocol.scheduler.keep import Kept
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import outstanding, under_way
@@ -28,128 +28,13 @@ from aether_protocol.scheduler.transitions import SUSPENDED, TERMINAL, TRANSITIO
 SECOND = 1_000_000
 
 
-class Author:
-    """Writes random, valid workflow documents."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.templates: list[dict[str, Any]] = []
-
-    def document(self) -> dict[str, Any]:
-        rng = self.rng
-        spec: dict[str, Any] = {"entrypoint": self.container(0), "maxNestedDepth": 10}
-        spec["templates"] = self.templates
-        self.templates.append({"task": {"name": "note", "executor": {"type": "work"}}})
-        if rng.random() < 0.4:
-            spec["timeout"] = rng.choice(["5s", "30s", "10m"])
-        if rng.random() < 0.3:
-            spec["retry"] = self.retry()
-        if rng.random() < 0.4:
-            spec["hooks"] = self.hooks()
-        return {"apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "random"}, "spec": spec}
-
-    def retry(self) -> dict[str, Any]:
-        rng = self.rng
-        retry: dict[str, Any] = {"limit": rng.randint(0, 3)}
-        if rng.random() < 0.5:
-            retry["expression"] = rng.choice(["true", "phase == 'Failed'", "code == 3", "1 + 1", "outputs.parameters.x > 1"])
-        if rng.random() < 0.7:
-            retry["backoff"] = {"duration": rng.choice(["0s", "1s", "3s"]), "jitter": rng.choice([0, 0.5])}
-        return retry
-
-    def hooks(self) -> dict[str, Any]:
-        events = ["onStart", "onSuccess", "onFailure", "onError", "onSuspend", "onResume", "onCancel", "onExit"]
-        return {event: {"template": "note"} for event in events if self.rng.random() < 0.4}
-
-    def container(self, depth: int) -> str:
-        return self.loop(depth) if self.rng.random() < 0.3 else self.dag(depth)
-
-    def body(self, depth: int) -> str:
-        if depth < 3 and self.rng.random() < 0.35:
-            return self.container(depth + 1)
-        name = f"leaf-{len(self.templates)}"
-        self.templates.append({"task": {"name": name, "executor": {"type": "work"}, **self.extras()}})
-        return name
-
-    def extras(self, template: str = "leaf") -> dict[str, Any]:
-        rng = self.rng
-        extras: dict[str, Any] = {}
-        if rng.random() < 0.3:
-            extras["timeout"] = rng.choice(["1s", "4s", "1m"])
-        if rng.random() < 0.2:
-            of_leaf = ["code == 2", "outputs.parameters.x > 1"] if template.startswith("leaf") else []
-            condition = rng.choice(["phase == 'Error'", "nope.x", "true", *of_leaf])
-            extras["phaseConditions"] = {rng.choice(["succeeded", "failed", "error"]): condition}
-        return extras
-
-    def dag(self, depth: int) -> str:
-        rng = self.rng
-        name = f"dag-{depth}-{len(self.templates)}"
-        dag: dict[str, Any] = {"name": name, "tasks": []}
-        self.templates.append({"dag": dag})
-        names: list[str] = []
-        bodies: dict[str, str] = {}
-        for index in range(rng.randint(1, 6)):
-            body = bodies[f"t{index}"] = self.body(depth)
-            task: dict[str, Any] = {"name": f"t{index}", "template": body, **self.extras(body)}
-            needs = [other for other in names if rng.random() < 0.35]
-            if needs:
-                task["dependencies"] = needs
-                if rng.random() < 0.3:
-                    conditions = ["true", "false", f"tasks.{needs[0]}.phase == 'Succeeded'"]
-                    if bodies[needs[0]].startswith("leaf"):
-                        conditions.append(f"tasks.{needs[0]}.outputs.parameters.x")  # a number: an Error where it is there
-                    task["when"] = rng.choice(conditions)
-            if rng.random() < 0.3:
-                task["continueOn"] = {key: rng.random() < 0.6 for key in ("failed", "error", "timeout")}
-            if rng.random() < 0.3:
-                task["retry"] = self.retry()
-            if rng.random() < 0.25:
-                task["hooks"] = self.hooks()
-            names.append(task["name"])
-            dag["tasks"].append(task)
-        if rng.random() < 0.2:
-            dag["entrypoints"] = rng.sample(names, rng.randint(1, len(names)))
-            for task in dag["tasks"]:
-                if "tasks." in task.get("when", ""):  # it might name a task that is no part of the run
-                    task["when"] = "true"
-        if rng.random() < 0.3:
-            dag["continueOn"] = {"failed": True}
-        if rng.random() < 0.2:
-            dag["timeout"] = rng.choice(["3s", "20s"])
-        if rng.random() < 0.2:
-            dag["phaseConditions"] = {rng.choice(["succeeded", "failed"]): "dag.failed > 0"}
-        return name
-
-    def loop(self, depth: int) -> str:
-        rng = self.rng
-        name = f"loop-{depth}-{len(self.templates)}"
-        loop: dict[str, Any] = {"name": name}
-        self.templates.append({"loop": loop})
-        loop["body"] = self.body(depth)
-        kind = rng.random()
-        if kind < 0.6:
-            loop["items"] = list(range(rng.randint(0, 5)))
-            loop["concurrency"] = rng.choice([0, 1, 2])
-        elif kind < 0.8:
-            loop["itemsFrom"] = rng.choice(["[1, 2, 3]", "null", "'[7]'", "7", "[[1], [2]]"])
-        else:
-            loop["repeatCondition"] = rng.choice(
-                ["loop_iter.index < 2", "true", f"tasks.{loop['body']}.phase == 'Failed'", "1"]
-            )
-            loop["maxIterations"] = rng.randint(1, 4)
-        if rng.random() < 0.5:
-            loop["aggregate"] = {"strategy": rng.choice(["last", "first", "list"])}
-        if rng.random() < 0.2:
-            loop["timeout"] = "6s"
-        return name
-
-
 class World:
     """Runs a plan to its end. `check_all` checks every invariant after every event."""
 
-    def __init__(self, plan: Plan, rng: random.Random) -> None:
+    def __init__(self, plan: Plan, rng: random.Random, kept: Kept | None = None) -> None:
         self.rng = rng
+        self.kept = kept
+        self.dispatched: list[str] = []
         self.machine = Machine(plan)
         self.now = 0
         self.queue: list[tuple[int, int, e.Event]] = []
@@ -164,7 +49,7 @@ class World:
         heapq.heappush(self.queue, (self.now + delay, next(self.number), event))
 
     def run(self, limit: int = 20_000) -> RunState:
-        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9))
+        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9), kept=self.kept)
         self.put(0, e.Submitted(0, header, "test"))
         if self.wild and self.rng.random() < 0.2:
             self.put(self.rng.randint(0, 20 * SECOND), e.CancelRequested(0, "test"))
@@ -237,6 +122,8 @@ class World:
     def work(self, task: c.TaskAssignment) -> None:
         rng = self.rng
         node, attempt = task.node, task.attempt
+        if task.hook is None:
+            self.dispatched.append(task.path)
         delay = rng.choice([0, 0, SECOND // 2, SECOND, 5 * SECOND])
         if self.wild and rng.random() < 0.05:
             self.put(delay, e.AttemptLost(0, node, attempt, "recovery"))

@@ -9,24 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether_protocol.documents.library import Library
-from aether_protocol.documents.load import load_value
 from aether_protocol.plan.codec import decode_plan, encode_plan
-from aether_protocol.plan.compile import CompileOptions, compile_document
-from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
-from tests.property.scheduler_world import Author, World, restored
-
-OPTIONS = CompileOptions(executor_types={"work": ExecutorType("work", "anything", open_config=True, open_outputs=True)})
+from aether_protocol.scheduler.keep import kept
+from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.testing.simulation.author import Author, compile_value
+from tests.property.scheduler_world import World, restored
 
 
 def make_plan(rng: random.Random) -> Plan:
-    document = Author(rng).document()
-    loaded = load_value(document)
-    compiled = compile_document(loaded.documents[0], Library(), OPTIONS)
-    errors = [d for d in (*loaded.diagnostics, *compiled.diagnostics) if d.severity == "error"]
-    assert compiled.plan is not None, errors
-    return compiled.plan
+    return compile_value(Author(rng).document())
 
 
 @pytest.mark.rule("SCHED-12", "SCHED-13", "WIRE-2")
@@ -73,3 +65,28 @@ def test_a_run_survives_the_loss_of_its_engine_after_any_step(seed: int) -> None
     state = world.run()
     assert world.replayed().fingerprint() == state.fingerprint()
     assert restored(state).fingerprint() == state.fingerprint()
+
+
+@pytest.mark.rule("CTRL-4")
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_retried_run_keeps_what_succeeded_and_runs_the_rest(seed: int) -> None:
+    rng = random.Random(seed)
+    first = World(make_plan(rng), rng)
+    before = first.run()
+    leaves = [node.path for node in before.nodes if isinstance(node, TaskNode) and node.hook is None]
+    start = rng.choice(leaves) if leaves and rng.random() < 0.5 else None
+    keep = kept(before, start)
+    assert start not in keep
+    assert all(before.find(path).phase in ("Succeeded", "Skipped") for path in keep)  # type: ignore[union-attr]
+    second = World(first.machine.plan, rng, keep)
+    after = second.run()
+    assert not set(second.dispatched) & set(keep)
+    assert second.replayed().fingerprint() == after.fingerprint()
+    assert restored(after).fingerprint() == after.fingerprint()
+    for path, record in keep.items():
+        node = after.find(path)
+        if node is not None:  # the run may have been cancelled before it came to this
+            assert (str(node.phase), node.outputs, node.inputs) == (record["phase"], record["outputs"], record["inputs"])
+    if before.phase == "Succeeded" and start is None and all(n.phase == "Succeeded" for n in before.nodes if not n.hook):
+        assert not second.dispatched

@@ -3,40 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import json
-import logging
-import os
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
-from aether_protocol.cli.exits import FINE, SUSPENDED
-from aether_protocol.cli.options import library_option, limits_option, name_option
-from aether_protocol.cli.render.text import printable
-from aether_protocol.cli.render.views import LineView, QuietView, View
+from aether_protocol.cli.drive import Driving, Over, drive
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import (
+    MEMORY,
+    answers_option,
+    concurrency_option,
+    durability_option,
+    library_option,
+    limits_option,
+    name_option,
+    output_option,
+    secrets_option,
+    store_option,
+    watch_option,
+)
 from aether_protocol.cli.workspace import Workspace
+from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import Store
 
 if TYPE_CHECKING:
-    from aether_protocol.cli.session import Ending
+    from aether_protocol.assembly import Engine
 
 EPILOG = """\b
 Examples:
   aether run flow.yaml
   aether run flow.yaml -p rows=5 -p region=east
   aether run flow.yaml --params-file params.yaml --output json > report.json
+  aether run nightly.yaml --run-id nightly-2026-01-01 --lock nightly
   aether run deploy.yaml --resume 'main.approve={"approved": true}'
   aether run flow.yaml --dry-run
 
 \b
-On a terminal a suspended task is answered at the prompt. Ctrl-C cancels the run.
+With --run-id the command can be given again at any time: a run that is not there is started, one that has not ended is
+gone on with as it was recorded, of one that has ended the result is printed again.
+On a terminal a suspended task is answered at the prompt; elsewhere the run is left suspended in its store.
+Ctrl-C (or SIGTERM) cancels the run; with --run-id it leaves it as it is, and the same command goes on with it.
 Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document, 4 Error, 5 Timeout,
-6 Cancelled, 7 left suspended, 130 interrupted."""
+6 Cancelled, 7 left suspended, 8 busy, 9 the store cannot be used, 130 interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +58,11 @@ class Request:
 
     plan: Plan
     arguments: dict[str, Json]
-    answers: dict[str, list[dict[str, Json]]]
-    secrets: tuple[str, ...]
-    output: str
-    watch: bool
-    concurrency: int | None
+    run_id: str | None
+    again: bool
+    lock: str | None
+    lock_mode: str
+    tells: bool
 
 
 @click.command("run", epilog=EPILOG)
@@ -58,17 +71,22 @@ class Request:
               help="A workflow parameter; the value is read as JSON unless the parameter is declared a string.")
 @click.option("--params-file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
               help="YAML or JSON file with parameters; -p wins.")
-@click.option("--secrets-file", "secrets", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
-              help="File with secrets (dotenv, YAML or JSON).")
+@secrets_option
 @library_option
 @name_option
 @limits_option
-@click.option("--output", type=click.Choice(["text", "json", "events"]), default="text", show_default=True,
-              help="What to print on standard output: a summary, the run report, or every event as a JSON line.")
-@click.option("--watch/--quiet", default=True, help="Show progress on standard error (a live view on a terminal), or nothing.")
-@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="At most N tasks at once.")
-@click.option("--resume", "resumes", multiple=True, metavar="TASK=PAYLOAD",
-              help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn.")
+@output_option
+@watch_option
+@concurrency_option
+@answers_option
+@click.option("--run-id", metavar="ID", help="The run's name: start it, go on with it, or print its result again.")
+@click.option("--again", type=click.Choice(["failed"]),
+              help="Of a run that ended and did not succeed: retry it (as ID.2, ID.3).")
+@click.option("--lock", metavar="NAME", help="At most one invocation with this lock at a time.")
+@click.option("--lock-mode", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True,
+              help="While another has the lock: wait for it, fail (exit code 8), or do nothing (exit code 0).")
+@store_option
+@durability_option
 @click.option("--dry-run", is_flag=True, help="Show what would run, with its inputs, and start nothing.")
 def command(
     file: str, parameters: tuple[str, ...], name: str | None, library: tuple[str, ...], dry_run: bool, **options: Json
@@ -81,25 +99,37 @@ def command(
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
     arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)
-    request = Request(
-        plan=plan,
-        arguments=arguments,
-        answers=read_answers(options["resumes"]),
-        secrets=options["secrets"],
+    request = read_request(plan, arguments, options)
+    driving = Driving(
         output=options["output"],
         watch=options["watch"],
+        secrets=options["secrets"],
         concurrency=options["concurrency"],
+        store=options["store"],
+        durability=options["durability"],
+        keeps=request.run_id is not None,
+        answers=read_answers(options["resumes"]),
     )
     if dry_run:
-        show_what_would_run(request)
+        show_what_would_run(request, as_json=driving.output == "json")
         return FINE
-    if not os.environ.get("AETHER_DEBUG"):
-        log_without_traces()
-    freeze_the_plan()
-    return asyncio.run(execute(request))
+    from aether_protocol.cli.session import check_answers
+
+    check_answers(plan, driving.answers)
+    return drive(driving, lambda engine, store: begin(request, engine, store), makes_store=True)
 
 
-def show_what_would_run(request: Request) -> None:
+def read_request(plan: Plan, arguments: dict[str, Json], options: Mapping[str, Json]) -> Request:
+    """The options that belong together, checked."""
+    if options["again"] and options["run_id"] is None:
+        raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
+    if options["lock"] and options["store"] == MEMORY:
+        raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
+    named = (options["run_id"], bool(options["again"]))
+    return Request(plan, arguments, *named, options["lock"], options["lock_mode"], options["watch"])
+
+
+def show_what_would_run(request: Request, *, as_json: bool) -> None:
     """`--dry-run`. Arguments that do not fit are told as a run would tell them."""
     from aether_protocol.assembly.variables import SystemVariables
     from aether_protocol.cli.preview import preview
@@ -111,70 +141,46 @@ def show_what_would_run(request: Request) -> None:
     bare = RunHeader("dry-run", SystemClock().now(), None, {}, read_variables([SystemVariables()]), 0)
     header = make_header(request.plan, request.arguments, bare)
     entries = preview(request.plan, header)
-    show_preview(request.plan, entries, header.parameters, as_json=request.output == "json")
+    show_preview(request.plan, entries, header.parameters, as_json=as_json)
 
 
-def log_without_traces() -> None:
-    """Warnings of the engine as one line each. What broke a run is told by the boundary, once and without a traceback."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("warning: %(message)s"))
-    handler.addFilter(lambda record: record.exc_info is None)
-    logger = logging.getLogger("aether_protocol")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
+async def begin(request: Request, engine: Engine, store: Store) -> str | Over | None:
+    """Take the lock, then start the run, or find it as it is."""
+    from aether_protocol.cli.identity import current
 
-
-def freeze_the_plan() -> None:
-    """What is there by now, the plan above all, stays: leave it out of every later collection."""
-    gc.collect()
-    gc.freeze()
-
-
-async def execute(request: Request) -> int:
-    """Run it and print how it ended."""
-    from aether_protocol.assembly import build_engine
-    from aether_protocol.cli.interaction import at_terminal, interrupts
-    from aether_protocol.cli.session import Session
-
-    session = Session(
-        choose_view(request.watch), request.answers, asks=at_terminal(), streams=request.output == "events"
-    )
-    with interrupts(session.interrupted):  # without a gap: from before the first task to after the last one's end
-        engine = await build_engine(concurrency=request.concurrency, secrets_files=request.secrets)
+    if request.lock is not None and not await take_lock(request.lock, request.lock_mode, engine, store):
+        click.echo(f"lock {request.lock!r} is taken: nothing to do", err=True)
+        return None
+    if request.run_id is None:
+        return await engine.submit(request.plan, request.arguments)
+    row = await current(store, request.run_id)
+    if row is None:
         try:
-            ending = await session.run(engine, request.plan, request.arguments)
-            show_ending(ending, request.output)
-        finally:
-            await session.close(engine)
-    return ending.exit_code
+            return await engine.submit(request.plan, request.arguments, run_id=request.run_id)
+        except UsageError:
+            row = await current(store, request.run_id)  # somebody else started it just now?
+            if row is None:
+                raise
+    from aether_protocol.cli.identity import go_on, tell_what_changed
+
+    await tell_what_changed(store, row, request.plan, request.arguments)
+    return await go_on(engine, store, row, again=request.again, tells=request.tells)
 
 
-def show_ending(ending: Ending, output: str) -> None:
-    """The result on standard output, in the form asked for; events were printed as they came."""
-    report = ending.report.to_json()
-    if output == "json":
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
-    elif output == "text":
-        from aether_protocol.cli.render.report import show_report
+async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
+    """False where the lock is taken and that is fine. Raises BusyError where it is not."""
+    from aether_protocol.cli.drive import bury
+    from aether_protocol.cli.past import POLL_S
 
-        show_report(report)
-    if ending.exit_code == SUSPENDED:
-        tell_how_to_answer(ending.left)
-
-
-def choose_view(watch: bool) -> View:
-    """Nothing, a live view where somebody looks, or lines."""
-    if not watch:
-        return QuietView()
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        from aether_protocol.cli.render.live import LiveView
-
-        return LiveView()
-    return LineView()
-
-
-def tell_how_to_answer(paths: list[str]) -> None:
-    """A run that was left suspended: what to do about it."""
-    click.secho("the run is suspended and nobody answered", fg="yellow", err=True)
-    for path in paths:
-        click.echo(f"""  hint: run it again with --resume '{printable(path)}={{"approved": true}}'""", err=True)
+    told = False
+    while not await engine.lock(name):
+        if mode == "skip":
+            return False
+        if mode == "fail":
+            raise BusyError(f"lock {name!r} is taken by another run", hint="--lock-mode wait waits for it")
+        if not told:
+            click.echo(f"waiting for lock {name!r}", err=True)
+            told = True
+        await asyncio.sleep(POLL_S)
+        await bury(store)
+    return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +19,7 @@ Examples:
   aether test
   aether test workflows/ -k approval
   aether test . --junit report.xml
+  aether test . --crash-everywhere
 
 \b
 A case file says what a workflow gets and what must come of it; tasks are scripted and time is virtual.
@@ -30,13 +32,17 @@ A case file says what a workflow gets and what must come of it; tasks are script
 @click.option("-k", "words", metavar="WORDS", help="Only cases whose name, file or rules have all these words.")
 @click.option("-x", "--fail-fast", is_flag=True, help="Stop at the first case that does not pass.")
 @click.option("-v", "--verbose", is_flag=True, help="Name the cases that pass, too.")
+@click.option("--store", type=click.Choice(["memory", "snapshot", "state-action-log"]),
+              help="Run all cases on this tier, whatever store they name.")
+@click.option("--crash-everywhere", is_flag=True,
+              help="Run each case on every tier, and lose the engine after every single write of a durable one.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a JUnit report.")
 @click.option("--coverage-of-rules", is_flag=True, help="Print which protocol rules the cases cover; fail below 100 %.")
 @click.option("--tests", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="DIR",
               help="Where test functions marked with rule IDs are, for --coverage-of-rules (default: tests).")
 def command(
     paths: tuple[Path, ...], words: str | None, fail_fast: bool, verbose: bool, junit: Path | None,
-    coverage_of_rules: bool, tests: tuple[Path, ...],
+    coverage_of_rules: bool, **how: Any,
 ) -> int:
     """Run case files: unit tests for workflows.
 
@@ -46,12 +52,15 @@ def command(
     chosen = [case for case in cases if selected(case, words)]
     if not chosen:
         raise UsageError("there is no case to run", hint="see 'aether test --help' for what counts as a case file")
-    results = run(chosen, fail_fast=fail_fast, verbose=verbose)
+    if how["store"] is not None and how["crash_everywhere"]:
+        raise UsageError("--crash-everywhere runs on every tier", hint="leave out --store")
+    judge = judging(how["store"], how["crash_everywhere"])
+    results = run(chosen, judge, fail_fast=fail_fast, verbose=verbose)
     if junit is not None:
         write_junit(junit, results)
     fine = all(result.outcome == "passed" for result in results)
     if coverage_of_rules:
-        fine = show_coverage(cases, tests or default_tests()) and fine
+        fine = show_coverage(cases, how["tests"] or default_tests()) and fine
     return FINE if fine else FAILED
 
 
@@ -61,14 +70,23 @@ def selected(case: Case, words: str | None) -> bool:
     return all(word in text for word in (words or "").lower().split())
 
 
-def run(cases: Iterable[Case], *, fail_fast: bool, verbose: bool) -> list[CaseResult]:
+def judging(store: str | None, crash_everywhere: bool) -> Callable[[Case], CaseResult]:
+    """What runs one case."""
+    from aether_protocol.testing.everywhere import on_tier, run_everywhere
+    from aether_protocol.testing.run import run_case
+
+    if crash_everywhere:
+        return run_everywhere
+    return run_case if store is None else lambda case: run_case(on_tier(case, store))
+
+
+def run(cases: Iterable[Case], judge: Callable[[Case], CaseResult], *, fail_fast: bool, verbose: bool) -> list[CaseResult]:
     """Run and tell what does not pass as soon as it is known."""
     from aether_protocol.testing.reports import explain, summary
-    from aether_protocol.testing.run import run_case
 
     results: list[CaseResult] = []
     for case in cases:
-        result = run_case(case)
+        result = judge(case)
         results.append(result)
         if result.outcome == "passed":
             if verbose:

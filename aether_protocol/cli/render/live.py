@@ -44,6 +44,14 @@ class LiveView(QuietView):
     def begin(self) -> None:
         self.live.start()
 
+    def resume(self, state: RunState) -> None:
+        self.state = state
+        leaves = [node for node in state.nodes if is_leaf(node)]
+        self.active = {node.id: node for node in leaves if node.ended_at is None}
+        ended = sorted((node for node in leaves if node.ended_at is not None), key=lambda node: node.ended_at or 0)
+        self.ended.extend(ended)
+        self.phases = Counter(str(node.phase) for node in ended)
+
     def step(self, state: RunState, step: Step) -> None:
         self.state = state
         for fact in step.facts:

@@ -46,10 +46,11 @@ def _tasks(report: Mapping[str, Json]) -> None:
         _line(task["depth"] + 1, task["path"].rpartition(".")[2], task)
     if len(listed) < len(tasks):
         click.echo(f"  ({counted(len(tasks) - len(listed), 'more task')}; --output json has them all)")
+    verdict = "did not run" if report["finishedAt"] is not None else "has not run yet"
     for path in not_run[:MAX_LINES]:
-        click.secho(f"  · {one_line(path)} did not run", fg=PHASE_COLORS["Skipped"])
+        click.secho(f"  · {one_line(path)} {verdict}", fg=PHASE_COLORS["Skipped"])
     if len(not_run) > MAX_LINES:
-        click.echo(f"  ({len(not_run) - MAX_LINES} more did not run)")
+        click.echo(f"  ({len(not_run) - MAX_LINES} more: {verdict})")
 
 
 def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:

@@ -21,6 +21,10 @@ class View(Protocol):
 
     def begin(self) -> None: ...
 
+    def resume(self, state: RunState) -> None:
+        """The run that begins is gone on with: this is how far it is."""
+        ...
+
     def step(self, state: RunState, step: Step) -> None:
         """This step has been stored."""
         ...
@@ -49,6 +53,8 @@ class QuietView:
 
     def begin(self) -> None: ...
 
+    def resume(self, state: RunState) -> None: ...
+
     def step(self, state: RunState, step: Step) -> None: ...
 
     def log(self, node: Node | None, stream: str, text: str) -> None: ...
@@ -69,6 +75,10 @@ class LineView(QuietView):
 
     def __init__(self) -> None:
         self.partial: dict[tuple[int, str], str] = {}
+
+    def resume(self, state: RunState) -> None:
+        done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
+        self.note(f"going on with run {state.header.run_id}: {done} so far")
 
     def step(self, state: RunState, step: Step) -> None:
         since = (step.at - state.header.created_at) / 1e6

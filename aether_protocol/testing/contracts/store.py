@@ -1,117 +1,209 @@
 """What every store must keep (the Store port).
 
-Law: subclass `StoreContract` and give `make`; every test here then holds for that store. Nothing in this file knows a
-particular store.
+Law: subclass `StoreContract` and give `make`; every test of it and of its parts then holds for that store. Nothing in this
+file knows a particular store.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from aether_protocol.errors import AetherError, BusyError, UsageError
-from aether_protocol.expressions import parse_template
-from aether_protocol.plan.model import Call, Kind, Plan, TaskDef
-from aether_protocol.ports.store import RunAppend, Store
-from aether_protocol.scheduler.commands import Step
-from aether_protocol.scheduler.facts import Reported
+from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.testing.contracts.store_parts import (
+    DocumentContract,
+    LeaseContract,
+    LogContract,
+    MailboxContract,
+    UpkeepContract,
+)
+from aether_protocol.testing.contracts.store_tools import SECOND, Contract, all_well, more, new_run, refused, texts
 
 
-def tiny_plan() -> Plan:
-    """One no-op task."""
-    target = TaskDef("only", "noop", parse_template({}, frozenset()), False, (), (), None, None)
-    root = Call("only", 0, Kind.TASK, target)
-    return Plan("tiny", "default", None, {}, {}, root, (), 3_600_000_000, 500, {}, "0" * 64, {})
+class RunContract(Contract):
+    """Runs of a store that records every step, or keeps it as long as its limits allow."""
 
-
-def step(seq: int, text: str = "") -> Step:
-    """A step with one fact."""
-    return Step(seq, seq * 1_000_000, "test:step", [Reported(0, text or f"step {seq}")], [])
-
-
-class StoreContract:
-    """Subclass it as `TestMyStore`; pytest then collects the tests below."""
-
-    def make(self) -> Store:
-        """A new, empty store."""
-        raise AssertionError("a contract needs `make`")
-
-    def play(self, body: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
-        """Run `body` on a new store and close it."""
-
-        async def go() -> None:
-            store = self.make()
-            try:
-                await body(store)
-            finally:
-                await store.close()
-
-        asyncio.run(go())
-
-    def test_steps_come_back_in_order(self) -> None:
+    def test_a_run_comes_back_with_its_steps_in_order(self) -> None:
         async def body(store: Store) -> None:
-            await store.create("a", tiny_plan())
-            assert store.steps("a") == []
-            await store.append([RunAppend("a", 0, [step(1), step(2)])])
-            await store.append([RunAppend("a", 2, [step(3)])])
-            assert [kept.seq for kept in store.steps("a")] == [1, 2, 3]
-            assert store.steps("a")[0].facts == step(1).facts
+            given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z")
+            assert await store.create(given) == 0
+            found = await store.load("a")
+            assert (found.row, found.header) == (replace(given.row, tier=store.tier), given.header)
+            assert (found.plan.name, found.plan.root.name, found.plan.digest) == ("tiny", "only", "0" * 64)
+            assert (found.lines, found.snapshot) == ([], None)
+            assert await all_well(store, more("a", 0, "one", "two"))
+            end: dict[str, Any] = {"phase": "Failed", "message": "why", "ended_at": 5, "closed": True}
+            assert await all_well(store, more("a", 2, "three", labels={"team": "blue"}, retry_of="z", **end))
+            found = await store.load("a")
+            assert texts(found.lines) == ["one", "two", "three"]
+            assert (found.row.seq, found.row.phase, found.row.message, found.row.closed) == (3, "Failed", "why", True)
+            assert (found.row.labels, found.row.retry_of, found.row.ended_at) == ({"team": "blue"}, "z", 5)
+            assert await store.row("a") == found.row
 
         self.play(body)
 
     def test_an_id_is_taken_once(self) -> None:
         async def body(store: Store) -> None:
-            await store.create("a", tiny_plan())
-            await refused(store.create("a", tiny_plan()), UsageError)
+            await store.create(new_run("a"))
+            await refused(store.create(new_run("a")), UsageError)
 
         self.play(body)
 
     def test_the_second_writer_is_refused_and_nothing_is_written(self) -> None:
         async def body(store: Store) -> None:
-            await store.create("a", tiny_plan())
-            await store.append([RunAppend("a", 0, [step(1, "first")])])
-            await refused(store.append([RunAppend("a", 0, [step(1, "second")])]), BusyError)
-            await refused(store.append([RunAppend("a", 5, [step(6)])]), BusyError)
-            assert [kept.facts for kept in store.steps("a")] == [step(1, "first").facts]
-            await store.append([RunAppend("a", 1, [step(2)])])
+            await store.create(new_run("a"))
+            assert await all_well(store, more("a", 0, "first"))
+            for late in (more("a", 0, "second"), more("a", 5, "sixth")):
+                assert isinstance((await store.append([late]))["a"], BusyError)
+            assert texts((await store.load("a")).lines) == ["first"]
+            assert await all_well(store, more("a", 1))
 
         self.play(body)
 
-    def test_several_runs_in_one_append(self) -> None:
+    def test_several_runs_in_one_append_and_one_of_them_refused(self) -> None:
+        async def body(store: Store) -> None:
+            for run in ("a", "b", "c"):
+                await store.create(new_run(run))
+            batch = [more("a", 0, "x"), more("b", 7, "wrong"), more("c", 0, "y", "z"), more("nobody", 0)]
+            found = await store.append(batch)
+            assert {run: type(error) for run, error in found.items()} == {"b": BusyError, "nobody": UsageError}
+            assert [texts((await store.load(run)).lines) for run in ("a", "b", "c")] == [["x"], [], ["y", "z"]]
+
+        self.play(body)
+
+    def test_unknown_runs(self) -> None:
+        async def body(store: Store) -> None:
+            assert await store.row("nobody") is None
+            await refused(store.load("nobody"), UsageError)
+            await refused(store.lines("nobody"), UsageError)
+            await refused(store.post("nobody", {}), UsageError)
+            assert await store.delete(["nobody"], 0) == 0
+
+        self.play(body)
+
+    def test_lines_come_in_pages(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            assert await store.lines("a") == []
+            for after in range(0, 9, 3):
+                assert await all_well(store, more("a", after, *(str(after + n) for n in (1, 2, 3))))
+            seen: list[tuple[int, str]] = []
+            while page := await store.lines("a", seen[-1][0] if seen else 0, 2):
+                assert len(page) <= 4, "about the limit"
+                seen += page
+            assert [seq for seq, _ in seen] == list(range(1, 10))
+            assert texts([line for _, line in seen]) == [str(n) for n in range(1, 10)]
+            assert [seq for seq, _ in await store.lines("a", 7)] == [8, 9]
+
+        self.play(body)
+
+    def test_rows_come_newest_first_in_pages(self) -> None:
+        async def body(store: Store) -> None:
+            for number in range(10):
+                await store.create(new_run(f"r{number}", created_at=(number // 2) * SECOND))
+            seen: list[str] = []
+            before = None
+            while page := await store.rows(RunQuery(limit=3, before=before)):
+                seen += [found.run_id for found in page]
+                before = (page[-1].created_at, page[-1].run_id)
+            assert seen == [f"r{number}" for number in range(9, -1, -1)]
+
+        self.play(body)
+
+    def test_rows_are_filtered(self) -> None:
+        async def body(store: Store) -> None:
+            odd = {'qu"ote': "x", "back\\slash": "ü", "%": "_"}
+            await store.create(new_run("a", workflow="x", labels={"team": "blue", "tier": "1"}, created_at=1))
+            await store.create(new_run("b", namespace="ops", labels={"team": "red"}, created_at=2))
+            await store.create(new_run("c", labels=odd, created_at=3))
+            end: dict[str, Any] = {"phase": "Succeeded", "ended_at": 9, "closed": True}
+            assert await all_well(store, more("c", 0, labels=odd, created_at=3, **end))
+
+            async def ids(**filters: Any) -> str:
+                return "".join(found.run_id for found in await store.rows(RunQuery(**filters)))
+
+            expected: Mapping[str, str] = {
+                "cba": await ids(),
+                "a": await ids(name="x"),
+                "b": await ids(namespace="ops"),
+                "ba": await ids(phases=["Created", "Failed"]),
+                "c": await ids(closed=True),
+                "cb": await ids(since=2),
+                "": await ids(labels={"team": "blue", "tier": "2"}),
+            }
+            assert list(expected) == list(expected.values())
+            assert [await ids(until=2), await ids(closed=False), await ids(ended_before=9)] == ["a", "ba", ""]
+            assert [await ids(ended_before=10), await ids(labels={"team": "blue"})] == ["c", "a"]
+            assert [await ids(labels={key: value}) for key, value in odd.items()] == ["c", "c", "c"]
+            assert [await ids(prefix="a"), await ids(prefix="ab"), await ids(prefix="%")] == ["a", "", ""]
+            assert [await ids(labels={"te": "blue"}), await ids(labels={"%": "%"}), await ids(name="%")] == ["", "", ""]
+
+        self.play(body)
+
+    def test_rows_are_found_by_the_beginning_of_their_id(self) -> None:
+        async def body(store: Store) -> None:
+            for run in ("ab", "abc", "ac", "b", "a%"):
+                await store.create(new_run(run))
+            for prefix, ids in {"ab": ["abc", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
+                assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix))] == ids
+
+        self.play(body)
+
+    def test_who_owns_what_can_be_asked(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=9))
+            await store.create(new_run("b"))
+            assert await store.lock("door", "you", 1, 7)
+            assert (await store.owner("a"), await store.owner("b"), await store.owner("nobody")) == (("me", 9), None, None)
+            assert await store.owners() == {"me": 9, "you": 7}
+            await store.release("me")
+            assert (await store.owner("a"), await store.owners()) == (None, {"you": 7})
+
+        self.play(body)
+
+    def test_texts_of_any_kind_come_back(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            odd = ["nul \0", "line\nbreak \u2028", "emoji 🦆", "quote ' \" \\", "lone \ud800 half"]
+            assert await all_well(store, more("a", 0, *odd, message="'; -- \0 🦆"))
+            assert texts((await store.load("a")).lines) == odd
+            assert (await store.rows(RunQuery()))[0].message == "'; -- \0 🦆"
+
+        self.play(body)
+
+    def test_deleted_runs_are_gone_with_all_that_is_theirs(self) -> None:
         async def body(store: Store) -> None:
             for run in ("a", "b"):
-                await store.create(run, tiny_plan())
-            await store.append([RunAppend("a", 0, [step(1)]), RunAppend("b", 0, [step(1), step(2)])])
-            assert [len(store.steps(run)) for run in ("a", "b")] == [1, 2]
+                await store.create(new_run(run))
+                assert await all_well(store, more(run, 0, phase="Succeeded", closed=True))
+            assert await store.delete(["a", "a"], 0) == 1
+            assert [found.run_id for found in await store.rows(RunQuery())] == ["b"]
+            await refused(store.load("a"), UsageError)
+            await store.create(new_run("a"))
+            assert (await store.load("a")).lines == []
+            assert texts((await store.load("b")).lines) == ["step 1"]
 
         self.play(body)
 
-    def test_unknown_runs_are_the_callers_fault(self) -> None:
+    def test_an_exported_run_is_adopted_as_it_was(self) -> None:
         async def body(store: Store) -> None:
-            await refused(store.append([RunAppend("nobody", 0, [step(1)])]), UsageError)
-            try:
-                store.steps("nobody")
-            except UsageError:
-                return
-            raise AssertionError("steps of an unknown run were given")
+            await store.create(new_run("a", labels={"k": "v"}))
+            assert await all_well(store, more("a", 0, "one", "two"))
+            exported = await store.load("a")
+            await refused(store.adopt(exported), UsageError)
+            await store.delete(["a"], 0)
+            await store.adopt(exported)
+            found = await store.load("a")
+            assert (found.row, found.header, found.lines) == (exported.row, exported.header, exported.lines)
+            assert (found.snapshot, found.plan.digest) == (exported.snapshot, exported.plan.digest)
+            assert [seq for seq, _ in await store.lines("a", 1)] == [2]
+            assert await all_well(store, more("a", 2, "three"))
+            assert texts((await store.load("a")).lines) == ["one", "two", "three"]
 
         self.play(body)
 
-    def test_what_a_store_gives_is_not_its_own(self) -> None:
-        async def body(store: Store) -> None:
-            await store.create("a", tiny_plan())
-            await store.append([RunAppend("a", 0, [step(1)])])
-            store.steps("a").clear()
-            assert len(store.steps("a")) == 1
 
-        self.play(body)
-
-
-async def refused(call: Coroutine[Any, Any, None], kind: type[AetherError]) -> None:
-    """`call` raises `kind`."""
-    try:
-        await call
-    except kind:
-        return
-    raise AssertionError(f"{kind.__name__} was expected")
+class StoreContract(RunContract, LeaseContract, MailboxContract, LogContract, DocumentContract, UpkeepContract):
+    """Everything. Subclass it as `TestMyStore`; pytest then collects the tests."""

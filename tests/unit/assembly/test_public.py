@@ -177,7 +177,7 @@ def test_an_open_engine_runs_several_documents() -> None:
 def test_unknown_stores_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown store 'memry'") as told:
         Engine(store="memry")
-    assert told.value.hint == "known: memory"
+    assert told.value.hint == "did you mean 'memory'?"
 
 
 def test_the_table_of_built_in_executors_is_that_of_the_entry_points() -> None:

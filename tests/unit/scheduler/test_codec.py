@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any, get_args
 
 import pytest
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import SecretValue
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.codec import decode_step, decode_value, encode_step, encode_value
+from aether_protocol.scheduler.codec import decode_step, decode_value, encode_fact, encode_step, encode_value
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
-HEADER = RunHeader("r", 1, None, {"p": SecretValue(("pre", ("db", "password")))}, {"system": {"os": "linux"}}, 5, None)
+HEADER = RunHeader(
+    "r", 1, None, {"p": SecretValue(("pre", ("db", "password")))}, {"system": {"os": "linux"}}, 5, None, "old", {"a": {"x": 1}}
+)
 SAMPLES: dict[str, Any] = {
     "header": HEADER,
     "phase": Phase.FAILED,
@@ -82,3 +85,15 @@ def test_a_record_of_a_newer_version_is_refused() -> None:
         decode_step('[2,1,1,"c",[]]', lambda node, name: None)
     with pytest.raises(BrokenInvariant, match="unknown fact"):
         decode_step('[1,1,1,"c",[["Nope"]]]', lambda node, name: None)
+
+
+@pytest.mark.parametrize("kind", get_args(f.Fact))
+@pytest.mark.parametrize("message", ["", 'why: ü \u2028 " \\ \0 \n', "lone \ud800"])
+@pytest.mark.parametrize("code", [None, 0, -3, 2**70])
+def test_the_quick_writers_write_the_general_form(kind: type, message: str, code: int | None) -> None:
+    given = {"message": message, "code": code, "outputs": MappingProxyType({}), "artifacts": {"a": {"$secret": 1}}}
+    fact = kind(**{field.name: given.get(field.name, SAMPLES.get(field.name, 7)) for field in fields(kind)})
+    line = encode_step(Step(4, 99, message, [fact, fact], []))
+    record = json.loads(json.dumps(encode_fact(fact), default=dict))
+    assert json.loads(line) == [1, 4, 99, message, [record, record]]
+    assert "\n" not in line

@@ -1,0 +1,195 @@
+"""What the memory store holds besides runs: leases and locks, requests, logs, documents.
+
+Law: the same answers as a durable store gives, within one process; logs are bounded per task run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
+
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import LogLine, Request, StoredDocument
+
+KEEP_LOG_CHARACTERS: Final = 256 * 1024  # of a task run
+
+
+class MemoryLeases:
+    """`owners` are the instants at which leases end; `runs` the owner of each run; `tokens` count changes of hands."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, int] = {}
+        self.owners: dict[str, int] = {}
+        self._runs: dict[str, str] = {}
+        self._locks: dict[str, tuple[str, int]] = {}
+
+    def owner(self, run_id: str) -> str | None:
+        return self._runs.get(run_id)
+
+    def lease(self, run_id: str) -> tuple[str, int] | None:
+        owner = self._runs.get(run_id)
+        return None if owner is None or owner not in self.owners else (owner, self.owners[owner])
+
+    def all_owners(self) -> dict[str, int]:
+        found = dict(self.owners)
+        for owner, until in self._locks.values():
+            found[owner] = max(until, found.get(owner, until))
+        return found
+
+    def held(self, run_id: str, now: int) -> bool:
+        """Its owner's lease goes on beyond `now`."""
+        owner = self._runs.get(run_id)
+        return owner is not None and self.owners.get(owner, now) > now
+
+    def may(self, run_id: str, owner: str, now: int) -> bool:
+        return self._runs.get(run_id) == owner or not self.held(run_id, now)
+
+    def take(self, run_id: str, owner: str, until: int) -> int:
+        if self._runs.get(run_id) != owner:
+            self._runs[run_id] = owner
+            self.tokens[run_id] = self.tokens.get(run_id, 0) + 1
+        self.owners[owner] = until
+        return self.tokens[run_id]
+
+    def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        self.owners[owner] = until
+        for name, (holder, _) in self._locks.items():
+            if holder == owner:
+                self._locks[name] = (owner, until)
+        return [run for run, token in held.items() if self._runs.get(run) != owner or self.tokens.get(run) != token]
+
+    def release(self, owner: str, run_ids: Sequence[str] | None) -> None:
+        for run_id in list(self._runs) if run_ids is None else run_ids:
+            if self._runs.get(run_id) == owner:
+                del self._runs[run_id]
+        if run_ids is None:
+            self.owners.pop(owner, None)
+            self._locks = {name: held for name, held in self._locks.items() if held[0] != owner}
+
+    def forget(self, run_id: str) -> None:
+        self._runs.pop(run_id, None)
+        self.tokens.pop(run_id, None)
+
+    def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        holder, end = self._locks.get(name, (owner, until))
+        if holder != owner and end > now:
+            return False
+        self._locks[name] = (owner, until)
+        return True
+
+    def unlock(self, name: str, owner: str) -> None:
+        if self._locks.get(name, ("", 0))[0] == owner:
+            del self._locks[name]
+
+
+class MemoryMailbox:
+    """Requests and their answers. Those of unknown runs are refused."""
+
+    def __init__(self, leases: MemoryLeases, runs: Container[str]) -> None:
+        self._asked_of = leases
+        self._addressees = runs
+        self._requests: dict[int, Request] = {}
+        self._answers: dict[int, Json] = {}
+        self._posted = 0
+
+    async def post(self, run_id: str, request: Json) -> int:
+        if run_id not in self._addressees:
+            raise UsageError(f"run {run_id!r} is unknown")
+        self._posted += 1
+        self._requests[self._posted] = Request(self._posted, run_id, request)
+        return self._posted
+
+    async def requests(self, owner: str) -> list[Request]:
+        return [item for item in self._requests.values() if self._asked_of.owner(item.run_id) == owner]
+
+    async def answered(self, id_: int, answer: Json) -> None:
+        if self._requests.pop(id_, None) is not None:
+            self._answers[id_] = answer
+
+    async def answer(self, id_: int) -> Json | None:
+        return self._answers.pop(id_, None)
+
+    async def withdraw(self, id_: int) -> bool:
+        return self._requests.pop(id_, None) is not None
+
+    def forget_requests(self, run_id: str) -> None:
+        self._requests = {id_: item for id_, item in self._requests.items() if item.run_id != run_id}
+
+
+class _Log:
+    """The newest lines of one task run; `dropped` characters were before them, the last of them in line `last`."""
+
+    __slots__ = ("dropped", "last", "lines", "size")
+
+    def __init__(self) -> None:
+        self.lines: deque[LogLine] = deque()
+        self.size = 0
+        self.dropped = 0
+        self.last = 0
+
+
+class MemoryLogs:
+    """Logs by run and path."""
+
+    def __init__(self, runs: Container[str]) -> None:
+        self._writers = runs
+        self._logs: dict[str, dict[str, _Log]] = {}
+        self._log_lines = 0
+
+    async def write_logs(self, lines: Sequence[LogLine]) -> None:
+        for line in lines:
+            if line.run_id not in self._writers:
+                continue
+            self._log_lines += 1
+            log = self._logs.setdefault(line.run_id, {}).setdefault(line.path, _Log())
+            log.lines.append(replace(line, seq=self._log_lines))
+            log.size += len(line.text)
+            while log.size > KEEP_LOG_CHARACTERS and len(log.lines) > 1:
+                gone = log.lines.popleft()
+                log.size -= len(gone.text)
+                log.dropped += len(gone.text)
+                log.last = gone.seq
+
+    async def read_logs(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+        found: list[LogLine] = []
+        for there, log in self._logs.get(run_id, {}).items():
+            if path is None or there == path or there.startswith((f"{path}.", f"{path}[")):
+                if log.last > after:
+                    first = log.lines[0]
+                    text = f"{log.dropped} characters before this were dropped\n"
+                    found.append(replace(first, stream="note", text=text, seq=log.last))
+                found += [line for line in log.lines if line.seq > after]
+        found.sort(key=lambda line: line.seq)
+        return found[:limit]
+
+    def forget_logs(self, run_id: str) -> None:
+        self._logs.pop(run_id, None)
+
+
+class MemoryDocuments:
+    """Documents by kind, namespace and name; all versions, oldest first."""
+
+    def __init__(self) -> None:
+        self._documents: dict[tuple[str, str, str], list[StoredDocument]] = {}
+
+    async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
+        versions = self._documents.setdefault((kind, namespace, name), [])
+        digest = sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+        if not versions or versions[-1].digest != digest:
+            versions.append(StoredDocument(kind, namespace, name, text, digest, len(versions) + 1, at))
+        return versions[-1]
+
+    async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+        versions = self._documents.get((kind, namespace, name), [])
+        return next((item for item in reversed(versions) if digest in (None, item.digest)), None)
+
+    async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
+        found = [versions[-1] for _, versions in sorted(self._documents.items())]
+        return [item for item in found if kind in (None, item.kind) and namespace in (None, item.namespace)]
+
+    async def remove_document(self, kind: str, namespace: str, name: str) -> bool:
+        return self._documents.pop((kind, namespace, name), None) is not None

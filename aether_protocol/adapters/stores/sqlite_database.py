@@ -1,0 +1,241 @@
+"""One connection to a SQLite file: opening it with care, transactions, and errors in our words.
+
+Law: a file that is not ours, or is from the future, is never written to. A write takes the lock before it looks, so what it
+read still holds when it commits. While another process writes, the event loop goes on. No sqlite3 error leaves this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from aether_protocol.adapters.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+
+DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
+PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
+OPENING_PATIENCE_S: Final = 5.0
+_PAUSE_S: Final = 0.005
+_BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
+
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+# (what happened, advice) by SQLite's primary result code; the file's name comes before the first.
+_FAULTS: Final[dict[int, tuple[str, str | None]]] = {
+    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space and start again: what was recorded is kept"),
+    sqlite3.SQLITE_READONLY: ("cannot be written: it or its directory is read-only", "use --store for another place"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "is its directory there, and may you write to it?"),
+    sqlite3.SQLITE_PERM: ("cannot be opened: permission denied", None),
+    sqlite3.SQLITE_NOTADB: ("is no SQLite database", "move it away, or use --store for another place"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "`aether db check` tells more; restore it from a backup"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", None),
+}
+
+Execute = Callable[..., sqlite3.Cursor]
+
+
+class Database:
+    """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
+
+    With `migrate` false a file of an older version is refused, too.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        durability: str = "full",
+        *,
+        migrate: bool = True,
+        migrations: Sequence[Sequence[str]] = MIGRATIONS,
+    ) -> None:
+        if durability not in DURABILITIES:
+            raise UsageError(f"unknown durability {durability!r}", hint=f"known: {', '.join(DURABILITIES)}")
+        self.path = path
+        self.durability = durability
+        self.migrations = migrations
+        self._write = _Write(self)
+        if path != ":memory:":
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PortError(f"cannot make the directory of {path!r}: {error.strerror}") from None
+        with self._told():
+            self.connection = sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
+        self.execute: Execute = self.connection.execute
+        try:
+            with self._told():
+                self._open(migrate)
+        except BaseException:
+            self.connection.close()
+            raise
+
+    # --- opening ---
+
+    def _open(self, migrate: bool) -> None:
+        version = self.version()
+        if version < len(self.migrations) and not migrate:
+            raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
+        self._patiently("PRAGMA journal_mode = WAL")
+        self.execute(f"PRAGMA synchronous = {DURABILITIES[self.durability]}")
+        self.execute("PRAGMA journal_size_limit = 67108864")
+        if version < len(self.migrations):
+            self.migrate()
+        else:
+            self._may_write()
+        self.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
+    def version(self) -> int:
+        """The schema version, 0 for a new file. Raises PortError for a file that is not ours or from the future."""
+        found: int = self.execute("PRAGMA user_version").fetchone()[0]
+        ours = self.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        if not ours and (found or self.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()):
+            told = f"{self.path!r} is a database of another program"
+            raise PortError(told, hint="use --store for another place: it was not touched")
+        if found > len(self.migrations):
+            told = f"{self.path!r} was written by a newer version: its schema is {found}, this is {len(self.migrations)}"
+            raise PortError(told, hint="use that version: the file was not touched")
+        return found
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring the schema up to date, in one transaction; its version before and after."""
+        with self._told():
+            self._patiently("BEGIN IMMEDIATE")
+            try:
+                before = self.version()  # again: another process may have been first
+                for number in range(before, len(self.migrations)):
+                    for statement in self.migrations[number]:
+                        self.execute(statement)
+                self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self.execute(f"PRAGMA user_version = {len(self.migrations)}")
+                self.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        return before, len(self.migrations)
+
+    def _may_write(self) -> None:
+        """A file that nobody may write to is found out now, not in the middle of a run."""
+        self._patiently("BEGIN IMMEDIATE")
+        try:
+            self.execute(f"PRAGMA user_version = {len(self.migrations)}")
+        finally:
+            self._roll_back()
+
+    def _patiently(self, statement: str) -> None:
+        """Changing the journal mode does not wait by itself."""
+        end = time.monotonic() + OPENING_PATIENCE_S
+        while True:
+            try:
+                self.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                if _code(error) not in _BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE_S)
+
+    # --- use ---
+
+    def write(self) -> _Write:
+        """`async with database.write() as execute:` is a transaction. There must be no `await` inside."""
+        return self._write
+
+    @contextmanager
+    def read(self) -> Iterator[Execute]:
+        """Statements that see the same moment. There must be no `await` inside."""
+        with self._told():
+            self.execute("BEGIN")
+            try:
+                yield self.execute
+            finally:
+                self._roll_back()
+
+    async def exclusively(self, statement: str) -> None:
+        """Run a statement that must stand alone (VACUUM)."""
+        with self._told():
+            await self.patiently(statement)
+
+    async def patiently(self, statement: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                if _code(error) not in _BUSY or time.monotonic() > end:
+                    raise
+            await asyncio.sleep(_PAUSE_S)
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            self.execute("ROLLBACK")
+
+    def close(self) -> None:
+        with self._told():
+            self.connection.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self.fault(error) from error
+
+    def fault(self, error: sqlite3.Error) -> AetherError:
+        """`error` in our words."""
+        code = _code(error)
+        if code in _BUSY:
+            return BusyError(f"{self.path!r} is in use by another process", hint="try again when it is done")
+        if isinstance(error, sqlite3.ProgrammingError):
+            return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
+        told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
+        return PortError(f"{self.path!r} {told}", hint=hint)
+
+
+class _Write:
+    """The transaction of a database: one object, for there is never more than one at a time."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> Execute:
+        database = self._database
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if _code(error) not in _BUSY:
+                raise database.fault(error) from error
+            await database.exclusively("BEGIN IMMEDIATE")
+        return database.execute
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        database = self._database
+        try:
+            if error is None:
+                database.execute("COMMIT")
+                return
+        except sqlite3.Error as failed:
+            error = failed
+        try:
+            if database.connection.in_transaction:  # a full disk has rolled back already
+                database.execute("ROLLBACK")
+        except sqlite3.Error as failed:
+            raise database.fault(failed) from error
+        if isinstance(error, sqlite3.Error):
+            raise database.fault(error) from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 where Python itself raised."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def clean(text: str) -> str:
+    """`text` as UTF-8 can hold it: half characters (lone surrogates) become escapes, which inside JSON mean the same."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,149 @@
+"""Who drives which run, in SQLite: leases, locks, and the mailbox between processes.
+
+Law: an owner has one lease for all that it holds, so renewing it is one row. A run's token grows in the transaction that
+changes its owner: what the owner before still writes is refused from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import Request
+
+_SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
+
+_FREE: Final = (
+    "SELECT run_id, number, token, runs.owner FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
+    "WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR coalesce(until, ?) <= ?)"
+)
+_LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)"
+_LOCK: Final = (
+    "INSERT INTO locks (name, owner, until) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET owner = ?2, until = ?3 "
+    "WHERE owner = ?2 OR until <= ?4"
+)
+
+_OWNERS: Final = (
+    "SELECT owner, max(until) FROM (SELECT owner, until FROM owners UNION ALL SELECT owner, until FROM locks) GROUP BY owner"
+)
+
+_log = logging.getLogger("aether_protocol")
+
+
+class SqliteLeases:
+    """The `LeaseStore` and `MailboxStore` parts of a SQLite store."""
+
+    _db: Database
+    _warned = False
+
+    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+        claimed: list[tuple[str, int]] = []
+        async with self._db.write() as execute:
+            found = self._free(execute, run_ids, (owner, now, now))
+            execute("DELETE FROM owners WHERE until <= ?", (now,))
+            for run_id, number, token, holder in found:
+                if holder != owner:
+                    token += 1
+                    execute("UPDATE runs SET owner = ?, token = ? WHERE number = ?", (owner, token, number))
+                claimed.append((run_id, token))
+            if claimed:
+                execute(_LEASE, (owner, until))
+            alone = execute("SELECT 1 FROM owners WHERE owner <> ?", (owner,)).fetchone() is None
+        if not alone:
+            self._warn()
+        return claimed
+
+    def _free(
+        self, execute: Execute, run_ids: Sequence[str] | None, values: tuple[str, int, int]
+    ) -> list[tuple[str, int, int, str | None]]:
+        if run_ids is None:
+            return execute(f"{_FREE} ORDER BY created_at, run_id", values).fetchall()
+        found = []
+        for run_id in dict.fromkeys(run_ids):
+            found += execute(f"{_FREE} AND run_id = ?", (*values, run_id)).fetchall()
+        return found
+
+    def _warn(self) -> None:
+        """Once per store."""
+        if sqlite3.sqlite_version_info < _SAFE and not self._warned and self._db.path != ":memory:":
+            self._warned = True
+            told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
+            _log.warning(told, self._db.path, sqlite3.sqlite_version)
+
+    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        async with self._db.write() as execute:
+            execute(_LEASE, (owner, until))
+            execute("UPDATE locks SET until = ? WHERE owner = ?", (until, owner))
+            mine = set(execute("SELECT run_id, token FROM runs WHERE closed = 0 AND owner = ?", (owner,)))
+            lost = [run_id for run_id, token in held.items() if (run_id, token) not in mine]
+            ask = "SELECT 1 FROM runs WHERE run_id = ? AND owner = ? AND token = ?"  # one that has closed is not lost
+            return [run_id for run_id in lost if execute(ask, (run_id, owner, held[run_id])).fetchone() is None]
+
+    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
+        async with self._db.write() as execute:
+            if run_ids is None:
+                execute("UPDATE runs SET owner = NULL WHERE closed = 0 AND owner = ?", (owner,))
+                execute("DELETE FROM owners WHERE owner = ?", (owner,))
+                execute("DELETE FROM locks WHERE owner = ?", (owner,))
+            for run_id in run_ids or ():
+                execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
+
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        with self._db.read() as execute:
+            found = execute("SELECT owner, until FROM runs JOIN owners USING (owner) WHERE run_id = ?", (run_id,)).fetchone()
+        return None if found is None else (found[0], found[1])
+
+    async def owners(self) -> Mapping[str, int]:
+        with self._db.read() as execute:
+            return dict(execute(_OWNERS).fetchall())
+
+    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        async with self._db.write() as execute:
+            return execute(_LOCK, (name, owner, until, now)).rowcount == 1
+
+    async def unlock(self, name: str, owner: str) -> None:
+        async with self._db.write() as execute:
+            execute("DELETE FROM locks WHERE name = ? AND owner = ?", (name, owner))
+
+    # --- mailbox ---
+
+    async def post(self, run_id: str, request: Json) -> int:
+        async with self._db.write() as execute:
+            text = clean(json.dumps(request, ensure_ascii=False))
+            made = execute("INSERT INTO requests (run, request) SELECT number, ? FROM runs WHERE run_id = ?", (text, run_id))
+            if made.rowcount != 1 or made.lastrowid is None:
+                raise UsageError(f"run {run_id!r} is unknown")
+            return made.lastrowid
+
+    async def requests(self, owner: str) -> list[Request]:
+        with self._db.read() as execute:
+            found = execute(
+                "SELECT id, run_id, request FROM requests JOIN runs ON number = run "
+                "WHERE answer IS NULL AND owner = ? ORDER BY id",
+                (owner,),
+            )
+            return [Request(id_, run_id, json.loads(request)) for id_, run_id, request in found]
+
+    async def answered(self, id_: int, answer: Json) -> None:
+        async with self._db.write() as execute:
+            text = clean(json.dumps(answer, ensure_ascii=False))
+            execute("UPDATE requests SET answer = ? WHERE id = ? AND answer IS NULL", (text, id_))
+
+    async def answer(self, id_: int) -> Json | None:
+        with self._db.read() as execute:
+            found = execute("SELECT answer FROM requests WHERE id = ? AND answer IS NOT NULL", (id_,)).fetchone()
+        if found is None:
+            return None
+        async with self._db.write() as execute:
+            execute("DELETE FROM requests WHERE id = ?", (id_,))
+        return json.loads(found[0])
+
+    async def withdraw(self, id_: int) -> bool:
+        async with self._db.write() as execute:
+            return execute("DELETE FROM requests WHERE id = ? AND answer IS NULL", (id_,)).rowcount == 1

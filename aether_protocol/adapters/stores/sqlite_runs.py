@@ -1,0 +1,339 @@
+"""Runs in SQLite: rows, steps, plans, snapshots.
+
+Law: one append is one transaction, whatever the number of runs. `UPDATE runs ... WHERE seq = ? AND token = ?` is the
+optimistic lock and the fence at once, in the transaction of the insert. How a run is kept (its tier) is said at its creation
+and holds for its life, whoever opens it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Final
+
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.codec import decode_plan, encode_plan
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun
+from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
+from aether_protocol.scheduler.events import RunHeader
+
+# Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
+SNAPSHOT_STEPS: Final = 20_000
+SNAPSHOT_SHARE: Final = 2  # and for at least the number of its tasks divided by this
+SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
+SAVE_US: Final = 5_000_000  # or after this time
+_CHUNK: Final = 128  # steps in a row, of a run that was imported
+_PLANS_KNOWN: Final = 8
+
+_NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
+
+_ROW: Final = (
+    "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq, "
+    "leaves_ended, leaves_known, digest, retry_of, tier"
+)
+_INSERT_RUN: Final = f"INSERT INTO runs ({_ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
+_CHANGE: Final = "UPDATE runs SET seq=?, phase=?, message=?, started_at=?, ended_at=?, leaves_ended=?, leaves_known=?"
+_ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq=? AND token=?"
+_CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq=? AND token=?"  # apart: `closed` is indexed
+_INSERT_STEPS: Final = "INSERT INTO steps (id, last, lines) VALUES (?, ?, ?)"
+_SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text) VALUES (?, ?, ?)"
+# The row that step ? is in, or the first one after it.
+_LINES: Final = (
+    "SELECT id, last, lines FROM steps WHERE id >= coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) "
+    "AND id < ? ORDER BY id"
+)
+_OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run")
+
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class _Known:
+    """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
+    instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet."""
+
+    __slots__ = ("number", "saved", "saved_at", "seq", "tier", "waiting")
+
+    def __init__(self, number: int, tier: str, seq: int, saved: int) -> None:
+        self.number = number
+        self.tier = tier
+        self.seq = seq
+        self.saved = saved
+        self.saved_at = 0
+        self.waiting = False  # it was saved as Suspended
+
+
+class SqliteRuns:
+    """The `RunStore` part of a SQLite store."""
+
+    tier: str
+    _db: Database
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+        self._plans: dict[int, tuple[Plan, str]] = {}  # digests of plans seen lately, by identity
+
+    # --- writing ---
+
+    async def create(self, run: NewRun) -> int:
+        token = 0 if run.owner is None else 1
+        key, text = self._plan_key(run.plan)
+        header = clean(_to_json(encode_header(run.header)))
+        async with self._db.write() as execute:
+            number = self._insert(execute, run.row, self.tier, token, run.owner)
+            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
+            execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+            if run.owner is not None:
+                execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+        known = self._known[run.row.run_id] = _Known(number, self.tier, run.row.seq, 0)
+        known.saved_at = run.row.created_at
+        return token
+
+    async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
+        refused: dict[str, AetherError] = {}
+        try:
+            async with self._db.write() as execute:
+                for part in batch:
+                    known = self._known.get(part.run_id) or self._look_up(execute, part.run_id)
+                    if known is None:
+                        refused[part.run_id] = UsageError(f"run {part.run_id!r} is unknown")
+                    elif not (
+                        self._advance(execute, known, part) if known.tier != SNAPSHOT else self._pass(execute, known, part)
+                    ):
+                        refused[part.run_id] = _refusal(execute, part)
+        except BaseException:
+            for part in batch:  # what is known may be ahead of the file
+                self._known.pop(part.run_id, None)
+            raise
+        for part in batch:
+            if part.closed or part.run_id in refused:
+                self._known.pop(part.run_id, None)
+        return refused or _NONE
+
+    def _advance(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
+        """Record every step; False if somebody else was first."""
+        steps, row = part.steps, part.row()
+        last = known.seq = steps[-1].seq
+        if not _change(execute, known.number, part.expected_seq, part, row):
+            return False
+        lines = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
+        execute(_INSERT_STEPS, ((known.number << 32) + steps[0].seq, last, clean(lines)))
+        steps_since = last - known.saved
+        if steps_since > SNAPSHOT_STEPS and (steps_since * SNAPSHOT_SHARE > row.leaves_known or part.closed):
+            self._save(execute, known, part)
+        return True
+
+    def _pass(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
+        """Tier snapshot: record the state where it is time to, and no step."""
+        if known.seq != part.expected_seq:  # somebody began anew from what the file has
+            fresh = self._look_up(execute, part.run_id)
+            if fresh is None or fresh.seq != part.expected_seq:
+                return False
+            known = fresh
+        row = part.row()
+        known.seq = part.steps[-1].seq
+        steps, at = known.seq - known.saved, part.steps[-1].at
+        waits = row.phase == "Suspended"
+        first = known.saved == 0  # from here on deadlines stay what they are
+        due = first or (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
+        if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
+            return execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone() is not None
+        if not _change(execute, known.number, known.saved, part, row):
+            return False
+        self._save(execute, known, part)
+        known.saved_at, known.waiting = at, waits
+        return True
+
+    def _save(self, execute: Execute, known: _Known, part: RunAppend) -> None:
+        execute(_SAVE, (known.number, known.seq, clean(_to_json(part.snapshot()))))
+        known.saved = known.seq
+
+    async def adopt(self, run: StoredRun) -> None:
+        key, text = self._plan_key(run.plan)
+        header = clean(_to_json(encode_header(run.header)))
+        async with self._db.write() as execute:
+            number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
+            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
+            execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+            first = run.row.seq - len(run.lines) + 1
+            if run.snapshot is not None:
+                execute(_SAVE, (number, first - 1, clean(_to_json(run.snapshot))))
+            for start in range(0, len(run.lines), _CHUNK):
+                lines = run.lines[start : start + _CHUNK]
+                begin = first + start
+                execute(_INSERT_STEPS, ((number << 32) + begin, begin + len(lines) - 1, clean("\n".join(lines))))
+
+    async def delete(self, run_ids: Sequence[str], now: int) -> int:
+        deleted = 0
+        async with self._db.write() as execute:
+            for run_id in dict.fromkeys(run_ids):
+                found = execute(
+                    "SELECT number, closed = 0 AND until > ?, plan FROM runs LEFT JOIN owners USING (owner) "
+                    "LEFT JOIN heads ON run = number WHERE run_id = ?",
+                    (now, run_id),
+                ).fetchone()
+                if found is None:
+                    continue
+                number, driven, plan = found
+                if driven:
+                    raise BusyError(f"run {run_id!r} is being driven", hint="cancel it first")
+                execute("DELETE FROM steps WHERE id BETWEEN ? AND ?", (number << 32, ((number + 1) << 32) - 1))
+                for table in _OF_RUN:
+                    execute(f"DELETE FROM {table} = ?", (number,))
+                execute("DELETE FROM runs WHERE number = ?", (number,))
+                execute("DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1)", (plan,))
+                deleted += 1
+        for run_id in run_ids:
+            self._known.pop(run_id, None)
+        return deleted
+
+    # --- reading ---
+
+    async def load(self, run_id: str) -> StoredRun:
+        with self._db.read() as execute:
+            row = execute(f"SELECT {_ROW}, number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if row is None:
+                raise UsageError(f"run {run_id!r} is unknown")
+            number = row[-1]
+            head = execute("SELECT header, text FROM heads, plans WHERE run=? AND plans.number=plan", (number,)).fetchone()
+            saved = execute("SELECT seq, text FROM snapshots WHERE run = ?", (number,)).fetchone()
+            begin = (number << 32) + (saved[0] + 1 if saved is not None else 0)
+            chunks = execute("SELECT lines FROM steps WHERE id BETWEEN ? AND ? ORDER BY id", (begin, ((number + 1) << 32) - 1))
+            lines = "\n".join([chunk for (chunk,) in chunks]).split("\n")
+        try:
+            header: RunHeader = decode_header(json.loads(head[0]))
+            plan = decode_plan(json.loads(head[1]))
+            snapshot = json.loads(saved[1]) if saved is not None else None
+        except (ValueError, TypeError, LookupError) as error:
+            told = f"run {run_id!r} cannot be read from {self._db.path!r}: {error}"
+            raise PortError(told, hint="`aether db check` tells more") from error
+        return StoredRun(_make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
+
+    async def row(self, run_id: str) -> RunRow | None:
+        with self._db.read() as execute:
+            found = execute(f"SELECT {_ROW} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return _make_row(found) if found is not None else None
+
+    async def rows(self, query: RunQuery) -> list[RunRow]:
+        where, values = _where(query)
+        text = f"SELECT {_ROW} FROM runs {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        with self._db.read() as execute:
+            return [_make_row(found) for found in execute(text, (*values, query.limit))]
+
+    async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        with self._db.read() as execute:
+            known = self._known.get(run_id) or self._look_up(execute, run_id, keep=False)
+            if known is None:
+                raise UsageError(f"run {run_id!r} is unknown")
+            base = known.number << 32
+            for id_, last, text in execute(_LINES, (base, base + after + 1, base, base + (1 << 32))):
+                if last > after:
+                    first = id_ - base
+                    found += [(seq, line) for seq, line in enumerate(text.split("\n"), first) if seq > after]
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
+    # --- inside ---
+
+    def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
+        found = execute(
+            "SELECT number, tier, runs.seq, snapshots.seq FROM runs LEFT JOIN snapshots ON run = number WHERE run_id = ?",
+            (run_id,),
+        ).fetchone()
+        if found is None:
+            return None
+        number, tier, seq, saved = found
+        known = _Known(number, tier, seq, saved or 0)
+        if keep:
+            self._known[run_id] = known
+        return known
+
+    def _insert(self, execute: Execute, row: RunRow, tier: str, token: int, owner: str | None) -> int:
+        if execute("SELECT 1 FROM runs WHERE run_id = ?", (row.run_id,)).fetchone() is not None:
+            raise UsageError(f"run {row.run_id!r} exists already")
+        labels = clean(_to_json(dict(row.labels)))
+        place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
+        times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
+        number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner)).lastrowid
+        assert number is not None
+        return number
+
+    def _plan_key(self, plan: Plan) -> tuple[str, str]:
+        """The digest of the plan's record, and the record where it had to be made."""
+        seen = self._plans.get(id(plan))
+        if seen is not None:
+            return seen[1], ""
+        text = _plan_text(plan)
+        key = sha256(text.encode()).hexdigest()
+        if len(self._plans) >= _PLANS_KNOWN:
+            del self._plans[next(iter(self._plans))]
+        self._plans[id(plan)] = (plan, key)
+        return key, text
+
+
+def _plan_text(plan: Plan) -> str:
+    return clean(_to_json(encode_plan(plan)))
+
+
+def _plan_number(execute: Execute, key: str) -> int | None:
+    found = execute("SELECT number FROM plans WHERE digest = ?", (key,)).fetchone()
+    return found[0] if found is not None else None
+
+
+def _insert_plan(execute: Execute, key: str, text: str) -> int | None:
+    return execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text)).lastrowid
+
+
+def _change(execute: Execute, number: int, seq: int, part: RunAppend, row: RunRow) -> bool:
+    """Move the row on from step `seq`; False if it is not there any more, or the token is stale."""
+    summary = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_ended, row.leaves_known)
+    values = (part.steps[-1].seq, *summary, number, seq, part.token)
+    return execute(_CLOSE if part.closed else _ADVANCE, values).rowcount == 1
+
+
+def _refusal(execute: Execute, part: RunAppend) -> AetherError:
+    found = execute("SELECT token, seq FROM runs WHERE run_id = ?", (part.run_id,)).fetchone()
+    if found is None:
+        return BusyError(f"run {part.run_id!r} was deleted by somebody else")
+    if found[0] != part.token:
+        return BusyError(f"run {part.run_id!r} was taken over by another owner")
+    return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
+
+
+def _make_row(found: tuple[Any, ...]) -> RunRow:
+    row = RunRow(*found)
+    labels: Any = row.labels
+    row.labels = json.loads(labels) if labels != "{}" else {}
+    row.closed = row.closed == 1
+    return row
+
+
+def _where(query: RunQuery) -> tuple[str, list[Json]]:
+    """The condition, and its values. A label is found as it stands in the JSON text, which no other text can contain."""
+    table: list[tuple[str, Json]] = [
+        ("workflow = ?", query.name),
+        ("namespace = ?", query.namespace),
+        ("created_at >= ?", query.since),
+        ("created_at < ?", query.until),
+        ("ended_at < ?", query.ended_before),
+        ("closed = ?", query.closed),
+    ]
+    held = [(text, value) for text, value in table if value is not None]
+    held += [("instr(labels, ?)", clean(_to_json({key: value})[1:-1])) for key, value in query.labels.items()]
+    texts, values = [text for text, _ in held], [value for _, value in held]
+    if query.phases:
+        texts.append(f"phase IN ({', '.join('?' * len(query.phases))})")
+        values += query.phases
+    if query.prefix:
+        texts.append("run_id >= ? AND run_id < ?")
+        values += (query.prefix, f"{query.prefix}\U0010ffff")
+    if query.before is not None:
+        texts.append("(created_at, run_id) < (?, ?)")
+        values += query.before
+    return f"WHERE {' AND '.join(texts)}" if texts else "", values

@@ -1,0 +1,88 @@
+"""The tables of a SQLite store, as numbered migrations.
+
+Law: a migration that was released is never changed; a new one is added at the end. `user_version` counts those that a file
+has been through, `application_id` says that it is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x41455448  # "AETH"
+
+# Step `seq` of run `number` lives in the row of `steps` whose id is number * 2**32 + the first step of that row: one
+# B-tree, appended to in order, and its key is the optimistic lock. Instants are microseconds since the epoch.
+_RUNS: Final = (
+    """CREATE TABLE runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL UNIQUE,
+        workflow TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        version TEXT,
+        labels TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        message TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        started_at INTEGER,
+        ended_at INTEGER,
+        closed INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        leaves_ended INTEGER NOT NULL,
+        leaves_known INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        retry_of TEXT,
+        tier TEXT NOT NULL,
+        token INTEGER NOT NULL,
+        owner TEXT
+    )""",
+    "CREATE INDEX runs_newest ON runs (created_at, run_id)",
+    "CREATE INDEX runs_open ON runs (owner) WHERE closed = 0",
+    "CREATE TABLE plans (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL)",
+    "CREATE TABLE heads (run INTEGER PRIMARY KEY, plan INTEGER NOT NULL, header TEXT NOT NULL)",
+    "CREATE INDEX heads_plan ON heads (plan)",
+    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, lines TEXT NOT NULL)",
+    "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL)",
+    "CREATE TABLE owners (owner TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL,
+        request TEXT NOT NULL,
+        answer TEXT
+    )""",
+)
+
+_LOGS_AND_LIBRARY: Final = (
+    """CREATE TABLE logs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        node INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        stream TEXT NOT NULL,
+        text TEXT NOT NULL,
+        at INTEGER NOT NULL
+    )""",
+    "CREATE INDEX logs_run ON logs (run)",
+    "CREATE INDEX logs_path ON logs (run, path)",
+    """CREATE TABLE log_bounds (
+        run INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        dropped INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (run, path)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE documents (
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        text TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (kind, namespace, name, version)
+    )""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY)

@@ -1,0 +1,145 @@
+"""Logs and the library in SQLite.
+
+Law: the log of a task run is bounded by KEEP_LOG_CHARACTERS; what is dropped is counted, and the count is shown in its place.
+A document's versions are kept until it is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final
+
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.ports.store import LogLine, StoredDocument
+
+KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
+
+_DOCUMENT: Final = "kind, namespace, name, text, digest, version, at"
+_NEWEST: Final = (
+    "version = (SELECT max(version) FROM documents d WHERE (d.kind, d.namespace, d.name) = (o.kind, o.namespace, o.name))"
+)
+
+
+class SqliteLogs:
+    """The `LogStore` part of a SQLite store."""
+
+    _db: Database
+
+    async def write_logs(self, lines: Sequence[LogLine]) -> None:
+        numbers: dict[str, int | None] = {}
+        sizes: dict[tuple[int, str], int] = {}
+        async with self._db.write() as execute:
+            for line in lines:
+                if line.run_id not in numbers:
+                    found = execute("SELECT number FROM runs WHERE run_id = ?", (line.run_id,)).fetchone()
+                    numbers[line.run_id] = found[0] if found is not None else None
+                number = numbers[line.run_id]
+                if number is None:
+                    continue
+                execute(
+                    "INSERT INTO logs (run, path, node, attempt, stream, text, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (number, line.path, line.node, line.attempt, line.stream, clean(line.text), line.at),
+                )
+                sizes[number, line.path] = sizes.get((number, line.path), 0) + len(line.text)
+            for (number, path), size in sizes.items():
+                (total,) = execute(
+                    "INSERT INTO log_bounds (run, path, size, dropped, last) VALUES (?1, ?2, ?3, 0, 0) "
+                    "ON CONFLICT DO UPDATE SET size = size + ?3 RETURNING size",
+                    (number, path, size),
+                ).fetchall()[0]
+                if total > KEEP_LOG_CHARACTERS:
+                    _rotate(execute, number, path, total)
+
+    async def read_logs(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+        there = "" if path is None else "AND (path = ?3 OR substr(path, 1, length(?3) + 1) IN (?3 || '.', ?3 || '['))"
+        with self._db.read() as execute:
+            found = execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if found is None:
+                return []
+            values = (found[0], after, path, limit) if path is not None else (found[0], after, None, limit)
+            dropped = execute(
+                f"SELECT path, dropped, last FROM log_bounds WHERE run = ?1 AND last > ?2 {there} ORDER BY last LIMIT ?4",
+                values,
+            ).fetchall()
+            kept = execute(
+                "SELECT node, path, attempt, stream, text, at, id FROM logs "
+                f"WHERE run = ?1 AND id > ?2 {there} ORDER BY id LIMIT ?4",
+                values,
+            )
+            lines = [LogLine(run_id, *line) for line in kept]
+            for there_, characters, last in dropped:
+                lines.append(_note(execute, run_id, found[0], there_, (characters, last)))
+        lines.sort(key=lambda line: line.seq)
+        return lines[:limit]
+
+
+def _rotate(execute: Execute, number: int, path: str, total: int) -> None:
+    """Drop the oldest lines of a task run until three quarters of the bound are left, but never the newest one."""
+    found = execute("SELECT id, length(text) FROM logs WHERE run = ? AND path = ? ORDER BY id", (number, path)).fetchall()
+    gone, last = 0, 0
+    for id_, size in found[:-1]:
+        if total - gone <= KEEP_LOG_CHARACTERS * 3 // 4:
+            break
+        gone, last = gone + size, id_
+    if gone:
+        execute("DELETE FROM logs WHERE run = ? AND path = ? AND id <= ?", (number, path, last))
+        execute(
+            "UPDATE log_bounds SET size = size - ?, dropped = dropped + ?, last = ? WHERE run = ? AND path = ?",
+            (gone, gone, last, number, path),
+        )
+
+
+def _note(execute: Execute, run_id: str, number: int, path: str, dropped: tuple[int, int]) -> LogLine:
+    """The line that stands for those that were dropped."""
+    characters, last = dropped
+    node, attempt, at = execute(
+        "SELECT node, attempt, at FROM logs WHERE run = ? AND path = ? ORDER BY id LIMIT 1", (number, path)
+    ).fetchone()
+    return LogLine(run_id, node, path, attempt, "note", f"{characters} characters before this were dropped\n", at, last)
+
+
+class SqliteDocuments:
+    """The `DocumentStore` part of a SQLite store."""
+
+    _db: Database
+
+    async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
+        text = clean(text)
+        digest = sha256(text.encode()).hexdigest()
+        async with self._db.write() as execute:
+            newest = _newest(execute, kind, namespace, name)
+            if newest is not None and newest.digest == digest:
+                return newest
+            version = newest.version + 1 if newest is not None else 1
+            made = StoredDocument(kind, namespace, name, text, digest, version, at)
+            values = (kind, namespace, name, text, digest, version, at)
+            execute(f"INSERT INTO documents ({_DOCUMENT}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        return made
+
+    async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+        with self._db.read() as execute:
+            return _newest(execute, kind, namespace, name, digest)
+
+    async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
+        with self._db.read() as execute:
+            found = execute(
+                f"SELECT {_DOCUMENT} FROM documents o WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) "
+                f"AND {_NEWEST} ORDER BY kind, namespace, name",
+                (kind, namespace),
+            )
+            return [StoredDocument(*item) for item in found]
+
+    async def remove_document(self, kind: str, namespace: str, name: str) -> bool:
+        async with self._db.write() as execute:
+            where = "WHERE kind = ? AND namespace = ? AND name = ?"
+            return execute(f"DELETE FROM documents {where}", (kind, namespace, name)).rowcount > 0
+
+
+def _newest(execute: Execute, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+    found = execute(
+        f"SELECT {_DOCUMENT} FROM documents WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND (?4 IS NULL OR digest = ?4) "
+        "ORDER BY version DESC LIMIT 1",
+        (kind, namespace, name, digest),
+    ).fetchone()
+    return StoredDocument(*found) if found is not None else None

@@ -1,0 +1,68 @@
+"""Stores by URL: `memory`, `sqlite:PATH`, with options behind a question mark.
+
+Law: a URL says all of it, so that every process that is given the same one opens the same store; nothing else is read but
+AETHER_STORE, and that only where no URL is given. An adapter is loaded when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aether_protocol.errors import UsageError
+from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+
+VARIABLE: Final = "AETHER_STORE"
+DEFAULT: Final = "sqlite:.aether/aether.db"
+
+
+def open_store(url: str | None = None, *, durability: str | None = None, tier: str | None = None) -> Store:
+    """The store at `url`; without one that of AETHER_STORE, else `.aether/aether.db` in the working directory.
+
+    `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
+    `?tier=state-action-log` (the default) says how new runs are kept, `?durability=normal` or `full` (the default) what a
+    write survives. `durability` and `tier` win over the URL. Raises UsageError for a URL that says something else, PortError
+    for a store that cannot be used.
+    """
+    if url is None:
+        url = os.environ.get(VARIABLE) or DEFAULT
+    place, _, query = url.partition("?")
+    kind, colon, path = place.partition(":")
+    opener = _OPENERS.get(kind)
+    if opener is None:
+        near = get_close_matches(kind, _OPENERS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "known: memory, sqlite:PATH"
+        if not colon and ("/" in url or url.endswith(".db")):
+            hint = f"did you mean {'sqlite:' + url!r}?"
+        raise UsageError(f"unknown store {url!r}", hint=hint)
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    options |= {name: given for name, given in (("durability", durability), ("tier", tier)) if given is not None}
+    return opener(url, path, options)
+
+
+def _memory(url: str, path: str, options: dict[str, str]) -> Store:
+    from aether_protocol.adapters.stores.memory import MemoryStore
+
+    options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
+    if path or options:
+        raise UsageError(f"the store {url!r} takes neither path nor options", hint="it is `memory`")
+    return MemoryStore()
+
+
+def _sqlite(url: str, path: str, options: dict[str, str]) -> Store:
+    from aether_protocol.adapters.stores.sqlite import open_sqlite
+
+    if not path:
+        raise UsageError(f"the store {url!r} has no path", hint=f"like {DEFAULT!r}")
+    for name in options:
+        if name not in ("durability", "tier"):
+            near = get_close_matches(name, ("durability", "tier"), 1)
+            hint = f"did you mean {near[0]!r}?" if near else "known: durability, tier"
+            raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
+    return open_sqlite(path, durability=options.get("durability", "full"), tier=options.get("tier", STATE_ACTION_LOG))
+
+
+_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str]], Store]]] = {"memory": _memory, "sqlite": _sqlite}

@@ -1,0 +1,93 @@
+"""`aether db`: the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+
+import click
+
+from aether_protocol.cli.exits import FINE, OUTSIDE
+from aether_protocol.cli.options import report_option, store_option
+from aether_protocol.cli.render.text import counted, printable
+from aether_protocol.cli.stored import check_there, look, open_at
+from aether_protocol.ports.store import Store, StoreInfo
+
+
+@click.group("db")
+def command() -> None:
+    """Check, migrate and compact the store, or tell about it."""
+
+
+@command.command("info")
+@report_option
+@store_option
+def info(output: str, store: str) -> int:
+    """Tell what the store is, and what it holds."""
+    found = look(store, lambda opened: opened.info())
+    if output == "json":
+        click.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
+        return FINE
+    details = {"schema": found.schema, "runs": found.runs, "not ended": found.open_runs, "size": f"{found.size} bytes"}
+    for name, value in {**details, **found.details}.items():
+        click.echo(f"{name + ':':<12} {printable(str(value))}")
+    return FINE
+
+
+def to_json(found: StoreInfo) -> dict[str, object]:
+    record = asdict(found)
+    record["openRuns"] = record.pop("open_runs")
+    return record
+
+
+@command.command("check")
+@store_option
+def check(store: str) -> int:
+    """Read everything and tell what is wrong, changing nothing.
+
+    Exit codes: 0 all is well, 9 something is wrong.
+    """
+    faults = look(store, lambda opened: opened.check())
+    for fault in faults:
+        click.echo(printable(fault))
+    if faults:
+        click.secho(f"{counted(len(faults), 'fault')} found", fg="red", err=True)
+        return OUTSIDE
+    click.echo("all is well", err=True)
+    return FINE
+
+
+@command.command("migrate")
+@store_option
+def migrate(store: str) -> int:
+    """Bring a store of an older version up to date.
+
+    Commands that write do so by themselves; here it is done at a moment of one's choice.
+    """
+    check_there(store)
+
+    async def go(opened: Store) -> tuple[int, int]:
+        try:
+            return await opened.migrate()
+        finally:
+            await opened.close()
+
+    before, after = asyncio.run(go(open_at(store)))
+    click.echo(f"the schema is at version {after}" + (f", it was {before}" if before != after else " already"), err=True)
+    return FINE
+
+
+@command.command("vacuum")
+@store_option
+def vacuum(store: str) -> int:
+    """Give space that deleted runs left back to the system."""
+
+    async def go(opened: Store) -> tuple[int, int]:
+        before = (await opened.info()).size
+        await opened.vacuum()
+        return before, (await opened.info()).size
+
+    before, after = look(store, go)
+    click.echo(f"{before} bytes before, {after} now", err=True)
+    return FINE

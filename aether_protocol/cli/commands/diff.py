@@ -1,0 +1,56 @@
+"""`aether diff RUN RUN`: what is different about two runs."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aether_protocol.cli.differences import differences, parameter_differences
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import report_option, store_option
+from aether_protocol.cli.past import load
+from aether_protocol.cli.stored import find_run, look
+from aether_protocol.engine.report import make_report
+from aether_protocol.expressions.copying import shown
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import Store
+
+EPILOG = """\b
+Examples:
+  aether diff 0195c3f2 latest
+  aether diff nightly nightly.2 --output json   (a run and its retry)
+
+\b
+The exit code is 0 whether they differ or not."""
+
+
+@click.command("diff", epilog=EPILOG)
+@click.argument("before", metavar="RUN")
+@click.argument("after", metavar="RUN")
+@report_option
+@store_option
+def command(before: str, after: str, output: str, store: str) -> int:
+    """Compare two runs: documents, parameters, phases, inputs and outputs, task by task.
+
+    RUN is a run's id, the beginning of it, or latest. Ids and times are not compared.
+    """
+    found = look(store, lambda opened: gather(opened, before, after))
+    if output == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        from aether_protocol.cli.render.history import show_changes
+
+        show_changes(f"{found['before']} -> {found['after']}", found["changes"])
+    return FINE
+
+
+async def gather(store: Store, first: str, second: str) -> dict[str, Json]:
+    ours, theirs = await find_run(store, first), await find_run(store, second)
+    old, new = await load(store, ours.run_id), await load(store, theirs.run_id)
+    changes: list[dict[str, Json]] = []
+    if ours.digest != theirs.digest:
+        changes.append({"path": "", "field": "digest", "before": ours.digest, "after": theirs.digest})
+    changes += parameter_differences(shown(old.header.parameters), shown(new.header.parameters))
+    changes += differences(make_report(old).to_json(), make_report(new).to_json())
+    return {"before": ours.run_id, "after": theirs.run_id, "changes": changes}

@@ -1,0 +1,42 @@
+"""`aether events RUN`: everything that happened, a JSON line for each fact."""
+
+from __future__ import annotations
+
+import click
+
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import run_argument, store_option
+from aether_protocol.cli.stored import driven_by, find_run, look
+from aether_protocol.errors import UsageError
+from aether_protocol.ports.store import Store
+
+EPILOG = """\b
+Examples:
+  aether events latest
+  aether events latest --follow | jq -c 'select(.kind == "NodeEnded")'"""
+
+
+@click.command("events", epilog=EPILOG)
+@run_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
+@store_option
+def command(run: str, follow: bool, store: str) -> int:
+    """Print what happened in a run, one JSON line for each event, as 'aether run --output events' does.
+
+    RUN is a run's id, the beginning of it, or latest.
+    """
+    look(store, lambda opened: pour(opened, run, follow))
+    return FINE
+
+
+async def pour(store: Store, text: str, follow: bool) -> None:
+    from aether_protocol.cli.render.events import print_events
+    from aether_protocol.engine.clock import SystemClock
+    from aether_protocol.engine.stream import StoredEvents
+
+    row = await find_run(store, text)
+    if follow and not row.closed and await driven_by(store, row) is None:
+        click.echo(f"nobody drives this run at the moment; 'aether resume {row.run_id}' goes on with it", err=True)
+    if not await print_events(StoredEvents(store, SystemClock(), row.run_id, follow=follow)) and row.seq:
+        hint = "the tier state-action-log keeps them all"
+        raise UsageError(f"the steps of run {row.run_id!r} were not kept: its tier is {row.tier}", hint=hint)

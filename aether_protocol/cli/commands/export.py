@@ -1,0 +1,80 @@
+"""`aether export RUN`: a run as one file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from aether_protocol.cli.archive import write_archive
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import run_argument, store_option
+from aether_protocol.cli.stored import find_run, look
+from aether_protocol.errors import PortError, UsageError
+from aether_protocol.ports.store import Store
+
+Write = Callable[[str], object]
+
+EPILOG = """\b
+Examples:
+  aether export latest -o run.jsonl
+  aether export nightly | gzip > nightly.jsonl.gz
+
+\b
+The file holds the plan, every step and the logs: 'aether import' takes it in elsewhere, with all that 'aether show',
+'replay' and 'diff' tell. Secrets are not in it. Contents of artifacts are not in it either."""
+
+
+@click.command("export", epilog=EPILOG)
+@run_argument
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Where to; standard output if left out.")
+@store_option
+def command(run: str, target: Path | None, store: str) -> int:
+    """Write a run to a file.
+
+    RUN is a run's id, the beginning of it, or latest.
+    """
+    if target is None and sys.stdout.isatty():
+        raise UsageError("an exported run is nothing for a terminal", hint="-o FILE writes it to a file")
+    if target is None:
+        run_id = look(store, lambda opened: export(opened, run, lambda line: click.echo(line, nl=False)))
+        click.echo(f"exported run {run_id}", err=True)
+        return FINE
+    try:
+        run_id = write_file(target, lambda write: look(store, lambda opened: export(opened, run, write)))
+    except OSError as error:
+        raise PortError(f"cannot write {str(target)!r}: {error.strerror or error}") from None
+    click.echo(f"exported run {run_id} to {target}", err=True)
+    return FINE
+
+
+async def export(store: Store, text: str, write: Write) -> str:
+    row = await find_run(store, text)
+    await write_archive(store, row.run_id, write)
+    return row.run_id
+
+
+def write_file(target: Path, fill: Callable[[Write], str]) -> str:
+    """Let `fill` write; a file that is not whole never has the name."""
+    number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with open(number, "w", encoding="ascii", newline="\n") as file:
+            done = fill(file.write)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return done
+
+
+def _umask() -> int:
+    """What this process takes away from new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

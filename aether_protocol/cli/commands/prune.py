@@ -1,0 +1,50 @@
+"""`aether prune`: delete runs that ended long ago."""
+
+from __future__ import annotations
+
+import click
+
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.instants import Span, now_us
+from aether_protocol.cli.options import store_option
+from aether_protocol.cli.render.text import PHASE_COLORS, counted
+from aether_protocol.cli.stored import look
+from aether_protocol.ports.store import RunQuery, Store
+
+EPILOG = """\b
+Examples:
+  aether prune --older-than 30d
+  aether prune --older-than 7d --phase Succeeded --dry-run
+
+\b
+'aether db vacuum' gives the space back to the system."""
+
+BATCH = 500
+
+
+@click.command("prune", epilog=EPILOG)
+@click.option("--older-than", type=Span(), required=True, metavar="DURATION", help="Runs that ended longer ago than this.")
+@click.option("--phase", "phases", multiple=True, type=click.Choice(list(PHASE_COLORS), case_sensitive=False),
+              help="Only runs that ended so; may be given several times.")
+@click.option("--name", help="Only runs of the workflow with this name.")
+@click.option("--dry-run", is_flag=True, help="Name the runs on standard output and delete none.")
+@store_option
+def command(older_than: int, phases: tuple[str, ...], name: str | None, dry_run: bool, store: str) -> int:
+    """Delete runs that ended long ago, with their steps and logs. Runs that have not ended are never touched."""
+    query = RunQuery(phases=phases, name=name, closed=True, ended_before=now_us() - older_than, limit=BATCH)
+    count = look(store, lambda opened: prune(opened, query, dry_run))
+    click.echo(f"{'would delete' if dry_run else 'deleted'} {counted(count, 'run')}", err=True)
+    return FINE
+
+
+async def prune(store: Store, query: RunQuery, dry_run: bool) -> int:
+    count = 0
+    while rows := await store.rows(query):
+        ids = [row.run_id for row in rows]
+        if dry_run:
+            click.echo("\n".join(ids))
+            count += len(ids)
+        else:
+            count += await store.delete(ids, now_us())
+        query.before = (rows[-1].created_at, rows[-1].run_id)
+    return count

@@ -1,0 +1,67 @@
+"""`aether replay RUN`: the state of a run after any of its steps."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import report_option, run_argument, store_option
+from aether_protocol.cli.past import load_at
+from aether_protocol.cli.stored import find_run, look
+from aether_protocol.engine.report import make_report
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.timing import rfc3339
+
+EPILOG = """\b
+Examples:
+  aether replay latest --to 12                  (how it was after step 12)
+  aether replay latest --to 12 --diff 20        (what steps 13 to 20 changed)
+
+\b
+Steps are numbered from 1; `seq` of an event is the number of its step."""
+
+
+@click.command("replay", epilog=EPILOG)
+@run_argument
+@click.option("--to", type=click.IntRange(0), metavar="SEQ", help="The step; the last one if left out.")
+@click.option("--diff", "other", type=click.IntRange(0), metavar="SEQ", help="Show what differs at this step instead.")
+@report_option
+@store_option
+def command(run: str, to: int | None, other: int | None, output: str, store: str) -> int:
+    """Show a run as it was after one of its steps, or what changed between two of them.
+
+    Nothing is executed: the state is made again from the recorded steps. RUN is a run's id, the beginning of it, or latest.
+    """
+    at, state, later = look(store, lambda opened: gather(opened, run, to, other))
+    if other is not None and later is not None:
+        from aether_protocol.cli.differences import differences
+
+        changes = differences(state, later)
+        if output == "json":
+            click.echo(json.dumps({"runId": state["runId"], "from": at[0], "to": other, "changes": changes},
+                                  indent=2, ensure_ascii=False))
+        else:
+            from aether_protocol.cli.render.history import show_changes
+
+            show_changes(f"{state['runId']}: step {at[0]} -> {other}", changes)
+    elif output == "json":
+        click.echo(json.dumps(state, indent=2, ensure_ascii=False))
+    else:
+        from aether_protocol.cli.render.report import show_report
+
+        click.echo(f"{state['runId']} after step {at[0]} ({rfc3339(at[1])})")
+        show_report(state)
+    return FINE
+
+
+async def gather(
+    store: Store, text: str, to: int | None, other: int | None
+) -> tuple[tuple[int, int], dict[str, Json], dict[str, Json] | None]:
+    """(step, its instant), the report then, and the other report."""
+    row = await find_run(store, text)
+    state = await load_at(store, row.run_id, row.seq if to is None else to)
+    later = None if other is None else make_report(await load_at(store, row.run_id, other)).to_json()
+    return (state.seq, state.now or row.created_at), make_report(state).to_json(), later

@@ -1,0 +1,55 @@
+"""`aether retry RUN`: run again what did not succeed (CTRL-4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aether_protocol.cli.arguments import read_answers
+from aether_protocol.cli.drive import Driving, drive
+from aether_protocol.cli.options import answers_option, driving_options, run_argument
+from aether_protocol.cli.past import find_task, load
+from aether_protocol.cli.stored import find_run
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import Store
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly import Engine
+
+EPILOG = """\b
+Examples:
+  aether retry latest
+  aether retry nightly --from main.load         (that task and all downstream of it)
+
+\b
+The new run is called RUN.2, RUN.3 and so on; 'aether diff' compares the two. Exit codes: as those of 'aether run'."""
+
+
+@click.command("retry", epilog=EPILOG)
+@run_argument
+@click.option("--from", "start", metavar="TASK", help="Run this task again, and all that depends on it, even if it succeeded.")
+@answers_option
+@driving_options
+def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Json) -> int:
+    """Run again what did not succeed of a run, as a new run; what succeeded is kept with its outputs.
+
+    Document and parameters are those of the run before; secrets are read anew. RUN is a run's id, the beginning of it, or
+    latest.
+    """
+
+    async def begin(engine: Engine, store: Store) -> str:
+        from aether_protocol.cli.identity import next_id
+
+        row = await find_run(store, run)
+        if not row.closed:
+            hint = f"'aether resume {row.run_id}' goes on with it, 'aether cancel {row.run_id}' ends it"
+            raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
+        path = None if start is None else find_task(await load(store, row.run_id), start)
+        new_id = await next_id(store, row.run_id)
+        if driving["watch"]:
+            click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
+        return await engine.retry(row.run_id, path, new_id=new_id)
+
+    return drive(Driving(answers=read_answers(resumes), **driving), begin)

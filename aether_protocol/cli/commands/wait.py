@@ -1,0 +1,62 @@
+"""`aether wait RUN`: until it has ended, whoever drives it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import click
+
+from aether_protocol.cli.exits import PHASE_EXITS
+from aether_protocol.cli.instants import Span
+from aether_protocol.cli.options import report_option, run_argument, store_option
+from aether_protocol.cli.past import POLL_S, load
+from aether_protocol.cli.stored import driven_by, find_run, look
+from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.state import RunState
+
+EPILOG = """\b
+Examples:
+  aether wait latest
+  aether wait nightly --timeout 1h --output json
+
+\b
+Exit codes: that of the run (0 Succeeded, 1 Failed, 4 Error, 5 Timeout, 6 Cancelled, 7 Suspended with
+--or-suspended), 8 if it has not ended when the time is over."""
+
+
+@click.command("wait", epilog=EPILOG)
+@run_argument
+@click.option("--timeout", type=Span(), metavar="DURATION", help="Wait no longer than this.")
+@click.option("--or-suspended", is_flag=True, help="Return also when the run waits for an answer.")
+@report_option
+@store_option
+def command(run: str, timeout: int | None, or_suspended: bool, output: str, store: str) -> int:
+    """Wait for the end of a run, and print its result.
+
+    RUN is a run's id, the beginning of it, or latest. Waiting drives nothing: another process does.
+    """
+    from aether_protocol.cli.drive import show_ending
+    from aether_protocol.engine.report import make_report
+
+    phase, state = look(store, lambda opened: until_over(opened, run, timeout, or_suspended))
+    show_ending(make_report(state), output)
+    return PHASE_EXITS[phase]
+
+
+async def until_over(store: Store, text: str, timeout_us: int | None, or_suspended: bool) -> tuple[str, RunState]:
+    """(phase, state) at the end."""
+    row = await find_run(store, text)
+    end = None if timeout_us is None else time.monotonic() + timeout_us / 1e6
+    if not row.closed and await driven_by(store, row) is None:
+        click.echo(f"nobody drives this run at the moment; 'aether resume {row.run_id}' goes on with it", err=True)
+    while not row.closed and not (or_suspended and row.phase == "Suspended"):
+        if end is not None and time.monotonic() >= end:
+            raise BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")
+        await asyncio.sleep(POLL_S)
+        now = await store.row(row.run_id)
+        if now is None:
+            raise UsageError(f"run {row.run_id!r} was deleted")
+        row = now
+    return row.phase, await load(store, row.run_id)

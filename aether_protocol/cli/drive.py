@@ -1,0 +1,206 @@
+"""A run driven in the foreground: by `run`, `resume`, `cancel` and `retry` alike.
+
+Law: what is said about a run on the way goes to standard error, its result to standard output. Whoever leaves a run that can
+be gone on with is told how. What a process of this machine held that is dead is freed before anything is claimed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+from aether_protocol.cli.exits import FINE, PHASE_EXITS, SUSPENDED
+from aether_protocol.cli.options import DEFAULT_STORE
+from aether_protocol.cli.render.text import printable
+from aether_protocol.cli.render.views import LineView, QuietView, View
+from aether_protocol.cli.stored import check_there, open_at
+from aether_protocol.errors import PortError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import Store
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly import Engine
+    from aether_protocol.cli.session import Ending
+    from aether_protocol.engine.report import Report
+
+Answers = Mapping[str, list[dict[str, Json]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """How a run is driven. `keeps`: an interrupt leaves the run as it is, to be gone on with; else it cancels it."""
+
+    output: str
+    watch: bool
+    secrets: tuple[str, ...] = ()
+    concurrency: int | None = None
+    store: str = DEFAULT_STORE
+    durability: str | None = None
+    keeps: bool = True
+    answers: Answers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """There is nothing to drive: the run ended before."""
+
+    run_id: str
+
+
+# What to drive: the id of a run that the engine has by now, an `Over`, or None where there is nothing to do or show.
+Begin = Callable[["Engine", Store], Awaitable[str | Over | None]]
+
+
+def drive(driving: Driving, begin: Begin, *, makes_store: bool = False) -> int:
+    """Open the store and an engine, let `begin` say what to drive, see it to its end; the exit code."""
+    if not makes_store:
+        check_there(driving.store)
+    if not os.environ.get("AETHER_DEBUG"):
+        log_without_traces()
+    store = open_for_writing(driving)
+    freeze()
+    return asyncio.run(_drive(driving, store, begin))
+
+
+def open_for_writing(driving: Driving) -> Store:
+    """The store; where it cannot be used, the way to do without one is told."""
+    try:
+        return open_at(driving.store, driving.durability)
+    except PortError as error:
+        if driving.store != DEFAULT_STORE:
+            raise
+        hint = "--store memory keeps no record of the run, --store sqlite:PATH keeps it elsewhere"
+        raise PortError(error.message, hint=f"{error.hint}; {hint}" if error.hint else hint) from error
+
+
+async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
+    from aether_protocol.assembly import build_engine
+    from aether_protocol.cli.interaction import at_terminal, interrupts
+    from aether_protocol.cli.owners import this_process
+    from aether_protocol.cli.session import Session
+
+    session = Session(
+        choose_view(driving.watch),
+        driving.answers,
+        asks=at_terminal(),
+        streams=driving.output == "events",
+        keeps=driving.keeps and store.durable,
+    )
+    with interrupts(session.interrupted):  # without a gap: from before the first task to after the last one's end
+        try:
+            engine = await build_engine(
+                store=store, owner=this_process(), concurrency=driving.concurrency, secrets_files=driving.secrets
+            )
+        except BaseException:
+            await store.close()
+            raise
+        try:
+            if store.durable:
+                await bury(store)
+            ending = await session.run(engine, lambda: begin(engine, store))
+            if isinstance(ending, Over):
+                return await show_again(engine, ending.run_id, driving.output)
+            if ending is None:
+                return FINE
+            show_ending(ending.report, driving.output)
+            if store.durable:
+                row = await store.row(ending.report.run_id)
+                if row is not None and not row.closed:
+                    tell_how_to_go_on(ending, driving)
+            elif ending.exit_code == SUSPENDED:
+                tell_how_to_answer(ending.left)
+        finally:
+            await session.close(engine)
+        return ending.exit_code
+
+
+async def bury(store: Store) -> None:
+    """Free what dead processes of this machine hold: nobody need wait for the end of their leases."""
+    from aether_protocol.cli.owners import is_dead
+
+    for owner in await store.owners():
+        if is_dead(owner):
+            await store.release(owner)
+
+
+async def show_again(engine: Engine, run_id: str, output: str) -> int:
+    """The result of a run that had ended before."""
+    report = await engine.report(run_id)
+    if output == "events":
+        from aether_protocol.cli.render.events import print_events
+
+        await print_events(engine.events(run_id, follow=False))
+    show_ending(report, output)
+    return PHASE_EXITS[str(report.phase)]
+
+
+def show_ending(report: Report, output: str) -> None:
+    """The result on standard output, in the form asked for; events were printed as they came."""
+    if output == "json":
+        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    elif output == "text":
+        from aether_protocol.cli.render.report import show_report
+
+        show_report(report.to_json())
+
+
+def choose_view(watch: bool) -> View:
+    """Nothing, a live view where somebody looks, or lines."""
+    if not watch:
+        return QuietView()
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from aether_protocol.cli.render.live import LiveView
+
+        return LiveView()
+    return LineView()
+
+
+def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
+    """A run that is left unfinished in a durable store."""
+    run_id = ending.report.run_id
+    more = "" if driving.store == DEFAULT_STORE or os.environ.get("AETHER_STORE") else f" --store {shlex.quote(driving.store)}"
+    if ending.left:
+        click.secho(f"run {run_id} is suspended and nobody answered", fg="yellow", err=True)
+        for path in ending.left:
+            click.echo(f"  hint: aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}", err=True)
+        click.echo(f"  or answer beforehand: {_beforehand(ending.left[0])}", err=True)
+        return
+    click.secho(f"run {run_id} is left as it is: {ending.report.phase}", fg="yellow", err=True)
+    click.echo(f"  hint: aether resume {run_id}{more} goes on with it, aether cancel {run_id}{more} ends it", err=True)
+
+
+def tell_how_to_answer(paths: list[str]) -> None:
+    """A run that was left suspended and ends with this process: what to do about it."""
+    click.secho("the run is suspended and nobody answered", fg="yellow", err=True)
+    for path in paths:
+        click.echo(f"  hint: run it again with {_beforehand(path)}", err=True)
+
+
+def _beforehand(path: str) -> str:
+    return f"""--resume '{printable(path)}={{"approved": true}}'"""
+
+
+def log_without_traces() -> None:
+    """Warnings of the engine as one line each. What broke a run is told by the boundary, once and without a traceback."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.addFilter(lambda record: record.exc_info is None)
+    logger = logging.getLogger("aether_protocol")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+
+
+def freeze() -> None:
+    """What is there by now, a plan above all, stays: leave it out of every later collection."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,88 @@
+"""`--run-id`: the one run that a name means, whatever became of it.
+
+Law: what was recorded is what is gone on with. A document or parameters that differ are told and not used. A retry of ID is
+ID.2, the next one ID.3: the name means the newest of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from aether_protocol.cli.drive import Over
+from aether_protocol.cli.render.text import as_value, printable
+from aether_protocol.errors import BusyError
+from aether_protocol.expressions.copying import shown
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import RunRow, Store
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly import Engine
+
+FINE_PHASES = ("Succeeded", "Skipped")
+
+
+async def current(store: Store, run_id: str) -> RunRow | None:
+    """The run of that name, or the newest of its retries; None where there is none yet."""
+    row = await store.row(run_id)
+    if row is None:
+        return None
+    number = 2
+    while (later := await store.row(f"{run_id}.{number}")) is not None:
+        if later.retry_of == row.run_id:
+            row = later
+        number += 1
+    return row
+
+
+async def next_id(store: Store, run_id: str) -> str:
+    """The id of the next retry of a run: ID.2, ID.3 and so on."""
+    base = re.sub(r"\.[0-9]+$", "", run_id) if (row := await store.row(run_id)) and row.retry_of else run_id
+    number = 2
+    while await store.row(f"{base}.{number}") is not None:
+        number += 1
+    return f"{base}.{number}"
+
+
+async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool, tells: bool) -> str | Over:
+    """Carry on with an unfinished run, retry one that did not succeed if that is wanted, else it is over."""
+    if not row.closed:
+        try:
+            return row.run_id if await engine.recover([row.run_id]) else Over(row.run_id)
+        except BusyError as error:
+            hint = f"'aether wait {row.run_id}' waits for its end, 'aether logs {row.run_id} --follow' shows what it does"
+            raise BusyError(error.message, hint=hint) from error
+    if again and row.phase not in FINE_PHASES:
+        new_id = await next_id(store, row.run_id)
+        if tells:
+            click.echo(f"run {row.run_id} is {row.phase}: retrying it as {new_id}", err=True)
+        return await engine.retry(row.run_id, new_id=new_id)
+    return Over(row.run_id)
+
+
+async def tell_what_changed(store: Store, row: RunRow, plan: Plan, arguments: Mapping[str, Json]) -> None:
+    """Warn of a document or parameters that are not those of the recorded run."""
+    used = "the recorded one is used" if not row.closed else "the result is that of the recorded one"
+    if plan.digest != row.digest:
+        _warn(
+            f"run {row.run_id} was made from another version of this document: {used}",
+            f"recorded {row.digest}, the file is {plan.digest}; take another --run-id to run the file as it is now",
+        )
+    if not arguments:
+        return
+    recorded = shown((await store.load(row.run_id)).header.parameters)
+    for name, value in shown(arguments).items():
+        if name not in recorded or recorded[name] != value:
+            was = as_value(recorded[name], 80) if name in recorded else "nothing"
+            _warn(f"run {row.run_id} has {printable(name)} = {was}, not {as_value(value, 80)}: {used}", None)
+
+
+def _warn(text: str, hint: str | None) -> None:
+    click.secho("warning: ", err=True, nl=False, fg="yellow", bold=True)
+    click.echo(text, err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)

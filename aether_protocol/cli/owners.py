@@ -1,0 +1,59 @@
+"""Who this process is to a store, and whether another one that left its name there is dead.
+
+Law: a process of this machine that is provably gone need not be waited for: what it held is free at once. Of whoever cannot
+be looked at (another machine, another container) only the end of the lease counts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+
+_STARTED = 19  # where /proc/<pid>/stat has the start, counted after the name, which may hold anything
+
+
+@cache
+def place() -> str:
+    """Where process numbers mean what they mean here: the machine since its start, and the container."""
+    parts = [socket.gethostname()]
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8])
+        parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
+    except OSError:  # no Linux
+        pass
+    return "/".join(part.replace("|", "_") for part in parts)
+
+
+def started(pid: int) -> str:
+    """When that process started, in the system's own count; `ended` for one that is over and only not buried yet; empty
+    where that cannot be found out."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    return "ended" if fields[0] in "ZX" else fields[_STARTED]
+
+
+def this_process() -> str:
+    """The name under which this process claims runs and locks; no two processes ever have the same."""
+    pid = os.getpid()
+    return "|".join((place(), str(pid), started(pid), os.urandom(4).hex()))
+
+
+def is_dead(owner: str) -> bool:
+    """Is this the name of a process of this place that has ended?"""
+    parts = owner.split("|")
+    if len(parts) != 4 or parts[0] != place() or not parts[1].isdecimal():
+        return False
+    pid = int(parts[1])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    now = started(pid)
+    return bool(parts[2] and now) and now != parts[2]

@@ -1,0 +1,18 @@
+"""Events as JSON lines, the same wherever they come from."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aether_protocol.engine.stream import EventStream
+
+
+async def print_events(events: EventStream) -> int:
+    """A line on standard output for each thing that happened; how many there were."""
+    count = 0
+    async for event in events:
+        click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+        count += 1
+    return count

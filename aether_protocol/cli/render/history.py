@@ -1,0 +1,76 @@
+"""A stored run for people: what it came to and why, and what changed between two states.
+
+Law: reads the JSON form of reports and rows of the store, nothing else; what tasks wrote is printed as text, never as more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from aether_protocol.cli.render.logs import tail_lines
+from aether_protocol.cli.render.report import show_report
+from aether_protocol.cli.render.text import PHASE_COLORS, as_value, one_line, printable
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import LogLine, RunRow
+from aether_protocol.scheduler.timing import rfc3339
+
+TAIL_LINES = 8
+
+
+def show_run(
+    row: RunRow,
+    report: Mapping[str, Json],
+    parameters: Mapping[str, Json],
+    tails: Mapping[str, Sequence[LogLine]],
+    owner: str | None,
+) -> None:
+    """The run's head, its report, and the reasons where it did not succeed."""
+    click.secho(row.run_id, bold=True)
+    for name, text in _head(row, owner):
+        click.echo(f"  {name + ':':<12} {text}")
+    if parameters:
+        click.echo("parameters:")
+        for key, value in parameters.items():
+            click.echo(f"  {printable(key)}: {as_value(value)}")
+    show_report(report)
+    for path, lines in tails.items():
+        task = next(task for task in report["tasks"] if task["path"] == path)
+        click.secho(f"why: {printable(path)} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
+        if task["message"]:
+            click.echo(f"  {one_line(task['message'], 500)}")
+        for line in tail_lines(lines, TAIL_LINES):
+            click.echo(f"  | {printable(line)}")
+
+
+def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
+    head = [("created", rfc3339(row.created_at)), ("steps", f"{row.seq} ({row.tier})"), ("digest", row.digest[:16])]
+    if row.labels:
+        head.append(("labels", one_line(", ".join(f"{key}={value}" for key, value in row.labels.items()))))
+    if row.retry_of is not None:
+        head.append(("retry of", row.retry_of))
+    if not row.closed:
+        head.append(("driven by", one_line(owner) if owner is not None else "nobody ('aether resume' goes on with it)"))
+    return head
+
+
+def show_changes(title: str, changes: Sequence[Mapping[str, Json]]) -> None:
+    """What differs, a line for each thing; `changes` as `cli.differences` makes them."""
+    click.secho(title, bold=True)
+    if not changes:
+        click.echo("  no difference")
+    for change in changes:
+        place = f"{printable(change['path'])} " if change["path"] else ""
+        click.echo(f"  {place}{printable(change['field'])}: ", nl=False)
+        click.secho(_side(change, "before"), fg="red", nl=False)
+        click.echo(" -> ", nl=False)
+        click.secho(_side(change, "after"), fg="green")
+
+
+def _side(change: Mapping[str, Json], side: str) -> str:
+    if side not in change:
+        return "(none)"
+    value = change[side]
+    bare = change["field"] in ("phase", "message", "progress") and value
+    return one_line(value, 120) if bare else as_value(value, 120)

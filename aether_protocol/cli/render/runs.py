@@ -1,0 +1,80 @@
+"""Lists of runs, as a table for people and as JSON.
+
+Law: both forms show the same runs in the same order; a table has a line for each run, whatever is in its names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, cells, duration, one_line
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import RunRow
+from aether_protocol.scheduler.timing import SECOND, rfc3339
+
+HEADINGS = ("RUN", "WORKFLOW", "PHASE", "TASKS", "CREATED", "TOOK", "MESSAGE")
+PHASE_COLUMN = HEADINGS.index("PHASE")
+
+
+def row_json(row: RunRow) -> dict[str, Json]:
+    """A run in a list; the names are those of the run report."""
+    took = None if row.ended_at is None else (row.ended_at - row.created_at) / SECOND
+    return {
+        "runId": row.run_id,
+        "workflow": {"name": row.workflow, "namespace": row.namespace, "version": row.version},
+        "labels": dict(row.labels),
+        "phase": row.phase,
+        "message": row.message,
+        "progress": f"{row.leaves_ended}/{row.leaves_known}",
+        "createdAt": rfc3339(row.created_at),
+        "startedAt": None if row.started_at is None else rfc3339(row.started_at),
+        "finishedAt": None if row.ended_at is None else rfc3339(row.ended_at),
+        "durationSeconds": took,
+        "closed": row.closed,
+        "steps": row.seq,
+        "digest": row.digest,
+        "retryOf": row.retry_of,
+        "tier": row.tier,
+    }
+
+
+def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
+    """`{"runs": [...], "next": cursor}`, a line for each run."""
+    lines = ",\n".join(f"    {json.dumps(row_json(row), ensure_ascii=False)}" for row in rows)
+    listed = f"[\n{lines}\n  ]" if rows else "[]"
+    click.echo(f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}')
+
+
+def show_rows(rows: Sequence[RunRow]) -> None:
+    """A table, each column as wide as it must be."""
+    table = [_cells(row) for row in rows]
+    widths = [max(cells(line[i]) for line in (HEADINGS, *table)) for i in range(len(HEADINGS))]
+    widths[-1] = 0  # nothing follows the last one
+    out = [click.style(_padded(HEADINGS, widths), bold=True)]
+    for row, line in zip(rows, table, strict=True):
+        padded = _padded(line, widths, PHASE_COLORS.get(row.phase))
+        out.append(padded)
+    click.echo("\n".join(out))
+
+
+def _cells(row: RunRow) -> tuple[str, ...]:
+    took = duration((row.ended_at - row.created_at) / SECOND) if row.ended_at is not None else ""
+    return (
+        row.run_id,
+        one_line(row.workflow, 40),
+        f"{PHASE_MARKS.get(row.phase, '?')} {row.phase}",
+        f"{row.leaves_ended}/{row.leaves_known}",
+        rfc3339(row.created_at - row.created_at % SECOND),
+        took,
+        one_line(row.message, 60),
+    )
+
+
+def _padded(line: Sequence[str], widths: Sequence[int], color: str | None = None) -> str:
+    parts = [text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)]
+    if color is not None:
+        parts[PHASE_COLUMN] = click.style(parts[PHASE_COLUMN], fg=color)
+    return "  ".join(parts).rstrip()

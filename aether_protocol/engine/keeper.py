@@ -1,0 +1,180 @@
+"""An engine's chores on a durable store: its lease, and what others ask of its runs.
+
+Law: an engine drives a run only while it holds it. The lease is renewed by the clock well before it ends; a run that was
+taken over, or whose lease could not be renewed in time, is given up here at once. All of it happens between two turns of
+the driver, so no write of ours is under way at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from aether_protocol.engine.inbox import Item
+from aether_protocol.engine.mailbox import to_item, told
+from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.errors import AetherError, BusyError, PortError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.ports.store import Request, Store
+
+BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
+FOREVER_US: Final = 1 << 61  # the end of a lease that needs no renewal
+
+_log = logging.getLogger("aether_protocol")
+
+
+class Drives(Protocol):
+    """What the keeper needs of its driver."""
+
+    runs: dict[str, ActiveRun]
+
+    def put(self, run: ActiveRun, item: Item) -> None: ...
+    def break_run(self, run: ActiveRun, error: BaseException) -> None: ...
+
+
+class Keeper:
+    """`owner` names the engine in the store. `lease_us` None: it never ends, and nothing is done by the clock.
+
+    `due`: the driver shall call `work` before its next turn; `wake` tells it so.
+    """
+
+    def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None, wake: Callable[[], None]) -> None:
+        self.owner = owner
+        self.due = False
+        self._store = store
+        self._clock = clock
+        self._lease_us = lease_us
+        self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
+        self._wake = wake
+        self._until = 0  # when the lease ends
+        self._took_at = 0  # by our clock
+        self._locks: set[str] = set()
+        self._given_up: list[str] = []
+        self._alarm: TimerHandle | None = None
+        self._asked: set[int] = set()  # requests that are on their way through the inbox
+        self._answers: list[tuple[int, Json]] = []
+        self._stopped = False
+
+    # --- the lease ---
+
+    def horizon(self) -> int:
+        """Until when a lease goes that is taken now."""
+        return FOREVER_US if self._lease_us is None else self._clock.now() + self._lease_us
+
+    def took(self, until: int) -> None:
+        """Something was claimed until then: keep it."""
+        self._until = until
+        if self._lease_us is not None:
+            self._took_at = until - self._lease_us
+            if self._alarm is None:
+                self._arm()
+
+    def give_up(self, run_id: str) -> None:
+        """The run is not driven here any more: others may have it."""
+        self._given_up.append(run_id)
+        self.due = True
+        self._wake()
+
+    async def lock(self, name: str) -> bool:
+        until = self.horizon()
+        taken = await self._store.lock(name, self.owner, self._clock.now(), until)
+        if taken:
+            self._locks.add(name)
+            self.took(until)
+        return taken
+
+    async def unlock(self, name: str) -> None:
+        self._locks.discard(name)
+        await self._store.unlock(name, self.owner)
+
+    def _arm(self) -> None:
+        self._alarm = self._clock.call_at(self._clock.now() + self._beat_us, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.due = True
+        self._wake()
+
+    def stop(self) -> None:
+        """No more beats; what was not answered so far is the next owner's affair."""
+        self._stopped = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    # --- the chores ---
+
+    async def work(self, driver: Drives) -> None:
+        """What is due now. What the store refuses for a moment is tried again at the next beat."""
+        self.due = False
+        held = {run.id: run.token for run in driver.runs.values() if run.token and not run.over}
+        try:
+            await self._answer()
+            await self._renew(driver, held)
+            if held:
+                await self.collect(driver)
+        except (PortError, BusyError) as error:
+            _log.warning("the store does not answer: %s", error.message)
+        if self._alarm is None and self._lease_us is not None and (held or self._locks or self._answers):
+            self._arm()
+
+    async def _renew(self, driver: Drives, held: dict[str, int]) -> None:
+        if self._given_up:
+            dropped = [run_id for run_id in self._given_up if run_id not in held]
+            await self._store.release(self.owner, dropped)
+            self._given_up.clear()
+        if self._lease_us is None or not (held or self._locks):
+            return
+        if self._took_at <= self._clock.now() < self._took_at + self._lease_us // 3:
+            return
+        until = self.horizon()
+        try:
+            lost = await self._store.renew(self.owner, held, until)
+        except (PortError, BusyError) as error:
+            if self._clock.now() >= self._until:
+                for run_id in held:
+                    text = f"the lease of run {run_id!r} ended before it could be renewed: {error.message}"
+                    driver.break_run(driver.runs[run_id], PortError(text, hint=error.hint))
+            raise
+        self.took(until)
+        for run_id in lost:
+            driver.break_run(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
+
+    async def collect(self, driver: Drives) -> None:
+        """Put what others ask of our runs into the inbox."""
+        for request in await self._store.requests(self.owner):
+            run = driver.runs.get(request.run_id)
+            if run is None or run.error is not None or request.id in self._asked:
+                continue
+            self._asked.add(request.id)
+            answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            answer.add_done_callback(lambda done, request=request: self._answered(request, done))  # type: ignore[misc]
+            try:
+                driver.put(run, to_item(run.state, request.request, answer))
+            except AetherError as error:
+                answer.set_exception(error)
+
+    def _answered(self, request: Request, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if self._stopped or done.cancelled() or isinstance(error, BusyError | PortError):
+            self._asked.discard(request.id)  # the next owner's affair
+            return
+        self._answers.append((request.id, told(error)))
+        self.due = True
+        self._wake()
+
+    async def _answer(self) -> None:
+        while self._answers:
+            number, answer = self._answers[0]
+            await self._store.answered(number, answer)
+            self._asked.discard(number)
+            self._answers.pop(0)
+
+    async def release(self) -> None:
+        """Give everything back, with the last answers."""
+        self.stop()
+        await self._answer()
+        await self._store.release(self.owner)

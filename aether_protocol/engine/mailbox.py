@@ -1,0 +1,86 @@
+"""Resume and cancel, also for a run that another engine drives: what goes through the store's mailbox.
+
+Law: a request is carried out by whoever drives the run, through its inbox like every other, and answered once. Who asks
+waits for the answer; a request that nobody answers is taken back, so it cannot have an effect later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from aether_protocol.engine.inbox import Cancel, Resume
+from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import SUSPENDED
+
+LOOK_S: Final = 0.1  # between two looks for an answer
+PATIENCE_US: Final = 10_000_000  # how long an answer is waited for
+
+Question = dict[str, Json]
+
+
+def resume_question(task_path: str, payload: Mapping[str, Json]) -> Question:
+    return {"kind": "resume", "task": task_path, "payload": dict(payload)}
+
+
+def cancel_question() -> Question:
+    return {"kind": "cancel"}
+
+
+def suspended_paths(state: RunState) -> list[str]:
+    """Paths of the tasks that wait for a resume, in document order."""
+    nodes = [n for n in state.nodes if n.phase is SUSPENDED and isinstance(n, TaskNode) and n.hook is None]
+    return [node.path for node in sorted(nodes, key=state.order_key)]
+
+
+def to_item(state: RunState, question: Json, answer: asyncio.Future[None]) -> Resume | Cancel:
+    """What the driver's inbox takes. Raises UsageError for a task that there is not, and for what is no question."""
+    kind = question.get("kind") if isinstance(question, dict) else None
+    if kind == "cancel":
+        return Cancel(answer)
+    if kind != "resume":
+        raise UsageError(f"{kind!r} is nothing that can be asked of a run")
+    path = question["task"]
+    node = state.find(path)
+    if node is None:
+        waiting = suspended_paths(state)
+        near = get_close_matches(path, waiting, 1) or waiting
+        hint = f"suspended: {', '.join(near)}" if near else "no task of this run is suspended"
+        raise UsageError(f"run {state.header.run_id!r} has no task run {path!r}", hint=hint)
+    return Resume(node.id, question["payload"], answer)
+
+
+def told(error: BaseException | None) -> Json:
+    """An answer as it is stored: done, or why not."""
+    if error is None:
+        return {"done": True}
+    return {"done": False, "message": getattr(error, "message", str(error)), "hint": getattr(error, "hint", None)}
+
+
+async def ask(store: Store, clock: Clock, run_id: str, question: Question) -> None:
+    """Ask whoever drives the run, and wait. Raises UsageError where it is refused, BusyError where nobody answers."""
+    row = await store.row(run_id)
+    if row is None:
+        raise UsageError(f"run {run_id!r} is unknown")
+    if row.closed:
+        raise UsageError(f"the run has ended: it is {row.phase}")
+    number = await store.post(run_id, question)
+    end = clock.now() + PATIENCE_US
+    try:
+        while (answer := await store.answer(number)) is None:
+            if clock.now() >= end and await store.withdraw(number):
+                hint = "its engine is gone or does not listen: carry the run on here, or try again"
+                raise BusyError(f"nobody answers for run {run_id!r}", hint=hint)
+            await clock.sleep(LOOK_S)
+    except asyncio.CancelledError:
+        await store.withdraw(number)
+        raise
+    if not answer.get("done"):
+        raise UsageError(str(answer.get("message")), hint=answer.get("hint"))

@@ -1,0 +1,125 @@
+"""Having a run back from its record: its state as of any step, and what is needed to carry on with it.
+
+Law: facts alone rebuild the state; no rule is asked and nothing is decided here. A record that does not fit together is the
+outside's fault and is told with its step; a state that breaks a law of ours is never carried on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aether_protocol.errors import AetherError, PortError, UsageError
+from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import RunStore, StoredRun
+from aether_protocol.scheduler.codec import decode_step
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.evolve import replay
+from aether_protocol.scheduler.invariants import check
+from aether_protocol.scheduler.nodes import LoopNode, TaskNode
+from aether_protocol.scheduler.snapshot import restore
+from aether_protocol.scheduler.state import RunState
+
+_HINT = "look at the store with `aether db check`"
+
+
+class Replay:
+    """A run's state, taken on step by step as they were recorded, from its beginning or from a snapshot."""
+
+    def __init__(self, plan: Plan, header: RunHeader, snapshot: Json | None = None) -> None:
+        self._run_id = header.run_id
+        if snapshot is None:
+            self.state = RunState(plan)
+            self.state.header = header
+            return
+        try:
+            self.state = restore(plan, snapshot)
+        except Exception as error:
+            raise self._damaged("in its snapshot", error) from error
+
+    def apply(self, line: str) -> Step:
+        """The next step. Raises PortError where the record has a gap or is damaged."""
+        number = self.state.seq + 1
+        try:
+            step = decode_step(line, self._output)
+            if step.seq == number:
+                replay(self.state, step)
+                return step
+        except AetherError:
+            raise
+        except Exception as error:
+            raise self._damaged(f"at step {number}", error) from error
+        raise PortError(f"the record of run {self._run_id!r} has no step {number}", hint=_HINT)
+
+    def _output(self, node: int, name: str) -> Json:
+        return self.state.nodes[node].outputs[name]
+
+    def _damaged(self, where: str, error: Exception) -> PortError:
+        told = f"the record of run {self._run_id!r} is damaged {where}: {type(error).__name__}: {error}"
+        return PortError(told, hint=_HINT)
+
+
+def rebuild(stored: StoredRun) -> RunState:
+    """The state of a stored run as it is now. Costs the size of its snapshot and the steps after it."""
+    going = Replay(stored.plan, stored.header, stored.snapshot)
+    for line in stored.lines:
+        going.apply(line)
+    return going.state
+
+
+def revive(stored: StoredRun) -> RunState:
+    """`rebuild`, for somebody who carries on: the record is complete and every law of the state holds."""
+    state = rebuild(stored)
+    run_id, seq = stored.row.run_id, stored.row.seq
+    if state.seq != seq:
+        raise PortError(f"the record of run {run_id!r} ends at step {state.seq}, not at {seq}", hint=_HINT)
+    check(state)
+    return state
+
+
+async def state_at(store: RunStore, stored: StoredRun, seq: int) -> RunState:
+    """The state after step `seq` of a stored run. Raises UsageError where there is no such step, or it was not kept."""
+    run_id = stored.row.run_id
+    if not 0 <= seq <= stored.row.seq:
+        raise UsageError(f"run {run_id!r} has no step {seq}", hint=f"its steps are 0 (before the first) to {stored.row.seq}")
+    going = Replay(stored.plan, stored.header)
+    snapshot = stored.snapshot
+    if snapshot is not None and snapshot["seq"] <= seq:
+        going = Replay(stored.plan, stored.header, snapshot)
+    while going.state.seq < seq:
+        lines = await store.lines(run_id, going.state.seq)
+        if not lines or lines[0][0] != going.state.seq + 1:
+            hint = "only a run of tier state-action-log can be taken back to any step"
+            raise UsageError(f"the steps of run {run_id!r} up to {seq} were not kept", hint=hint)
+        for number, line in lines:
+            if number > seq:
+                break
+            going.apply(line)
+    return going.state
+
+
+def secret_references(state: RunState) -> set[tuple[str, str]]:
+    """The (name, key) of all secrets that tasks of this run may have been given so far."""
+    found: set[tuple[str, str]] = set()
+    if state.secret:
+        _collect(state.header.parameters.values(), found)
+    for node in state.nodes:
+        if node.secret:
+            _collect(node.inputs.values(), found)
+            if isinstance(node, LoopNode):
+                _collect(node.items or (), found)
+            if isinstance(node, TaskNode) and node.bound:
+                _collect(node.bound.values(), found)
+            _collect(node.input_artifacts.values(), found)
+    return found
+
+
+def _collect(values: Iterable[Json], found: set[tuple[str, str]]) -> None:
+    for value in values:
+        if isinstance(value, SecretValue):
+            found.update(part for part in value.parts if not isinstance(part, str))
+        elif isinstance(value, dict):
+            _collect(value.values(), found)
+        elif isinstance(value, list | tuple):
+            _collect(value, found)

@@ -1,0 +1,293 @@
+"""What every store must keep (the Store port): leases, requests, logs and documents.
+
+Law: time is what the test says; nothing in this file knows a particular store.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from aether_protocol.errors import BusyError
+from aether_protocol.ports.store import LogLine, Request, RunQuery, Store
+from aether_protocol.testing.contracts.store_tools import Contract, all_well, more, new_run, refused
+
+MANY = 4 * 1024 * 1024  # characters; every store keeps less of one task run
+
+
+class LeaseContract(Contract):
+    """Who drives which run."""
+
+    def test_a_run_is_claimed_at_its_creation(self) -> None:
+        async def body(store: Store) -> None:
+            token = await store.create(new_run("a", owner="me", until=10))
+            assert token > 0
+            assert await store.owner("a") == ("me", 10)
+            assert await store.claim(None, "you", 9, 20) == []
+            assert await all_well(store, more("a", 0, token=token))
+            assert isinstance((await store.append([more("a", 1)]))["a"], BusyError), "no token"
+
+        self.play(body)
+
+    def test_free_runs_are_claimed_oldest_first(self) -> None:
+        async def body(store: Store) -> None:
+            for number, run in enumerate("cab"):
+                await store.create(new_run(run, created_at=number))
+            assert await store.owner("a") is None
+            claimed = await store.claim(None, "me", 0, 10)
+            assert [run for run, _ in claimed] == ["c", "a", "b"]
+            assert await store.claim(["b", "nobody", "b"], "me", 0, 10) == claimed[2:], "what is its own keeps its token"
+            assert await store.claim(None, "you", 0, 10) == []
+
+        self.play(body)
+
+    def test_closed_runs_are_not_claimed(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            assert await all_well(store, more("a", 0, closed=True))
+            assert await store.claim(None, "me", 0, 10) == []
+            assert await store.claim(["a"], "me", 0, 10) == []
+
+        self.play(body)
+
+    def test_a_dead_owners_runs_change_hands_and_it_is_fenced_off(self) -> None:
+        async def body(store: Store) -> None:
+            old = await store.create(new_run("a", owner="dead", until=10))
+            assert await store.claim(["a"], "heir", 9, 20) == []
+            [(_, new)] = await store.claim(["a"], "heir", 10, 20)
+            assert new > old
+            assert await store.renew("dead", {"a": old}, 30) == ["a"]
+            assert await store.renew("heir", {"a": new}, 30) == []
+            assert isinstance((await store.append([more("a", 0, token=old)]))["a"], BusyError)
+            assert await all_well(store, more("a", 0, token=new))
+            [(_, newer)] = await store.claim(["a"], "dead", 30, 40)
+            assert newer > new
+            assert await store.renew("dead", {"a": old}, 50) == ["a"], "its token is an old one"
+
+        self.play(body)
+
+    def test_a_renewed_lease_holds(self) -> None:
+        async def body(store: Store) -> None:
+            token = await store.create(new_run("a", owner="me", until=10))
+            assert await store.renew("me", {"a": token}, 100) == []
+            assert await store.claim(None, "you", 50, 200) == []
+            assert (await store.owners())["me"] == 100
+            assert await all_well(store, more("a", 0, token=token, closed=True))
+            assert await store.renew("me", {"a": token}, 110) == [], "a run that has closed is not lost"
+
+        self.play(body)
+
+    def test_what_is_released_is_free(self) -> None:
+        async def body(store: Store) -> None:
+            tokens = {run: await store.create(new_run(run, owner="me", until=100)) for run in ("a", "b", "c")}
+            await store.release("you", ["a"])
+            assert await store.claim(None, "you", 0, 100) == []
+            await store.release("me", ["a"])
+            [(run, token)] = await store.claim(None, "you", 0, 100)
+            assert (run, token > tokens["a"]) == ("a", True)
+            await store.release("me")
+            assert [run for run, _ in await store.claim(None, "third", 0, 100)] == ["b", "c"]
+            assert "me" not in await store.owners()
+
+        self.play(body)
+
+    def test_a_run_that_is_driven_is_not_deleted(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=10))
+            await store.create(new_run("b"))
+            await refused(store.delete(["b", "a"], 9), BusyError)
+            assert len(await store.rows(RunQuery())) == 2, "all or nothing"
+            assert await store.delete(["b", "a"], 10) == 2
+
+        self.play(body)
+
+    def test_locks_keep_others_out_until_they_end(self) -> None:
+        async def body(store: Store) -> None:
+            assert await store.lock("nightly", "me", 0, 10)
+            assert await store.lock("nightly", "me", 5, 15), "its own lock is kept"
+            assert not await store.lock("nightly", "you", 14, 30)
+            assert await store.lock("other", "you", 14, 30)
+            await store.unlock("nightly", "you")
+            assert not await store.lock("nightly", "you", 14, 30)
+            await store.renew("me", {}, 40)
+            assert not await store.lock("nightly", "you", 39, 60)
+            assert await store.lock("nightly", "you", 40, 60), "it ended"
+            await store.unlock("nightly", "you")
+            assert await store.lock("nightly", "me", 41, 60)
+            await store.release("me")
+            assert await store.lock("nightly", "you", 41, 60)
+
+        self.play(body)
+
+
+class MailboxContract(Contract):
+    """Requests between those who drive runs and those who do not."""
+
+    def test_a_request_reaches_the_owner_and_its_answer_comes_back(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=10))
+            await store.create(new_run("b", owner="you", until=10))
+            first = await store.post("a", {"cancel": True})
+            second = await store.post("b", {"resume": "ü \ud800"})
+            third = await store.post("a", {"n": 3})
+            assert await store.requests("me") == [Request(first, "a", {"cancel": True}), Request(third, "a", {"n": 3})]
+            assert [item.id for item in await store.requests("you")] == [second]
+            assert await store.answer(first) is None
+            await store.answered(first, {"ok": True})
+            await store.answered(first, {"ok": False})
+            assert [item.id for item in await store.requests("me")] == [third]
+            assert await store.answer(first) == {"ok": True}, "the first answer counts"
+            assert await store.answer(first) is None, "it is read once"
+
+        self.play(body)
+
+    def test_a_request_waits_for_whoever_comes_next(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="dead", until=10))
+            asked = await store.post("a", {})
+            await store.claim(["a"], "heir", 10, 20)
+            assert await store.requests("dead") == []
+            assert [item.id for item in await store.requests("heir")] == [asked]
+
+        self.play(body)
+
+    def test_a_request_is_withdrawn_before_its_answer_only(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=10))
+            asked, kept = await store.post("a", {}), await store.post("a", {})
+            assert await store.withdraw(asked)
+            assert not await store.withdraw(asked)
+            await store.answered(asked, {})
+            assert await store.answer(asked) is None
+            await store.answered(kept, {})
+            assert not await store.withdraw(kept)
+
+        self.play(body)
+
+
+def line(text: str, path: str = "main.t", run_id: str = "a", at: int = 5) -> LogLine:
+    return LogLine(run_id, 1, path, 1, "stdout", text, at)
+
+
+class LogContract(Contract):
+    """What tasks wrote."""
+
+    def test_lines_come_back_in_order_and_in_pages(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            await store.create(new_run("b"))
+            assert await store.read_logs("a") == []
+            odd = ["one\n", "nul \0 \ud800 ü\n", "'; --"]
+            await store.write_logs([line(odd[0]), line("other", run_id="b"), line(odd[1]), line("lost", run_id="nobody")])
+            await store.write_logs([line(odd[2])])
+            first = await store.read_logs("a", limit=2)
+            rest = await store.read_logs("a", after=first[-1].seq)
+            found = first + rest
+            assert [item.text.replace("\\ud800", "\ud800") for item in found] == odd
+            assert [item.seq for item in found] == sorted({item.seq for item in found})
+            assert found[0] == LogLine("a", 1, "main.t", 1, "stdout", "one\n", 5, found[0].seq)
+            assert [item.text for item in await store.read_logs("b")] == ["other"]
+
+        self.play(body)
+
+    def test_a_path_means_what_is_below_it_too(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            paths = ["main", "main.t", "main.t2", "main.t[0]", "main.t.x", "main%t"]
+            await store.write_logs([line("x", path) for path in paths])
+            assert [item.path for item in await store.read_logs("a", "main.t")] == ["main.t", "main.t[0]", "main.t.x"]
+            assert [item.path for item in await store.read_logs("a", "main")] == paths[:5]
+            assert await store.read_logs("a", "main%") == []
+
+        self.play(body)
+
+    def test_what_is_kept_of_a_task_run_is_bounded_and_the_gap_is_told(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            await store.write_logs([line("quiet", "main.q")])
+            text = "x" * 4096
+            for start in range(0, MANY // len(text), 64):
+                await store.write_logs([line(f"{start + number} {text}") for number in range(64)])
+            kept = await store.read_logs("a", limit=100_000)
+            assert kept[0].path == "main.q"
+            assert [item.stream for item in kept].count("note") == 1
+            assert kept[1].stream == "note"
+            assert sum(len(item.text) for item in kept) < MANY // 2
+            assert kept[-1].text.startswith(f"{MANY // len(text) - 1} "), "the newest stay"
+            numbers = [int(item.text.split()[0]) for item in kept[2:]]
+            assert numbers == list(range(numbers[0], MANY // len(text))), "without another gap"
+            assert kept[1].text.split()[0] == str(sum(len(f"{number} {text}") for number in range(numbers[0])))
+            assert await store.read_logs("a", after=kept[1].seq, limit=1) == [kept[2]], "it is told once"
+
+        self.play(body)
+
+    def test_logs_go_with_their_run(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            await store.write_logs([line("x")])
+            await store.delete(["a"], 0)
+            assert await store.read_logs("a") == []
+            await store.create(new_run("a"))
+            assert await store.read_logs("a") == []
+
+        self.play(body)
+
+
+class DocumentContract(Contract):
+    """The library."""
+
+    def test_the_newest_version_counts_and_older_ones_stay(self) -> None:
+        async def body(store: Store) -> None:
+            first = await store.put_document("WorkflowTemplate", "default", "lib", "one ü", 1)
+            assert (first.version, first.digest) == (1, sha256("one ü".encode()).hexdigest())
+            assert await store.put_document("WorkflowTemplate", "default", "lib", "one ü", 2) == first, "nothing new"
+            second = await store.put_document("WorkflowTemplate", "default", "lib", "two", 3)
+            assert await store.get_document("WorkflowTemplate", "default", "lib") == second
+            assert await store.get_document("WorkflowTemplate", "default", "lib", first.digest) == first
+            assert await store.get_document("WorkflowTemplate", "default", "lib", "0" * 64) is None
+            back = await store.put_document("WorkflowTemplate", "default", "lib", "one ü", 4)
+            assert (back.version, back.digest, back.at) == (3, first.digest, 4)
+
+        self.play(body)
+
+    def test_documents_are_listed_and_removed(self) -> None:
+        async def body(store: Store) -> None:
+            for place in (("T", "ops", "b"), ("T", "default", "a"), ("C", "ops", "c"), ("T", "ops", "a")):
+                await store.put_document(*place, "old", 1)
+                await store.put_document(*place, "new", 2)
+
+            async def listed(kind: str | None = None, namespace: str | None = None) -> list[str]:
+                found = await store.list_documents(kind, namespace)
+                assert {item.text for item in found} <= {"new"}
+                return [f"{item.kind}/{item.namespace}/{item.name}" for item in found]
+
+            assert await listed() == ["C/ops/c", "T/default/a", "T/ops/a", "T/ops/b"]
+            assert await listed("T") == ["T/default/a", "T/ops/a", "T/ops/b"]
+            assert await listed("T", "ops") == ["T/ops/a", "T/ops/b"]
+            assert await listed(namespace="nowhere") == []
+            assert await store.remove_document("T", "ops", "a")
+            assert not await store.remove_document("T", "ops", "a")
+            assert await store.get_document("T", "ops", "a") is None
+            assert await listed("T", "ops") == ["T/ops/b"]
+
+        self.play(body)
+
+
+class UpkeepContract(Contract):
+    """What `aether db` does to a healthy store."""
+
+    def test_upkeep_of_a_healthy_store(self) -> None:
+        async def body(store: Store) -> None:
+            for run in ("a", "b"):
+                await store.create(new_run(run))
+            assert await all_well(store, more("a", 0, "x", "y", closed=True))
+            assert await all_well(store, more("b", 0))
+            info = await store.info()
+            assert (info.runs, info.open_runs) == (2, 1)
+            assert info.details["adapter"]
+            assert await store.check() == []
+            await store.vacuum()
+            assert await store.check() == []
+            assert await store.migrate() == (info.schema, info.schema)
+            assert await all_well(store, more("b", 1))
+
+        self.play(body)

@@ -1,0 +1,94 @@
+"""What the contracts of stores are written with: small runs, steps and appends.
+
+Law: nothing here knows a particular store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from aether_protocol.errors import AetherError
+from aether_protocol.expressions import parse_template
+from aether_protocol.plan.model import Call, Kind, Plan, TaskDef
+from aether_protocol.ports.store import NewRun, RunAppend, RunRow, Store
+from aether_protocol.scheduler.codec import decode_step
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.facts import Reported
+
+SECOND = 1_000_000
+
+
+def tiny_plan() -> Plan:
+    """One no-op task."""
+    target = TaskDef("only", "noop", parse_template({}, frozenset()), False, (), (), None, None)
+    root = Call("only", 0, Kind.TASK, target)
+    return Plan("tiny", "default", None, {}, {}, root, (), 3_600_000_000, 500, {}, "0" * 64, {})
+
+
+def row(run_id: str, **changes: Any) -> RunRow:
+    """The row of a new run that was created at second 1."""
+    bare = RunRow(run_id, "tiny", "default", None, {}, "Created", "", SECOND, None, None, False, 0, 0, 1, "0" * 64)
+    return replace(bare, **changes)
+
+
+def new_run(run_id: str, *, owner: str | None = None, until: int = 0, **changes: Any) -> NewRun:
+    """A run of the tiny plan."""
+    made = row(run_id, **changes)
+    header = RunHeader(run_id, made.created_at, None, {"greeting": "hello"}, {"system": {"os": "linux"}}, 7)
+    return NewRun(made, tiny_plan(), header, owner, until)
+
+
+def step(seq: int, text: str = "") -> Step:
+    """A step with one fact."""
+    return Step(seq, seq * SECOND, "test:step", [Reported(0, text or f"step {seq}")], [])
+
+
+def more(run_id: str, after: int, *texts: str, token: int = 0, **changes: Any) -> RunAppend:
+    """An append of one step for each of `texts` that follow step `after`; `changes` are those of the row."""
+    steps = [step(after + number, text) for number, text in enumerate(texts or ("",), 1)]
+    made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **changes})
+    return RunAppend(run_id, after, steps, lambda: made, lambda: {"seq": made.seq}, token, made.closed)
+
+
+def texts(lines: list[str]) -> list[str]:
+    """What the steps of encoded lines report."""
+    steps = [decode_step(line, lambda node, name: None) for line in lines]
+    return [fact.message for step in steps for fact in step.facts if isinstance(fact, Reported)]
+
+
+class Contract:
+    """What the parts of the contract share."""
+
+    def make(self) -> Store:
+        """A new, empty store."""
+        raise AssertionError("a contract needs `make`")
+
+    def play(self, body: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
+        """Run `body` on a new store and close it."""
+
+        async def go() -> None:
+            store = self.make()
+            try:
+                await body(store)
+            finally:
+                await store.close()
+
+        asyncio.run(go())
+
+
+async def all_well(store: Store, *parts: RunAppend) -> bool:
+    """The append refuses nothing."""
+    return not await store.append(parts)
+
+
+async def refused(call: Coroutine[Any, Any, Any], kind: type[AetherError]) -> AetherError:
+    """`call` raises `kind`: that error."""
+    try:
+        await call
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was expected")

@@ -1,0 +1,294 @@
+"""One run of one case: engines on a virtual clock, one after the other where they are lost, and what happens from outside.
+
+Law: virtual time moves only when the engine says that nothing real is under way. At one instant what executors return comes
+first, then `drive`, then timers. An attempt outlives its engine; what a lost engine had not stored did not happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Final
+
+from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.adapters.secrets.mapping import MappingSecrets
+from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.assembly.variables import GivenVariables, SystemVariables
+from aether_protocol.engine.api import Engine
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.store import SNAPSHOT
+from aether_protocol.ports.variables import VariableSource
+from aether_protocol.ports.wire import TaskResult
+from aether_protocol.scheduler.invariants import check
+from aether_protocol.scheduler.outstanding import under_way
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.cases import Case, CaseResult, Drive, Fault
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.compare import Comparison, matches, written
+from aether_protocol.testing.detail import run_detail
+from aether_protocol.testing.expectations import Ran, judge
+from aether_protocol.testing.prepare import Prepared
+from aether_protocol.testing.restart import Door, Shelf, Workers
+from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
+from aether_protocol.testing.watch import Watch, texts
+
+RUN_ID: Final = "case"
+
+
+def result_of(comparison: Comparison, detail: str, losses: int = 0) -> CaseResult:
+    """What a case comes to by the faults that were found."""
+    if comparison.faults:
+        return CaseResult(comparison.case, "failed", tuple(comparison.faults), detail, losses=losses)
+    return CaseResult(comparison.case, "passed", losses=losses)
+
+
+class _Ids:
+    """Ids and seeds that are the same in every run of a case."""
+
+    def run_id(self, now_us: int) -> str:
+        return RUN_ID
+
+    def seed(self) -> int:
+        return 0
+
+
+class _Messages(logging.Handler):
+    """What the package says in the process's own log while a case runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def __enter__(self) -> None:
+        logging.getLogger("aether_protocol").addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("aether_protocol").removeHandler(self)
+
+
+class _CaseFaultError(Exception):
+    """The case asks for something that cannot be done."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+class Play:
+    """One run of one case. `lose_after`: the engine is lost once, after that many writes of steps, and another goes on."""
+
+    def __init__(
+        self,
+        case: Case,
+        prepared: Prepared,
+        comparison: Comparison,
+        stager: Stager | None,
+        lose_after: int | None = None,
+    ) -> None:
+        assert prepared.plan is not None
+        self._case = case
+        self._plan = prepared.plan
+        self._comparison = comparison
+        self._hides = "hidden" in case.expect
+        self._watch = Watch()
+        self._messages = _Messages()
+        self._clock = ManualClock(case.now_us)
+        scripts = Scripts(case.scripts)
+        executors = [
+            ScriptedExecutor(type_, scripts, real=_real(name), listener=self._watch)
+            for name, type_ in prepared.types.items()
+        ]
+        self._broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager)
+        self._workers = Workers(self._broker, case.store)
+        self._shelf = Shelf(case.store)
+        self._run_id = RUN_ID
+        self._losses = 0
+        self._drives = deque(case.drive)
+        self._accepted: list[tuple[int, Drive]] = []  # (step before it, what was asked of the run)
+        self._door, self._engine = self._make_engine(lose_after)
+
+    def _make_engine(self, lose_after: int | None = None) -> tuple[Door, Engine]:
+        door = Door(lose_after)
+        engine = Engine(
+            store=self._shelf.open(door),
+            broker=self._workers.attach(door),
+            clock=self._clock,
+            ids=_Ids(),
+            secrets=[MappingSecrets(dict(self._case.secrets))],
+            variables=variables_of(self._case),
+            observers=[self._watch.step],
+            log_observers=[self._watch.log],
+            owner="case",
+            lease_s=None,
+        )
+        return door, engine
+
+    async def run(self, real_limit_s: float) -> CaseResult:
+        try:
+            async with asyncio.timeout(real_limit_s):
+                with self._messages if self._hides else nullcontext():
+                    return await self._run()
+        except TimeoutError:
+            told = self._case.fault(("case",), f"the case took more than {real_limit_s:g} s of real time")
+            return CaseResult(self._case, "failed", (told,))
+        except _CaseFaultError as error:
+            return CaseResult(self._case, "error", (error.fault,))
+        finally:
+            await self._engine.close()
+            await self._broker.close()
+            self._shelf.close()
+
+    async def _run(self) -> CaseResult:
+        await self._engine.__aenter__()
+        await self._engine.submit(self._plan, dict(self._case.arguments), run_id=RUN_ID)
+        await self._pass_time()
+        ran = self._ran()
+        judge(self._comparison, self._case.expect, ran)
+        return result_of(self._comparison, run_detail(ran) if self._comparison.faults else "", self._losses)
+
+    async def _pass_time(self) -> None:
+        """Let time pass until the run is closed and `drive` is through."""
+        clock = self._clock
+        begin = clock.now()
+        drives = self._drives
+        while True:
+            await self._engine.settled()
+            if self._door.shut:
+                await self._go_on()
+                continue
+            state = self._state()
+            if clock.wake():
+                continue
+            if drives and begin + drives[0].at_us <= clock.now():
+                await self._drive(drives.popleft())
+                continue
+            if state.closed and not drives:
+                return
+            if clock.fire():
+                continue
+            dues = [due for due in (clock.next_due(), begin + drives[0].at_us if drives else None) if due is not None]
+            if not dues:
+                self._comparison.fault(("case",), f"nothing can happen any more, and the run is {state.phase}")
+                return
+            clock.advance(min(dues))
+
+    def _state(self) -> RunState:
+        return self._engine.run_state(self._run_id)  # raises what broke the run
+
+    async def _go_on(self) -> None:
+        """The engine is lost: another one goes on from what is stored."""
+        self._losses += 1
+        self._door.shut = True
+        await self._engine.close()
+        self._door, self._engine = self._make_engine()
+        await self._engine.__aenter__()
+        await self._engine.recover([self._run_id])
+        state = self._state()
+        if self._case.store == SNAPSHOT:
+            self._watch.rewind(state)
+            again = [drive for seq, drive in self._accepted if seq >= state.seq]
+            self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
+            self._drives.extendleft(reversed(again))  # whoever asked for it asks again
+            return  # its tasks are handed over again, and find their attempts as they are
+        self._workers.keep_only({(self._run_id, node.id, node.attempt) for node in under_way(state)})
+
+    # --- from outside ---
+
+    async def _drive(self, drive: Drive) -> None:
+        if drive.action in ("duplicate", "result"):
+            self._accepted.append((self._state().seq, drive))
+        if drive.action == "crash":
+            if not self._state().closed:
+                await self._go_on()
+        elif drive.action == "duplicate":
+            self._engine.deliver(self._last_result(drive))
+        elif drive.action == "result":
+            self._engine.deliver(self._made_up(drive.argument))
+        else:
+            await self._ask(drive)
+
+    async def _ask(self, drive: Drive) -> None:
+        """A resume, cancel or retry, which may be refused."""
+        refused: str | None = None
+        before = self._state().seq
+        try:
+            if drive.action == "cancel":
+                await self._engine.cancel(self._run_id)
+            elif drive.action == "retry":
+                await self._retry(drive.argument.get("from"))
+            else:
+                await self._engine.resume(self._run_id, drive.argument["task"], drive.argument.get("payload", {}))
+        except UsageError as error:
+            refused = error.message
+        else:
+            if drive.action != "retry":
+                self._accepted.append((before, drive))
+        path = (*drive.path, "refused")
+        if drive.refused is None:
+            if refused is not None:
+                self._comparison.fault((*drive.path, drive.action), f"it was refused: {refused}")
+        elif refused is None:
+            self._comparison.differ(path, "a refusal", "none")
+        elif drive.refused is not True and not matches(drive.refused, refused):
+            self._comparison.differ(path, written(drive.refused), written(refused))
+
+    async def _retry(self, start: str | None) -> None:
+        """From now on the case is about the new run (CTRL-4)."""
+        new = await self._engine.retry(self._run_id, start, new_id=f"{self._run_id}-again")
+        self._run_id = new
+        self._accepted.clear()
+        self._watch.forget()
+
+    def _last_result(self, drive: Drive) -> TaskResult:
+        node = self._state().find(drive.argument)
+        result = self._watch.results.get(node.id) if node is not None else None
+        if result is None:
+            raise _CaseFaultError(self._case.fault(drive.path, f"task {drive.argument!r} has returned nothing so far"))
+        return result
+
+    def _made_up(self, argument: Mapping[str, Json]) -> TaskResult:
+        state = self._state()
+        node = state.find(argument["task"])
+        number = node.id if node is not None else len(state.nodes) + 1_000  # nobody knows this task
+        return TaskResult(
+            self._run_id,
+            number,
+            argument.get("attempt", 1),
+            argument.get("code", 0),
+            argument.get("message", ""),
+            argument.get("outputs", {}),
+        )
+
+    # --- afterwards ---
+
+    def _ran(self) -> Ran:
+        report = self._engine.get(self._run_id).to_json()
+        state = self._state()
+        check(state)
+        self._watch.check_record(state)
+        visible = ""
+        if self._hides:
+            visible = texts(report, *self._watch.visible(state), self._messages.lines)
+        tasks = {entry["path"]: entry for entry in report["tasks"]}
+        return Ran(state, self._watch, report, tasks, visible)
+
+
+def variables_of(case: Case) -> list[VariableSource]:
+    """The namespaces that are injected; without a `system` of its own a case sees the machine's."""
+    return [SystemVariables(), *(GivenVariables(name, values) for name, values in case.variables.items())]
+
+
+def _real(type_: str) -> Executor | None:
+    try:
+        return InstalledExecutors()[type_]
+    except KeyError:
+        return None

@@ -1,0 +1,72 @@
+"""Which faults happen: decided by the seed, the kind of fault, and how often that kind was asked for.
+
+Law: a decision depends on nothing else, so that a fault can be taken away (`without`) and the others stay where they were.
+Every fault that happened is named `kind#number`, and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Final
+
+# kind: (how likely each time at full strength, how many of it a run may see). A run with endless faults would never end.
+KINDS: Final[Mapping[str, tuple[float, int]]] = {
+    "crash-before-write": (0.03, 4),
+    "crash-after-write": (0.03, 4),
+    "crash-before-dispatch": (0.04, 4),
+    "write-refused": (0.02, 3),  # nothing was written, and the engine is told so
+    "write-unclear": (0.02, 3),  # it was written, and the engine is told that it was not
+    "store-out-of-reach": (0.02, 3),  # calls wait, maybe for longer than the lease lasts
+    "assignment-lost": (0.03, 3),
+    "assignment-doubled": (0.06, 100),
+    "result-lost": (0.03, 3),
+    "result-doubled": (0.08, 100),
+    "message-delayed": (0.15, 100),  # and so overtaken by others
+    "stop-ignored": (0.3, 100),
+    "clock-set-back": (0.02, 3),
+}
+CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
+_SITES: Final = {kind: number for number, kind in enumerate(KINDS, 1)}
+
+
+class Chaos:
+    """`strength` from 0 (no faults) to 1. `without` names faults that are left out."""
+
+    def __init__(self, seed: int, strength: float, without: Collection[str] = ()) -> None:
+        self.happened: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self._seed = seed
+        self._strength = strength
+        self._without = frozenset(without)
+        self._asked: Counter[str] = Counter()
+
+    def strikes(self, kind: str) -> bool:
+        """Whether a fault of this kind happens now."""
+        likely, most = KINDS[kind]
+        self._asked[kind] += 1
+        number = self._asked[kind]
+        if fraction(self._seed, _SITES[kind], number) >= likely * self._strength or self.counts[kind] >= most:
+            return False
+        name = f"{kind}#{number}"
+        if name in self._without:
+            return False
+        self.counts[kind] += 1
+        self.happened.append(name)
+        return True
+
+    def choose(self, *choices: int) -> int:
+        """One of these, for whoever needs a delay."""
+        self._asked["choice"] += 1
+        return choices[int(fraction(self._seed, 0, self._asked["choice"]) * len(choices))]
+
+
+def fraction(*numbers: int) -> float:
+    """0 <= f < 1, the same for the same numbers: a mixing of 64 bits (splitmix), on every machine alike."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        mixed ^= mixed >> 31
+    return mixed / 2**64

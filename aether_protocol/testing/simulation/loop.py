@@ -1,0 +1,46 @@
+"""An event loop that never waits: where it would, it tells whoever asked that all is quiet.
+
+Law: nothing in a simulation waits for the machine, so the moment at which the loop would block is the moment at which virtual
+time may move, whatever runs on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+class _Selector(selectors.SelectSelector):
+    """Stands for the loop's own; its `select` says whether anything is ready to run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quiet: asyncio.Future[None] | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return []
+        if self.quiet is not None and not self.quiet.done():
+            self.quiet.set_result(None)
+            return []
+        return super().select(timeout)
+
+
+
+class QuietLoop:
+    """`run` a coroutine; inside, `await quiet()` returns once nothing else can run."""
+
+    def __init__(self) -> None:
+        self._selector = _Selector()
+
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self._selector)) as runner:
+            return runner.run(main)
+
+    async def quiet(self) -> None:
+        self._selector.quiet = asyncio.get_running_loop().create_future()
+        await self._selector.quiet

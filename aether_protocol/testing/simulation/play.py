@@ -1,0 +1,79 @@
+"""Plays scenarios: each with its faults and, where that says something, once without.
+
+Law: a failure names the law that was broken and the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import STATE_ACTION_LOG
+from aether_protocol.testing.simulation.author import compile_value
+from aether_protocol.testing.simulation.loop import QuietLoop
+from aether_protocol.testing.simulation.oracles import Ending, compare, ending
+from aether_protocol.testing.simulation.world import SAME, Scenario, World, scenario
+
+COMMAND: Final = "python -m aether_protocol.testing.simulation"
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of one scenario. `law` is the broken one, None if all held; `faults` are those that happened."""
+
+    scenario: Scenario
+    counts: Counter[str]
+    faults: list[str]
+    law: str | None = None
+    told: str = ""
+
+
+@dataclass(slots=True)
+class _Workflow:
+    """What the seeds of one workflow have in common: its plan, and how it ends when nothing fails."""
+
+    plan: Plan
+    calm: Ending | None = None
+
+
+def play(played: Scenario, workflow: _Workflow | None = None) -> Played:
+    """Play one scenario. Raises InvalidDocumentError, and nothing for what happens in it."""
+    workflow = workflow or _Workflow(compile_value(dict(played.document)))
+    loop = QuietLoop()
+    world = World(played, loop, workflow.plan)
+    counts, faults = world.counts, world.chaos.happened
+    counts["runs"] += 1
+    try:
+        ended = ending(loop.run(world.run()))
+        if not played.timed:
+            if workflow.calm is None:
+                workflow.calm = _calm(played, workflow.plan)
+            comparable = not (ended.excused or workflow.calm.excused)
+            if comparable:
+                compare(workflow.calm, ended)
+            counts["runs compared" if comparable else "runs not comparable"] += 1
+    except Exception as error:
+        return Played(played, counts, faults, getattr(error, "law", type(error).__name__), str(error))
+    return Played(played, counts, faults)
+
+
+@lru_cache(maxsize=1)
+def _workflow(work: int) -> _Workflow:
+    return _Workflow(compile_value(dict(scenario(work * SAME).document)))
+
+
+def play_seed(seed: int) -> Played:
+    """Play the scenario of a seed."""
+    played = scenario(seed)
+    return play(played, _workflow(played.work))
+
+
+def _calm(played: Scenario, plan: Plan) -> Ending:
+    """How the workflow ends when nothing fails."""
+    loop = QuietLoop()
+    calm = dataclasses.replace(played, strength=0.0, engines=1, tier=STATE_ACTION_LOG, survive=False)
+    return ending(loop.run(World(calm, loop, plan).run()))

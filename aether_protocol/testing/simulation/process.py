@@ -1,0 +1,191 @@
+"""One engine process of a simulation: a real engine, its store out of reach now and then, its clock not quite right.
+
+Law: once dead, a process changes nothing: its calls of the store never return, its broker sends nothing, and what the old
+engine still does reaches nobody. Only the world brings up another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, cast
+
+from aether_protocol.adapters.secrets.mapping import MappingSecrets
+from aether_protocol.engine.api import Engine
+from aether_protocol.errors import PortError
+from aether_protocol.ports.store import RunAppend, Store
+from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.simulation.author import SECRET
+from aether_protocol.testing.simulation.chaos import Chaos
+from aether_protocol.testing.simulation.store import Reached
+from aether_protocol.testing.simulation.workers import SECOND, SimulatedBroker, Workers
+
+LEASE_S: Final = 15.0
+PASSWORD: Final = "correct-horse-battery"
+_WRITES: Final = frozenset({"create", "append", "claim", "renew", "release"})
+_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs"})  # of an engine that closes; no dead one's count
+
+
+class _KilledError(Exception):
+    """This process is no more."""
+
+
+class Witness(Protocol):
+    """Who looks on."""
+
+    def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None: ...
+    def appended(self, process: Process, part: RunAppend) -> None: ...
+    def granted(self, run_id: str, token: int) -> None: ...
+    def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
+
+
+class SkewedClock:
+    """The world's clock as one machine shows it: `offset` microseconds beside it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.offset = 0
+
+    def now(self) -> int:
+        return self._clock.now() + self.offset
+
+    def call_at(self, due_us: int, callback: Callable[[], None]) -> Any:
+        return self._clock.call_at(max(due_us - self.offset, self._clock.now()), callback)
+
+    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
+        await self._clock.sleep(seconds, rank)
+
+
+class Ids:
+    """Ids and seeds that are the same in every run."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def run_id(self, now_us: int) -> str:
+        return "run"
+
+    def seed(self) -> int:
+        return self._seed
+
+
+class Process:
+    """`number` counts the processes of a world; each is an owner of its own."""
+
+    def __init__(self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: Witness) -> None:
+        self.number = number
+        self.dead = False
+        self.closing = False
+        self.clock = SkewedClock(clock)
+        self._chaos: Chaos = workers.chaos
+        self._world_clock = clock
+        self._witness = witness
+        self._reachable_at = 0
+        self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.engine = Engine(
+            store=cast(Store, Reached(store, self)),
+            broker=SimulatedBroker(number, workers, self),
+            clock=self.clock,
+            ids=Ids(workers.seed),
+            secrets=[MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})],
+            observers=[self._stored],
+            owner=f"process-{number}",
+            lease_s=LEASE_S,
+        )
+
+    async def start(self) -> None:
+        await self.engine.__aenter__()
+
+    def die(self) -> None:
+        self.dead = True
+
+    @property
+    def cut_off(self) -> bool:
+        """The store is out of its reach: what it knows may be out of date."""
+        return self.dead or self._world_clock.now() < self._reachable_at
+
+    async def bury(self) -> None:
+        """Clear away what a dead engine left in this process's memory; or close a living one in order."""
+        self.closing = True
+        with contextlib.suppress(PortError):
+            await self.engine.close()
+
+    # --- what the store's door asks ---
+
+    async def call(self, name: str, call: Callable[[], Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
+        writes = name in _WRITES and not self.closing
+        try:
+            self._must_live()
+            while not self.closing and self._world_clock.now() < self._reachable_at:
+                await self._wait()
+            if writes:
+                await self._before()
+            given = await call()
+            self._tell(name, arguments, given)
+            if writes:
+                self._after()
+            return given
+        except _KilledError:
+            return await self._end(name)
+
+    def _must_live(self) -> None:
+        if self.dead:
+            raise _KilledError
+
+    def _kill(self) -> None:
+        self.die()
+        raise _KilledError
+
+    async def _wait(self) -> None:
+        await self._world_clock.sleep((self._reachable_at - self._world_clock.now()) / SECOND)
+        self._must_live()
+
+    async def _before(self) -> None:
+        strikes, choose = self._chaos.strikes, self._chaos.choose
+        if strikes("clock-set-back"):
+            self.clock.offset -= choose(2 * SECOND, 30 * SECOND)
+        if strikes("store-out-of-reach"):
+            self._reachable_at = self._world_clock.now() + choose(SECOND, 10 * SECOND, 40 * SECOND)
+            await self._wait()
+        if strikes("crash-before-write"):
+            self._kill()
+        if strikes("write-refused"):
+            raise PortError("the disk is full")
+
+    def _after(self) -> None:
+        if self._chaos.strikes("crash-after-write"):
+            self._kill()
+        if self._chaos.strikes("write-unclear"):
+            raise PortError("the connection broke")
+
+    async def _end(self, name: str) -> Any:
+        """What a dead process asks for never comes."""
+        if name in _LAST_WORDS:
+            return None
+        if not self.closing:
+            await self._forever
+        raise PortError("the process is dead")
+
+    def _tell(self, name: str, arguments: tuple[Any, ...], given: Any) -> None:
+        if name == "append":
+            for part in arguments[0]:
+                if part.run_id not in given:
+                    self._witness.appended(self, part)
+        elif name == "claim":
+            for run_id, token in given:
+                self._witness.granted(run_id, token)
+        elif name == "create":
+            self._witness.granted(arguments[0].row.run_id, given)
+
+    # --- what the engine and its broker tell ---
+
+    def _stored(self, run_id: str, state: RunState, step: Step) -> None:
+        if not self.dead:
+            self._witness.stored(self, run_id, state, step)
+
+    def dispatched(self, task: TaskAssignment) -> None:
+        self._witness.dispatched(self, task)

@@ -1,0 +1,147 @@
+"""The workers of a simulation and the brokers before them, which lose, double, delay and reorder messages.
+
+Law: what a task gives depends on its path, its attempt and the seed alone, never on the faults, so that a run with faults can
+be held against one without. Workers share nothing with the engine: messages are copied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+from zlib import crc32
+
+from aether_protocol.errors import PortError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.broker import ResultSink
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.testing.simulation.chaos import Chaos, fraction
+
+SECOND: Final = 1_000_000
+_CODES: Final = (0,) * 24 + (2, 2, 3, 3, 1, 1, 4, 9)
+_DELAYS: Final = (0, 0, SECOND // 2, SECOND, 3 * SECOND)
+
+Key = tuple[str, int, int]
+
+
+class Host(Protocol):
+    """The process that a broker lives in."""
+
+    @property
+    def dead(self) -> bool: ...
+
+    def die(self) -> None:
+        """Killed at once."""
+        ...
+
+    def dispatched(self, task: TaskAssignment) -> None:
+        """Told of each assignment that goes out."""
+        ...
+
+
+class Workers:
+    """All workers. `survive`: they outlive the engine that gave them work, and their results then go to another one, by
+    way of `elsewhere`, if there is one."""
+
+    def __init__(self, seed: int, clock: Clock, chaos: Chaos, elsewhere: Callable[[TaskResult], None] | None) -> None:
+        self.seed = seed
+        self.clock = clock
+        self.chaos = chaos
+        self.elsewhere = elsewhere
+        self.stopped: set[tuple[int, Key]] = set()  # (number of the broker, attempt)
+
+    def later(self, delay: int, call: Callable[[], None]) -> None:
+        self.clock.call_at(self.clock.now() + delay, call)
+
+    def delay(self) -> int:
+        return self.chaos.choose(SECOND, 4 * SECOND, 20 * SECOND) if self.chaos.strikes("message-delayed") else 0
+
+    def send(self, broker: SimulatedBroker, task: TaskAssignment) -> None:
+        """An assignment on its way to a worker."""
+        chaos = self.chaos
+        if chaos.strikes("assignment-lost"):
+            return
+        for _ in range(2 if chaos.strikes("assignment-doubled") else 1):
+            self.later(self.delay(), lambda: self._work(broker, task))
+
+    def _work(self, broker: SimulatedBroker, task: TaskAssignment) -> None:
+        if self._gone(broker, task):
+            return
+        dice = [fraction(self.seed, crc32(f"{task.hook}/{task.path}".encode()), task.attempt, site) for site in range(4)]
+        if dice[0] < 0.5 and not broker.host.dead:
+            broker.sink.started(task.run_id, task.node, task.attempt)
+        result = outcome(task, dice[1:])
+        duration = _DELAYS[int(dice[3] * len(_DELAYS))]
+        self.later(duration, lambda: self._returned(broker, task, result))
+
+    def _returned(self, broker: SimulatedBroker, task: TaskAssignment, result: TaskResult) -> None:
+        if self._gone(broker, task) or self.chaos.strikes("result-lost"):
+            return
+        for _ in range(2 if self.chaos.strikes("result-doubled") else 1):
+            self.later(self.delay(), lambda: self._arrives(broker, result))
+
+    def _arrives(self, broker: SimulatedBroker, result: TaskResult) -> None:
+        if not broker.host.dead:
+            broker.sink.finished(copied(result))
+        elif self.elsewhere is not None:
+            self.elsewhere(copied(result))
+
+    def _gone(self, broker: SimulatedBroker, task: TaskAssignment) -> bool:
+        key = broker.number, (task.run_id, task.node, task.attempt)
+        return key in self.stopped or (broker.host.dead and self.elsewhere is None)
+
+
+class SimulatedBroker:
+    """The broker of one engine process. See `ports.broker.Broker`."""
+
+    busy = 0
+
+    def __init__(self, number: int, workers: Workers, host: Host) -> None:
+        self.number = number
+        self.workers = workers
+        self.host = host
+        self.sink: ResultSink
+
+    async def quiet(self) -> None:
+        """Workers take virtual time only."""
+
+    def start(self, sink: ResultSink) -> None:
+        self.sink = sink
+
+    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
+        for task in assignments:
+            if self.host.dead:
+                return
+            if self.workers.chaos.strikes("crash-before-dispatch"):
+                self.host.die()
+                raise PortError("the process was killed")
+            self.host.dispatched(task)
+            self.workers.stopped.discard((self.number, (task.run_id, task.node, task.attempt)))
+            self.workers.send(self, task)
+
+    def stop(self, run_id: str, node: int, attempt: int) -> None:
+        if not self.host.dead and not self.workers.chaos.strikes("stop-ignored"):
+            self.workers.stopped.add((self.number, (run_id, node, attempt)))
+
+    async def close(self) -> None:
+        """Workers are nobody's children."""
+
+
+def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:
+    """What this attempt gives, by three fractions. A task that was given a secret tells it in every way it can."""
+    code = _CODES[int(dice[0] * len(_CODES))]
+    if code == 1 and task.payloads:
+        code = 0
+    outputs: dict[str, Json] = {"x": int(dice[1] * 4)} if dice[1] < 0.8 else {}
+    message = "why" if dice[2] < 0.5 else ""
+    token = task.inputs.get("token")
+    if isinstance(token, str):
+        outputs["told"] = {"it": [token]}
+        message = f"it is {token}"
+    return TaskResult(task.run_id, task.node, task.attempt, code, message, outputs)
+
+
+def copied(result: TaskResult) -> TaskResult:
+    values = json.loads(json.dumps(dict(result.parameters)))
+    return TaskResult(result.run_id, result.node, result.attempt, result.code, result.message, values)

@@ -1,0 +1,186 @@
+"""The SQLite store keeps the Store contract, in a file and in memory; two connections and two processes share a file."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.errors import BusyError
+from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
+from aether_protocol.testing.contracts.store import StoreContract
+from aether_protocol.testing.contracts.store_parts import (
+    DocumentContract,
+    LeaseContract,
+    LogContract,
+    MailboxContract,
+    UpkeepContract,
+)
+from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, texts
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path
+
+    def make(self) -> Store:
+        return open_sqlite(str(self.path / "new" / "aether.db"), durability="normal")
+
+
+class TestSqliteInMemory(StoreContract):
+    def make(self) -> Store:
+        return open_sqlite(":memory:")
+
+
+class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentContract, UpkeepContract):
+    """What does not depend on how runs are kept; the rest is below."""
+
+    def make(self) -> Store:
+        return open_sqlite(":memory:", tier=SNAPSHOT)
+
+    def test_a_stale_owner_is_fenced_off_where_it_saves(self) -> None:
+        async def body(store: Store) -> None:
+            old = await store.create(new_run("a", owner="dead", until=10))
+            await store.claim(["a"], "heir", 10, 20)
+            assert isinstance((await store.append([more("a", 0, token=old, closed=True)]))["a"], BusyError)
+            assert (await store.load("a")).row.seq == 0
+
+        self.play(body)
+
+    def test_what_came_after_the_last_snapshot_is_repeated(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", leaves_known=1))
+            assert await all_well(store, more("a", 0, "one"), more("a", 1, "two"))
+            found = await store.load("a")
+            assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (0, "Created", None, [])
+            assert isinstance((await store.append([more("a", 1)]))["a"], BusyError)
+            assert await all_well(store, more("a", 0, "again")), "whoever loaded goes on from there"
+            assert await all_well(store, more("a", 1, phase="Suspended"))
+            found = await store.load("a")
+            assert (found.row.seq, found.row.phase, found.snapshot) == (2, "Suspended", {"seq": 2})
+            assert await all_well(store, more("a", 2, phase="Suspended"), more("a", 3, closed=True))
+            found = await store.load("a")
+            assert (found.row.seq, found.row.closed, found.snapshot) == (4, True, {"seq": 4})
+
+        self.play(body)
+
+    def test_a_snapshot_is_due_after_some_time_or_many_steps(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            for seq in range(7):
+                assert await all_well(store, more("a", seq))
+            assert (await store.load("a")).row.seq == 6, "step 6 is 5 seconds after the creation"
+            await store.create(new_run("b", created_at=10**15))
+            assert await all_well(store, more("b", 0, *["x"] * 1_001))
+            assert (await store.load("b")).row.seq == 1_001
+
+        self.play(body)
+
+
+def test_a_log_gets_a_snapshot_after_many_steps_and_at_the_end(tmp_path: Path) -> None:
+    async def body() -> None:
+        store = open_sqlite(str(tmp_path / "a.db"))
+        await store.create(new_run("a"))
+        assert await all_well(store, more("a", 0, *["x"] * 20_001), more("a", 20_001, "y", "z"))
+        found = await store.load("a")
+        assert (found.snapshot, texts(found.lines)) == ({"seq": 20_001}, ["y", "z"])
+        assert [seq for seq, _ in await store.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
+        await store.create(new_run("b"))
+        many: dict[str, Any] = {"leaves_known": 90_000}
+        assert await all_well(store, more("b", 0, *["x"] * 30_000, **many))
+        assert (await store.load("b")).snapshot is None
+        assert await all_well(store, more("b", 30_000, closed=True, **many))
+        assert (await store.load("b")).snapshot == {"seq": 30_001}
+        assert await store.check() == []
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_two_connections_on_one_file(tmp_path: Path) -> None:
+    async def body() -> None:
+        one, two = (open_sqlite(str(tmp_path / "a.db")) for _ in range(2))
+        token = await one.create(new_run("a", owner="one", until=10))
+        assert await all_well(one, more("a", 0, "first", token=token))
+        assert isinstance((await two.append([more("a", 0, "second", token=token)]))["a"], BusyError)
+        [(_, newer)] = await two.claim(["a"], "two", 10, 20)
+        assert isinstance((await one.append([more("a", 1, token=token)]))["a"], BusyError)
+        assert await all_well(two, more("a", 1, "taken over", token=newer))
+        assert texts((await one.load("a")).lines) == ["first", "taken over"]
+        await one.close()
+        await two.close()
+
+    asyncio.run(body())
+
+
+def test_a_writer_waits_for_another_and_the_loop_goes_on(tmp_path: Path) -> None:
+    async def body() -> None:
+        one, two = (open_sqlite(str(tmp_path / "a.db")) for _ in range(2))
+        one._db.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(two.create(new_run("a")))
+        while not waiting.done() and one._db.connection.in_transaction:
+            await asyncio.sleep(0)  # the other one's turns come although it cannot write
+            one._db.execute("COMMIT")
+        await waiting
+        assert await one.row("a") is not None
+        await one.close()
+        await two.close()
+
+    asyncio.run(body())
+
+
+WRITER = """
+import asyncio, sys
+from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.testing.contracts.store_tools import more, new_run
+
+async def main(path, name):
+    store = open_sqlite(path, durability="normal")
+    won = 0
+    for number in range(50):
+        try:
+            await store.create(new_run(f"own-{name}-{number}"))
+            seq = (await store.row("shared")).seq
+            won += not await store.append([more("shared", seq, name), more(f"own-{name}-{number}", 0, name)])
+        except Exception as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+    await store.close()
+    print(won)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_two_processes_on_one_file(tmp_path: Path) -> None:
+    """Of two that append to one run, one is first and the other one is told; nothing else is lost or mixed."""
+    path = str(tmp_path / "a.db")
+
+    async def begin() -> None:
+        store = open_sqlite(path)
+        await store.create(new_run("shared"))
+        await store.close()
+
+    async def look(won: dict[str, int]) -> None:
+        store = open_sqlite(path)
+        found = texts((await store.load("shared")).lines)
+        assert {name: found.count(name) for name in won} == won
+        assert len(found) == sum(won.values()) > 0
+        own = [row for row in await store.rows(RunQuery(limit=1_000)) if row.run_id != "shared"]
+        assert [len(own), {row.seq for row in own}] == [100, {1}]
+        assert await store.check() == []
+        await store.close()
+
+    asyncio.run(begin())
+    made = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    said = [process.communicate(timeout=120) for process in made]
+    assert [error for _, error in said] == ["", ""]
+    asyncio.run(look({"one": int(said[0][0]), "two": int(said[1][0])}))

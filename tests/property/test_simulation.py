@@ -1,0 +1,115 @@
+"""Nothing is lost, whatever fails: 2 000 seeds of the simulation; and the simulation notices when something is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from aether_protocol.engine import driver
+from aether_protocol.engine.secrets import Masker
+from aether_protocol.ports.store import RunAppend
+from aether_protocol.ports.wire import TaskResult
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.simulation.__main__ import main, told
+from aether_protocol.testing.simulation.play import play_seed
+from aether_protocol.testing.simulation.shrink import shrink
+from aether_protocol.testing.simulation.store import SharedStore
+
+SEEDS = 2_000
+PARTS = 8  # so that several processes share the work
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What breaks in a simulation is meant to."""
+    log = logging.getLogger("aether_protocol")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(before)
+
+
+@pytest.mark.rule("SCHED-12", "SCHED-9", "DATA-12")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_law_holds_whatever_fails(part: int) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
+        played = play_seed(seed)
+        assert played.law is None, told(played)
+        counts.update(played.counts)
+    for name in ("crashes", "takeovers", "messages lost", "messages doubled", "messages delayed", "store failures"):
+        assert counts[name] > 100, name  # the faults do happen
+    assert counts["runs compared"] > 100
+
+
+def first_failure(seeds: int = 150) -> Any:
+    return next((played for played in map(play_seed, range(seeds)) if played.law is not None), None)
+
+
+def test_a_seed_gives_the_same_twice() -> None:
+    first, again = play_seed(7), play_seed(7)
+    assert (first.counts, first.faults) == (again.counts, again.faults)
+
+
+def test_a_store_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def append(self: SharedStore, batch: Sequence[RunAppend]) -> dict[str, Any]:
+        for part in batch:
+            self._append(self._runs[part.run_id], part)
+        return {}
+
+    monkeypatch.setattr(SharedStore, "append", append)
+    assert first_failure() is not None
+
+
+def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(state: RunState) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(driver, "under_way", nothing)
+    failed = first_failure()
+    assert failed is not None
+    assert failed.law == "every run ends"
+    small = shrink(failed, plays=5)
+    assert small.law == failed.law
+    assert len(small.faults) <= len(failed.faults)
+    assert len(json.dumps(small.scenario.document)) <= len(json.dumps(failed.scenario.document))
+
+
+def test_a_secret_that_is_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bare(self: Masker, result: TaskResult) -> TaskResult:
+        return result
+
+    monkeypatch.setattr(Masker, "result", bare)
+    failed = first_failure()
+    assert failed is not None
+    assert failed.law == "secrets stay hidden"
+
+
+def test_a_step_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = SharedStore.claim
+
+    async def forget_one(self: SharedStore, run_ids: Any, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+        given = await claim(self, run_ids, owner, now, until)
+        for run_id, token in given:
+            kept = self._runs[run_id]
+            if token != kept.writer and len(kept.lines) > kept.at + 1:
+                kept.lines.pop()
+                kept.seq = kept.row.seq = len(kept.lines)
+        return given
+
+    monkeypatch.setattr(SharedStore, "claim", forget_one)
+    failed = first_failure()
+    assert failed is not None
+
+
+def test_the_command_prints_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "0..10", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["seeds"] == counts["runs"] == 10
+    assert counts["results lost"] == counts["results duplicated"] == 0
+    assert counts["failures"] == []

@@ -1,0 +1,356 @@
+"""Several engines on one store: who drives a run, who takes it over, and what the others may ask and see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.errors import BusyError, PortError, UsageError
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import RunQuery
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.facts import AttemptRepeated
+from tests.unit.engine.plans import dag, plan, retry, secret, task, value
+from tests.unit.engine.town import Town, visit
+from tests.unit.engine.world import succeed
+
+
+def waiting_plan() -> Plan:
+    return plan(dag(task("ask", "await"), task("then", "echo", None, value("x", 1), after=(0,))))
+
+
+def slow_plan(duration: str = "60s") -> Plan:
+    return plan(dag(task("a", "sleep", {"duration": duration}), task("b", after=(0,))))
+
+
+def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        first, second = await town.engine("first"), await town.engine("second")
+        run = await first.submit(slow_plan())
+        await town.pass_time(40)  # the lease is renewed as long as the engine lives
+        assert await second.recover() == []
+        with pytest.raises(BusyError, match="driven by another engine"):
+            await second.recover([run])
+        with pytest.raises(UsageError, match="unknown"):
+            await second.recover(["nobody"])
+        await town.kill(first)
+        await town.pass_time(50)
+        assert await second.recover() == []
+        await town.pass_time(58)
+        assert await second.recover() == [run]
+        await town.pass_time(130)
+        assert second.get(run).phase == "Succeeded"
+        assert second.get(run).duration_seconds == 118.0  # the attempt began again at 58 s
+        assert [(path, attempt) for path, attempt in town.dispatched] == [("main.a", 1), ("main.a", 1), ("main.b", 1)]
+        assert second.get(run).tasks[1].retries == 0
+        assert await second.recover([run]) == []
+
+    visit(Town(tmp_path, lease_s=15), body)
+
+
+def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) -> None:
+    stopped: list[str] = []
+
+    async def slow(given: TaskAssignment, context: Any) -> TaskResult:
+        try:
+            await context.sleep(100)
+        finally:
+            stopped.append(given.path)
+        return succeed(given)
+
+    async def body(town: Town) -> None:
+        first = await town.engine("first")
+        run = await first.submit(plan(dag(task("a", "slow"))))
+        await town.pass_time(1)
+        waiting = asyncio.ensure_future(first.wait(run))
+        first._keeper.stop()  # it sleeps, as a laptop does: its beat is not heard
+        await town.pass_time(20)
+        second = await town.engine("second")
+        assert await second.recover() == [run]
+        first._keeper._ring()
+        await town.pass_time(21)
+        with pytest.raises(BusyError, match="taken over"):
+            await waiting
+        assert stopped == ["main.a"]
+        with pytest.raises(BusyError):
+            first.get(run)
+        assert (await first.report(run)).phase == "Running"  # it may look on, as everybody
+        await town.pass_time(140)
+        assert (await first.wait(run)).phase == "Succeeded"
+
+    visit(Town(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
+
+
+def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        first = await town.engine("first")
+        run = await first.submit(slow_plan("10s"))
+        await town.pass_time(1)
+        town.lease_s = None
+        other = await town.engine("second")
+        await other._store.claim([run], "second", town.clock.now() + 10**14, town.clock.now() + 10**15)
+        waiting = asyncio.ensure_future(first.wait(run))
+        await town.pass_time(30)  # its first word after that is a result
+        with pytest.raises(BusyError, match="taken over"):
+            await waiting
+        row = await other.row(run)
+        assert (row.phase, row.leaves_ended) == ("Running", 0)
+
+    visit(Town(tmp_path, lease_s=10_000_000), body)
+
+
+def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        driving, other = await town.engine("driving"), await town.engine("other")
+        run, second = await driving.submit(waiting_plan()), await driving.submit(waiting_plan())
+        await town.pass_time(0.5)
+        calls = [
+            asyncio.ensure_future(call)
+            for call in (
+                other.resume(run, "main.asc", {}),
+                other.resume(run, "main.ask", {"approved": True}),
+                other.cancel(second),
+            )
+        ]
+        ended = asyncio.ensure_future(other.wait(run))
+        await town.pass_time(4)
+        misspelt, resumed, cancelled = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(misspelt, UsageError)
+        assert (misspelt.hint, resumed, cancelled) == ("suspended: main.ask", None, None)
+        assert (await ended).phase == "Succeeded"
+        assert (await other.report(second)).phase == "Cancelled"
+        with pytest.raises(UsageError, match="Succeeded"):
+            await other.cancel(run)
+
+    visit(Town(tmp_path, lease_s=15), body)
+
+
+def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        driving = await town.engine("driving")
+        run = await driving.submit(waiting_plan())
+        await town.pass_time(0.5)
+        await town.kill(driving)
+        other = await town.engine("other")
+        asking = asyncio.ensure_future(other.cancel(run))
+        await town.pass_time(30)
+        with pytest.raises(BusyError, match="nobody answers"):
+            await asking
+        assert await other.recover() == [run]
+        await town.pass_time(40)
+        assert other.get(run).phase == "Suspended"
+        await other.resume(run, "main.ask", {"approved": True})
+        await town.pass_time(41)
+        assert other.get(run).phase == "Succeeded"
+
+    visit(Town(tmp_path, lease_s=15), body)
+
+
+def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(slow_plan())
+        await town.pass_time(1)
+        for _ in range(9):
+            await town.kill(engine)
+            engine = await town.engine()
+            assert await engine.recover() == [run]
+            await engine.settled()
+        assert engine.get(run).phase == "Running"
+        losses = [fact.losses for step in town.steps for fact in step.facts if isinstance(fact, AttemptRepeated)]
+        assert losses == list(range(1, 10))
+        await town.kill(engine)
+        engine = await town.engine()
+        assert await engine.recover() == [run]
+        await engine.settled()
+        report = engine.get(run)
+        assert (report.phase, report.message) == ("Error", "a: attempt 1 was lost 10 times in a row")
+        assert len(town.dispatched) == 10
+
+    visit(Town(tmp_path), body)
+
+
+@pytest.mark.rule("CTRL-4")
+def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
+    fails = [True]
+
+    def work(given: TaskAssignment, context: object) -> TaskResult:
+        if fails[0]:
+            return TaskResult(given.run_id, given.node, given.attempt, 2, "not yet")
+        return succeed(given, text=given.inputs["password"])
+
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        inputs = (secret("password", "db", "password"),)
+        run = await engine.submit(
+            plan(dag(task("a", "echo", None, value("x", 1)), task("b", "work", None, *inputs, after=(0,))))
+        )
+        with pytest.raises(UsageError, match="has not ended"):
+            await engine.retry(run)
+        assert (await engine.wait(run)).phase == "Failed"
+        await town.kill(engine)
+        engine = await town.engine()
+        fails[0] = False
+        again = await engine.retry(run, new_id="again")
+        report = await engine.wait(again)
+        assert (report.phase, [one.outputs for one in report.tasks[1:]]) == ("Succeeded", [{"x": 1}, {"text": "***"}])
+        assert town.dispatched == [("main.a", 1), ("main.b", 1), ("main.b", 1)]
+        assert (await engine.row(again)).retry_of == run
+        with pytest.raises(UsageError, match="nothing to retry"):
+            await engine.retry(again)
+        with pytest.raises(UsageError, match=r"no task 'main\.aa'") as told:
+            await engine.retry(again, "main.aa")
+        assert told.value.hint == "did you mean 'main.a'?"
+        third = await engine.retry(again, "main.a")
+        await engine.wait(third)
+        assert town.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
+        assert [row.run_id for row in await engine.rows(RunQuery(phases=["Succeeded"]))] != []
+
+    visit(Town(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
+
+
+def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(slow_plan())
+        await town.pass_time()
+        total = (await engine.row(run)).seq
+        assert (await engine.load_state(run, 0)).root is None
+        phases = [str((await engine.load_state(run, seq)).phase) for seq in range(1, total + 1)]
+        assert phases == ["Ready", *["Running"] * (total - 2), "Succeeded"]
+        with pytest.raises(UsageError, match="has no step 99"):
+            await engine.load_state(run, 99)
+        with pytest.raises(UsageError, match="unknown"):
+            await engine.load_state("nobody")
+
+    visit(Town(tmp_path), body)
+
+
+def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        driving, other = await town.engine("driving"), await town.engine("other")
+        run = await driving.submit(slow_plan("5s"))
+        own = driving.events(run)
+        await town.pass_time(1)
+        now = [record async for record in other.events(run, follow=False)]
+        assert now
+        assert now[-1]["kind"] != "RunClosed"
+        late = driving.events(run)
+
+        async def all_of(stream: Any) -> list[Any]:
+            return [record async for record in stream]
+
+        watching = [asyncio.ensure_future(all_of(stream)) for stream in (own, late, other.events(run))]
+        await town.pass_time(10)
+        first, second, third = await asyncio.gather(*watching)
+        assert first == second == third
+        assert first[: len(now)] == now
+        assert first[-1]["kind"] == "RunClosed"
+        with pytest.raises(UsageError, match="unknown"):
+            await anext(other.events("nobody"))
+
+    visit(Town(tmp_path, lease_s=15), body)
+
+
+def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) -> None:
+    async def talk(given: TaskAssignment, context: Any) -> TaskResult:
+        context.log("the password is hun")
+        context.log("ter2\nmore\n")
+        await context.sleep(5)
+        context.log("bye\n", "stderr")
+        return succeed(given)
+
+    async def body(town: Town) -> None:
+        driving, other = await town.engine("driving"), await town.engine("other")
+        run = await driving.submit(plan(dag(task("a", "talk", None, secret("p", "db", "p")))))
+        await town.pass_time(2)
+        assert [line.text async for line in other.logs(run)] == ["the password is ***\nmore\n"]
+        await town.pass_time(20)
+        lines = [line async for line in other.logs(run, "main.a", follow=True)]
+        assert [(line.stream, line.text) for line in lines[1:]] == [("stderr", "bye\n")]
+        assert [line.text async for line in other.logs(run, after=lines[0].seq)] == ["bye\n"]
+        assert [line async for line in other.logs(run, "main.b")] == []
+
+    visit(Town(tmp_path, {"talk": ("async", talk)}, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
+
+
+@pytest.mark.rule("DATA-12")
+def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
+    async def hang(given: TaskAssignment, context: Any) -> TaskResult:
+        await context.sleep(1000)
+        return succeed(given)
+
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(task("a", "hang", None, secret("p", "db", "p")))))
+        await town.pass_time(1)
+        await town.kill(engine)
+        engine = await town.engine()
+        await engine.recover()
+        engine.deliver(TaskResult(run, 1, 1, 0, "it is hunter2", {"x": "hunter2"}))
+        await engine.settled()
+        report = await engine.wait(run)
+        assert (report.phase, report.tasks[1].message, report.tasks[1].outputs) == ("Succeeded", "it is ***", {"x": "***"})
+        stored = await engine._store.load(run)
+        assert "hunter2" not in json.dumps([stored.lines, stored.snapshot])
+        assert "hunter2" not in json.dumps([record async for record in engine.events(run)])
+
+    visit(Town(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
+
+
+def test_a_clock_that_was_set_back_takes_no_run_back(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "5s"}), task("b", after=(0,), retry=retry(1)))))
+        await town.pass_time(1)
+        town.clock._now -= 3_600_000_000
+        await town.kill(engine)
+        engine = await town.engine()
+        await engine.recover()
+        await town.pass_time()
+        report = engine.get(run)
+        assert (report.phase, report.duration_seconds) == ("Succeeded", 0.0)
+        ats = [step.at for step in town.steps]
+        assert ats == sorted(ats)
+
+    visit(Town(tmp_path), body)
+
+
+def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        bad, good = await engine.submit(slow_plan()), await engine.submit(slow_plan())
+        await town.pass_time(1)
+        await town.kill(engine)
+        engine = await town.engine()
+        database = engine._store._store._db  # type: ignore[attr-defined]
+        database.execute("UPDATE steps SET lines = '[1,2,3]' WHERE id = (SELECT min(id) FROM steps)")
+        assert await engine.recover() == [good]
+        assert f"run {bad} cannot be carried on with" in caplog.text
+        with pytest.raises(PortError, match="damaged") as told:
+            await engine.recover([bad])
+        assert told.value.exit_code == 9
+
+    visit(Town(tmp_path), body)
+
+
+def test_a_lock_is_one_engines(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        first, second = await town.engine("first"), await town.engine("second")
+        assert await first.lock("nightly")
+        assert await first.lock("nightly")
+        await town.pass_time(60)
+        assert not await second.lock("nightly")
+        await first.unlock("nightly")
+        assert await second.lock("nightly")
+        await town.kill(second)
+        await town.pass_time(70)
+        assert not await first.lock("nightly")
+        await town.pass_time(80)
+        assert await first.lock("nightly")
+
+    visit(Town(tmp_path, lease_s=15), body)

@@ -1,0 +1,290 @@
+"""Files that a SQLite store cannot use: each is told with its reason, and none is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite_database import Database
+from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
+from aether_protocol.errors import PortError, UsageError
+from aether_protocol.ports.store import LogLine, RunQuery
+from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused, texts
+
+
+def play(store: SqliteStore, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
+    async def go() -> None:
+        try:
+            await body(store)
+        finally:
+            await store.close()
+
+    asyncio.run(go())
+
+
+def other_program(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    connection.close()
+
+
+def other_version(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 3")
+    connection.close()
+
+
+def from_the_future(path: Path) -> None:
+    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is a letter, not a database\n" * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (other_program, "is a database of another program"),
+        (other_version, "is a database of another program"),
+        (from_the_future, "was written by a newer version: its schema is 99"),
+        (no_database, "is no SQLite database"),
+    ],
+)
+def test_what_is_not_ours_is_refused_and_not_touched(tmp_path: Path, make: Callable[[Path], None], told: str) -> None:
+    path = tmp_path / "a.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(PortError, match=told) as caught:
+        open_sqlite(str(path))
+    assert caught.value.hint
+    assert path.read_bytes() == before
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a.db"]
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PortError, match="cannot make the directory"):
+        open_sqlite(str(tmp_path / "file" / "a.db"))
+    with pytest.raises(PortError, match="cannot be opened"):
+        open_sqlite(str(tmp_path))
+
+
+def as_somebody_else(body: Callable[[], str]) -> str:
+    """What `body` says in a child process to which the rights of files apply, also where the tests run as root."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            os.write(writing, body().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        return said.read()
+
+
+def opened(path: Path) -> str:
+    try:
+        open_sqlite(str(path))
+    except PortError as error:
+        return f"{error} ({error.hint})"
+    return "it was opened"
+
+
+def test_a_directory_and_a_file_that_are_read_only() -> None:
+    with tempfile.TemporaryDirectory() as text:
+        home = Path(text)
+        path = home / "a.db"
+        play(open_sqlite(str(path)), lambda store: store.vacuum())
+        path.chmod(0o444)
+        home.chmod(0o555)
+        said = as_somebody_else(lambda: opened(path))
+        assert "cannot be opened" in said or "read-only" in said
+        assert "cannot be opened" in as_somebody_else(lambda: opened(home / "new.db"))
+        assert "cannot make the directory" in as_somebody_else(lambda: opened(home / "deep" / "new.db"))
+        home.chmod(0o700)
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    store = open_sqlite(str(tmp_path / "a.db"))
+
+    async def body(store: SqliteStore) -> None:
+        await store.create(new_run("a"))
+        store._db.execute("PRAGMA query_only = ON")  # what SQLite says of a read-only file, for whoever runs the tests
+        error = await refused(store.append([more("a", 0)]), PortError)
+        assert "read-only" in str(error)
+        store._db.execute("PRAGMA query_only = OFF")
+        assert await all_well(store, more("a", 0))
+
+    play(store, body)
+
+
+def test_a_full_disk_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
+    async def body(store: SqliteStore) -> None:
+        await store.create(new_run("a"))
+        assert await all_well(store, more("a", 0, "kept"))
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count = {pages + 4}")
+        error = await refused(store.append([more("a", 1, "x" * 100_000)]), PortError)
+        assert "the disk is full" in str(error)
+        assert error.hint
+        assert texts((await store.load("a")).lines) == ["kept"]
+        store._db.execute("PRAGMA max_page_count = 1000000")
+        assert await all_well(store, more("a", 1, "there is space again"))
+        assert await store.check() == []
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+
+    async def fill(store: SqliteStore) -> None:
+        for number in range(50):
+            await store.create(new_run(f"r{number}"))
+            assert await all_well(store, more(f"r{number}", 0, *["x" * 100] * 50))
+        await store.vacuum()
+
+    async def look(store: SqliteStore) -> None:
+        told = [str(error) for number in range(50) if (error := await fault_of(store.load(f"r{number}")))]
+        assert told
+        assert all("is damaged" in text or "cannot be read" in text for text in told)
+        assert await fault_of(store.check()) or await store.check()
+
+    play(open_sqlite(str(path)), fill)
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2 : len(held) - 4096] = b"\x07" * (len(held) - 4096 - len(held) // 2)
+    path.write_bytes(held)
+    play(open_sqlite(str(path)), look)
+
+
+async def fault_of(call: Coroutine[Any, Any, Any]) -> PortError | None:
+    try:
+        await call
+    except PortError as error:
+        return error
+    return None
+
+
+def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
+    async def body(store: SqliteStore) -> None:
+        for run in ("gap", "behind", "headless"):
+            await store.create(new_run(run))
+            for after in range(3):
+                assert await all_well(store, more(run, after))
+        store._db.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
+        store._db.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
+        store._db.execute("DELETE FROM heads WHERE run = 3")
+        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, '')")
+        assert await store.check() == [
+            "run 'gap' has no steps 2 to 2",
+            "run 'behind' is at step 3, its log at 2",
+            "run 'headless' has lost its plan or its header",
+            "1 rows of steps belong to no run",
+        ]
+        await refused(store.load("headless"), PortError)
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
+
+
+def test_an_older_file_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+
+    async def fill(store: SqliteStore) -> None:
+        await store.create(new_run("a"))
+        assert await all_well(store, more("a", 0, "old"))
+
+    async def look(store: SqliteStore) -> None:
+        assert (await store.info()).schema == len(MIGRATIONS)
+        assert texts((await store.load("a")).lines) == ["old"]
+        await store.write_logs([LogLine("a", 0, "only", 1, "stdout", "hello\n", 1)])
+        assert len(await store.read_logs("a")) == 1
+        assert await store.migrate() == (len(MIGRATIONS), len(MIGRATIONS))
+
+    play(SqliteStore(Database(path, migrations=MIGRATIONS[:1])), fill)
+    with pytest.raises(PortError, match="has schema version 1") as caught:
+        open_sqlite(path, migrate=False)
+    assert caught.value.hint == "run `aether db migrate`"
+    play(open_sqlite(path), look)
+    play(open_sqlite(path, migrate=False), look_again)
+    with pytest.raises(PortError, match="newer version"):
+        Database(path, migrations=MIGRATIONS[:1])
+
+
+async def look_again(store: SqliteStore) -> None:
+    assert len(await store.rows(RunQuery())) == 1
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+    play(open_sqlite(path), lambda store: store.vacuum())
+    with pytest.raises(PortError, match="no_such_table"):
+        Database(path, migrations=(*MIGRATIONS, ("CREATE TABLE half (x)", "DROP TABLE no_such_table")))
+    database = Database(path, migrate=False)
+    assert database.version() == len(MIGRATIONS)
+    assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchone() is None
+    database.close()
+
+
+def test_words_that_nobody_knows(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with pytest.raises(UsageError, match="unknown durability 'half'"):
+        open_sqlite(str(path), durability="half")
+    with pytest.raises(UsageError, match="unknown tier 'diary'"):
+        open_sqlite(str(path), tier="diary")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1)])
+def test_durability_is_what_sqlite_is_told(tmp_path: Path, durability: str, synchronous: int) -> None:
+    async def body(store: SqliteStore) -> None:
+        assert store._db.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        details = (await store.info()).details
+        assert (details["journal"], details["durability"]) == ("wal", durability)
+
+    play(open_sqlite(str(tmp_path / "a.db"), durability=durability), body)
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = open_sqlite(str(tmp_path / "a.db"))
+    play(store, lambda store: store.vacuum())
+    error = asyncio.run(refused(store.rows(RunQuery()), PortError))
+    assert "closed" in str(error)
+
+
+def test_a_plan_is_kept_once_and_goes_with_its_last_run(tmp_path: Path) -> None:
+    async def body(store: SqliteStore) -> None:
+        def plans() -> int:
+            count: int = store._db.execute("SELECT count(*) FROM plans").fetchone()[0]
+            return count
+
+        for run in ("a", "b"):
+            await store.create(new_run(run))
+        assert plans() == 1
+        await store.delete(["a"], 0)
+        assert (plans(), (await store.load("b")).plan.name) == (1, "tiny")
+        given = new_run("c")
+        await store.create(given)
+        await store.delete(["b", "c"], 0)
+        assert plans() == 0
+        await store.create(given)
+        assert (plans(), (await store.load("c")).plan.name) == (1, "tiny")
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
