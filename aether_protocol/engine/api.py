@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack
+from typing import Final, NamedTuple, Self, TypedDict, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
@@ -46,6 +46,13 @@ class Holding(TypedDict, total=False):
 
     owner: str | None
     lease_s: float | None
+
+
+class Draft(NamedTuple):
+    """A run that is checked and has not begun: as the engine will hold it, and as the store is told of it."""
+
+    run: ActiveRun
+    new: NewRun
 
 
 class Engine:
@@ -124,11 +131,38 @@ class Engine:
 
         Raises UsageError with everything that is wrong with the arguments (DATA-14).
         """
+        return await self._begin(self.draft(plan, arguments, run_id=run_id, scheduled_time=scheduled_time))
+
+    def draft(
+        self,
+        plan: Plan,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> Draft:
+        """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
         self._must_be_open()
         now = self._clock.now()
         run_id = self._new_id(run_id, now)
         bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
-        return await self._begin(plan, make_header(plan, arguments or {}, bare))
+        return self._draft(plan, make_header(plan, arguments or {}, bare))
+
+    def begin(self, draft: Draft, token: int) -> str:
+        """Begin a drafted run that the store knows by now, under this fencing token; its id."""
+        run, new = draft
+        run.token = token
+        if new.owner is not None:
+            self._keeper.took(new.until)
+        self._submitted += 1
+        run.number = self._submitted
+        self._driver.runs[run.id] = run
+        self._driver.put(run, Submit(new.header))
+        return run.id
+
+    def look(self) -> None:
+        """See at once what others ask of the runs here."""
+        self._keeper.look()
 
     async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None) -> str:
         """Begin a run that keeps what succeeded of an ended one, and runs the rest again (CTRL-4); its id.
@@ -140,7 +174,7 @@ class Engine:
         state = await self.load_state(run_id)
         now = self._clock.now()
         header = retry_header(state, start, self._new_id(new_id, now), now, self._ids.seed())
-        return await self._begin(state.plan, header)
+        return await self._begin(self._draft(state.plan, header))
 
     async def recover(self, run_ids: Sequence[str] | None = None) -> list[str]:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
@@ -188,19 +222,15 @@ class Engine:
         await self._driver.adopt(run)
         return True
 
-    async def _begin(self, plan: Plan, header: RunHeader) -> str:
-        run = ActiveRun(header.run_id, self._submitted + 1, plan)
+    def _draft(self, plan: Plan, header: RunHeader) -> Draft:
+        run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        if self._store.durable:
-            until = self._keeper.horizon()
-            run.token = await self._store.create(NewRun(run.row(), plan, header, self._keeper.owner, until))
-            self._keeper.took(until)
-        else:
-            await self._store.create(NewRun(run.row(), plan, header))
-        self._submitted += 1
-        self._driver.runs[run.id] = run
-        self._driver.put(run, Submit(header))
-        return run.id
+        if not self._store.durable:
+            return Draft(run, NewRun(run.row(), plan, header))
+        return Draft(run, NewRun(run.row(), plan, header, self._keeper.owner, self._keeper.horizon()))
+
+    async def _begin(self, draft: Draft) -> str:
+        return self.begin(draft, await self._store.create(draft.new))
 
     def _new_id(self, run_id: str | None, now: int) -> str:
         if run_id is None:

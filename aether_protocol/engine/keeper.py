@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from aether_protocol.engine.inbox import Item
-from aether_protocol.engine.mailbox import to_item, told
+from aether_protocol.engine.mailbox import to_item, told, wants_answer
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
@@ -55,7 +55,7 @@ class Keeper:
         self._given_up: list[str] = []
         self._alarm: TimerHandle | None = None
         self._asked: set[int] = set()  # requests that are on their way through the inbox
-        self._answers: list[tuple[int, Json]] = []
+        self._answers: list[tuple[int, Json | None]] = []  # None: nobody waits for it
         self._stopped = False
 
     # --- the lease ---
@@ -71,6 +71,11 @@ class Keeper:
             self._took_at = until - self._lease_us
             if self._alarm is None:
                 self._arm()
+
+    def look(self) -> None:
+        """Look into the mailbox before the next turn."""
+        self.due = True
+        self._wake()
 
     def give_up(self, run_id: str) -> None:
         """The run is not driven here any more: others may have it."""
@@ -162,14 +167,17 @@ class Keeper:
         if self._stopped or done.cancelled() or isinstance(error, BusyError | PortError):
             self._asked.discard(request.id)  # the next owner's affair
             return
-        self._answers.append((request.id, told(error)))
+        self._answers.append((request.id, told(error) if wants_answer(request.request) else None))
         self.due = True
         self._wake()
 
     async def _answer(self) -> None:
         while self._answers:
             number, answer = self._answers[0]
-            await self._store.answered(number, answer)
+            if answer is None:
+                await self._store.withdraw(number)
+            else:
+                await self._store.answered(number, answer)
             self._asked.discard(number)
             self._answers.pop(0)
 

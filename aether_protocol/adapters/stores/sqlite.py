@@ -11,7 +11,7 @@ from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_leases import SqliteLeases
-from aether_protocol.adapters.stores.sqlite_runs import SqliteRuns
+from aether_protocol.adapters.stores.sqlite_schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite_texts import SqliteDocuments, SqliteLogs
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
@@ -19,7 +19,7 @@ from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
-class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
+class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
     """See `ports.store.Store`. `tier` is how new runs are kept."""
 
     durable = True
@@ -29,7 +29,7 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
             raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
         self._db = database
         self.tier = tier
-        SqliteRuns.__init__(self)
+        SqliteSchedules.__init__(self)
 
     async def info(self) -> StoreInfo:
         with self._db.read() as execute:

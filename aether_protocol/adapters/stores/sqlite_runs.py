@@ -32,11 +32,11 @@ _PLANS_KNOWN: Final = 8
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
-_ROW: Final = (
+ROW: Final = (
     "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq, "
     "leaves_ended, leaves_known, digest, retry_of, tier"
 )
-_INSERT_RUN: Final = f"INSERT INTO runs ({_ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
+_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
 _CHANGE: Final = "UPDATE runs SET seq=?, phase=?, message=?, started_at=?, ended_at=?, leaves_ended=?, leaves_known=?"
 _ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq=? AND token=?"
 _CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq=? AND token=?"  # apart: `closed` is indexed
@@ -46,6 +46,11 @@ _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text) VALUES (?, ?, 
 _LINES: Final = (
     "SELECT id, last, lines FROM steps WHERE id >= coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) "
     "AND id < ? ORDER BY id"
+)
+# A plan that neither a run nor a schedule needs any more.
+FORGET_PLAN: Final = (
+    "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
+    "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
 _OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run")
 
@@ -80,18 +85,23 @@ class SqliteRuns:
     # --- writing ---
 
     async def create(self, run: NewRun) -> int:
+        async with self._db.write() as execute:
+            token, known = self._begin(execute, run)
+        self._known[run.row.run_id] = known
+        return token
+
+    def _begin(self, execute: Execute, run: NewRun) -> tuple[int, _Known]:
+        """A new run, inside of a transaction: its token, and what is known of it once that is through."""
         token = 0 if run.owner is None else 1
         key, text = self._plan_key(run.plan)
         header = clean(_to_json(encode_header(run.header)))
-        async with self._db.write() as execute:
-            number = self._insert(execute, run.row, self.tier, token, run.owner)
-            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
-            execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
-            if run.owner is not None:
-                execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
-        known = self._known[run.row.run_id] = _Known(number, self.tier, run.row.seq, 0)
+        number = self._insert(execute, run.row, self.tier, token, run.owner)
+        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, keep_plan(execute, run.plan, key, text), header))
+        if run.owner is not None:
+            execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+        known = _Known(number, self.tier, run.row.seq, 0)
         known.saved_at = run.row.created_at
-        return token
+        return token, known
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         refused: dict[str, AetherError] = {}
@@ -157,7 +167,7 @@ class SqliteRuns:
         header = clean(_to_json(encode_header(run.header)))
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
-            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
+            plan = keep_plan(execute, run.plan, key, text)
             execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
             first = run.row.seq - len(run.lines) + 1
             if run.snapshot is not None:
@@ -185,7 +195,7 @@ class SqliteRuns:
                 for table in _OF_RUN:
                     execute(f"DELETE FROM {table} = ?", (number,))
                 execute("DELETE FROM runs WHERE number = ?", (number,))
-                execute("DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1)", (plan,))
+                execute(FORGET_PLAN, (plan,))
                 deleted += 1
         for run_id in run_ids:
             self._known.pop(run_id, None)
@@ -195,7 +205,7 @@ class SqliteRuns:
 
     async def load(self, run_id: str) -> StoredRun:
         with self._db.read() as execute:
-            row = execute(f"SELECT {_ROW}, number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            row = execute(f"SELECT {ROW}, number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise UsageError(f"run {run_id!r} is unknown")
             number = row[-1]
@@ -211,18 +221,18 @@ class SqliteRuns:
         except (ValueError, TypeError, LookupError) as error:
             told = f"run {run_id!r} cannot be read from {self._db.path!r}: {error}"
             raise PortError(told, hint="`aether db check` tells more") from error
-        return StoredRun(_make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
+        return StoredRun(make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
 
     async def row(self, run_id: str) -> RunRow | None:
         with self._db.read() as execute:
-            found = execute(f"SELECT {_ROW} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        return _make_row(found) if found is not None else None
+            found = execute(f"SELECT {ROW} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return make_row(found) if found is not None else None
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
         where, values = _where(query)
-        text = f"SELECT {_ROW} FROM runs {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        text = f"SELECT {ROW} FROM runs {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
-            return [_make_row(found) for found in execute(text, (*values, query.limit))]
+            return [make_row(found) for found in execute(text, (*values, query.limit))]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -269,7 +279,7 @@ class SqliteRuns:
         seen = self._plans.get(id(plan))
         if seen is not None:
             return seen[1], ""
-        text = _plan_text(plan)
+        text = plan_text(plan)
         key = sha256(text.encode()).hexdigest()
         if len(self._plans) >= _PLANS_KNOWN:
             del self._plans[next(iter(self._plans))]
@@ -277,17 +287,20 @@ class SqliteRuns:
         return key, text
 
 
-def _plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
+    """The record of a plan."""
     return clean(_to_json(encode_plan(plan)))
 
 
-def _plan_number(execute: Execute, key: str) -> int | None:
+def keep_plan(execute: Execute, plan: Plan, key: str, text: str = "") -> int:
+    """The number of the row of `plan`, which is made if there is none with this digest. `text`: its record, if it is known."""
     found = execute("SELECT number FROM plans WHERE digest = ?", (key,)).fetchone()
-    return found[0] if found is not None else None
-
-
-def _insert_plan(execute: Execute, key: str, text: str) -> int | None:
-    return execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text)).lastrowid
+    if found is None:
+        number = execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text or plan_text(plan))).lastrowid
+    else:
+        number = found[0]
+    assert number is not None
+    return number
 
 
 def _change(execute: Execute, number: int, seq: int, part: RunAppend, row: RunRow) -> bool:
@@ -306,7 +319,8 @@ def _refusal(execute: Execute, part: RunAppend) -> AetherError:
     return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
 
 
-def _make_row(found: tuple[Any, ...]) -> RunRow:
+def make_row(found: tuple[Any, ...]) -> RunRow:
+    """A row from the columns of ROW."""
     row = RunRow(*found)
     labels: Any = row.labels
     row.labels = json.loads(labels) if labels != "{}" else {}

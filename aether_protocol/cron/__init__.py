@@ -1,0 +1,1 @@
+"""When schedules fire, and what follows from a fire (CRON-*)."""
