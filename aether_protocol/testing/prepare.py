@@ -38,6 +38,8 @@ class Prepared:
     plan: Plan | None
     types: Mapping[str, ExecutorType]
     faults: tuple[Fault, ...] = ()
+    document: LoadedDocument | None = None
+    compiler: Compiler | None = None
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -62,16 +64,16 @@ def prepare(case: Case) -> Prepared:
         found += part.diagnostics
         found += [clash for document in part.documents if (clash := level.add(document)) is not None]
     strict = runs(case) or case.expect.get("valid") is False
-    compiler = _Compiler(case, library, strict)
-    plans: list[Plan] = []
+    compiler = Compiler(case, library, strict)
+    plans: list[tuple[Plan, LoadedDocument]] = []
     for document in loaded.documents:
         plan, told = compiler.compile(document)
         found.extend(told)
         if plan is not None and document.kind in _WORKFLOWS:
-            plans.append(plan)
+            plans.append((plan, document))
     diagnostics = tuple(dict.fromkeys(found))
-    plan = plans[0] if len(plans) == 1 else None
-    prepared = Prepared(diagnostics, plan, {}, ())
+    plan, chosen = plans[0] if len(plans) == 1 else (None, None)
+    prepared = Prepared(diagnostics, plan, {}, (), chosen, compiler)
     if plan is None:
         if runs(case) and not prepared.errors:
             prepared.faults = (_not_one(case, len(plans)),)
@@ -80,6 +82,8 @@ def prepare(case: Case) -> Prepared:
         known = compiler.types
         prepared.types = {name: known[name] if name in known else _open(name) for name in used_types(plan)}
         prepared.faults = tuple(unknown_names(case, plan, known))
+    if case.cron is not None and chosen is not None and chosen.kind != "CronWorkflow" and not prepared.faults:
+        prepared.faults = (case.fault(("cron",), f"the document is a {chosen.kind}, which has no schedule to watch"),)
     return prepared
 
 
@@ -113,7 +117,7 @@ def _open(name: str) -> ExecutorType:
     return ExecutorType(name, "Scripted.", open_config=True, open_outputs=True)
 
 
-class _Compiler:
+class Compiler:
     """Compiles the documents of a case. Executor types that are not registered are fine where scripts stand in for them."""
 
     def __init__(self, case: Case, library: Library, strict: bool) -> None:

@@ -97,5 +97,5 @@ _TITLES: Final = {
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(_TITLES)
 
-LATER: Final = frozenset({"CRON-1", "CRON-2", "CRON-3", "CRON-4", "CRON-5", "CRON-6"})
-"""Rules that this version does not carry out yet. SPEC-7 (the fields of a CronWorkflow) is not among them."""
+LATER: Final[frozenset[str]] = frozenset()
+"""Rules that this version does not carry out yet."""
