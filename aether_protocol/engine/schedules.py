@@ -71,7 +71,9 @@ async def apply(store: ScheduleStore, given: Application, now: int, *, replaces:
     return await store.put_schedule(made, given.plan), "updated"
 
 
-async def set_suspended(store: ScheduleStore, namespace: str, name: str, suspend: bool, now: int) -> tuple[StoredSchedule, bool]:
+async def set_suspended(
+    store: ScheduleStore, namespace: str, name: str, suspend: bool, now: int
+) -> tuple[StoredSchedule, bool]:
     """Suspend a schedule or let it go on; how it stands, and whether that was a change."""
     before = await store.schedule(namespace, name)
     if before is None:
