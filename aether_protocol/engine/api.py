@@ -145,10 +145,12 @@ class Engine:
     async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool = False) -> list[str]:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
 
-        Timers go on as they were; attempts that were under way when their engine went are handed over again under the
-        same numbers. With `cancel` they are cancelled instead: nothing but their hooks is started. Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one
-        that another engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is
-        told in the log and left alone.
+        Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
+        numbers. With `cancel` the runs are cancelled instead: nothing but their hooks is started.
+
+        Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one that another
+        engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is told in the
+        log and left alone.
         """
         self._must_be_open()
         known = self._driver.runs
