@@ -25,12 +25,14 @@ _Result = TypeVar("_Result")
 
 def look(url: str, body: Callable[[Store], Awaitable[_Result]]) -> _Result:
     """What `body` makes of the store at `url`, which must be there."""
+    made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
-    async def go() -> _Result:
+    async def go() -> None:
         async with existing(url) as store:
-            return await body(store)
+            made.append(await body(store))
 
-    return asyncio.run(go())
+    asyncio.run(go())
+    return made[0]
 
 
 @asynccontextmanager
