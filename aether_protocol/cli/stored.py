@@ -65,7 +65,8 @@ def sqlite_path(url: str) -> Path | None:
 
 def check_there(url: str) -> None:
     if url == MEMORY:
-        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint="leave --store out")
+        hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
+        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint=hint)
     if not is_there(url):
         raise UsageError(
             f"there is no store at {url!r}",

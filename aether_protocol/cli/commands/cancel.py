@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aether_protocol.cli.begun import Begun, Then
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
 from aether_protocol.cli.options import driving_options, run_argument
@@ -37,7 +38,7 @@ def command(run: str, **driving: Json) -> int:
     RUN is a run's id, the beginning of it, or latest.
     """
 
-    async def begin(engine: Engine, store: Store) -> str | None:
+    async def begin(engine: Engine, store: Store) -> Begun:
         row = await find_run(store, run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
@@ -47,8 +48,7 @@ def command(run: str, **driving: Json) -> int:
             await engine.cancel(row.run_id)
             click.echo(f"run {row.run_id} is cancelled by the process that drives it", err=True)
             return None
-        await engine.cancel(row.run_id)
-        return row.run_id
+        return Then(row.run_id, lambda: engine.cancel(row.run_id))
 
     code = drive(Driving(**driving), begin)
     return FINE if code == CANCELLED else code
