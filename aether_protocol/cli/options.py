@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -50,6 +51,11 @@ report_option = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
 run_argument = click.argument("run", metavar="RUN")
+
+
+def usual_store() -> str:
+    """The store where no --store is given."""
+    return os.environ.get("AETHER_STORE") or DEFAULT_STORE
 
 
 def driving_options(command: _Command) -> _Command:
