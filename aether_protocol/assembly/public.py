@@ -20,6 +20,7 @@ from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
+from aether_protocol.engine.keeper import Holding
 from aether_protocol.engine.report import Report
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
@@ -64,7 +65,7 @@ class Engine(api.Engine):
         variables: Variables = (),
         library: Libraries = (),
         clock: Clock | None = None,
-        **holding: Unpack[api.Holding],
+        **holding: Unpack[Holding],
     ) -> None:
         clock = clock or SystemClock()
         installed = InstalledExecutors(executors_by_type(executors))

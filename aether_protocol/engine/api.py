@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, NamedTuple, Self, TypedDict, Unpack
+from typing import Self, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
@@ -19,7 +19,8 @@ from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import Report, make_report
-from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.engine.keeper import LEASE_S, Holding
+from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.secrets import SecretBook
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import check_run_id, make_header, read_variables, retry_header
@@ -36,23 +37,7 @@ from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 
-LEASE_S: Final = 15.0
-
 _log = logging.getLogger("aether_protocol")
-
-
-class Holding(TypedDict, total=False):
-    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
-
-    owner: str | None
-    lease_s: float | None
-
-
-class Draft(NamedTuple):
-    """A run that is checked and has not begun: as the engine will hold it, and as the store is told of it."""
-
-    run: ActiveRun
-    new: NewRun
 
 
 class Engine:
@@ -372,6 +357,16 @@ class Engine:
         if run.error is not None:
             raise run.error
         return run.state
+
+    @property
+    def owner(self) -> str:
+        """The name under which this engine holds its runs."""
+        return self._keeper.owner
+
+    def drives(self, run_id: str) -> bool:
+        """Whether this engine drives that run, and it has not ended."""
+        run = self._driver.runs.get(run_id)
+        return run is not None and not run.over
 
     @property
     def run_ids(self) -> list[str]:

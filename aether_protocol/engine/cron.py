@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from aether_protocol.cron.policy import Decision, Missed, decide, expired, next_fire, run_name
-from aether_protocol.engine.api import Draft, Engine
+from aether_protocol.engine.api import Engine
+from aether_protocol.engine.runs import Draft
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.schedules import (
@@ -39,12 +40,14 @@ _log = logging.getLogger("aether_protocol")
 
 
 class CronScheduler:
-    """Deals with the schedules of `store`, which is the engine's. `clock` tells the time of day; by default the engine's.
+    """Deals with the schedules of `store`, which is the engine's. `clock` tells the time of day; `poll_s`: seconds after which
+    it looks, at the latest, what others changed.
 
     All methods belong to the engine's event loop.
     """
 
-    def __init__(self, engine: Engine, store: CronStore, clock: Clock) -> None:
+    def __init__(self, engine: Engine, store: CronStore, clock: Clock, *, poll_s: float = POLL_S) -> None:
+        self._poll_s = poll_s
         self._engine = engine
         self._store = store
         self._clock = clock
@@ -155,8 +158,10 @@ class CronScheduler:
         self._looked_at = now = self._clock.now()
         adopted: list[str] = []
         for run_id in await self._store.unfinished_runs():
+            if self._engine.drives(run_id) or run_id in self._hopeless:
+                continue
             held = await self._store.owner(run_id)
-            if run_id in self._hopeless or (held is not None and held[1] > now):
+            if held is not None and held[1] > now and held[0] != self._engine.owner:
                 continue
             try:
                 adopted += await self._engine.recover([run_id])
@@ -191,12 +196,16 @@ class CronScheduler:
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Start what is due, go on with what was left, tidy up; until `stopping` is set. Runs may still be under way then."""
+        fresh = True
         while not stopping.is_set():
             self._woken.clear()
             try:
                 await self.tick()
-                if self._clock.now() - self._looked_at >= ORPHANS_US:
+                if abs(self._clock.now() - self._looked_at) >= ORPHANS_US:
                     await self.adopt_orphans()
+                if fresh:  # whoever was here before may not have come to it
+                    self._to_tidy |= {(one.namespace, one.name) for one in await self._store.schedules()}
+                    fresh = False
                 await self.tidy()
                 due = await self._store.next_due()
             except (PortError, BusyError) as error:
@@ -206,7 +215,7 @@ class CronScheduler:
 
     async def _wait(self, stopping: asyncio.Event, due: int | None) -> None:
         now = self._clock.now()
-        wait_s = POLL_S if due is None else min(max(due - now, 0) / 1_000_000, POLL_S)
+        wait_s = self._poll_s if due is None else min(max(due - now, 0) / 1_000_000, self._poll_s)
         waits = [asyncio.ensure_future(one) for one in (stopping.wait(), self._woken.wait(), self._clock.sleep(wait_s))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

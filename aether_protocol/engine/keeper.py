@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from aether_protocol.engine.inbox import Item
 from aether_protocol.engine.mailbox import to_item, told, wants_answer
@@ -20,10 +20,18 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import Request, Store
 
+LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
 FOREVER_US: Final = 1 << 61  # the end of a lease that needs no renewal
 
 _log = logging.getLogger("aether_protocol")
+
+
+class Holding(TypedDict, total=False):
+    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
+
+    owner: str | None
+    lease_s: float | None
 
 
 class Drives(Protocol):
