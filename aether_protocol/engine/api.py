@@ -15,11 +15,11 @@ from typing import Self, Unpack
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.inbox import Submit
+from aether_protocol.engine.keeper import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import Report, make_report
-from aether_protocol.engine.keeper import LEASE_S, Holding
 from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.secrets import SecretBook
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents

@@ -58,7 +58,10 @@ class WallClock:
         if seconds == math.inf:
             await asyncio.get_running_loop().create_future()
         end, due = time.monotonic() + seconds, time.time() + seconds
-        while (left := min(end - time.monotonic(), due - time.time())) > 0:
+        while True:
+            left = min(end - time.monotonic(), due - time.time())
+            if left <= 0:
+                return
             await asyncio.sleep(min(left, self._look_s))
 
 

@@ -91,7 +91,9 @@ async def apply(store: ScheduleStore, given: Application, now: int, *, replaces:
     return await carry_out(store, change), change.what
 
 
-async def set_suspended(store: ScheduleStore, namespace: str, name: str, suspend: bool, now: int) -> tuple[StoredSchedule, bool]:
+async def set_suspended(
+    store: ScheduleStore, namespace: str, name: str, suspend: bool, now: int
+) -> tuple[StoredSchedule, bool]:
     """Suspend a schedule or let it go on; how it stands, and whether that was a change."""
     before = await store.schedule(namespace, name)
     if before is None:
