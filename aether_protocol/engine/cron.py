@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from aether_protocol.cron.policy import Decision, Missed, decide, expired, next_fire, run_name
 from aether_protocol.engine.api import Engine
@@ -39,15 +39,35 @@ _TRIES: Final = 20  # against other schedulers, for one schedule
 _log = logging.getLogger("aether_protocol")
 
 
+class Witness(Protocol):
+    """Who is told of what the scheduler of schedules does. What it raises is not caught."""
+
+    def fired(self, schedule: StoredSchedule, record: FireRecord) -> None:
+        """This became of a fire, and is recorded; a run that it started has begun."""
+        ...
+
+    def adopted(self, run_id: str) -> None:
+        """An unfinished run that nobody drove is gone on with here."""
+        ...
+
+    def failed(self, what: str, error: AetherError) -> None:
+        """A schedule that cannot be dealt with, or a run that cannot be gone on with; told again only if the reason changes."""
+        ...
+
+
 class CronScheduler:
     """Deals with the schedules of `store`, which is the engine's. `clock` tells the time of day; `poll_s`: seconds after which
-    it looks, at the latest, what others changed.
+    it looks, at the latest, what others changed. `witness` is told what happens; by default the log is.
 
     All methods belong to the engine's event loop.
     """
 
-    def __init__(self, engine: Engine, store: CronStore, clock: Clock, *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self, engine: Engine, store: CronStore, clock: Clock, *, poll_s: float = POLL_S, witness: Witness | None = None
+    ) -> None:
         self._poll_s = poll_s
+        self._witness = witness or _LogWitness()
+        self._failing: dict[str, str] = {}  # what cannot be dealt with, and the reason that was told
         self._engine = engine
         self._store = store
         self._clock = clock
@@ -59,18 +79,26 @@ class CronScheduler:
 
     # --- what is due ---
 
-    async def tick(self) -> list[str]:
-        """Deal with every fire that is due by now; the ids of the runs that were started, one schedule after the other.
+    async def tick(self, wanted: Callable[[StoredSchedule], bool] = lambda _: True) -> list[str]:
+        """Deal with every fire that is due by now, of the schedules that are wanted when it is their turn; the ids of the runs
+        that were started, one schedule after the other.
 
-        What is wrong with one schedule is told in the log. Raises PortError where the store cannot be asked at all.
+        The witness is told what is wrong with one schedule. Raises PortError where the store cannot be asked at all.
         """
         now = self._clock.now()
         started: list[str] = []
+        failing: dict[str, str] = {}
         for schedule in await self._store.schedules(due=now):
+            if not wanted(schedule):
+                continue
+            what = _called(schedule)
             try:
                 started += await self._deal(schedule, now)
             except AetherError as error:
-                _log.error("schedule %s/%s: %s", schedule.namespace, schedule.name, error.message)
+                failing[what] = error.message
+                if self._failing.get(what) != error.message:
+                    self._witness.failed(what, error)
+        self._failing = failing
         return started
 
     async def _deal(self, schedule: StoredSchedule, now: int) -> list[str]:
@@ -89,6 +117,7 @@ class CronScheduler:
                     told = f"the run could not be started: {error.message}"
                     records.append(_record(schedule, decision.start, SKIPPED, now, reason=told))
                     decision.cancel.clear()
+                    self._witness.failed(_called(schedule), error)
             after = replace(schedule, seen=decision.seen, next_at=decision.next_at, last_at=last_at)
             if (begun := await self._turn(after, records, drafts, decision.cancel)) is not None:
                 self._to_tidy.add((schedule.namespace, schedule.name))
@@ -113,11 +142,12 @@ class CronScheduler:
             tokens = await self._store.turn(turn)
         except BusyError:
             return None
-        for record in records:
-            _tell(after, record)
         begun = [self._engine.begin(draft, tokens[draft.run.id]) for draft in drafts if draft.run.id in tokens]
         if cancel:
             self._engine.look()
+        for record in records:
+            if record.run_id is None or record.run_id in tokens:
+                self._witness.fired(after, record)
         return begun
 
     # --- runs that are asked for ---
@@ -153,23 +183,29 @@ class CronScheduler:
 
     # --- what is left behind ---
 
-    async def adopt_orphans(self) -> list[str]:
-        """Go on with the unfinished runs of schedules that nobody drives; their ids."""
+    async def adopt_orphans(self, run_ids: Collection[str] | None = None) -> list[str]:
+        """Go on with the unfinished runs of schedules that nobody drives, of all or of those named; their ids."""
         self._looked_at = now = self._clock.now()
         adopted: list[str] = []
         for run_id in await self._store.unfinished_runs():
+            if run_ids is not None and run_id not in run_ids:
+                continue
             if self._engine.drives(run_id) or run_id in self._hopeless:
                 continue
             held = await self._store.owner(run_id)
             if held is not None and held[1] > now and held[0] != self._engine.owner:
                 continue
             try:
-                adopted += await self._engine.recover([run_id])
+                taken = await self._engine.recover([run_id])
             except BusyError:
                 continue  # somebody else was first
-            except (PortError, UsageError) as error:
+            except AetherError as error:
                 self._hopeless.add(run_id)
-                _log.error("run %s cannot be gone on with: %s", run_id, error.message)
+                self._witness.failed(f"run {run_id}", error)
+                continue
+            adopted += taken
+            for one in taken:
+                self._witness.adopted(one)
         return adopted
 
     def _saw(self, run_id: str, state: RunState, step: Step) -> None:
@@ -200,14 +236,16 @@ class CronScheduler:
         while not stopping.is_set():
             self._woken.clear()
             try:
-                await self.tick()
+                await self.tick(lambda _: not stopping.is_set())
+                if stopping.is_set():
+                    break
                 if abs(self._clock.now() - self._looked_at) >= ORPHANS_US:
                     await self.adopt_orphans()
                 if fresh:  # whoever was here before may not have come to it
                     self._to_tidy |= {(one.namespace, one.name) for one in await self._store.schedules()}
                     fresh = False
                 await self.tidy()
-                due = await self._store.next_due()
+                due = None if self._failing else await self._store.next_due()
             except (PortError, BusyError) as error:
                 _log.warning("the store does not answer: %s", error.message)
                 due = None
@@ -223,6 +261,10 @@ class CronScheduler:
             for one in waits:
                 one.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _called(schedule: StoredSchedule) -> str:
+    return f"schedule {schedule.namespace}/{schedule.name}"
 
 
 def _record(
@@ -251,9 +293,15 @@ def _why_missed(schedule: StoredSchedule, at: int, now: int) -> str:
     return "missed: nobody was there in time, and a later one was due as well"
 
 
-def _tell(schedule: StoredSchedule, record: FireRecord) -> None:
-    if record.count > 1:
-        _log.warning("schedule %s/%s missed %d fires", schedule.namespace, schedule.name, record.count)
+class _LogWitness:
+    def fired(self, schedule: StoredSchedule, record: FireRecord) -> None:
+        if record.count > 1:
+            _log.warning("schedule %s/%s missed %d fires", schedule.namespace, schedule.name, record.count)
+
+    def adopted(self, run_id: str) -> None: ...
+
+    def failed(self, what: str, error: AetherError) -> None:
+        _log.error("%s: %s", what, error.message)
 
 
 def upcoming(schedule: StoredSchedule, after: int, count: int) -> list[int]:

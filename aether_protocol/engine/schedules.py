@@ -38,19 +38,24 @@ class NoFireError(UsageError):
     """It would never fire from now on."""
 
 
-async def apply(store: ScheduleStore, given: Application, now: int, *, replaces: bool = False) -> tuple[StoredSchedule, What]:
-    """Make or change a schedule; how it stands, and what was done.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What applying comes to: the schedule as it shall be, and the plan that it shall have (both as they are: unchanged)."""
 
-    `replaces`: another workflowSpec makes a new schedule of that name, which keeps the history. Raises ChangedSpecError where
-    that is not wanted, NoFireError, BusyError where somebody else changes it at the same time.
-    """
+    what: What
+    schedule: StoredSchedule
+    plan: Plan
+
+
+async def weigh(store: ScheduleStore, given: Application, now: int, *, replaces: bool = False) -> Change:
+    """What applying would do; nothing is written. See `apply`."""
     before = await store.schedule(given.namespace, given.name)
-    _must_fire(given, first_seen(now))
+    check_fires(given, now)
     if before is None:
         made = StoredSchedule(
             given.namespace, given.name, given.settings, given.spec, given.document, now, now, first_seen(now), None
         )
-        return await store.put_schedule(_with_next(made), given.plan), "created"
+        return Change("created", _with_next(made), given.plan)
     if before.spec != given.spec:
         if not replaces:
             hint = "--replace makes a new schedule of that name and keeps the history; another name makes another schedule"
@@ -62,13 +67,30 @@ async def apply(store: ScheduleStore, given: Application, now: int, *, replaces:
             applied_at=now,
             generation=before.generation + 1,
         )
-        return await store.put_schedule(made, given.plan), "replaced"
+        return Change("replaced", made, given.plan)
     anew = before.settings != given.settings
     plan = await store.schedule_plan(given.namespace, given.name)
-    if not anew and before.document == given.document and plan == given.plan:
-        return before, "unchanged"
+    if not anew and before.document == given.document and plan.digest == given.plan.digest:
+        return Change("unchanged", before, plan)
     made = replace(_changed(before, given.settings, now, anew=anew), document=given.document)
-    return await store.put_schedule(made, given.plan), "updated"
+    return Change("updated", made, given.plan)
+
+
+async def carry_out(store: ScheduleStore, change: Change) -> StoredSchedule:
+    """Do what was weighed; how the schedule stands. BusyError where somebody else has changed it since."""
+    return change.schedule if change.what == "unchanged" else await store.put_schedule(change.schedule, change.plan)
+
+
+async def apply(
+    store: ScheduleStore, given: Application, now: int, *, replaces: bool = False
+) -> tuple[StoredSchedule, What]:
+    """Make or change a schedule; how it stands, and what was done.
+
+    `replaces`: another workflowSpec makes a new schedule of that name, which keeps the history. Raises ChangedSpecError where
+    that is not wanted, NoFireError, BusyError where somebody else changes it at the same time.
+    """
+    change = await weigh(store, given, now, replaces=replaces)
+    return await carry_out(store, change), change.what
 
 
 async def set_suspended(
@@ -100,8 +122,10 @@ def _with_next(schedule: StoredSchedule) -> StoredSchedule:
     return replace(schedule, next_at=next_fire(schedule.settings, schedule.seen))
 
 
-def _must_fire(given: Application, seen: int) -> None:
-    """CRON-1: a schedule that never fires is an error; one that is suspended is asked as if it were not."""
+def check_fires(given: Application, now: int) -> None:
+    """A schedule that never fires again is an error (CRON-1); one that is suspended is asked as if it were not. Raises
+    NoFireError."""
+    seen = first_seen(now)
     settings = replace(given.settings, suspend=False)
     if next_fire(settings, seen) is not None:
         return
