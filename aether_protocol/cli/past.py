@@ -5,10 +5,13 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 
 from __future__ import annotations
 
-from aether_protocol.engine.recovery import rebuild, state_at
+from dataclasses import fields, replace
+
+from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import not_run
-from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunStore
+from aether_protocol.engine.rows import make_row
+from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
 from aether_protocol.scheduler.state import RunState
 
 POLL_S = 0.2
@@ -23,6 +26,20 @@ async def load(store: RunStore, run_id: str) -> RunState:
 async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
     """The state after step `seq`. Raises UsageError where there is no such step, or its past was not kept."""
     return await state_at(store, await store.load(run_id), seq)
+
+
+async def fault_of(store: RunStore, run_id: str) -> str | None:
+    """What is wrong with the record of a run; None if it can be replayed from its first step and its row fits."""
+    try:
+        stored = await store.load(run_id)
+        state = revive(stored)
+        if stored.row.tier == STATE_ACTION_LOG:
+            await state_at(store, replace(stored, snapshot=None), stored.row.seq)
+    except AetherError as error:
+        return error.message
+    made = make_row(state, stored.row.tier)
+    wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]
+    return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
 
 
 def find_task(state: RunState, text: str, *, planned: bool = False) -> str:
