@@ -5,10 +5,10 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from aether_protocol.engine.recovery import rebuild, revive, state_at
-from aether_protocol.engine.report import not_run
 from aether_protocol.engine.rows import make_row
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
@@ -42,17 +42,15 @@ async def fault_of(store: RunStore, run_id: str) -> str | None:
     return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
 
 
-def find_task(state: RunState, text: str, *, planned: bool = False) -> str:
+def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
     """The path of the task run that `text` means: a path, one without the entrypoint's name, or a name that is there once.
 
-    With `planned`, tasks count too that have not run (yet) in the dags that were opened. Raises UsageError with what is near.
+    `others` count like the paths of task runs. Raises UsageError with what is near.
     """
     from difflib import get_close_matches
 
     root = state.root.call.name if state.root is not None else ""
-    paths = [node.path for node in state.nodes if node.hook is None]
-    if planned:
-        paths += not_run(state)
+    paths = [node.path for node in state.nodes if node.hook is None] + [*others]
     known = set(paths)
     for path in (text, f"{root}.{text}"):
         if path in known:
