@@ -24,6 +24,7 @@ _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NO_RIGHTS: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 
 # (what happened, advice) by SQLite's primary result code; the file's name comes before the first.
 _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
@@ -42,7 +43,8 @@ Execute = Callable[..., sqlite3.Cursor]
 class Database:
     """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
 
-    With `migrate` false a file of an older version is refused, too.
+    With `migrate` false a file of an older version is refused, too. With `read_only` the file must be there, is never written
+    to, and may lie where nobody can write.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Database:
         durability: str = "full",
         *,
         migrate: bool = True,
+        read_only: bool = False,
         migrations: Sequence[Sequence[str]] = MIGRATIONS,
     ) -> None:
         if durability not in DURABILITIES:
@@ -59,22 +62,47 @@ class Database:
         self.durability = durability
         self.migrations = migrations
         self._write = _Write(self)
-        if path != ":memory:":
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise PortError(f"cannot make the directory of {path!r}: {error.strerror}") from None
-        with self._told():
-            self.connection = sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
+        self.connection = self._connect_to_read() if read_only else self._connect()
         self.execute: Execute = self.connection.execute
         try:
             with self._told():
-                self._open(migrate)
+                if read_only:
+                    self._look(len(self.migrations))
+                else:
+                    self._open(migrate)
         except BaseException:
             self.connection.close()
             raise
 
     # --- opening ---
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path != ":memory:":
+            try:
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
+        with self._told():
+            return _connected(self.path)
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        """A connection that makes no file. Where nobody can write, there is nobody to share the file with either."""
+        file = Path(self.path).absolute()
+        with self._told():
+            try:
+                return _tried(f"{file.as_uri()}?mode=rw")
+            except sqlite3.OperationalError as error:
+                log = Path(f"{file}-wal")
+                if _code(error) not in _NO_RIGHTS or not file.is_file() or (log.exists() and log.stat().st_size):
+                    raise
+                return _tried(f"{file.as_uri()}?mode=ro&immutable=1")
+
+    def _look(self, wanted: int) -> None:
+        version = self.version()
+        if version < wanted:
+            raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
+        self.execute("PRAGMA query_only = ON")
+        self.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def _open(self, migrate: bool) -> None:
         version = self.version()
@@ -194,6 +222,22 @@ class Database:
             return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
         told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
         return PortError(f"{self.path!r} {told}", hint=hint)
+
+
+def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=uri)
+
+
+def _tried(uri: str) -> sqlite3.Connection:
+    """A connection by URI that was seen to work."""
+    connection = _connected(uri, uri=True)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Write:
