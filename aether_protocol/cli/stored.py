@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
+from aether_protocol.documents.library import Shelf
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
 
 LATEST = "latest"
 
@@ -71,6 +72,26 @@ def check_there(url: str) -> None:
             f"there is no store at {url!r}",
             hint="'aether run' makes one; --store or AETHER_STORE names another, and a relative path counts from this folder",
         )
+
+
+def read_templates(url: str, limits: Limits, *, read_only: bool) -> Shelf:
+    """The templates of the store at `url`. One that is not there has none, and is not made."""
+    from aether_protocol.assembly import open_store
+    from aether_protocol.assembly.templates import make_shelf, read_shelf
+
+    if url == MEMORY:
+        return make_shelf(())
+    if not is_there(url):
+        return make_shelf((), f"the store {url} (there is none yet)")
+
+    async def go() -> Shelf:
+        store = open_store(url, read_only=read_only)
+        try:
+            return await read_shelf(store, f"the store {url}", limits)
+        finally:
+            await store.close()
+
+    return asyncio.run(go())
 
 
 async def find_run(store: Store, text: str) -> RunRow:
