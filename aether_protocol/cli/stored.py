@@ -15,10 +15,11 @@ from typing import TypeVar
 import click
 
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
+from aether_protocol.documents.library import Shelf
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
 
 LATEST = "latest"
 LOOK_S = 1.0  # between two looks for a driver
@@ -78,6 +79,26 @@ def check_there(url: str) -> None:
             f"there is no store at {url!r}",
             hint="'aether run' makes one; --store or AETHER_STORE names another, and a relative path counts from this folder",
         )
+
+
+def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
+    """The templates of the store at `url`. One that is not there has none, and is not made."""
+    from aether_protocol.assembly import open_store
+    from aether_protocol.assembly.templates import make_shelf, read_shelf
+
+    if url == MEMORY:
+        return make_shelf(())
+    if not is_there(url):
+        return make_shelf((), f"the store {url} (there is none yet)")
+
+    async def go() -> Shelf:
+        store = open_store(url, reads_only=reads_only)
+        try:
+            return await read_shelf(store, f"the store {url}", limits)
+        finally:
+            await store.close()
+
+    return asyncio.run(go())
 
 
 async def find_run(store: Store, text: str) -> RunRow:

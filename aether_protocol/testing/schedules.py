@@ -227,11 +227,11 @@ class SchedulePlay:
             assert compiler is not None
             loaded = load_value({**document.tree, "spec": {**document.tree["spec"], **fields}}, document.file)
             document = loaded.documents[0]
-            again, found = compiler.compile(document)
-            faults = [one.message for one in (*loaded.diagnostics, *found) if one.severity == "error"]
-            if again is None or faults:
+            compiled = compiler.compile(document)
+            faults = [one.message for one in (*loaded.diagnostics, *compiled.diagnostics) if one.severity == "error"]
+            if compiled.plan is None or faults:
                 return "; ".join(dict.fromkeys(faults))
-            plan = again
+            plan = compiled.plan
         try:
             await apply(self._shelf.bare(), application(document, plan), self._clock.now())
         except AetherError as error:

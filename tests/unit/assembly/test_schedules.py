@@ -91,8 +91,8 @@ def test_the_settings_of_a_document_that_sets_nothing() -> None:
         ),
         (
             {"schedule": "0 6 * * MON", "startAt": "2026-05-05T00:00:00Z", "endAt": "2026-05-10T00:00:00Z"},
-            "AE503 spec.endAt: '0 6 * * MON' does not fire from startAt '2026-05-05T00:00:00Z' to endAt '2026-05-10T00:00:00Z'; "
-            "after startAt it fires at 2026-05-11T06:00:00+00:00",
+            "AE503 spec.endAt: '0 6 * * MON' does not fire from startAt '2026-05-05T00:00:00Z' to endAt "
+            "'2026-05-10T00:00:00Z'; after startAt it fires at 2026-05-11T06:00:00+00:00",
         ),
         (
             {"startAt": "2026-03-28T23:30:00Z", "endAt": "2026-03-29T21:59:59Z", "timezone": "Europe/Vienna"},
