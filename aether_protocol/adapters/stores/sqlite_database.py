@@ -170,6 +170,15 @@ class Database:
         """`async with database.write() as execute:` is a transaction. There must be no `await` inside."""
         return self._write
 
+    def once(self, statement: str, values: tuple[Any, ...]) -> int:
+        """Write with one statement that is a transaction by itself: the rows changed, 0 also while another process writes."""
+        try:
+            return self.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            if _code(error) not in _BUSY:
+                raise self.fault(error) from error
+            return 0
+
     @contextmanager
     def read(self) -> Iterator[Execute]:
         """Statements that see the same moment. There must be no `await` inside."""

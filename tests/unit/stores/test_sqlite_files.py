@@ -192,7 +192,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
         store._db.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
         store._db.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
         store._db.execute("DELETE FROM heads WHERE run = 3")
-        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, '')")
+        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '')")
         assert await store.check() == [
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",
