@@ -120,6 +120,8 @@ class Driver:
             self.put(run, Lost(node.id, node.attempt))
 
     def put(self, run: ActiveRun, item: Item) -> None:
+        if isinstance(item, Resume) and run.masker is not None:  # DATA-12: somebody answers with a secret of this run
+            item.payload = run.masker.value(item.payload)
         self._inbox.append((run, item))
         if self._parked is not None:
             self._wake()
