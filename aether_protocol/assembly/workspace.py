@@ -57,6 +57,7 @@ class Workspace:
         self._together: dict[LoadedFile, None] = {}
         self._shelf: Shelf | None = None
         self._shared: tuple[Library, list[Diagnostic]] | None = None
+        self._views: dict[LoadedFile, Library] = {}  # what each file sees
 
     # --- reading ---
 
@@ -81,17 +82,17 @@ class Workspace:
     def add_folder(self, files: Iterable[LoadedFile]) -> None:
         """Let the files of a folder be libraries, for each other too."""
         self._folders |= dict.fromkeys(files)
-        self._shared = None
+        self._look_again()
 
     def put_together(self, files: Iterable[LoadedFile]) -> None:
         """Let these files see each other before any library: they are about to be one."""
         self._together |= dict.fromkeys(files)
-        self._shared = None
+        self._look_again()
 
     def put_on_shelf(self, shelf: Shelf) -> None:
         """Look in these templates, too, where files and libraries lack one."""
         self._shelf = shelf
-        self._shared = None
+        self._look_again()
 
     # --- looking up ---
 
@@ -99,11 +100,16 @@ class Workspace:
         """Whether a reference leads to what neither the files nor the libraries have: then a store is worth a look."""
         return any(leads_out(document, self._seen_from(file)) for file in files for document in file.documents)
 
+    def _look_again(self) -> None:
+        self._shared = None
+        self._views = {}
+
     def _seen_from(self, file: LoadedFile) -> Library:
-        library = Library(self._middle()[0], file.file)
-        for document in file.documents:
-            library.add(document)
-        return library
+        if file not in self._views:
+            library = self._views[file] = Library(self._middle()[0], file.file)
+            for document in file.documents:
+                library.add(document)
+        return self._views[file]
 
     def _middle(self) -> tuple[Library, list[Diagnostic]]:
         """The templates of what lies between the file itself and the store, and what is wrong with these: faulty files,
