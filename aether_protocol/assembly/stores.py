@@ -13,13 +13,14 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import STATE_ACTION_LOG
 
 VARIABLE: Final = "AETHER_STORE"
 DEFAULT: Final = "sqlite:.aether/aether.db"
 
 
-def open_store(url: str | None = None, *, durability: str | None = None, tier: str | None = None) -> Store:
+def open_store(url: str | None = None, *, durability: str | None = None, tier: str | None = None) -> CronStore:
     """The store at `url`; without one that of AETHER_STORE, else `.aether/aether.db` in the working directory.
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
@@ -43,7 +44,7 @@ def open_store(url: str | None = None, *, durability: str | None = None, tier: s
     return opener(url, path, options)
 
 
-def _memory(url: str, path: str, options: dict[str, str]) -> Store:
+def _memory(url: str, path: str, options: dict[str, str]) -> CronStore:
     from aether_protocol.adapters.stores.memory import MemoryStore
 
     options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
@@ -52,7 +53,7 @@ def _memory(url: str, path: str, options: dict[str, str]) -> Store:
     return MemoryStore()
 
 
-def _sqlite(url: str, path: str, options: dict[str, str]) -> Store:
+def _sqlite(url: str, path: str, options: dict[str, str]) -> CronStore:
     from aether_protocol.adapters.stores.sqlite import open_sqlite
 
     if not path:
@@ -65,4 +66,4 @@ def _sqlite(url: str, path: str, options: dict[str, str]) -> Store:
     return open_sqlite(path, durability=options.get("durability", "full"), tier=options.get("tier", STATE_ACTION_LOG))
 
 
-_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str]], Store]]] = {"memory": _memory, "sqlite": _sqlite}
+_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str]], CronStore]]] = {"memory": _memory, "sqlite": _sqlite}

@@ -49,6 +49,12 @@ durability_option = click.option(
 report_option = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
+table_option = click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
+)
+namespace_option = click.option(
+    "-n", "--namespace", default="default", show_default=True, metavar="NAME", help="The namespace of what is named."
+)
 run_argument = click.argument("run", metavar="RUN")
 
 

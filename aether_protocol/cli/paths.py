@@ -64,6 +64,11 @@ def read_sources(paths: Iterable[str], limits: Limits = DEFAULT) -> Iterator[Sou
                 yield source
 
 
+def names_file(text: str) -> bool:
+    """Whether `text` means a file rather than a name: it is there, or it is written as only files are."""
+    return text == STDIN or "/" in text or Path(text).suffix.lower() in SUFFIXES or Path(text).is_file()
+
+
 def is_document(source: Source) -> bool:
     """Does this file call itself an aether document? Case files and other people's documents do not."""
     if source.name.endswith(".json"):

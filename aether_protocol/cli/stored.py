@@ -16,6 +16,7 @@ from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
 from aether_protocol.errors import UsageError
+from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import RunQuery, RunRow, Store
 
 LATEST = "latest"
@@ -23,7 +24,7 @@ LATEST = "latest"
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[Store], Awaitable[_Result]]) -> _Result:
+def look(url: str, body: Callable[[CronStore], Awaitable[_Result]]) -> _Result:
     """What `body` makes of the store at `url`, which must be there."""
 
     async def go() -> _Result:
@@ -34,7 +35,7 @@ def look(url: str, body: Callable[[Store], Awaitable[_Result]]) -> _Result:
 
 
 @asynccontextmanager
-async def existing(url: str) -> AsyncIterator[Store]:
+async def existing(url: str) -> AsyncIterator[CronStore]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
     store = open_at(url)
@@ -44,7 +45,7 @@ async def existing(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None) -> Store:
+def open_at(url: str, durability: str | None = None) -> CronStore:
     """The store at `url`, made where it is not there yet."""
     from aether_protocol.assembly import open_store
 

@@ -19,7 +19,7 @@ from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.compile import CompileOptions, compile_document
+from aether_protocol.plan.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.plan.model import Plan
 
@@ -84,6 +84,14 @@ class Workspace:
                 if document.model is not None:
                     found += compile_document(document, seen, self._options(strict=False)).diagnostics
         return found
+
+    def compile(self, file: LoadedFile, document: LoadedDocument) -> Compiled:
+        """One document of a file for use: with its plan if it has no fault, and strict about executors."""
+        return compile_document(document, self._seen_from(file), self._options(strict=True))
+
+    def library_faults(self) -> list[Diagnostic]:
+        """What is wrong with the libraries."""
+        return list(self._library()[1])
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1).

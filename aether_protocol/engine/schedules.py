@@ -70,7 +70,7 @@ async def weigh(store: ScheduleStore, given: Application, now: int, *, replaces:
         return Change("replaced", made, given.plan)
     anew = before.settings != given.settings
     plan = await store.schedule_plan(given.namespace, given.name)
-    if not anew and before.document == given.document and plan == given.plan:
+    if not anew and before.document == given.document and plan.digest == given.plan.digest:
         return Change("unchanged", before, plan)
     made = replace(_changed(before, given.settings, now, anew=anew), document=given.document)
     return Change("updated", made, given.plan)

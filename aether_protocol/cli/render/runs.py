@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import click
 
-from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, cells, duration, one_line
+from aether_protocol.cli.render.tables import show_table
+from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, duration, one_line
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunRow
 from aether_protocol.scheduler.timing import SECOND, rfc3339
@@ -50,14 +51,7 @@ def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
 
 def show_rows(rows: Sequence[RunRow]) -> None:
     """A table, each column as wide as it must be."""
-    table = [_cells(row) for row in rows]
-    widths = [max(cells(line[i]) for line in (HEADINGS, *table)) for i in range(len(HEADINGS))]
-    widths[-1] = 0  # nothing follows the last one
-    out = [click.style(_padded(HEADINGS, widths), bold=True)]
-    for row, line in zip(rows, table, strict=True):
-        padded = _padded(line, widths, PHASE_COLORS.get(row.phase))
-        out.append(padded)
-    click.echo("\n".join(out))
+    show_table(HEADINGS, [_cells(row) for row in rows], [PHASE_COLORS.get(row.phase) for row in rows], PHASE_COLUMN)
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:
@@ -71,10 +65,3 @@ def _cells(row: RunRow) -> tuple[str, ...]:
         took,
         one_line(row.message, 60),
     )
-
-
-def _padded(line: Sequence[str], widths: Sequence[int], color: str | None = None) -> str:
-    parts = [text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)]
-    if color is not None:
-        parts[PHASE_COLUMN] = click.style(parts[PHASE_COLUMN], fg=color)
-    return "  ".join(parts).rstrip()

@@ -1,0 +1,95 @@
+"""Schedules as commands see them: found by what the user calls them, with the fires ahead and the runs behind them.
+
+Law: nothing here changes a schedule. A name is looked up in one namespace; what is near is told where it is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from difflib import get_close_matches
+from typing import Final
+
+from aether_protocol.cli.options import MEMORY
+from aether_protocol.cron.policy import run_name
+from aether_protocol.cron.schedule import BadScheduleError, fire_times
+from aether_protocol.cron.settings import CronSettings
+from aether_protocol.cron.zones import find_zone
+from aether_protocol.errors import UsageError
+from aether_protocol.ports.schedules import CronStore, StoredSchedule
+from aether_protocol.ports.store import RunRow
+
+EVER: Final = 1 << 61  # later than any fire
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A schedule with its runs that are kept, the latest fire's first."""
+
+    schedule: StoredSchedule
+    runs: Sequence[RunRow]
+
+    @property
+    def last_run(self) -> RunRow | None:
+        """The run of the last fire that started one, while it is kept."""
+        at = self.schedule.last_at
+        named = None if at is None else run_name(self.schedule.namespace, self.schedule.name, at)
+        return next((row for row in self.runs if row.run_id == named), None)
+
+    @property
+    def unfinished(self) -> list[RunRow]:
+        return [row for row in self.runs if not row.closed]
+
+
+def refuse_memory(store: str) -> None:
+    """Schedules outlive the process, or they are none."""
+    if store == MEMORY:
+        raise UsageError(
+            "the store 'memory' ends with its process, and with it every schedule",
+            hint="leave --store out, or give --store sqlite:PATH",
+        )
+
+
+async def find_schedule(store: CronStore, namespace: str, name: str) -> StoredSchedule:
+    """The schedule of that name. Raises UsageError with what is near."""
+    found = await store.schedule(namespace, name)
+    if found is not None:
+        return found
+    known = await store.schedules()
+    here = [one.name for one in known if one.namespace == namespace]
+    elsewhere = [one.namespace for one in known if one.name == name]
+    if elsewhere:
+        hint = f"there is one in namespace {elsewhere[0]!r}: --namespace {elsewhere[0]}"
+    elif near := get_close_matches(name, here, 1):
+        hint = f"did you mean {near[0]!r}?"
+    else:
+        hint = "'aether cron ls' lists the schedules" if known else "the store holds no schedule: 'aether cron apply FILE'"
+    raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}", hint=hint)
+
+
+async def find_schedules(store: CronStore, namespace: str, names: Sequence[str]) -> list[StoredSchedule]:
+    """All of them, each once, or UsageError for the first that is not there."""
+    return [await find_schedule(store, namespace, name) for name in dict.fromkeys(names)]
+
+
+async def standing(store: CronStore, schedule: StoredSchedule) -> Standing:
+    return Standing(schedule, await store.scheduled_runs(schedule.namespace, schedule.name))
+
+
+def fires_of(settings: CronSettings, after: int, upto: int = EVER) -> Iterator[int]:
+    """The fires after `after`, up to and with `upto`, within startAt and endAt, as if it were not suspended (CRON-2). Raises
+    BadScheduleError for a zone that this machine does not know."""
+    if settings.start_at is not None:
+        after = max(after, settings.start_at - 1)
+    if settings.end_at is not None:
+        upto = min(upto, settings.end_at)
+    return fire_times(settings.schedule, settings.timezone).between(after, upto)
+
+
+def zone_of(settings: CronSettings) -> tzinfo:
+    """Its zone; UTC where this machine does not know it (whoever needs the times themselves is told by `fires_of`)."""
+    try:
+        return find_zone(settings.timezone)
+    except BadScheduleError:
+        return UTC
