@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.schedules import check_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
@@ -61,7 +62,7 @@ def load_plan(
         )
         compiled = compile_document(chosen, near, options)
         plan = compiled.plan
-        found += [*faults, *compiled.diagnostics]
+        found += [*faults, *compiled.diagnostics, *check_document(chosen)]
     errors = [one for one in found if one.severity == "error"]
     if errors or plan is None:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

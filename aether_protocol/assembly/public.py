@@ -124,7 +124,9 @@ def run(
     Raises DocumentError where the document is invalid, UsageError where the arguments are.
     """
 
-    async def go() -> Report:
+    made: list[Report] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
+
+    async def go() -> None:
         async with Engine(
             store=store,
             executors=executors,
@@ -133,12 +135,13 @@ def run(
             variables=variables,
             library=library,
         ) as engine:
-            return await engine.wait(await engine.submit(document, arguments), or_suspended=True)
+            made.append(await engine.wait(await engine.submit(document, arguments), or_suspended=True))
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(go())
+        asyncio.run(go())
+        return made[0]
     raise UsageError("run() cannot be called where an event loop runs", hint="use `async with Engine() as engine:`")
 
 

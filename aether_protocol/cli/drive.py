@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aether_protocol.cli.begun import Begun, Over
 from aether_protocol.cli.exits import FINE, PHASE_EXITS, SUSPENDED
-from aether_protocol.cli.options import DEFAULT_STORE
+from aether_protocol.cli.options import DEFAULT_STORE, usual_store
 from aether_protocol.cli.render.text import printable
 from aether_protocol.cli.render.views import LineView, QuietView, View
 from aether_protocol.cli.stored import check_there, open_at
@@ -50,15 +51,7 @@ class Driving:
     answers: Answers = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
-    """There is nothing to drive: the run ended before."""
-
-    run_id: str
-
-
-# What to drive: the id of a run that the engine has by now, an `Over`, or None where there is nothing to do or show.
-Begin = Callable[["Engine", Store], Awaitable[str | Over | None]]
+Begin = Callable[["Engine", Store], Awaitable[Begun]]
 
 
 def drive(driving: Driving, begin: Begin, *, makes_store: bool = False) -> int:
@@ -80,7 +73,13 @@ def open_for_writing(driving: Driving) -> Store:
         if driving.store != DEFAULT_STORE:
             raise
         hint = "--store memory keeps no record of the run, --store sqlite:PATH keeps it elsewhere"
-        raise PortError(error.message, hint=f"{error.hint}; {hint}" if error.hint else hint) from error
+        raise PortError(error.message, hint=_joined(error.hint, hint)) from error
+
+
+def _joined(first: str | None, second: str) -> str:
+    if not first:
+        return second
+    return f"{first} {second}" if first.endswith("?") else f"{first}; {second}"
 
 
 async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
@@ -168,7 +167,7 @@ def choose_view(watch: bool) -> View:
 def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
     """A run that is left unfinished in a durable store."""
     run_id = ending.report.run_id
-    more = "" if driving.store == DEFAULT_STORE or os.environ.get("AETHER_STORE") else f" --store {shlex.quote(driving.store)}"
+    more = "" if driving.store == usual_store() else f" --store {shlex.quote(driving.store)}"
     if ending.left:
         click.secho(f"run {run_id} is suspended and nobody answered", fg="yellow", err=True)
         for path in ending.left:

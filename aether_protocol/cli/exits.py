@@ -29,3 +29,5 @@ PHASE_EXITS: Final = {
     "Cancelled": CANCELLED,
     "Suspended": SUSPENDED,
 }
+
+FINE_PHASES: Final = frozenset(phase for phase, code in PHASE_EXITS.items() if code == FINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -56,6 +57,11 @@ namespace_option = click.option(
     "-n", "--namespace", default="default", show_default=True, metavar="NAME", help="The namespace of what is named."
 )
 run_argument = click.argument("run", metavar="RUN")
+
+
+def usual_store() -> str:
+    """The store where no --store is given."""
+    return os.environ.get("AETHER_STORE") or DEFAULT_STORE
 
 
 def driving_options(command: _Command) -> _Command:

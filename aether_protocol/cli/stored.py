@@ -1,7 +1,7 @@
 """The store as commands see it: opened, one run found by what the user calls it, its state at any step.
 
-Law: whoever only looks makes no store: one that is not there yet is told, not created. Every store that is opened here is
-closed here.
+Law: whoever only looks makes no store and changes none: one that is not there yet is told, not created, and one that is
+read-only can be looked at. Every store that is opened here is closed here.
 """
 
 from __future__ import annotations
@@ -24,32 +24,34 @@ LATEST = "latest"
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[CronStore], Awaitable[_Result]]) -> _Result:
+def look(url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False) -> _Result:
     """What `body` makes of the store at `url`, which must be there."""
+    made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
-    async def go() -> _Result:
-        async with existing(url) as store:
-            return await body(store)
+    async def go() -> None:
+        async with existing(url, writes=writes) as store:
+            made.append(await body(store))
 
-    return asyncio.run(go())
+    asyncio.run(go())
+    return made[0]
 
 
 @asynccontextmanager
-async def existing(url: str) -> AsyncIterator[CronStore]:
+async def existing(url: str, *, writes: bool) -> AsyncIterator[CronStore]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
-    store = open_at(url)
+    store = open_at(url, reads_only=not writes)
     try:
         yield store
     finally:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None) -> CronStore:
-    """The store at `url`, made where it is not there yet."""
+def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> CronStore:
+    """The store at `url`; made where it is not there yet, unless it is only to be read."""
     from aether_protocol.assembly import open_store
 
-    return open_store(url, durability=durability)
+    return open_store(url, durability=durability, reads_only=reads_only)
 
 
 def is_there(url: str) -> bool:
@@ -66,7 +68,8 @@ def sqlite_path(url: str) -> Path | None:
 
 def check_there(url: str) -> None:
     if url == MEMORY:
-        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint="leave --store out")
+        hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
+        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint=hint)
     if not is_there(url):
         raise UsageError(
             f"there is no store at {url!r}",

@@ -24,7 +24,7 @@ _TRIES: Final = 20  # against schedulers that change it at the same moment
 
 def switch(store: str, namespace: str, names: Sequence[str], *, suspend: bool) -> None:
     """Suspend schedules, or let them go on, and tell of each."""
-    for schedule, changed in look(store, lambda opened: _switch(opened, namespace, names, suspend)):
+    for schedule, changed in look(store, lambda opened: _switch(opened, namespace, names, suspend), writes=True):
         name = printable(called(schedule))
         if suspend:
             click.echo(f"{name} is suspended" + ("" if changed else " already"))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.schedules import check_document
 from aether_protocol.cli.faults import InvalidDocumentError
 from aether_protocol.cli.paths import STDIN, Source, read_source, read_sources
 from aether_protocol.diagnostics import Diagnostic
@@ -83,6 +84,7 @@ class Workspace:
             for document in file.documents:
                 if document.model is not None:
                     found += compile_document(document, seen, self._options(strict=False)).diagnostics
+                    found += check_document(document)
         return found
 
     def compile(self, file: LoadedFile, document: LoadedDocument) -> Compiled:
@@ -107,7 +109,7 @@ class Workspace:
         plan = None
         if chosen is not None and chosen.model is not None:
             compiled = compile_document(chosen, self._seen_from(file), self._options(strict=strict))
-            found += compiled.diagnostics
+            found += [*compiled.diagnostics, *check_document(chosen)]
             plan = compiled.plan
         found += self._library()[1]
         errors = [d for d in found if d.severity == "error"]

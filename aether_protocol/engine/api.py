@@ -14,7 +14,7 @@ from typing import Self, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
-from aether_protocol.engine.inbox import Submit
+from aether_protocol.engine.inbox import Cancel, Submit
 from aether_protocol.engine.keeper import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
@@ -161,13 +161,15 @@ class Engine:
         header = retry_header(state, start, self._new_id(new_id, now), now, self._ids.seed())
         return await self._begin(self._draft(state.plan, header))
 
-    async def recover(self, run_ids: Sequence[str] | None = None) -> list[str]:
+    async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool = False) -> list[str]:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
 
-        Timers go on as they were; attempts that were under way when their engine went are handed over again under the
-        same numbers. Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one
-        that another engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is
-        told in the log and left alone.
+        Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
+        numbers. With `cancel` the runs are cancelled instead: nothing but their hooks is started.
+
+        Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one that another
+        engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is told in the
+        log and left alone.
         """
         self._must_be_open()
         known = self._driver.runs
@@ -188,23 +190,26 @@ class Engine:
             raise
         if new:
             self._keeper.took(until)
-        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None)]
+        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None, cancel=cancel)]
 
-    async def _recover(self, run_id: str, token: int, *, must: bool) -> bool:
+    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> bool:
         try:
             state = revive(await self._store.load(run_id))
+            if state.now > self._clock.now():
+                _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
+            self._submitted += 1
+            run = ActiveRun(run_id, self._submitted, state.plan, state)
+            run.token = token
+            answer = asyncio.get_running_loop().create_future() if cancel else None
+            await self._driver.adopt(run, None if answer is None else Cancel(answer))
         except AetherError as error:
             await self._store.release(self._keeper.owner, [run_id])
             if must:
                 raise
             _log.error("run %s cannot be carried on with: %s", run_id, error.message)
             return False
-        if state.now > self._clock.now():
-            _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
-        self._submitted += 1
-        run = ActiveRun(run_id, self._submitted, state.plan, state)
-        run.token = token
-        await self._driver.adopt(run)
+        if answer is not None:
+            await answer
         return True
 
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:

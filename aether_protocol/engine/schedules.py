@@ -81,7 +81,9 @@ async def carry_out(store: ScheduleStore, change: Change) -> StoredSchedule:
     return change.schedule if change.what == "unchanged" else await store.put_schedule(change.schedule, change.plan)
 
 
-async def apply(store: ScheduleStore, given: Application, now: int, *, replaces: bool = False) -> tuple[StoredSchedule, What]:
+async def apply(
+    store: ScheduleStore, given: Application, now: int, *, replaces: bool = False
+) -> tuple[StoredSchedule, What]:
     """Make or change a schedule; how it stands, and what was done.
 
     `replaces`: another workflowSpec makes a new schedule of that name, which keeps the history. Raises ChangedSpecError where

@@ -18,6 +18,7 @@ from aether_protocol.plan.model import HookEvent
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.testing.cases import Fault, Locate, Path
 
+
 class Reading:
     """The faults found so far in one case."""
 

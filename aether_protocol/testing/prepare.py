@@ -13,6 +13,7 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.schedules import check_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_trees
@@ -68,7 +69,7 @@ def prepare(case: Case) -> Prepared:
     plans: list[tuple[Plan, LoadedDocument]] = []
     for document in loaded.documents:
         plan, told = compiler.compile(document)
-        found.extend(told)
+        found += [*told, *check_document(document)]
         if plan is not None and document.kind in _WORKFLOWS:
             plans.append((plan, document))
     diagnostics = tuple(dict.fromkeys(found))

@@ -1,7 +1,6 @@
 """The rule IDs of the protocol: what a case's `rules` and a test's `@pytest.mark.rule(...)` may name.
 
-Law: this table is the only list of rules in the code. A rule that a later version brings says so, and is not asked for
-by the coverage check until then.
+Law: this table is the only list of rules in the code.
 """
 
 from __future__ import annotations
@@ -96,6 +95,3 @@ _TITLES: Final = {
 }
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(_TITLES)
-
-LATER: Final[frozenset[str]] = frozenset()
-"""Rules that this version does not carry out yet."""

@@ -165,7 +165,7 @@ class SchedulePlay:
 
     async def _run(self) -> CaseResult:
         if refused := await self._apply({}):
-            told = self._case.fault(("expect",), f"the schedule was refused: {refused}", "expect valid: false where that is meant")
+            told = self._case.fault(("expect",), f"the schedule was refused: {refused}")
             return CaseResult(self._case, "error", (told,))
         await self._start()
         for _ in range(_MOST_TURNS):

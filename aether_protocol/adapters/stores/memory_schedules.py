@@ -116,4 +116,5 @@ class MemorySchedules:
     async def _drop_old(self, key: tuple[str, str]) -> None:
         records = self._fires[key]
         old, new = records[:-KEEP_FIRES], records[-KEEP_FIRES:]
-        self._fires[key] = [one for one in old if one.run_id is not None and await self._about.row(one.run_id) is not None] + new
+        kept = [one for one in old if one.run_id is not None and await self._about.row(one.run_id) is not None]
+        self._fires[key] = kept + new

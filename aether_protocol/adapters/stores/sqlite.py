@@ -88,13 +88,15 @@ _CHUNKS: Final = "SELECT id, last FROM steps WHERE id BETWEEN ? AND ? ORDER BY i
 _KEPT: Final = {SNAPSHOT: "snapshot", STATE_ACTION_LOG: "log"}
 
 
-def open_sqlite(path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True) -> SqliteStore:
+def open_sqlite(
+    path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True, reads_only: bool = False
+) -> SqliteStore:
     """Open the file, or make it with its directory; `:memory:` is a store that ends with the process.
 
     `durability` is full (survives power loss) or normal (survives the end of the process). A file of an older version is
-    brought up to date, or refused where `migrate` is false. Raises PortError for a file that cannot be used or is not ours,
-    UsageError for an unknown word.
+    brought up to date, or refused where `migrate` is false. With `reads_only` nothing is made or changed, so a read-only file
+    will do. Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
-    return SqliteStore(Database(path, durability, migrate=migrate), tier)
+    return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)

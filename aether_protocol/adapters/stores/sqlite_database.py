@@ -24,6 +24,7 @@ _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NO_PLACE: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})  # for the files beside a database
 
 # (what happened, advice) by SQLite's primary result code; the file's name comes before the first.
 _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
@@ -42,7 +43,8 @@ Execute = Callable[..., sqlite3.Cursor]
 class Database:
     """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
 
-    With `migrate` false a file of an older version is refused, too.
+    With `migrate` false a file of an older version is refused, too. With `reads_only` it is never written to, and need not be
+    writable: only a file that is there can be opened so.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Database:
         durability: str = "full",
         *,
         migrate: bool = True,
+        reads_only: bool = False,
         migrations: Sequence[Sequence[str]] = MIGRATIONS,
     ) -> None:
         if durability not in DURABILITIES:
@@ -59,22 +62,45 @@ class Database:
         self.durability = durability
         self.migrations = migrations
         self._write = _Write(self)
-        if path != ":memory:":
+        if path != ":memory:" and not reads_only:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise PortError(f"cannot make the directory of {path!r}: {error.strerror}") from None
         with self._told():
-            self.connection = sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
-        self.execute: Execute = self.connection.execute
+            self._connect(f"{Path(path).absolute().as_uri()}?mode=rw" if reads_only else path)
         try:
             with self._told():
-                self._open(migrate)
+                self._open_to_read() if reads_only else self._open(migrate)
         except BaseException:
             self.connection.close()
             raise
 
     # --- opening ---
+
+    def _connect(self, place: str) -> None:
+        """`place` is a path or a URI."""
+        named = place.startswith("file:")
+        self.connection = sqlite3.connect(
+            place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=named
+        )
+        self.execute: Execute = self.connection.execute
+
+    def _open_to_read(self) -> None:
+        try:
+            version = self.version()
+        except sqlite3.OperationalError as error:
+            log = Path(f"{self.path}-wal")
+            if _code(error) not in _NO_PLACE or (log.exists() and log.stat().st_size):
+                raise
+            # Nobody writes, and in a read-only directory there is no place to say that somebody reads: it cannot change.
+            self.connection.close()
+            self._connect(f"{Path(self.path).absolute().as_uri()}?mode=ro&immutable=1")
+            version = self.version()
+        if version < len(self.migrations):
+            raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
+        self.execute("PRAGMA query_only = ON")
+        self.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def _open(self, migrate: bool) -> None:
         version = self.version()

@@ -96,7 +96,8 @@ class SqliteRuns:
         key, text = self._plan_key(run.plan)
         header = clean(_to_json(encode_header(run.header)))
         number = self._insert(execute, run.row, self.tier, token, run.owner)
-        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, keep_plan(execute, run.plan, key, text), header))
+        plan = keep_plan(execute, run.plan, key, text)
+        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
         if run.owner is not None:
             execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
         known = _Known(number, self.tier, run.row.seq, 0)

@@ -46,10 +46,10 @@ def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Js
         if not row.closed:
             hint = f"'aether resume {row.run_id}' goes on with it, 'aether cancel {row.run_id}' ends it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
-        path = None if start is None else find_task(await load(store, row.run_id), start)
-        new_id = await next_id(store, row.run_id)
+        path = None if start is None else find_task(await load(store, row.run_id), start, planned=True)
+        new_id = await engine.retry(row.run_id, path, new_id=await next_id(store, row.run_id))
         if driving["watch"]:
             click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
-        return await engine.retry(row.run_id, path, new_id=new_id)
+        return new_id
 
     return drive(Driving(answers=read_answers(resumes), **driving), begin)

@@ -10,11 +10,11 @@ from datetime import datetime
 
 import click
 
+from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, as_value, counted, duration, one_line
 from aether_protocol.expressions.values import Json
 
 MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
-FINE_PHASES = frozenset({"Succeeded", "Skipped"})
 
 
 def show_report(report: Mapping[str, Json]) -> None:

@@ -75,7 +75,7 @@ class ScheduleContract:
             await store.put_schedule(new_schedule(namespace="ops"), tiny_plan())
             await refused(store.put_schedule(new_schedule("planless")), UsageError)
             found = await store.schedules()
-            assert [(one.namespace, one.name, one.version) for one in found] == [("default", "nightly", 1), ("ops", "nightly", 1)]
+            assert [(one.namespace, one.version) for one in found] == [("default", 1), ("ops", 1)]
             assert [one.namespace for one in await store.schedules("ops")] == ["ops"]
 
         self.play_cron(body)

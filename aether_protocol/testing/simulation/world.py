@@ -57,6 +57,11 @@ class Scenario:
     thorough: bool = False
     without: frozenset[str] = field(default_factory=frozenset)
 
+    def told(self) -> dict[str, Any]:
+        """What it is about, as JSON."""
+        about = {"engines": self.engines, "tier": self.tier, "workersSurvive": self.survive}
+        return {**about, "document": dict(self.document)}
+
 
 def scenario(seed: int) -> Scenario:
     """The scenario of a seed. Seeds that follow each other have a workflow in common, SAME of them."""

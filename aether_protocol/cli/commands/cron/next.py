@@ -42,7 +42,7 @@ class Asked:
 @click.argument("what", metavar="FILE|NAME")
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many of each.")
 @click.option("--after", type=ZonedInstant(), metavar="TIME",
-              help="After that time instead of now: 2026-01-01 or RFC 3339 (without an offset in the schedule's zone), 2h (ago).")
+              help="After that time instead of now: 2026-01-01, 2h (ago), RFC 3339; read in the schedule's zone.")
 @click.option("--namespace", default="default", show_default=True, metavar="NAME", help="The schedule's namespace.")
 @limits_option
 @table_option

@@ -30,7 +30,7 @@ def command(names: tuple[str, ...], runs: bool, namespace: str, store: str) -> i
 
     Their runs stay, and those that have not ended go on.
     """
-    look(store, lambda opened: remove(opened, namespace, names, runs))
+    look(store, lambda opened: remove(opened, namespace, names, runs), writes=True)
     return FINE
 
 
