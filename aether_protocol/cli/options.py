@@ -56,6 +56,11 @@ table_option = click.option(
 namespace_option = click.option(
     "-n", "--namespace", default="default", show_default=True, metavar="NAME", help="The namespace of what is named."
 )
+journal_option = click.option(
+    "--output", type=click.Choice(["text", "events"]), default="text", show_default=True,
+    help="A line on standard error for each thing that happens, or a JSON line on standard output.",
+)
+quiet_option = click.option("--watch/--quiet", default=True, help="Tell of everything, or only of what does not go well.")
 run_argument = click.argument("run", metavar="RUN")
 
 

@@ -5,13 +5,14 @@ Law: nothing here changes a schedule. A name is looked up in one namespace; what
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from difflib import get_close_matches
 from typing import Final
 
-from aether_protocol.cli.options import MEMORY
+from aether_protocol.cli.options import MEMORY, usual_store
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.schedule import BadScheduleError, fire_times
 from aether_protocol.cron.settings import CronSettings
@@ -49,6 +50,11 @@ def refuse_memory(store: str) -> None:
             "the store 'memory' ends with its process, and with it every schedule",
             hint="leave --store out, or give --store sqlite:PATH",
         )
+
+
+def store_option_text(store: str) -> str:
+    """What a command that is told of must be given to find this store."""
+    return "" if store == usual_store() else f" --store {shlex.quote(store)}"
 
 
 async def find_schedule(store: CronStore, namespace: str, name: str) -> StoredSchedule:
