@@ -13,10 +13,13 @@ from difflib import get_close_matches
 from typing import Final
 
 from aether_protocol.cli.options import MEMORY, usual_store
+from aether_protocol.cli.paths import names_file
+from aether_protocol.cli.stored import is_there, look
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.schedule import BadScheduleError, fire_times
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.cron.zones import find_zone
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.store import RunRow
@@ -41,6 +44,15 @@ class Standing:
     @property
     def unfinished(self) -> list[RunRow]:
         return [row for row in self.runs if not row.closed]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A schedule of a file or of the store, for whoever needs no more than its times."""
+
+    namespace: str
+    name: str
+    settings: CronSettings
 
 
 def refuse_memory(store: str) -> None:
@@ -81,6 +93,24 @@ async def find_schedules(store: CronStore, namespace: str, names: Sequence[str])
 
 async def standing(store: CronStore, schedule: StoredSchedule) -> Standing:
     return Standing(schedule, await store.scheduled_runs(schedule.namespace, schedule.name))
+
+
+def asked_for(what: str, namespace: str, store: str, limits: Limits) -> list[Asked]:
+    """The CronWorkflows of a file, or a schedule of the store: whichever `what` means. Raises InvalidDocumentError for a
+    faulty file, UsageError for what is not there."""
+    if names_file(what):
+        from aether_protocol.assembly.schedules import cron_settings
+        from aether_protocol.cli.applying import read_cron_workflows
+
+        return [
+            Asked(model.metadata.namespace, model.metadata.name, cron_settings(model))
+            for _, model in read_cron_workflows(what, limits)
+        ]
+    if not is_there(store):
+        hint = "a file is named with its ending, or as ./FILE; 'aether cron apply' makes a store"
+        raise UsageError(f"{what!r} is no file, and there is no store at {store!r} with schedules", hint=hint)
+    found = look(store, lambda opened: find_schedule(opened, namespace, what))
+    return [Asked(found.namespace, found.name, found.settings)]
 
 
 def fires_of(settings: CronSettings, after: int, upto: int = EVER) -> Iterator[int]:

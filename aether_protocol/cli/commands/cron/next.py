@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from itertools import islice
 
 import click
@@ -11,12 +10,8 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import limits_option, store_option, table_option
-from aether_protocol.cli.paths import names_file
-from aether_protocol.cli.schedules import find_schedule, fires_of, zone_of
-from aether_protocol.cli.stored import is_there, look
-from aether_protocol.cron.settings import CronSettings
+from aether_protocol.cli.schedules import Asked, asked_for, fires_of, zone_of
 from aether_protocol.documents.source import Limits
-from aether_protocol.errors import UsageError
 
 EPILOG = """\b
 Examples:
@@ -27,15 +22,6 @@ Examples:
 \b
 A document is read as it is, and needs no store. What is odd about a fire is told: a local time that the clock
 skips (it fires right after), and one that comes twice (at the first, or at both where minute or hour are *)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Whose fires are asked for."""
-
-    namespace: str
-    name: str
-    settings: CronSettings
 
 
 @click.command("next", epilog=EPILOG)
@@ -54,7 +40,7 @@ def command(
 
     What is suspended is told, and shown as if it were not.
     """
-    asked = from_file(what, limits) if names_file(what) else [from_store(store, namespace, what)]
+    asked = asked_for(what, namespace, store, limits)
     now = now_us()
     told = []
     for one in asked:
@@ -66,25 +52,6 @@ def command(
     else:
         show(told, now)
     return FINE
-
-
-def from_file(path: str, limits: Limits) -> list[Asked]:
-    """The CronWorkflows of a file. Raises InvalidDocumentError, UsageError where there is none."""
-    from aether_protocol.assembly.schedules import cron_settings
-    from aether_protocol.cli.applying import read_cron_workflows
-
-    return [
-        Asked(model.metadata.namespace, model.metadata.name, cron_settings(model))
-        for _, model in read_cron_workflows(path, limits)
-    ]
-
-
-def from_store(store: str, namespace: str, name: str) -> Asked:
-    if not is_there(store):
-        hint = "a file is named with its ending, or as ./FILE; 'aether cron apply' makes a store"
-        raise UsageError(f"{name!r} is no file, and there is no store at {store!r} with schedules", hint=hint)
-    found = look(store, lambda opened: find_schedule(opened, namespace, name))
-    return Asked(found.namespace, found.name, found.settings)
 
 
 def print_json(told: list[tuple[Asked, list[int]]]) -> None:
