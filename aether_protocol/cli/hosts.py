@@ -66,9 +66,10 @@ def service(placed: Placed) -> str:
     """The .service unit."""
     return "\n".join(
         [
-            f"# Starts what is due on {placed.name}, sees it to its end, and exits: in place of 'aether cron run' for it. Stopped, it",
-            "# leaves the run as it is, and the next one goes on with it. systemd starts no second one while one is at work: runs",
-            "# do not overlap, whatever concurrencyPolicy says, and a fire in between is late. Apply the schedule to this store first.",
+            f"# Starts what is due on {placed.name} and sees it to its end, in place of 'aether cron run' for this schedule.",
+            "# Stopped, it leaves the run as it is, and the next one goes on with it. systemd starts no second one while one is",
+            "# at work: runs do not overlap, whatever concurrencyPolicy says, and a fire in between is late. Apply the schedule",
+            "# to this store first.",
             "[Unit]",
             f"Description=What is due on the schedule {placed.name}",
             "",
@@ -87,8 +88,8 @@ def timer(placed: Placed) -> str:
     settings = placed.settings
     return "\n".join(
         [
-            f"# {settings.schedule} in {settings.timezone}. When clocks are changed, systemd has rules of its own; a fire that it",
-            "# starts late is dealt with as ever. `systemd-analyze calendar EXPRESSION` shows the times.",
+            f"# {settings.schedule} in {settings.timezone}. When clocks are changed, systemd has rules of its own;",
+            "# a fire that it starts late is dealt with as ever. `systemd-analyze calendar EXPRESSION` shows the times.",
             *_suspended(placed),
             "[Unit]",
             f"Description=When to look at the schedule {placed.name}",
