@@ -13,7 +13,7 @@ from typing import Any, Final, Unpack, get_args
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.assembly.discovery import local_stager
-from aether_protocol.assembly.documents import Document, Libraries, as_several, load_plan
+from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
@@ -46,8 +46,9 @@ class Engine(api.Engine):
 
     `executors` are added to the installed ones and hide those of the same type. `concurrency`: attempts under way at once
     (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
-    (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files or folders of
-    WorkflowTemplates. With a `broker` of one's own, `executors` and `concurrency` are that broker's affair.
+    (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files, folders or
+    dicts with WorkflowTemplates, looked up before those of the store. With a `broker` of one's own, `executors` and
+    `concurrency` are that broker's affair.
 
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
     carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
@@ -86,8 +87,17 @@ class Engine(api.Engine):
         )
 
     def plan(self, document: Document) -> Plan:
-        """The plan of a document, checked against what this engine has. Raises DocumentError with all diagnostics."""
+        """The plan of a document, checked against what this engine has. Templates are looked up in the document and in
+        `library`, not in the store: that is what `resolve` does. Raises DocumentError with all diagnostics."""
         return load_plan(document, library=self._library, types=self._types, namespaces=self._namespaces)
+
+    async def resolve(self, document: Document) -> Plan:
+        """The plan of a document as `submit` makes it: templates are looked up in the document, in `library`, then in the
+        store, once (TMPL-2). Raises DocumentError with all diagnostics."""
+        self._must_be_open()
+        return await find_plan(
+            document, self._store, library=self._library, types=self._types, namespaces=self._namespaces
+        )
 
     async def submit(
         self,
@@ -98,7 +108,8 @@ class Engine(api.Engine):
         scheduled_time: int | None = None,
     ) -> str:
         """Begin a run of a document (a dict, a path, text, a Plan) and give its id. Raises DocumentError, UsageError."""
-        return await super().submit(self.plan(document), arguments, run_id=run_id, scheduled_time=scheduled_time)
+        plan = await self.resolve(document)
+        return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:

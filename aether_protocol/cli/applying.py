@@ -23,6 +23,7 @@ from aether_protocol.documents.source import Limits
 from aether_protocol.engine.schedules import Application, Change, ChangedSpecError, NoFireError, check_fires, weigh
 from aether_protocol.engine.submission import read_variables
 from aether_protocol.errors import UsageError
+from aether_protocol.plan.compile import Compiled
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.schedules import ScheduleStore
 from aether_protocol.scheduler.arguments import bind_parameters
@@ -51,14 +52,13 @@ class Reading:
 def read(workspace: Workspace, paths: Sequence[str]) -> Reading:
     """Read and compile. Raises UsageError where there is no CronWorkflow, and nothing wrong either."""
     reading = Reading()
-    seen: dict[tuple[str, str], LoadedDocument] = {}
-    for file in workspace.read(paths):
+    files = workspace.read(paths)
+    for file in dict.fromkeys(file for several in files for file in several):
         reading.diagnostics += file.diagnostics
-        for document in file.documents:
-            if isinstance(document.model, CronWorkflow):
-                _take(reading, workspace, file, document, seen)
-            elif document.kind == "Workflow":
-                reading.others.append(document)
+        reading.others += [document for document in file.documents if document.kind == "Workflow"]
+    seen: dict[tuple[str, str], LoadedDocument] = {}
+    for file, document, compiled in workspace.compile_all(files, "CronWorkflow"):
+        _take(reading, file, document, compiled, seen)
     reading.diagnostics += workspace.library_faults()
     if not seen and not any(found.severity == "error" for found in reading.diagnostics):
         told = f"there is no CronWorkflow in {', '.join(map(repr, paths))}"
@@ -68,13 +68,12 @@ def read(workspace: Workspace, paths: Sequence[str]) -> Reading:
 
 def _take(
     reading: Reading,
-    workspace: Workspace,
     file: LoadedFile,
     document: LoadedDocument,
+    compiled: Compiled,
     seen: dict[tuple[str, str], LoadedDocument],
 ) -> None:
-    compiled = workspace.compile(file, document)
-    found = [*compiled.diagnostics, *check_document(document)]
+    found = list(compiled.diagnostics)
     assert document.model is not None
     metadata = document.model.metadata
     first = seen.setdefault((metadata.namespace, metadata.name), document)

@@ -67,9 +67,9 @@ def service(placed: Placed) -> str:
     return "\n".join(
         [
             f"# Starts what is due on {placed.name} and sees it to its end, in place of 'aether cron run' for this schedule.",
-            "# Stopped, it leaves the run as it is, and the next one goes on with it. systemd starts no second one while one is",
-            "# at work: runs do not overlap, whatever concurrencyPolicy says, and a fire in between is late. Apply the schedule",
-            "# to this store first.",
+            "# Stopped, it leaves the run as it is, and the next one goes on with it. systemd starts no second one while one",
+            "# is at work: runs do not overlap, whatever concurrencyPolicy says, and a fire in between is late. Apply the",
+            "# schedule to this store first.",
             "[Unit]",
             f"Description=What is due on the schedule {placed.name}",
             "",

@@ -5,10 +5,13 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 
 from __future__ import annotations
 
-from aether_protocol.engine.recovery import rebuild, state_at
-from aether_protocol.engine.report import not_run
-from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunStore
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+from aether_protocol.engine.recovery import rebuild, revive, state_at
+from aether_protocol.engine.rows import make_row
+from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
 from aether_protocol.scheduler.state import RunState
 
 POLL_S = 0.2
@@ -25,17 +28,29 @@ async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
     return await state_at(store, await store.load(run_id), seq)
 
 
-def find_task(state: RunState, text: str, *, planned: bool = False) -> str:
+async def fault_of(store: RunStore, run_id: str) -> str | None:
+    """What is wrong with the record of a run; None if it can be replayed from its first step and its row fits."""
+    try:
+        stored = await store.load(run_id)
+        state = revive(stored)
+        if stored.row.tier == STATE_ACTION_LOG:
+            await state_at(store, replace(stored, snapshot=None), stored.row.seq)
+    except AetherError as error:
+        return error.message
+    made = make_row(state, stored.row.tier)
+    wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]
+    return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
+
+
+def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
     """The path of the task run that `text` means: a path, one without the entrypoint's name, or a name that is there once.
 
-    With `planned`, tasks count too that have not run (yet) in the dags that were opened. Raises UsageError with what is near.
+    `others` count like the paths of task runs. Raises UsageError with what is near.
     """
     from difflib import get_close_matches
 
     root = state.root.call.name if state.root is not None else ""
-    paths = [node.path for node in state.nodes if node.hook is None]
-    if planned:
-        paths += not_run(state)
+    paths = [node.path for node in state.nodes if node.hook is None] + [*others]
     known = set(paths)
     for path in (text, f"{root}.{text}"):
         if path in known:

@@ -19,6 +19,7 @@ SECTIONS = {
         "graph": "Draw a workflow.",
         "test": "Run case files: unit tests for workflows.",
         "explain": "Say what a diagnostic code means.",
+        "template": "Keep templates in the store, for many workflows.",
         "executors": "List what tasks can be made of.",
         "schema": "Print the JSON Schema, for editors.",
     },

@@ -12,14 +12,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import click
+
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
+from aether_protocol.documents.library import Shelf
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
 
 LATEST = "latest"
+LOOK_S = 1.0  # between two looks for a driver
+LOOKS = 2
 
 _Result = TypeVar("_Result")
 
@@ -77,6 +82,26 @@ def check_there(url: str) -> None:
         )
 
 
+def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
+    """The templates of the store at `url`. One that is not there has none, and is not made."""
+    from aether_protocol.assembly import open_store
+    from aether_protocol.assembly.templates import make_shelf, read_shelf
+
+    if url == MEMORY:
+        return make_shelf(())
+    if not is_there(url):
+        return make_shelf((), f"the store {url} (there is none yet)")
+
+    async def go() -> Shelf:
+        store = open_store(url, reads_only=reads_only)
+        try:
+            return await read_shelf(store, f"the store {url}", limits)
+        finally:
+            await store.close()
+
+    return asyncio.run(go())
+
+
 async def find_run(store: Store, text: str) -> RunRow:
     """The run that `text` means: its id, the beginning of its id, or `latest`. Raises UsageError."""
     if text == LATEST:
@@ -113,3 +138,22 @@ async def driven_by(store: Store, row: RunRow) -> str | None:
         return None
     held = await store.owner(row.run_id)
     return held[0] if held is not None and held[1] > now_us() and not is_dead(held[0]) else None
+
+
+@asynccontextmanager
+async def told_when_left(store: Store, row: RunRow) -> AsyncIterator[None]:
+    """While somebody waits for more of a run, say so (on standard error) when nobody drives it, or does no longer."""
+    watching = asyncio.ensure_future(_tell_when_left(store, row.run_id))
+    try:
+        yield
+    finally:
+        watching.cancel()
+
+
+async def _tell_when_left(store: Store, run_id: str) -> None:
+    looks = 1  # that found nobody: between two drivers there may be a moment without one, so that one is not enough
+    while (row := await store.row(run_id)) is not None and not row.closed:
+        looks = looks + 1 if await driven_by(store, row) is None else 0
+        if looks == LOOKS:
+            click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)
+        await asyncio.sleep(LOOK_S)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from aether_protocol.errors import UsageError
 
-LONGEST: Final = 256
+MOST_CHARACTERS: Final = 256
 _GENERAL: Final = "a field takes numbers, names (JAN, MON), *, lists (1,15), ranges (1-5) and steps (*/10)"
 SHORTHANDS: Final = {
     "@yearly": "0 0 1 1 *",
@@ -29,7 +29,7 @@ SHORTHANDS: Final = {
 }
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_LONGEST_MONTHS: Final = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
+_LONGEST: Final = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 
 _WORD: Final = re.compile("[^ \t]+")
 _TERM: Final = re.compile(r"(?:\*|([0-9]+|[A-Za-z]+)(?:-([0-9]+|[A-Za-z]+))?)(?:/([0-9]+))?")
@@ -124,11 +124,12 @@ def read_schedule(schedule: str) -> Fields:
     minutes, hours, days, months, weekdays = _expand(texts)
     stars = [match.group().startswith("*") for match in words]
     either = not stars[2] and not stars[4]
-    if not either and all(min(days) > _LONGEST_MONTHS.get(month, 31) for month in months):
+    longest = max(_LONGEST.get(month, 31) for month in months)
+    if not either and min(days) > longest:
         of = "months" if len(months) > 1 else "month"
         raise NeverFiresError(
             f"{schedule!r} never fires: there is no day {min(days)} in {of} {words[3].group()!r}",
-            hint="give a day that a month of these has",
+            hint=f"give a day up to {longest}",
             field=2,
             offset=words[2].start(),
         )
@@ -136,9 +137,9 @@ def read_schedule(schedule: str) -> Fields:
 
 
 def _words(schedule: str) -> list[re.Match[str]]:
-    if len(schedule) > LONGEST:
+    if len(schedule) > MOST_CHARACTERS:
         raise BadScheduleError(
-            f"a schedule of {len(schedule)} characters is too long", hint=f"use ranges and steps: at most {LONGEST}"
+            f"a schedule of {len(schedule)} characters is too long", hint=f"use ranges and steps: at most {MOST_CHARACTERS}"
         )
     if schedule.startswith("@"):
         known = ", ".join(SHORTHANDS)

@@ -153,6 +153,16 @@ class StoredDocument:
 
 
 @dataclass(slots=True)
+class NewDocument:
+    """A document to be kept."""
+
+    kind: str
+    namespace: str
+    name: str
+    text: str
+
+
+@dataclass(slots=True)
 class StoreInfo:
     """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library)."""
 
@@ -285,8 +295,16 @@ class DocumentStore(Protocol):
         """Keep a version; the text that is the newest one already makes none."""
         ...
 
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        """As `put_document`, all or none in one go; with each whether it made a version."""
+        ...
+
     async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         """The newest version, or the one with `digest`."""
+        ...
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        """All versions, newest first; none of an unknown document."""
         ...
 
     async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:

@@ -227,11 +227,11 @@ class SchedulePlay:
             assert compiler is not None
             loaded = load_value({**document.tree, "spec": {**document.tree["spec"], **fields}}, document.file)
             document = loaded.documents[0]
-            again, found = compiler.compile(document)
-            faults = [one.message for one in (*loaded.diagnostics, *found) if one.severity == "error"]
-            if again is None or faults:
+            compiled = compiler.compile(document)
+            faults = [one.message for one in (*loaded.diagnostics, *compiled.diagnostics) if one.severity == "error"]
+            if compiled.plan is None or faults:
                 return "; ".join(dict.fromkeys(faults))
-            plan = again
+            plan = compiled.plan
         try:
             await apply(self._shelf.bare(), application(document, plan), self._clock.now())
         except AetherError as error:
@@ -267,15 +267,11 @@ class SchedulePlay:
 
     async def _reports(self, store: CronStore, records: Sequence[FireRecord]) -> list[tuple[int, dict[str, Any]]]:
         """(time of the fire, report) of the runs that are kept, by that time."""
-        one = self._up[0].engine if self._up else None
-        if one is None:
+        if not self._up:
             await self._open(0)
-            one = self._up[0].engine
-        reports = []
-        for record in records:
-            if record.run_id is not None and await store.row(record.run_id) is not None:
-                reports.append((record.at, (await one.report(record.run_id)).to_json()))
-        return sorted(reports, key=lambda item: item[0])
+        engine = self._up[0].engine
+        kept = [(one.at, one.run_id) for one in records if one.run_id is not None and await store.row(one.run_id) is not None]
+        return [(at, (await engine.report(run_id)).to_json()) for at, run_id in sorted(kept)]
 
     def _check_hidden(self, reports: Sequence[tuple[int, Json]], records: Sequence[FireRecord]) -> None:
         for index, word in enumerate(self._case.expect.get("hidden", ())):

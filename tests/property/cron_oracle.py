@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 EPOCH = datetime(1970, 1, 1)
 LOWEST = (0, 0, 1, 1, 0)
 HIGHEST = (59, 23, 31, 12, 6)
-NAMES = {name: str(value) for value, name in enumerate("SUN MON TUE WED THU FRI SAT".split())} | {
-    name: str(value) for value, name in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)
-}
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+NAMES = {name: str(value) for first, names in enumerate((WEEKDAYS, MONTHS)) for value, name in enumerate(names, first)}
 
 Clock = Sequence[tuple[int, datetime]]  # instants in seconds, each with what the wall clock shows
 

@@ -222,6 +222,22 @@ class Database:
         return PortError(f"{self.path!r} {told}", hint=hint)
 
 
+def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=uri)
+
+
+def _tried(uri: str) -> sqlite3.Connection:
+    """A connection by URI that was seen to work."""
+    connection = _connected(uri, uri=True)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class _Write:
     """The transaction of a database: one object, for there is never more than one at a time."""
 

@@ -219,9 +219,9 @@ class SqliteRuns:
             header: RunHeader = decode_header(json.loads(head[0]))
             plan = decode_plan(json.loads(head[1]))
             snapshot = json.loads(saved[1]) if saved is not None else None
-        except (ValueError, TypeError, LookupError) as error:
+        except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
             told = f"run {run_id!r} cannot be read from {self._db.path!r}: {error}"
-            raise PortError(told, hint="`aether db check` tells more") from error
+            raise PortError(told, hint=getattr(error, "hint", None) or "`aether db check` tells more") from error
         return StoredRun(make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
 
     async def row(self, run_id: str) -> RunRow | None:

@@ -14,6 +14,7 @@ from aether_protocol.cli.options import answers_option, driving_options, run_arg
 from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.stored import find_run
 from aether_protocol.engine.mailbox import suspended_paths
+from aether_protocol.engine.report import not_run
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import InputBinding
@@ -82,7 +83,7 @@ async def find_answer(
 ) -> tuple[str, Payload]:
     """The path of the task that is meant, and the whole answer. Raises UsageError where it does not wait for one."""
     state = await load(store, run_id)
-    path = find_task(state, task, planned=True)
+    path = find_task(state, task, not_run(state))
     node = state.find(path)
     waiting = suspended_paths(state)
     if node is None or path not in waiting:

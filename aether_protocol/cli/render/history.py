@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from aether_protocol.cli.owners import called
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
 from aether_protocol.cli.render.text import PHASE_COLORS, as_value, one_line, printable
@@ -51,7 +52,7 @@ def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
     if row.retry_of is not None:
         head.append(("retry of", row.retry_of))
     if not row.closed:
-        head.append(("driven by", one_line(owner) if owner is not None else "nobody ('aether resume' goes on with it)"))
+        head.append(("driven by", one_line(called(owner)) if owner is not None else "nobody ('aether resume' goes on with it)"))
     return head
 
 

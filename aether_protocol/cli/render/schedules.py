@@ -13,7 +13,7 @@ import click
 
 from aether_protocol.cli.oddities import moment, oddity
 from aether_protocol.cli.render.runs import row_json, show_rows
-from aether_protocol.cli.render.tables import show_table
+from aether_protocol.cli.render.table import show_table
 from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, counted, one_line, printable
 from aether_protocol.cli.render.times import away, in_zone
 from aether_protocol.cli.schedules import Standing, zone_of
@@ -79,7 +79,7 @@ def show_schedules(several: Sequence[Standing], now: int) -> None:
         for row in (headings, *rows):
             del row[1]
         run -= 1
-    show_table(headings, rows, colors, run)
+    show_table(headings, rows, colors=colors, column=run)
 
 
 def _cells(one: Standing, now: int) -> list[str]:
@@ -157,7 +157,7 @@ def show_records(schedule: StoredSchedule, records: Sequence[FireRecord], runs: 
         first = f"{in_zone(record.first, zone)} to " if record.first is not None else ""
         rows.append([first + in_zone(record.at, zone), record.kind, phase, record.run_id or one_line(record.reason, 100)])
         colors.append(PHASE_COLORS.get(run.phase) if run is not None else None)
-    show_table(["FIRE", "WHAT", "PHASE", "RUN OR REASON"], rows, colors, 2)
+    show_table(["FIRE", "WHAT", "PHASE", "RUN OR REASON"], rows, colors=colors, column=2)
 
 
 # --- one schedule ---

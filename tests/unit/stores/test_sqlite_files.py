@@ -288,3 +288,70 @@ def test_a_plan_is_kept_once_and_goes_with_its_last_run(tmp_path: Path) -> None:
         assert (plans(), (await store.load("c")).plan.name) == (1, "tiny")
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
+
+
+def put(path: Path, text: str) -> None:
+    async def body(store: SqliteStore) -> None:
+        await store.put_document("T", "default", "lib", text, 1)
+
+    play(open_sqlite(str(path)), body)
+
+
+def read(path: Path) -> str:
+    found: list[str] = []
+
+    async def body(store: SqliteStore) -> None:
+        found.extend(document.text for document in await store.list_documents("T"))
+
+    try:
+        play(open_sqlite(str(path), reads_only=True), body)
+    except PortError as error:
+        return f"{error} ({error.hint})"
+    return ",".join(found)
+
+
+def test_whoever_only_reads_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    assert "cannot be opened" in read(path)
+    assert "cannot be opened" in read(tmp_path / "deep" / "a.db")
+    assert list(tmp_path.iterdir()) == []
+    put(path, "one")
+    before = path.read_bytes()
+    assert read(path) == "one"
+    assert (path.read_bytes(), [item.name for item in tmp_path.iterdir()]) == (before, ["a.db"])
+
+    async def body(store: SqliteStore) -> None:
+        assert "read-only" in str(await refused(store.put_document("T", "default", "lib", "two", 2), PortError))
+
+    play(open_sqlite(str(path), reads_only=True), body)
+    assert read(path) == "one"
+
+
+def test_what_another_process_has_open_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+
+    async def body(store: SqliteStore) -> None:
+        for text in ("one", "two"):
+            await store.put_document("T", "default", "lib", text, 1)
+            shown = await asyncio.to_thread(read, path)
+            assert shown == text
+
+    play(open_sqlite(str(path)), body)
+
+
+def test_an_older_store_is_not_brought_up_to_date_by_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    Database(str(path), migrations=MIGRATIONS[:1]).close()
+    assert "aether db migrate" in read(path)
+    assert "schema version 1" in read(path)
+
+
+def test_a_store_where_nobody_can_write_can_be_read() -> None:
+    with tempfile.TemporaryDirectory() as text:
+        home = Path(text)
+        path = home / "a.db"
+        put(path, "one")
+        path.chmod(0o444)
+        home.chmod(0o555)
+        assert as_somebody_else(lambda: read(path)) == "one"
+        home.chmod(0o700)

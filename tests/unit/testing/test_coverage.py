@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from aether_protocol.testing.coverage import coverage_text, rule_coverage
@@ -59,3 +60,12 @@ def test_marks_of_all_rules_are_complete(tmp_path: Path) -> None:
     assert coverage.complete
     assert coverage.missing == ()
     assert "(100 %)" in coverage_text(coverage)
+
+
+def test_decisions_of_this_runtime_may_be_named_and_stand_in_the_docs() -> None:
+    root = Path(__file__).parents[3]
+    told = set(re.findall(r"\*\*(RT-[0-9]+)\*\*", (root / "docs" / "protocol.md").read_text("utf-8")))
+    texts = [path.read_text("utf-8") for path in (root / "tests").rglob("test_*.py")]
+    named = {rule for text in texts for rule in re.findall(r'"(RT-[0-9]+)"', text)}
+    assert named - told == set()
+    assert [f"RT-{number}" for number in range(1, len(told) + 1)] == sorted(told, key=lambda rule: int(rule[3:]))

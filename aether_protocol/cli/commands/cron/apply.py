@@ -52,11 +52,11 @@ def command(
     """Make schedules of the CronWorkflow documents in files, or change those that are there. All of them or, if anything is
     wrong with one, none.
 
-    FILE is a file, a folder (every aether document in it) or - for standard input. WorkflowTemplates that stand there are
-    looked up, Workflows are left alone.
+    FILE is a document or several, a folder (every aether document in it) or - for standard input. What they refer to is
+    looked up in these files, in --library, then in the store. Workflows are left alone.
     """
     refuse_memory(store)
-    workspace = Workspace(library, limits)
+    workspace = Workspace(library, limits, store, writes=True)
     reading = read(workspace, paths)
     now = now_us()
     for candidate in reading.candidates:
@@ -96,7 +96,7 @@ async def write(store: CronStore, candidates: Sequence[Candidate], changes: Sequ
 
 def tell(done: Sequence[Done], *, as_json: bool) -> None:
     if as_json:
-        told = [{"applied": what, **schedule_json(one)} for what, one in done]
+        told = [{"action": what, **schedule_json(one)} for what, one in done]
         click.echo(json.dumps({"schedules": told}, indent=2, ensure_ascii=False))
         return
     for what, one in done:
