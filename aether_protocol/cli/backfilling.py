@@ -32,7 +32,7 @@ class Span:
     """What is asked for: the fires of a schedule from `first` to `last` (None: now). `again`: also those whose run was
     deleted."""
 
-    namespace: str
+    namespace: str | None
     name: str
     first: Moment
     last: Moment | None
@@ -69,7 +69,7 @@ async def backfill(at: Host, span: Span, at_once: int) -> int:
         while todo and len(crowd.under_way) < at_once and not crowd.leaving.is_set():
             fire = todo.popleft()
             why = fire.why
-            if why is None and await at.cron.backfill(span.namespace, span.name, fire.at) is None:
+            if why is None and await at.cron.backfill(schedule.namespace, schedule.name, fire.at) is None:
                 why = f"run {fire.run_id} exists by now"
             if why is not None:
                 left_out += 1

@@ -71,7 +71,7 @@ table_option = click.option(
     "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
 )
 namespace_option = click.option(
-    "-n", "--namespace", default="default", show_default=True, metavar="NAME", help="The namespace of what is named."
+    "-n", "--namespace", metavar="NAME", help="The namespace of what is named ('default' unless given)."
 )
 journal_option = click.option(
     "--output", type=click.Choice(["text", "events"]), default="text", show_default=True,

@@ -69,8 +69,19 @@ def store_option_text(store: str) -> str:
     return "" if store == usual_store() else f" --store {shlex.quote(store)}"
 
 
-async def find_schedule(store: CronStore, namespace: str, name: str) -> StoredSchedule:
-    """The schedule of that name. Raises UsageError with what is near."""
+def read_name(text: str, namespace: str | None) -> tuple[str, str]:
+    """(namespace, name) of `nightly` or `ops/nightly`. Raises UsageError."""
+    space, slash, name = text.rpartition("/")
+    if not name or (slash and not space):
+        raise UsageError(f"{text!r} is no name of a schedule", hint="it is NAME or NAMESPACE/NAME")
+    if space and namespace not in (None, space):
+        raise UsageError(f"{text!r} is not in namespace {namespace!r}", hint="leave -n out, or the namespace in the name")
+    return space or namespace or "default", name
+
+
+async def find_schedule(store: CronStore, namespace: str | None, text: str) -> StoredSchedule:
+    """The schedule that is meant, as `read_name` reads it. Raises UsageError with what is near."""
+    namespace, name = read_name(text, namespace)
     found = await store.schedule(namespace, name)
     if found is not None:
         return found
@@ -78,7 +89,7 @@ async def find_schedule(store: CronStore, namespace: str, name: str) -> StoredSc
     here = [one.name for one in known if one.namespace == namespace]
     elsewhere = [one.namespace for one in known if one.name == name]
     if elsewhere:
-        hint = f"there is one in namespace {elsewhere[0]!r}: --namespace {elsewhere[0]}"
+        hint = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}"
     elif near := get_close_matches(name, here, 1):
         hint = f"did you mean {near[0]!r}?"
     else:
@@ -86,16 +97,17 @@ async def find_schedule(store: CronStore, namespace: str, name: str) -> StoredSc
     raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}", hint=hint)
 
 
-async def find_schedules(store: CronStore, namespace: str, names: Sequence[str]) -> list[StoredSchedule]:
+async def find_schedules(store: CronStore, namespace: str | None, texts: Sequence[str]) -> list[StoredSchedule]:
     """All of them, each once, or UsageError for the first that is not there."""
-    return [await find_schedule(store, namespace, name) for name in dict.fromkeys(names)]
+    found = [await find_schedule(store, namespace, text) for text in texts]
+    return list({(one.namespace, one.name): one for one in found}.values())
 
 
 async def standing(store: CronStore, schedule: StoredSchedule) -> Standing:
     return Standing(schedule, await store.scheduled_runs(schedule.namespace, schedule.name))
 
 
-def asked_for(what: str, namespace: str, store: str, limits: Limits) -> list[Asked]:
+def asked_for(what: str, namespace: str | None, store: str, limits: Limits) -> list[Asked]:
     """The CronWorkflows of a file, or a schedule of the store: whichever `what` means. Raises InvalidDocumentError for a
     faulty file, UsageError for what is not there."""
     if names_file(what):

@@ -22,7 +22,7 @@ from aether_protocol.ports.schedules import CronStore, StoredSchedule
 _TRIES: Final = 20  # against schedulers that change it at the same moment
 
 
-def switch(store: str, namespace: str, names: Sequence[str], *, suspend: bool) -> None:
+def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: bool) -> None:
     """Suspend schedules, or let them go on, and tell of each."""
     for schedule, changed in look(store, lambda opened: _switch(opened, namespace, names, suspend), writes=True):
         name = printable(called(schedule))
@@ -33,7 +33,7 @@ def switch(store: str, namespace: str, names: Sequence[str], *, suspend: bool) -
 
 
 async def _switch(
-    store: CronStore, namespace: str, names: Sequence[str], suspend: bool
+    store: CronStore, namespace: str | None, names: Sequence[str], suspend: bool
 ) -> list[tuple[StoredSchedule, bool]]:
     found = await find_schedules(store, namespace, names)
     return [await _one(store, schedule, suspend) for schedule in found]

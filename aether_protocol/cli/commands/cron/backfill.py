@@ -43,7 +43,7 @@ Exit codes: 0 all Succeeded, or nothing was left to do; else that of the run tha
 @store_option
 @durability_option
 def command(
-    name: str, first: Moment, last: Moment | None, dry_run: bool, again: bool, namespace: str, **hosting: object
+    name: str, first: Moment, last: Moment | None, dry_run: bool, again: bool, namespace: str | None, **hosting: object
 ) -> int:
     """Run the fires that a schedule had in a time that is past, as if somebody had been there: oldest first, each with its
     own scheduled time.

@@ -40,8 +40,8 @@ schedule must have been applied to the store. What follows -- is given to the ti
 @limits_option
 @store_option
 def command(
-    what: str, more: tuple[str, ...], format_: str, target: Path | None, directory: str | None, namespace: str, limits: Limits,
-    store: str,
+    what: str, more: tuple[str, ...], format_: str, target: Path | None, directory: str | None, namespace: str | None,
+    limits: Limits, store: str,
 ) -> int:
     """Print a line for a crontab, or units for systemd, that carry a schedule out.
 

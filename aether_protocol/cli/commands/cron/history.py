@@ -26,12 +26,12 @@ In JSON, `next` is the cursor of the next page, null on the last one."""
 
 @click.command("history", epilog=EPILOG)
 @click.argument("name", metavar="NAME")
-@click.option("--namespace", default="default", show_default=True, metavar="NAME", help="The schedule's namespace.")
+@click.option("--namespace", metavar="NAME", help="The schedule's namespace ('default' unless given).")
 @click.option("-n", "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many to a page.")
 @click.option("--page", metavar="CURSOR", help="The next page, as the page before names it.")
 @table_option
 @store_option
-def command(name: str, namespace: str, limit: int, page: str | None, output: str, store: str) -> int:
+def command(name: str, namespace: str | None, limit: int, page: str | None, output: str, store: str) -> int:
     """List what became of a schedule's fires, newest first: kind, run and phase, or the reason why there is no run."""
     before = read_cursor(page)
     schedule, records, runs = look(store, lambda opened: read(opened, namespace, name, before, limit + 1))
@@ -63,10 +63,10 @@ def read_cursor(text: str | None) -> int | None:
 
 
 async def read(
-    store: CronStore, namespace: str, name: str, before: int | None, limit: int
+    store: CronStore, namespace: str | None, name: str, before: int | None, limit: int
 ) -> tuple[StoredSchedule, list[FireRecord], dict[str, RunRow]]:
     """The schedule, a page of its records, and the runs of these that are kept."""
     schedule = await find_schedule(store, namespace, name)
-    records = await store.fires(namespace, name, before, limit)
+    records = await store.fires(schedule.namespace, schedule.name, before, limit)
     runs = [row for one in records if one.run_id is not None and (row := await store.row(one.run_id)) is not None]
     return schedule, records, {row.run_id: row for row in runs}

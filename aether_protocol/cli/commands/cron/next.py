@@ -29,12 +29,12 @@ skips (it fires right after), and one that comes twice (at the first, or at both
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many of each.")
 @click.option("--after", type=ZonedInstant(), metavar="TIME",
               help="After that time instead of now: 2026-01-01, 2h (ago), RFC 3339; read in the schedule's zone.")
-@click.option("--namespace", default="default", show_default=True, metavar="NAME", help="The schedule's namespace.")
+@click.option("--namespace", metavar="NAME", help="The schedule's namespace ('default' unless given).")
 @limits_option
 @table_option
 @store_option
 def command(
-    what: str, number: int, after: Moment | None, namespace: str, limits: Limits, output: str, store: str
+    what: str, number: int, after: Moment | None, namespace: str | None, limits: Limits, output: str, store: str
 ) -> int:
     """Print the next fire times of the CronWorkflows of a file, or of a schedule of the store, in the schedule's time zone.
 

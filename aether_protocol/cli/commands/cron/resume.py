@@ -17,7 +17,7 @@ Examples:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @namespace_option
 @store_option
-def command(names: tuple[str, ...], namespace: str, store: str) -> int:
+def command(names: tuple[str, ...], namespace: str | None, store: str) -> int:
     """Let suspended schedules go on with the next fire from now."""
     switch(store, namespace, names, suspend=False)
     return FINE

@@ -9,6 +9,7 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import namespace_option, store_option
+from aether_protocol.cli.render.schedules import called
 from aether_protocol.cli.render.text import counted
 from aether_protocol.cli.schedules import find_schedules, standing
 from aether_protocol.cli.stored import look
@@ -25,7 +26,7 @@ Examples:
 @click.option("--runs", is_flag=True, help="Delete their runs that have ended, too.")
 @namespace_option
 @store_option
-def command(names: tuple[str, ...], runs: bool, namespace: str, store: str) -> int:
+def command(names: tuple[str, ...], runs: bool, namespace: str | None, store: str) -> int:
     """Remove schedules, with the history of their fires. All of them or, if one is not there, none.
 
     Their runs stay, and those that have not ended go on.
@@ -34,11 +35,11 @@ def command(names: tuple[str, ...], runs: bool, namespace: str, store: str) -> i
     return FINE
 
 
-async def remove(store: CronStore, namespace: str, names: Sequence[str], runs: bool) -> None:
+async def remove(store: CronStore, namespace: str | None, names: Sequence[str], runs: bool) -> None:
     found = [await standing(store, schedule) for schedule in await find_schedules(store, namespace, names)]
     for one in found:
-        name = one.schedule.name
-        removed = await store.remove_schedule(namespace, name)
+        name = called(one.schedule)
+        removed = await store.remove_schedule(one.schedule.namespace, one.schedule.name)
         told = f"removed schedule {name}" if removed else f"schedule {name} was removed by somebody else"
         if runs:
             ended = [row.run_id for row in one.runs if row.closed]

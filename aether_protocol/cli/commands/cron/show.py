@@ -28,7 +28,7 @@ BEHIND = 10
 @namespace_option
 @report_option
 @store_option
-def command(name: str, namespace: str, output: str, store: str) -> int:
+def command(name: str, namespace: str | None, output: str, store: str) -> int:
     """Show a schedule: its settings, its next fires, what became of the last ones, and its runs."""
     now = now_us()
     one, records = look(store, lambda opened: read(opened, namespace, name))
@@ -49,6 +49,6 @@ def command(name: str, namespace: str, output: str, store: str) -> int:
     return FINE
 
 
-async def read(store: CronStore, namespace: str, name: str) -> tuple[Standing, list[FireRecord]]:
+async def read(store: CronStore, namespace: str | None, name: str) -> tuple[Standing, list[FireRecord]]:
     schedule = await find_schedule(store, namespace, name)
-    return await standing(store, schedule), await store.fires(namespace, name, limit=BEHIND)
+    return await standing(store, schedule), await store.fires(schedule.namespace, schedule.name, limit=BEHIND)

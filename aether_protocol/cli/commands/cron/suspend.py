@@ -17,7 +17,7 @@ Examples:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @namespace_option
 @store_option
-def command(names: tuple[str, ...], namespace: str, store: str) -> int:
+def command(names: tuple[str, ...], namespace: str | None, store: str) -> int:
     """Let schedules rest: nothing is started until they are resumed, and fires in between are not made up for.
 
     Runs that are under way go on. 'aether cron apply' sets it to what the document says.

@@ -37,7 +37,7 @@ Exit codes: 0 nothing was due, or all Succeeded; else that of the run that went 
 @quiet_option
 @store_option
 @durability_option
-def command(names: tuple[str, ...], namespace: str, store: str, **hosting: object) -> int:
+def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting: object) -> int:
     """Start what is due on all schedules, or on those named, go on with their runs that nobody drives, see all of it to its
     end, and exit.
 

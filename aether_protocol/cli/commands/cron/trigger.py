@@ -32,7 +32,7 @@ Exit codes: as those of 'aether run'. An interrupt leaves the run as it is: 'aet
 @namespace_option
 @answers_option
 @driving_options
-def command(name: str, namespace: str, resumes: tuple[str, ...], **driving: Json) -> int:
+def command(name: str, namespace: str | None, resumes: tuple[str, ...], **driving: Json) -> int:
     """Start a run of a schedule now, whatever its times and its concurrencyPolicy say, suspended or not, and drive it to its
     end.
     """
@@ -43,9 +43,9 @@ def command(name: str, namespace: str, resumes: tuple[str, ...], **driving: Json
         from aether_protocol.engine.clock import WallClock
         from aether_protocol.engine.cron import CronScheduler
 
-        await find_schedule(store, namespace, name)
+        found = await find_schedule(store, namespace, name)
         made.append(CronScheduler(engine, store, WallClock()))
-        return await made[0].trigger(namespace, name)
+        return await made[0].trigger(found.namespace, found.name)
 
     async def tidy() -> None:
         for cron in made:
