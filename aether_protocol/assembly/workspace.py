@@ -162,7 +162,7 @@ class Workspace:
                 found += compiled.diagnostics
                 if document.kind in RUNNABLE:
                     uses |= compiled.uses
-        found += self._faults_of_libraries()
+        found += self.faults_of_libraries()
         faulty = {one.file for one in found if one.severity == "error"}
         for group in groups:
             if not any(file.file in faulty for file in group):
@@ -180,7 +180,7 @@ class Workspace:
         if document is not None:
             compiled = self.compile(document, file, strict=strict)
             plan = compiled.plan
-            found += [*compiled.diagnostics, *self._faults_of_libraries()]
+            found += [*compiled.diagnostics, *self.faults_of_libraries()]
         errors = [one for one in found if one.severity == "error"]
         if errors or plan is None:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -188,7 +188,7 @@ class Workspace:
             raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=sorted(set(found)))
         return plan
 
-    def _faults_of_libraries(self) -> list[Diagnostic]:
+    def faults_of_libraries(self) -> list[Diagnostic]:
         """What is wrong with the libraries and with what was taken from the shelf."""
         found = list(self._middle()[1])
         if self._shelf is not None:

@@ -67,6 +67,17 @@ durability_option = click.option(
 report_option = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
+table_option = click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
+)
+namespace_option = click.option(
+    "-n", "--namespace", metavar="NAME", help="The namespace of what is named ('default' unless given)."
+)
+journal_option = click.option(
+    "--output", type=click.Choice(["text", "events"]), default="text", show_default=True,
+    help="A line on standard error for each thing that happens, or a JSON line on standard output.",
+)
+quiet_option = click.option("--watch/--quiet", default=True, help="Tell of everything, or only of what does not go well.")
 run_argument = click.argument("run", metavar="RUN")
 
 

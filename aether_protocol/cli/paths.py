@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from aether_protocol.assembly.files import FileBytes, read_file, read_files
+from aether_protocol.assembly.files import SUFFIXES, FileBytes, read_file, read_files
 from aether_protocol.documents.source import DEFAULT, Limits
 
 STDIN: Final = "-"
@@ -29,3 +30,13 @@ def read_sources(path: str, limits: Limits = DEFAULT) -> Iterator[FileBytes]:
         yield read_source(path, limits)
     else:
         yield from read_files(path, limits)
+
+
+def names_file(text: str) -> bool:
+    """Whether `text` means a file rather than something in a store: it is written as only files are, or it is there."""
+    if text == STDIN or text.startswith(("/", "./", "../")) or text.lower().endswith(tuple(SUFFIXES)):
+        return True
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # no path at all
+        return False

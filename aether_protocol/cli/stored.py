@@ -19,6 +19,7 @@ from aether_protocol.cli.owners import is_dead
 from aether_protocol.documents.library import Shelf
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
+from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
 
 LATEST = "latest"
@@ -28,7 +29,7 @@ LOOKS = 2
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool = False) -> _Result:
+def look(url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False) -> _Result:
     """What `body` makes of the store at `url`, which must be there."""
     made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
@@ -41,7 +42,7 @@ def look(url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool 
 
 
 @asynccontextmanager
-async def existing(url: str, *, writes: bool) -> AsyncIterator[Store]:
+async def existing(url: str, *, writes: bool) -> AsyncIterator[CronStore]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
     store = open_at(url, reads_only=not writes)
@@ -51,7 +52,7 @@ async def existing(url: str, *, writes: bool) -> AsyncIterator[Store]:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> Store:
+def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> CronStore:
     """The store at `url`; made where it is not there yet, unless it is only to be read."""
     from aether_protocol.assembly import open_store
 

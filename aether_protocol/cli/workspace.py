@@ -19,6 +19,7 @@ from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.compile import Compiled
 from aether_protocol.plan.model import Plan
 
 
@@ -79,6 +80,21 @@ class Workspace:
         self._reach([file])
         with self._told(f"{file.file!r} is not valid"):
             return self._mechanism.plan(file, name, strict=strict, how="--name")
+
+    def compile_all(
+        self, files: Sequence[Sequence[LoadedFile]], kind: str
+    ) -> Iterator[tuple[LoadedFile, LoadedDocument, Compiled]]:
+        """Each document of that kind, checked for use: strict about executors, with its plan if it has no fault."""
+        flat = list(dict.fromkeys(file for several in files for file in several))
+        self._reach(flat)
+        for file in flat:
+            for document in file.documents:
+                if document.kind == kind:
+                    yield file, document, self._mechanism.compile(document, file, strict=True)
+
+    def library_faults(self) -> list[Diagnostic]:
+        """What is wrong with the libraries, the store's among them as far as it was looked in."""
+        return self._mechanism.faults_of_libraries()
 
     def templates(self, files: Sequence[Sequence[LoadedFile]]) -> tuple[list[LoadedDocument], list[Diagnostic]]:
         """The WorkflowTemplates of these files and the warnings about them; raises as `plan` does."""

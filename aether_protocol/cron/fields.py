@@ -18,7 +18,7 @@ from aether_protocol.errors import UsageError
 
 MOST_CHARACTERS: Final = 256
 _GENERAL: Final = "a field takes numbers, names (JAN, MON), *, lists (1,15), ranges (1-5) and steps (*/10)"
-_SHORTHANDS: Final = {
+SHORTHANDS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -142,11 +142,11 @@ def _words(schedule: str) -> list[re.Match[str]]:
             f"a schedule of {len(schedule)} characters is too long", hint=f"use ranges and steps: at most {MOST_CHARACTERS}"
         )
     if schedule.startswith("@"):
-        known = ", ".join(_SHORTHANDS)
+        known = ", ".join(SHORTHANDS)
         hint = f"there are {known}; or give five fields: minute hour day month weekday"
-        if schedule not in _SHORTHANDS:
+        if schedule not in SHORTHANDS:
             raise BadScheduleError(f"{schedule!r} is no schedule", hint=hint)
-        schedule = _SHORTHANDS[schedule]
+        schedule = SHORTHANDS[schedule]
     words = list(_WORD.finditer(schedule))
     if len(words) != 5:
         hint = "give five: minute hour day month weekday"

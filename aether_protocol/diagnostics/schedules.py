@@ -1,4 +1,4 @@
-"""AE5xx: what can be wrong with a schedule.
+"""AE5xx: what can be wrong with a schedule: AE50x by itself, AE51x when it is applied.
 
 Law: one row per code, in order of code; codes are never reused for something else.
 """
@@ -30,5 +30,27 @@ SCHEDULES: Final = (
         "no fire from startAt to endAt",
         "The schedule by itself is fine, but none of its times lies within `startAt` and `endAt`, so that it would never run. "
         "Both count in UTC or with the offset that they are written with; the schedule is read in `timezone`.",
+    ),
+    CodeInfo(
+        "AE510",
+        "error",
+        "the workflowSpec of a schedule cannot be changed",
+        "`aether cron apply` found a schedule of this name in the store that runs another `workflowSpec`. What a schedule runs "
+        "stays as it was applied, so that its history means one thing; its times and policies may be changed. Apply it with "
+        "`--replace` to make a new schedule of that name, which keeps the history, or give it another name.",
+    ),
+    CodeInfo(
+        "AE511",
+        "error",
+        "a schedule that has ended",
+        "`aether cron apply` found that nothing fires from now on: `endAt` is past, or no time of the schedule lies before it. "
+        "The document by itself is fine, so `aether validate`, which has no clock, does not tell this.",
+    ),
+    CodeInfo(
+        "AE512",
+        "error",
+        "a fire could not start a run",
+        "A schedule starts its runs without arguments: every parameter of the workflow needs a default or a value of its own. "
+        "Example: `arguments: {parameters: [{name: region, type: string}]}` has none.",
     ),
 )

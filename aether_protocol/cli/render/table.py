@@ -12,13 +12,24 @@ import click
 from aether_protocol.cli.render.text import cells
 
 
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False) -> None:
-    """Headings and rows of as many cells; what they hold is printable and has no line ends."""
+def show_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    colors: Sequence[str | None] = (),
+    column: int = 0,
+    err: bool = False,
+) -> None:
+    """Headings and rows of as many cells; what they hold is printable and has no line ends. `colors`, by row, are those of cell
+    number `column`."""
     widths = [max(cells(line[i]) for line in (headings, *rows)) for i in range(len(headings))]
-    click.secho(_padded(headings, widths), bold=True, err=err)
-    for row in rows:
-        click.echo(_padded(row, widths), err=err)
+    click.secho("  ".join(_padded(headings, widths)).rstrip(), bold=True, err=err)
+    for number, row in enumerate(rows):
+        parts = _padded(row, widths)
+        if number < len(colors) and colors[number] is not None:
+            parts[column] = click.style(parts[column], fg=colors[number])
+        click.echo("  ".join(parts).rstrip(), err=err)
 
 
-def _padded(line: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)).rstrip()
+def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)]
