@@ -13,7 +13,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import STATE_ACTION_LOG
 
 VARIABLE: Final = "AETHER_STORE"
 DEFAULT: Final = "sqlite:.aether/aether.db"
@@ -21,7 +22,7 @@ DEFAULT: Final = "sqlite:.aether/aether.db"
 
 def open_store(
     url: str | None = None, *, durability: str | None = None, tier: str | None = None, reads_only: bool = False
-) -> Store:
+) -> CronStore:
     """The store at `url`; without one that of AETHER_STORE, else `.aether/aether.db` in the working directory.
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
@@ -45,7 +46,7 @@ def open_store(
     return opener(url, path, options, reads_only)
 
 
-def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> Store:
+def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
     from aether_protocol.adapters.stores.memory import MemoryStore
 
     options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
@@ -54,7 +55,7 @@ def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> S
     return MemoryStore()
 
 
-def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> Store:
+def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
     from aether_protocol.adapters.stores.sqlite import open_sqlite
 
     if not path:
@@ -68,4 +69,4 @@ def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> S
     return open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)
 
 
-_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], Store]]] = {"memory": _memory, "sqlite": _sqlite}
+_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], CronStore]]] = {"memory": _memory, "sqlite": _sqlite}

@@ -29,6 +29,7 @@ from aether_protocol.cli.render.views import LineView, QuietView, View
 from aether_protocol.cli.stored import check_there, is_there, open_at
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import Store
 
 if TYPE_CHECKING:
@@ -53,21 +54,27 @@ class Driving:
     answers: Answers = field(default_factory=dict)
 
 
-Begin = Callable[["Engine", Store], Awaitable[Begun]]
+Begin = Callable[["Engine", CronStore], Awaitable[Begun]]
+After = Callable[[], Awaitable[None]]
 
 
-def drive(driving: Driving, begin: Begin, *, makes_store: bool = False) -> int:
-    """Open the store and an engine, let `begin` say what to drive, see it to its end; the exit code."""
+async def nothing() -> None:
+    """What is to be done after a run that only a schedule's needs."""
+
+
+def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: After = nothing) -> int:
+    """Open the store and an engine, let `begin` say what to drive, see it to its end, do what comes `after` that while the
+    store is still open; the exit code."""
     if not makes_store:
         check_there(driving.store)
     if not os.environ.get("AETHER_DEBUG"):
         log_without_traces()
     store = open_for_writing(driving)
     freeze()
-    return asyncio.run(_drive(driving, store, begin))
+    return asyncio.run(_drive(driving, store, begin, after))
 
 
-def open_for_writing(driving: Driving) -> Store:
+def open_for_writing(driving: Driving) -> CronStore:
     """The store; where it cannot be used, the way to do without one is told."""
     new = driving.store == DEFAULT_STORE and not is_there(DEFAULT_STORE)
     try:
@@ -96,7 +103,7 @@ def _joined(first: str | None, second: str) -> str:
     return f"{first} {second}" if first.endswith("?") else f"{first}; {second}"
 
 
-async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
+async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After) -> int:
     from aether_protocol.assembly import build_engine
     from aether_protocol.cli.interaction import at_terminal, interrupts
     from aether_protocol.cli.owners import this_process
@@ -134,6 +141,7 @@ async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
                     tell_what_next(ending.report, driving)
             elif ending.exit_code == SUSPENDED:
                 tell_how_to_answer(ending.left)
+            await after()
         finally:
             await session.close(engine)
         return ending.exit_code

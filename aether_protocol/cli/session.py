@@ -270,13 +270,13 @@ class Session:
             self.view.tick()
 
 
-def leave() -> NoReturn:
+def leave(code: int = INTERRUPTED) -> NoReturn:
     """End the process at once, with what was printed so far. Nothing that it started stays behind."""
     kill_programs()
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    os._exit(code)
 
 
 def check_answers(plan: Plan, tasks: Iterable[str]) -> None:

@@ -15,10 +15,12 @@ from typing import TypeVar
 import click
 
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
+from aether_protocol.documents.library import Shelf
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
 
 LATEST = "latest"
 LOOK_S = 1.0  # between two looks for a driver
@@ -27,18 +29,20 @@ LOOKS = 2
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool = False) -> _Result:
+def look(url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False) -> _Result:
     """What `body` makes of the store at `url`, which must be there."""
+    made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
-    async def go() -> _Result:
+    async def go() -> None:
         async with existing(url, writes=writes) as store:
-            return await body(store)
+            made.append(await body(store))
 
-    return asyncio.run(go())
+    asyncio.run(go())
+    return made[0]
 
 
 @asynccontextmanager
-async def existing(url: str, *, writes: bool) -> AsyncIterator[Store]:
+async def existing(url: str, *, writes: bool) -> AsyncIterator[CronStore]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
     store = open_at(url, reads_only=not writes)
@@ -48,7 +52,7 @@ async def existing(url: str, *, writes: bool) -> AsyncIterator[Store]:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> Store:
+def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> CronStore:
     """The store at `url`; made where it is not there yet, unless it is only to be read."""
     from aether_protocol.assembly import open_store
 
@@ -76,6 +80,26 @@ def check_there(url: str) -> None:
             f"there is no store at {url!r}",
             hint="'aether run' makes one; --store or AETHER_STORE names another, and a relative path counts from this folder",
         )
+
+
+def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
+    """The templates of the store at `url`. One that is not there has none, and is not made."""
+    from aether_protocol.assembly import open_store
+    from aether_protocol.assembly.templates import make_shelf, read_shelf
+
+    if url == MEMORY:
+        return make_shelf((), "")
+    if not is_there(url):
+        return make_shelf((), f"the store {url} (there is none yet)")
+
+    async def go() -> Shelf:
+        store = open_store(url, reads_only=reads_only)
+        try:
+            return await read_shelf(store, f"the store {url}", limits)
+        finally:
+            await store.close()
+
+    return asyncio.run(go())
 
 
 async def find_run(store: Store, text: str) -> RunRow:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, assert_never
 
 from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, Started, Submit, to_event
@@ -93,22 +93,29 @@ class Driver:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def adopt(self, run: ActiveRun) -> None:
+    async def adopt(self, run: ActiveRun, first: Item | None = None) -> None:
         """Carry on with a run that was one before: order what it waits for; attempts under way then are lost.
 
-        What others asked of it comes first: a request that was carried out and not answered is refused then, not repeated.
+        What is asked of it comes before anything is handed over: `first`, then what waits in the mailbox. So a cancel starts
+        nothing more, and a request that was carried out and not answered is refused then, not repeated. Raises AetherError,
+        and the run is given up, where the mailbox cannot be read.
         """
         self.runs[run.id] = run
         state = run.state
-        if state.root is None:
-            self.put(run, Submit(state.header))
-            return
         texts = self._book.known(secret_references(state))
         if texts:
             run.masker = Masker()
             run.masker.learn(texts)
+        if state.root is None:
+            self.put(run, Submit(state.header))
+        if first is not None:
+            self.put(run, first)
+        try:
+            await self.keeper.collect(self)
+        except AetherError as error:
+            self.break_run(run, error)
+            raise
         self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], outstanding(state))])])
-        await self.keeper.collect(self)
         for node in under_way(state):
             self.put(run, Lost(node.id, node.attempt))
 
@@ -240,25 +247,23 @@ class Driver:
             if self.logs.pending:
                 await self.logs.save()
             if touched:
-                await self._store_steps(touched)
-            for run, answer, refused in answers:
-                _give_answer(run, answer, refused)
+                batch = [_append(run) for run in touched if run.error is None]
+                try:
+                    refused = await self._store.append(batch)
+                except Exception as error:  # the states are ahead of the log now: nobody may go on with them
+                    for run in touched:
+                        self.break_run(run, error)
+                else:
+                    self._stored(touched, refused)
+            for run, answer, reason in answers:
+                _give_answer(run, answer, reason)
 
-    async def _store_steps(self, touched: list[ActiveRun]) -> None:
-        batch = [
-            RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed)
-            for run in touched
-            if run.error is None
-        ]
-        try:
-            refused = await self._store.append(batch)
-        except Exception as error:  # the states are ahead of the log now: nobody may go on with them
+    def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> None:
+        """The steps of these runs are in the store, but for those that it refused: tell of them and carry them out."""
+        if refused:
             for run in touched:
-                self.break_run(run, error)
-            return
-        for run in touched if refused else ():
-            if run.id in refused:
-                self.break_run(run, refused[run.id])
+                if run.id in refused:
+                    self.break_run(run, refused[run.id])
         todo: list[tuple[ActiveRun, list[Step]]] = []
         for run in touched:
             if run.error is None:
@@ -290,9 +295,12 @@ class Driver:
         """Commands in their order; assignments that follow each other go to the broker together (SCHED-11)."""
         assignments: list[TaskAssignment] = []
         for run, steps in todo:
+            nodes = run.state.nodes
             for step in steps:
                 for command in step.commands:
                     if isinstance(command, TaskAssignment):
+                        if nodes[command.node].ended_at is not None:
+                            continue  # by a later event of the same turn: cancelled, say
                         assignment = self._fill(run, command) if command.secret else command
                         if assignment is not None:
                             assignments.append(assignment)
@@ -363,6 +371,12 @@ class Driver:
             oldest = self._ended.popleft()
             if self.runs.get(oldest.id) is oldest:
                 del self.runs[oldest.id]
+
+
+def _append(run: ActiveRun) -> RunAppend:
+    """What is to be stored of a run. Only a durable store gives tokens, and asks how far the run is."""
+    progress = run.progress() if run.token else None
+    return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed, progress)
 
 
 def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:

@@ -116,7 +116,9 @@ class _Writer:
             more["phaseConditions"] = self.conditions(call.phase_conditions)
         if call.hooks:
             more["hooks"] = self.hooks(call.hooks)
-        target = self.once(call.target, self.definitions, lambda: self.definition(call.target))
+        target = self._held.get(id(call.target))
+        if target is None:
+            target = self.once(call.target, self.definitions, lambda: self.definition(call.target))
         return [call.name, target, more] if more else [call.name, target]
 
     def hooks(self, hooks: Mapping[m.HookEvent, m.Call]) -> Json:

@@ -266,6 +266,16 @@ def test_a_run_that_nobody_drives_is_cancelled_with_its_hooks(tmp_path: Path, st
     assert call(store, "cancel", "r1").returncode == 2
 
 
+def test_a_run_whose_process_was_killed_is_cancelled_and_nothing_of_it_starts_again(tmp_path: Path, store: str) -> None:
+    process = start(store, "run", gated(tmp_path), "--run-id", "r1")
+    until_waiting(process)
+    end(process)
+    done = call(store, "cancel", "r1", "--output", "json")
+    assert (done.returncode, report(done)["phase"]) == (0, "Cancelled"), done.stderr
+    assert len((tmp_path / "keys").read_text().split()) == 1
+    assert (tmp_path / "trace").read_text() == "first\n"
+
+
 def test_following_shows_a_run_of_another_process_to_its_end(tmp_path: Path, store: str) -> None:
     process = start(store, "run", gated(tmp_path), "--run-id", "r1", "--quiet")
     while not (tmp_path / "keys").exists():

@@ -170,6 +170,15 @@ class Database:
         """`async with database.write() as execute:` is a transaction. There must be no `await` inside."""
         return self._write
 
+    def once(self, statement: str, values: tuple[Any, ...]) -> int:
+        """Write with one statement that is a transaction by itself: the rows changed, 0 also while another process writes."""
+        try:
+            return self.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            if _code(error) not in _BUSY:
+                raise self.fault(error) from error
+            return 0
+
     @contextmanager
     def read(self) -> Iterator[Execute]:
         """Statements that see the same moment. There must be no `await` inside."""
@@ -220,6 +229,22 @@ class Database:
             return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
         told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
         return PortError(f"{self.path!r} {told}", hint=hint)
+
+
+def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=uri)
+
+
+def _tried(uri: str) -> sqlite3.Connection:
+    """A connection by URI that was seen to work."""
+    connection = _connected(uri, uri=True)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Write:

@@ -97,7 +97,7 @@ def command(
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library, options["limits"])
+    workspace = Workspace(library, options["limits"], options["store"], writes=not dry_run)
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
     arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)
