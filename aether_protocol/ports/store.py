@@ -113,6 +113,7 @@ class RunQuery:
     limit: int = 100
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
+    retries: bool = False  # only runs that retry another one
 
 
 @dataclass(slots=True)

@@ -115,7 +115,7 @@ def test_a_run_that_is_gone_on_with_is_announced_before_what_happens_to_it(cli: 
         said = cli(command[0], run, *command[1:])
         assert said.code == 0
         first, *more = said.err.splitlines()
-        assert first == f"going on with run {run}: 0 of 2 tasks done so far"
+        assert first.startswith(f"going on with run {run}: ")
         assert any("main.ask" in line for line in more)
 
 

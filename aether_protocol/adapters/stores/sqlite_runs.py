@@ -390,6 +390,8 @@ def _where(query: RunQuery) -> tuple[str, list[Json]]:
     if query.prefix:
         texts.append("run_id >= ? AND run_id < ?")
         values += (query.prefix, f"{query.prefix}\U0010ffff")
+    if query.retries:
+        texts.append("retry_of IS NOT NULL")
     if query.before is not None:
         texts.append("(created_at, run_id) < (?, ?)")
         values += query.before
