@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aether_protocol.assembly.workspace import Workspace
 from aether_protocol.documents.library import KeptText, Library, Shelf
 from aether_protocol.documents.load import load_bytes, load_value
-from aether_protocol.documents.written import document_text
+from aether_protocol.documents.written import document_texts
 
 NAMES = ("a", "b", "c")
 SPACES = ("default", "ops")
@@ -45,7 +45,10 @@ def templates(place: dict[tuple[str, str], Calls], says: str) -> list[dict[str, 
 def shelf_of(place: dict[tuple[str, str], Calls]) -> Shelf:
     documents = load_value(templates(place, "store")).documents
     keys = list(place)
-    texts = {key: KeptText(f"store:{key[0]}/{key[1]}@1", document_text(one)) for key, one in zip(keys, documents, strict=False)}
+    texts = {
+        key: KeptText(f"store:{key[0]}/{key[1]}@1", text)
+        for key, text in zip(keys, document_texts(documents), strict=False)  # no place: one document that is none
+    }
     return Shelf(texts, "the store")
 
 
