@@ -1,7 +1,7 @@
 """The store as commands see it: opened, one run found by what the user calls it, its state at any step.
 
-Law: whoever only looks makes no store: one that is not there yet is told, not created. Every store that is opened here is
-closed here.
+Law: whoever only looks makes no store: one that is not there yet is told, not created, and one that may only be read is
+enough. Every store that is opened here is closed here.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ LATEST = "latest"
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[Store], Awaitable[_Result]]) -> _Result:
-    """What `body` makes of the store at `url`, which must be there."""
+def look(url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool = False) -> _Result:
+    """What `body` makes of the store at `url`, which must be there; `writes`: it changes something."""
 
     async def go() -> _Result:
-        async with existing(url) as store:
+        async with existing(url, writes) as store:
             return await body(store)
 
     return asyncio.run(go())
 
 
 @asynccontextmanager
-async def existing(url: str) -> AsyncIterator[Store]:
+async def existing(url: str, writes: bool) -> AsyncIterator[Store]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
-    store = open_at(url)
+    store = open_at(url, writes=writes)
     try:
         yield store
     finally:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None) -> Store:
-    """The store at `url`, made where it is not there yet."""
+def open_at(url: str, durability: str | None = None, *, writes: bool = True) -> Store:
+    """The store at `url`, made where it is not there yet. Where nothing is written it may be a read-only one."""
     from aether_protocol.assembly import open_store
 
-    return open_store(url, durability=durability)
+    return open_store(url, durability=durability, writes=writes)
 
 
 def is_there(url: str) -> bool:

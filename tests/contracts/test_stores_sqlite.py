@@ -58,15 +58,16 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
             await store.create(new_run("a", leaves_known=1))
             assert await all_well(store, more("a", 0, "one"), more("a", 1, "two"))
             found = await store.load("a")
-            assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (0, "Created", None, [])
-            assert isinstance((await store.append([more("a", 1)]))["a"], BusyError)
-            assert await all_well(store, more("a", 0, "again")), "whoever loaded goes on from there"
-            assert await all_well(store, more("a", 1, phase="Suspended"))
+            assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", {"seq": 1}, []), "the beginning"
+            assert isinstance((await store.append([more("a", 0)]))["a"], BusyError), "that is behind it"
+            assert isinstance((await store.append([more("a", 3)]))["a"], BusyError), "nobody was there"
+            assert await all_well(store, more("a", 1, "again")), "whoever loaded goes on from there"
+            assert await all_well(store, more("a", 2, phase="Suspended"))
             found = await store.load("a")
-            assert (found.row.seq, found.row.phase, found.snapshot) == (2, "Suspended", {"seq": 2})
-            assert await all_well(store, more("a", 2, phase="Suspended"), more("a", 3, closed=True))
+            assert (found.row.seq, found.row.phase, found.snapshot) == (3, "Suspended", {"seq": 3})
+            assert await all_well(store, more("a", 3, phase="Suspended"), more("a", 4, closed=True))
             found = await store.load("a")
-            assert (found.row.seq, found.row.closed, found.snapshot) == (4, True, {"seq": 4})
+            assert (found.row.seq, found.row.closed, found.snapshot) == (5, True, {"seq": 5})
 
         self.play(body)
 

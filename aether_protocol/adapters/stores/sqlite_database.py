@@ -7,6 +7,7 @@ read still holds when it commits. While another process writes, the event loop g
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,10 +26,12 @@ _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
+_READ_ONLY: Final = "cannot be written: it or its directory is read-only"
+
 # (what happened, advice) by SQLite's primary result code; the file's name comes before the first.
 _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space and start again: what was recorded is kept"),
-    sqlite3.SQLITE_READONLY: ("cannot be written: it or its directory is read-only", "use --store for another place"),
+    sqlite3.SQLITE_READONLY: (_READ_ONLY, "use --store for another place"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "is its directory there, and may you write to it?"),
     sqlite3.SQLITE_PERM: ("cannot be opened: permission denied", None),
     sqlite3.SQLITE_NOTADB: ("is no SQLite database", "move it away, or use --store for another place"),
@@ -45,6 +48,8 @@ class Database:
     With `migrate` false a file of an older version is refused, too.
     """
 
+    writable = True
+
     def __init__(
         self,
         path: str,
@@ -59,13 +64,8 @@ class Database:
         self.durability = durability
         self.migrations = migrations
         self._write = _Write(self)
-        if path != ":memory:":
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise PortError(f"cannot make the directory of {path!r}: {error.strerror}") from None
         with self._told():
-            self.connection = sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
+            self.connection = self._connect()
         self.execute: Execute = self.connection.execute
         try:
             with self._told():
@@ -75,6 +75,16 @@ class Database:
             raise
 
     # --- opening ---
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path != ":memory:":
+            try:
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
+            if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
+                raise ReadOnlyError(self.path)  # before SQLite leaves files beside it that its owner may not write to
+        return sqlite3.connect(self.path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
 
     def _open(self, migrate: bool) -> None:
         version = self.version()
@@ -229,6 +239,13 @@ class _Write:
             raise database.fault(failed) from error
         if isinstance(error, sqlite3.Error):
             raise database.fault(error) from error
+
+
+class ReadOnlyError(PortError):
+    """The file may not be written to."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -88,6 +88,6 @@ def vacuum(store: str) -> int:
         await opened.vacuum()
         return before, (await opened.info()).size
 
-    before, after = look(store, go)
+    before, after = look(store, go, writes=True)
     click.echo(f"{before} bytes before, {after} now", err=True)
     return FINE
