@@ -55,6 +55,7 @@ class Workspace:
         self._namespaces = frozenset(namespaces)
         self._libraries = tuple(libraries)
         self._files: dict[str, LoadedFile] = {}
+        self._library_files: list[LoadedFile] | None = None  # read when they are first looked in
         self._folders: dict[LoadedFile, None] = {}
         self._together: dict[LoadedFile, None] = {}
         self._shelf: Shelf | None = None
@@ -117,9 +118,9 @@ class Workspace:
         """The templates of what lies between the file itself and the store, and what is wrong with these: faulty files,
         names that are taken."""
         if self._shared is None:
-            files = dict(self._folders)
-            for one in self._libraries:
-                files |= dict.fromkeys(self._read_library(one))
+            if self._library_files is None:
+                self._library_files = [file for one in self._libraries for file in self._read_library(one)]
+            files = self._folders | dict.fromkeys(self._library_files)
             names = ["the given library" if isinstance(one, Mapping) else str(one) for one in self._libraries]
             names = ["its folder"] * bool(self._folders) + names
             library = Library(self._shelf, ", then in ".join(dict.fromkeys(names[:4])))

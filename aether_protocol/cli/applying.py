@@ -78,8 +78,8 @@ def _take(
     metadata = document.model.metadata
     first = seen.setdefault((metadata.namespace, metadata.name), document)
     if first is not document and first.file != document.file:  # of one file, its reader tells
-        line, _ = first.locate(("metadata", "name"))
-        message = f"CronWorkflow {metadata.name!r} is already there, in {first.file!r} on line {line}"
+        line, column = first.locate(("metadata", "name"))
+        message = f"CronWorkflow {metadata.name!r} is already there, at {first.file}:{line}:{column}"
         found.append(document.report("AE135", ("metadata", "name"), message, "give each schedule its own name, or a namespace"))
     reading.diagnostics += found
     if compiled.plan is not None and not _faulty([*found, *file.diagnostics]):

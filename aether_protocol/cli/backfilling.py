@@ -90,10 +90,10 @@ async def _find(store: CronStore, span: Span) -> tuple[StoredSchedule, list[Fire
     now = now_us()
     first = span.first.first(zone)
     last = now if span.last is None else span.last.last(zone)
-    if last < first:
-        raise UsageError("--to is before --from")
     if first > now:
         raise UsageError("--from is in the future", hint="what is ahead, the schedule does by itself")
+    if last < first:
+        raise UsageError("--to is before --from")
     times = list(islice(fires_of(schedule.settings, first - 1, min(last, now)), MOST + 1))
     if len(times) > MOST:
         raise UsageError(f"there are more than {MOST} fires", hint="take a part of that time")

@@ -21,6 +21,8 @@ from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
+Output = Callable[[int, str], Json]  # (node, name): an output that was recorded before
+
 VERSION: Final = 1
 _MARK: Final = "$secret"
 
@@ -91,15 +93,16 @@ def encode_fact(fact: f.Fact) -> list[Json]:
     return record
 
 
-def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f.Fact:
+def decode_fact(record: Sequence[Json], output: Output) -> f.Fact:
     """The inverse of `encode_fact`; `output(node, name)` reads an output that was recorded before. Raises BrokenInvariant."""
-    kind = KINDS.get(record[0])
-    if kind is None:
+    read = _READERS.get(record[0])
+    if read is None:
         raise BrokenInvariant(f"a record holds the unknown fact {record[0]!r}", hint="it was written by a newer version")
-    if kind in _NUMBERS:
-        return kind(*record[1:])  # type: ignore[no-any-return]
-    if kind is f.NodeEnded and len(record) == 4:
-        return f.NodeEnded(record[1], _PHASES[record[2]], record[3], "", {}, {})
+    return read(record, output)
+
+
+def _read_any(record: Sequence[Json], output: Output) -> f.Fact:
+    kind = KINDS[record[0]]
     given = dict(zip(_FIELDS[kind], record[1:], strict=False))
     for name, value in given.items():
         if name == "header":
@@ -115,6 +118,12 @@ def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f
         given = _EMPTY | given
     fact: f.Fact = kind(**given)
     return fact
+
+
+def _read_end(record: Sequence[Json], output: Output) -> f.Fact:
+    if len(record) > 4:
+        return _read_any(record, output)
+    return f.NodeEnded(record[1], _PHASES[record[2]], record[3], "", {}, {})
 
 
 def encode_header(header: RunHeader) -> dict[str, Json]:
@@ -166,7 +175,6 @@ def _any_fact(fact: f.Fact) -> str:
 
 
 _PHASE_TEXTS: Final = {phase: f'"{phase}"' for phase in Phase}
-_NUMBERS: Final = frozenset({f.NodeCreated, f.TaskDispatched, f.TaskRunning, f.IterationGranted})  # nothing but numbers
 _WRITERS: Final[dict[type, Callable[[Any], str]]] = dict.fromkeys(KINDS.values(), _any_fact) | {
     f.NodeCreated: _node_created,
     f.TaskDispatched: _task_dispatched,
@@ -176,17 +184,28 @@ _WRITERS: Final[dict[type, Callable[[Any], str]]] = dict.fromkeys(KINDS.values()
 }
 
 
+_READERS: Final[dict[str, Callable[[Sequence[Any], Output], f.Fact]]] = dict.fromkeys(KINDS, _read_any) | {
+    "NodeCreated": lambda record, _: f.NodeCreated(record[1], record[2], record[3]),
+    "TaskDispatched": lambda record, _: f.TaskDispatched(record[1], record[2]),
+    "TaskRunning": lambda record, _: f.TaskRunning(record[1]),
+    "NodeEnded": _read_end,
+}
+_from_json: Final = json.JSONDecoder().raw_decode
+
+
 def encode_step(step: Step) -> str:
     """One line of JSON: version, number, instant, cause, facts. Commands follow from the state and are not recorded."""
     facts = ",".join([_WRITERS[type(fact)](fact) for fact in step.facts])
     return f"[{VERSION},{step.seq},{step.at},{_to_text(step.cause)},[{facts}]]"
 
 
-def decode_step(line: str, output: Callable[[int, str], Json]) -> Step:
+def decode_step(line: str, output: Output) -> Step:
     """The inverse of `encode_step`, without commands. A fact of the same step may refer to an earlier one's output."""
-    version, seq, at, cause, records = json.loads(line)
+    (version, seq, at, cause, records), end = _from_json(line)
     if version != VERSION:
         raise BrokenInvariant(f"a record has version {version}, this is version {VERSION}", hint="use a newer version")
+    if end != len(line):
+        raise ValueError(f"more than one record in a line: {line[end : end + 20]!r}")
     made: dict[tuple[int, str], Json] = {}
 
     def read(node: int, name: str) -> Json:
@@ -195,7 +214,7 @@ def decode_step(line: str, output: Callable[[int, str], Json]) -> Step:
     facts: list[f.Fact] = []
     for record in records:
         fact = decode_fact(record, read)
-        if isinstance(fact, f.NodeEnded):
+        if type(fact) is f.NodeEnded and fact.outputs:
             made.update(((fact.node, name), value) for name, value in fact.outputs.items())
         facts.append(fact)
     return Step(seq, at, cause, facts, [])

@@ -93,7 +93,7 @@ def test_a_log_gets_a_snapshot_after_many_steps_and_at_the_end(tmp_path: Path) -
         assert (found.snapshot, texts(found.lines)) == ({"seq": 20_001}, ["y", "z"])
         assert [seq for seq, _ in await store.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
         await store.create(new_run("b"))
-        many: dict[str, Any] = {"leaves_known": 90_000}
+        many: dict[str, Any] = {"leaves_known": 150_000}
         assert await all_well(store, more("b", 0, *["x"] * 30_000, **many))
         assert (await store.load("b")).snapshot is None
         assert await all_well(store, more("b", 30_000, closed=True, **many))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.adapters.stores.sqlite_database import Database
+from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
 from aether_protocol.cli import main
 from tests.e2e.process import AETHER, aether, environment
 
@@ -251,6 +253,20 @@ def test_a_store_is_left_alone_where_it_is_not_needed(cli: Cli, tmp_path: Path) 
     said = cli("validate", "flow.yaml")
     assert said.code == 9
     assert "is no SQLite database" in said.err
+
+
+def test_a_store_of_an_older_version_is_brought_up_to_date_by_what_writes(cli: Cli, tmp_path: Path) -> None:
+    write(tmp_path, flow=caller(), lib=library())
+    for command, code in (("validate", 9), ("graph", 9), ("run", 3)):
+        STORE.parent.mkdir(exist_ok=True)
+        STORE.unlink(missing_ok=True)
+        Database(str(STORE), migrations=MIGRATIONS[:1]).close()
+        said = cli(command, "flow.yaml")
+        assert said.code == code
+        assert ("aether db migrate" in said.err) == (code == 9)
+    assert cli("validate", "flow.yaml").code == 3, "it is up to date now"
+    Database(str(STORE.with_name("other.db")), migrations=MIGRATIONS[:1]).close()
+    assert cli("template", "apply", "lib.yaml", "--store", "sqlite:.aether/other.db").code == 0
 
 
 def test_faults_in_a_stored_document_name_it_and_its_line(cli: Cli, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from aether_protocol.scheduler.events import RunHeader
 
 # Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
 SNAPSHOT_STEPS: Final = 20_000
-SNAPSHOT_SHARE: Final = 2  # and for at least the number of its tasks divided by this
+SNAPSHOT_SHARE: Final = 4  # and for at least the number of its tasks divided by this
 SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
 SAVE_US: Final = 5_000_000  # or after this time
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
