@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 
+from aether_protocol.assembly.documents import load_with
 from aether_protocol.assembly.schedules import cron_settings
+from aether_protocol.assembly.workspace import Readable, Workspace, choose
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.engine.schedules import Application
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import DocumentStore
 
 
 def application(document: LoadedDocument, plan: Plan) -> Application:
@@ -23,6 +26,19 @@ def application(document: LoadedDocument, plan: Plan) -> Application:
         raise UsageError(f"{document.name!r} is a {document.kind}, not a CronWorkflow")
     text = json.dumps(document.tree, ensure_ascii=False, separators=(",", ":"))
     return Application(plan.namespace, plan.name, cron_settings(model), spec_digest(document), text, plan)
+
+
+async def find_application(workspace: Workspace, document: Readable, store: DocumentStore, name: str | None) -> Application:
+    """What a document is to be applied as; templates are looked up in the workspace, then in `store`. `name`: which of several.
+
+    Raises DocumentError with all diagnostics, UsageError where it is not clear which document is meant, or it is no
+    CronWorkflow.
+    """
+    file = await load_with(workspace, document, store)
+    plan = workspace.plan(file, name)
+    chosen = choose(file, name, "name")
+    assert chosen is not None  # or there were no plan
+    return application(chosen, plan)
 
 
 def spec_digest(document: LoadedDocument) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aether_protocol.assembly.workspace import Readable, Template, Workspace
+from aether_protocol.documents.load import LoadedFile
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.plan.model import Plan
@@ -57,12 +58,17 @@ async def find_plan(
     if isinstance(document, Plan):
         return document
     workspace = Workspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
+    return workspace.plan(await load_with(workspace, document, store), name)
+
+
+async def load_with(workspace: Workspace, document: Readable, store: DocumentStore) -> LoadedFile:
+    """Read a document; where it refers to what the workspace does not have, the templates of `store` are put on its shelf."""
     file = workspace.load(document)
     if workspace.lacks([file]):
         from aether_protocol.assembly.templates import read_shelf
 
-        workspace.put_on_shelf(await read_shelf(store, limits=limits))
-    return workspace.plan(file, name)
+        workspace.put_on_shelf(await read_shelf(store, limits=workspace.limits))
+    return file
 
 
 def as_several(library: Libraries) -> tuple[Template, ...]:

@@ -8,20 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack, get_args
+from typing import Any, Final, Unpack, cast, get_args
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+from aether_protocol.assembly.cron import find_application
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
+from aether_protocol.assembly.workspace import Readable, Workspace
 from aether_protocol.engine import api
-from aether_protocol.engine.clock import SystemClock
+from aether_protocol.engine.clock import SystemClock, WallClock
+from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.keeper import Holding
 from aether_protocol.engine.report import Report
+from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
@@ -29,6 +33,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor, Mode
+from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
@@ -110,6 +115,31 @@ class Engine(api.Engine):
         """Begin a run of a document (a dict, a path, text, a Plan) and give its id. Raises DocumentError, UsageError."""
         plan = await self.resolve(document)
         return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
+
+    async def apply(self, document: Readable, *, name: str | None = None, replaces: bool = False) -> StoredSchedule:
+        """Make a schedule of a CronWorkflow in the store, or change the one of that name; how it stands (CRON-6).
+
+        `name`: which of several. What it runs is resolved now and cannot be changed; with `replaces` another workflowSpec
+        makes a new schedule of that name. Raises DocumentError, UsageError, BusyError where somebody else changes it.
+        """
+        self._must_be_open()
+        store = self._schedules()
+        workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces)
+        given = await find_application(workspace, document, store, name)
+        self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
+        schedule, _ = await apply(store, given, self._clock.now(), replaces=replaces)
+        return schedule
+
+    def scheduler(self) -> CronScheduler:
+        """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
+        `stopping` is set, or `tick()` once. Several on one store are fine."""
+        clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
+        return CronScheduler(self, self._schedules(), clock)
+
+    def _schedules(self) -> CronStore:
+        if not hasattr(self._store, "turn"):
+            raise UsageError("this store keeps no schedules", hint="memory and sqlite:PATH do")
+        return cast(CronStore, self._store)
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:

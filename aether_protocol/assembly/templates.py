@@ -16,7 +16,7 @@ from aether_protocol.documents.library import KeptText, Shelf, references
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.models import WorkflowTemplate
 from aether_protocol.documents.source import DEFAULT, Limits
-from aether_protocol.documents.written import document_text
+from aether_protocol.documents.written import document_texts
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.ports.store import DocumentStore, NewDocument, StoredDocument
 
@@ -67,7 +67,9 @@ def check_templates(
 
 async def put_templates(store: DocumentStore, templates: Iterable[LoadedDocument], at: int) -> list[Applied]:
     """Store valid templates, all in one go; `at` is now, in microseconds since the epoch."""
-    new = [NewDocument(KIND, _namespace(one), one.name or "", document_text(one)) for one in templates]
+    several = list(templates)
+    texts = document_texts(several)
+    new = [NewDocument(KIND, _namespace(one), one.name or "", text) for one, text in zip(several, texts, strict=True)]
     applied = []
     for stored, changed in await store.put_documents(new, at):
         action = "unchanged" if not changed else "created" if stored.version == 1 else "updated"

@@ -1,8 +1,8 @@
 """The documents that somebody works on: read, with what their references are looked up in, and compiled.
 
-Law: this is the one place where it is decided what a document sees: the WorkflowTemplates of its own file, then those of
-the files given together with it and of the libraries, then those of a store (TMPL-2). Reading never fails for what is in a
-file: what is wrong with it comes back as diagnostics.
+Law: this is the one place where it is decided what a document sees: the WorkflowTemplates of its own file, then those of the
+libraries, then those of a store (TMPL-2). Reading never fails for what is in a file: what is wrong with it comes back as
+diagnostics.
 """
 
 from __future__ import annotations
@@ -55,9 +55,12 @@ class Workspace:
         self._namespaces = frozenset(namespaces)
         self._libraries = tuple(libraries)
         self._files: dict[str, LoadedFile] = {}
+        self._library_files: list[LoadedFile] | None = None  # read when they are first looked in
+        self._folders: dict[LoadedFile, None] = {}
         self._together: dict[LoadedFile, None] = {}
         self._shelf: Shelf | None = None
         self._shared: tuple[Library, list[Diagnostic]] | None = None
+        self._views: dict[LoadedFile, Library] = {}  # what each file sees
 
     # --- reading ---
 
@@ -79,15 +82,20 @@ class Workspace:
             self._files[key] = load_bytes(file.data, file.name, self.limits)
         return self._files[key]
 
+    def add_folder(self, files: Iterable[LoadedFile]) -> None:
+        """Let the files of a folder be libraries, for each other too."""
+        self._folders |= dict.fromkeys(files)
+        self._look_again()
+
     def put_together(self, files: Iterable[LoadedFile]) -> None:
-        """Let these files be libraries for each other."""
+        """Let these files see each other before any library: they are about to be one."""
         self._together |= dict.fromkeys(files)
-        self._shared = None
+        self._look_again()
 
     def put_on_shelf(self, shelf: Shelf) -> None:
         """Look in these templates, too, where files and libraries lack one."""
         self._shelf = shelf
-        self._shared = None
+        self._look_again()
 
     # --- looking up ---
 
@@ -95,25 +103,31 @@ class Workspace:
         """Whether a reference leads to what neither the files nor the libraries have: then a store is worth a look."""
         return any(leads_out(document, self._seen_from(file)) for file in files for document in file.documents)
 
+    def _look_again(self) -> None:
+        self._shared = None
+        self._views = {}
+
     def _seen_from(self, file: LoadedFile) -> Library:
-        library = Library(self._middle()[0], "the same file")
-        for document in file.documents:
-            library.add(document)
-        return library
+        if file not in self._views:
+            library = self._views[file] = Library(self._middle()[0], file.file)
+            for document in file.documents:
+                library.add(document)
+        return self._views[file]
 
     def _middle(self) -> tuple[Library, list[Diagnostic]]:
-        """The templates of the files given together and of the libraries, and what is wrong with these: faulty files, names
-        that are taken."""
+        """The templates of what lies between the file itself and the store, and what is wrong with these: faulty files,
+        names that are taken."""
         if self._shared is None:
-            library = Library(self._shelf, self._place())
-            found: list[Diagnostic] = []
-            files = dict(self._together)
-            for one in self._libraries:
-                files |= dict.fromkeys(self._read_library(one))
-            for file in files:
-                templates = [document for document in file.documents if document.kind == "WorkflowTemplate"]
-                found += file.diagnostics if templates else ()
-                found += [clash for document in templates if (clash := library.add(document)) is not None]
+            if self._library_files is None:
+                self._library_files = [file for one in self._libraries for file in self._read_library(one)]
+            files = self._folders | dict.fromkeys(self._library_files)
+            names = ["the given library" if isinstance(one, Mapping) else str(one) for one in self._libraries]
+            names = ["its folder"] * bool(self._folders) + names
+            library = Library(self._shelf, ", then in ".join(dict.fromkeys(names[:4])))
+            found = list(_fill(library, files))
+            if self._together:
+                library = Library(library, "the files given with it" if len(self._together) > 1 else "")
+                found += _fill(library, self._together)
             self._shared = library, found
         return self._shared
 
@@ -122,11 +136,6 @@ class Workspace:
             yield load_value(library, "<library>", self.limits)
         else:
             yield from map(self.take, read_files(str(library), self.limits))
-
-    def _place(self) -> str:
-        names = ["what was given with it"] if len(self._together) > 1 else []
-        names += ["the given library" if isinstance(one, Mapping) else str(one) for one in self._libraries]
-        return ", then in ".join(dict.fromkeys(names[:4]))
 
     # --- checking ---
 
@@ -188,6 +197,14 @@ class Workspace:
                 self.sources[file.file] = self._shelf.text(key).encode("utf-8", "backslashreplace")
                 found += file.diagnostics
         return found
+
+
+def _fill(library: Library, files: Iterable[LoadedFile]) -> Iterator[Diagnostic]:
+    """Put the templates of files into a library; gives what is wrong with files that have some."""
+    for file in files:
+        templates = [document for document in file.documents if document.kind == "WorkflowTemplate"]
+        yield from file.diagnostics if templates else ()
+        yield from (clash for document in templates if (clash := library.add(document)) is not None)
 
 
 def choose(file: LoadedFile, name: str | None, how: str) -> LoadedDocument | None:

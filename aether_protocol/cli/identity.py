@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
 
 
-_PAGE: Final = 100
+_PAGE: Final = 1_000
 _NUMBERED: Final = re.compile(r"(.+)\.([0-9]{1,9})")
 
 
@@ -62,12 +62,12 @@ def _base(run_id: str, row: RunRow | None) -> str:
 
 async def _retries(store: Store, base: str) -> list[RunRow]:
     """The retries named `base`.N that are still there, oldest first."""
-    query = RunQuery(prefix=f"{base}.", limit=_PAGE)
+    query = RunQuery(prefix=f"{base}.", retries=True, limit=_PAGE)
     found: list[RunRow] = []
     while rows := await store.rows(query):
         for row in rows:
             numbered = _NUMBERED.fullmatch(row.run_id)
-            if row.retry_of is not None and numbered is not None and numbered[1] == base:
+            if numbered is not None and numbered[1] == base:
                 found.append(row)
         query.before = (rows[-1].created_at, rows[-1].run_id)
     return found[::-1]

@@ -88,7 +88,7 @@ def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
     from aether_protocol.assembly.templates import make_shelf, read_shelf
 
     if url == MEMORY:
-        return make_shelf(())
+        return make_shelf((), "")
     if not is_there(url):
         return make_shelf((), f"the store {url} (there is none yet)")
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from aether_protocol.assembly.workspace import Workspace as Mechanism
 from aether_protocol.cli.faults import InvalidDocumentError
-from aether_protocol.cli.paths import read_source, read_sources
+from aether_protocol.cli.paths import STDIN, read_source, read_sources
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.parse import parse
@@ -38,11 +39,13 @@ class Workspace:
     # --- reading ---
 
     def read(self, paths: Sequence[str]) -> list[list[LoadedFile]]:
-        """All documents at these paths, by path. They are libraries for each other."""
-        read = [
-            [self._mechanism.take(source) for source in read_sources(path, self._limits)] for path in dict.fromkeys(paths)
-        ]
-        self._mechanism.put_together(file for files in read for file in files)
+        """All documents at these paths, by path. Those of a folder are libraries."""
+        read = []
+        for path in dict.fromkeys(paths):
+            files = [self._mechanism.take(source) for source in read_sources(path, self._limits)]
+            if path != STDIN and Path(path).is_dir():
+                self._mechanism.add_folder(files)
+            read.append(files)
         return read
 
     def read_one(self, path: str) -> LoadedFile:
@@ -98,6 +101,7 @@ class Workspace:
         from aether_protocol.assembly.templates import check_templates
 
         flat = list(dict.fromkeys(file for several in files for file in several))
+        self._mechanism.put_together(flat)
         self._reach(flat)
         with self._told("nothing was stored"):
             return check_templates(self._mechanism, flat)

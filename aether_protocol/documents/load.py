@@ -87,7 +87,7 @@ class LoadedDocument:
         return start + offset if plain and len(inner) == offset else at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedFile:
     """What a file gave: its documents, and all faults of reading it and of its fields."""
 

@@ -129,8 +129,8 @@ class Engine:
         """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
         self._must_be_open()
         now = self._clock.now()
-        run_id = self._new_id(run_id, now)
-        bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
+        variables, seed = read_variables(self._variables), self._ids.seed()
+        bare = RunHeader(self._new_id(run_id, now), now, scheduled_time, {}, variables, seed)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
     def begin(self, draft: Draft, token: int) -> str:
@@ -215,9 +215,8 @@ class Engine:
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        if not self._store.durable:
-            return Draft(run, NewRun(run.row(), plan, header))
-        return Draft(run, NewRun(run.row(), plan, header, self._keeper.owner, self._keeper.horizon()))
+        lease = (self._keeper.owner, self._keeper.horizon()) if self._store.durable else ()
+        return Draft(run, NewRun(run.row(), plan, header, *lease))
 
     async def _begin(self, draft: Draft) -> str:
         return self.begin(draft, await self._store.create(draft.new))

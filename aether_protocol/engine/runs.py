@@ -23,7 +23,7 @@ from aether_protocol.scheduler.transitions import SUSPENDED
 
 class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
-    fences the writes of a stale owner.
+    fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
     `timers` are the instants set, by node * 2 + kind. `masker` is there once a secret went out. `error` is why nobody can
     go on with this run. `waiters` are told of its end, `pausers` also when it is paused, `streams` of each step.
@@ -44,6 +44,7 @@ class ActiveRun:
         "streams",
         "timers",
         "token",
+        "told",
         "waiters",
     )
 
@@ -55,6 +56,7 @@ class ActiveRun:
         self.state: RunState = self.machine.state
         self.stored = self.state.seq
         self.token = 0
+        self.told: tuple[object, ...] | None = None
         self.steps: list[Step] = []
         self.timers: dict[int, int] = {}
         self.masker: Masker | None = None
@@ -77,6 +79,18 @@ class ActiveRun:
     def row(self) -> RunRow:
         """The run as it is now, for lists."""
         return make_row(self.state)
+
+    def progress(self) -> int | None:
+        """The leaves ended, where nothing else in the row has changed since this was asked last; else None."""
+        state = self.state
+        root = state.root
+        if root is None:
+            return None
+        told = (root.phase, root.message, root.started_at, root.ended_at, state.closed, state.leaves_known)
+        if told == self.told:
+            return state.leaves_ended
+        self.told = told
+        return None
 
     def snapshot(self) -> Json:
         """The state as it is now, for the store."""

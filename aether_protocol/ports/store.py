@@ -66,7 +66,8 @@ class RunAppend:
 
     `row` and `snapshot` make what they say, as of the last of these steps; they are called before `append` returns or not
     at all, except that a store that keeps nothing may keep `row` until the run is closed. `token` is what `create` or
-    `claim` gave. `closed`: the run closes with these steps.
+    `claim` gave. `closed`: the run closes with these steps. `progress` is the number of leaves ended where that and `seq` are
+    all that the row says anew since step `expected_seq`; None where it says more, or nobody looked.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class RunAppend:
     snapshot: Callable[[], Json]
     token: int = 0
     closed: bool = False
+    progress: int | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class RunQuery:
     limit: int = 100
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
+    retries: bool = False  # only runs that retry another one
 
 
 @dataclass(slots=True)

@@ -223,4 +223,5 @@ def _fits(row: RunRow, query: RunQuery) -> bool:
         and query.closed in (None, row.closed)
         and (query.before is None or (row.created_at, row.run_id) < query.before)
         and row.run_id.startswith(query.prefix)
+        and (row.retry_of is not None or not query.retries)
     )

@@ -11,9 +11,10 @@ from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_leases import SqliteLeases
+from aether_protocol.adapters.stores.sqlite_reading import ReadOnlyDatabase, may_be_readable
 from aether_protocol.adapters.stores.sqlite_schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite_texts import SqliteDocuments, SqliteLogs
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
 
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
@@ -40,7 +41,7 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
                 "path": self._db.path,
                 "tier": self.tier,
                 "durability": self._db.durability,
-                "journal": str(execute("PRAGMA journal_mode").fetchone()[0]),
+                "journal": str(execute("PRAGMA journal_mode").fetchone()[0]) if self._db.writable else "(read-only)",
                 "sqlite": sqlite3.sqlite_version,
             }
             return StoreInfo(self._db.version(), runs, open_runs, pages * size, details)
@@ -50,7 +51,7 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
             found = [str(line) for (line,) in execute("PRAGMA integrity_check") if line != "ok"]
             if found:
                 return found
-            for number, run_id, seq, tier, head, saved in execute(_CHECKED).fetchall():
+            for number, run_id, seq, exact, tier, head, saved in execute(_CHECKED).fetchall():
                 if head is None:
                     found.append(f"run {run_id!r} has lost its plan or its header")
                 expected = 1
@@ -60,7 +61,7 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
                         found.append(f"run {run_id!r} has no steps {expected} to {first - 1}")
                     expected = last + 1
                 reached = max(expected - 1, saved or 0)
-                if reached != seq:
+                if reached < seq or (exact and reached != seq):
                     found.append(f"run {run_id!r} is at step {seq}, its {_KEPT[tier]} at {reached}")
             stray = execute("SELECT count(*) FROM steps WHERE id >> 32 NOT IN (SELECT number FROM runs)").fetchone()[0]
             if stray:
@@ -80,9 +81,10 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
         self._db.close()
 
 
-_CHECKED: Final = (
-    "SELECT runs.number, run_id, runs.seq, tier, plans.number, snapshots.seq FROM runs LEFT JOIN heads ON heads.run = "
-    "runs.number LEFT JOIN plans ON plans.number = plan LEFT JOIN snapshots ON snapshots.run = runs.number ORDER BY 1"
+_CHECKED: Final = (  # the fourth: whether the row must be at the newest step
+    "SELECT runs.number, run_id, runs.seq, closed OR tier = 'snapshot', tier, plans.number, snapshots.seq FROM runs "
+    "LEFT JOIN heads ON heads.run = runs.number LEFT JOIN plans ON plans.number = plan "
+    "LEFT JOIN snapshots ON snapshots.run = runs.number ORDER BY 1"
 )
 _CHUNKS: Final = "SELECT id, last FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
 _KEPT: Final = {SNAPSHOT: "snapshot", STATE_ACTION_LOG: "log"}
@@ -99,4 +101,9 @@ def open_sqlite(
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
-    return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
+    try:
+        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
+    except PortError as error:
+        if not reads_only or not may_be_readable(error):
+            raise
+        return SqliteStore(ReadOnlyDatabase(path), tier)

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
-from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, ROW, SqliteRuns, keep_plan, make_row, plan_text
+from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, keep_plan, make_row, plan_text
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.plan.codec import decode_plan
@@ -36,7 +36,8 @@ _OLD_FIRES: Final = (
     f"OFFSET {KEEP_FIRES}) AND (run_id IS NULL OR run_id NOT IN (SELECT run_id FROM runs))"
 )
 _OF_SCHEDULE: Final = (
-    "SELECT DISTINCT {row}, fires.at FROM fires JOIN runs USING (run_id) WHERE schedule = ? ORDER BY fires.at DESC, run_id DESC"
+    f"SELECT {SHOWN} FROM {RUNS} WHERE run_id IN (SELECT run_id FROM fires WHERE schedule = ?) "
+    "ORDER BY (SELECT max(at) FROM fires WHERE fires.run_id = runs.run_id) DESC, run_id DESC"
 )
 _UNFINISHED: Final = (
     "SELECT run_id FROM runs WHERE closed = 0 AND EXISTS (SELECT 1 FROM fires WHERE fires.run_id = runs.run_id) "
@@ -133,11 +134,9 @@ class SqliteSchedules(SqliteRuns):
             return [FireRecord(*item) for item in execute(text, (namespace, name, before, limit))]
 
     async def scheduled_runs(self, namespace: str, name: str) -> list[RunRow]:
-        row = ", ".join(f"runs.{column}" for column in ROW.split(", "))
         with self._db.read() as execute:
             number = execute(f"SELECT number FROM schedules {_ONE}", (namespace, name)).fetchone()
-            found = execute(_OF_SCHEDULE.format(row=row), number) if number is not None else ()
-            return [make_row(item[:-1]) for item in found]
+            return [make_row(item) for item in execute(_OF_SCHEDULE, number)] if number is not None else []
 
     async def unfinished_runs(self) -> list[str]:
         with self._db.read() as execute:

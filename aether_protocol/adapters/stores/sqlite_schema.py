@@ -11,7 +11,9 @@ from typing import Final
 APPLICATION_ID: Final = 0x41455448  # "AETH"
 
 # Step `seq` of run `number` lives in the row of `steps` whose id is number * 2**32 + the first step of that row: one
-# B-tree, appended to in order, and its key is the optimistic lock. Instants are microseconds since the epoch.
+# B-tree, appended to in order, and its key is the optimistic lock. `last` is the row's last step, `ended` the leaves ended
+# by then: of an open run these two are what `runs` would have to be told with every step; there `seq` and `leaves_ended` are
+# as of the last change of anything else. Instants are microseconds since the epoch.
 _RUNS: Final = (
     """CREATE TABLE runs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +42,7 @@ _RUNS: Final = (
     "CREATE TABLE plans (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL)",
     "CREATE TABLE heads (run INTEGER PRIMARY KEY, plan INTEGER NOT NULL, header TEXT NOT NULL)",
     "CREATE INDEX heads_plan ON heads (plan)",
-    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, lines TEXT NOT NULL)",
+    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, ended INTEGER NOT NULL, lines TEXT NOT NULL)",
     "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL)",
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import report_option, run_argument, store_option
 from aether_protocol.cli.past import load
 from aether_protocol.cli.stored import find_run, look
@@ -28,12 +28,14 @@ TAIL = 2_000  # log pieces of a culprit that are looked at
 
 @dataclass(slots=True)
 class Shown:
-    """All that is shown. `tails`: the log of each task that it failed for; `owner` drives it, if anybody does."""
+    """All that is shown. `tails`: the logs of the first tasks that went wrong, `more` the number of the others; `owner` drives
+    it, if anybody does."""
 
     row: RunRow
     report: dict[str, Json]
     parameters: Mapping[str, Json]
     tails: Mapping[str, Sequence[LogLine]]
+    more: int
     owner: str | None
 
 
@@ -50,9 +52,10 @@ def command(run: str, output: str, store: str) -> int:
     if output == "json":
         click.echo(json.dumps(shown.report, indent=2, ensure_ascii=False))
         return FINE
-    from aether_protocol.cli.render.history import show_run
+    from aether_protocol.cli.render.history import show_reasons, show_run
 
-    show_run(shown.row, shown.report, shown.parameters, shown.tails, shown.owner)
+    show_run(shown.row, shown.report, shown.parameters, shown.owner)
+    show_reasons(shown.report, shown.tails, shown.more)
     return FINE
 
 
@@ -63,13 +66,15 @@ async def gather(store: Store, text: str) -> Shown:
     row = await find_run(store, text)
     state = await load(store, row.run_id)
     report = make_report(state).to_json()
-    tails = {path: await tail(store, row.run_id, path) for path in culprits(report)}
-    return Shown(row, report, shown(state.header.parameters), tails, await driven_by(store, row))
+    wrong = [] if report["phase"] in FINE_PHASES else culprits(report)
+    tails = {path: await tail(store, row.run_id, path) for path in wrong[:MAX_CULPRITS]}
+    more = len(wrong) - len(tails)
+    return Shown(row, report, shown(state.header.parameters), tails, more, await driven_by(store, row))
 
 
 def culprits(report: Mapping[str, Json]) -> list[str]:
-    """The leaves that went wrong, in document order, the first few."""
-    return [t["path"] for t in report["tasks"] if t["templateType"] == "task" and t["phase"] in FAULTY][:MAX_CULPRITS]
+    """The leaves that went wrong, in document order."""
+    return [t["path"] for t in report["tasks"] if t["templateType"] == "task" and t["phase"] in FAULTY]
 
 
 async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:

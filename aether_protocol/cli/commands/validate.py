@@ -32,8 +32,7 @@ Exit codes: 0 no errors (warnings are allowed), 3 errors."""
 def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...], store: str, limits: Limits) -> int:
     """Check documents and show all faults at once.
 
-    PATH is a file, a folder (every aether document in it) or - for standard input. Documents that are given together find
-    each other's templates.
+    PATH is a file, a folder (every aether document in it; they find each other's templates) or - for standard input.
     """
     # pydantic looks for plugins among all that is installed, which takes longer than the check of a page. Nothing runs
     # here, so no other process inherits this.

@@ -12,7 +12,7 @@ import click
 from aether_protocol.cli.owners import called
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
-from aether_protocol.cli.render.text import PHASE_COLORS, as_value, one_line, printable
+from aether_protocol.cli.render.text import PHASE_COLORS, as_value, counted, one_line, printable
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunRow
 from aether_protocol.scheduler.timing import rfc3339
@@ -20,14 +20,8 @@ from aether_protocol.scheduler.timing import rfc3339
 TAIL_LINES = 8
 
 
-def show_run(
-    row: RunRow,
-    report: Mapping[str, Json],
-    parameters: Mapping[str, Json],
-    tails: Mapping[str, Sequence[LogLine]],
-    owner: str | None,
-) -> None:
-    """The run's head, its report, and the reasons where it did not succeed."""
+def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
+    """The run's head and its report."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner):
         click.echo(f"  {name + ':':<12} {text}")
@@ -36,13 +30,21 @@ def show_run(
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
     show_report(report)
+
+
+def show_reasons(report: Mapping[str, Json], tails: Mapping[str, Sequence[LogLine]], more: int) -> None:
+    """Why it did not succeed: the tasks that went wrong, each with its message and the end of its log; `more` of them are not
+    shown."""
+    tasks = {task["path"]: task for task in report["tasks"] if task["path"] in tails}
     for path, lines in tails.items():
-        task = next(task for task in report["tasks"] if task["path"] == path)
+        task = tasks[path]
         click.secho(f"why: {printable(path)} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
         if task["message"]:
             click.echo(f"  {one_line(task['message'], 500)}")
         for line in tail_lines(lines, TAIL_LINES):
             click.echo(f"  | {printable(line)}")
+    if more:
+        click.echo(f"({counted(more, 'more task')} went wrong)")
 
 
 def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:

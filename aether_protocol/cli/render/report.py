@@ -62,6 +62,8 @@ def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
     if task["startedAt"] and task["finishedAt"]:
         took = datetime.fromisoformat(task["finishedAt"]) - datetime.fromisoformat(task["startedAt"])
         parts.append(duration(took.total_seconds()))
+    elif phase == "Succeeded" and task.get("templateType") == "task":  # it never started here: a retry kept it
+        parts.append("(kept)")
     if task.get("retries"):
         parts.append(f"({counted(task['retries'], 'retry')})")
     if task["message"]:

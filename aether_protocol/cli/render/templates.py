@@ -7,13 +7,14 @@ that it can be applied again.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 
 import click
 
 from aether_protocol.assembly.templates import Applied
 from aether_protocol.cli.render.table import show_table
-from aether_protocol.cli.render.text import counted, one_line
+from aether_protocol.cli.render.text import counted, one_line, printable
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import StoredDocument
 from aether_protocol.scheduler.timing import SECOND, rfc3339
@@ -72,7 +73,8 @@ def show_document(document: StoredDocument, versions: Sequence[StoredDocument], 
         ]
         print_json({**document_json(document), "text": document.text, "versions": listed})
         return
-    click.echo(document.text, nl=not document.text.endswith("\n"))
+    text = printable(document.text) if sys.stdout.isatty() else document.text
+    click.echo(text, nl=not text.endswith("\n"))
     rows = [(f"{one.version}{' (shown)' if one == document else ''}", _when(one), one.digest[:SHORT]) for one in versions]
     show_table(("VERSION", "APPLIED", "DIGEST"), rows, err=True)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
 from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun, StoreInfo
@@ -87,7 +87,10 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
         kept.seq = part.steps[-1].seq
         if self.tier == STATE_ACTION_LOG:
             kept.lines += [encode_step(step) for step in part.steps]
-            kept.row = self._row(part)
+            row = self._row(part)
+            if part.progress is not None and row != replace(kept.row, seq=row.seq, leaves_ended=part.progress):
+                raise BrokenInvariant(f"more than progress was made: {row} after {kept.row}")
+            kept.row = row
         if part.closed or kept.seq - kept.at >= self._every:
             kept.snapshot, kept.at = _text(part.snapshot()), kept.seq
             kept.row = self._row(part)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.documents.load import LoadedDocument, load_bytes, load_value
-from aether_protocol.documents.written import document_text
+from aether_protocol.documents.written import document_texts
 
 
 def body(name: str, value: str = "1") -> str:
@@ -17,6 +17,11 @@ def body(name: str, value: str = "1") -> str:
         f"apiVersion: aether/v1\nkind: WorkflowTemplate # of {name}\nmetadata: {{name: {name}}}\nspec:\n"
         f"  templates:\n  - task: {{name: t, executor: {{type: echo, config: {{x: {value}}}}}}}\n"
     )
+
+
+def document_text(document: LoadedDocument) -> str:
+    (text,) = document_texts([document])
+    return text
 
 
 def documents(text: str, file: str = "f.yaml") -> tuple[LoadedDocument, ...]:

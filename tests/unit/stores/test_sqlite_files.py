@@ -16,7 +16,7 @@ from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
 from aether_protocol.errors import PortError, UsageError
-from aether_protocol.ports.store import LogLine, RunQuery
+from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused, texts
 
 
@@ -192,7 +192,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
         store._db.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
         store._db.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
         store._db.execute("DELETE FROM heads WHERE run = 3")
-        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, '')")
+        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '')")
         assert await store.check() == [
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",
@@ -355,3 +355,18 @@ def test_a_store_where_nobody_can_write_can_be_read() -> None:
         home.chmod(0o555)
         assert as_somebody_else(lambda: read(path)) == "one"
         home.chmod(0o700)
+
+
+def test_of_several_documents_all_are_kept_or_none(tmp_path: Path) -> None:
+    async def body(store: SqliteStore) -> None:
+        await store.put_document("T", "default", "a", "old", 1)
+        store._db.execute(
+            "CREATE TEMP TRIGGER full BEFORE INSERT ON documents WHEN NEW.name = 'c' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        batch = [NewDocument("T", "default", name, "new") for name in ("a", "b", "c")]
+        await refused(store.put_documents(batch, 2), PortError)
+        assert [(one.name, one.text) for one in await store.list_documents("T")] == [("a", "old")]
+        await store.put_documents(batch[:2], 3)
+        assert [(one.name, one.version) for one in await store.list_documents("T")] == [("a", 2), ("b", 1)]
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
