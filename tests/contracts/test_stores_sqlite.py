@@ -58,7 +58,7 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
             await store.create(new_run("a", leaves_known=1))
             assert await all_well(store, more("a", 0, "one"), more("a", 1, "two"))
             found = await store.load("a")
-            assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", {"seq": 1}, []), "the beginning"
+            assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", {"seq": 1}, [])
             assert isinstance((await store.append([more("a", 0)]))["a"], BusyError), "that is behind it"
             assert isinstance((await store.append([more("a", 3)]))["a"], BusyError), "nobody was there"
             assert await all_well(store, more("a", 1, "again")), "whoever loaded goes on from there"
