@@ -175,7 +175,7 @@ class Engine:
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
         until = self._keeper.horizon()
-        claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.now(), until)
+        claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.wall(), until)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
         try:
             for one in set(wanted or ()) - {one for one, _ in new}:
@@ -337,7 +337,10 @@ class Engine:
         await answer
 
     async def lock(self, name: str) -> bool:
-        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it."""
+        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it.
+
+        An engine that loses a lock (it was cut off for longer than its lease) gives its runs up, as others could begin.
+        """
         self._must_be_open()
         return await self._keeper.lock(name)
 
