@@ -145,7 +145,7 @@ def rm(names: tuple[str, ...], namespace: str | None, output: str, store: str) -
     for space, name, version in meant:
         if version is not None:
             raise UsageError(f"{name}@{version}: versions are not removed one by one", hint=f"'{space}/{name}' means all")
-    removed, left = look(store, lambda opened: remove(opened, [(space, name) for space, name, _ in meant]))
+    removed, left = look(store, lambda opened: remove(opened, [(space, name) for space, name, _ in meant]), writes=True)
     from aether_protocol.cli.render.templates import show_removed
 
     show_removed(removed, as_json=output == "json")
