@@ -226,7 +226,7 @@ async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
     from aether_protocol.engine.clock import WallClock
     from aether_protocol.engine.cron import CronScheduler
 
-    clock = WallClock()  # of the engine as well: its leases are held against the clocks of processes that begin later
+    clock = WallClock()  # of the engine as well: what is started in weeks shall say when
     leaving = asyncio.Event()
     _log_to(JournalHandler(clock.now))
 
