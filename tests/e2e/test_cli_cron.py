@@ -76,6 +76,8 @@ def test_what_has_changed_is_told_from_what_has_not(place: Place) -> None:
     path.write_text(cron_text("nightly", "echo other", schedule="0 0 1 2 *"))
     assert [applied(), applied("--replace"), applied()] == ["3", "replaced", "unchanged"]
     assert place.json("show", "nightly")["generation"] == 2
+    (told,) = place.json("apply", path)["schedules"]
+    assert (told["action"], told["name"], told["schedule"]) == ("unchanged", "nightly", "0 0 1 2 *")
 
 
 @pytest.mark.rule("TMPL-2")
