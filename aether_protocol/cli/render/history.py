@@ -23,10 +23,10 @@ def show_run(
     row: RunRow,
     report: Mapping[str, Json],
     parameters: Mapping[str, Json],
-    tails: Mapping[str, Sequence[LogLine]],
+    reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]],
     owner: str | None,
 ) -> None:
-    """The run's head, its report, and the reasons where it did not succeed."""
+    """The run's head, its report, and the reasons where it did not succeed: tasks with the end of their logs."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner):
         click.echo(f"  {name + ':':<12} {text}")
@@ -35,9 +35,8 @@ def show_run(
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
     show_report(report)
-    for path, lines in tails.items():
-        task = next(task for task in report["tasks"] if task["path"] == path)
-        click.secho(f"why: {printable(path)} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
+    for task, lines in reasons:
+        click.secho(f"why: {printable(task['path'])} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
         if task["message"]:
             click.echo(f"  {one_line(task['message'], 500)}")
         for line in tail_lines(lines, TAIL_LINES):
