@@ -33,7 +33,10 @@ def page() -> str:
             parts.append(_section(f"aether {name}", command, ctx))
             if isinstance(command, click.Group):
                 with click.Context(command, info_name=name, parent=ctx) as inner:
-                    parts += [_section(f"aether {name} {one}", part, inner) for one, part in command.commands.items()]
+                    for one in command.list_commands(inner):
+                        part = command.get_command(inner, one)
+                        assert part is not None
+                        parts.append(_section(f"aether {name} {one}", part, inner))
     return "\n".join(parts)
 
 

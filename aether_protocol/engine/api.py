@@ -10,16 +10,17 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack
+from typing import Self, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
-from aether_protocol.engine.inbox import Submit
+from aether_protocol.engine.inbox import Cancel, Submit
+from aether_protocol.engine.keeper import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import Report, make_report
-from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.secrets import SecretBook
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import check_run_id, make_header, read_variables, retry_header
@@ -36,16 +37,7 @@ from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 
-LEASE_S: Final = 15.0
-
 _log = logging.getLogger("aether_protocol")
-
-
-class Holding(TypedDict, total=False):
-    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
-
-    owner: str | None
-    lease_s: float | None
 
 
 class Engine:
@@ -124,11 +116,38 @@ class Engine:
 
         Raises UsageError with everything that is wrong with the arguments (DATA-14).
         """
+        return await self._begin(self.draft(plan, arguments, run_id=run_id, scheduled_time=scheduled_time))
+
+    def draft(
+        self,
+        plan: Plan,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> Draft:
+        """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
         self._must_be_open()
         now = self._clock.now()
-        run_id = self._new_id(run_id, now)
-        bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
-        return await self._begin(plan, make_header(plan, arguments or {}, bare))
+        variables, seed = read_variables(self._variables), self._ids.seed()
+        bare = RunHeader(self._new_id(run_id, now), now, scheduled_time, {}, variables, seed)
+        return self._draft(plan, make_header(plan, arguments or {}, bare))
+
+    def begin(self, draft: Draft, token: int) -> str:
+        """Begin a drafted run that the store knows by now, under this fencing token; its id."""
+        run, new = draft
+        run.token = token
+        if new.owner is not None:
+            self._keeper.took(new.until)
+        self._submitted += 1
+        run.number = self._submitted
+        self._driver.runs[run.id] = run
+        self._driver.put(run, Submit(new.header))
+        return run.id
+
+    def look(self) -> None:
+        """See at once what others ask of the runs here."""
+        self._keeper.look()
 
     async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None) -> str:
         """Begin a run that keeps what succeeded of an ended one, and runs the rest again (CTRL-4); its id.
@@ -140,15 +159,17 @@ class Engine:
         state = await self.load_state(run_id)
         now = self._clock.now()
         header = retry_header(state, start, self._new_id(new_id, now), now, self._ids.seed())
-        return await self._begin(state.plan, header)
+        return await self._begin(self._draft(state.plan, header))
 
-    async def recover(self, run_ids: Sequence[str] | None = None) -> list[str]:
+    async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool = False) -> list[str]:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
 
-        Timers go on as they were; attempts that were under way when their engine went are handed over again under the
-        same numbers. Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one
-        that another engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is
-        told in the log and left alone.
+        Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
+        numbers. With `cancel` the runs are cancelled instead: nothing but their hooks is started.
+
+        Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one that another
+        engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is told in the
+        log and left alone.
         """
         self._must_be_open()
         known = self._driver.runs
@@ -169,38 +190,36 @@ class Engine:
             raise
         if new:
             self._keeper.took(until)
-        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None)]
+        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None, cancel=cancel)]
 
-    async def _recover(self, run_id: str, token: int, *, must: bool) -> bool:
+    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> bool:
         try:
             state = revive(await self._store.load(run_id))
+            if state.now > self._clock.now():
+                _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
+            self._submitted += 1
+            run = ActiveRun(run_id, self._submitted, state.plan, state)
+            run.token = token
+            answer = asyncio.get_running_loop().create_future() if cancel else None
+            await self._driver.adopt(run, None if answer is None else Cancel(answer))
         except AetherError as error:
             await self._store.release(self._keeper.owner, [run_id])
             if must:
                 raise
             _log.error("run %s cannot be carried on with: %s", run_id, error.message)
             return False
-        if state.now > self._clock.now():
-            _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
-        self._submitted += 1
-        run = ActiveRun(run_id, self._submitted, state.plan, state)
-        run.token = token
-        await self._driver.adopt(run)
+        if answer is not None:
+            await answer
         return True
 
-    async def _begin(self, plan: Plan, header: RunHeader) -> str:
-        run = ActiveRun(header.run_id, self._submitted + 1, plan)
+    def _draft(self, plan: Plan, header: RunHeader) -> Draft:
+        run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        if self._store.durable:
-            until = self._keeper.horizon()
-            run.token = await self._store.create(NewRun(run.row(), plan, header, self._keeper.owner, until))
-            self._keeper.took(until)
-        else:
-            await self._store.create(NewRun(run.row(), plan, header))
-        self._submitted += 1
-        self._driver.runs[run.id] = run
-        self._driver.put(run, Submit(header))
-        return run.id
+        lease = (self._keeper.owner, self._keeper.horizon()) if self._store.durable else ()
+        return Draft(run, NewRun(run.row(), plan, header, *lease))
+
+    async def _begin(self, draft: Draft) -> str:
+        return self.begin(draft, await self._store.create(draft.new))
 
     def _new_id(self, run_id: str | None, now: int) -> str:
         if run_id is None:
@@ -342,6 +361,16 @@ class Engine:
         if run.error is not None:
             raise run.error
         return run.state
+
+    @property
+    def owner(self) -> str:
+        """The name under which this engine holds its runs."""
+        return self._keeper.owner
+
+    def drives(self, run_id: str) -> bool:
+        """Whether this engine drives that run, and it has not ended."""
+        run = self._driver.runs.get(run_id)
+        return run is not None and not run.over
 
     @property
     def run_ids(self) -> list[str]:

@@ -93,26 +93,35 @@ class Driver:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def adopt(self, run: ActiveRun) -> None:
+    async def adopt(self, run: ActiveRun, first: Item | None = None) -> None:
         """Carry on with a run that was one before: order what it waits for; attempts under way then are lost.
 
-        What others asked of it comes first: a request that was carried out and not answered is refused then, not repeated.
+        What is asked of it comes before anything is handed over: `first`, then what waits in the mailbox. So a cancel starts
+        nothing more, and a request that was carried out and not answered is refused then, not repeated. Raises AetherError,
+        and the run is given up, where the mailbox cannot be read.
         """
         self.runs[run.id] = run
         state = run.state
-        if state.root is None:
-            self.put(run, Submit(state.header))
-            return
         texts = self._book.known(secret_references(state))
         if texts:
             run.masker = Masker()
             run.masker.learn(texts)
+        if state.root is None:
+            self.put(run, Submit(state.header))
+        if first is not None:
+            self.put(run, first)
+        try:
+            await self.keeper.collect(self)
+        except AetherError as error:
+            self.break_run(run, error)
+            raise
         self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], outstanding(state))])])
-        await self.keeper.collect(self)
         for node in under_way(state):
             self.put(run, Lost(node.id, node.attempt))
 
     def put(self, run: ActiveRun, item: Item) -> None:
+        if isinstance(item, Resume) and run.masker is not None:  # DATA-12: somebody answers with a secret of this run
+            item.payload = run.masker.value(item.payload)
         self._inbox.append((run, item))
         if self._parked is not None:
             self._wake()
@@ -286,9 +295,12 @@ class Driver:
         """Commands in their order; assignments that follow each other go to the broker together (SCHED-11)."""
         assignments: list[TaskAssignment] = []
         for run, steps in todo:
+            nodes = run.state.nodes
             for step in steps:
                 for command in step.commands:
                     if isinstance(command, TaskAssignment):
+                        if nodes[command.node].ended_at is not None:
+                            continue  # by a later event of the same turn: cancelled, say
                         assignment = self._fill(run, command) if command.secret else command
                         if assignment is not None:
                             assignments.append(assignment)

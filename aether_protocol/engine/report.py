@@ -149,7 +149,7 @@ class Report:
 def make_report(state: RunState) -> Report:
     """The report of a run in any phase."""
     tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]
-    return _report(state, tasks, list(not_run(state)))
+    return _report(state, tasks, not_run(state))
 
 
 def make_excerpt(state: RunState, most: int) -> dict[str, Json]:
@@ -159,7 +159,7 @@ def make_excerpt(state: RunState, most: int) -> dict[str, Json]:
     were Skipped are in it, the first `most`, and as many of the tasks that did not run; `leftOut` counts the others. Costs
     a look at every node and what is in it.
     """
-    missing = list(islice(not_run(state), most + 1))
+    missing = list(islice(_not_run(state), most + 1))
     nodes = [node for node in state.nodes if node.hook is None]
     if len(nodes) + len(missing) <= most:
         return make_report(state).to_json()
@@ -170,10 +170,10 @@ def make_excerpt(state: RunState, most: int) -> dict[str, Json]:
     return _report(state, tasks, missing[:most]).to_json() | {"leftOut": left}
 
 
-def faults(state: RunState, most: int) -> list[TaskReport]:
-    """The leaves that went wrong, the first `most` in document order."""
-    leaves = (node for node in state.nodes if node.phase in _FAULTY and node.hook is None and node.kind is Kind.TASK)
-    return _tasks(state, _first(leaves, most))
+def faults(state: RunState, most: int) -> tuple[list[TaskReport], int]:
+    """The leaves that went wrong, the first `most` in document order; how many there are."""
+    leaves = [node for node in state.nodes if node.phase in _FAULTY and node.hook is None and node.kind is Kind.TASK]
+    return _tasks(state, _first(leaves, most)), len(leaves)
 
 
 def _first(nodes: Iterable[Node], most: int) -> list[Node]:
@@ -205,8 +205,12 @@ def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]
     )
 
 
-def not_run(state: RunState) -> Iterator[str]:
+def not_run(state: RunState) -> list[str]:
     """Paths of the tasks without a task run in the dags that were opened."""
+    return list(_not_run(state))
+
+
+def _not_run(state: RunState) -> Iterator[str]:
     for node in state.nodes:
         if isinstance(node, DagNode) and node.opened and -1 in node.children:
             path = node.path

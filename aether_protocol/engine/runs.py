@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aether_protocol.engine.rows import make_row
 from aether_protocol.engine.secrets import LogMask, Masker
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import NewRun, RunRow
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.snapshot import snapshot
@@ -101,3 +102,10 @@ class ActiveRun:
             if not future.done():
                 future.set_result(None)
         waiting.clear()
+
+
+class Draft(NamedTuple):
+    """A run that is checked and has not begun: as the engine will hold it, and as the store is told of it."""
+
+    run: ActiveRun
+    new: NewRun

@@ -77,7 +77,7 @@ def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed
     if not state.closed:
         raise UsageError(f"run {before.run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
     if start is not None:
-        paths = [node.path for node in state.nodes if node.hook is None] + list(not_run(state))
+        paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
         if start not in paths:
             near = get_close_matches(start, paths, 1)
             hint = f"did you mean {near[0]!r}?" if near else None

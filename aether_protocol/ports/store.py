@@ -113,6 +113,7 @@ class RunQuery:
     limit: int = 100
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
+    retries: bool = False  # only runs that retry another one
 
 
 @dataclass(slots=True)
@@ -152,6 +153,16 @@ class StoredDocument:
     digest: str
     version: int
     at: int
+
+
+@dataclass(slots=True)
+class NewDocument:
+    """A document to be kept."""
+
+    kind: str
+    namespace: str
+    name: str
+    text: str
 
 
 @dataclass(slots=True)
@@ -287,8 +298,16 @@ class DocumentStore(Protocol):
         """Keep a version; the text that is the newest one already makes none."""
         ...
 
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        """As `put_document`, all or none in one go; with each whether it made a version."""
+        ...
+
     async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         """The newest version, or the one with `digest`."""
+        ...
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        """All versions, newest first; none of an unknown document."""
         ...
 
     async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:

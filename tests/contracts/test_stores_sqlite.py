@@ -13,6 +13,7 @@ import pytest
 from aether_protocol.adapters.stores.sqlite import open_sqlite
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
+from aether_protocol.testing.contracts.schedules import ScheduleContract
 from aether_protocol.testing.contracts.store import StoreContract
 from aether_protocol.testing.contracts.store_parts import (
     DocumentContract,
@@ -24,7 +25,7 @@ from aether_protocol.testing.contracts.store_parts import (
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, texts
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreContract, ScheduleContract):
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path) -> None:
         self.path = tmp_path
@@ -33,7 +34,7 @@ class TestSqliteStore(StoreContract):
         return open_sqlite(str(self.path / "new" / "aether.db"), durability="normal")
 
 
-class TestSqliteInMemory(StoreContract):
+class TestSqliteInMemory(StoreContract, ScheduleContract):
     def make(self) -> Store:
         return open_sqlite(":memory:")
 
@@ -59,7 +60,8 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
             assert await all_well(store, more("a", 0, "kept"), more("a", 1, "one"), more("a", 2, "two"))
             found = await store.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", {"seq": 1}, [])
-            assert isinstance((await store.append([more("a", 2)]))["a"], BusyError)
+            assert isinstance((await store.append([more("a", 0)]))["a"], BusyError), "that is behind it"
+            assert isinstance((await store.append([more("a", 3)]))["a"], BusyError), "nobody was there"
             assert await all_well(store, more("a", 1, "again")), "whoever loaded goes on from there"
             assert await all_well(store, more("a", 2, phase="Suspended"))
             found = await store.load("a")

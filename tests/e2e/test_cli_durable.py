@@ -217,7 +217,7 @@ def test_what_is_left_suspended_is_answered_later(tmp_path: Path, store: str) ->
     assert call(store, "run", path, "--run-id", "r1").returncode == 7
     refused = call(store, "resume", "r1", "b", "-p", "approved=true")
     assert refused.returncode == 2
-    assert "has no task run 'b'" in refused.stderr
+    assert "main.b has not begun" in refused.stderr
     done = call(store, "resume", "r1", "ok", "--payload", '{"by": "ada"}', "-p", "approved=true", "--output", "json")
     assert done.returncode == 0, done.stderr
     assert report(done)["tasks"][1]["outputs"]["by"] == "ada"  # type: ignore[index]
@@ -264,6 +264,16 @@ def test_a_run_that_nobody_drives_is_cancelled_with_its_hooks(tmp_path: Path, st
     assert (done.returncode, report(done)["phase"]) == (0, "Cancelled")
     assert (tmp_path / "tidy").exists()
     assert call(store, "cancel", "r1").returncode == 2
+
+
+def test_a_run_whose_process_was_killed_is_cancelled_and_nothing_of_it_starts_again(tmp_path: Path, store: str) -> None:
+    process = start(store, "run", gated(tmp_path), "--run-id", "r1")
+    until_waiting(process)
+    end(process)
+    done = call(store, "cancel", "r1", "--output", "json")
+    assert (done.returncode, report(done)["phase"]) == (0, "Cancelled"), done.stderr
+    assert len((tmp_path / "keys").read_text().split()) == 1
+    assert (tmp_path / "trace").read_text() == "first\n"
 
 
 def test_following_shows_a_run_of_another_process_to_its_end(tmp_path: Path, store: str) -> None:

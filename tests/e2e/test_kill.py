@@ -132,7 +132,7 @@ def check(victim: Victim, report: dict[str, Any]) -> None:
     done = Counter(keys)
     assert set(done) == set(leaves.values())  # every task left its mark, under its own key and no other
     given = handed_over(victim.folder / "aether.db", victim.name)
-    assert {key: count for key, count in done.items() if count > given[key]} == {}  # nothing was done that was not recorded first
+    assert {key: n for key, n in done.items() if n > given[key]} == {}  # nothing was done that was not recorded first
     first = {key: keys.index(key) for key in done}
     final = {key: len(keys) - 1 - keys[::-1].index(key) for key in done}
     assert all(first[key] > final[leaves["main.prepare"]] for key in done if key != leaves["main.prepare"])

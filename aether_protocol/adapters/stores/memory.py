@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
+from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -52,7 +53,7 @@ class _Past:
         self.adopted = []
 
 
-class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
+class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
     """See `ports.store.Store`."""
 
     durable = False
@@ -66,6 +67,7 @@ class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         MemoryMailbox.__init__(self, self._leases, self._runs)
         MemoryLogs.__init__(self, self._runs)
         MemoryDocuments.__init__(self)
+        MemorySchedules.__init__(self, self)
 
     # --- runs ---
 
@@ -221,4 +223,5 @@ def _fits(row: RunRow, query: RunQuery) -> bool:
         and query.closed in (None, row.closed)
         and (query.before is None or (row.created_at, row.run_id) < query.before)
         and row.run_id.startswith(query.prefix)
+        and (row.retry_of is not None or not query.retries)
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import LogLine, Request, StoredDocument
+from aether_protocol.ports.store import LogLine, NewDocument, Request, StoredDocument
 
 KEEP_LOG_CHARACTERS: Final = 256 * 1024  # of a task run
 
@@ -177,15 +177,26 @@ class MemoryDocuments:
         self._documents: dict[tuple[str, str, str], list[StoredDocument]] = {}
 
     async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
-        versions = self._documents.setdefault((kind, namespace, name), [])
-        digest = sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
-        if not versions or versions[-1].digest != digest:
-            versions.append(StoredDocument(kind, namespace, name, text, digest, len(versions) + 1, at))
-        return versions[-1]
+        ((stored, _),) = await self.put_documents([NewDocument(kind, namespace, name, text)], at)
+        return stored
+
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        return [self._put(document, at) for document in documents]
+
+    def _put(self, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
+        versions = self._documents.setdefault((new.kind, new.namespace, new.name), [])
+        digest = sha256(new.text.encode("utf-8", "backslashreplace")).hexdigest()
+        changed = not versions or versions[-1].digest != digest
+        if changed:
+            versions.append(StoredDocument(new.kind, new.namespace, new.name, new.text, digest, len(versions) + 1, at))
+        return versions[-1], changed
 
     async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         versions = self._documents.get((kind, namespace, name), [])
         return next((item for item in reversed(versions) if digest in (None, item.digest)), None)
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        return self._documents.get((kind, namespace, name), [])[::-1]
 
     async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
         found = [versions[-1] for _, versions in sorted(self._documents.items())]

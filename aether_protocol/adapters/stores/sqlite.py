@@ -11,15 +11,16 @@ from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_leases import SqliteLeases
-from aether_protocol.adapters.stores.sqlite_runs import SqliteRuns
+from aether_protocol.adapters.stores.sqlite_reading import ReadOnlyDatabase, may_be_readable
+from aether_protocol.adapters.stores.sqlite_schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite_texts import SqliteDocuments, SqliteLogs
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
 
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
-class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
+class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
     """See `ports.store.Store`. `tier` is how new runs are kept."""
 
     durable = True
@@ -29,7 +30,7 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
             raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
         self._db = database
         self.tier = tier
-        SqliteRuns.__init__(self)
+        SqliteSchedules.__init__(self)
 
     async def info(self) -> StoreInfo:
         with self._db.read() as execute:
@@ -40,7 +41,7 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
                 "path": self._db.path,
                 "tier": self.tier,
                 "durability": self._db.durability,
-                "journal": str(execute("PRAGMA journal_mode").fetchone()[0]),
+                "journal": str(execute("PRAGMA journal_mode").fetchone()[0]) if self._db.writable else "(read-only)",
                 "sqlite": sqlite3.sqlite_version,
             }
             return StoreInfo(self._db.version(), runs, open_runs, pages * size, details)
@@ -89,13 +90,20 @@ _CHUNKS: Final = "SELECT id, last FROM steps WHERE id BETWEEN ? AND ? ORDER BY i
 _KEPT: Final = {SNAPSHOT: "snapshot", STATE_ACTION_LOG: "log"}
 
 
-def open_sqlite(path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True) -> SqliteStore:
+def open_sqlite(
+    path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True, reads_only: bool = False
+) -> SqliteStore:
     """Open the file, or make it with its directory; `:memory:` is a store that ends with the process.
 
     `durability` is full (survives power loss) or normal (survives the end of the process). A file of an older version is
-    brought up to date, or refused where `migrate` is false. Raises PortError for a file that cannot be used or is not ours,
-    UsageError for an unknown word.
+    brought up to date, or refused where `migrate` is false. With `reads_only` nothing is made or changed, so a read-only file
+    will do. Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
-    return SqliteStore(Database(path, durability, migrate=migrate), tier)
+    try:
+        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
+    except PortError as error:
+        if not reads_only or not may_be_readable(error):
+            raise
+        return SqliteStore(ReadOnlyDatabase(path), tier)

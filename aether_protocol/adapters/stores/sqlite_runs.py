@@ -33,16 +33,16 @@ _PLANS_KNOWN: Final = 8
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
-_ROW: Final = (
+ROW: Final = (
     "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq, "
     "leaves_ended, leaves_known, digest, retry_of, tier"
 )
-_INSERT_RUN: Final = f"INSERT INTO runs ({_ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
+_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
 # A run's row as it is now: of an open run, how far it is stands in the newest row of its steps.
 _NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
-_RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
+RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
 _SEQ: Final = "coalesce(max(last, seq), seq)"
-_SHOWN: Final = _ROW.replace("seq, leaves_ended", f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
+SHOWN: Final = ROW.replace("seq, leaves_ended", f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
 _CHANGE: Final = "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?"
 _ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq<=? AND token=?"
 _CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq<=? AND token=?"  # apart: `closed` is indexed
@@ -55,6 +55,11 @@ _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text) VALUES (?, ?, 
 _LINES: Final = (
     "SELECT id, last, lines FROM steps WHERE id >= coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) "
     "AND id < ? ORDER BY id"
+)
+# A plan that neither a run nor a schedule needs any more.
+FORGET_PLAN: Final = (
+    "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
+    "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
 _OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run")
 
@@ -95,18 +100,24 @@ class SqliteRuns:
     # --- writing ---
 
     async def create(self, run: NewRun) -> int:
+        async with self._db.write() as execute:
+            token, known = self._begin(execute, run)
+        self._known[run.row.run_id] = known
+        return token
+
+    def _begin(self, execute: Execute, run: NewRun) -> tuple[int, _Known]:
+        """A new run, inside of a transaction: its token, and what is known of it once that is through."""
         token = 0 if run.owner is None else 1
         key, text = self._plan_key(run.plan)
         header = clean(_to_json(encode_header(run.header)))
-        async with self._db.write() as execute:
-            number = self._insert(execute, run.row, self.tier, token, run.owner)
-            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
-            execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
-            if run.owner is not None:
-                execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
-        known = self._known[run.row.run_id] = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
+        number = self._insert(execute, run.row, self.tier, token, run.owner)
+        plan = keep_plan(execute, run.plan, key, text)
+        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+        if run.owner is not None:
+            execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+        known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
-        return token
+        return token, known
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         if len(batch) == 1 and self._append_alone(batch[0]):
@@ -192,7 +203,7 @@ class SqliteRuns:
         header = clean(_to_json(encode_header(run.header)))
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
-            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
+            plan = keep_plan(execute, run.plan, key, text)
             execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
             first = run.row.seq - len(run.lines) + 1
             if run.snapshot is not None:
@@ -221,7 +232,7 @@ class SqliteRuns:
                 for table in _OF_RUN:
                     execute(f"DELETE FROM {table} = ?", (number,))
                 execute("DELETE FROM runs WHERE number = ?", (number,))
-                execute("DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1)", (plan,))
+                execute(FORGET_PLAN, (plan,))
                 deleted += 1
         for run_id in run_ids:
             self._known.pop(run_id, None)
@@ -231,7 +242,7 @@ class SqliteRuns:
 
     async def load(self, run_id: str) -> StoredRun:
         with self._db.read() as execute:
-            row = execute(f"SELECT {_SHOWN}, number FROM {_RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+            row = execute(f"SELECT {SHOWN}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise UsageError(f"run {run_id!r} is unknown")
             number = row[-1]
@@ -244,21 +255,21 @@ class SqliteRuns:
             header: RunHeader = decode_header(json.loads(head[0]))
             plan = decode_plan(json.loads(head[1]))
             snapshot = json.loads(saved[1]) if saved is not None else None
-        except (ValueError, TypeError, LookupError) as error:
+        except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
             told = f"run {run_id!r} cannot be read from {self._db.path!r}: {error}"
-            raise PortError(told, hint="`aether db check` tells more") from error
-        return StoredRun(_make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
+            raise PortError(told, hint=getattr(error, "hint", None) or "`aether db check` tells more") from error
+        return StoredRun(make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
 
     async def row(self, run_id: str) -> RunRow | None:
         with self._db.read() as execute:
-            found = execute(f"SELECT {_SHOWN} FROM {_RUNS} WHERE run_id = ?", (run_id,)).fetchone()
-        return _make_row(found) if found is not None else None
+            found = execute(f"SELECT {SHOWN} FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+        return make_row(found) if found is not None else None
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
         where, values = _where(query)
-        text = f"SELECT {_SHOWN} FROM {_RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
-            return [_make_row(found) for found in execute(text, (*values, query.limit))]
+            return [make_row(found) for found in execute(text, (*values, query.limit))]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -279,7 +290,7 @@ class SqliteRuns:
 
     def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
         saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
-        text = f"SELECT number, tier, {_SEQ}, {saved}, leaves_known FROM {_RUNS} WHERE run_id = ?"
+        text = f"SELECT number, tier, {_SEQ}, {saved}, leaves_known FROM {RUNS} WHERE run_id = ?"
         found = execute(text, (run_id,)).fetchone()
         if found is None:
             return None
@@ -303,7 +314,7 @@ class SqliteRuns:
         seen = self._plans.get(id(plan))
         if seen is not None:
             return seen[1], ""
-        text = _plan_text(plan)
+        text = plan_text(plan)
         key = sha256(text.encode()).hexdigest()
         if len(self._plans) >= _PLANS_KNOWN:
             del self._plans[next(iter(self._plans))]
@@ -311,17 +322,20 @@ class SqliteRuns:
         return key, text
 
 
-def _plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
+    """The record of a plan."""
     return clean(_to_json(encode_plan(plan)))
 
 
-def _plan_number(execute: Execute, key: str) -> int | None:
+def keep_plan(execute: Execute, plan: Plan, key: str, text: str = "") -> int:
+    """The number of the row of `plan`, which is made if there is none with this digest. `text`: its record, if it is known."""
     found = execute("SELECT number FROM plans WHERE digest = ?", (key,)).fetchone()
-    return found[0] if found is not None else None
-
-
-def _insert_plan(execute: Execute, key: str, text: str) -> int | None:
-    return execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text)).lastrowid
+    if found is None:
+        number = execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text or plan_text(plan))).lastrowid
+    else:
+        number = found[0]
+    assert number is not None
+    return number
 
 
 def _steps_row(known: _Known, part: RunAppend, ended: int | None) -> tuple[Any, ...]:
@@ -340,7 +354,7 @@ def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: Run
 
 
 def _refusal(execute: Execute, part: RunAppend) -> AetherError:
-    found = execute(f"SELECT token, {_SEQ} FROM {_RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
+    found = execute(f"SELECT token, {_SEQ} FROM {RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
     if found is None:
         return BusyError(f"run {part.run_id!r} was deleted by somebody else")
     if found[0] != part.token:
@@ -348,7 +362,8 @@ def _refusal(execute: Execute, part: RunAppend) -> AetherError:
     return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
 
 
-def _make_row(found: tuple[Any, ...]) -> RunRow:
+def make_row(found: tuple[Any, ...]) -> RunRow:
+    """A row from the columns of ROW."""
     row = RunRow(*found)
     labels: Any = row.labels
     row.labels = json.loads(labels) if labels != "{}" else {}
@@ -375,6 +390,8 @@ def _where(query: RunQuery) -> tuple[str, list[Json]]:
     if query.prefix:
         texts.append("run_id >= ? AND run_id < ?")
         values += (query.prefix, f"{query.prefix}\U0010ffff")
+    if query.retries:
+        texts.append("retry_of IS NOT NULL")
     if query.before is not None:
         texts.append("(created_at, run_id) < (?, ?)")
         values += query.before

@@ -87,4 +87,40 @@ _LOGS_AND_LIBRARY: Final = (
     )""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY)
+_SCHEDULES: Final = (
+    """CREATE TABLE schedules (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        spec TEXT NOT NULL,
+        document TEXT NOT NULL,
+        applied_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        seen INTEGER NOT NULL,
+        next_at INTEGER,
+        last_at INTEGER,
+        generation INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        plan INTEGER NOT NULL,
+        UNIQUE (namespace, name)
+    )""",
+    "CREATE INDEX schedules_next ON schedules (next_at) WHERE next_at IS NOT NULL",
+    "CREATE INDEX schedules_plan ON schedules (plan)",
+    """CREATE TABLE fires (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        schedule INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        noted_at INTEGER NOT NULL,
+        run_id TEXT,
+        reason TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        first INTEGER,
+        generation INTEGER NOT NULL
+    )""",
+    "CREATE INDEX fires_newest ON fires (schedule, id)",
+    "CREATE INDEX fires_run ON fires (run_id) WHERE run_id IS NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY, _SCHEDULES)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
+from aether_protocol.cli.begun import Begun
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
 from aether_protocol.cli.options import driving_options, run_argument
@@ -24,8 +26,11 @@ Examples:
 
 \b
 A run that another process drives is cancelled there: the command returns once that is recorded. One that nobody
-drives is cancelled here, and its hooks run here, too.
+drives is cancelled here, and its hooks run here, too; nothing else of it is started again.
 Exit codes: 0 the run is cancelled, 2 it had ended, 8 nobody answers for it."""
+
+
+ROUNDS = 3  # of asking whoever has the run: an engine of another machine that is gone has lost its lease by then
 
 
 @click.command("cancel", epilog=EPILOG)
@@ -37,18 +42,29 @@ def command(run: str, **driving: Json) -> int:
     RUN is a run's id, the beginning of it, or latest.
     """
 
-    async def begin(engine: Engine, store: Store) -> str | None:
+    async def begin(engine: Engine, store: Store) -> Begun:
         row = await find_run(store, run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
-        try:
-            await engine.recover([row.run_id])
-        except BusyError:
-            await engine.cancel(row.run_id)
-            click.echo(f"run {row.run_id} is cancelled by the process that drives it", err=True)
-            return None
-        await engine.cancel(row.run_id)
-        return row.run_id
+        return row.run_id if await cancel(engine, row.run_id) else None
 
     code = drive(Driving(**driving), begin)
     return FINE if code == CANCELLED else code
+
+
+async def cancel(engine: Engine, run_id: str) -> bool:
+    """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one says nothing."""
+    left = ROUNDS
+    while True:
+        with contextlib.suppress(BusyError):
+            if await engine.recover([run_id], cancel=True):
+                return True
+        try:
+            await engine.cancel(run_id)  # of one that has ended meanwhile this tells its phase
+        except BusyError:
+            left -= 1
+            if not left:
+                raise
+        else:
+            click.echo(f"run {run_id} is cancelled by the process that drives it", err=True)
+            return False

@@ -32,7 +32,7 @@ BATCH = 500
 def command(older_than: int, phases: tuple[str, ...], name: str | None, dry_run: bool, store: str) -> int:
     """Delete runs that ended long ago, with their steps and logs. Runs that have not ended are never touched."""
     query = RunQuery(phases=phases, name=name, closed=True, ended_before=now_us() - older_than, limit=BATCH)
-    count = look(store, lambda opened: prune(opened, query, dry_run))
+    count = look(store, lambda opened: prune(opened, query, dry_run), writes=not dry_run)
     click.echo(f"{'would delete' if dry_run else 'deleted'} {counted(count, 'run')}", err=True)
     return FINE
 

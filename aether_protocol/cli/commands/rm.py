@@ -28,7 +28,7 @@ def command(runs: tuple[str, ...], force: bool, store: str) -> int:
 
     RUN is a run's id, the beginning of it, or latest.
     """
-    count = look(store, lambda opened: delete(opened, runs, force))
+    count = look(store, lambda opened: delete(opened, runs, force), writes=True)
     click.echo(f"deleted {counted(count, 'run')}", err=True)
     return FINE
 

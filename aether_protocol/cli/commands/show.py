@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import report_option, run_argument, store_option
 from aether_protocol.cli.past import load
 from aether_protocol.cli.render.report import MAX_LINES, print_report
@@ -27,12 +27,14 @@ TAIL = 2_000  # log pieces of a culprit that are looked at
 
 @dataclass(slots=True)
 class Shown:
-    """All that is shown. `reasons`: the first tasks that went wrong, with their logs; `owner` drives it, if anybody does."""
+    """All that is shown. `reasons`: the first tasks that went wrong, with their logs; `more`: the number of the others;
+    `owner` drives it, if anybody does."""
 
     row: RunRow
     report: dict[str, Json]
     parameters: Mapping[str, Json]
     reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
+    more: int
     owner: str | None
 
 
@@ -48,10 +50,11 @@ def command(run: str, output: str, store: str) -> int:
     if output == "json":
         print_report(look(store, lambda opened: whole(opened, run)))
         return FINE
-    from aether_protocol.cli.render.history import show_run
+    from aether_protocol.cli.render.history import show_reasons, show_run
 
     shown = look(store, lambda opened: gather(opened, run))
-    show_run(shown.row, shown.report, shown.parameters, shown.reasons, shown.owner)
+    show_run(shown.row, shown.report, shown.parameters, shown.owner)
+    show_reasons(shown.reasons, shown.more)
     return FINE
 
 
@@ -68,10 +71,10 @@ async def gather(store: Store, text: str) -> Shown:
 
     row = await find_run(store, text)
     state = await load(store, row.run_id)
-    culprits = [task.to_json() for task in faults(state, MAX_CULPRITS)]
-    reasons = [(task, await tail(store, row.run_id, task["path"])) for task in culprits]
-    parameters = shown(state.header.parameters)
-    return Shown(row, make_excerpt(state, MAX_LINES), parameters, reasons, await driven_by(store, row))
+    culprits, count = ([], 0) if str(state.phase) in FINE_PHASES else faults(state, MAX_CULPRITS)
+    reasons = [(task.to_json(), await tail(store, row.run_id, task.path)) for task in culprits]
+    told = make_excerpt(state, MAX_LINES), shown(state.header.parameters)
+    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row))
 
 
 async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:

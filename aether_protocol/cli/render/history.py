@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from aether_protocol.cli.owners import called
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
-from aether_protocol.cli.render.text import PHASE_COLORS, as_value, one_line, printable
+from aether_protocol.cli.render.text import PHASE_COLORS, as_value, counted, one_line, printable
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunRow
 from aether_protocol.scheduler.timing import rfc3339
@@ -19,14 +20,8 @@ from aether_protocol.scheduler.timing import rfc3339
 TAIL_LINES = 8
 
 
-def show_run(
-    row: RunRow,
-    report: Mapping[str, Json],
-    parameters: Mapping[str, Json],
-    reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]],
-    owner: str | None,
-) -> None:
-    """The run's head, its report, and the reasons where it did not succeed: tasks with the end of their logs."""
+def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
+    """The run's head and its report."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner):
         click.echo(f"  {name + ':':<12} {text}")
@@ -35,12 +30,19 @@ def show_run(
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
     show_report(report)
+
+
+def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:
+    """Why it did not succeed: the tasks that went wrong, each with its message and the end of its log; `more` of them are not
+    shown."""
     for task, lines in reasons:
         click.secho(f"why: {printable(task['path'])} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
         if task["message"]:
             click.echo(f"  {one_line(task['message'], 500)}")
         for line in tail_lines(lines, TAIL_LINES):
             click.echo(f"  | {printable(line)}")
+    if more:
+        click.echo(f"({counted(more, 'more task')} went wrong)")
 
 
 def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
@@ -50,7 +52,7 @@ def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
     if row.retry_of is not None:
         head.append(("retry of", row.retry_of))
     if not row.closed:
-        head.append(("driven by", one_line(owner) if owner is not None else "nobody ('aether resume' goes on with it)"))
+        head.append(("driven by", one_line(called(owner)) if owner is not None else "nobody ('aether resume' goes on with it)"))
     return head
 
 

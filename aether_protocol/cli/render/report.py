@@ -11,13 +11,13 @@ from datetime import datetime
 
 import click
 
+from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.pretty import pretty
 from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, as_value, counted, duration, one_line
 from aether_protocol.engine.report import Report
 from aether_protocol.expressions.values import Json
 
 MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
-FINE_PHASES = frozenset({"Succeeded", "Skipped"})
 
 
 def print_report(report: Report) -> None:
@@ -73,6 +73,8 @@ def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
     if task["startedAt"] and task["finishedAt"]:
         took = datetime.fromisoformat(task["finishedAt"]) - datetime.fromisoformat(task["startedAt"])
         parts.append(duration(took.total_seconds()))
+    elif phase == "Succeeded" and task.get("templateType") == "task":  # it never started here: a retry kept it
+        parts.append("(kept)")
     if task.get("retries"):
         parts.append(f"({counted(task['retries'], 'retry')})")
     if task["message"]:

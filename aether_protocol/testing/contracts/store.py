@@ -172,8 +172,11 @@ class RunContract(Contract):
         async def body(store: Store) -> None:
             for run in ("ab", "abc", "ac", "b", "a%"):
                 await store.create(new_run(run))
-            for prefix, ids in {"ab": ["abc", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
+            await store.create(new_run("ab.2", retry_of="ab"))
+            for prefix, ids in {"ab": ["abc", "ab.2", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
                 assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix))] == ids
+            for prefix, ids in {"ab": ["ab.2"], "": ["ab.2"], "b": []}.items():
+                assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix, retries=True))] == ids
 
         self.play(body)
 

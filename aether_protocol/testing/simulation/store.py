@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
+from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
@@ -36,7 +37,7 @@ class _Kept:
         self.writer = 0
 
 
-class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
+class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
     """See `ports.store.Store`. `every`: steps between two snapshots. On tier `snapshot` no steps are kept: who takes a run
     over goes on from its last snapshot."""
 
@@ -50,6 +51,7 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         MemoryMailbox.__init__(self, self._leases, self._runs)
         MemoryLogs.__init__(self, self._runs)
         MemoryDocuments.__init__(self)
+        MemorySchedules.__init__(self, self)
 
     # --- runs ---
 
@@ -180,6 +182,10 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
     def is_closed(self, run_id: str) -> bool:
         """Whether there is such a run, and it is closed."""
         return run_id in self._runs and self._runs[run_id].row.closed
+
+    def open_runs(self) -> list[str]:
+        """The runs that are not closed."""
+        return [run_id for run_id, kept in self._runs.items() if not kept.row.closed]
 
     def text(self) -> str:
         """Everything that is kept, to search in."""

@@ -15,19 +15,18 @@ from typing import Any, Final
 
 from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.schedules import ScheduleTurn
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, RunAppend
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.codec import decode_step, encode_step
+from aether_protocol.scheduler.codec import encode_step
 from aether_protocol.scheduler.commands import Step
-from aether_protocol.scheduler.evolve import replay
-from aether_protocol.scheduler.snapshot import restore
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.author import Author, compile_value
 from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
 from aether_protocol.testing.simulation.loop import QuietLoop
-from aether_protocol.testing.simulation.oracles import LawBrokenError, Record, demand, examine, over, same
+from aether_protocol.testing.simulation.oracles import LawBrokenError, Record, demand, examine, over, restored, same
 from aether_protocol.testing.simulation.process import PASSWORD, Process
 from aether_protocol.testing.simulation.store import SharedStore
 from aether_protocol.testing.simulation.workers import SECOND, Workers
@@ -57,6 +56,11 @@ class Scenario:
     cancel_at: int | None = None
     thorough: bool = False
     without: frozenset[str] = field(default_factory=frozenset)
+
+    def told(self) -> dict[str, Any]:
+        """What it is about, as JSON."""
+        about = {"engines": self.engines, "tier": self.tier, "workersSurvive": self.survive}
+        return {**about, "document": dict(self.document)}
 
 
 def scenario(seed: int) -> Scenario:
@@ -251,10 +255,13 @@ class World:
     def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
         self._told[step.seq] = encode_step(step)
 
+    def turned(self, process: Process, turn: ScheduleTurn) -> None:
+        """There are no schedules in this world."""
+
     # --- afterwards ---
 
     async def _judge(self) -> RunState:
-        loaded = await self._loaded()
+        loaded = restored(await self.store.load(RUN))
         over(loaded)
         examine(loaded)
         if self.scenario.tier == STATE_ACTION_LOG:
@@ -271,13 +278,6 @@ class World:
         demand(PASSWORD not in self.store.text(), "secrets stay hidden", "the store holds the password")
         self._count()
         return loaded
-
-    async def _loaded(self) -> RunState:
-        stored = await self.store.load(RUN)
-        state = RunState(stored.plan) if stored.snapshot is None else restore(stored.plan, stored.snapshot)
-        for line in stored.lines:
-            replay(state, decode_step(line, lambda node, name: state.nodes[node].outputs[name]))
-        return state
 
     def _live(self, process: Process, stored: RunState) -> None:
         """What a living engine that saw the end holds in memory."""

@@ -69,7 +69,7 @@ def test_which_workflow_is_meant(tmp_path: Path) -> None:
     assert load_plan(two, name="two").name == "two"
     with pytest.raises(UsageError, match="no workflow named 'three'"):
         load_plan(two, name="three")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match="there is no file"):
         load_plan(str(tmp_path / "missing.yaml"))
 
 

@@ -150,6 +150,76 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
     visit(Town(tmp_path, lease_s=15), body)
 
 
+@pytest.mark.rule("CTRL-3")
+@pytest.mark.parametrize("last", [1, 2, 3, 0])
+def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, last: int) -> None:
+    """Also where its engine was killed before its first step was written, in the middle of a fan-out, or at rest."""
+
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        many = [task(f"t{number}", "sleep", {"duration": "60s"}) for number in range(100)]
+        run = await engine.submit(plan(dag(*many, task("z", after=(0,)))))
+        await town.pass_time(1)
+        await town.kill(engine)
+        town.dispatched.clear()
+        engine = await town.engine()
+        assert await engine.recover([run], cancel=True) == [run]
+        await town.pass_time(2)
+        assert engine.get(run).phase == "Cancelled"
+        assert (await engine.row(run)).closed
+        assert town.dispatched == []
+        with pytest.raises(UsageError, match="has ended: it is Cancelled"):
+            await engine.cancel(run)
+
+    visit(Town(tmp_path, last=last, before=True), body)
+
+
+@pytest.mark.rule("CTRL-3")
+def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        driving, other = await town.engine("driving"), await town.engine("other")
+        run = await driving.submit(slow_plan())
+        await town.pass_time(10)
+        await town.kill(driving)
+        town.dispatched.clear()
+        await town.pass_time(20)  # its lease goes on
+        asking = asyncio.ensure_future(other.cancel(run))
+        await town.pass_time(26)
+        heir = await town.engine("heir")
+        assert await heir.recover() == [run]
+        await town.pass_time(28)
+        await asking
+        assert (heir.get(run).phase, town.dispatched) == ("Cancelled", [])
+
+    visit(Town(tmp_path, lease_s=15), body)
+
+
+def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(slow_plan())
+        await town.pass_time(1)
+        await town.kill(engine)
+        town.dispatched.clear()
+        engine = await town.engine("second")
+
+        async def broken(owner: str) -> Any:
+            raise PortError("the disk reports an error")
+
+        engine._store.requests = broken  # type: ignore[method-assign]
+        await engine._store.release("town")
+        with pytest.raises(PortError, match="the disk"):
+            await engine.recover([run])
+        await engine.settled()
+        third = await town.engine("third")
+        assert await third.recover() == [run]
+        await town.pass_time()
+        assert third.get(run).phase == "Succeeded"
+        assert town.dispatched == [("main.a", 1), ("main.b", 1)]
+
+    visit(Town(tmp_path), body)
+
+
 def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()

@@ -40,6 +40,17 @@ def test_a_whole_case_is_read() -> None:
     assert [(d.at_us, d.action, d.refused) for d in case.drive] == [(5_000_000, "resume", True), (10_000_000, "cancel", None)]
 
 
+@pytest.mark.parametrize("store", ["snapshot", "state-action-log"])
+def test_a_durable_store_a_crash_and_a_retry_are_read(store: str) -> None:
+    (case,) = read(
+        f"{HEAD}store: {store}\ndrive: [{{at: 2s, retry: {{from: main.a}}, refused: true}}, {{at: 1s, crash: engine}}]\n"
+        "expect: {phase: Failed}\n"
+    )
+    assert case.faults == ()
+    assert case.store == store
+    assert [(d.at_us, d.action, d.refused) for d in case.drive] == [(1_000_000, "crash", None), (2_000_000, "retry", True)]
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -60,23 +71,35 @@ def test_a_whole_case_is_read() -> None:
         ("expect: {hooks: [onStart]}", "3: 'onStart' is no hook (like 'workflow:onStart' or 'task:main.fetch:onSuccess')"),
         ("expect: {valid: false, phase: Failed}", "3: nothing runs where valid is false, so expect.phase asserts nothing"),
         ("expect: {diagnostics: [{code: AE10}]}", "3: 'AE10' is no code of a diagnostic (did you mean"),
-        ("expect: {fires: []}", "3: expect.fires is not supported in this version yet"),
-        ("cron: {until: 1h}\nexpect: {phase: Failed}", "3: cron is not supported in this version yet"),
-        ("store: snapshot\nexpect: {phase: Failed}", "3: store 'snapshot' is not supported in this version yet"),
-        ("store: disk\nexpect: {phase: Failed}", "3: 'disk' is no store (known: memory)"),
+        ("expect: {fires: []}", "3: expect.fires asserts nothing: the case watches no schedule (give cron.until)"),
+        ("cron: {until: 1h}\nexpect: {phase: Failed}", "4: expect.phase is about one run, but cron watches a schedule"),
+        ("cron: {until: 1h}\ndrive: [{at: 1s, cancel: run}]\nexpect: {fires: []}", "4: drive is for one run, but cron watches"),
+        ("cron: {until: 1h}\nstore: memory\nexpect: {fires: []}", "4: a schedule in store 'memory' does not outlive"),
+        ("cron: {}\nexpect: {fires: []}", "3: missing field 'until' in cron"),
+        ("cron: {until: 1h, downtime: [{from: 2m, to: 1m}]}\nexpect: {fires: []}", "3: downtime ends at 1m, which is not"),
+        ("cron: {until: 1h, changes: [{at: 1m, set: {}}]}\nexpect: {fires: []}", "3: cron.changes[0].set is empty"),
+        ("cron: {until: 1h}\nexpect: {fires: [tomorrow]}", "4: expect.fires[0] is no RFC 3339 time: 'tomorrow'"),
+        ("cron: {until: 1h}\nexpect: {skips: [{reason: x}]}", "4: missing field 'time' in expect.skips[0]"),
+        ("cron: {until: 1h}\nexpect: {runs: [{}]}", "4: expect.runs[0] asserts nothing: it is empty"),
+        ("store: disk\nexpect: {phase: Failed}", "3: 'disk' is no store (known: memory, snapshot, state-action-log)"),
+        ("store: snapshoot\nexpect: {phase: Failed}", "3: 'snapshoot' is no store (did you mean 'snapshot'?)"),
         ("rules: [SHED-9]\nexpect: {phase: Failed}", "3: 'SHED-9' is no rule (did you mean 'SCHED-9'?)"),
         ("limits: {node: 3}\nexpect: {phase: Failed}", "3: unknown field 'node' in limits (did you mean 'nodes'?)"),
         ("now: yesterday\nexpect: {phase: Failed}", "3: now is no RFC 3339 time: 'yesterday'"),
         ("now: 2026-01-01T00:00:00\nexpect: {phase: Failed}", "3: now is no RFC 3339 time"),
         ("documentText: x\nexpect: {phase: Failed}", "1: expected exactly one of document, documentFile, documentText"),
         ("drive: [{at: 1s, cancel: all}]\nexpect: {phase: Failed}", "3: drive[0].cancel can only be 'run', not 'all'"),
-        ("drive: [{at: 1s, crash: engine}]\nexpect: {phase: Failed}", "3: drive[0].crash is not supported"),
-        ("drive: [{at: 1s, retry: {}}]\nexpect: {phase: Failed}", "3: drive[0].retry is not supported"),
+        (
+            "drive: [{at: 1s, crash: engine}]\nexpect: {phase: Failed}",
+            "3: a run in store 'memory' does not outlive its engine (use 'state-action-log' or 'snapshot')",
+        ),
+        ("store: snapshot\ndrive: [{at: 1s, crash: run}]\nexpect: {phase: Failed}", "4: drive[0].crash can only be 'engine'"),
+        ("drive: [{at: 1s, retry: {form: main.a}}]\nexpect: {phase: Failed}", "3: unknown field 'form' in drive[0].retry"),
         ("drive: [{at: 1s}]\nexpect: {phase: Failed}", "3: expected exactly one of resume, cancel"),
         ("drive: [{cancel: run}]\nexpect: {phase: Failed}", "3: missing field 'at' in drive[0]"),
         (
             "drive: [{at: 1s, duplicate: main.a, refused: true}]\nexpect: {phase: Failed}",
-            "3: only resume and cancel can be refused",
+            "3: only resume, cancel and retry can be refused (late and unknown results change nothing)",
         ),
         (
             "executors: [{match: {paths: main.a}, attempts: [{}]}]\nexpect: {phase: Failed}",
