@@ -4,8 +4,9 @@ Law: one walk over the stretches in which the zone's clock runs evenly gives the
 with `*`, wall-clock times that a stretch shows for the second time do not count, and those that were left out just before
 it count as its first instant; other schedules fire wherever the wall clock matches.
 
-A stretch without a match is left for one shortly before the next match of an even clock: offsets differ by less than
-FARTHEST, so nothing lies between, once clocks that were set back have caught up.
+Where the wall clock shows no match from one instant on to FARTHEST before the end of the stretch, the walk goes on shortly
+before the match that an even clock would show next: offsets differ by less than FARTHEST, so that nothing lies between, and
+clocks that are set back at the end show nothing again that matches.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class FireTimes:
                 if fire >= end:
                     break
                 yield fire
+                instant = fire
             else:
                 return
             instant = max(fire - FARTHEST, end) if end - instant > FARTHEST else end

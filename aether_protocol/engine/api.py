@@ -23,7 +23,7 @@ from aether_protocol.engine.report import Report, make_report
 from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.secrets import SecretBook
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
-from aether_protocol.engine.submission import check_run_id, make_header, read_variables, retry_header
+from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
@@ -130,7 +130,7 @@ class Engine:
         self._must_be_open()
         now = self._clock.now()
         variables, seed = read_variables(self._variables), self._ids.seed()
-        bare = RunHeader(self._new_id(run_id, now), now, scheduled_time, {}, variables, seed)
+        bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
     def begin(self, draft: Draft, token: int) -> str:
@@ -158,7 +158,7 @@ class Engine:
         self._must_be_open()
         state = await self.load_state(run_id)
         now = self._clock.now()
-        header = retry_header(state, start, self._new_id(new_id, now), now, self._ids.seed())
+        header = retry_header(state, start, choose_run_id(new_id, self._ids, now), now, self._ids.seed())
         return await self._begin(self._draft(state.plan, header))
 
     async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool = False) -> list[str]:
@@ -175,7 +175,7 @@ class Engine:
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
         until = self._keeper.horizon()
-        claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.now(), until)
+        claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.wall(), until)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
         try:
             for one in set(wanted or ()) - {one for one, _ in new}:
@@ -220,12 +220,6 @@ class Engine:
 
     async def _begin(self, draft: Draft) -> str:
         return self.begin(draft, await self._store.create(draft.new))
-
-    def _new_id(self, run_id: str | None, now: int) -> str:
-        if run_id is None:
-            run_id = self._ids.run_id(now)
-        check_run_id(run_id)
-        return run_id
 
     # --- looking ---
 
@@ -337,7 +331,8 @@ class Engine:
         await answer
 
     async def lock(self, name: str) -> bool:
-        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it."""
+        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it. An
+        engine that loses it (it was cut off for longer than its lease) gives its runs up."""
         self._must_be_open()
         return await self._keeper.lock(name)
 

@@ -28,6 +28,9 @@ class SystemClock:
     def now(self) -> int:
         return (time.monotonic_ns() + self._offset_ns) // 1000
 
+    def wall(self) -> int:
+        return time.time_ns() // 1000
+
     def call_at(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
         return _Alarm(self, due_us, callback)
 
@@ -48,6 +51,9 @@ class WallClock:
 
     def now(self) -> int:
         return time.time_ns() // 1000
+
+    def wall(self) -> int:
+        return self.now()
 
     def call_at(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
         return _Alarm(self, due_us, callback, self._look_s)

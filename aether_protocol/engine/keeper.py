@@ -1,8 +1,8 @@
 """An engine's chores on a durable store: its lease, and what others ask of its runs.
 
-Law: an engine drives a run only while it holds it. The lease is renewed by the clock well before it ends; a run that was
-taken over, or whose lease could not be renewed in time, is given up here at once. All of it happens between two turns of
-the driver, so no write of ours is under way at the same time.
+Law: an engine drives a run only while it holds it, and its locks. The lease is renewed well before it ends, and at once where
+the machine's clock was set; what was taken over, or could not be renewed in time, is given up here at once. All of it happens
+between two turns of the driver, so no write of ours is under way at the same time.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Keeper:
 
     def horizon(self) -> int:
         """Until when a lease goes that is taken now."""
-        return FOREVER_US if self._lease_us is None else self._clock.now() + self._lease_us
+        return FOREVER_US if self._lease_us is None else self._clock.wall() + self._lease_us
 
     def took(self, until: int) -> None:
         """Something was claimed until then: keep it."""
@@ -93,7 +93,7 @@ class Keeper:
 
     async def lock(self, name: str) -> bool:
         until = self.horizon()
-        taken = await self._store.lock(name, self.owner, self._clock.now(), until)
+        taken = await self._store.lock(name, self.owner, self._clock.wall(), until)
         if taken:
             self._locks.add(name)
             self.took(until)
@@ -141,13 +141,13 @@ class Keeper:
             self._given_up.clear()
         if self._lease_us is None or not (held or self._locks):
             return
-        if self._took_at <= self._clock.now() < self._took_at + self._lease_us // 3:
+        if self._took_at <= self._clock.wall() < self._took_at + self._lease_us // 3:
             return
         until = self.horizon()
         try:
             lost = await self._store.renew(self.owner, held, until)
         except (PortError, BusyError) as error:
-            if self._clock.now() >= self._until:
+            if self._clock.wall() >= self._until:
                 for run_id in held:
                     text = f"the lease of run {run_id!r} ended before it could be renewed: {error.message}"
                     driver.break_run(driver.runs[run_id], PortError(text, hint=error.hint))
@@ -155,6 +155,12 @@ class Keeper:
         self.took(until)
         for run_id in lost:
             driver.break_run(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
+        for name in list(self._locks):
+            if not await self._store.lock(name, self.owner, self._clock.wall(), until):  # whoever has it relies on it
+                self._locks.discard(name)
+                for run_id in held:
+                    text = f"lock {name!r} was taken over by another engine: run {run_id!r} is left as it is"
+                    driver.break_run(driver.runs[run_id], BusyError(text))
 
     async def collect(self, driver: Drives) -> None:
         """Put what others ask of our runs into the inbox."""

@@ -18,6 +18,11 @@ class Clock(Protocol):
         """Microseconds since the epoch."""
         ...
 
+    def wall(self) -> int:
+        """The machine's time as it is set at this moment, in microseconds since the epoch: it may jump, either way. For what
+        processes hold against each other (leases); `now` is for all else."""
+        ...
+
     def call_at(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
         """Call back once `now() >= due_us`, on the event loop's thread. Used for the engine's deadlines."""
         ...

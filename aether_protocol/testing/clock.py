@@ -30,9 +30,13 @@ class _Timer:
 
 
 class ManualClock:
-    """A Clock (ports.clock) for tests. `start_us`: where it starts, in microseconds since the epoch."""
+    """A Clock (ports.clock) for tests. `start_us`: where it starts, in microseconds since the epoch.
+
+    `set_by` is what somebody has set the machine's clock by meanwhile, in microseconds.
+    """
 
     def __init__(self, start_us: int = DEFAULT_START_US) -> None:
+        self.set_by = 0
         self._now = start_us
         self._numbers = itertools.count()
         self._timers: list[tuple[int, int, _Timer]] = []
@@ -40,6 +44,9 @@ class ManualClock:
 
     def now(self) -> int:
         return self._now
+
+    def wall(self) -> int:
+        return self._now + self.set_by
 
     def call_at(self, due_us: int, callback: Callable[[], None]) -> _Timer:
         timer = _Timer(callback)

@@ -60,7 +60,8 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
             assert await all_well(store, more("a", 0, "kept"), more("a", 1, "one"), more("a", 2, "two"))
             found = await store.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", {"seq": 1}, [])
-            assert isinstance((await store.append([more("a", 2)]))["a"], BusyError)
+            assert isinstance((await store.append([more("a", 0)]))["a"], BusyError), "that is behind it"
+            assert isinstance((await store.append([more("a", 3)]))["a"], BusyError), "nobody was there"
             assert await all_well(store, more("a", 1, "again")), "whoever loaded goes on from there"
             assert await all_well(store, more("a", 2, phase="Suspended"))
             found = await store.load("a")

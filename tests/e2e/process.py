@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import pty
 import select
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,29 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "TERM": "xterm", "COLUMNS": "100", "LINES": "30", **more}
 
 
-def aether(*arguments: str | Path, cwd: Path | None = None, text: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end. There is no terminal anywhere."""
+def aether(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    text: str = "",
+    before: Callable[[], None] | None = None,
+    command: Sequence[str] = AETHER,
+    **env: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end. There is no terminal anywhere. `before` is called in the child, `command` is what it becomes."""
     return subprocess.run(
-        [*AETHER, *map(str, arguments)],
+        [*command, *map(str, arguments)],
         cwd=cwd, input=text, env=environment(**env), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        preexec_fn=before,
     )
+
+
+def bound_by_rights() -> None:
+    """In a child, before it becomes the command: the rights of files apply to it, also where the tests run as root."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            if libc.prctl(24, capability, 0, 0, 0) != 0:  # PR_CAPBSET_DROP
+                raise OSError(ctypes.get_errno(), "a capability cannot be dropped")
 
 
 def start(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +61,11 @@ class Place:
         done = self.cron("apply", cron_file(self.folder, name, source, **more))
         assert done.returncode == 0, done.stderr
 
+    def apply_all(self, names: Sequence[str], source: str, **more: str) -> None:
+        """Several at once."""
+        done = self.cron("apply", "-", text="---\n".join(cron_text(name, source, **more) for name in names))
+        assert done.returncode == 0, done.stderr
+
     def json(self, *arguments: str | Path) -> Any:
         done = self.cron(*arguments, "--output", "json")
         assert done.returncode == 0, done.stderr
@@ -96,8 +101,8 @@ class Place:
         return at
 
 
-async def set_due(store: SqliteStore, name: str, at: int) -> None:
-    """Let the schedule have a fire at `at`, once a year, and nobody have dealt with it."""
+async def set_due(store: SqliteStore, name: str, at: int, when: int | None = None) -> None:
+    """Let the schedule have a fire at `at`, once a year, and nobody have dealt with it. Who waits for it wakes at `when`."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
     text = f"{moment.minute} {moment.hour} {moment.day} {moment.month} *"
     while True:
@@ -105,7 +110,7 @@ async def set_due(store: SqliteStore, name: str, at: int) -> None:
         assert before is not None
         try:
             settings = replace(before.settings, schedule=text, timezone="UTC")
-            await store.put_schedule(replace(before, settings=settings, seen=at - 1, next_at=at))
+            await store.put_schedule(replace(before, settings=settings, seen=at - 1, next_at=when or at))
             return
         except BusyError:  # a scheduler at work
             continue

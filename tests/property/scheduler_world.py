@@ -81,14 +81,14 @@ class World:
                 self.carry_out(command)
 
     def crash(self) -> None:
-        """Another engine loads the run (from steps or a snapshot) and goes on; the old one's timers are gone, and so
-        are the commands that it had stored and not carried out. What workers still bring of old attempts comes late."""
+        """Another engine loads the run (from steps or a snapshot) and goes on; the old one's timers and inbox are gone, and
+        so are the commands that it had stored and not carried out. What workers still bring of old attempts comes late."""
         state = self.machine.state
         rebuilt = self.replayed() if self.rng.random() < 0.5 else restored(state)
         assert rebuilt.fingerprint() == state.fingerprint()
         check(rebuilt)
         self.machine = Machine(state.plan, rebuilt)
-        self.queue = [entry for entry in self.queue if not isinstance(entry[2], e.TimerFired | e.Continued)]
+        self.queue = [entry for entry in self.queue if not isinstance(entry[2], e.TimerFired | e.Continued | e.AttemptLost)]
         heapq.heapify(self.queue)
         self.timers.clear()
         for command in outstanding(rebuilt):
@@ -156,7 +156,11 @@ class World:
 
 def restored(state: RunState) -> RunState:
     """The state after a way through its snapshot's JSON."""
-    return restore(state.plan, json.loads(json.dumps(snapshot(state), default=dict)))
+    text = json.dumps(snapshot(state), default=dict)
+    record = json.loads(text)
+    made = restore(state.plan, record)
+    assert record == json.loads(text), "whoever has the record keeps it"
+    return made
 
 
 def _reachable(start: Phase, end: Phase) -> bool:

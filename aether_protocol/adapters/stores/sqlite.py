@@ -11,9 +11,10 @@ from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_leases import SqliteLeases
+from aether_protocol.adapters.stores.sqlite_reading import ReadOnlyDatabase, may_be_readable
 from aether_protocol.adapters.stores.sqlite_schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite_texts import SqliteDocuments, SqliteLogs
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
 
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
@@ -40,7 +41,7 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
                 "path": self._db.path,
                 "tier": self.tier,
                 "durability": self._db.durability,
-                "journal": str(execute("PRAGMA journal_mode").fetchone()[0]),
+                "journal": str(execute("PRAGMA journal_mode").fetchone()[0]) if self._db.writable else "(read-only)",
                 "sqlite": sqlite3.sqlite_version,
             }
             return StoreInfo(self._db.version(), runs, open_runs, pages * size, details)
@@ -100,4 +101,9 @@ def open_sqlite(
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
-    return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
+    try:
+        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
+    except PortError as error:
+        if not reads_only or not may_be_readable(error):
+            raise
+        return SqliteStore(ReadOnlyDatabase(path), tier)

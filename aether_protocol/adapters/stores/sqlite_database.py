@@ -7,6 +7,7 @@ read still holds when it commits. While another process writes, the event loop g
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +25,13 @@ _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_NO_PLACE: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})  # for the files beside a database
+
+_READ_ONLY: Final = "cannot be written: it or its directory is read-only"
 
 # (what happened, advice) by SQLite's primary result code; the file's name comes before the first.
 _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space and start again: what was recorded is kept"),
-    sqlite3.SQLITE_READONLY: ("cannot be written: it or its directory is read-only", "use --store for another place"),
+    sqlite3.SQLITE_READONLY: (_READ_ONLY, "use --store for another place"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "is its directory there, and may you write to it?"),
     sqlite3.SQLITE_PERM: ("cannot be opened: permission denied", None),
     sqlite3.SQLITE_NOTADB: ("is no SQLite database", "move it away, or use --store for another place"),
@@ -43,9 +45,11 @@ Execute = Callable[..., sqlite3.Cursor]
 class Database:
     """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
 
-    With `migrate` false a file of an older version is refused, too. With `reads_only` it is never written to, and need not be
-    writable: only a file that is there can be opened so.
+    With `migrate` false a file of an older version is refused, too. With `reads_only` it must be there, and is never
+    written to.
     """
+
+    writable = True
 
     def __init__(
         self,
@@ -62,13 +66,9 @@ class Database:
         self.durability = durability
         self.migrations = migrations
         self._write = _Write(self)
-        if path != ":memory:" and not reads_only:
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise PortError(f"cannot make the directory of {path!r}: {error.strerror}") from None
         with self._told():
-            self._connect(f"{Path(path).absolute().as_uri()}?mode=rw" if reads_only else path)
+            self.connection = self._connect_to_read() if reads_only else self._connect()
+        self.execute: Execute = self.connection.execute
         try:
             with self._told():
                 self._open_to_read() if reads_only else self._open(migrate)
@@ -78,25 +78,27 @@ class Database:
 
     # --- opening ---
 
-    def _connect(self, place: str) -> None:
-        """`place` is a path or a URI."""
-        named = place.startswith("file:")
-        self.connection = sqlite3.connect(
-            place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=named
-        )
-        self.execute: Execute = self.connection.execute
+    def _connect(self) -> sqlite3.Connection:
+        if self.path != ":memory:":
+            try:
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
+            self._check_rights()
+        return sqlite3.connect(self.path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        self._check_rights()
+        place = f"{Path(self.path).absolute().as_uri()}?mode=rw"  # readers of a file that others write to take part in its lock
+        return sqlite3.connect(place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=True)
+
+    def _check_rights(self) -> None:
+        """Before SQLite leaves files beside it that its owner may not write to."""
+        if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
+            raise ReadOnlyError(self.path)
 
     def _open_to_read(self) -> None:
-        try:
-            version = self.version()
-        except sqlite3.OperationalError as error:
-            log = Path(f"{self.path}-wal")
-            if _code(error) not in _NO_PLACE or (log.exists() and log.stat().st_size):
-                raise
-            # Nobody writes, and in a read-only directory there is no place to say that somebody reads: it cannot change.
-            self.connection.close()
-            self._connect(f"{Path(self.path).absolute().as_uri()}?mode=ro&immutable=1")
-            version = self.version()
+        version = self.version()
         if version < len(self.migrations):
             raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
         self.execute("PRAGMA query_only = ON")
@@ -280,6 +282,13 @@ class _Write:
             raise database.fault(failed) from error
         if isinstance(error, sqlite3.Error):
             raise database.fault(error) from error
+
+
+class ReadOnlyError(PortError):
+    """The file may not be written to."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
 
 
 def _code(error: sqlite3.Error) -> int:

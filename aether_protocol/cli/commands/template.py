@@ -11,7 +11,15 @@ import click
 from aether_protocol.assembly.templates import KIND, Applied, dependents, make_shelf, put_templates, template_names
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import DEFAULT_STORE, MEMORY, library_option, limits_option, store_option
+from aether_protocol.cli.options import (
+    DEFAULT_STORE,
+    MEMORY,
+    library_option,
+    limits_option,
+    namespace_option,
+    store_option,
+    table_option,
+)
 from aether_protocol.cli.stored import is_there, look, open_at
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.load import LoadedDocument
@@ -33,11 +41,6 @@ Examples:
   aether template show ops/words --version 2 > words.yaml
   aether template show words --digest 3f2a"""
 
-namespace_option = click.option("-n", "--namespace", metavar="NAME", help="Its namespace ('default' unless given).")
-output_option = click.option(
-    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
-)
-
 
 @click.group("template")
 def command() -> None:
@@ -48,7 +51,7 @@ def command() -> None:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @library_option
 @store_option
-@output_option
+@table_option
 @limits_option
 def apply(files: tuple[str, ...], library: tuple[str, ...], store: str, output: str, limits: Limits) -> int:
     """Store WorkflowTemplates, each under the name and namespace that it gives itself. A text that differs from the newest
@@ -88,7 +91,7 @@ async def _apply(url: str, templates: Sequence[LoadedDocument]) -> list[Applied]
 
 @command.command("ls")
 @click.option("-n", "--namespace", metavar="NAME", help="Only those of this namespace.")
-@output_option
+@table_option
 @store_option
 def ls(namespace: str | None, output: str, store: str) -> int:
     """List the WorkflowTemplates of the store, each in its newest version, with the templates that it has."""
@@ -134,7 +137,7 @@ def show(name: str, namespace: str | None, version: int | None, digest: str | No
 @command.command("rm")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @namespace_option
-@output_option
+@table_option
 @store_option
 def rm(names: tuple[str, ...], namespace: str | None, output: str, store: str) -> int:
     """Remove WorkflowTemplates with all of their versions. All of them or, if one is not there, none.
@@ -145,7 +148,8 @@ def rm(names: tuple[str, ...], namespace: str | None, output: str, store: str) -
     for space, name, version in meant:
         if version is not None:
             raise UsageError(f"{name}@{version}: versions are not removed one by one", hint=f"'{space}/{name}' means all")
-    removed, left = look(store, lambda opened: remove(opened, [(space, name) for space, name, _ in meant]), writes=True)
+    keys = [(space, name) for space, name, _ in meant]
+    removed, left = look(store, lambda opened: remove(opened, keys), writes=True)
     from aether_protocol.cli.render.templates import show_removed
 
     show_removed(removed, as_json=output == "json")

@@ -55,6 +55,9 @@ class SkewedClock:
     def now(self) -> int:
         return self._clock.now() + self.offset
 
+    def wall(self) -> int:
+        return self.now()
+
     def call_at(self, due_us: int, callback: Callable[[], None]) -> Any:
         return self._clock.call_at(max(due_us - self.offset, self._clock.now()), callback)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,14 +19,22 @@ from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
 from aether_protocol.cli.instants import ZonedInstant
 from aether_protocol.cli.oddities import oddity
 from aether_protocol.cli.paths import names_file
+from aether_protocol.cli.render import journal
 from aether_protocol.cli.render.journal import (
     Entry,
     Journal,
     JournalHandler,
+    adopted_entry,
+    began_entry,
     deleted_entry,
+    ended_entry,
     failure_entry,
     fire_entry,
+    leaving_entry,
     left_entry,
+    left_out_entry,
+    lost_entry,
+    suspended_entry,
 )
 from aether_protocol.cli.render.schedules import fire_json, fire_line, next_text, record_json, show_records, show_schedules
 from aether_protocol.cli.render.times import away, in_zone, span
@@ -32,9 +42,12 @@ from aether_protocol.cli.schedules import Standing, fires_of, read_name, zone_of
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.schedules import MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
+from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunRow
+from tests.unit.cli.plans import everything
+from tests.unit.cli.runs import PureRun
 
+ROOT = Path(__file__).resolve().parents[3]
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -288,10 +301,38 @@ def test_nothing_that_a_document_says_reaches_the_terminal_unescaped(capsys: pyt
     assert capsys.readouterr().err == "1970-01-01T00:00:00Z  warning: odd \\x07\n"
 
 
+def test_a_warning_that_comes_again_and_again_is_told_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0]
+    handler = JournalHandler(lambda: now[0])
+    for second, text in ((0, "gone"), (1, "gone"), (59, "gone"), (61, "gone"), (62, "back"), (63, "gone")):
+        now[0] = second * SECOND
+        handler.emit(logging.makeLogRecord({"msg": text}))
+    assert [line.split("T")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "00:00:00Z  warning: gone", "00:01:01Z  warning: gone", "00:01:02Z  warning: back", "00:01:03Z  warning: gone",
+    ]
+
+
 def test_many_runs_are_named_in_part_and_told_in_full() -> None:
     entry = left_entry([f"run-{number}" for number in range(9)])
     assert entry.text.endswith("run-0, run-1, run-2, run-3, run-4, ...")
     assert len(entry.fields["leftRunIds"]) == 9
+
+
+def test_the_page_of_events_has_every_kind_with_its_fields() -> None:
+    page = (ROOT / "docs" / "reference" / "events.md").read_text("utf-8")
+    (table,) = re.findall("<!-- journal.*?-->(.*?)<!-- /journal -->", page, re.S)
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", table, re.M))
+    state = PureRun(everything(), lambda machine, step: None).machine.state
+    made = [fire_entry(stored(), FireRecord(0, kind, 0, "r")) for kind in (STARTED, TRIGGERED, BACKFILLED)]
+    made += [fire_entry(stored(), FireRecord(0, kind, 0, count=101, first=0)) for kind in (SKIPPED, MISSED)]
+    made += [left_out_entry(stored(), 0, "r", "why"), adopted_entry(state), suspended_entry(state, ["a"], "")]
+    made += [ended_entry(state), lost_entry("r", "why"), failure_entry("r", "why"), deleted_entry(["r"])]
+    made += [began_entry("memory", [stored()]), leaving_entry(["r"], 1), left_entry(["r"])]
+    source = Path(journal.__file__).read_text("utf-8")
+    assert {one.kind for one in made} == set(rows) == {*journal.KINDS.values(), *re.findall(r'Entry\(\s*"(\w+)"', source)}
+    for one in made:
+        fields = set(one.fields) - ({"count", "first"} if one.kind == "FireSkipped" else set())
+        assert fields == set(re.findall(r"`(\w+)`", rows[one.kind])), one.kind
 
 
 # --- exit codes ---

@@ -424,3 +424,52 @@ def test_a_lock_is_one_engines(tmp_path: Path) -> None:
         assert await first.lock("nightly")
 
     visit(Town(tmp_path, lease_s=15), body)
+
+
+def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        first, second = await town.engine("first"), await town.engine("second")
+        assert await first.lock("nightly")
+        run = await first.submit(slow_plan())
+        await town.pass_time(1)
+        waiting = asyncio.ensure_future(first.wait(run))
+        first._keeper.stop()  # it sleeps, as a laptop does
+        await town.pass_time(20)
+        assert await second.lock("nightly")
+        first._keeper._ring()
+        await town.pass_time(21)
+        with pytest.raises(BusyError, match="lock 'nightly' was taken over"):
+            await waiting
+        await first._keeper.release()
+        assert not await first.lock("nightly"), "it is the other one's"
+        assert await second.recover() == [run]
+        await town.pass_time(300)
+        assert second.get(run).phase == "Succeeded"
+
+    visit(Town(tmp_path, lease_s=15), body)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_path: Path, hours: int) -> None:
+    """Others see its lease by the clock as it is set now; so it is written anew at once."""
+
+    async def body(town: Town) -> None:
+        first, second = await town.engine("first"), await town.engine("second")
+        run = await first.submit(slow_plan("100s"))
+        assert await first.lock("nightly")
+        await town.pass_time(1)
+        town.clock.set_by = hours * 3_600_000_000
+        await town.pass_time(3)
+        assert await second.recover() == []
+        assert not await second.lock("nightly")
+        await town.pass_time(40)
+        assert await second.recover() == []
+        assert not await second.lock("nightly")
+        await town.kill(first)
+        await town.pass_time(60)
+        assert await second.recover() == [run], "and it lasts no longer than it should"
+        assert await second.lock("nightly")
+        await town.pass_time(300)
+        assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 160.0)
+
+    visit(Town(tmp_path, lease_s=15), body)

@@ -123,7 +123,7 @@ def test_a_log_that_nobody_may_go_through_is_not_passed_over() -> None:
         for item in home.iterdir():
             item.chmod(0o444)
         home.chmod(0o555)
-        assert "cannot be opened" in as_somebody_else(lambda: seen(path))
+        assert "was not closed in order" in as_somebody_else(lambda: seen(path))
         home.chmod(0o700)
         for item in home.iterdir():
             item.chmod(0o644)
