@@ -5,6 +5,7 @@ Law: reads the JSON form of reports and rows of the store, nothing else; what ta
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import click
@@ -30,6 +31,11 @@ def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, J
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
     show_report(report)
+    if not row.closed:
+        for task in report["tasks"]:
+            if task["phase"] == "Suspended" and task["templateType"] == "task":
+                command = f"aether resume {row.run_id} {shlex.quote(printable(task['path']))} -p NAME=VALUE"
+                click.echo(f"{printable(task['path'])} waits for an answer: {command}")
 
 
 def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:
