@@ -157,7 +157,7 @@ class Driver:
 
     def finished(self, result: TaskResult) -> None:
         run = self.runs.get(result.run_id)
-        if run is None:  # SCHED-12: unknown, or forgotten since
+        if run is None or result.epoch != run.state.header.epoch:  # SCHED-12: unknown, forgotten since, or from another past
             return
         if run.masker is not None:
             self.logs.flush(run, result.node, result.attempt)
@@ -331,7 +331,8 @@ class Driver:
         try:
             filled, texts = self._book.fill(assignment)
         except MissingSecretError as error:
-            self.finished(TaskResult(run.id, assignment.node, assignment.attempt, 3, str(error)))
+            epoch = assignment.header.epoch
+            self.finished(TaskResult(run.id, assignment.node, assignment.attempt, 3, str(error), epoch=epoch))
             return None
         if run.masker is None:
             run.masker = Masker()

@@ -128,7 +128,7 @@ def _read_end(record: Sequence[Json], output: Output) -> f.Fact:
 
 def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
-    record = {field.name: getattr(header, field.name) for field in fields(RunHeader)}
+    record = {field.name: getattr(header, field.name) for field in fields(RunHeader) if field.compare}
     record["parameters"] = encode_value(dict(header.parameters))
     record["kept"] = encode_value(dict(header.kept)) if header.kept is not None else None
     return record
