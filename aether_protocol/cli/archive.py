@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from aether_protocol.engine.recovery import revive
@@ -97,7 +98,8 @@ def read_archive(lines: Iterable[str], file: str) -> Archive:
         check_run_id(row.run_id)
         if run.header.run_id != row.run_id or row.tier not in TIERS:
             raise ValueError("its parts do not belong together")
-        run.row = make_row(revive(run), row.tier)
+        state = revive(replace(run, snapshot=deepcopy(run.snapshot)))  # what is restored from a snapshot uses it up
+        run.row = make_row(state, row.tier)
     except UsageError:
         raise
     except AetherError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -86,6 +86,9 @@ class Crowd:
         elif self._hosting.stays:
             self._tell_suspended(state)
         self._watch(run_id)
+
+    def deleted(self, run_ids: Sequence[str]) -> None:
+        self.journal.tell(deleted_entry(run_ids))
 
     def failed(self, what: str, error: AetherError) -> None:
         self.journal.tell(failure_entry(what, error.message))
@@ -196,12 +199,9 @@ class Host:
     async def tidy(self) -> None:
         """Delete what is beyond the history limits (CRON-5); whoever comes next does it where that fails."""
         try:
-            deleted = await self.cron.tidy()
+            await self.cron.tidy()
         except (BusyError, PortError) as error:
             self.tell(failure_entry("old runs were not deleted", error.message))
-            return
-        if deleted:
-            self.tell(deleted_entry(deleted))
 
 
 Body = Callable[[Host], Awaitable[int]]

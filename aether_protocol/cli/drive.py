@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import os
 import shlex
@@ -170,11 +169,11 @@ async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:
 
 def show_ending(report: Report, output: str) -> None:
     """The result on standard output, in the form asked for; events were printed as they came."""
-    if output == "json":
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
-    elif output == "text":
-        from aether_protocol.cli.render.report import show_report
+    from aether_protocol.cli.render.report import print_report, show_report
 
+    if output == "json":
+        print_report(report)
+    elif output == "text":
         show_report(report.to_json())
 
 

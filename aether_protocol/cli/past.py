@@ -5,6 +5,7 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -20,7 +21,12 @@ MAX_COMPARED = 2_000  # paths that a misspelt one is compared with
 
 async def load(store: RunStore, run_id: str) -> RunState:
     """The state as it is now. Raises UsageError for an unknown run, PortError for a damaged record."""
-    return rebuild(await store.load(run_id))
+    gc.disable()  # nothing of what a run is made of is garbage, and to look for some takes a tenth of the time
+    try:
+        return rebuild(await store.load(run_id))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:

@@ -191,7 +191,7 @@ def _checked(kind: _Kind, term: str, place: _Place) -> str:
         if first > 0 and high.upper() == "SUN":
             last = 7
         if first > last:
-            raise place.bad(f"{term!r} ends before it begins", _round_the_end(kind, low, high, step))
+            raise place.bad(f"{term!r} ends before it begins", _round_the_end(kind, match, first, last))
     if first == last:
         return str(first)
     return f"{first}-{last}" if step is None else f"{first}-{last}/{step}"
@@ -208,14 +208,11 @@ def _value(kind: _Kind, text: str, place: _Place) -> int:
     return kind.names.index(text.upper()) + kind.low
 
 
-def _round_the_end(kind: _Kind, low: str, high: str, step: str | None) -> str:
+def _round_the_end(kind: _Kind, term: re.Match[str], first: int, last: int) -> str:
     """How to write a range that goes past the end of the field."""
-    place = _Place(_KINDS.index(kind), 0, "")
-    first, last = _value(kind, low, place), _value(kind, high, place)
-    if kind.high == 7 and last == 0:
-        return f"write {low}-7"
-    if kind.high == 7 and first == 7:
-        return f"write 0-{high}"
+    low, high, step = term.groups()
+    if kind.high == 7 and 0 in (first % 7, last):  # Sunday by the number of the other end of the week
+        return f"write {f'{low}-7' if last == 0 else f'0-{high}'}{f'/{step}' if step else ''}"
     if step is not None:
         size = kind.last - kind.low + 1
         values = range(first, last + size + 1, int(step))

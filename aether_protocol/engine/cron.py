@@ -50,6 +50,10 @@ class Witness(Protocol):
         """An unfinished run that nobody drove is gone on with here."""
         ...
 
+    def deleted(self, run_ids: Sequence[str]) -> None:
+        """Old runs went, by the history limits."""
+        ...
+
     def failed(self, what: str, error: AetherError) -> None:
         """A schedule that cannot be dealt with, or a run that cannot be gone on with; told again only if the reason changes."""
         ...
@@ -225,6 +229,7 @@ class CronScheduler:
             old = expired(schedule.settings, [(row.run_id, row.phase == "Succeeded") for row in rows if row.closed])
             if old:
                 await self._store.delete(old, self._clock.now())
+                self._witness.deleted(old)
                 deleted += old
         return deleted
 
@@ -299,6 +304,8 @@ class _LogWitness:
             _log.warning("schedule %s/%s missed %d fires", schedule.namespace, schedule.name, record.count)
 
     def adopted(self, run_id: str) -> None: ...
+
+    def deleted(self, run_ids: Sequence[str]) -> None: ...
 
     def failed(self, what: str, error: AetherError) -> None:
         _log.error("%s: %s", what, error.message)

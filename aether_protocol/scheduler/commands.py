@@ -99,8 +99,10 @@ class TaskAssignment:
 
     @property
     def idempotency_key(self) -> str:
-        """Stable over attempts, retries, resumes and crashes: the task run."""
-        return self.task_run_id
+        """Stable over attempts, retries, resumes and crashes: the run and the path in it (numbers of task runs may change where
+        a run of tier snapshot goes back); of a hook its event and number, too, for it may be fired several times."""
+        place = self.path if self.hook is None else f"{self.path}:{self.hook}:{self.node}"
+        return f"{self.header.run_id}:{place}"
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ _READ: Final = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
 
 _MAPPINGS: Final = frozenset({"inputs", "outputs", "artifacts", "input_artifacts", "bound"})
 _NODES: Final = frozenset({"culprit", "scope", "trigger"})
+_PLACED: Final = frozenset({"hook", "scope", "trigger", "context", "children"})  # what a node is made with
 _PHASES: Final = {str(phase): phase for phase in Phase}
 _LARGE: Final = 64  # characters; shorter texts are written where they stand
 
@@ -153,7 +154,8 @@ def restore(plan: Plan, record: Json) -> RunState:
     for id_, fields in apart.items():
         node = nodes[id_]
         for name, value in fields.items():
-            setattr(node, name, _decode(name, value, pool, nodes))
+            if name not in _PLACED:
+                setattr(node, name, _decode(name, value, pool, nodes))
     state.hook_nodes = [node for node in map(nodes.__getitem__, apart) if isinstance(node, HookNode)]
     state.root = nodes[0] if nodes else None
     state.ready = deque((_container(nodes[scope]), index) for scope, index in record["ready"])
@@ -190,7 +192,7 @@ def _make_nodes(state: RunState, record: Json, apart: dict[int, dict[str, Json]]
         if isinstance(node, TaskNode):
             node.attempt = next(attempts)
         else:
-            node.children = [-1] * apart[id_].pop("children")
+            node.children = [-1] * apart[id_]["children"]
         if phase is not CREATED:
             node.phase = phase
         if code is not None:
@@ -206,12 +208,12 @@ def _make_top(state: RunState, id_: int, at: int, apart: dict[str, Any]) -> Node
     if "hook" not in apart:
         root = state.plan.root
         return NODE_TYPES[root.kind](id_, root, None, 0, at)
-    nodes, event = state.nodes, apart.pop("hook")
-    scope, trigger = apart.pop("scope"), apart.pop("trigger")
+    nodes, event = state.nodes, apart["hook"]
+    scope, trigger = apart["scope"], apart["trigger"]
     above = nodes[scope] if scope is not None else None
     hooks = above.call.hooks if above is not None else state.plan.hooks
     about = nodes[trigger] if trigger is not None else None
-    context = decode_value(apart.pop("context"))
+    context = decode_value(apart["context"])
     return HookNode(id_, hooks[event], at, event=event, scope=above, trigger=about, context=context)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,100 @@ class TestNothingHoldsItForEver:
             broker.stop("run-1", 1, 1)
             async with asyncio.timeout(10):
                 await had_its_turn.wait()
+            await broker.close()
+
+        asyncio.run(go())
+
+
+async def calm(broker: LocalBroker) -> None:
+    """Until nothing goes on that needs no time."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+    await broker.quiet()
+
+
+class TestAnAttemptNeverRunsBesideItself:
+    """Handed over twice, or once more after it was stopped: as an engine does that gives a run up and takes it again."""
+
+    def play(self, body: Callable[[LocalBroker, Ear, list[str]], Coroutine[Any, Any, None]], concurrency: int | None) -> None:
+        said: list[str] = []
+
+        async def slow_to_stop(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+            said.append("begins")
+            try:
+                await context.sleep(math.inf)
+            except asyncio.CancelledError:
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                said.append("has stopped")
+                raise
+            return done(task)
+
+        async def go() -> None:
+            ear = Ear()
+            broker = LocalBroker([Tool("slow", "async", slow_to_stop)], ManualClock(0), concurrency=concurrency)
+            broker.start(ear)
+            try:
+                await body(broker, ear, said)
+            finally:
+                await broker.close()
+            assert broker._attempts == {}
+            assert broker._running == 0
+            assert ear.failures == []
+
+        asyncio.run(go())
+
+    @pytest.mark.parametrize("concurrency", [None, 1, 2])
+    def test_handed_over_twice_it_runs_once(self, concurrency: int | None) -> None:
+        async def body(broker: LocalBroker, ear: Ear, said: list[str]) -> None:
+            broker.dispatch([work(1, "slow"), work(1, "slow")])
+            await calm(broker)
+            broker.dispatch([work(1, "slow")])
+            await calm(broker)
+            assert said == ["begins"]
+
+        self.play(body, concurrency)
+
+    @pytest.mark.parametrize("concurrency", [None, 1, 2])
+    def test_after_a_stop_it_begins_anew_when_it_has_stopped(self, concurrency: int | None) -> None:
+        async def body(broker: LocalBroker, ear: Ear, said: list[str]) -> None:
+            broker.dispatch([work(1, "slow")])
+            await calm(broker)
+            broker.stop("run-1", 1, 1)
+            broker.dispatch([work(1, "slow")])
+            await calm(broker)
+            assert said == ["begins", "has stopped", "begins"]
+            broker.stop("run-1", 1, 1)  # it is still known, and can be stopped
+            broker.dispatch([work(1, "slow")])
+            broker.stop("run-1", 1, 1)  # so nobody wants that one either
+            await calm(broker)
+            assert said == ["begins", "has stopped"] * 2
+            assert ear.results == []
+
+        self.play(body, concurrency)
+
+    def test_one_that_does_not_stop_is_not_waited_for_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "STOP_S", 0.02)
+        monkeypatch.setattr(local, "LEAVE_S", 0.02)
+
+        async def go() -> None:
+            again = asyncio.Event()
+            calls: list[int] = []
+
+            async def deaf(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+                calls.append(task.attempt)
+                if len(calls) > 1:
+                    again.set()
+                return await TestNothingHoldsItForEver.deaf(task, context)
+
+            broker = LocalBroker([Tool("deaf", "async", deaf)], ManualClock(0))
+            broker.start(Ear())
+            broker.dispatch([work(1, "deaf")])
+            await asyncio.sleep(0)
+            broker.stop("run-1", 1, 1)
+            broker.dispatch([work(1, "deaf")])
+            async with asyncio.timeout(10):
+                await again.wait()
             await broker.close()
 
         asyncio.run(go())

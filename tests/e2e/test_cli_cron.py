@@ -76,6 +76,8 @@ def test_what_has_changed_is_told_from_what_has_not(place: Place) -> None:
     path.write_text(cron_text("nightly", "echo other", schedule="0 0 1 2 *"))
     assert [applied(), applied("--replace"), applied()] == ["3", "replaced", "unchanged"]
     assert place.json("show", "nightly")["generation"] == 2
+    (told,) = place.json("apply", path)["schedules"]
+    assert (told["action"], told["name"], told["schedule"]) == ("unchanged", "nightly", "0 0 1 2 *")
 
 
 @pytest.mark.rule("TMPL-2")
@@ -278,6 +280,9 @@ def test_suspend_and_resume_may_be_said_twice(place: Place) -> None:
     resumed = place.cron("resume", "nightly", "other").stdout.splitlines()
     assert resumed[0].startswith("nightly goes on: next ")
     assert place.cron("resume", "nightly").stdout.startswith("nightly was not suspended: next ")
+    place.cron("suspend", "nightly")
+    applied = place.cron("apply", "nightly.yaml").stdout  # the document says nothing of it: it is not suspended
+    assert applied.startswith("updated nightly: it was suspended and goes on, next ")
 
 
 def test_runs_stay_when_their_schedule_is_removed_unless_that_is_asked_for(place: Place) -> None:

@@ -345,6 +345,14 @@ def test_a_tick_leaves_suspended_runs_and_says_so_once(place: Place) -> None:
     assert phases(place) == {run_id: "Succeeded"}
 
 
+def test_a_run_that_has_not_ended_outlives_its_schedule(place: Place) -> None:
+    run_id = waiting(place, "1h")
+    assert place.cron("tick", "--quiet").returncode == 7
+    removed = place.cron("rm", "asks", "--runs")
+    assert removed.stdout == f"removed schedule asks and 0 runs of it; not ended, and left alone: {run_id}\n"
+    assert phases(place) == {run_id: "Suspended"}
+
+
 @pytest.mark.rule("SCHED-10")
 def test_a_tick_lets_the_time_of_a_suspended_run_run_out(place: Place) -> None:
     run_id = waiting(place, "300ms")

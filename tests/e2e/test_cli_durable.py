@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -264,6 +265,30 @@ def test_a_run_that_nobody_drives_is_cancelled_with_its_hooks(tmp_path: Path, st
     assert (done.returncode, report(done)["phase"]) == (0, "Cancelled")
     assert (tmp_path / "tidy").exists()
     assert call(store, "cancel", "r1").returncode == 2
+
+
+@pytest.mark.rule("EXEC-3", "SCHED-9")
+def test_programs_of_a_killed_process_end_before_they_are_begun_again(tmp_path: Path, store: str) -> None:
+    """The first attempt holds a pipe that comes to its end with it."""
+    os.mkfifo(tmp_path / "held")
+    source = f"""
+        echo $$ >> {tmp_path}/begun; test -e {tmp_path}/again && exit
+        exec 9> {tmp_path}/held; echo starting; sleep 0.2; echo waiting
+        while :; do sleep 1; done
+    """
+    path = workflow(tmp_path, script("a", source))
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    process = start(store, "run", path, "--run-id", "r1")
+    until_waiting(process)
+    end(process)
+    os.set_blocking(held, True)
+    assert select.select([held], [], [], 20)[0]
+    assert os.read(held, 1) == b"", "it is gone, though nobody went on with the run"
+    os.close(held)
+    (tmp_path / "again").touch()
+    done = call(store, "run", path, "--run-id", "r1", "--output", "json")
+    assert (done.returncode, report(done)["phase"]) == (0, "Succeeded"), done.stderr
+    assert len((tmp_path / "begun").read_text().split()) == 2
 
 
 def test_a_run_whose_process_was_killed_is_cancelled_and_nothing_of_it_starts_again(tmp_path: Path, store: str) -> None:

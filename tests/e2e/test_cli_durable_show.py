@@ -61,6 +61,15 @@ def test_what_a_retry_kept_is_told(cli: Cli, tmp_path: Path) -> None:
     assert (created["kind"], created["retryOf"]) == ("RunCreated", "r1")
 
 
+def test_who_waits_for_an_answer_is_told_and_how_to_give_it(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, task("ask", "await", "{message: may we?}"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 7
+    told = "main.ask waits for an answer: aether resume r1 main.ask -p NAME=VALUE"
+    assert told in cli("show", "r1").out.splitlines()
+    assert cli("resume", "r1", "main.ask", "-p", "approved=true").code == 0
+    assert "waits for an answer" not in cli("show", "r1").out
+
+
 def test_large_runs_are_shown_in_a_page_and_whole_for_programs(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", loop(tmp_path, 10_000, "{type: noop}"), "--quiet", "--run-id", "r1").code == 0
     shown = cli("show", "r1").out

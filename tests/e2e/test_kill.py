@@ -126,13 +126,15 @@ def handed_over(store: Path, run_id: str) -> Counter[str]:
 
 def check(victim: Victim, report: dict[str, Any]) -> None:
     assert report["phase"] == "Succeeded"
-    leaves = {task["path"]: task["id"] for task in report["tasks"] if task["templateType"] == "task"}
+    tasks = [task for task in report["tasks"] if task["templateType"] == "task"]
+    leaves = {task["path"]: f"{victim.name}:{task['path']}" for task in tasks}
     assert len(leaves) == CHAIN + WIDE + 3
     keys = victim.effects.read_text().split()
     done = Counter(keys)
     assert set(done) == set(leaves.values())  # every task left its mark, under its own key and no other
     given = handed_over(victim.folder / "aether.db", victim.name)
-    assert {key: n for key, n in done.items() if n > given[key]} == {}  # nothing was done that was not recorded first
+    recorded = {leaves[task["path"]]: given[task["id"]] for task in tasks}
+    assert {key: n for key, n in done.items() if n > recorded[key]} == {}  # nothing was done that was not recorded first
     first = {key: keys.index(key) for key in done}
     final = {key: len(keys) - 1 - keys[::-1].index(key) for key in done}
     assert all(first[key] > final[leaves["main.prepare"]] for key in done if key != leaves["main.prepare"])

@@ -42,9 +42,10 @@ class Host(Protocol):
 
 class Attempt:
     """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
-    `threaded`: it is in a thread, where it can be told to stop but not be made to; `slotless`: it lost its slot."""
+    `threaded`: it is in a thread, where it can be told to stop but not be made to; `slotless`: it lost its slot; `heir`: the
+    same attempt handed over again, which waits for its end."""
 
-    __slots__ = ("assignment", "begun", "executor", "key", "sleeps", "slotless", "stopped", "task", "threaded")
+    __slots__ = ("assignment", "begun", "executor", "heir", "key", "sleeps", "slotless", "stopped", "task", "threaded")
 
     def __init__(self, assignment: TaskAssignment) -> None:
         self.assignment = assignment
@@ -55,6 +56,7 @@ class Attempt:
         self.stopped = False
         self.threaded = False
         self.slotless = False
+        self.heir: TaskAssignment | None = None
         self.sleeps = 0
 
 

@@ -3,6 +3,7 @@
 Law: everything but the body of a `thread` executor runs on the event loop's thread. An attempt is told to the sink at most
 once, never after it was stopped, and whatever an executor does (raises, returns nonsense, cancels itself) becomes a result.
 Attempts wait in one queue, higher priority first, then in the order of arrival (SCHED-11); a slot is an attempt under way.
+An attempt never runs beside itself: handed over twice it runs once, and after a stop it begins anew when it has stopped.
 """
 
 from __future__ import annotations
@@ -79,15 +80,17 @@ class LocalBroker:
 
     def stop(self, run_id: str, node: int, attempt: int) -> None:
         found = self._attempts.get((run_id, node, attempt))
-        if found is not None and not found.stopped:
+        if found is None:
+            return
+        found.heir = None
+        if not found.stopped:
             found.stopped = True
             if found.task is None:  # it waits in the queue, where it is passed over
                 del self._attempts[run_id, node, attempt]
             else:
                 if found.begun and not found.threaded:
                     found.task.cancel()
-                if self._limit:
-                    asyncio.get_running_loop().call_later(STOP_S, self._take_slot, found)
+                asyncio.get_running_loop().call_later(STOP_S, self._give_up, found)
 
     async def quiet(self) -> None:
         while self.busy:
@@ -119,11 +122,21 @@ class LocalBroker:
 
     # --- slots ---
 
-    def _enqueue(self, assignment: TaskAssignment) -> None:
+    def _new(self, assignment: TaskAssignment) -> Attempt | None:
+        """What the broker knows of this attempt from now on; None where the same one is here and has not ended."""
         attempt = Attempt(assignment)
-        self._attempts[attempt.key] = attempt
-        self._arrived += 1
-        heapq.heappush(self._queue, (-assignment.priority, self._arrived, attempt))
+        before = self._attempts.setdefault(attempt.key, attempt)
+        if before is attempt:
+            return attempt
+        if before.stopped:
+            before.heir = assignment
+        return None
+
+    def _enqueue(self, assignment: TaskAssignment) -> None:
+        attempt = self._new(assignment)
+        if attempt is not None:
+            self._arrived += 1
+            heapq.heappush(self._queue, (-assignment.priority, self._arrived, attempt))
 
     def _begin(self, assignment: TaskAssignment, attempt: Attempt | None = None) -> None:
         """Run it here if that is quick, else hand it to a runner."""
@@ -136,9 +149,9 @@ class LocalBroker:
             else:
                 self.sink.finished(run_inline(executor, assignment, self))
             return
+        attempt = attempt or self._new(assignment)
         if attempt is None:
-            attempt = Attempt(assignment)
-            self._attempts[attempt.key] = attempt
+            return
         attempt.executor = executor
         self._running += 1
         self.rouse()
@@ -162,12 +175,19 @@ class LocalBroker:
             if not attempt.stopped:
                 self._begin(attempt.assignment, attempt)
 
-    def _take_slot(self, attempt: Attempt) -> None:
-        """It was told to stop and did not: the others must not wait for it."""
-        if attempt.key in self._attempts and not self._closing:
+    def _give_up(self, attempt: Attempt) -> None:
+        """It was told to stop and did not: nobody waits for it any longer."""
+        if self._attempts.get(attempt.key) is attempt and not self._closing:
             attempt.slotless = True
             self._running -= 1
+            self._forget(attempt)
             self._pump()
+
+    def _forget(self, attempt: Attempt) -> None:
+        if self._attempts.get(attempt.key) is attempt:
+            del self._attempts[attempt.key]
+            if attempt.heir is not None and not self._closing:
+                self.dispatch([attempt.heir])
 
     def _runner_ended(self, task: asyncio.Task[None]) -> None:
         self._runners.discard(task)
@@ -182,9 +202,9 @@ class LocalBroker:
 
     def ended(self, attempt: Attempt, result: TaskResult | None) -> None:
         """A runner is through with its attempt."""
-        self._attempts.pop(attempt.key, None)
         if not attempt.slotless:
             self._running -= 1
+        self._forget(attempt)
         if result is not None and not attempt.stopped:
             self.sink.finished(result)
         self.rest()

@@ -1,8 +1,8 @@
 """Runs one child process in a process group of its own and brings back how it ended and what it wrote.
 
 Law: when `run_child` returns or is cancelled, nothing of the group is alive and no descriptor is left open, whatever
-the child did: wrote a line of 100 MB, left a grandchild that holds the pipe, ignored SIGTERM. The pipes are our own
-because asyncio's wait ends only when every holder of its pipes has ended.
+the child did: wrote a line of 100 MB, left a grandchild that holds the pipe, ignored SIGTERM. Where we are killed, `guard`
+sees to it. The pipes are our own because asyncio's wait ends only when every holder of its pipes has ended.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from aether_protocol.adapters.executors import guard
 
 CHUNK: Final = 65_536  # bytes read at once, and the longest line part held back before it is logged
 CAPTURE_LIMIT: Final = 1_048_576  # bytes of stdout that are kept
@@ -130,6 +132,7 @@ async def run_child(
         stack.callback(stdout.drain)
         stderr = _Pipe(on_stderr, loop)
         stack.callback(stderr.drain)
+        guard.ready()
         start = asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
@@ -140,6 +143,7 @@ async def run_child(
             process_group=0,
         )
         process, cancelled = await _finish(start)
+        stack.callback(guard.ended, guard.begun(process.pid))
         _groups.add(process.pid)
         stack.callback(_groups.discard, process.pid)
         stack.callback(_signal_group, process.pid, signal.SIGKILL)

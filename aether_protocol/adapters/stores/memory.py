@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
+from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
 from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.values import Json
@@ -53,7 +53,7 @@ class _Past:
         self.adopted = []
 
 
-class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
+class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
     """See `ports.store.Store`."""
 
     durable = False
@@ -147,24 +147,6 @@ class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
         free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._leases.may(run_id, owner, now)]
         free.sort(key=lambda run_id: (self._runs[run_id].row.created_at, run_id))
         return [(run_id, self._leases.take(run_id, owner, until)) for run_id in free]
-
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        return self._leases.renew(owner, held, until)
-
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        self._leases.release(owner, run_ids)
-
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
-        return self._leases.lease(run_id)
-
-    async def owners(self) -> Mapping[str, int]:
-        return self._leases.all_owners()
-
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        return self._leases.lock(name, owner, now, until)
-
-    async def unlock(self, name: str, owner: str) -> None:
-        self._leases.unlock(name, owner)
 
     # --- upkeep ---
 

@@ -86,6 +86,30 @@ class MemoryLeases:
             del self._locks[name]
 
 
+class MemoryOwners:
+    """Who holds what: all of the `LeaseStore` but `claim`, which needs to know the runs."""
+
+    _leases: MemoryLeases
+
+    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        return self._leases.renew(owner, held, until)
+
+    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
+        self._leases.release(owner, run_ids)
+
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        return self._leases.lease(run_id)
+
+    async def owners(self) -> Mapping[str, int]:
+        return self._leases.all_owners()
+
+    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        return self._leases.lock(name, owner, now, until)
+
+    async def unlock(self, name: str, owner: str) -> None:
+        self._leases.unlock(name, owner)
+
+
 class MemoryMailbox:
     """Requests and their answers. Those of unknown runs are refused."""
 

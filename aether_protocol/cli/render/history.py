@@ -5,6 +5,7 @@ Law: reads the JSON form of reports and rows of the store, nothing else; what ta
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import click
@@ -30,15 +31,18 @@ def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, J
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
     show_report(report)
+    if not row.closed:
+        for task in report["tasks"]:
+            if task["phase"] == "Suspended" and task["templateType"] == "task":
+                command = f"aether resume {row.run_id} {shlex.quote(printable(task['path']))} -p NAME=VALUE"
+                click.echo(f"{printable(task['path'])} waits for an answer: {command}")
 
 
-def show_reasons(report: Mapping[str, Json], tails: Mapping[str, Sequence[LogLine]], more: int) -> None:
+def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:
     """Why it did not succeed: the tasks that went wrong, each with its message and the end of its log; `more` of them are not
     shown."""
-    tasks = {task["path"]: task for task in report["tasks"] if task["path"] in tails}
-    for path, lines in tails.items():
-        task = tasks[path]
-        click.secho(f"why: {printable(path)} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
+    for task, lines in reasons:
+        click.secho(f"why: {printable(task['path'])} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
         if task["message"]:
             click.echo(f"  {one_line(task['message'], 500)}")
         for line in tail_lines(lines, TAIL_LINES):

@@ -32,6 +32,8 @@ KINDS: Final = {
     BACKFILLED: "FireBackfilled",
 }
 
+AGAIN_US: Final = 60 * SECOND
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -65,16 +67,19 @@ class Journal:
 
 
 class JournalHandler(logging.Handler):
-    """Warnings of the engine, on standard error. What broke a run is told by the journal."""
+    """Warnings of the engine, on standard error; what is said over and over is said once a minute. What broke a run is told
+    by the journal."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         super().__init__()
         self._now = now
+        self._last = ("", 0)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info is None:
-            at = self._now()
-            click.echo(f"{rfc3339(at - at % SECOND)}  warning: {printable(record.getMessage())}", err=True)
+        text, at = record.getMessage(), self._now()
+        if record.exc_info is None and not (text == self._last[0] and 0 <= at - self._last[1] < AGAIN_US):
+            self._last = (text, at)
+            click.echo(f"{rfc3339(at - at % SECOND)}  warning: {printable(text)}", err=True)
 
 
 def fire_entry(schedule: StoredSchedule, record: FireRecord) -> Entry:

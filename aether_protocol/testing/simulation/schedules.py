@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,22 +17,17 @@ from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import FORBID, CronSettings, encode_settings
 from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.schedules import Application, apply, change, set_suspended
-from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.schedules import STARTED, ScheduleTurn
-from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, RunAppend
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.commands import Step
-from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.testing.simulation.author import compile_value
-from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
+from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.loop import QuietLoop
-from aether_protocol.testing.simulation.oracles import LawBrokenError, Record, demand, examine, over, restored
+from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored
 from aether_protocol.testing.simulation.process import Process
+from aether_protocol.testing.simulation.stage import Stage
 from aether_protocol.testing.simulation.store import SharedStore
-from aether_protocol.testing.simulation.workers import SECOND, Workers
+from aether_protocol.testing.simulation.workers import SECOND
 
 NAMESPACE: Final = "default"
 NAME: Final = "clockwork"
@@ -101,30 +95,22 @@ def _settings(rng: random.Random) -> CronSettings:
     )
 
 
-class CronWorld:
-    """Plays one scenario. `counts` say what happened."""
+class CronWorld(Stage):
+    """Plays one scenario of a schedule."""
+
+    absences = (0, SECOND, 5 * SECOND, 3 * MINUTE)
 
     def __init__(self, played: CronScenario, loop: QuietLoop) -> None:
+        store = SharedStore(played.tier, every=5 + played.seed % 20)
+        super().__init__(store, Chaos(played.seed, played.strength, played.without), played.seed, survive=played.survive)
         self.scenario = played
-        self.counts: Counter[str] = Counter()
-        self.clock = ManualClock()
-        self.chaos = Chaos(played.seed, played.strength, played.without)
-        self.store = SharedStore(played.tier, every=5 + played.seed % 20)
         self.plan: Plan = compile_value(_document(played.tasks))
-        self.workers = Workers(played.seed, self.clock, self.chaos, self._elsewhere if played.survive else None)
         self._loop = loop
-        self._begin = self.clock.now()
-        self._processes: list[Process] = []
         self._serving: dict[int, asyncio.Task[None]] = {}
-        self._made = 0
-        self._broken: list[BaseException] = []
-        self._errands: set[asyncio.Task[None]] = set()
-        self._tokens: Counter[str] = Counter()
-        self._sent: set[tuple[str, int, int]] = set()
         self._epochs: list[tuple[CronSettings, int, int]] = []  # settings, and the fires between that they decided
-        self._since = self._begin
+        self._since = self.begin
         self._settings = played.settings
-        self._moved = (self._begin, 0)
+        self._moved = (self.begin, 0)
         self._over = False
 
     # --- the course of things ---
@@ -132,95 +118,66 @@ class CronWorld:
     async def run(self) -> None:
         """Play it to the end. Raises LawBrokenError."""
         given = Application(NAMESPACE, NAME, self.scenario.settings, "0" * 64, "", self.plan)
-        await apply(self.store, given, self._begin)
+        await apply(self.store, given, self.begin)
         for at, settings in self.scenario.changes:
-            self.clock.call_at(self._begin + at, lambda settings=settings: self._errand(self._change(settings)))  # type: ignore[misc]
+            self.clock.call_at(self.begin + at, lambda settings=settings: self.errand(self._change(settings)))  # type: ignore[misc]
         for _ in range(self.scenario.engines):
-            self._bring_up()
-        self.clock.call_at(self._begin, self._tick)
+            self.bring_up()
+        self.clock.call_at(self.begin, self._tick)
         try:
             while not self._over:
                 await self._loop.quiet()
-                if self._broken:
-                    raise self._broken[0]
-                await self._bury()
-                if not self.clock.wake() and not self.clock.fire():
-                    due = self.clock.next_due()
-                    assert due is not None  # the world ticks
-                    demand(due < self._begin + _HORIZON, "every run ends", f"it goes on for hours: {await self._left()}")
-                    self.clock.advance(due)
+                if self.broken:
+                    raise self.broken[0]
+                await self.bury()
+                self.move_on(_HORIZON)
             await self._last_look()
             await self._judge()
         finally:
-            await self._end()
+            await self.end()
 
-    def _bring_up(self) -> None:
-        self._made += 1
-        process = Process(self._made, self.clock, self.store, self.workers, self)
-        self._processes.append(process)
-        self._errand(self._serve(process))
-
-    async def _serve(self, process: Process) -> None:
+    async def live(self, process: Process) -> None:
         await process.start()
         cron = CronScheduler(process.engine, process.store, process.clock, poll_s=POLL_S)
         serving = asyncio.ensure_future(cron.serve(asyncio.Event()))
         self._serving[process.number] = serving
         await serving
 
-    async def _bury(self) -> None:
-        for process in [one for one in self._processes if one.dead]:
-            self._processes.remove(process)
-            await self._clear(process)
-            self.clock.call_at(self.clock.now() + self.chaos.choose(0, SECOND, 5 * SECOND, 3 * MINUTE), self._bring_up)
-
-    async def _clear(self, process: Process) -> None:
+    async def clear(self, process: Process) -> None:
         serving = self._serving.pop(process.number, None)
         if serving is not None:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
         await process.bury()
 
-    async def _end(self) -> None:
-        for process in self._processes:
-            process.die()
-            await self._clear(process)
-        for errand in self._errands:
-            errand.cancel()
-        await asyncio.gather(*self._errands, return_exceptions=True)
-
-    async def _left(self) -> list[str]:
-        return await self.store.unfinished_runs()
-
     # --- people ---
 
     def _tick(self) -> None:
         self.clock.call_at(self.clock.now() + _TEND, self._tick)
-        self._errand(self._tend())
+        self.errand(self._tend())
 
     async def _tend(self) -> None:
         """Answer what waits; start the engines anew where nothing moves; end it when all is done."""
-        for process in self._processes:
+        for process in self.processes:
             for run_id in [] if process.dead else process.engine.run_ids:
-                self._errand(self._answer(process, run_id))
+                self.errand(self._answer(process, run_id))
         now = self.clock.now()
         moved = self.counts["steps"] + self.counts["turns"]
         if moved != self._moved[1]:
             self._moved = now, moved
-        elif now - self._moved[0] > _PATIENCE and self.chaos.happened and await self._left():
+        elif now - self._moved[0] > _PATIENCE and self.chaos.happened and self.store.open_runs():
             self._moved = now, moved
-            self.counts["restarts by the operator"] += 1
-            for process in self._processes:
-                process.die()
+            self.restart()
         schedule = await self.store.schedule(NAMESPACE, NAME)
         assert schedule is not None
-        if now < self._begin + self.scenario.until:
+        if now < self.begin + self.scenario.until:
             return
         if schedule.next_at is not None and schedule.next_at <= now:
             return  # somebody is still to deal with it
         if not schedule.settings.suspend:
             self._note(schedule.seen)
             await set_suspended(self.store, NAMESPACE, NAME, True, now)
-        self._over = not await self._left()
+        self._over = not self.store.open_runs()
 
     async def _answer(self, process: Process, run_id: str) -> None:
         for path in process.engine.suspended(run_id):
@@ -240,62 +197,6 @@ class CronWorld:
         if not self._settings.suspend:
             self._epochs.append((self._settings, self._since, seen))
 
-    def _errand(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Something that may fail for reasons of the world, and never for a fault of ours."""
-
-        async def go() -> None:
-            try:
-                await work
-            except BrokenInvariant as error:
-                self._broken.append(error)
-            except AetherError:
-                self.counts["errands refused"] += 1
-            except Exception as error:
-                self._broken.append(error)
-
-        task = asyncio.create_task(go())
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
-
-    def _elsewhere(self, result: TaskResult) -> None:
-        for process in self._processes:
-            if not process.dead and result.run_id in process.engine.run_ids:
-                process.engine.deliver(result)
-                break
-
-    # --- what processes tell (Witness) ---
-
-    def _watch(self, law: Callable[[], None]) -> None:
-        try:
-            law()
-        except LawBrokenError as error:
-            self._broken.append(error)
-
-    def granted(self, run_id: str, token: int) -> None:
-        before = self._tokens[run_id]
-        law = "a lease is given to one owner at a time, with a token that grows"
-        self._watch(lambda: demand(token >= before, law, f"{token} after {before}"))
-        self.counts["takeovers"] += token > max(before, 1)
-        self._tokens[run_id] = max(before, token)
-
-    def appended(self, process: Process, part: RunAppend) -> None:
-        given = self._tokens[part.run_id]
-        told = f"process {process.number} wrote {part.run_id} with token {part.token}, and {given} was given out"
-        self._watch(lambda: demand(part.token == given and not process.dead, "a stale owner writes nothing", told))
-        for step in part.steps:
-            self.counts["steps"] += 1
-            self._sent.update(
-                (part.run_id, fact.node, fact.attempt) for fact in step.facts if isinstance(fact, f.TaskDispatched)
-            )
-
-    def dispatched(self, process: Process, task: TaskAssignment) -> None:
-        known = (task.run_id, task.node, task.attempt) in self._sent
-        self._watch(lambda: demand(known, "nothing goes out before it is stored", f"{task.run_id} {task.path}"))
-        self.counts["dispatches"] += 1
-
-    def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
-        """Nothing to hold it against."""
-
     def turned(self, process: Process, turn: ScheduleTurn) -> None:
         """A decision was written just now."""
         self.counts["turns"] += 1
@@ -303,10 +204,10 @@ class CronWorld:
         for run in turn.runs:
             at = run.header.scheduled_time
             early = at is None or at > self.clock.now()
-            self._watch(lambda early=early, at=at: demand(not early, "nothing is started before its time", f"{at}"))  # type: ignore[misc]
+            self.watch(lambda early=early, at=at: demand(not early, "nothing is started before its time", f"{at}"))  # type: ignore[misc]
         if new and turn.schedule.settings.policy == FORBID:
             others = [run_id for run_id in self.store.open_runs() if run_id not in new]
-            self._watch(lambda: demand(not others, "Forbid starts nothing beside a run", f"{sorted(new)} beside {others}"))
+            self.watch(lambda: demand(not others, "Forbid starts nothing beside a run", f"{sorted(new)} beside {others}"))
 
     # --- afterwards ---
 
@@ -314,18 +215,15 @@ class CronWorld:
         """One more scheduler, to which nothing happens: it finds everything in order."""
         calm = Chaos(0, 0.0)
         self.workers.chaos = calm
-        self._bring_up()
+        self.bring_up()
         self.clock.call_at(self.clock.now() + _TEND, lambda: None)
         for _ in range(10):
             await self._loop.quiet()
-            if not self.clock.wake() and not self.clock.fire():
-                due = self.clock.next_due()
-                assert due is not None
-                self.clock.advance(due)
+            self.move_on(2 * _HORIZON)
 
     async def _judge(self) -> None:
-        if self._broken:
-            raise self._broken[0]
+        if self.broken:
+            raise self.broken[0]
         records = (await self.store.fires(NAMESPACE, NAME, limit=_EVERYTHING))[::-1]
         self.counts.update(Counter(record.kind for record in records))
         dealt = Counter(record.at for record in records)
@@ -338,9 +236,7 @@ class CronWorld:
         for run_id, at in started.items():
             demand(run_id == run_name(NAMESPACE, NAME, at), "a run is named by its fire", f"{run_id} at {at}")
         await self._runs({run_id for run_id in started if run_id is not None})
-        counts = self.chaos.counts
-        self.counts["crashes"] += sum(counts[kind] for kind in CRASHES)
-        self.counts["store failures"] += counts["write-refused"] + counts["write-unclear"] + counts["store-out-of-reach"]
+        self.count_faults()
 
     async def _runs(self, started: set[str]) -> None:
         rows = await self.store.scheduled_runs(NAMESPACE, NAME)

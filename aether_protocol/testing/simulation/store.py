@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
+from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
 from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.expressions.values import Json
@@ -37,7 +37,7 @@ class _Kept:
         self.writer = 0
 
 
-class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
+class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
     """See `ports.store.Store`. `every`: steps between two snapshots. On tier `snapshot` no steps are kept: who takes a run
     over goes on from its last snapshot."""
 
@@ -142,24 +142,6 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
         wanted = list(self._runs) if run_ids is None else [run_id for run_id in run_ids if run_id in self._runs]
         free = [run_id for run_id in wanted if not self._runs[run_id].row.closed and self._leases.may(run_id, owner, now)]
         return [(run_id, self._leases.take(run_id, owner, until)) for run_id in free]
-
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        return self._leases.renew(owner, held, until)
-
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        self._leases.release(owner, run_ids)
-
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
-        return self._leases.lease(run_id)
-
-    async def owners(self) -> Mapping[str, int]:
-        return self._leases.all_owners()
-
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        return self._leases.lock(name, owner, now, until)
-
-    async def unlock(self, name: str, owner: str) -> None:
-        self._leases.unlock(name, owner)
 
     # --- upkeep ---
 

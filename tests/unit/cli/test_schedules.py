@@ -301,6 +301,17 @@ def test_nothing_that_a_document_says_reaches_the_terminal_unescaped(capsys: pyt
     assert capsys.readouterr().err == "1970-01-01T00:00:00Z  warning: odd \\x07\n"
 
 
+def test_a_warning_that_comes_again_and_again_is_told_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0]
+    handler = JournalHandler(lambda: now[0])
+    for second, text in ((0, "gone"), (1, "gone"), (59, "gone"), (61, "gone"), (62, "back"), (63, "gone")):
+        now[0] = second * SECOND
+        handler.emit(logging.makeLogRecord({"msg": text}))
+    assert [line.split("T")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "00:00:00Z  warning: gone", "00:01:01Z  warning: gone", "00:01:02Z  warning: back", "00:01:03Z  warning: gone",
+    ]
+
+
 def test_many_runs_are_named_in_part_and_told_in_full() -> None:
     entry = left_entry([f"run-{number}" for number in range(9)])
     assert entry.text.endswith("run-0, run-1, run-2, run-3, run-4, ...")

@@ -146,6 +146,7 @@ FAULTS = [
     ("0 0 * * SAT-TUE", 4, 8, "day of week 'SAT-TUE' ends before it begins", "write SAT-SUN,MON-TUE"),
     ("0 0 * * 5-1", 4, 8, "day of week '5-1' ends before it begins", "write 5-7,1"),
     ("0 0 * * 5-0", 4, 8, "day of week '5-0' ends before it begins", "write 5-7"),
+    ("0 0 * * 5-0/2", 4, 8, "day of week '5-0/2' ends before it begins", "write 5-7/2"),
     ("0 0 * * 7-3", 4, 8, "day of week '7-3' ends before it begins", "write 0-3"),
     ("0 0 * * 5-1/2", 4, 8, "day of week '5-1/2' ends before it begins", "write the values: 5,0"),
     # what other crons know

@@ -4,7 +4,7 @@ alone when it is told to."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,9 @@ class Memory:
 
     def adopted(self, run_id: str) -> None:
         self.told.append(("adopted", run_id))
+
+    def deleted(self, run_ids: Sequence[str]) -> None:
+        self.told.append(("deleted", *run_ids))
 
     def failed(self, what: str, error: AetherError) -> None:
         self.told.append(("failed", what, error.message))
@@ -279,6 +282,23 @@ def test_a_fire_that_cannot_start_a_run_is_skipped_and_told() -> None:
 
     told = play(body).memory.told
     assert ("failed", "schedule default/nightly", "parameter 'x' has no value") in told
+
+
+@pytest.mark.rule("CRON-5")
+def test_old_runs_that_go_are_told() -> None:
+    async def body(stage: Stage) -> None:
+        await stage.apply("nightly", replace(EVERY_MINUTE, keep_succeeded=1))
+        for minute in (1, 2, 3):
+            stage.clock.advance(stage.at(minute))
+            (run_id,) = await stage.cron.tick()
+            await stage.engine.wait(run_id)
+            await stage.engine.settled()
+            assert len(await stage.cron.tidy()) == (minute > 1)
+
+    told = play(body).memory.told
+    assert [one for one in told if one[0] == "deleted"] == [
+        ("deleted", "nightly.20260101T000100Z"), ("deleted", "nightly.20260101T000200Z")
+    ]
 
 
 def test_without_a_witness_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -68,7 +68,7 @@ def test_assignments_fit_their_schema() -> None:
     assert full["secrets"] == [{"name": "db", "key": "password"}]
     assert full["timeout"] == "1m30s"
     assert full["deadline"] == "2026-01-01T01:00:00Z"
-    assert (full["taskRunId"], full["idempotencyKey"]) == ("run-1.2", "run-1.2")
+    assert (full["taskRunId"], full["idempotencyKey"]) == ("run-1.2", "run-1:main.full")
     assert full["artifacts"]["outputs"] == [{"name": "result", "path": "out.txt", "archive": None}]
 
 

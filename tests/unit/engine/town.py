@@ -68,6 +68,7 @@ class Town:
         self.killed = False
         self.steps: list[Any] = []
         self.dispatched: list[tuple[str, int]] = []
+        self.keys: dict[str, tuple[str, str | None]] = {}
         self.engines: list[Engine] = []
         self._brokers: list[LocalBroker] = []
 
@@ -80,6 +81,8 @@ class Town:
 
         def dispatch(assignments: Sequence[TaskAssignment]) -> None:
             self.dispatched += [(one.path, one.attempt) for one in assignments]
+            for one in assignments:  # a key means one thing, also where a run of tier snapshot went back
+                assert self.keys.setdefault(one.idempotency_key, (one.path, one.hook)) == (one.path, one.hook)
             given(assignments)
 
         broker.dispatch = dispatch  # type: ignore[method-assign]

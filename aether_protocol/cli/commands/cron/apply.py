@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -35,7 +36,15 @@ with --replace to run something else. Times and policies may be changed at any t
 Exit codes: 0 applied, 2 wrong usage, 3 something is invalid and nothing was applied, 8 somebody else changes
 the same schedule, 9 the store cannot be used."""
 
-Done = tuple[str, Standing]
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done to a schedule, and how it stands; `resumed`: it was suspended, and the document lets it go on."""
+
+    what: str
+    standing: Standing
+    resumed: bool
+
 
 
 @click.command("apply", epilog=EPILOG)
@@ -85,9 +94,12 @@ async def write(store: CronStore, candidates: Sequence[Candidate], changes: Sequ
     done: list[Done] = []
     for candidate, change in zip(candidates, changes, strict=True):
         try:
-            done.append((change.what, await standing(store, await carry_out(store, change))))
+            before = await store.schedule(change.schedule.namespace, change.schedule.name)
+            after = await carry_out(store, change)
+            resumed = before is not None and before.settings.suspend and not after.settings.suspend
+            done.append(Done(change.what, await standing(store, after), resumed))
         except (BusyError, PortError) as error:
-            applied = ", ".join(called(one.schedule) for _, one in done) or "nothing"
+            applied = ", ".join(called(one.standing.schedule) for one in done) or "nothing"
             left = ", ".join(one.application.name for one in candidates[len(done) :])
             hint = f"applied: {applied}; not applied: {left}; apply again"
             raise type(error)(f"schedule {candidate.application.name!r}: {error.message}", hint=hint) from error
@@ -96,8 +108,10 @@ async def write(store: CronStore, candidates: Sequence[Candidate], changes: Sequ
 
 def tell(done: Sequence[Done], *, as_json: bool) -> None:
     if as_json:
-        told = [{"action": what, **schedule_json(one)} for what, one in done]
+        told = [{"action": one.what, **schedule_json(one.standing)} for one in done]
         click.echo(json.dumps({"schedules": told}, indent=2, ensure_ascii=False))
         return
-    for what, one in done:
-        click.echo(f"{what} {printable(called(one.schedule))}: next {next_text(one.schedule, now_us())}")
+    for one in done:
+        schedule = one.standing.schedule
+        more = "it was suspended and goes on, " if one.resumed else ""
+        click.echo(f"{one.what} {printable(called(schedule))}: {more}next {next_text(schedule, now_us())}")

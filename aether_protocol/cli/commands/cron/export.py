@@ -18,7 +18,7 @@ from aether_protocol.errors import PortError, UsageError
 
 EPILOG = """\b
 Examples:
-  aether cron export nightly --format crontab | crontab -
+  (crontab -l; aether cron export nightly --format crontab) | crontab -
   aether cron export nightly --format systemd -o ~/.config/systemd/user
   aether cron export nightly.yaml --format crontab -- --secrets-file /etc/jobs.env
 

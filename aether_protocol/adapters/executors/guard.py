@@ -1,0 +1,100 @@
+"""No program outlives the process that started it, even where that is killed: a small shell beside it ends what it left.
+
+Law: the guard holds one end of a pipe and we the other; it is told which process groups begin and end, and when the pipe ends
+we are gone. Then it ends the groups that are left, SIGTERM first, and itself. A group is known by the process that began it
+and the instant of its start, so a number that the system has given to somebody else is not touched. Where there is no
+`/bin/sh` there is no guard: programs of a killed engine then go on to their own end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+GRACE_S: Final = 0.2  # between SIGTERM and SIGKILL: whoever goes on with the run needs longer to begin
+_STARTED: Final = 19  # where /proc/PID/stat has the start, counted after the name, which may hold anything
+
+_SCRIPT: Final = """
+trap '' HUP INT QUIT TERM PIPE
+set -f
+cd /
+groups=' '
+while read -r sign group; do
+  case "$sign$groups" in
+    +*) groups="$groups$group " ;;
+    -*" $group "*) groups="${groups%% $group *} ${groups#* $group }" ;;
+  esac
+done
+same() {  # PID START: that very process, or none any more
+  [ -n "$2" ] && read -r stat 2>/dev/null < "/proc/$1/stat" || return 0
+  start=$2
+  set -- ${stat##*)}
+  [ "${20}" = "$start" ]
+}
+for signal in TERM KILL; do
+  left=''
+  for group in $groups; do
+    same "${group%:*}" "${group#*:}" && kill -s $signal -- "-${group%:*}" 2>/dev/null && left=yes
+  done
+  [ $signal = TERM ] && [ -n "$left" ] && { sleep GRACE 2>/dev/null || sleep 1; }
+done
+""".replace("GRACE", str(GRACE_S))
+
+_pipe: int | None = None  # the end that we hold
+_owner = 0  # the process that it was made for: a fork needs one of its own
+
+
+def ready() -> None:
+    """Have a guard from now on."""
+    global _pipe, _owner
+    if _owner == os.getpid():
+        return
+    _owner, _pipe = os.getpid(), None
+    theirs, ours = os.pipe()
+    try:
+        os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _SCRIPT],
+            {"PATH": os.environ.get("PATH", os.defpath)},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+            setpgroup=0,  # what the terminal sends to us is not meant for it
+        )
+    except OSError:
+        os.close(ours)
+        return
+    finally:
+        os.close(theirs)
+    os.set_blocking(ours, False)  # a guard that does not listen must not hold us up
+    _pipe = ours
+
+
+def begun(pid: int) -> str:
+    """A process group began with this process, which nobody has waited for yet. Gives the name to end it by."""
+    name = f"{pid}:{_start_of(pid)}"
+    _tell(f"+ {name}\n")
+    return name
+
+
+def ended(name: str) -> None:
+    """Nothing of that group is left."""
+    _tell(f"- {name}\n")
+
+
+def _tell(line: str) -> None:
+    if _pipe is not None and _owner == os.getpid():
+        with contextlib.suppress(OSError):
+            os.write(_pipe, line.encode("ascii"))
+
+
+def _start_of(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:  # no Linux
+        return ""
+    return stat.rpartition(")")[2].split()[_STARTED]
