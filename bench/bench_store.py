@@ -31,7 +31,7 @@ from plans import fan_out
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
-from aether_protocol.adapters.stores.sqlite_runs import _ROW
+from aether_protocol.adapters.stores.sqlite_runs import ROW as COLUMNS
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
@@ -148,7 +148,7 @@ def lists(home: Path, rounds: int) -> list[str]:
     """`rows` over LISTED runs beside the same query by hand."""
     store = open_sqlite(str(home / "many.db"), durability="normal")
     asyncio.run(_many(store, LISTED))
-    text = f"SELECT {_ROW} FROM runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
+    text = f"SELECT {COLUMNS} FROM runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
     missed = []
     print("\n| rows of 100 000 | bare SQL ms | store ms | ratio |")
     print("|---:|---:|---:|---:|")

@@ -20,6 +20,10 @@ This page is generated from the help texts of the commands.
 Results go to standard output, everything else to standard error. `NO_COLOR` turns colours off. `AETHER_DEBUG=1` shows
 where an unexpected error happened. Completion for the shell: `eval "$(_AETHER_COMPLETE=bash_source aether)"` (or
 `zsh_source`, `fish_source`).
+
+Runs are kept in `.aether/aether.db` in the working directory; `AETHER_STORE`, or `--store` on any command, names another
+[store](../how-to/durable-runs.md#choose-a-store). `RUN` is a run's id, the beginning of one, or `latest`. Exit codes are
+the same [everywhere](run-report.md#exit-codes).
 """
 
 
@@ -33,7 +37,10 @@ def page() -> str:
             parts.append(_section(f"aether {name}", command, ctx))
             if isinstance(command, click.Group):
                 with click.Context(command, info_name=name, parent=ctx) as inner:
-                    parts += [_section(f"aether {name} {one}", part, inner) for one, part in command.commands.items()]
+                    for one in command.list_commands(inner):
+                        part = command.get_command(inner, one)
+                        assert part is not None
+                        parts.append(_section(f"aether {name} {one}", part, inner))
     return "\n".join(parts)
 
 

@@ -35,6 +35,9 @@ Names of types in signatures:
 | `EventStream` | an async iterator of [event records](events.md) |
 | `LogStream` | an async iterator of `LogLine`s: run_id, node, path, attempt, stream, text, at, seq |
 | `RunRow`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
+| `Readable` | a `Document` that is no `Plan` |
+| `StoredSchedule` | how a schedule stands: `aether_protocol.ports.schedules` |
+| `CronScheduler` | starts what is due: `aether_protocol.engine.cron` |
 | `RunState` | all that is so in a run, for tools: `aether_protocol.scheduler.state` |
 | `Holding` | the keywords `owner` and `lease_s`, see below |
 

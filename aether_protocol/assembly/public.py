@@ -8,19 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack, get_args
+from typing import Any, Final, Unpack, cast, get_args
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+from aether_protocol.assembly.cron import find_application
 from aether_protocol.assembly.discovery import local_stager
-from aether_protocol.assembly.documents import Document, Libraries, as_several, load_plan
+from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
+from aether_protocol.assembly.workspace import Readable, Workspace
 from aether_protocol.engine import api
-from aether_protocol.engine.clock import SystemClock
+from aether_protocol.engine.clock import SystemClock, WallClock
+from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.ids import RandomIds
+from aether_protocol.engine.keeper import Holding
 from aether_protocol.engine.report import Report
+from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
@@ -28,6 +33,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor, Mode
+from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
@@ -45,8 +51,9 @@ class Engine(api.Engine):
 
     `executors` are added to the installed ones and hide those of the same type. `concurrency`: attempts under way at once
     (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
-    (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files or folders of
-    WorkflowTemplates. With a `broker` of one's own, `executors` and `concurrency` are that broker's affair.
+    (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files, folders or
+    dicts with WorkflowTemplates, looked up before those of the store. With a `broker` of one's own, `executors` and
+    `concurrency` are that broker's affair.
 
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
     carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
@@ -64,7 +71,7 @@ class Engine(api.Engine):
         variables: Variables = (),
         library: Libraries = (),
         clock: Clock | None = None,
-        **holding: Unpack[api.Holding],
+        **holding: Unpack[Holding],
     ) -> None:
         clock = clock or SystemClock()
         installed = InstalledExecutors(executors_by_type(executors))
@@ -85,8 +92,17 @@ class Engine(api.Engine):
         )
 
     def plan(self, document: Document) -> Plan:
-        """The plan of a document, checked against what this engine has. Raises DocumentError with all diagnostics."""
+        """The plan of a document, checked against what this engine has. Templates are looked up in the document and in
+        `library`, not in the store: that is what `resolve` does. Raises DocumentError with all diagnostics."""
         return load_plan(document, library=self._library, types=self._types, namespaces=self._namespaces)
+
+    async def resolve(self, document: Document) -> Plan:
+        """The plan of a document as `submit` makes it: templates are looked up in the document, in `library`, then in the
+        store, once (TMPL-2). Raises DocumentError with all diagnostics."""
+        self._must_be_open()
+        return await find_plan(
+            document, self._store, library=self._library, types=self._types, namespaces=self._namespaces
+        )
 
     async def submit(
         self,
@@ -97,7 +113,33 @@ class Engine(api.Engine):
         scheduled_time: int | None = None,
     ) -> str:
         """Begin a run of a document (a dict, a path, text, a Plan) and give its id. Raises DocumentError, UsageError."""
-        return await super().submit(self.plan(document), arguments, run_id=run_id, scheduled_time=scheduled_time)
+        plan = await self.resolve(document)
+        return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
+
+    async def apply(self, document: Readable, *, name: str | None = None, replaces: bool = False) -> StoredSchedule:
+        """Make a schedule of a CronWorkflow in the store, or change the one of that name; how it stands (CRON-6).
+
+        `name`: which of several. What it runs is resolved now and cannot be changed; with `replaces` another workflowSpec
+        makes a new schedule of that name. Raises DocumentError, UsageError, BusyError where somebody else changes it.
+        """
+        self._must_be_open()
+        store = self._schedules()
+        workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces)
+        given = await find_application(workspace, document, store, name)
+        self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
+        schedule, _ = await apply(store, given, self._clock.now(), replaces=replaces)
+        return schedule
+
+    def scheduler(self) -> CronScheduler:
+        """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
+        `stopping` is set, or `tick()` once. Several on one store are fine."""
+        clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
+        return CronScheduler(self, self._schedules(), clock)
+
+    def _schedules(self) -> CronStore:
+        if not hasattr(self._store, "turn"):
+            raise UsageError("this store keeps no schedules", hint="memory and sqlite:PATH do")
+        return cast(CronStore, self._store)
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:
@@ -123,7 +165,9 @@ def run(
     Raises DocumentError where the document is invalid, UsageError where the arguments are.
     """
 
-    async def go() -> Report:
+    made: list[Report] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
+
+    async def go() -> None:
         async with Engine(
             store=store,
             executors=executors,
@@ -132,12 +176,13 @@ def run(
             variables=variables,
             library=library,
         ) as engine:
-            return await engine.wait(await engine.submit(document, arguments), or_suspended=True)
+            made.append(await engine.wait(await engine.submit(document, arguments), or_suspended=True))
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(go())
+        asyncio.run(go())
+        return made[0]
     raise UsageError("run() cannot be called where an event loop runs", hint="use `async with Engine() as engine:`")
 
 

@@ -13,22 +13,22 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import STATE_ACTION_LOG
 
 VARIABLE: Final = "AETHER_STORE"
 DEFAULT: Final = "sqlite:.aether/aether.db"
 
 
 def open_store(
-    url: str | None = None, *, durability: str | None = None, tier: str | None = None, writes: bool = True
-) -> Store:
+    url: str | None = None, *, durability: str | None = None, tier: str | None = None, reads_only: bool = False
+) -> CronStore:
     """The store at `url`; without one that of AETHER_STORE, else `.aether/aether.db` in the working directory.
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
     `?tier=state-action-log` (the default) says how new runs are kept, `?durability=normal` or `full` (the default) what a
-    write survives. `durability` and `tier` win over the URL. With `writes` false a store that may only be read is opened, too:
-    to look at, nothing is driven there. Raises UsageError for a URL that says something else, PortError
-    for a store that cannot be used.
+    write survives. `durability` and `tier` win over the URL. With `reads_only` nothing is made, migrated or written. Raises
+    UsageError for a URL that says something else, PortError for a store that cannot be used.
     """
     if url is None:
         url = os.environ.get(VARIABLE) or DEFAULT
@@ -43,10 +43,10 @@ def open_store(
         raise UsageError(f"unknown store {url!r}", hint=hint)
     options = dict(parse_qsl(query, keep_blank_values=True))
     options |= {name: given for name, given in (("durability", durability), ("tier", tier)) if given is not None}
-    return opener(url, path, options, writes)
+    return opener(url, path, options, reads_only)
 
 
-def _memory(url: str, path: str, options: dict[str, str], writes: bool) -> Store:
+def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
     from aether_protocol.adapters.stores.memory import MemoryStore
 
     options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
@@ -55,7 +55,7 @@ def _memory(url: str, path: str, options: dict[str, str], writes: bool) -> Store
     return MemoryStore()
 
 
-def _sqlite(url: str, path: str, options: dict[str, str], writes: bool) -> Store:
+def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
     from aether_protocol.adapters.stores.sqlite import open_sqlite
 
     if not path:
@@ -65,8 +65,8 @@ def _sqlite(url: str, path: str, options: dict[str, str], writes: bool) -> Store
             near = get_close_matches(name, ("durability", "tier"), 1)
             hint = f"did you mean {near[0]!r}?" if near else "known: durability, tier"
             raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
-    durability, kept = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
-    return open_sqlite(path, durability=durability, tier=kept, writes=writes)
+    durability, tier = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
+    return open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)
 
 
-_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], Store]]] = {"memory": _memory, "sqlite": _sqlite}
+_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], CronStore]]] = {"memory": _memory, "sqlite": _sqlite}

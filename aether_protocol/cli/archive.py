@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from aether_protocol.errors import UsageError
+from aether_protocol.engine.recovery import revive
+from aether_protocol.engine.rows import make_row
+from aether_protocol.engine.submission import check_run_id
+from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
-from aether_protocol.ports.store import LogLine, RunRow, Store, StoredRun
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, LogLine, RunRow, Store, StoredRun
 from aether_protocol.scheduler.codec import decode_header, encode_header
 
 FORMAT: Final = "aether-run"
@@ -23,7 +27,9 @@ VERSION: Final = 1
 PAGE: Final = 2_000
 
 _ROW: Final = tuple(field.name for field in fields(RunRow))
-_LOG: Final = ("node", "path", "attempt", "stream", "text", "at")
+_LOG_KINDS: Final = {"node": int, "path": str, "attempt": int, "stream": str, "text": str, "at": int}
+_LOG: Final = tuple(_LOG_KINDS)
+TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
 @dataclass(slots=True)
@@ -74,48 +80,76 @@ async def _records(store: Store, run_id: str) -> AsyncIterator[Json]:
 
 
 def read_archive(lines: Iterable[str], file: str) -> Archive:
-    """The run in a file. Raises UsageError where it is none, is damaged, or was written by a newer version."""
+    """The run in a file. Raises UsageError where it is none, is damaged, or was written by a newer version.
+
+    A digest only tells of accidents: the run is also replayed, and its row is made anew from what comes out.
+    """
     records = _checked(lines, file)
     head = next(records)
     try:
         row = RunRow(**{name: value for name, value in head["row"].items() if name in _ROW})
-        plan, header = decode_plan(head["plan"]), decode_header(head["header"])
-        steps: list[str] = []
+        run = StoredRun(row, decode_plan(head["plan"]), decode_header(head["header"]), head["snapshot"], [])
         logs: list[LogLine] = []
         for record in records:
             if "step" in record:
-                steps.append(record["step"])
+                run.lines.append(record["step"])
             elif "log" in record:
-                logs.append(LogLine(row.run_id, **dict(zip(_LOG, record["log"], strict=False))))
-        return Archive(StoredRun(row, plan, header, head["snapshot"], steps), logs)
-    except (TypeError, KeyError, LookupError, ValueError, AttributeError) as error:
+                logs.append(_log_line(row.run_id, record["log"]))
+        check_run_id(row.run_id)
+        if run.header.run_id != row.run_id or row.tier not in TIERS:
+            raise ValueError("its parts do not belong together")
+        state = revive(replace(run, snapshot=deepcopy(run.snapshot)))  # what is restored from a snapshot uses it up
+        run.row = make_row(state, row.tier)
+    except UsageError:
+        raise
+    except AetherError as error:
+        raise _damaged(file, error.message) from error
+    except Exception as error:  # whatever a file can hold
         raise _damaged(file, f"{type(error).__name__}: {error}") from error
+    return Archive(run, logs)
+
+
+def _log_line(run_id: str, parts: Json) -> LogLine:
+    line = LogLine(run_id, *parts)
+    for name, kind in _LOG_KINDS.items():
+        if type(getattr(line, name)) is not kind:
+            raise ValueError(f"{name} of a log is {getattr(line, name)!r}")
+    return line
 
 
 def _checked(lines: Iterable[str], file: str) -> Iterator[Json]:
     """The records, the head first; complains at the end where the digest does not fit, or is not there."""
     digest = hashlib.sha256()
-    first = True
+    first, ended = True, False
     for line in lines:
+        if ended:
+            raise _damaged(file, "something follows its end")
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
-        if first and not (isinstance(record, dict) and record.get("format") == FORMAT):
-            raise UsageError(f"{file!r} is no exported run", hint="'aether export RUN' writes one")
-        if first and record["version"] > VERSION:
-            told = f"{file!r} was written by a newer version: its format is {record['version']}, this is {VERSION}"
-            raise UsageError(told, hint="use that version")
+        if first:
+            _check_head(record, file)
         if not isinstance(record, dict):
             raise _damaged(file, "a line is no record")
         if "end" in record:
             if record["end"] != digest.hexdigest():
                 raise _damaged(file, "its digest does not fit")
-            return
+            ended = True
+            continue
         digest.update(line.encode("utf-8"))
         first = False
         yield record
-    raise UsageError(f"{file!r} is no exported run" if first else f"{file!r} is cut off: its end is missing")
+    if not ended:
+        raise UsageError(f"{file!r} is no exported run" if first else f"{file!r} is cut off: its end is missing")
+
+
+def _check_head(record: Json, file: str) -> None:
+    if not isinstance(record, dict) or record.get("format") != FORMAT or type(record.get("version")) is not int:
+        raise UsageError(f"{file!r} is no exported run", hint="'aether export RUN' writes one")
+    if record["version"] > VERSION:
+        told = f"{file!r} was written by a newer version: its format is {record['version']}, this is {VERSION}"
+        raise UsageError(told, hint="use that version")
 
 
 def _damaged(file: str, why: str) -> UsageError:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import click
 
 from aether_protocol.cli.exits import INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
-from aether_protocol.cli.root import ReaderGoneError, root
+from aether_protocol.cli.lazy import ReaderGoneError
+from aether_protocol.cli.root import root
 from aether_protocol.errors import AetherError, DocumentError
 
 

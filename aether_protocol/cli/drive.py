@@ -7,25 +7,28 @@ be gone on with is told how. What a process of this machine held that is dead is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import json
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aether_protocol.cli.exits import FINE, PHASE_EXITS, SUSPENDED
-from aether_protocol.cli.options import DEFAULT_STORE
+from aether_protocol.cli.begun import Begun, Over
+from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
+from aether_protocol.cli.options import DEFAULT_STORE, usual_store
 from aether_protocol.cli.render.text import printable
 from aether_protocol.cli.render.views import LineView, QuietView, View
-from aether_protocol.cli.stored import check_there, open_at
+from aether_protocol.cli.stored import check_there, is_there, open_at
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import Store
 
 if TYPE_CHECKING:
@@ -50,40 +53,56 @@ class Driving:
     answers: Answers = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
-    """There is nothing to drive: the run ended before."""
-
-    run_id: str
+Begin = Callable[["Engine", CronStore], Awaitable[Begun]]
+After = Callable[[], Awaitable[None]]
 
 
-# What to drive: the id of a run that the engine has by now, an `Over`, or None where there is nothing to do or show.
-Begin = Callable[["Engine", Store], Awaitable[str | Over | None]]
+async def nothing() -> None:
+    """What is to be done after a run that only a schedule's needs."""
 
 
-def drive(driving: Driving, begin: Begin, *, makes_store: bool = False) -> int:
-    """Open the store and an engine, let `begin` say what to drive, see it to its end; the exit code."""
+def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: After = nothing) -> int:
+    """Open the store and an engine, let `begin` say what to drive, see it to its end, do what comes `after` that while the
+    store is still open; the exit code."""
     if not makes_store:
         check_there(driving.store)
     if not os.environ.get("AETHER_DEBUG"):
         log_without_traces()
     store = open_for_writing(driving)
     freeze()
-    return asyncio.run(_drive(driving, store, begin))
+    return asyncio.run(_drive(driving, store, begin, after))
 
 
-def open_for_writing(driving: Driving) -> Store:
+def open_for_writing(driving: Driving) -> CronStore:
     """The store; where it cannot be used, the way to do without one is told."""
+    new = driving.store == DEFAULT_STORE and not is_there(DEFAULT_STORE)
     try:
-        return open_at(driving.store, driving.durability)
+        store = open_at(driving.store, driving.durability)
+        if new:
+            keep_out_of_git()
+        return store
     except PortError as error:
         if driving.store != DEFAULT_STORE:
             raise
         hint = "--store memory keeps no record of the run, --store sqlite:PATH keeps it elsewhere"
-        raise PortError(error.message, hint=f"{error.hint}; {hint}" if error.hint else hint) from error
+        raise PortError(error.message, hint=_joined(error.hint, hint)) from error
 
 
-async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
+def keep_out_of_git() -> None:
+    """What lies in `.aether` belongs to this machine, not to the project."""
+    note = Path(DEFAULT_STORE.partition(":")[2]).parent / ".gitignore"
+    if not note.exists():
+        with contextlib.suppress(OSError):
+            note.write_text("*\n", "ascii")
+
+
+def _joined(first: str | None, second: str) -> str:
+    if not first:
+        return second
+    return f"{first} {second}" if first.endswith("?") else f"{first}; {second}"
+
+
+async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After) -> int:
     from aether_protocol.assembly import build_engine
     from aether_protocol.cli.interaction import at_terminal, interrupts
     from aether_protocol.cli.owners import this_process
@@ -109,7 +128,7 @@ async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
                 await bury(store)
             ending = await session.run(engine, lambda: begin(engine, store))
             if isinstance(ending, Over):
-                return await show_again(engine, ending.run_id, driving.output)
+                return await show_again(engine, ending.run_id, driving)
             if ending is None:
                 return FINE
             show_ending(ending.report, driving.output)
@@ -117,8 +136,11 @@ async def _drive(driving: Driving, store: Store, begin: Begin) -> int:
                 row = await store.row(ending.report.run_id)
                 if row is not None and not row.closed:
                     tell_how_to_go_on(ending, driving)
+                else:
+                    tell_what_next(ending.report, driving)
             elif ending.exit_code == SUSPENDED:
                 tell_how_to_answer(ending.left)
+            await after()
         finally:
             await session.close(engine)
         return ending.exit_code
@@ -133,24 +155,25 @@ async def bury(store: Store) -> None:
             await store.release(owner)
 
 
-async def show_again(engine: Engine, run_id: str, output: str) -> int:
+async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:
     """The result of a run that had ended before."""
     report = await engine.report(run_id)
-    if output == "events":
+    if driving.output == "events":
         from aether_protocol.cli.render.events import print_events
 
         await print_events(engine.events(run_id, follow=False))
-    show_ending(report, output)
+    show_ending(report, driving.output)
+    tell_what_next(report, driving)
     return PHASE_EXITS[str(report.phase)]
 
 
 def show_ending(report: Report, output: str) -> None:
     """The result on standard output, in the form asked for; events were printed as they came."""
-    if output == "json":
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
-    elif output == "text":
-        from aether_protocol.cli.render.report import show_report
+    from aether_protocol.cli.render.report import print_report, show_report
 
+    if output == "json":
+        print_report(report)
+    elif output == "text":
         show_report(report.to_json())
 
 
@@ -167,8 +190,7 @@ def choose_view(watch: bool) -> View:
 
 def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
     """A run that is left unfinished in a durable store."""
-    run_id = ending.report.run_id
-    more = "" if driving.store == DEFAULT_STORE or os.environ.get("AETHER_STORE") else f" --store {shlex.quote(driving.store)}"
+    run_id, more = ending.report.run_id, _store_option(driving)
     if ending.left:
         click.secho(f"run {run_id} is suspended and nobody answered", fg="yellow", err=True)
         for path in ending.left:
@@ -177,6 +199,19 @@ def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
         return
     click.secho(f"run {run_id} is left as it is: {ending.report.phase}", fg="yellow", err=True)
     click.echo(f"  hint: aether resume {run_id}{more} goes on with it, aether cancel {run_id}{more} ends it", err=True)
+
+
+def tell_what_next(report: Report, driving: Driving) -> None:
+    """A run that ended and did not succeed, to somebody who watches: it can be looked into, and retried."""
+    if driving.watch and report.phase not in FINE_PHASES:
+        run_id, more = report.run_id, _store_option(driving)
+        told = f"aether show {run_id}{more} tells more, aether retry {run_id}{more} runs again what did not succeed"
+        click.echo(f"  hint: {told}", err=True)
+
+
+def _store_option(driving: Driving) -> str:
+    """What must be added to a command so that it finds the same store."""
+    return "" if driving.store == usual_store() else f" --store {shlex.quote(driving.store)}"
 
 
 def tell_how_to_answer(paths: list[str]) -> None:

@@ -5,6 +5,7 @@ Law: a number has one meaning, whatever the command; what ends in a phase maps t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 FINE: Final = 0
@@ -29,3 +30,14 @@ PHASE_EXITS: Final = {
     "Cancelled": CANCELLED,
     "Suspended": SUSPENDED,
 }
+
+FINE_PHASES: Final = frozenset(phase for phase, code in PHASE_EXITS.items() if code == FINE)
+
+_WORST_FIRST: Final = (
+    OWN_FAULT, INTERRUPTED, OUTSIDE, BUSY, INVALID, USAGE, ERROR, FAILED, TIMEOUT, CANCELLED, SUSPENDED, FINE
+)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Of several runs that one command drives: the code that says most, FINE where there is none."""
+    return min(codes, key=_WORST_FIRST.index, default=FINE)

@@ -1,51 +1,76 @@
 """`--run-id`: the one run that a name means, whatever became of it.
 
 Law: what was recorded is what is gone on with. A document or parameters that differ are told and not used. A retry of ID is
-ID.2, the next one ID.3: the name means the newest of them.
+ID.2, the next one ID.3, and so is a retry of such a retry: the name means the newest of them all (RT-42).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from aether_protocol.cli.drive import Over
+from aether_protocol.cli.begun import Over
+from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.text import as_value, printable
+from aether_protocol.engine.secrets import MASK
 from aether_protocol.errors import BusyError
 from aether_protocol.expressions.copying import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunRow, Store
+from aether_protocol.ports.store import RunQuery, RunRow, Store
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
 
-FINE_PHASES = ("Succeeded", "Skipped")
+
+_PAGE: Final = 1_000
+_NUMBERED: Final = re.compile(r"(.+)\.([0-9]{1,9})")
 
 
 async def current(store: Store, run_id: str) -> RunRow | None:
-    """The run of that name, or the newest of its retries; None where there is none yet."""
+    """The run of that name, or the newest of its retries; None where there is neither."""
     row = await store.row(run_id)
-    if row is None:
-        return None
-    number = 2
-    while (later := await store.row(f"{run_id}.{number}")) is not None:
-        if later.retry_of == row.run_id:
-            row = later
-        number += 1
-    return row
+    base = _base(run_id, row)
+    found = [] if row is None else [row]
+    names = {run_id}
+    for retry in await _retries(store, base):
+        if run_id == base or retry.retry_of in names:
+            names.add(retry.run_id)
+            found.append(retry)
+    return max(found, key=lambda one: one.created_at, default=None)  # old retries of a deleted run do not hide a new one
 
 
 async def next_id(store: Store, run_id: str) -> str:
     """The id of the next retry of a run: ID.2, ID.3 and so on."""
-    base = re.sub(r"\.[0-9]+$", "", run_id) if (row := await store.row(run_id)) and row.retry_of else run_id
+    base = _base(run_id, await store.row(run_id))
     number = 2
-    while await store.row(f"{base}.{number}") is not None:
+    for retry in await _retries(store, base):
+        number = max(number, int(retry.run_id[len(base) + 1 :]) + 1)
+    while await store.row(f"{base}.{number}") is not None:  # a name that somebody chose
         number += 1
     return f"{base}.{number}"
+
+
+def _base(run_id: str, row: RunRow | None) -> str:
+    """The name that retries of this run share."""
+    numbered = _NUMBERED.fullmatch(run_id)
+    return numbered[1] if row is not None and row.retry_of is not None and numbered is not None else run_id
+
+
+async def _retries(store: Store, base: str) -> list[RunRow]:
+    """The retries named `base`.N that are still there, oldest first."""
+    query = RunQuery(prefix=f"{base}.", retries=True, limit=_PAGE)
+    found: list[RunRow] = []
+    while rows := await store.rows(query):
+        for row in rows:
+            numbered = _NUMBERED.fullmatch(row.run_id)
+            if numbered is not None and numbered[1] == base:
+                found.append(row)
+        query.before = (rows[-1].created_at, rows[-1].run_id)
+    return found[::-1]
 
 
 async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool, tells: bool) -> str | Over:
@@ -57,10 +82,10 @@ async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool, tells
             hint = f"'aether wait {row.run_id}' waits for its end, 'aether logs {row.run_id} --follow' shows what it does"
             raise BusyError(error.message, hint=hint) from error
     if again and row.phase not in FINE_PHASES:
-        new_id = await next_id(store, row.run_id)
+        new_id = await engine.retry(row.run_id, new_id=await next_id(store, row.run_id))
         if tells:
             click.echo(f"run {row.run_id} is {row.phase}: retrying it as {new_id}", err=True)
-        return await engine.retry(row.run_id, new_id=new_id)
+        return new_id
     return Over(row.run_id)
 
 
@@ -78,7 +103,8 @@ async def tell_what_changed(store: Store, row: RunRow, plan: Plan, arguments: Ma
     for name, value in shown(arguments).items():
         if name not in recorded or recorded[name] != value:
             was = as_value(recorded[name], 80) if name in recorded else "nothing"
-            _warn(f"run {row.run_id} has {printable(name)} = {was}, not {as_value(value, 80)}: {used}", None)
+            given = "what was given" if MASK in was else as_value(value, 80)  # it may be the secret
+            _warn(f"run {row.run_id} has {printable(name)} = {was}, not {given}: {used}", None)
 
 
 def _warn(text: str, hint: str | None) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from aether_protocol.documents.source import DEFAULT, Limits
 
@@ -15,9 +17,20 @@ MEMORY = "memory"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+
+
+def _check_named_store(context: click.Context, option: click.Parameter, url: str) -> str:
+    """A store that a command only reads is there, if it was named on the command line."""
+    if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE and url != MEMORY:
+        from aether_protocol.cli.stored import check_there
+
+        check_there(url)
+    return url
+
+
 library_option = click.option(
     "--library", "-L", multiple=True, type=click.Path(exists=True), metavar="DIR",
-    help="Folder (or file) with WorkflowTemplates to look references up in; may be given several times.",
+    help="Folder (or file) with WorkflowTemplates to look references up in, before the store; may be given several times.",
 )
 name_option = click.option(
     "--name", metavar="NAME", help="Which workflow, where the file holds several (its metadata.name)."
@@ -42,6 +55,11 @@ store_option = click.option(
     "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL",
     help="Where runs are kept: sqlite:PATH, or memory for nowhere. AETHER_STORE sets another default.",
 )
+looked_up_option = click.option(
+    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL", callback=_check_named_store,
+    help="Where templates are looked up that neither the files nor --library have. It is only read, and never made. "
+         "AETHER_STORE sets another default.",
+)
 durability_option = click.option(
     "--durability", type=click.Choice(["full", "normal"]), default=None,
     help="full (the default) survives a loss of power, normal the death of the process; it is faster.",
@@ -49,7 +67,23 @@ durability_option = click.option(
 report_option = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
+table_option = click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
+)
+namespace_option = click.option(
+    "-n", "--namespace", metavar="NAME", help="The namespace of what is named ('default' unless given)."
+)
+journal_option = click.option(
+    "--output", type=click.Choice(["text", "events"]), default="text", show_default=True,
+    help="A line on standard error for each thing that happens, or a JSON line on standard output.",
+)
+quiet_option = click.option("--watch/--quiet", default=True, help="Tell of everything, or only of what does not go well.")
 run_argument = click.argument("run", metavar="RUN")
+
+
+def usual_store() -> str:
+    """The store where no --store is given."""
+    return os.environ.get("AETHER_STORE") or DEFAULT_STORE
 
 
 def driving_options(command: _Command) -> _Command:

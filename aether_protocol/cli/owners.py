@@ -43,6 +43,12 @@ def this_process() -> str:
     return "|".join((place(), str(pid), started(pid), os.urandom(4).hex()))
 
 
+def called(owner: str) -> str:
+    """An owner as people call it: a process of the command line by its number and machine, any other by its name."""
+    parts = owner.split("|")
+    return f"process {parts[1]} on {parts[0].split('/')[0]}" if len(parts) == 4 else owner
+
+
 def is_dead(owner: str) -> bool:
     """Is this the name of a process of this place that has ended?"""
     parts = owner.split("|")

@@ -5,17 +5,28 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 
 from __future__ import annotations
 
-from aether_protocol.engine.recovery import rebuild, state_at
-from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunStore
+import gc
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+from aether_protocol.engine.recovery import rebuild, revive, state_at
+from aether_protocol.engine.rows import make_row
+from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
 from aether_protocol.scheduler.state import RunState
 
 POLL_S = 0.2
+MAX_COMPARED = 2_000  # paths that a misspelt one is compared with
 
 
 async def load(store: RunStore, run_id: str) -> RunState:
     """The state as it is now. Raises UsageError for an unknown run, PortError for a damaged record."""
-    return rebuild(await store.load(run_id))
+    gc.disable()  # nothing of what a run is made of is garbage, and to look for some takes a tenth of the time
+    try:
+        return rebuild(await store.load(run_id))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
@@ -23,24 +34,40 @@ async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
     return await state_at(store, await store.load(run_id), seq)
 
 
-def find_task(state: RunState, text: str) -> str:
+async def fault_of(store: RunStore, run_id: str) -> str | None:
+    """What is wrong with the record of a run; None if it can be replayed from its first step and its row fits."""
+    try:
+        stored = await store.load(run_id)
+        state = revive(stored)
+        if stored.row.tier == STATE_ACTION_LOG:
+            await state_at(store, replace(stored, snapshot=None), stored.row.seq)
+    except AetherError as error:
+        return error.message
+    made = make_row(state, stored.row.tier)
+    wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]
+    return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
+
+
+def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
     """The path of the task run that `text` means: a path, one without the entrypoint's name, or a name that is there once.
 
-    Raises UsageError with what is near.
+    `others` count like the paths of task runs. Raises UsageError with what is near.
     """
     from difflib import get_close_matches
 
     root = state.root.call.name if state.root is not None else ""
+    paths = [node.path for node in state.nodes if node.hook is None] + [*others]
+    known = set(paths)
     for path in (text, f"{root}.{text}"):
-        if state.find(path) is not None:
+        if path in known:
             return path
-    paths = [node.path for node in state.nodes if node.hook is None]
     named = [path for path in paths if path.rpartition(".")[2] == text]
     if len(named) == 1:
         return named[0]
     if named:
         shown = ", ".join(named[:5])
         raise UsageError(f"{text!r} is the name of several task runs", hint=f"{shown}{', ...' if len(named) > 5 else ''}")
-    near = get_close_matches(text, paths, 1) or get_close_matches(f"{root}.{text}", paths, 1)
+    some = paths[:MAX_COMPARED]
+    near = get_close_matches(text, some, 1) or get_close_matches(f"{root}.{text}", some, 1)
     hint = f"did you mean {near[0]!r}?" if near else "'aether show' lists the tasks of a run"
     raise UsageError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)

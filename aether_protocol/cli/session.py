@@ -14,12 +14,13 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
 from aether_protocol.assembly.executors import kill_programs
 from aether_protocol.cli.arguments import read_payload
+from aether_protocol.cli.begun import Begun, Over, Then
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.interaction import read_line
 from aether_protocol.cli.preview import task_names
@@ -39,8 +40,6 @@ from aether_protocol.scheduler.state import RunState
 
 REFRESH_S = 0.25
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
-
-_Other = TypeVar("_Other")
 
 
 @dataclass(slots=True)
@@ -77,14 +76,14 @@ class Session:
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def run(self, engine: Engine, begin: Callable[[], Awaitable[str | _Other]]) -> Ending | _Other:
+    async def run(self, engine: Engine, begin: Callable[[], Awaitable[Begun]]) -> Ending | Over | None:
         """See the run that `begin` names to its end. What `begin` gives instead of an id is given back."""
         engine.observers.append(self._stored)
         engine.log_observers.append(self._logged)
         begun = await self._begin(begin)
-        if not isinstance(begun, str):
+        if begun is None or isinstance(begun, Over):
             return begun
-        run_id = self.run_id = begun
+        run_id = self.run_id = begun if isinstance(begun, str) else begun.run_id
         self._look_at(engine.run_state(run_id))
         stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
         ended = asyncio.create_task(engine.wait(run_id))
@@ -95,6 +94,8 @@ class Session:
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
         try:
+            if isinstance(begun, Then):
+                await begun.act()
             left = await self._see_through(engine, ended)
             if stream is not None:
                 await (stream if ended.done() else engine.settled())
@@ -104,7 +105,7 @@ class Session:
             self.view.end()
         return Ending(engine.get(run_id), self.signals > 0, left)
 
-    async def _begin(self, begin: Callable[[], Awaitable[str | _Other]]) -> str | _Other:
+    async def _begin(self, begin: Callable[[], Awaitable[Begun]]) -> Begun:
         """`begin` may wait (for a lock): an interrupt ends that."""
         beginning = asyncio.ensure_future(begin())
         while not beginning.done():
@@ -119,11 +120,15 @@ class Session:
         return beginning.result()
 
     def _look_at(self, state: RunState) -> None:
-        """The run as it is to begin with: one that is gone on with has a past."""
+        """The run as it is to begin with."""
         self.state = state
-        if self.first_seq > 1 or (not self.first_seq and state.seq):
-            self.view.resume(state)
-            self.suspended |= {node.id: node for node in state.nodes if node.phase == "Suspended" and is_leaf(node)}
+        if not self.first_seq and state.seq:
+            self._going_on(state)
+
+    def _going_on(self, state: RunState) -> None:
+        """A run that is gone on with has a past."""
+        self.view.resume(state)
+        self.suspended |= {node.id: node for node in state.nodes if node.phase == "Suspended" and is_leaf(node)}
 
     async def close(self, engine: Engine) -> None:
         """Close the engine; after a second Ctrl-C no longer than GIVE_UP_S."""
@@ -144,6 +149,8 @@ class Session:
 
     def _stored(self, run_id: str, state: RunState, step: Step) -> None:
         """A step of the run has happened."""
+        if not self.first_seq and step.seq > 1 and self.state is None:
+            self._going_on(state)
         self.state = state
         self.first_seq = self.first_seq or step.seq
         self.view.step(state, step)
@@ -263,13 +270,13 @@ class Session:
             self.view.tick()
 
 
-def leave() -> NoReturn:
+def leave(code: int = INTERRUPTED) -> NoReturn:
     """End the process at once, with what was printed so far. Nothing that it started stays behind."""
     kill_programs()
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    os._exit(code)
 
 
 def check_answers(plan: Plan, tasks: Iterable[str]) -> None:

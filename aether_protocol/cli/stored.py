@@ -1,7 +1,7 @@
 """The store as commands see it: opened, one run found by what the user calls it, its state at any step.
 
-Law: whoever only looks makes no store: one that is not there yet is told, not created, and one that may only be read is
-enough. Every store that is opened here is closed here.
+Law: whoever only looks makes no store and changes none: one that is not there yet is told, not created, and one that is
+read-only can be looked at. Every store that is opened here is closed here.
 """
 
 from __future__ import annotations
@@ -12,43 +12,51 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import click
+
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.owners import is_dead
+from aether_protocol.documents.library import Shelf
+from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
 
 LATEST = "latest"
+LOOK_S = 1.0  # between two looks for a driver
+LOOKS = 2
 
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool = False) -> _Result:
-    """What `body` makes of the store at `url`, which must be there; `writes`: it changes something."""
+def look(url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False) -> _Result:
+    """What `body` makes of the store at `url`, which must be there."""
+    made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
-    async def go() -> _Result:
-        async with existing(url, writes) as store:
-            return await body(store)
+    async def go() -> None:
+        async with existing(url, writes=writes) as store:
+            made.append(await body(store))
 
-    return asyncio.run(go())
+    asyncio.run(go())
+    return made[0]
 
 
 @asynccontextmanager
-async def existing(url: str, writes: bool) -> AsyncIterator[Store]:
+async def existing(url: str, *, writes: bool) -> AsyncIterator[CronStore]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
-    store = open_at(url, writes=writes)
+    store = open_at(url, reads_only=not writes)
     try:
         yield store
     finally:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None, *, writes: bool = True) -> Store:
-    """The store at `url`, made where it is not there yet. Where nothing is written it may be a read-only one."""
+def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> CronStore:
+    """The store at `url`; made where it is not there yet, unless it is only to be read."""
     from aether_protocol.assembly import open_store
 
-    return open_store(url, durability=durability, writes=writes)
+    return open_store(url, durability=durability, reads_only=reads_only)
 
 
 def is_there(url: str) -> bool:
@@ -65,12 +73,33 @@ def sqlite_path(url: str) -> Path | None:
 
 def check_there(url: str) -> None:
     if url == MEMORY:
-        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint="leave --store out")
+        hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
+        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint=hint)
     if not is_there(url):
         raise UsageError(
             f"there is no store at {url!r}",
             hint="'aether run' makes one; --store or AETHER_STORE names another, and a relative path counts from this folder",
         )
+
+
+def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
+    """The templates of the store at `url`. One that is not there has none, and is not made."""
+    from aether_protocol.assembly import open_store
+    from aether_protocol.assembly.templates import make_shelf, read_shelf
+
+    if url == MEMORY:
+        return make_shelf((), "")
+    if not is_there(url):
+        return make_shelf((), f"the store {url} (there is none yet)")
+
+    async def go() -> Shelf:
+        store = open_store(url, reads_only=reads_only)
+        try:
+            return await read_shelf(store, f"the store {url}", limits)
+        finally:
+            await store.close()
+
+    return asyncio.run(go())
 
 
 async def find_run(store: Store, text: str) -> RunRow:
@@ -109,3 +138,22 @@ async def driven_by(store: Store, row: RunRow) -> str | None:
         return None
     held = await store.owner(row.run_id)
     return held[0] if held is not None and held[1] > now_us() and not is_dead(held[0]) else None
+
+
+@asynccontextmanager
+async def told_when_left(store: Store, row: RunRow) -> AsyncIterator[None]:
+    """While somebody waits for more of a run, say so (on standard error) when nobody drives it, or does no longer."""
+    watching = asyncio.ensure_future(_tell_when_left(store, row.run_id))
+    try:
+        yield
+    finally:
+        watching.cancel()
+
+
+async def _tell_when_left(store: Store, run_id: str) -> None:
+    looks = 1  # that found nobody: between two drivers there may be a moment without one, so that one is not enough
+    while (row := await store.row(run_id)) is not None and not row.closed:
+        looks = looks + 1 if await driven_by(store, row) is None else 0
+        if looks == LOOKS:
+            click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)
+        await asyncio.sleep(LOOK_S)

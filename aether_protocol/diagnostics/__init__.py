@@ -10,7 +10,8 @@ from typing import Final
 from aether_protocol.diagnostics.checks import CHECKS
 from aether_protocol.diagnostics.model import CodeInfo, Diagnostic, Severity
 from aether_protocol.diagnostics.reading import READING
+from aether_protocol.diagnostics.schedules import SCHEDULES
 
-CODES: Final[dict[str, CodeInfo]] = {info.code: info for info in (*READING, *CHECKS)}
+CODES: Final[dict[str, CodeInfo]] = {info.code: info for info in (*READING, *CHECKS, *SCHEDULES)}
 
 __all__ = ["CODES", "CodeInfo", "Diagnostic", "Severity"]

@@ -35,8 +35,9 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE203",
         "an unknown WorkflowTemplate",
         "A `templateRef` or `workflowTemplateRef` names a WorkflowTemplate that was not found. It is searched in the same "
-        "file first, then in the library directories that were given, in the namespace of the workflow unless the "
-        "reference names another. Check name and namespace, or give the directory that holds it.",
+        "file first, then in the library directories that were given, then in the store, in the namespace of the workflow "
+        "unless the reference names another (inside of a library too). Check name and namespace, give the directory that "
+        "holds it (`--library`), or put it into the store (`aether template apply`).",
     ),
     _error(
         "AE204",
@@ -282,5 +283,13 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "An output artifact of a task is the file or folder at its `path`; one of a dag is what `from` names, such as "
         "`tasks.build.outputs.artifacts.report`. Without that nothing is kept, unless the executor itself gives an artifact "
         "of that name.",
+    ),
+    _warning(
+        "AE914",
+        "a shared template that nothing uses",
+        "A folder (or file) that was checked has workflows, and none of all that was checked calls this template of a "
+        "WorkflowTemplate, directly or through others. A reference of a template that is itself unused does not count, nor "
+        "do workflows that were not given. Call it or remove it; libraries that are meant for others are best kept in a "
+        "folder of their own and checked as an argument of their own, where nothing is said about this.",
     ),
 )

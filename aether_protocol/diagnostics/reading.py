@@ -120,6 +120,8 @@ READING: Final = (
     _row(
         "AE135",
         "two documents have one name",
-        "Two documents of the same kind, namespace and name were read; a reference could mean either.",
+        "Two documents of the same kind, namespace and name stand at the same distance: in one file, or anywhere in the "
+        "folders that were given. A reference could mean either. (A nearer one may hide a farther one: that of the same file "
+        "those of the folders, and these those of the store.)",
     ),
 )

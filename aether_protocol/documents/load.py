@@ -87,7 +87,7 @@ class LoadedDocument:
         return start + offset if plain and len(inner) == offset else at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedFile:
     """What a file gave: its documents, and all faults of reading it and of its fields."""
 
@@ -206,8 +206,13 @@ def _report_clash(documents: list[LoadedDocument], source: Source) -> None:
     identity = (last.kind, last.name, last.model.metadata.namespace)
     for other in documents[:-1]:
         if other.model and other.name and (other.kind, other.name, other.model.metadata.namespace) == identity:
-            line, _ = other.locate(("metadata", "name"))
             path = last.written(("metadata", "name"))
-            message = f"{last.kind} {last.name!r} is already there" + (f", on line {line}" if line else "")
-            source.note("AE135", last.places.find(path), format_path(path), message, "give each document its own name")
+            source.note("AE135", last.places.find(path), format_path(path), *taken(last, other))
             return
+
+
+def taken(document: LoadedDocument, first: LoadedDocument) -> tuple[str, str]:
+    """What to say, and to advise, of a document whose name `first` has already."""
+    line, column = first.locate(("metadata", "name"))
+    where = f", at {first.file}:{line}:{column}" if line else "" if first.file == document.file else f", in {first.file}"
+    return f"{document.kind} {document.name!r} is already there{where}", "give each its own name or namespace"

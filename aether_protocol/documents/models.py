@@ -274,9 +274,12 @@ class CronWorkflowSpec(RuledPart):
             if text is None:
                 continue
             try:
-                instants.append(datetime.fromisoformat(text.upper()))
+                instant = datetime.fromisoformat(text.upper())
             except ValueError:
                 yield Problem((field,), "AE133", f"{text!r} is no date and time of the calendar")
+                continue
+            if instant.tzinfo is not None:  # without one it is no instant, which its form has told
+                instants.append(instant)
         if len(instants) == 2 and instants[1] <= instants[0]:
             yield Problem(("endAt",), "AE134", f"endAt {self.end_at!r} is not after startAt {self.start_at!r}")
         if not zone_exists(self.timezone):

@@ -28,7 +28,8 @@ FORMS: Final[dict[str, str]] = {
     "a duration": "write it as 30s, 5m, 1h30m or 500ms; more than zero",
     "a semantic version": "write it as 1.2.3, without a leading v",
     "an RFC 3339 instant": "write it as 2026-01-01T00:00:00Z",
-    "a schedule": "give five fields (minute hour day month weekday), or @hourly, @daily, @weekly, @monthly, @yearly",
+    "a schedule": "give five fields (minute hour day month weekday) of numbers, names, *, lists, ranges and steps, "
+    "without any of L W # ? R H; or @hourly, @daily, @weekly, @monthly, @yearly",
     "a time zone": "give an IANA name such as Europe/Vienna",
     "one placeholder": "give a list, or one placeholder such as {{inputs.parameters.files}}",
     "text": "give one line of text that is not empty",

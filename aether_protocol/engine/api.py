@@ -10,19 +10,20 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack
+from typing import Self, Unpack
 
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.inbox import Cancel, Submit
+from aether_protocol.engine.keeper import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import Report, make_report
-from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.secrets import SecretBook
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
-from aether_protocol.engine.submission import check_run_id, make_header, read_variables, retry_header
+from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
@@ -36,16 +37,7 @@ from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 
-LEASE_S: Final = 15.0
-
 _log = logging.getLogger("aether_protocol")
-
-
-class Holding(TypedDict, total=False):
-    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
-
-    owner: str | None
-    lease_s: float | None
 
 
 class Engine:
@@ -124,11 +116,38 @@ class Engine:
 
         Raises UsageError with everything that is wrong with the arguments (DATA-14).
         """
+        return await self._begin(self.draft(plan, arguments, run_id=run_id, scheduled_time=scheduled_time))
+
+    def draft(
+        self,
+        plan: Plan,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> Draft:
+        """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
         self._must_be_open()
         now = self._clock.now()
-        run_id = self._new_id(run_id, now)
-        bare = RunHeader(run_id, now, scheduled_time, {}, read_variables(self._variables), self._ids.seed())
-        return await self._begin(plan, make_header(plan, arguments or {}, bare))
+        variables, seed = read_variables(self._variables), self._ids.seed()
+        bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed)
+        return self._draft(plan, make_header(plan, arguments or {}, bare))
+
+    def begin(self, draft: Draft, token: int) -> str:
+        """Begin a drafted run that the store knows by now, under this fencing token; its id."""
+        run, new = draft
+        run.token = token
+        if new.owner is not None:
+            self._keeper.took(new.until)
+        self._submitted += 1
+        run.number = self._submitted
+        self._driver.runs[run.id] = run
+        self._driver.put(run, Submit(new.header))
+        return run.id
+
+    def look(self) -> None:
+        """See at once what others ask of the runs here."""
+        self._keeper.look()
 
     async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None) -> str:
         """Begin a run that keeps what succeeded of an ended one, and runs the rest again (CTRL-4); its id.
@@ -139,8 +158,8 @@ class Engine:
         self._must_be_open()
         state = await self.load_state(run_id)
         now = self._clock.now()
-        header = retry_header(state, start, self._new_id(new_id, now), now, self._ids.seed())
-        return await self._begin(state.plan, header)
+        header = retry_header(state, start, choose_run_id(new_id, self._ids, now), now, self._ids.seed())
+        return await self._begin(self._draft(state.plan, header))
 
     async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool = False) -> list[str]:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
@@ -193,25 +212,14 @@ class Engine:
             await answer
         return True
 
-    async def _begin(self, plan: Plan, header: RunHeader) -> str:
-        run = ActiveRun(header.run_id, self._submitted + 1, plan)
+    def _draft(self, plan: Plan, header: RunHeader) -> Draft:
+        run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        if self._store.durable:
-            until = self._keeper.horizon()
-            run.token = await self._store.create(NewRun(run.row(), plan, header, self._keeper.owner, until))
-            self._keeper.took(until)
-        else:
-            await self._store.create(NewRun(run.row(), plan, header))
-        self._submitted += 1
-        self._driver.runs[run.id] = run
-        self._driver.put(run, Submit(header))
-        return run.id
+        lease = (self._keeper.owner, self._keeper.horizon()) if self._store.durable else ()
+        return Draft(run, NewRun(run.row(), plan, header, *lease))
 
-    def _new_id(self, run_id: str | None, now: int) -> str:
-        if run_id is None:
-            run_id = self._ids.run_id(now)
-        check_run_id(run_id)
-        return run_id
+    async def _begin(self, draft: Draft) -> str:
+        return self.begin(draft, await self._store.create(draft.new))
 
     # --- looking ---
 
@@ -323,10 +331,8 @@ class Engine:
         await answer
 
     async def lock(self, name: str) -> bool:
-        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it.
-
-        An engine that loses a lock (it was cut off for longer than its lease) gives its runs up, as others could begin.
-        """
+        """Take the lock `name` in a durable store, for as long as this engine is open; False where another engine has it. An
+        engine that loses it (it was cut off for longer than its lease) gives its runs up."""
         self._must_be_open()
         return await self._keeper.lock(name)
 
@@ -350,6 +356,16 @@ class Engine:
         if run.error is not None:
             raise run.error
         return run.state
+
+    @property
+    def owner(self) -> str:
+        """The name under which this engine holds its runs."""
+        return self._keeper.owner
+
+    def drives(self, run_id: str) -> bool:
+        """Whether this engine drives that run, and it has not ended."""
+        run = self._driver.runs.get(run_id)
+        return run is not None and not run.over
 
     @property
     def run_ids(self) -> list[str]:

@@ -1,7 +1,8 @@
-"""The real clock, on the running event loop.
+"""The real clocks, on the running event loop: one that is steady, one that is right.
 
-Law: `now` never goes back and never jumps: it is the machine's time when the clock was made plus what has passed since,
-so durations are right even where somebody sets the machine's clock.
+Law: `SystemClock.now` never goes back and never jumps: it is the machine's time when the clock was made plus what has passed
+since, so durations are right even where somebody sets the machine's clock. `WallClock.now` is the machine's time, whatever
+happens to it: for whoever goes by the time of day for weeks, on a machine that sleeps or whose clock is corrected.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from typing import Final
 
-from aether_protocol.ports.clock import TimerHandle
+from aether_protocol.ports.clock import Clock, TimerHandle
 
-_LONGEST_S = 86_400.0  # event loops do not like to wait for weeks: longer waits are cut up
+_LONGEST_S: Final = 86_400.0  # event loops do not like to wait for weeks: longer waits are cut up
+_LOOK_S: Final = 1.0  # between two looks at a clock that may jump
 
 
 class SystemClock:
@@ -37,20 +40,52 @@ class SystemClock:
         await asyncio.sleep(max(seconds, 0.0))
 
 
+class WallClock:
+    """Microseconds since the epoch, as the machine's clock says; see `ports.clock.Clock`.
+
+    It may jump either way. No wait lasts longer than `look_s` seconds at a time, so that whoever waits notices that soon.
+    """
+
+    def __init__(self, look_s: float = _LOOK_S) -> None:
+        self._look_s = look_s
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def wall(self) -> int:
+        return self.now()
+
+    def call_at(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
+        return _Alarm(self, due_us, callback, self._look_s)
+
+    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
+        """Until so much time has passed, or the machine's clock has gone on by that much, whichever is first: a clock that
+        was set back keeps nobody, and after a sleep of the machine nobody sleeps on."""
+        if seconds == math.inf:
+            await asyncio.get_running_loop().create_future()
+        end, due = time.monotonic() + seconds, time.time() + seconds
+        while True:
+            left = min(end - time.monotonic(), due - time.time())
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, self._look_s))
+
+
 class _Alarm:
     """Calls back at `due` and not before: loops may wake a little early, and long waits are cut up."""
 
-    def __init__(self, clock: SystemClock, due_us: int, callback: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, due_us: int, callback: Callable[[], None], longest_s: float = _LONGEST_S) -> None:
         self._clock = clock
         self._due_us = due_us
         self._callback = callback
+        self._longest_s = longest_s
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._arm()
 
     def _arm(self) -> None:
         wait_s = max((self._due_us - self._clock.now()) / 1_000_000, 0.0)
-        self._handle = self._loop.call_later(min(wait_s, _LONGEST_S), self._ring)
+        self._handle = self._loop.call_later(min(wait_s, self._longest_s), self._ring)
 
     def _ring(self) -> None:
         if self._clock.now() < self._due_us:

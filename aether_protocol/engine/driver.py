@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, assert_never
 
 from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, Started, Submit, to_event
@@ -122,6 +122,8 @@ class Driver:
             self.put(run, Lost(node.id, node.attempt, node.id in blamed))
 
     def put(self, run: ActiveRun, item: Item) -> None:
+        if isinstance(item, Resume) and run.masker is not None:  # DATA-12: somebody answers with a secret of this run
+            item.payload = run.masker.value(item.payload)
         self._inbox.append((run, item))
         if self._parked is not None:
             self._wake()
@@ -247,25 +249,23 @@ class Driver:
             if self.logs.pending:
                 await self.logs.save()
             if touched:
-                await self._store_steps(touched)
-            for run, answer, refused in answers:
-                _give_answer(run, answer, refused)
+                batch = [_append(run) for run in touched if run.error is None]
+                try:
+                    refused = await self._store.append(batch)
+                except Exception as error:  # the states are ahead of the log now: nobody may go on with them
+                    for run in touched:
+                        self.break_run(run, error)
+                else:
+                    self._stored(touched, refused)
+            for run, answer, reason in answers:
+                _give_answer(run, answer, reason)
 
-    async def _store_steps(self, touched: list[ActiveRun]) -> None:
-        batch = [
-            RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed)
-            for run in touched
-            if run.error is None
-        ]
-        try:
-            refused = await self._store.append(batch)
-        except Exception as error:  # the states are ahead of the log now: nobody may go on with them
+    def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> None:
+        """The steps of these runs are in the store, but for those that it refused: tell of them and carry them out."""
+        if refused:
             for run in touched:
-                self.break_run(run, error)
-            return
-        for run in touched if refused else ():
-            if run.id in refused:
-                self.break_run(run, refused[run.id])
+                if run.id in refused:
+                    self.break_run(run, refused[run.id])
         todo: list[tuple[ActiveRun, list[Step]]] = []
         for run in touched:
             if run.error is None:
@@ -373,6 +373,12 @@ class Driver:
             oldest = self._ended.popleft()
             if self.runs.get(oldest.id) is oldest:
                 del self.runs[oldest.id]
+
+
+def _append(run: ActiveRun) -> RunAppend:
+    """What is to be stored of a run. Only a durable store gives tokens, and asks how far the run is."""
+    progress = run.progress() if run.token else None
+    return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed, progress)
 
 
 def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:

@@ -10,20 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from aether_protocol.engine.inbox import Item
-from aether_protocol.engine.mailbox import to_item, told
+from aether_protocol.engine.mailbox import to_item, told, wants_answer
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import Request, Store
 
+LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
 FOREVER_US: Final = 1 << 61  # the end of a lease that needs no renewal
 
 _log = logging.getLogger("aether_protocol")
+
+
+class Holding(TypedDict, total=False):
+    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
+
+    owner: str | None
+    lease_s: float | None
 
 
 class Drives(Protocol):
@@ -55,7 +63,7 @@ class Keeper:
         self._given_up: list[str] = []
         self._alarm: TimerHandle | None = None
         self._asked: set[int] = set()  # requests that are on their way through the inbox
-        self._answers: list[tuple[int, Json]] = []
+        self._answers: list[tuple[int, Json | None]] = []  # None: nobody waits for it
         self._stopped = False
 
     # --- the lease ---
@@ -71,6 +79,11 @@ class Keeper:
             self._took_at = until - self._lease_us
             if self._alarm is None:
                 self._arm()
+
+    def look(self) -> None:
+        """Look into the mailbox before the next turn."""
+        self.due = True
+        self._wake()
 
     def give_up(self, run_id: str) -> None:
         """The run is not driven here any more: others may have it."""
@@ -168,14 +181,17 @@ class Keeper:
         if self._stopped or done.cancelled() or isinstance(error, BusyError | PortError):
             self._asked.discard(request.id)  # the next owner's affair
             return
-        self._answers.append((request.id, told(error)))
+        self._answers.append((request.id, told(error) if wants_answer(request.request) else None))
         self.due = True
         self._wake()
 
     async def _answer(self) -> None:
         while self._answers:
             number, answer = self._answers[0]
-            await self._store.answered(number, answer)
+            if answer is None:
+                await self._store.withdraw(number)
+            else:
+                await self._store.answered(number, answer)
             self._asked.discard(number)
             self._answers.pop(0)
 

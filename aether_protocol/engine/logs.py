@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from aether_protocol.engine.report import hook_name
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.secrets import LogMask
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
+from aether_protocol.scheduler.nodes import HookNode
 
 LINE: Final = 8_192  # characters; pieces that follow each other are put together up to here
 FULL: Final = 65_536  # characters that are not left waiting
@@ -27,7 +29,8 @@ _log = logging.getLogger("aether_protocol")
 
 @dataclass(slots=True)
 class LogRecord:
-    """A piece of a task's log, masked. `stream` is stdout or stderr, `at` is in microseconds since the epoch."""
+    """A piece of a task's log, masked. `path` of a hook's run is its name (`workflow:onExit`), `stream` is stdout or stderr,
+    `at` is in microseconds since the epoch."""
 
     run_id: str
     node: int
@@ -94,7 +97,9 @@ class Logs:
     def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
         if not text or not 0 <= node < len(run.state.nodes):
             return
-        record = LogRecord(run.id, node, run.state.nodes[node].path, attempt, stream, text, self._clock.now())
+        writer = run.state.nodes[node]
+        path = hook_name(writer) if isinstance(writer, HookNode) else writer.path
+        record = LogRecord(run.id, node, path, attempt, stream, text, self._clock.now())
         for observer in self.observers:
             try:
                 observer(record)

@@ -57,6 +57,11 @@ def to_item(state: RunState, question: Json, answer: asyncio.Future[None]) -> Re
     return Resume(node.id, question["payload"], answer)
 
 
+def wants_answer(question: Json) -> bool:
+    """Whether somebody waits for the answer."""
+    return not isinstance(question, dict) or question.get("reply") is not False
+
+
 def told(error: BaseException | None) -> Json:
     """An answer as it is stored: done, or why not."""
     if error is None:

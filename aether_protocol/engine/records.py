@@ -31,6 +31,7 @@ def _run_created(state: RunState, fact: f.RunCreated) -> dict[str, Json]:
         "workflow": {"name": plan.name, "namespace": plan.namespace, "version": plan.version},
         "parameters": shown(header.parameters),
         "scheduledTime": None if scheduled is None else rfc3339(scheduled),
+        "retryOf": header.retry_of,
     }
 
 

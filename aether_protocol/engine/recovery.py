@@ -46,8 +46,9 @@ class Replay:
             if step.seq == number:
                 replay(self.state, step)
                 return step
-        except AetherError:
-            raise
+        except AetherError as error:  # a record of a newer version
+            told = f"step {number} of run {self._run_id!r} cannot be read: {error.message}"
+            raise PortError(told, hint=error.hint) from error
         except Exception as error:
             raise self._damaged(f"at step {number}", error) from error
         raise PortError(f"the record of run {self._run_id!r} has no step {number}", hint=_HINT)

@@ -6,17 +6,23 @@ Law: pure, from the run's state alone; copies, so whoever has a report cannot re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
 from typing import Final
 
 from aether_protocol.expressions.copying import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Kind
-from aether_protocol.scheduler.nodes import DagNode, HookNode, Node, TaskNode
+from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.scheduler.transitions import ERROR, FAILED, SKIPPED, SUCCEEDED, TIMEOUT
 
+FINE: Final = frozenset({SUCCEEDED, SKIPPED})  # what an excerpt leaves out
+
+_FAULTY: Final = frozenset({FAILED, ERROR, TIMEOUT})
 _KINDS: Final = {kind: kind.name.lower() for kind in Kind}
 
 
@@ -142,10 +148,46 @@ class Report:
 
 def make_report(state: RunState) -> Report:
     """The report of a run in any phase."""
+    tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]
+    return _report(state, tasks, not_run(state))
+
+
+def make_excerpt(state: RunState, most: int) -> dict[str, Json]:
+    """The report of a long run as JSON, without what went well.
+
+    Where there are more than `most` task runs, and tasks that did not run, only the task runs that neither Succeeded nor
+    were Skipped are in it, the first `most`, and as many of the tasks that did not run; `leftOut` counts the others. Costs
+    a look at every node and what is in it.
+    """
+    missing = list(islice(_not_run(state), most + 1))
+    nodes = [node for node in state.nodes if node.hook is None]
+    if len(nodes) + len(missing) <= most:
+        return make_report(state).to_json()
+    chosen = _first((node for node in nodes if node.phase not in FINE), most)
+    tasks = _tasks(state, chosen)
+    unmade = sum(node.children.count(-1) for node in nodes if isinstance(node, DagNode))
+    left = {"tasks": len(nodes) - len(tasks), "notRun": max(unmade - most, 0)}
+    return _report(state, tasks, missing[:most]).to_json() | {"leftOut": left}
+
+
+def faults(state: RunState, most: int) -> tuple[list[TaskReport], int]:
+    """The leaves that went wrong, the first `most` in document order; how many there are."""
+    leaves = [node for node in state.nodes if node.phase in _FAULTY and node.hook is None and node.kind is Kind.TASK]
+    return _tasks(state, _first(leaves, most)), len(leaves)
+
+
+def _first(nodes: Iterable[Node], most: int) -> list[Node]:
+    """The first of them in document order."""
+    return nsmallest(most, nodes, key=lambda node: node.order)
+
+
+def _tasks(state: RunState, nodes: Iterable[Node]) -> list[TaskReport]:
+    return [_task(state.header.run_id, node, node.path, node.depth) for node in nodes]
+
+
+def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]) -> Report:
     header, plan, root = state.header, state.plan, state.root
     ended = root.ended_at if root is not None else None
-    tasks = sorted((node for node in state.nodes if node.hook is None), key=_position(state))
-    places = _places(state)
     return Report(
         run_id=header.run_id,
         workflow=WorkflowName(plan.name, plan.namespace, plan.version),
@@ -156,22 +198,25 @@ def make_report(state: RunState) -> Report:
         started_at=rfc3339(header.created_at),
         finished_at=_instant(ended),
         duration_seconds=None if ended is None else (ended - header.created_at) / SECOND,
-        tasks=tuple([_task(header.run_id, node, places[node.id]) for node in tasks]),
+        tasks=tuple(tasks),
         hooks=tuple(_hook(node) for node in state.hook_nodes),
-        not_run=tuple(not_run(state)),
+        not_run=tuple(not_run),
         warnings=tuple(Note("" if node == WORKFLOW else state.nodes[node].path, text) for node, text in state.notes),
     )
 
 
 def not_run(state: RunState) -> list[str]:
     """Paths of the tasks without a task run in the dags that were opened."""
-    return [
-        f"{node.path}.{call.name}"
-        for node in state.nodes
-        if isinstance(node, DagNode) and node.opened
-        for call, child in zip(node.target.tasks, node.children, strict=True)
-        if child < 0
-    ]
+    return list(_not_run(state))
+
+
+def _not_run(state: RunState) -> Iterator[str]:
+    for node in state.nodes:
+        if isinstance(node, DagNode) and node.opened and -1 in node.children:
+            path = node.path
+            for call, child in zip(node.target.tasks, node.children, strict=True):
+                if child < 0:
+                    yield f"{path}.{call.name}"
 
 
 def hook_name(node: HookNode) -> str:
@@ -179,40 +224,31 @@ def hook_name(node: HookNode) -> str:
     return f"workflow:{node.hook}" if node.scope is None else f"task:{node.path}:{node.hook}"
 
 
-def _places(state: RunState) -> dict[int, tuple[str, int]]:
-    """Path and depth of every task run; each costs the same, however deep it lies (a parent has the lower number)."""
-    places: dict[int, tuple[str, int]] = {}
-    for node in state.nodes:
-        if node.hook is not None:
-            continue
-        above = node.parent
-        if above is None:
-            places[node.id] = (node.call.name, 0)
-            continue
-        path, depth = places[above.id]
-        step = f".{node.call.name}" if isinstance(above, DagNode) else f"[{node.index}]"
-        places[node.id] = (path + step, depth + 1)
-    return places
+def _in_order(state: RunState) -> Iterator[tuple[Node, str, int]]:
+    """Every task run in document order, with its path and depth; each costs the same, however deep it lies."""
+    root, nodes = state.root, state.nodes
+    left = [(root, root.call.name, 0)] if root is not None else []
+    while left:
+        node, path, depth = found = left.pop()
+        yield found
+        if isinstance(node, Container):
+            below = depth + 1
+            inside = [nodes[child] for child in reversed(node.children) if child >= 0]
+            if isinstance(node, DagNode):
+                left += [(child, f"{path}.{child.call.name}", below) for child in inside]
+            else:
+                left += [(child, f"{path}[{child.index}]", below) for child in inside]
 
 
-def _position(state: RunState) -> Callable[[Node], tuple[int, ...]]:
-    """Sorts task runs in document order."""
-    orders: dict[int, tuple[int, ...]] = {}
-    for node in state.nodes:
-        if node.hook is None:
-            orders[node.id] = (*orders[node.parent.id], node.index) if node.parent is not None else (node.index,)
-    return lambda node: orders[node.id]
-
-
-def _task(run_id: str, node: Node, place: tuple[str, int]) -> TaskReport:
+def _task(run_id: str, node: Node, path: str, depth: int) -> TaskReport:
     call = node.call
     return TaskReport(
         id=f"{run_id}.{node.id}",
-        path=place[0],
+        path=path,
         task_name=call.name,
         template_name=call.target.name,
         template_type=_KINDS[call.kind],
-        depth=place[1],
+        depth=depth,
         phase=str(node.phase),
         message=node.message,
         retries=node.retries if isinstance(node, TaskNode) else 0,

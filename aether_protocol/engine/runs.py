@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aether_protocol.engine.rows import make_row
 from aether_protocol.engine.secrets import LogMask, Masker
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import NewRun, RunRow
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.snapshot import snapshot
@@ -22,7 +23,7 @@ from aether_protocol.scheduler.transitions import SUSPENDED
 
 class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
-    fences the writes of a stale owner.
+    fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
     `timers` are the instants set, by node * 2 + kind. `masker` is there once a secret went out. `error` is why nobody can
     go on with this run. `waiters` are told of its end, `pausers` also when it is paused, `streams` of each step.
@@ -43,6 +44,7 @@ class ActiveRun:
         "streams",
         "timers",
         "token",
+        "told",
         "waiters",
     )
 
@@ -54,6 +56,7 @@ class ActiveRun:
         self.state: RunState = self.machine.state
         self.stored = self.state.seq
         self.token = 0
+        self.told: tuple[object, ...] | None = None
         self.steps: list[Step] = []
         self.timers: dict[int, int] = {}
         self.masker: Masker | None = None
@@ -77,6 +80,18 @@ class ActiveRun:
         """The run as it is now, for lists."""
         return make_row(self.state)
 
+    def progress(self) -> int | None:
+        """The leaves ended, where nothing else in the row has changed since this was asked last; else None."""
+        state = self.state
+        root = state.root
+        if root is None:
+            return None
+        told = (root.phase, root.message, root.started_at, root.ended_at, state.closed, state.leaves_known)
+        if told == self.told:
+            return state.leaves_ended
+        self.told = told
+        return None
+
     def snapshot(self) -> Json:
         """The state as it is now, for the store."""
         return snapshot(self.state)
@@ -87,3 +102,10 @@ class ActiveRun:
             if not future.done():
                 future.set_result(None)
         waiting.clear()
+
+
+class Draft(NamedTuple):
+    """A run that is checked and has not begun: as the engine will hold it, and as the store is told of it."""
+
+    run: ActiveRun
+    new: NewRun

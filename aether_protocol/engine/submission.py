@@ -17,6 +17,7 @@ from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.arguments import bind_parameters
 from aether_protocol.scheduler.events import RunHeader
@@ -29,7 +30,16 @@ _RUN_ID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?")
 _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
 
 
+def choose_run_id(given: str | None, ids: IdGenerator, now: int) -> str:
+    """The id of a new run: the one given, if there is one. Raises UsageError for one that cannot be one."""
+    if given is None:
+        given = ids.run_id(now)
+    check_run_id(given)
+    return given
+
+
 def check_run_id(run_id: str) -> None:
+    """Raises UsageError for what cannot be the id of a run."""
     if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
         hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
         raise UsageError(f"{run_id!r} is no run id", hint=hint)

@@ -49,12 +49,19 @@ class CompileOptions:
     strict: bool = False
 
 
+Use = tuple[LoadedDocument, str]
+
+
 @dataclass(frozen=True)
 class Compiled:
-    """The plan, or None where something is wrong or the document is a WorkflowTemplate, and all findings."""
+    """The plan, or None where something is wrong or the document is a WorkflowTemplate, and all findings.
+
+    `uses`: the templates of WorkflowTemplates that it calls, each as the document and the template's name.
+    """
 
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
+    uses: frozenset[Use] = frozenset()
 
 
 def compile_document(
@@ -103,7 +110,7 @@ class _Compilation:
         plan = None
         if self._sound():
             plan = self._build(settings, Builder(self.texts, settings, self.wirings, executors.files, names))
-        return Compiled(plan, self.findings.all())
+        return Compiled(plan, self.findings.all(), self._uses(settings))
 
     def _sound(self) -> bool:
         """Whether there is something to run, and nothing in the way."""
@@ -231,6 +238,14 @@ class _Compilation:
                     reached.add(id(site.target))
                     todo.append(site.target)
         return reached
+
+    def _uses(self, settings: Settings) -> frozenset[Use]:
+        """What it calls of WorkflowTemplates; of the one that it takes over, what the entrypoint and the hooks lead to."""
+        called = [symbol for symbol in self.workspace.symbols if symbol.unit.library]
+        if settings.library is not None:
+            reached = self._reached()
+            called += [symbol for symbol in self.workspace.symbols if not symbol.unit.library and id(symbol) in reached]
+        return frozenset((symbol.unit.origin.document, symbol.name) for symbol in called)
 
     # --- the plan ---
 

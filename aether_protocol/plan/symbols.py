@@ -237,21 +237,25 @@ class Workspace:
 
     def find_library(self, origin: Origin, name: str, namespace: str | None, path: Path) -> LoadedDocument | None:
         """The WorkflowTemplate `name` (TMPL-2); reports where there is none."""
-        namespace = namespace or self.namespace
-        found = self.library.find(name, namespace)
+        found = self.library.find(name, namespace or self.namespace)
         if found is None:
             self.complete = False
-            fault = Fault(
-                "AE203",
-                f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}",
-                near(name, self.library.names(namespace), "it is looked for in the same file and the library directories"),
-            )
-            self.findings.add(origin, path, fault)
+            message = f"there is no WorkflowTemplate {name!r} in namespace {namespace or self.namespace!r}"
+            self.findings.add(origin, path, Fault("AE203", message, self._advice(name, namespace or self.namespace)))
             return None
         if not isinstance(found.model, WorkflowTemplate):
             self.complete = False  # its own faults are reported with it
             return None
         return found
+
+    def _advice(self, name: str, namespace: str) -> str:
+        """What to do about a WorkflowTemplate that is not found."""
+        others = self.library.namespaces(name)
+        if others:
+            return f"it is in namespace {others[0]!r}: add namespace: {others[0]}"
+        places = self.library.places()
+        looked = f"it was looked for in {', then in '.join(places)}" if places else None
+        return near(name, self.library.names(namespace), looked) or "it is looked for in the same file and in libraries"
 
     def _call_library(self, site: Site, ref: TemplateRef, path: Path) -> None:
         origin = site.unit.origin

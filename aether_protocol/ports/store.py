@@ -66,7 +66,8 @@ class RunAppend:
 
     `row` and `snapshot` make what they say, as of the last of these steps; they are called before `append` returns or not
     at all, except that a store that keeps nothing may keep `row` until the run is closed. `token` is what `create` or
-    `claim` gave. `closed`: the run closes with these steps.
+    `claim` gave. `closed`: the run closes with these steps. `progress` is the number of leaves ended where that and `seq` are
+    all that the row says anew since step `expected_seq`; None where it says more, or nobody looked.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class RunAppend:
     snapshot: Callable[[], Json]
     token: int = 0
     closed: bool = False
+    progress: int | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class RunQuery:
     limit: int = 100
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
+    retries: bool = False  # only runs that retry another one
 
 
 @dataclass(slots=True)
@@ -150,6 +153,16 @@ class StoredDocument:
     digest: str
     version: int
     at: int
+
+
+@dataclass(slots=True)
+class NewDocument:
+    """A document to be kept."""
+
+    kind: str
+    namespace: str
+    name: str
+    text: str
 
 
 @dataclass(slots=True)
@@ -285,8 +298,16 @@ class DocumentStore(Protocol):
         """Keep a version; the text that is the newest one already makes none."""
         ...
 
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        """As `put_document`, all or none in one go; with each whether it made a version."""
+        ...
+
     async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         """The newest version, or the one with `digest`."""
+        ...
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        """All versions, newest first; none of an unknown document."""
         ...
 
     async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:

@@ -1,9 +1,10 @@
 """Facts and steps as JSON and back: versioned, compact, exact.
 
 Law: `decode(encode(step)) == step` for every step. A fact is `[kind, field, ...]` in the order of its fields; new fields are
-appended with a default, kinds are never reused. Values are written by reference where the fact says so. A value with secret
-references in it is written as `["s", escaped]`, one without as `["v", value]`, so that no output of a task can forge one.
-The kinds that make up nearly every run have writers and readers of their own, which differ from the general in speed alone.
+appended with a default, kinds are never reused. Of an end and a suspension, what is empty at the end is left out. Values are
+written by reference where the fact says so. A value with secret references in it is written as `["s", escaped]`, one without
+as `["v", value]`, so that no output of a task can forge one. The kinds that make up nearly every run have writers and
+readers of their own, which differ from the general in speed alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
+Output = Callable[[int, str], Json]  # (node, name): an output that was recorded before
+
 VERSION: Final = 1
 _MARK: Final = "$secret"
 
@@ -27,6 +30,9 @@ _MARK: Final = "$secret"
 KINDS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(f.Fact)}
 _FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
 _VALUES: Final = frozenset({"inputs", "outputs", "artifacts", "items", "payload", "context"})
+_SHORT: Final[frozenset[type]] = frozenset({f.NodeEnded, f.TaskSuspended})  # written without what is empty at their end
+_EMPTY: Final[dict[str, Json]] = {"message": "", "outputs": {}, "artifacts": {}}
+_PHASES: Final[dict[str, Phase]] = {str(phase): phase for phase in Phase}
 
 
 def encode_value(value: Json) -> list[Json]:
@@ -81,19 +87,22 @@ def encode_fact(fact: f.Fact) -> list[Json]:
         elif name in _VALUES:
             value = None if value is None else encode_value(value)
         record.append(value)
+    if kind in _SHORT:
+        while record[-1] in ("", ["v", {}]):
+            record.pop()
     return record
 
 
-def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f.Fact:
+def decode_fact(record: Sequence[Json], output: Output) -> f.Fact:
     """The inverse of `encode_fact`; `output(node, name)` reads an output that was recorded before. Raises BrokenInvariant."""
-    kind = KINDS.get(record[0])
-    if kind is None:
+    read = _READERS.get(record[0])
+    if read is None:
         raise BrokenInvariant(f"a record holds the unknown fact {record[0]!r}", hint="it was written by a newer version")
-    if kind in _NUMBERS:
-        return kind(*record[1:])  # type: ignore[no-any-return]
-    if kind is f.NodeEnded:
-        _, node, phase, code, message, outputs, artifacts = record
-        return f.NodeEnded(node, Phase(phase), code, message, decode_value(outputs), decode_value(artifacts))
+    return read(record, output)
+
+
+def _read_any(record: Sequence[Json], output: Output) -> f.Fact:
+    kind = KINDS[record[0]]
     given = dict(zip(_FIELDS[kind], record[1:], strict=False))
     for name, value in given.items():
         if name == "header":
@@ -101,12 +110,20 @@ def decode_fact(record: Sequence[Json], output: Callable[[int, str], Json]) -> f
         elif name in _VALUES and value is not None:
             given[name] = decode_value(value)
         elif name == "phase":
-            given[name] = Phase(value)
+            given[name] = _PHASES[value]
     if kind is f.InputsBound:
         given["refs"] = [(ref[0], ref[1], ref[2]) for ref in given["refs"]]
         given["inputs"] |= {name: output(node, key) for name, node, key in given["refs"]}
+    elif kind in _SHORT:
+        given = _EMPTY | given
     fact: f.Fact = kind(**given)
     return fact
+
+
+def _read_end(record: Sequence[Json], output: Output) -> f.Fact:
+    if len(record) > 4:
+        return _read_any(record, output)
+    return f.NodeEnded(record[1], _PHASES[record[2]], record[3], "", {}, {})
 
 
 def encode_header(header: RunHeader) -> dict[str, Json]:
@@ -124,7 +141,7 @@ def decode_header(record: dict[str, Json]) -> RunHeader:
 
 
 def _values(value: Mapping[str, Json]) -> str:
-    return _to_json(encode_value(value)) if value else '["v",{}]'
+    return _to_json(encode_value(value))
 
 
 def _node_created(fact: f.NodeCreated) -> str:
@@ -140,20 +157,24 @@ def _task_running(fact: f.TaskRunning) -> str:
 
 
 def _container_phase(fact: f.ContainerPhase) -> str:
-    return f'["ContainerPhase",{fact.node},"{fact.phase}"]'
+    return f'["ContainerPhase",{fact.node},{_PHASE_TEXTS[fact.phase]}]'
 
 
 def _node_ended(fact: f.NodeEnded) -> str:
     code = "null" if fact.code is None else int.__repr__(fact.code)
-    message = _to_text(fact.message) if fact.message else '""'
-    return f'["NodeEnded",{fact.node},"{fact.phase}",{code},{message},{_values(fact.outputs)},{_values(fact.artifacts)}]'
+    head = f'["NodeEnded",{fact.node},{_PHASE_TEXTS[fact.phase]},{code}'
+    if fact.artifacts:
+        return f"{head},{_to_text(fact.message)},{_values(fact.outputs)},{_values(fact.artifacts)}]"
+    if fact.outputs:
+        return f"{head},{_to_text(fact.message)},{_values(fact.outputs)}]"
+    return f"{head},{_to_text(fact.message)}]" if fact.message else f"{head}]"
 
 
 def _any_fact(fact: f.Fact) -> str:
     return _to_json(encode_fact(fact))
 
 
-_NUMBERS: Final = frozenset({f.NodeCreated, f.TaskDispatched, f.TaskRunning, f.IterationGranted})  # nothing but numbers
+_PHASE_TEXTS: Final = {phase: f'"{phase}"' for phase in Phase}
 _WRITERS: Final[dict[type, Callable[[Any], str]]] = dict.fromkeys(KINDS.values(), _any_fact) | {
     f.NodeCreated: _node_created,
     f.TaskDispatched: _task_dispatched,
@@ -163,17 +184,28 @@ _WRITERS: Final[dict[type, Callable[[Any], str]]] = dict.fromkeys(KINDS.values()
 }
 
 
+_READERS: Final[dict[str, Callable[[Sequence[Any], Output], f.Fact]]] = dict.fromkeys(KINDS, _read_any) | {
+    "NodeCreated": lambda record, _: f.NodeCreated(record[1], record[2], record[3]),
+    "TaskDispatched": lambda record, _: f.TaskDispatched(record[1], record[2]),
+    "TaskRunning": lambda record, _: f.TaskRunning(record[1]),
+    "NodeEnded": _read_end,
+}
+_from_json: Final = json.JSONDecoder().raw_decode
+
+
 def encode_step(step: Step) -> str:
     """One line of JSON: version, number, instant, cause, facts. Commands follow from the state and are not recorded."""
     facts = ",".join([_WRITERS[type(fact)](fact) for fact in step.facts])
     return f"[{VERSION},{step.seq},{step.at},{_to_text(step.cause)},[{facts}]]"
 
 
-def decode_step(line: str, output: Callable[[int, str], Json]) -> Step:
+def decode_step(line: str, output: Output) -> Step:
     """The inverse of `encode_step`, without commands. A fact of the same step may refer to an earlier one's output."""
-    version, seq, at, cause, records = json.loads(line)
+    (version, seq, at, cause, records), end = _from_json(line)
     if version != VERSION:
         raise BrokenInvariant(f"a record has version {version}, this is version {VERSION}", hint="use a newer version")
+    if end != len(line):
+        raise ValueError(f"more than one record in a line: {line[end : end + 20]!r}")
     made: dict[tuple[int, str], Json] = {}
 
     def read(node: int, name: str) -> Json:
@@ -182,7 +214,7 @@ def decode_step(line: str, output: Callable[[int, str], Json]) -> Step:
     facts: list[f.Fact] = []
     for record in records:
         fact = decode_fact(record, read)
-        if isinstance(fact, f.NodeEnded):
+        if type(fact) is f.NodeEnded and fact.outputs:
             made.update(((fact.node, name), value) for name, value in fact.outputs.items())
         facts.append(fact)
     return Step(seq, at, cause, facts, [])

@@ -1,27 +1,46 @@
 """A run's state as JSON and back, so that a long run opens without replaying its steps.
 
 Law: `restore(plan, snapshot(state))` has the fingerprint of `state`. A snapshot is a cache of the steps up to its number: it
-may be dropped at any time. A large value that several nodes share is written once, in the pool.
+may be dropped at any time. What nearly all nodes differ in stands in columns, one for each field; what few have stands
+apart, by node. A large value that several nodes share is written once, in the pool.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, repeat, starmap
+from operator import attrgetter
 from typing import Any, Final
 
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.codec import VERSION, decode_header, decode_value, encode_header, encode_value
-from aether_protocol.scheduler.nodes import NO_VALUES, NODE_TYPES, Container, HookNode, Node
+from aether_protocol.scheduler.nodes import NO_VALUES, NODE_TYPES, Container, DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.scheduler.transitions import Phase
+from aether_protocol.scheduler.transitions import CREATED, Phase
 
-_PLACE: Final = frozenset({"id", "call", "parent", "index", "created_at"})  # what a record names by position
+# The fields that stand apart where they differ from the class's default, by kind of node; the others are columns.
+_ALL: Final = ("message", "inputs", "outputs", "artifacts", "input_artifacts", "secret", "timeout_due")
+_LEAF: Final = (*_ALL, "retries", "losses", "payloads", "bound", "backoff_due")
+_COUNTS: Final = ("live", "queued", "suspended", "succeeded", "failed", "rank")
+_SCOPE: Final = (*_ALL, *_COUNTS, "opened", "deadline", "culprit", "children")
+_FIELDS: Final[dict[type[Node], tuple[str, ...]]] = {
+    TaskNode: _LEAF,
+    HookNode: (*_LEAF, "hook", "scope", "trigger", "context"),
+    DagNode: (*_SCOPE, "unmet"),
+    LoopNode: (*_SCOPE, "items", "granted"),
+}
+_NEVER_DEFAULT: Final = object()
+_DEFAULTS: Final = {
+    kind: tuple(getattr(kind, name, _NEVER_DEFAULT) for name in names) for kind, names in _FIELDS.items()
+}
+_READ: Final = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
+
 _MAPPINGS: Final = frozenset({"inputs", "outputs", "artifacts", "input_artifacts", "bound"})
-_DECODED: Final = _MAPPINGS | {"phase", "payloads", "items"}
-_PHASES: Final = {str(phase): phase for phase in Phase}
 _NODES: Final = frozenset({"culprit", "scope", "trigger"})
+_PLACED: Final = frozenset({"hook", "scope", "trigger", "context", "children"})  # what a node is made with
+_PHASES: Final = {str(phase): phase for phase in Phase}
 _LARGE: Final = 64  # characters; shorter texts are written where they stand
 
 
@@ -50,16 +69,43 @@ class _Pool:
         return index
 
 
+def _runs(values: Iterable[Json]) -> list[Json]:
+    """`[[value, how often in a row], ...]`."""
+    return [[value, len(list(group))] for value, group in groupby(values)]
+
+
+def _spread(runs: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    """The inverse of `_runs`."""
+    return chain.from_iterable(starmap(repeat, runs))
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
 def snapshot(state: RunState) -> Json:
     """`state` as JSON. Costs its size."""
     pool = _Pool()
-    nodes = [_encode_node(node, pool) for node in state.nodes]
+    nodes = state.nodes
+    begin = state.header.created_at
+    apart = [
+        [node.id, _apart(node, values, pool)]
+        for node in nodes
+        if (values := _READ[type(node)](node)) != _DEFAULTS[type(node)]
+    ]
     return {
         "v": VERSION,
         "seq": state.seq,
         "now": state.now,
         "header": encode_header(state.header),
-        "nodes": nodes,
+        "phases": _runs([node.phase for node in nodes]),
+        "codes": _runs([node.code for node in nodes]),
+        "parents": _runs([-1 if node.parent is None else node.parent.id for node in nodes]),
+        "indexes": [node.index for node in nodes],
+        "created": [node.created_at - begin for node in nodes],  # since the run was; the next two since the node was
+        "started": [None if node.started_at is None else node.started_at - node.created_at for node in nodes],
+        "ended": [None if node.ended_at is None else node.ended_at - node.created_at for node in nodes],
+        "attempts": _runs([node.attempt for node in nodes if isinstance(node, TaskNode)]),
+        "apart": apart,
         "ready": [[scope.id, index] for scope, index in state.ready],
         "hooks": [[scope, count] for scope, count in state.hooks_live.items()],
         "exits": sorted(state.exits),
@@ -70,25 +116,30 @@ def snapshot(state: RunState) -> Json:
     }
 
 
-def _encode_node(node: Node, pool: _Pool) -> Json:
-    """`[parent or event, index, created_at, {what differs from the defaults}]`."""
+def _apart(node: Node, values: Sequence[Any], pool: _Pool) -> dict[str, Json]:
+    """What differs from the defaults and stands in no column."""
     kind = type(node)
-    rest: dict[str, Json] = {}
-    for name, value in vars(node).items():
-        if name in _PLACE or name == "hook" or (hasattr(kind, name) and getattr(kind, name) == value):
+    found: dict[str, Json] = {}
+    for name, value, default in zip(_FIELDS[kind], values, _DEFAULTS[kind], strict=True):
+        if value is default or value == default:
             continue
         if name in _MAPPINGS:
             value = pool.mapping(value)
         elif name in _NODES:
             value = value.id if value is not None else None
+        elif name == "children":
+            value = len(value)  # who they are is said by the parents and indexes
+        elif name == "unmet":
+            value = _runs(value)
         elif name in ("payloads", "items"):
-            value = pool.put(value if isinstance(value, list) else list(value)) if value is not None else None
+            value = pool.put(value if isinstance(value, list) else list(value))
         elif name == "context":
             value = encode_value(value)
-        rest[name] = value
-    if isinstance(node, HookNode):
-        return [node.hook, -1, node.created_at, rest]
-    return [node.parent.id if node.parent is not None else -1, node.index, node.created_at, rest]
+        found[name] = value
+    return found
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def restore(plan: Plan, record: Json) -> RunState:
@@ -97,20 +148,15 @@ def restore(plan: Plan, record: Json) -> RunState:
     state.seq, state.now = record["seq"], record["now"]
     state.header = decode_header(record["header"])
     pool = [decode_value(value) for value in record["pool"]]
+    apart = dict(record["apart"])
+    _make_nodes(state, record, apart)
     nodes = state.nodes
-    culprits: list[tuple[Container, int]] = []
-    for id_, (place, index, created_at, rest) in enumerate(record["nodes"]):
-        node = _make(plan, nodes, id_, (place, index, created_at), rest)
-        nodes.append(node)
-        if isinstance(node, HookNode):
-            state.hook_nodes.append(node)
-        if "culprit" in rest:
-            culprits.append((_container(node), rest.pop("culprit")))
-        for name in _DECODED & rest.keys():
-            rest[name] = _decode(name, rest[name], pool)
-        vars(node).update(rest)
-    for scope, culprit in culprits:  # a culprit has a later number than its container
-        scope.culprit = nodes[culprit]
+    for id_, fields in apart.items():
+        node = nodes[id_]
+        for name, value in fields.items():
+            if name not in _PLACED:
+                setattr(node, name, _decode(name, value, pool, nodes))
+    state.hook_nodes = [node for node in map(nodes.__getitem__, apart) if isinstance(node, HookNode)]
     state.root = nodes[0] if nodes else None
     state.ready = deque((_container(nodes[scope]), index) for scope, index in record["ready"])
     state.hooks_live = dict(record["hooks"])
@@ -122,38 +168,72 @@ def restore(plan: Plan, record: Json) -> RunState:
     return state
 
 
+def _make_nodes(state: RunState, record: Json, apart: dict[int, dict[str, Json]]) -> None:
+    """The nodes with what stands in the columns; a child is entered with its container."""
+    nodes, begin = state.nodes, state.header.created_at
+    attempts = _spread(record["attempts"])
+    phases = _spread([(_PHASES[text], count) for text, count in record["phases"]])
+    places = _spread(record["parents"]), record["indexes"], record["created"]
+    columns = zip(*places, phases, _spread(record["codes"]), record["started"], record["ended"], strict=True)
+    known = -1  # the parent that `above` is
+    above: Any = None
+    node: Any
+    for id_, (parent, index, created, phase, code, started, ended) in enumerate(columns):
+        at = begin + created
+        if parent < 0:
+            node = _make_top(state, id_, at, apart.get(id_, {}))
+        else:
+            if parent != known:
+                above, known = nodes[parent], parent
+            call = above.child_call(index)
+            above.children[index] = id_
+            node = NODE_TYPES[call.kind](id_, call, above, index, at)
+        nodes.append(node)
+        if isinstance(node, TaskNode):
+            node.attempt = next(attempts)
+        else:
+            node.children = [-1] * apart[id_]["children"]
+        if phase is not CREATED:
+            node.phase = phase
+        if code is not None:
+            node.code = code
+        if started is not None:
+            node.started_at = at + started
+        if ended is not None:
+            node.ended_at = at + ended
+
+
+def _make_top(state: RunState, id_: int, at: int, apart: dict[str, Any]) -> Node:
+    """The root, or a hook's run."""
+    if "hook" not in apart:
+        root = state.plan.root
+        return NODE_TYPES[root.kind](id_, root, None, 0, at)
+    nodes, event = state.nodes, apart["hook"]
+    scope, trigger = apart["scope"], apart["trigger"]
+    above = nodes[scope] if scope is not None else None
+    hooks = above.call.hooks if above is not None else state.plan.hooks
+    about = nodes[trigger] if trigger is not None else None
+    context = decode_value(apart["context"])
+    return HookNode(id_, hooks[event], at, event=event, scope=above, trigger=about, context=context)
+
+
 def _container(node: Node) -> Container:
     assert isinstance(node, Container)
     return node
 
 
-def _make(plan: Plan, nodes: list[Node], id_: int, place: tuple[Any, int, int], rest: dict[str, Json]) -> Node:
-    parent, index, created_at = place
-    if isinstance(parent, str):
-        scope = nodes[rest.pop("scope")] if rest.get("scope") is not None else rest.pop("scope", None)
-        trigger = nodes[rest.pop("trigger")] if rest.get("trigger") is not None else rest.pop("trigger", None)
-        hooks = scope.call.hooks if scope is not None else plan.hooks
-        context = decode_value(rest.pop("context"))
-        call = hooks[parent]  # type: ignore[index]  # a HookEvent is its text
-        return HookNode(id_, call, created_at, event=parent, scope=scope, trigger=trigger, context=context)
-    if parent < 0:
-        return NODE_TYPES[plan.root.kind](id_, plan.root, None, index, created_at)
-    above = _container(nodes[parent])
-    call = above.child_call(index)
-    return NODE_TYPES[call.kind](id_, call, above, index, created_at)
-
-
-def _decode(name: str, value: Json, pool: list[Json]) -> Any:
+def _decode(name: str, value: Json, pool: list[Json], nodes: list[Node]) -> Any:
     if name in _MAPPINGS:
-        if value is None:
-            return None
         held = dict(value[0])
         if len(value) > 1:
             held |= {key: pool[index] for key, index in value[1].items()}
         return held or NO_VALUES
-    if name == "phase":
-        return _PHASES[value]
-    if name in ("payloads", "items"):
-        listed = pool[value] if value is not None else None
-        return tuple(listed) if name == "payloads" and listed is not None else listed
+    if name in _NODES:
+        return nodes[value]
+    if name == "unmet":
+        return list(_spread(value))
+    if name == "payloads":
+        return tuple(pool[value])
+    if name == "items":
+        return pool[value]
     return value

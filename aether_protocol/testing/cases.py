@@ -90,6 +90,26 @@ class Drive:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """An entry of `cron.changes`: fields of the CronWorkflow's spec that are applied anew at `at_us`; `refused` as in Drive."""
+
+    at_us: int
+    fields: Mapping[str, Json]
+    refused: Json
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """`cron`: for how long a schedule is watched, when no scheduler is there, how many there are, and what is changed."""
+
+    until_us: int
+    downtime: tuple[tuple[int, int], ...] = ()
+    schedulers: int = 1
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One case. `expect` is as written, checked field by field; `locate` finds lines for paths inside the case."""
 
@@ -109,6 +129,7 @@ class Case:
     store: str = "memory"
     scripts: tuple[Script, ...] = ()
     drive: tuple[Drive, ...] = ()
+    cron: Watching | None = None
     expect: Mapping[str, Json] = field(default_factory=dict)
 
     @property

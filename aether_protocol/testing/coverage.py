@@ -1,8 +1,7 @@
 """Which rules of the protocol are shown by a case or a test (`aether test --coverage-of-rules`).
 
 Law: a rule counts as covered if a case names it in `rules`, or a test function or class in a test file is decorated with
-`@pytest.mark.rule("ID")`, or `pytestmark` sets that mark. Test files are parsed, never imported. Rules of later versions are
-listed and not asked for.
+`@pytest.mark.rule("ID")`, or `pytestmark` sets that mark. Test files are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -14,18 +13,17 @@ from pathlib import Path
 
 from aether_protocol.testing.cases import Case, Fault
 from aether_protocol.testing.fields import near
-from aether_protocol.testing.rules import LATER, RULES
+from aether_protocol.testing.rules import RULES, is_own
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One rule: how many cases and tests name it. `later`: a later version carries it out."""
+    """One rule: how many cases and tests name it."""
 
     rule: str
     title: str
     cases: int
     tests: int
-    later: bool
 
     @property
     def covered(self) -> bool:
@@ -42,7 +40,7 @@ class RuleCoverage:
     @property
     def missing(self) -> tuple[str, ...]:
         """Rules of this version that nothing shows."""
-        return tuple(row.rule for row in self.rows if not row.covered and not row.later)
+        return tuple(row.rule for row in self.rows if not row.covered)
 
     @property
     def complete(self) -> bool:
@@ -65,9 +63,9 @@ def rule_coverage(cases: Sequence[Case], test_folders: Iterable[Path]) -> RuleCo
         for rule, line in _marks(file):
             if rule in by_test:
                 by_test[rule] += 1
-            else:
+            elif not is_own(rule):
                 faults.append(Fault(str(file), line, f"{rule!r} is no rule", near(rule, RULES)))
-    rows = (RuleRow(rule, RULES[rule], by_case[rule], by_test[rule], rule in LATER) for rule in RULES)
+    rows = (RuleRow(rule, RULES[rule], by_case[rule], by_test[rule]) for rule in RULES)
     return RuleCoverage(tuple(rows), tuple(faults))
 
 
@@ -75,14 +73,13 @@ def coverage_text(coverage: RuleCoverage) -> str:
     """The table as text, with a verdict in the last line."""
     lines = [f"{'rule':<10}{'cases':>6}{'tests':>6}  title"]
     for row in coverage.rows:
-        mark = "  (a later version)" if row.later else "" if row.covered else "  <- not covered"
+        mark = "" if row.covered else "  <- not covered"
         lines.append(f"{row.rule:<10}{row.cases:>6}{row.tests:>6}  {row.title}{mark}")
     lines += [str(fault) for fault in coverage.faults]
-    asked = [row for row in coverage.rows if not row.later]
-    done = sum(row.covered for row in asked)
-    percent = 100 * done // len(asked)
+    done, asked = sum(row.covered for row in coverage.rows), len(coverage.rows)
+    percent = 100 * done // asked
     missing = f"; missing: {', '.join(coverage.missing)}" if coverage.missing else ""
-    lines.append(f"{done} of {len(asked)} rules covered ({percent} %){missing}")
+    lines.append(f"{done} of {asked} rules covered ({percent} %){missing}")
     return "\n".join(lines)
 
 

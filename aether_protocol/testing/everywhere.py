@@ -29,7 +29,7 @@ def run_everywhere(case: Case) -> CaseResult:
         return first
     for tier in (MEMORY, SNAPSHOT, STATE_ACTION_LOG):
         for after in count() if tier != MEMORY else (0,):
-            if tier == MEMORY and any(drive.action == "crash" for drive in case.drive):
+            if tier == MEMORY and (case.cron is not None or any(drive.action == "crash" for drive in case.drive)):
                 break
             result = run_case(on_tier(case, tier, lost=after > 0), lose_after=after or None)
             seconds += result.seconds

@@ -18,8 +18,6 @@ from aether_protocol.plan.model import HookEvent
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.testing.cases import Fault, Locate, Path
 
-UNSUPPORTED: Final = "is not supported in this version yet"
-
 
 class Reading:
     """The faults found so far in one case."""
@@ -174,11 +172,6 @@ def hook_name(reading: Reading, value: Json, path: Path) -> None:
     if found["path"] is not None:
         task_path(reading, found["path"], path)
     one_of(HookEvent, "hook event")(reading, found["event"], path)
-
-
-def unsupported(reading: Reading, value: Json, path: Path) -> None:
-    """A field of the format that a later version carries out."""
-    reading.fault(path, f"{show(path)} {UNSUPPORTED}")
 
 
 store: Final = one_of((MEMORY, SNAPSHOT, STATE_ACTION_LOG), "store")

@@ -30,7 +30,6 @@ from aether_protocol.testing.fields import (
     store,
     task_path,
     text,
-    unsupported,
     word,
 )
 from aether_protocol.testing.rules import RULES
@@ -68,6 +67,8 @@ RESULT: Final = Record(
     required=("task",),
 )
 
+REFUSED: Final = either(boolean=only(True), string=word, object=matcher)
+
 DRIVE: Final = Record(
     {
         "at": duration,
@@ -77,7 +78,7 @@ DRIVE: Final = Record(
         "duplicate": task_path,
         "result": RESULT,
         "retry": Record({"from": task_path}),
-        "refused": either(boolean=only(True), string=word, object=matcher),
+        "refused": REFUSED,
     },
     required=("at",),
     one=("resume", "cancel", "crash", "duplicate", "result", "retry"),
@@ -151,6 +152,28 @@ HOOK: Final = Record(
     required=("hook",),
 )
 
+CRON: Final = Record(
+    {
+        "until": duration,
+        "downtime": list_of(Record({"from": duration, "to": duration}, required=("from", "to"))),
+        "schedulers": integer(1),
+        "changes": list_of(
+            Record(
+                {"at": duration, "set": map_of(anything, filled=True), "refused": REFUSED},
+                required=("at", "set"),
+            )
+        ),
+    },
+    required=("until",),
+)
+
+KEPT_RUN: Final = Record(
+    {"phase": phase, "message": matcher, "outputs": values, "fire": instant, "elapsed": duration, "taskCount": integer(0)},
+    filled=True,
+)
+
+SKIP: Final = Record({"time": instant, "reason": matcher}, required=("time",))
+
 EXPECT: Final = Record(
     {
         "valid": boolean,
@@ -166,9 +189,9 @@ EXPECT: Final = Record(
         "maxParallel": map_of(integer(0), key=task_path, filled=True),
         "hooks": list_of(either(string=hook_name, object=HOOK)),
         "hidden": list_of(word, filled=True),
-        "fires": unsupported,
-        "runs": unsupported,
-        "skips": unsupported,
+        "fires": list_of(instant),
+        "runs": list_of(KEPT_RUN),
+        "skips": list_of(SKIP),
     },
     filled=True,
 )
@@ -196,7 +219,7 @@ CASE: Final = Record(
         "store": store,
         "executors": list_of(SCRIPT),
         "drive": list_of(DRIVE),
-        "cron": unsupported,
+        "cron": CRON,
         "expect": EXPECT,
     },
     required=("case", "expect"),

@@ -58,7 +58,7 @@ class _Ids:
         return 0
 
 
-class _Messages(logging.Handler):
+class Messages(logging.Handler):
     """What the package says in the process's own log while a case runs."""
 
     def __init__(self) -> None:
@@ -100,11 +100,11 @@ class Play:
         self._comparison = comparison
         self._hides = "hidden" in case.expect
         self._watch = Watch()
-        self._messages = _Messages()
+        self._messages = Messages()
         self._clock = ManualClock(case.now_us)
         scripts = Scripts(case.scripts)
         executors = [
-            ScriptedExecutor(type_, scripts, real=_real(name), listener=self._watch)
+            ScriptedExecutor(type_, scripts, real=real_executor(name), listener=self._watch)
             for name, type_ in prepared.types.items()
         ]
         self._broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager)
@@ -287,7 +287,8 @@ def variables_of(case: Case) -> list[VariableSource]:
     return [SystemVariables(), *(GivenVariables(name, values) for name, values in case.variables.items())]
 
 
-def _real(type_: str) -> Executor | None:
+def real_executor(type_: str) -> Executor | None:
+    """The installed executor of that type, if there is one."""
     try:
         return InstalledExecutors()[type_]
     except KeyError:

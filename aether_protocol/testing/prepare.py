@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Final
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.schedules import check_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_trees
 from aether_protocol.documents.source import DEFAULT, Limits, Source
 from aether_protocol.documents.tree import Tree
 from aether_protocol.documents.values import read_value
-from aether_protocol.plan.compile import CompileOptions, compile_document
+from aether_protocol.plan.checks_unused import unused
+from aether_protocol.plan.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
 from aether_protocol.testing.cases import Case, DocumentSource, Fault
@@ -38,6 +40,8 @@ class Prepared:
     plan: Plan | None
     types: Mapping[str, ExecutorType]
     faults: tuple[Fault, ...] = ()
+    document: LoadedDocument | None = None
+    compiler: Compiler | None = None
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -55,23 +59,27 @@ def prepare(case: Case) -> Prepared:
     assert case.document is not None
     loaded = _load(case, case.document, limits)
     found: list[Diagnostic] = []
-    farther = Library()
-    library = Library(farther)
+    farther = Library(place="the library of the case")
+    library = Library(farther, "the same document")
     shelf = [_load(case, part, limits) for part in case.library]
     for part, level in ((loaded, library), *((part, farther) for part in shelf)):
         found += part.diagnostics
         found += [clash for document in part.documents if (clash := level.add(document)) is not None]
     strict = runs(case) or case.expect.get("valid") is False
-    compiler = _Compiler(case, library, strict)
-    plans: list[Plan] = []
+    compiler = Compiler(case, library, strict)
+    plans: list[tuple[Plan, LoadedDocument]] = []
+    uses: set[Use] = set()
     for document in loaded.documents:
-        plan, told = compiler.compile(document)
-        found.extend(told)
-        if plan is not None and document.kind in _WORKFLOWS:
-            plans.append(plan)
+        compiled = compiler.compile(document)
+        found += compiled.diagnostics
+        uses |= compiled.uses if document.kind in _WORKFLOWS else frozenset()
+        if compiled.plan is not None and document.kind in _WORKFLOWS:
+            plans.append((compiled.plan, document))
+    if all(one.severity != "error" for one in found):
+        found += unused(loaded.documents, uses)
     diagnostics = tuple(dict.fromkeys(found))
-    plan = plans[0] if len(plans) == 1 else None
-    prepared = Prepared(diagnostics, plan, {}, ())
+    plan, chosen = plans[0] if len(plans) == 1 else (None, None)
+    prepared = Prepared(diagnostics, plan, {}, (), chosen, compiler)
     if plan is None:
         if runs(case) and not prepared.errors:
             prepared.faults = (_not_one(case, len(plans)),)
@@ -80,6 +88,8 @@ def prepare(case: Case) -> Prepared:
         known = compiler.types
         prepared.types = {name: known[name] if name in known else _open(name) for name in used_types(plan)}
         prepared.faults = tuple(unknown_names(case, plan, known))
+    if case.cron is not None and chosen is not None and chosen.kind != "CronWorkflow" and not prepared.faults:
+        prepared.faults = (case.fault(("cron",), f"the document is a {chosen.kind}, which has no schedule to watch"),)
     return prepared
 
 
@@ -113,7 +123,7 @@ def _open(name: str) -> ExecutorType:
     return ExecutorType(name, "Scripted.", open_config=True, open_outputs=True)
 
 
-class _Compiler:
+class Compiler:
     """Compiles the documents of a case. Executor types that are not registered are fine where scripts stand in for them."""
 
     def __init__(self, case: Case, library: Library, strict: bool) -> None:
@@ -123,18 +133,14 @@ class _Compiler:
         scripted = {script.match.type for script in case.scripts if script.match.type is not None}
         self.types: ExecutorTypes = _Types(executor_types(), scripted)
 
-    def compile(self, document: LoadedDocument) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
-        if document.model is None:
-            return None, ()
+    def compile(self, document: LoadedDocument) -> Compiled:
         first = self._compile(document, self.types)
-        if not self._case.scripts or all(one.severity != "error" for one in first[1]):
+        if not self._case.scripts or all(one.severity != "error" for one in first.diagnostics):
             return first
-        plan, _ = again = self._compile(document, _Types(self.types, None))
-        return first if plan is None or unscripted(plan, self.types, self._case.scripts) else again
+        again = self._compile(document, _Types(self.types, None))
+        return first if again.plan is None or unscripted(again.plan, self.types, self._case.scripts) else again
 
-    def _compile(
-        self, document: LoadedDocument, types: ExecutorTypes
-    ) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    def _compile(self, document: LoadedDocument, types: ExecutorTypes) -> Compiled:
         options = CompileOptions(
             executor_types=types,
             fetchers=fetcher_types(),
@@ -142,7 +148,7 @@ class _Compiler:
             strict=self._strict,
         )
         compiled = compile_document(document, self._library, options)
-        return compiled.plan, compiled.diagnostics
+        return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
 
 
 class _Types(Mapping[str, ExecutorType]):

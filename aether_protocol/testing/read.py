@@ -19,8 +19,21 @@ from aether_protocol.documents.source import DEFAULT, Source
 from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import MEMORY
-from aether_protocol.testing.cases import Action, Attempt, Case, DocumentSource, Drive, Fault, Locate, Match, Path, Script
+from aether_protocol.ports.store import MEMORY, STATE_ACTION_LOG
+from aether_protocol.testing.cases import (
+    Action,
+    Attempt,
+    Case,
+    Change,
+    DocumentSource,
+    Drive,
+    Fault,
+    Locate,
+    Match,
+    Path,
+    Script,
+    Watching,
+)
 from aether_protocol.testing.clock import DEFAULT_START_US
 from aether_protocol.testing.fields import Reading, parse_instant
 from aether_protocol.testing.grammar import CASE, DOCUMENT_FIELDS
@@ -28,6 +41,7 @@ from aether_protocol.testing.grammar import CASE, DOCUMENT_FIELDS
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
 _FOREIGN: Final = frozenset({"node_modules", "__pycache__", "venv"})
 ACTIONS: Final[tuple[Action, ...]] = ("resume", "cancel", "crash", "duplicate", "result", "retry")
+OF_SCHEDULES: Final = frozenset({"fires", "runs", "skips"})
 _VALIDATION = frozenset({"valid", "diagnostics"})
 
 
@@ -137,6 +151,7 @@ def _cross_check(reading: Reading, raw: Json) -> None:
     if expect.get("valid") is False and (runs or raw.get("drive")):
         what = f"expect.{runs[0]}" if runs else "drive"
         reading.fault(("expect", "valid"), f"nothing runs where valid is false, so {what} asserts nothing")
+    _check_cron(reading, raw)
     for index, script in enumerate(raw.get("executors", [])):
         for number, attempt in enumerate(script["attempts"]):
             _check_attempt(reading, attempt, ("executors", index, "attempts", number))
@@ -147,6 +162,27 @@ def _cross_check(reading: Reading, raw: Json) -> None:
         if "crash" in entry and raw.get("store", MEMORY) == MEMORY:
             told = "a run in store 'memory' does not outlive its engine"
             reading.fault(("drive", index, "crash"), told, "use 'state-action-log' or 'snapshot'")
+
+
+def _check_cron(reading: Reading, raw: Json) -> None:
+    """A case watches one run, or one schedule."""
+    expect = raw["expect"]
+    if "cron" not in raw:
+        for name in sorted(OF_SCHEDULES & set(expect)):
+            reading.fault(("expect", name), f"expect.{name} asserts nothing: the case watches no schedule", "give cron.until")
+        return
+    for name in sorted(set(expect) - _VALIDATION - OF_SCHEDULES - {"hidden"}):
+        known = ", ".join(sorted(OF_SCHEDULES))
+        reading.fault(("expect", name), f"expect.{name} is about one run, but cron watches a schedule", f"use {known}")
+    if raw.get("store") == MEMORY:
+        told = "a schedule in store 'memory' does not outlive its scheduler"
+        reading.fault(("store",), told, "use 'state-action-log' (the default here) or 'snapshot'")
+    for name in ("drive", "arguments"):
+        if name in raw:
+            reading.fault((name,), f"{name} is for one run, but cron watches a schedule")
+    for index, entry in enumerate(raw["cron"].get("downtime", [])):
+        if parse_duration(entry["from"], zero=True) >= parse_duration(entry["to"], zero=True):
+            reading.fault(("cron", "downtime", index), f"downtime ends at {entry['to']}, which is not after {entry['from']}")
 
 
 def _check_attempt(reading: Reading, attempt: Json, path: Path) -> None:
@@ -177,10 +213,11 @@ def _build(name: str, raw: Json, source: Source, tree: Tree, locate: Locate) -> 
         variables=raw.get("variables", {}),
         limits=raw.get("limits", {}),
         concurrency=raw.get("concurrency"),
-        store=raw.get("store", MEMORY),
+        store=raw.get("store", STATE_ACTION_LOG if "cron" in raw else MEMORY),
         now_us=parse_instant(raw["now"]) if "now" in raw else DEFAULT_START_US,
         scripts=tuple(_script(entry, ("executors", i)) for i, entry in enumerate(raw.get("executors", []))),
         drive=_drive(raw.get("drive", [])),
+        cron=_watching(raw["cron"]) if "cron" in raw else None,
         expect=raw["expect"],
     )
 
@@ -230,6 +267,17 @@ def _attempt(raw: Json) -> Attempt:
         hang=bool(raw.get("hang")),
         raises=raw.get("raise"),
     )
+
+
+def _watching(raw: Json) -> Watching:
+    downtime = [tuple(parse_duration(entry[edge], zero=True) for edge in ("from", "to")) for entry in raw.get("downtime", [])]
+    changes = [
+        Change(parse_duration(entry["at"], zero=True), entry["set"], entry.get("refused"), ("cron", "changes", index))
+        for index, entry in enumerate(raw.get("changes", []))
+    ]
+    changes.sort(key=lambda change: change.at_us)
+    times = sorted((first, last) for first, last in downtime)
+    return Watching(parse_duration(raw["until"], zero=True), tuple(times), raw.get("schedulers", 1), tuple(changes))
 
 
 def _drive(entries: list[Json]) -> tuple[Drive, ...]:

@@ -16,7 +16,8 @@ from aether_protocol.adapters.stores.sqlite import SqliteStore
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.errors import PortError
 from aether_protocol.ports.broker import ResultSink
-from aether_protocol.ports.store import MEMORY, SNAPSHOT, Store
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import MEMORY, SNAPSHOT
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.store import Reached
 
@@ -32,11 +33,16 @@ class Shelf:
         self.tier = tier
         self._database = None if tier == MEMORY else Database(":memory:", "normal")
 
-    def open(self, door: Door) -> Store:
+    def open(self, door: Door) -> CronStore:
         """The store for a new engine."""
         if self._database is None:
             return MemoryStore()
-        return cast(Store, Reached(SqliteStore(self._database, self.tier), door))
+        return cast(CronStore, Reached(SqliteStore(self._database, self.tier), door))
+
+    def bare(self) -> CronStore:
+        """The store for somebody who is never lost. Only a durable one outlives an engine."""
+        assert self._database is not None
+        return SqliteStore(self._database, self.tier)
 
     def close(self) -> None:
         if self._database is not None:
@@ -57,10 +63,15 @@ class Door:
                 return None
             raise PortError("the engine was lost")
         given = await call()
-        if name == "append" and self._left is not None and not any(part.closed for part in arguments[0]):
+        if self._left is not None and _counts(name, arguments):
             self._left -= 1
             self.shut = self._left == 0
         return given
+
+
+def _counts(name: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether this was a write after which something is still to be done."""
+    return name == "turn" or (name == "append" and not any(part.closed for part in arguments[0]))
 
 
 class Workers:
@@ -74,13 +85,12 @@ class Workers:
         self._nodes: dict[Key, tuple[str, int, int]] = {}  # what the engine of today calls it
         self._running: dict[Key, bool] = {}  # whether the start was confirmed
         self._results: dict[Key, TaskResult] = {}
-        self._side: Side | None = None
+        self._sides: dict[str, Side] = {}  # the engine that each run was last driven by
         inner.start(self)
 
     def attach(self, door: Door) -> Side:
         """The broker for a new engine."""
-        self._side = Side(self, door)
-        return self._side
+        return Side(self, door)
 
     def keep_only(self, wanted: Collection[tuple[str, int, int]]) -> None:
         """Stop what nobody waits for any more: the order to do so may have been lost."""
@@ -88,9 +98,11 @@ class Workers:
             del self._running[name]
             self.inner.stop(*next(key for key, known in self._names.items() if known == name))
 
-    def dispatch(self, assignments: Sequence[TaskAssignment], sink: ResultSink) -> None:
+    def dispatch(self, assignments: Sequence[TaskAssignment], side: Side) -> None:
         fresh: list[TaskAssignment] = []
+        sink = side.sink
         for task in assignments:
+            self._sides[task.run_id] = side
             name, key = self._name(task), (task.run_id, task.node, task.attempt)
             self._nodes[name] = key
             if name in self._results:
@@ -116,24 +128,29 @@ class Workers:
         name = self._names[run_id, node, attempt]
         if name in self._running:
             self._running[name] = True
-        if self._side is not None and not self._side.door.shut:
-            self._side.sink.started(*self._nodes[name])
+        if (side := self._side(run_id)) is not None:
+            side.sink.started(*self._nodes[name])
 
     def finished(self, result: TaskResult) -> None:
         name = self._names[result.run_id, result.node, result.attempt]
         self._running.pop(name, None)
         self._results[name] = result
-        if self._side is not None and not self._side.door.shut:
-            self._side.sink.finished(_renamed(result, self._nodes[name]))
+        if (side := self._side(result.run_id)) is not None:
+            side.sink.finished(_renamed(result, self._nodes[name]))
 
     def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
         name = self._names.get((run_id, node, attempt))
-        if name is not None and self._side is not None and not self._side.door.shut:
-            self._side.sink.logged(*self._nodes[name], stream, text)
+        if name is not None and (side := self._side(run_id)) is not None:
+            side.sink.logged(*self._nodes[name], stream, text)
 
     def failed(self, error: BaseException, run_id: str | None = None) -> None:
-        if self._side is not None:
-            self._side.sink.failed(error, run_id)
+        for side in set(self._sides.values()) if run_id is None else filter(None, [self._side(run_id)]):
+            side.sink.failed(error, run_id)
+
+    def _side(self, run_id: str) -> Side | None:
+        """The engine that drives the run, unless it is lost."""
+        side = self._sides.get(run_id)
+        return None if side is None or side.door.shut else side
 
 
 class Side:
@@ -156,7 +173,7 @@ class Side:
 
     def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
         if not self.door.shut:
-            self._workers.dispatch(assignments, self.sink)
+            self._workers.dispatch(assignments, self)
 
     def stop(self, run_id: str, node: int, attempt: int) -> None:
         if not self.door.shut:

@@ -1,11 +1,12 @@
 """The rule IDs of the protocol: what a case's `rules` and a test's `@pytest.mark.rule(...)` may name.
 
-Law: this table is the only list of rules in the code. A rule that a later version brings says so, and is not asked for
-by the coverage check until then.
+Law: this table is the only list of the protocol's rules in the code. What this runtime decided where the protocol is silent
+has IDs of its own (RT-1 and so on, docs/protocol.md); they may be named, and nobody asks whether all of them are.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -97,5 +98,9 @@ _TITLES: Final = {
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(_TITLES)
 
-LATER: Final = frozenset({"CRON-1", "CRON-2", "CRON-3", "CRON-4", "CRON-5", "CRON-6"})
-"""Rules that this version does not carry out yet. SPEC-7 (the fields of a CronWorkflow) is not among them."""
+_OWN: Final = re.compile(r"RT-[1-9][0-9]*")
+
+
+def is_own(rule: str) -> bool:
+    """Whether this is the ID of a decision of this runtime."""
+    return _OWN.fullmatch(rule) is not None

@@ -28,6 +28,7 @@ from aether_protocol.testing.expectations import check_diagnostics
 from aether_protocol.testing.known import touches_files
 from aether_protocol.testing.play import RUN_ID, Play, result_of, variables_of
 from aether_protocol.testing.prepare import Prepared, prepare, runs
+from aether_protocol.testing.schedules import SchedulePlay
 from aether_protocol.testing.watch import texts
 
 REAL_LIMIT_S: Final = 60.0  # of one case: real programs may run in it
@@ -82,7 +83,8 @@ def _run(case: Case, real_limit_s: float, lose_after: int | None) -> CaseResult:
             (work := FilePath(folder, "work")).mkdir()
             stack.enter_context(chdir(work))
             stager = local_stager(FilePath(folder, "artifacts"))
-        return asyncio.run(Play(case, prepared, comparison, stager, lose_after).run(real_limit_s))
+        play = Play if case.cron is None else SchedulePlay
+        return asyncio.run(play(case, prepared, comparison, stager, lose_after).run(real_limit_s))
 
 
 def _bind(case: Case, prepared: Prepared, variables: Mapping[str, Mapping[str, Json]]) -> list[str]:

@@ -83,11 +83,13 @@ class Watch:
         """An executor gave this back."""
         self.results[result.node] = result
 
+    def told(self) -> list[Json]:
+        """What was stored of the run and its log."""
+        return [[json.loads(encode_step(step)) for step in self.steps], [record.text for record in self.logs]]
+
     def visible(self, state: RunState) -> list[Json]:
         """Everything that was stored or told of the run: its record, its events, its log."""
-        records = [json.loads(encode_step(step)) for step in self.steps]
-        events = [event for step in self.steps for event in step_records(state, step)]
-        return [records, events, [record.text for record in self.logs]]
+        return [*self.told(), [event for step in self.steps for event in step_records(state, step)]]
 
     def check_record(self, state: RunState) -> None:
         """Hold the record against the run: read back from JSON, it alone gives the same state. Raises BrokenInvariant."""

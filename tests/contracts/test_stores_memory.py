@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aether_protocol.adapters.stores.memory import MemoryStore
 from aether_protocol.ports.store import Store
+from aether_protocol.testing.contracts.schedules import ScheduleContract
 from aether_protocol.testing.contracts.store import StoreContract
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreContract, ScheduleContract):
     def make(self) -> Store:
         return MemoryStore()
 

@@ -13,6 +13,7 @@ import pytest
 from aether_protocol.adapters.stores.sqlite import open_sqlite
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
+from aether_protocol.testing.contracts.schedules import ScheduleContract
 from aether_protocol.testing.contracts.store import StoreContract
 from aether_protocol.testing.contracts.store_parts import (
     DocumentContract,
@@ -24,7 +25,7 @@ from aether_protocol.testing.contracts.store_parts import (
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, texts
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreContract, ScheduleContract):
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path) -> None:
         self.path = tmp_path
@@ -33,7 +34,7 @@ class TestSqliteStore(StoreContract):
         return open_sqlite(str(self.path / "new" / "aether.db"), durability="normal")
 
 
-class TestSqliteInMemory(StoreContract):
+class TestSqliteInMemory(StoreContract, ScheduleContract):
     def make(self) -> Store:
         return open_sqlite(":memory:")
 
@@ -56,7 +57,7 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
     def test_what_came_after_the_last_snapshot_is_repeated(self) -> None:
         async def body(store: Store) -> None:
             await store.create(new_run("a", leaves_known=1))
-            assert await all_well(store, more("a", 0, "one"), more("a", 1, "two"))
+            assert await all_well(store, more("a", 0, "kept"), more("a", 1, "one"), more("a", 2, "two"))
             found = await store.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", {"seq": 1}, [])
             assert isinstance((await store.append([more("a", 0)]))["a"], BusyError), "that is behind it"
@@ -93,13 +94,42 @@ def test_a_log_gets_a_snapshot_after_many_steps_and_at_the_end(tmp_path: Path) -
         assert (found.snapshot, texts(found.lines)) == ({"seq": 20_001}, ["y", "z"])
         assert [seq for seq, _ in await store.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
         await store.create(new_run("b"))
-        many: dict[str, Any] = {"leaves_known": 90_000}
+        many: dict[str, Any] = {"leaves_known": 150_000}
         assert await all_well(store, more("b", 0, *["x"] * 30_000, **many))
         assert (await store.load("b")).snapshot is None
         assert await all_well(store, more("b", 30_000, closed=True, **many))
         assert (await store.load("b")).snapshot == {"seq": 30_001}
         assert await store.check() == []
         await store.close()
+
+    asyncio.run(body())
+
+
+def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) -> None:
+    """Where `progress` says that nothing else has changed, the row stays as it is in the file, and is right all the same."""
+
+    async def body() -> None:
+        path = str(tmp_path / "a.db")
+        store, other = (open_sqlite(path) for _ in range(2))
+        await store.create(new_run("a", leaves_known=9))
+        assert await all_well(store, more("a", 0, leaves_known=9))
+        said: list[str] = []
+        store._db.connection.set_trace_callback(said.append)
+        assert await all_well(store, more("a", 1, "x", "y", progress=2, leaves_known=9))
+        assert [text.split()[0] for text in said] == ["INSERT"]
+        store._db.connection.set_trace_callback(None)
+        assert other._db.execute("SELECT seq, leaves_ended FROM runs").fetchall() == [(1, 0)]
+        rows = [await other.row("a"), *await other.rows(RunQuery()), (await other.load("a")).row]
+        assert [(row.seq, row.leaves_ended, row.leaves_known) for row in rows if row is not None] == [(3, 2, 9)] * 3
+        assert isinstance((await other.append([more("a", 1, progress=2)]))["a"], BusyError)
+        assert await all_well(other, more("a", 3, progress=3)), "a reader may go on"
+        assert "is at step 4, not 3" in str((await store.append([more("a", 3, progress=3)]))["a"])
+        end: dict[str, Any] = {"phase": "Failed", "ended_at": 9, "closed": True, "leaves_known": 9}
+        assert await all_well(store, more("a", 4, progress=4, **end))
+        assert store._db.execute("SELECT seq, leaves_ended, closed FROM runs").fetchall() == [(5, 4, 1)]
+        assert await store.check() == []
+        await store.close()
+        await other.close()
 
     asyncio.run(body())
 
@@ -148,7 +178,11 @@ async def main(path, name):
         try:
             await store.create(new_run(f"own-{name}-{number}"))
             seq = (await store.row("shared")).seq
-            won += not await store.append([more("shared", seq, name), more(f"own-{name}-{number}", 0, name)])
+            if number % 2:
+                won += not await store.append([more("shared", seq, name), more(f"own-{name}-{number}", 0, name)])
+            else:
+                won += not await store.append([more("shared", seq, name, progress=seq)])
+                await store.append([more(f"own-{name}-{number}", 0, name)])
         except Exception as error:
             sys.exit(f"{type(error).__name__}: {error}")
     await store.close()

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from aether_protocol.cli import main
 from tests.e2e.documents import task, workflow
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, object]:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Said]
+from tests.e2e.store_cli import Cli, ids, make_cli
 
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("AETHER_STORE", raising=False)
-
-    def call(*arguments: str | Path) -> Said:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        return Said(code, *capsys.readouterr())
-
-    return call
+    return make_cli(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -52,10 +28,6 @@ def runs(cli: Cli, tmp_path: Path) -> Cli:
     assert cli("run", good, "--quiet", "--run-id", "good").code == 0
     assert cli("run", bad, "--quiet", "--run-id", "bad").code == 1
     return cli
-
-
-def ids(said: Said) -> list[str]:
-    return [row["runId"] for row in said.json["runs"]]  # type: ignore[index, union-attr]
 
 
 def test_runs_are_listed_newest_first(runs: Cli) -> None:
@@ -154,7 +126,7 @@ def test_the_past_can_be_seen_at_every_step(runs: Cli) -> None:
     assert (phases[0], phases[-1]) == ("Created", "Failed")
     assert runs("replay", "bad", "--output", "json").json == runs("show", "bad", "--output", "json").json
     changed = runs("replay", "bad", "--to", str(last - 1), "--diff", str(last), "--output", "json").json
-    assert {"path": "main.b", "field": "phase", "before": "Running", "after": "Failed"} in changed["changes"]  # type: ignore[operator]
+    assert {"path": "main.b", "field": "phase", "before": "Running", "after": "Failed"} in changed["changes"]
     assert "main.b phase: Running -> Failed" in runs("replay", "bad", "--to", str(last - 1), "--diff", str(last)).out
     assert runs("replay", "bad", "--to", "99").code == 2
 
@@ -163,7 +135,7 @@ def test_two_runs_are_compared(runs: Cli, tmp_path: Path) -> None:
     assert runs("run", tmp_path / "flow.yaml", "--quiet", "--run-id", "same").code == 0
     assert "no difference" in runs("diff", "good", "same").out
     found = runs("diff", "good", "bad", "--output", "json").json["changes"]
-    fields = {(change["path"], change["field"]) for change in found}  # type: ignore[index, union-attr]
+    fields = {(change["path"], change["field"]) for change in found}
     assert {("", "digest"), ("", "phase"), ("main.b", "phase"), ("main.a", "outputs.n")} <= fields
 
 

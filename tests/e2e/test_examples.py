@@ -82,6 +82,14 @@ RUNS = [
     Run("poll-until-done", {"state": "done", "progress": 100}),
     Run("retry-with-backoff", {"attempts": 3}),
     Run("secrets", {"login": "app:***", "length": 11}),
+    Run("uses-a-namespace", {"lengths": [3, 3, 5]}),
+    Run(
+        "uses-a-namespace",
+        {},
+        {"words": ["short", "much-too-long"]},
+        phase="Failed",
+        message="check: iteration 1: exit code 1: much-too-long is too long",
+    ),
     Run("uses-a-library", {"one": "HELLO!", "two": "BYE!!"}),
     Run("uses-a-workflow-template", {"result": "Hello, Ada!"}),
     Run("uses-a-workflow-template", {"result": "Hello, Grace!"}, {"name": "Grace"}),
@@ -141,6 +149,26 @@ def test_a_document_does_what_it_says(run: Run, server: str, tmp_path: Path, mon
     assert (report.phase, report.message, dict(report.outputs)) == (run.phase, run.message, run.outputs)
     assert tuple(hook.hook for hook in report.hooks) == run.hooks
     assert "hunter2" not in json.dumps(report.to_json())
+
+
+SHARING = [run for run in RUNS if run.example.startswith("uses-a-")]
+
+
+@pytest.mark.rule("TMPL-2")
+def test_libraries_can_be_a_folder_or_in_the_store(tmp_path: Path) -> None:
+    """What the examples with a library say in their first lines, as commands."""
+    store = ("--store", f"sqlite:{tmp_path / 'a.db'}")
+    code, out = aether("template", "apply", str(LIBRARY), *store)
+    assert (code, out.count("created")) == (0, len(list(LIBRARY.iterdir())))
+    assert len(SHARING) >= 4
+    for run in SHARING:
+        given = [f"-p{name}={json.dumps(value) if isinstance(value, list) else value}" for name, value in run.arguments.items()]
+        command = ("run", str(EXAMPLES / f"{run.example}.yaml"), "--quiet", "--output", "json", *given)
+        for place in (("--library", str(LIBRARY), "--store", "memory"), store):
+            report = json.loads(aether(*command, *place)[1])
+            assert (report["phase"], report["message"], report["outputs"]) == (run.phase, run.message, run.outputs)
+        code, _ = aether(*command, "--store", "memory")
+        assert code == 3
 
 
 def test_every_document_is_run() -> None:

@@ -19,14 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.mutation import faults_data, faults_run
+from tests.mutation import faults_data, faults_run, faults_share
 from tests.mutation.faults import RULES, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "aether_protocol"
 JUDGE = Path(__file__).with_name("judge.py")
 LIMIT_S = 120  # of one process: a fault may make it hang
-FAULTS: tuple[Fault, ...] = (*faults_data.FAULTS, *faults_run.FAULTS)
+FAULTS: tuple[Fault, ...] = (*faults_data.FAULTS, *faults_run.FAULTS, *faults_share.FAULTS)
 
 
 def problems() -> list[str]:

@@ -26,5 +26,6 @@ RULES = (
     *(f"LOOP-{number}" for number in range(1, 8)),
     *(f"CTRL-{number}" for number in range(1, 4)),
     *(f"HOOK-{number}" for number in range(1, 4)),
+    *(f"TMPL-{number}" for number in range(1, 3)),
 )
 """The rules that must have a fault."""

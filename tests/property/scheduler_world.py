@@ -156,7 +156,11 @@ class World:
 
 def restored(state: RunState) -> RunState:
     """The state after a way through its snapshot's JSON."""
-    return restore(state.plan, json.loads(json.dumps(snapshot(state), default=dict)))
+    text = json.dumps(snapshot(state), default=dict)
+    record = json.loads(text)
+    made = restore(state.plan, record)
+    assert record == json.loads(text), "whoever has the record keeps it"
+    return made
 
 
 def _reachable(start: Phase, end: Phase) -> bool:

@@ -6,22 +6,32 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from aether_protocol.engine import driver
+from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
+from aether_protocol.cron.policy import decide, run_name
+from aether_protocol.engine import cron, driver
+from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.secrets import Masker
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation.__main__ import main, told
-from aether_protocol.testing.simulation.play import play_seed
+from aether_protocol.testing.simulation.play import play_cron_seed, play_seed
 from aether_protocol.testing.simulation.shrink import shrink
 from aether_protocol.testing.simulation.store import SharedStore
 
 SEEDS = 2_000
+CRON_SEEDS = 400
+ONCE = "a fire is dealt with once"
 PARTS = 8  # so that several processes share the work
+
+
+async def nothing(self: object) -> list[str]:
+    return []
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +55,46 @@ def test_every_law_holds_whatever_fails(part: int) -> None:
     for name in ("crashes", "takeovers", "messages lost", "messages doubled", "messages delayed", "store failures"):
         assert counts[name] > 100, name  # the faults do happen
     assert counts["runs compared"] > 100
+
+
+@pytest.mark.rule("CRON-3", "CRON-4", "CRON-5", "CRON-6")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_fire_is_dealt_with_once_whatever_fails(part: int) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(part * CRON_SEEDS // PARTS, (part + 1) * CRON_SEEDS // PARTS):
+        played = play_cron_seed(seed)
+        assert played.law is None, told(played)
+        counts.update(played.counts)
+    for name in ("crashes", "takeovers", "store failures", "started", "skipped", "missed", "changes"):
+        assert counts[name] > 10, name
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "instead", "law"),
+    [
+        (MemorySchedules, "_changeable", lambda self, one: self._schedules[one.namespace, one.name][1], ONCE),
+        (CronScheduler, "tidy", nothing, "history limits hold"),
+        (CronScheduler, "adopt_orphans", nothing, "every run ends"),
+        (cron, "decide", lambda settings, seen, now, _: decide(settings, seen, now, []), "Forbid starts nothing beside a run"),
+        (cron, "decide", lambda *given: replace(decide(*given), seen=given[1]), ONCE),
+        (cron, "decide", lambda *given: replace(decide(*given), missed=None), "no fire is lost"),
+        (cron, "run_name", lambda *given: f"{run_name(*given)}x", "a run is named by its fire"),
+    ],
+)
+def test_a_scheduler_that_breaks_a_law_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, instead: Any, law: str
+) -> None:
+    monkeypatch.setattr(place, name, instead)
+    failed = next(played for played in map(play_cron_seed, range(100)) if played.law is not None)
+    assert failed.law == law
+    assert "--cron --seed" in told(failed)
+
+
+def test_a_failing_schedule_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cron, "run_name", lambda *given: f"{run_name(*given)}x")
+    failed = play_cron_seed(0)
+    small = shrink(failed)
+    assert (small.law, small.faults) == (failed.law, [])
 
 
 def first_failure(seeds: int = 150) -> Any:

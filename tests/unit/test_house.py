@@ -20,7 +20,7 @@ PACKAGE = ROOT / "aether_protocol"
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 8
-HEAVY = ("pydantic", "jsonschema", "jsonschema_rs", "rich", "ruamel", "simpleeval", "httpx2", "asyncio")
+HEAVY = ("pydantic", "jsonschema", "jsonschema_rs", "rich", "ruamel", "simpleeval", "httpx2", "asyncio", "croniter")
 UNFINISHED = re.compile(r"raise NotImplementedError|\b(TODO|FIXME|HACK)\b")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

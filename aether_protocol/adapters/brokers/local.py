@@ -72,7 +72,7 @@ class LocalBroker:
         self.sink = sink
 
     def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        for assignment in sorted(assignments, key=_urgency):
+        for assignment in sorted(assignments, key=_urgency) if len(assignments) > 1 else assignments:
             if not self._limit or (self._running < self._limit and not self._queue):
                 self._begin(assignment)
             else:

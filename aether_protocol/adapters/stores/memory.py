@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
+from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
+from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -52,7 +53,7 @@ class _Past:
         self.adopted = []
 
 
-class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
+class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
     """See `ports.store.Store`."""
 
     durable = False
@@ -66,6 +67,7 @@ class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         MemoryMailbox.__init__(self, self._leases, self._runs)
         MemoryLogs.__init__(self, self._runs)
         MemoryDocuments.__init__(self)
+        MemorySchedules.__init__(self, self)
 
     # --- runs ---
 
@@ -146,24 +148,6 @@ class MemoryStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         free.sort(key=lambda run_id: (self._runs[run_id].row.created_at, run_id))
         return [(run_id, self._leases.take(run_id, owner, until)) for run_id in free]
 
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        return self._leases.renew(owner, held, until)
-
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        self._leases.release(owner, run_ids)
-
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
-        return self._leases.lease(run_id)
-
-    async def owners(self) -> Mapping[str, int]:
-        return self._leases.all_owners()
-
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        return self._leases.lock(name, owner, now, until)
-
-    async def unlock(self, name: str, owner: str) -> None:
-        self._leases.unlock(name, owner)
-
     # --- upkeep ---
 
     async def info(self) -> StoreInfo:
@@ -221,4 +205,5 @@ def _fits(row: RunRow, query: RunQuery) -> bool:
         and query.closed in (None, row.closed)
         and (query.before is None or (row.created_at, row.run_id) < query.before)
         and row.run_id.startswith(query.prefix)
+        and (row.retry_of is not None or not query.retries)
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import LogLine, Request, StoredDocument
+from aether_protocol.ports.store import LogLine, NewDocument, Request, StoredDocument
 
 KEEP_LOG_CHARACTERS: Final = 256 * 1024  # of a task run
 
@@ -84,6 +84,30 @@ class MemoryLeases:
     def unlock(self, name: str, owner: str) -> None:
         if self._locks.get(name, ("", 0))[0] == owner:
             del self._locks[name]
+
+
+class MemoryOwners:
+    """Who holds what: all of the `LeaseStore` but `claim`, which needs to know the runs."""
+
+    _leases: MemoryLeases
+
+    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        return self._leases.renew(owner, held, until)
+
+    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
+        self._leases.release(owner, run_ids)
+
+    async def owner(self, run_id: str) -> tuple[str, int] | None:
+        return self._leases.lease(run_id)
+
+    async def owners(self) -> Mapping[str, int]:
+        return self._leases.all_owners()
+
+    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        return self._leases.lock(name, owner, now, until)
+
+    async def unlock(self, name: str, owner: str) -> None:
+        self._leases.unlock(name, owner)
 
 
 class MemoryMailbox:
@@ -177,15 +201,26 @@ class MemoryDocuments:
         self._documents: dict[tuple[str, str, str], list[StoredDocument]] = {}
 
     async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
-        versions = self._documents.setdefault((kind, namespace, name), [])
-        digest = sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
-        if not versions or versions[-1].digest != digest:
-            versions.append(StoredDocument(kind, namespace, name, text, digest, len(versions) + 1, at))
-        return versions[-1]
+        ((stored, _),) = await self.put_documents([NewDocument(kind, namespace, name, text)], at)
+        return stored
+
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        return [self._put(document, at) for document in documents]
+
+    def _put(self, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
+        versions = self._documents.setdefault((new.kind, new.namespace, new.name), [])
+        digest = sha256(new.text.encode("utf-8", "backslashreplace")).hexdigest()
+        changed = not versions or versions[-1].digest != digest
+        if changed:
+            versions.append(StoredDocument(new.kind, new.namespace, new.name, new.text, digest, len(versions) + 1, at))
+        return versions[-1], changed
 
     async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         versions = self._documents.get((kind, namespace, name), [])
         return next((item for item in reversed(versions) if digest in (None, item.digest)), None)
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        return self._documents.get((kind, namespace, name), [])[::-1]
 
     async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
         found = [versions[-1] for _, versions in sorted(self._documents.items())]

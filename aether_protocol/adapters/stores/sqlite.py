@@ -12,7 +12,7 @@ from typing import Final
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_leases import SqliteLeases
 from aether_protocol.adapters.stores.sqlite_reading import ReadOnlyDatabase, may_be_readable
-from aether_protocol.adapters.stores.sqlite_runs import SqliteRuns
+from aether_protocol.adapters.stores.sqlite_schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite_texts import SqliteDocuments, SqliteLogs
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
@@ -20,7 +20,7 @@ from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoreInfo
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
-class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
+class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
     """See `ports.store.Store`. `tier` is how new runs are kept."""
 
     durable = True
@@ -30,7 +30,7 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
             raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
         self._db = database
         self.tier = tier
-        SqliteRuns.__init__(self)
+        SqliteSchedules.__init__(self)
 
     async def info(self) -> StoreInfo:
         with self._db.read() as execute:
@@ -51,7 +51,7 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
             found = [str(line) for (line,) in execute("PRAGMA integrity_check") if line != "ok"]
             if found:
                 return found
-            for number, run_id, seq, tier, head, saved in execute(_CHECKED).fetchall():
+            for number, run_id, seq, exact, tier, head, saved in execute(_CHECKED).fetchall():
                 if head is None:
                     found.append(f"run {run_id!r} has lost its plan or its header")
                 expected = 1
@@ -61,7 +61,7 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
                         found.append(f"run {run_id!r} has no steps {expected} to {first - 1}")
                     expected = last + 1
                 reached = max(expected - 1, saved or 0)
-                if reached != seq:
+                if reached < seq or (exact and reached != seq):
                     found.append(f"run {run_id!r} is at step {seq}, its {_KEPT[tier]} at {reached}")
             stray = execute("SELECT count(*) FROM steps WHERE id >> 32 NOT IN (SELECT number FROM runs)").fetchone()[0]
             if stray:
@@ -81,28 +81,29 @@ class SqliteStore(SqliteRuns, SqliteLeases, SqliteLogs, SqliteDocuments):
         self._db.close()
 
 
-_CHECKED: Final = (
-    "SELECT runs.number, run_id, runs.seq, tier, plans.number, snapshots.seq FROM runs LEFT JOIN heads ON heads.run = "
-    "runs.number LEFT JOIN plans ON plans.number = plan LEFT JOIN snapshots ON snapshots.run = runs.number ORDER BY 1"
+_CHECKED: Final = (  # the fourth: whether the row must be at the newest step
+    "SELECT runs.number, run_id, runs.seq, closed OR tier = 'snapshot', tier, plans.number, snapshots.seq FROM runs "
+    "LEFT JOIN heads ON heads.run = runs.number LEFT JOIN plans ON plans.number = plan "
+    "LEFT JOIN snapshots ON snapshots.run = runs.number ORDER BY 1"
 )
 _CHUNKS: Final = "SELECT id, last FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
 _KEPT: Final = {SNAPSHOT: "snapshot", STATE_ACTION_LOG: "log"}
 
 
 def open_sqlite(
-    path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True, writes: bool = True
+    path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True, reads_only: bool = False
 ) -> SqliteStore:
     """Open the file, or make it with its directory; `:memory:` is a store that ends with the process.
 
     `durability` is full (survives power loss) or normal (survives the end of the process). A file of an older version is
-    brought up to date, or refused where `migrate` is false. With `writes` false a file that may only be read is opened for
-    that. Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
+    brought up to date, or refused where `migrate` is false. With `reads_only` nothing is made or changed, so a read-only file
+    will do. Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
     try:
-        return SqliteStore(Database(path, durability, migrate=migrate), tier)
+        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
     except PortError as error:
-        if writes or not may_be_readable(error):
+        if not reads_only or not may_be_readable(error):
             raise
         return SqliteStore(ReadOnlyDatabase(path), tier)

@@ -45,7 +45,8 @@ Execute = Callable[..., sqlite3.Cursor]
 class Database:
     """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
 
-    With `migrate` false a file of an older version is refused, too.
+    With `migrate` false a file of an older version is refused, too. With `reads_only` it must be there, and is never
+    written to.
     """
 
     writable = True
@@ -56,6 +57,7 @@ class Database:
         durability: str = "full",
         *,
         migrate: bool = True,
+        reads_only: bool = False,
         migrations: Sequence[Sequence[str]] = MIGRATIONS,
     ) -> None:
         if durability not in DURABILITIES:
@@ -65,11 +67,11 @@ class Database:
         self.migrations = migrations
         self._write = _Write(self)
         with self._told():
-            self.connection = self._connect()
+            self.connection = self._connect_to_read() if reads_only else self._connect()
         self.execute: Execute = self.connection.execute
         try:
             with self._told():
-                self._open(migrate)
+                self._open_to_read() if reads_only else self._open(migrate)
         except BaseException:
             self.connection.close()
             raise
@@ -82,9 +84,25 @@ class Database:
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
-            if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
-                raise ReadOnlyError(self.path)  # before SQLite leaves files beside it that its owner may not write to
+            self._check_rights()
         return sqlite3.connect(self.path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        self._check_rights()
+        place = f"{Path(self.path).absolute().as_uri()}?mode=rw"  # readers of a file that others write to take part in its lock
+        return sqlite3.connect(place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=True)
+
+    def _check_rights(self) -> None:
+        """Before SQLite leaves files beside it that its owner may not write to."""
+        if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
+            raise ReadOnlyError(self.path)
+
+    def _open_to_read(self) -> None:
+        version = self.version()
+        if version < len(self.migrations):
+            raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
+        self.execute("PRAGMA query_only = ON")
+        self.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def _open(self, migrate: bool) -> None:
         version = self.version()
@@ -154,6 +172,15 @@ class Database:
         """`async with database.write() as execute:` is a transaction. There must be no `await` inside."""
         return self._write
 
+    def once(self, statement: str, values: tuple[Any, ...]) -> int:
+        """Write with one statement that is a transaction by itself: the rows changed, 0 also while another process writes."""
+        try:
+            return self.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            if _code(error) not in _BUSY:
+                raise self.fault(error) from error
+            return 0
+
     @contextmanager
     def read(self) -> Iterator[Execute]:
         """Statements that see the same moment. There must be no `await` inside."""
@@ -204,6 +231,22 @@ class Database:
             return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
         told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
         return PortError(f"{self.path!r} {told}", hint=hint)
+
+
+def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=uri)
+
+
+def _tried(uri: str) -> sqlite3.Connection:
+    """A connection by URI that was seen to work."""
+    connection = _connected(uri, uri=True)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Write:

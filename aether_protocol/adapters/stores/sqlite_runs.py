@@ -1,8 +1,9 @@
 """Runs in SQLite: rows, steps, plans, snapshots.
 
-Law: one append is one transaction, whatever the number of runs. `UPDATE runs ... WHERE seq = ? AND token = ?` is the
-optimistic lock and the fence at once, in the transaction of the insert. How a run is kept (its tier) is said at its creation
-and holds for its life, whoever opens it.
+Law: one append is one transaction, whatever the number of runs. The key of `steps` is the optimistic lock, the run's token
+the fence, both in the statement that inserts. The row of `runs` is written when something but the number of steps and ended
+leaves has changed; these two stand beside the steps. How a run is kept (its tier) is said at its creation and holds for its
+life, whoever opens it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from aether_protocol.scheduler.events import RunHeader
 
 # Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
 SNAPSHOT_STEPS: Final = 20_000
-SNAPSHOT_SHARE: Final = 2  # and for at least the number of its tasks divided by this
+SNAPSHOT_SHARE: Final = 4  # and for at least the number of its tasks divided by this
 SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
 SAVE_US: Final = 5_000_000  # or after this time
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
@@ -32,20 +33,33 @@ _PLANS_KNOWN: Final = 8
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
-_ROW: Final = (
+ROW: Final = (
     "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq, "
     "leaves_ended, leaves_known, digest, retry_of, tier"
 )
-_INSERT_RUN: Final = f"INSERT INTO runs ({_ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
-_CHANGE: Final = "UPDATE runs SET seq=?, phase=?, message=?, started_at=?, ended_at=?, leaves_ended=?, leaves_known=?"
-_ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq=? AND token=?"
-_CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq=? AND token=?"  # apart: `closed` is indexed
-_INSERT_STEPS: Final = "INSERT INTO steps (id, last, lines) VALUES (?, ?, ?)"
+_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
+# A run's row as it is now: of an open run, how far it is stands in the newest row of its steps.
+_NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
+RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
+_SEQ: Final = "coalesce(max(last, seq), seq)"
+SHOWN: Final = ROW.replace("seq, leaves_ended", f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
+_CHANGE: Final = "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?"
+_ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq<=? AND token=?"
+_CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq<=? AND token=?"  # apart: `closed` is indexed
+_APPEND: Final = (
+    "INSERT OR IGNORE INTO steps (id, last, ended, lines) SELECT ?, ?, ?, ? FROM runs WHERE number = ? AND token = ?"
+)
+_INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines) VALUES (?, ?, ?, ?)"
 _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text) VALUES (?, ?, ?)"
 # The row that step ? is in, or the first one after it.
 _LINES: Final = (
     "SELECT id, last, lines FROM steps WHERE id >= coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) "
     "AND id < ? ORDER BY id"
+)
+# A plan that neither a run nor a schedule needs any more.
+FORGET_PLAN: Final = (
+    "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
+    "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
 _OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run")
 
@@ -56,15 +70,21 @@ class _Known:
     """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
     instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet."""
 
-    __slots__ = ("number", "saved", "saved_at", "seq", "tier", "waiting")
+    __slots__ = ("leaves_known", "number", "saved", "saved_at", "seq", "tier", "waiting")
 
-    def __init__(self, number: int, tier: str, seq: int, saved: int) -> None:
+    def __init__(self, number: int, tier: str, seq: int, saved: int, leaves_known: int) -> None:
         self.number = number
         self.tier = tier
         self.seq = seq
         self.saved = saved
+        self.leaves_known = leaves_known
         self.saved_at = 0
         self.waiting = False  # it was saved as Suspended
+
+    def wants_snapshot(self, last: int, closed: bool) -> bool:
+        """Whether a log that has come to step `last` gets a snapshot."""
+        steps = last - self.saved
+        return steps > SNAPSHOT_STEPS and (steps * SNAPSHOT_SHARE > self.leaves_known or closed)
 
 
 class SqliteRuns:
@@ -80,20 +100,28 @@ class SqliteRuns:
     # --- writing ---
 
     async def create(self, run: NewRun) -> int:
+        async with self._db.write() as execute:
+            token, known = self._begin(execute, run)
+        self._known[run.row.run_id] = known
+        return token
+
+    def _begin(self, execute: Execute, run: NewRun) -> tuple[int, _Known]:
+        """A new run, inside of a transaction: its token, and what is known of it once that is through."""
         token = 0 if run.owner is None else 1
         key, text = self._plan_key(run.plan)
         header = clean(_to_json(encode_header(run.header)))
-        async with self._db.write() as execute:
-            number = self._insert(execute, run.row, self.tier, token, run.owner)
-            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
-            execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
-            if run.owner is not None:
-                execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
-        known = self._known[run.row.run_id] = _Known(number, self.tier, run.row.seq, 0)
+        number = self._insert(execute, run.row, self.tier, token, run.owner)
+        plan = keep_plan(execute, run.plan, key, text)
+        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+        if run.owner is not None:
+            execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+        known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
-        return token
+        return token, known
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
+        if len(batch) == 1 and self._append_alone(batch[0]):
+            return _NONE
         refused: dict[str, AetherError] = {}
         try:
             async with self._db.write() as execute:
@@ -114,16 +142,34 @@ class SqliteRuns:
                 self._known.pop(part.run_id, None)
         return refused or _NONE
 
+    def _append_alone(self, part: RunAppend) -> bool:
+        """Steps that leave the row as it is, in one statement; False where there is more to do, or to find out."""
+        known = self._known.get(part.run_id)
+        if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
+            return False
+        last = part.steps[-1].seq
+        if part.closed or known.wants_snapshot(last, closed=False):
+            return False
+        if self._db.once(_APPEND, _steps_row(known, part, part.progress)) != 1:
+            return False
+        known.seq = last
+        return True
+
     def _advance(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
         """Record every step; False if somebody else was first."""
-        steps, row = part.steps, part.row()
-        last = known.seq = steps[-1].seq
-        if not _change(execute, known.number, part.expected_seq, part, row):
+        if known.seq != part.expected_seq:  # somebody began anew from what the file has
+            fresh = self._look_up(execute, part.run_id)
+            if fresh is None or fresh.seq != part.expected_seq:
+                return False
+            known = fresh
+        row = part.row() if part.closed or part.progress is None else None
+        ended = row.leaves_ended if row is not None else part.progress
+        if execute(_APPEND, _steps_row(known, part, ended)).rowcount != 1:
             return False
-        lines = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
-        execute(_INSERT_STEPS, ((known.number << 32) + steps[0].seq, last, clean(lines)))
-        steps_since = last - known.saved
-        if steps_since > SNAPSHOT_STEPS and (steps_since * SNAPSHOT_SHARE > row.leaves_known or part.closed):
+        if row is not None:
+            _change(execute, known, part.expected_seq, part, row)
+        last = known.seq = part.steps[-1].seq
+        if known.wants_snapshot(last, part.closed):
             self._save(execute, known, part)
         return True
 
@@ -142,7 +188,7 @@ class SqliteRuns:
         due = first or (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
         if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
             return execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone() is not None
-        if not _change(execute, known.number, known.saved, part, row):
+        if not _change(execute, known, known.saved, part, row):
             return False
         self._save(execute, known, part)
         known.saved_at, known.waiting = at, waits
@@ -157,7 +203,7 @@ class SqliteRuns:
         header = clean(_to_json(encode_header(run.header)))
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
-            plan = _plan_number(execute, key) or _insert_plan(execute, key, text or _plan_text(run.plan))
+            plan = keep_plan(execute, run.plan, key, text)
             execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
             first = run.row.seq - len(run.lines) + 1
             if run.snapshot is not None:
@@ -165,7 +211,8 @@ class SqliteRuns:
             for start in range(0, len(run.lines), _CHUNK):
                 lines = run.lines[start : start + _CHUNK]
                 begin = first + start
-                execute(_INSERT_STEPS, ((number << 32) + begin, begin + len(lines) - 1, clean("\n".join(lines))))
+                values = (begin + len(lines) - 1, run.row.leaves_ended, clean("\n".join(lines)))
+                execute(_INSERT_STEPS, ((number << 32) + begin, *values))
 
     async def delete(self, run_ids: Sequence[str], now: int) -> int:
         deleted = 0
@@ -185,7 +232,7 @@ class SqliteRuns:
                 for table in _OF_RUN:
                     execute(f"DELETE FROM {table} = ?", (number,))
                 execute("DELETE FROM runs WHERE number = ?", (number,))
-                execute("DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1)", (plan,))
+                execute(FORGET_PLAN, (plan,))
                 deleted += 1
         for run_id in run_ids:
             self._known.pop(run_id, None)
@@ -195,7 +242,7 @@ class SqliteRuns:
 
     async def load(self, run_id: str) -> StoredRun:
         with self._db.read() as execute:
-            row = execute(f"SELECT {_ROW}, number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            row = execute(f"SELECT {SHOWN}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise UsageError(f"run {run_id!r} is unknown")
             number = row[-1]
@@ -208,21 +255,21 @@ class SqliteRuns:
             header: RunHeader = decode_header(json.loads(head[0]))
             plan = decode_plan(json.loads(head[1]))
             snapshot = json.loads(saved[1]) if saved is not None else None
-        except (ValueError, TypeError, LookupError) as error:
+        except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
             told = f"run {run_id!r} cannot be read from {self._db.path!r}: {error}"
-            raise PortError(told, hint="`aether db check` tells more") from error
-        return StoredRun(_make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
+            raise PortError(told, hint=getattr(error, "hint", None) or "`aether db check` tells more") from error
+        return StoredRun(make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
 
     async def row(self, run_id: str) -> RunRow | None:
         with self._db.read() as execute:
-            found = execute(f"SELECT {_ROW} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        return _make_row(found) if found is not None else None
+            found = execute(f"SELECT {SHOWN} FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+        return make_row(found) if found is not None else None
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
         where, values = _where(query)
-        text = f"SELECT {_ROW} FROM runs {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
-            return [_make_row(found) for found in execute(text, (*values, query.limit))]
+            return [make_row(found) for found in execute(text, (*values, query.limit))]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -242,14 +289,12 @@ class SqliteRuns:
     # --- inside ---
 
     def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
-        found = execute(
-            "SELECT number, tier, runs.seq, snapshots.seq FROM runs LEFT JOIN snapshots ON run = number WHERE run_id = ?",
-            (run_id,),
-        ).fetchone()
+        saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
+        text = f"SELECT number, tier, {_SEQ}, {saved}, leaves_known FROM {RUNS} WHERE run_id = ?"
+        found = execute(text, (run_id,)).fetchone()
         if found is None:
             return None
-        number, tier, seq, saved = found
-        known = _Known(number, tier, seq, saved or 0)
+        known = _Known(*found)
         if keep:
             self._known[run_id] = known
         return known
@@ -269,7 +314,7 @@ class SqliteRuns:
         seen = self._plans.get(id(plan))
         if seen is not None:
             return seen[1], ""
-        text = _plan_text(plan)
+        text = plan_text(plan)
         key = sha256(text.encode()).hexdigest()
         if len(self._plans) >= _PLANS_KNOWN:
             del self._plans[next(iter(self._plans))]
@@ -277,28 +322,39 @@ class SqliteRuns:
         return key, text
 
 
-def _plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
+    """The record of a plan."""
     return clean(_to_json(encode_plan(plan)))
 
 
-def _plan_number(execute: Execute, key: str) -> int | None:
+def keep_plan(execute: Execute, plan: Plan, key: str, text: str = "") -> int:
+    """The number of the row of `plan`, which is made if there is none with this digest. `text`: its record, if it is known."""
     found = execute("SELECT number FROM plans WHERE digest = ?", (key,)).fetchone()
-    return found[0] if found is not None else None
+    if found is None:
+        number = execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text or plan_text(plan))).lastrowid
+    else:
+        number = found[0]
+    assert number is not None
+    return number
 
 
-def _insert_plan(execute: Execute, key: str, text: str) -> int | None:
-    return execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text)).lastrowid
+def _steps_row(known: _Known, part: RunAppend, ended: int | None) -> tuple[Any, ...]:
+    """The values of `_APPEND`."""
+    steps = part.steps
+    lines = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
+    return (known.number << 32) + steps[0].seq, steps[-1].seq, ended, clean(lines), known.number, part.token
 
 
-def _change(execute: Execute, number: int, seq: int, part: RunAppend, row: RunRow) -> bool:
-    """Move the row on from step `seq`; False if it is not there any more, or the token is stale."""
-    summary = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_ended, row.leaves_known)
-    values = (part.steps[-1].seq, *summary, number, seq, part.token)
+def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunRow) -> bool:
+    """Write the row anew, which was last written at step `seq` or before; False if it was later, or the token is stale."""
+    known.leaves_known = row.leaves_known
+    told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known)
+    values = (*told, row.leaves_ended, part.steps[-1].seq, known.number, seq, part.token)
     return execute(_CLOSE if part.closed else _ADVANCE, values).rowcount == 1
 
 
 def _refusal(execute: Execute, part: RunAppend) -> AetherError:
-    found = execute("SELECT token, seq FROM runs WHERE run_id = ?", (part.run_id,)).fetchone()
+    found = execute(f"SELECT token, {_SEQ} FROM {RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
     if found is None:
         return BusyError(f"run {part.run_id!r} was deleted by somebody else")
     if found[0] != part.token:
@@ -306,7 +362,8 @@ def _refusal(execute: Execute, part: RunAppend) -> AetherError:
     return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
 
 
-def _make_row(found: tuple[Any, ...]) -> RunRow:
+def make_row(found: tuple[Any, ...]) -> RunRow:
+    """A row from the columns of ROW."""
     row = RunRow(*found)
     labels: Any = row.labels
     row.labels = json.loads(labels) if labels != "{}" else {}
@@ -333,6 +390,8 @@ def _where(query: RunQuery) -> tuple[str, list[Json]]:
     if query.prefix:
         texts.append("run_id >= ? AND run_id < ?")
         values += (query.prefix, f"{query.prefix}\U0010ffff")
+    if query.retries:
+        texts.append("retry_of IS NOT NULL")
     if query.before is not None:
         texts.append("(created_at, run_id) < (?, ?)")
         values += query.before

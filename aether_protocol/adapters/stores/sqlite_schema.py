@@ -11,7 +11,9 @@ from typing import Final
 APPLICATION_ID: Final = 0x41455448  # "AETH"
 
 # Step `seq` of run `number` lives in the row of `steps` whose id is number * 2**32 + the first step of that row: one
-# B-tree, appended to in order, and its key is the optimistic lock. Instants are microseconds since the epoch.
+# B-tree, appended to in order, and its key is the optimistic lock. `last` is the row's last step, `ended` the leaves ended
+# by then: of an open run these two are what `runs` would have to be told with every step; there `seq` and `leaves_ended` are
+# as of the last change of anything else. Instants are microseconds since the epoch.
 _RUNS: Final = (
     """CREATE TABLE runs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +42,7 @@ _RUNS: Final = (
     "CREATE TABLE plans (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL)",
     "CREATE TABLE heads (run INTEGER PRIMARY KEY, plan INTEGER NOT NULL, header TEXT NOT NULL)",
     "CREATE INDEX heads_plan ON heads (plan)",
-    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, lines TEXT NOT NULL)",
+    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, ended INTEGER NOT NULL, lines TEXT NOT NULL)",
     "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL)",
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
@@ -85,4 +87,40 @@ _LOGS_AND_LIBRARY: Final = (
     )""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY)
+_SCHEDULES: Final = (
+    """CREATE TABLE schedules (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        spec TEXT NOT NULL,
+        document TEXT NOT NULL,
+        applied_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        seen INTEGER NOT NULL,
+        next_at INTEGER,
+        last_at INTEGER,
+        generation INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        plan INTEGER NOT NULL,
+        UNIQUE (namespace, name)
+    )""",
+    "CREATE INDEX schedules_next ON schedules (next_at) WHERE next_at IS NOT NULL",
+    "CREATE INDEX schedules_plan ON schedules (plan)",
+    """CREATE TABLE fires (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        schedule INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        noted_at INTEGER NOT NULL,
+        run_id TEXT,
+        reason TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        first INTEGER,
+        generation INTEGER NOT NULL
+    )""",
+    "CREATE INDEX fires_newest ON fires (schedule, id)",
+    "CREATE INDEX fires_run ON fires (run_id) WHERE run_id IS NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY, _SCHEDULES)

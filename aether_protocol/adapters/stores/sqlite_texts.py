@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
-from aether_protocol.ports.store import LogLine, StoredDocument
+from aether_protocol.ports.store import LogLine, NewDocument, StoredDocument
 
 KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
 
@@ -105,21 +105,22 @@ class SqliteDocuments:
     _db: Database
 
     async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
-        text = clean(text)
-        digest = sha256(text.encode()).hexdigest()
+        ((stored, _),) = await self.put_documents([NewDocument(kind, namespace, name, text)], at)
+        return stored
+
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
         async with self._db.write() as execute:
-            newest = _newest(execute, kind, namespace, name)
-            if newest is not None and newest.digest == digest:
-                return newest
-            version = newest.version + 1 if newest is not None else 1
-            made = StoredDocument(kind, namespace, name, text, digest, version, at)
-            values = (kind, namespace, name, text, digest, version, at)
-            execute(f"INSERT INTO documents ({_DOCUMENT}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-        return made
+            return [_put(execute, document, at) for document in documents]
 
     async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         with self._db.read() as execute:
             return _newest(execute, kind, namespace, name, digest)
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        where = "WHERE kind = ? AND namespace = ? AND name = ? ORDER BY version DESC"
+        with self._db.read() as execute:
+            found = execute(f"SELECT {_DOCUMENT} FROM documents {where}", (kind, namespace, name))
+            return [StoredDocument(*item) for item in found]
 
     async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
         with self._db.read() as execute:
@@ -134,6 +135,19 @@ class SqliteDocuments:
         async with self._db.write() as execute:
             where = "WHERE kind = ? AND namespace = ? AND name = ?"
             return execute(f"DELETE FROM documents {where}", (kind, namespace, name)).rowcount > 0
+
+
+def _put(execute: Execute, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
+    """Keep a version, if it is one."""
+    text = clean(new.text)
+    digest = sha256(text.encode()).hexdigest()
+    newest = _newest(execute, new.kind, new.namespace, new.name)
+    if newest is not None and newest.digest == digest:
+        return newest, False
+    version = newest.version + 1 if newest is not None else 1
+    values = (new.kind, new.namespace, new.name, text, digest, version, at)
+    execute(f"INSERT INTO documents ({_DOCUMENT}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    return StoredDocument(*values), True
 
 
 def _newest(execute: Execute, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:

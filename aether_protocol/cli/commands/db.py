@@ -10,9 +10,14 @@ import click
 
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.options import report_option, store_option
+from aether_protocol.cli.past import fault_of
 from aether_protocol.cli.render.text import counted, printable
 from aether_protocol.cli.stored import check_there, look, open_at
-from aether_protocol.ports.store import Store, StoreInfo
+from aether_protocol.errors import PortError
+from aether_protocol.ports.store import RunQuery, Store, StoreInfo
+
+PAGE = 500
+DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can still be read"
 
 
 @click.group("db")
@@ -44,11 +49,15 @@ def to_json(found: StoreInfo) -> dict[str, object]:
 @command.command("check")
 @store_option
 def check(store: str) -> int:
-    """Read everything and tell what is wrong, changing nothing.
+    """Read everything, replay every run, and tell what is wrong, changing nothing.
 
     Exit codes: 0 all is well, 9 something is wrong.
     """
-    faults = look(store, lambda opened: opened.check())
+    try:
+        faults = look(store, find_faults)
+    except PortError as error:
+        here = error.hint is not None and "aether db check" in error.hint
+        raise PortError(error.message, hint=DAMAGED if here else error.hint) from error
     for fault in faults:
         click.echo(printable(fault))
     if faults:
@@ -56,6 +65,19 @@ def check(store: str) -> int:
         return OUTSIDE
     click.echo("all is well", err=True)
     return FINE
+
+
+async def find_faults(store: Store) -> list[str]:
+    """Faults of the file; where it has none, those of the runs."""
+    found = await store.check()
+    if found:
+        return found
+    query = RunQuery(limit=PAGE)
+    while rows := await store.rows(query):
+        faults = [await fault_of(store, row.run_id) for row in rows]
+        found += [fault for fault in faults if fault is not None]
+        query.before = (rows[-1].created_at, rows[-1].run_id)
+    return found
 
 
 @command.command("migrate")

@@ -6,7 +6,7 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
-from aether_protocol.cli.stored import driven_by, find_run, look
+from aether_protocol.cli.stored import find_run, look, told_when_left
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Store
 
@@ -35,8 +35,12 @@ async def pour(store: Store, text: str, follow: bool) -> None:
     from aether_protocol.engine.stream import StoredEvents
 
     row = await find_run(store, text)
-    if follow and not row.closed and await driven_by(store, row) is None:
-        click.echo(f"nobody drives this run at the moment; 'aether resume {row.run_id}' goes on with it", err=True)
-    if not await print_events(StoredEvents(store, SystemClock(), row.run_id, follow=follow)) and row.seq:
+    events = StoredEvents(store, SystemClock(), row.run_id, follow=follow)
+    if follow:
+        async with told_when_left(store, row):
+            count = await print_events(events)
+    else:
+        count = await print_events(events)
+    if not count and row.seq:
         hint = "the tier state-action-log keeps them all"
         raise UsageError(f"the steps of run {row.run_id!r} were not kept: its tier is {row.tier}", hint=hint)

@@ -6,8 +6,8 @@ import json
 
 import click
 
+from aether_protocol.assembly.discovery import executor_types
 from aether_protocol.cli.render.text import as_value
-from aether_protocol.cli.workspace import known_executors
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType
@@ -29,7 +29,7 @@ def command(type_: str | None, output: str) -> int:
 
     Other packages add theirs through the entry-point group aether.executors.
     """
-    types = known_executors()
+    types = executor_types()
     if type_ is not None and type_ not in types:
         raise UsageError(f"there is no executor type {type_!r}", hint=f"there are {', '.join(sorted(types))}")
     chosen = [types[name] for name in sorted(types) if type_ in (None, name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import click
 from aether_protocol.cli.archive import write_archive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
+from aether_protocol.cli.paths import STDIN
 from aether_protocol.cli.stored import find_run, look
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import Store
@@ -32,13 +34,15 @@ The file holds the plan, every step and the logs: 'aether import' takes it in el
 @click.command("export", epilog=EPILOG)
 @run_argument
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Where to; standard output if left out.")
+              help="Where to; standard output if it is - or left out.")
 @store_option
 def command(run: str, target: Path | None, store: str) -> int:
     """Write a run to a file.
 
     RUN is a run's id, the beginning of it, or latest.
     """
+    if target is not None and str(target) == STDIN:
+        target = None
     if target is None and sys.stdout.isatty():
         raise UsageError("an exported run is nothing for a terminal", hint="-o FILE writes it to a file")
     if target is None:
@@ -60,12 +64,16 @@ async def export(store: Store, text: str, write: Write) -> str:
 
 
 def write_file(target: Path, fill: Callable[[Write], str]) -> str:
-    """Let `fill` write; a file that is not whole never has the name."""
+    """Let `fill` write; a file that is not whole never has the name. What is no plain file (a pipe, a device) is written to."""
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="ascii", newline="\n") as stream:
+            return fill(stream.write)
+    target = target.resolve()  # a link stays one
     number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with open(number, "w", encoding="ascii", newline="\n") as file:
             done = fill(file.write)
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
         os.replace(name, target)
     except BaseException:
         os.unlink(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from aether_protocol.cli.options import library_option, limits_option, name_option
+from aether_protocol.cli.options import library_option, limits_option, looked_up_option, name_option
 from aether_protocol.cli.render.graph.picture import Picture, picture
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
@@ -53,15 +53,16 @@ FORMATS: Mapping[str, Callable[[Picture], str]] = {"ascii": _ascii, "svg": _svg,
 @click.option("--depth", type=click.IntRange(0), help="Draw dags and loops below this depth closed.")
 @name_option
 @library_option
+@looked_up_option
 @limits_option
 def command(
-    file: str, format_: str, depth: int | None, name: str | None, library: tuple[str, ...], limits: Limits
+    file: str, format_: str, depth: int | None, name: str | None, library: tuple[str, ...], store: str, limits: Limits
 ) -> int:
     """Draw a workflow: its tasks, what they wait for, and dags and loops as groups.
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library, limits)
+    workspace = Workspace(library, limits, store)
     plan = workspace.plan(workspace.read_one(file), name, strict=False)
     click.echo(FORMATS[format_](picture(plan, depth)), nl=False)
     return 0

@@ -35,7 +35,11 @@ def command(file: str, store: str) -> int:
     if store == MEMORY:
         raise UsageError("the store 'memory' ends with its process: there is no use in an import")
     archive = read_archive(read_lines(file), file)
-    asyncio.run(adopt(open_at(store), archive))
+    try:
+        asyncio.run(adopt(open_at(store), archive))
+    except UsageError as error:
+        hint = "'aether rm' deletes the one that is there; --store names another place"
+        raise UsageError(error.message, hint=error.hint or hint) from None
     row = archive.run.row
     click.echo(f"imported run {row.run_id}: {row.phase}", err=True)
     if not row.closed:

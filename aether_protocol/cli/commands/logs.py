@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
 from aether_protocol.cli.past import POLL_S, find_task, load
-from aether_protocol.cli.stored import find_run, look
-from aether_protocol.ports.store import LogLine, Store
+from aether_protocol.cli.stored import find_run, look, told_when_left
+from aether_protocol.engine.report import hook_name, not_run
+from aether_protocol.plan.model import Kind
+from aether_protocol.ports.store import LogLine, RunRow, Store
+from aether_protocol.scheduler.nodes import Container, DagNode
 from aether_protocol.scheduler.timing import rfc3339
 
 EPILOG = """\b
@@ -33,33 +38,65 @@ Examples:
 def command(run: str, task: str | None, follow: bool, stream: str | None, output: str, store: str) -> int:
     """Print what the tasks of a run wrote, in the order of writing.
 
-    RUN is a run's id, the beginning of it, or latest. TASK is a path (the entrypoint's name may be left out) or a task's
-    name; of a dag or loop it is all inside.
+    RUN is a run's id, the beginning of it, or latest. TASK is a path (the entrypoint's name may be left out), a task's name,
+    or a hook (workflow:onExit); of a dag or loop it is all inside. A later attempt's lines are marked with its number (#2).
     """
-    from aether_protocol.cli.render.logs import LogPrinter
-
-    printer = LogPrinter(paths=task is None)
-    show = print_json if output == "json" else printer.take
-    look(store, lambda opened: pour(opened, run, task, lambda piece: show(piece) if fits(piece, stream) else None, follow))
-    printer.end()
+    look(store, lambda opened: show(opened, run, task, Wanted(follow, stream, output == "json")))
     return FINE
 
 
-def fits(piece: LogLine, stream: str | None) -> bool:
-    return stream is None or piece.stream in (stream, "note")
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to print, and how."""
+
+    follow: bool
+    stream: str | None
+    as_json: bool
+
+    def __contains__(self, piece: LogLine) -> bool:
+        return self.stream is None or piece.stream in (self.stream, "note")
 
 
-async def pour(store: Store, text: str, task: str | None, show: Callable[[LogLine], None], follow: bool) -> None:
-    """Hand all pieces to `show`; with `follow` until the run is closed."""
+async def show(store: Store, text: str, task: str | None, wanted: Wanted) -> None:
+    """Print what was written; with `follow` until the run is closed."""
+    from aether_protocol.cli.render.logs import LogPrinter
+
     row = await find_run(store, text)
-    path = find_task(await load(store, row.run_id), task) if task is not None else None
+    path, inside = await find_writer(store, row.run_id, task) if task is not None else (None, True)
+    printer = LogPrinter(paths=inside)
+    count = 0
+    async with told_when_left(store, row) if wanted.follow else nullcontext():
+        async for piece in pieces(store, row, path, wanted.follow):
+            if piece in wanted:
+                count += 1
+                print_json(piece) if wanted.as_json else printer.take(piece)
+    printer.end()
+    if not count:
+        kept = f"; what was kept of {row.retry_of} has its logs there" if row.retry_of is not None else ""
+        click.echo(f"nothing was written{kept}", err=True)
+
+
+async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
+    """The path that a task's logs have, and whether there may be several tasks below it. A hook's is its name."""
+    state = await load(store, run_id)
+    path = find_task(state, task, [*not_run(state), *map(hook_name, state.hook_nodes)])
+    node = state.find(path)
+    if node is not None or ":" in path:
+        return path, isinstance(node, Container)
+    above, _, name = path.rpartition(".")
+    dag = state.find(above)
+    assert isinstance(dag, DagNode)
+    return path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks)
+
+
+async def pieces(store: Store, row: RunRow, path: str | None, follow: bool) -> AsyncIterator[LogLine]:
     after, closed = 0, row.closed
     while True:
-        pieces = await store.read_logs(row.run_id, path, after)
-        for piece in pieces:
-            show(piece)
+        found = await store.read_logs(row.run_id, path, after)
+        for piece in found:
+            yield piece
             after = piece.seq
-        if pieces:
+        if found:
             continue
         if closed or not follow:
             return

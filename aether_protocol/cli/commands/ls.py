@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from shutil import get_terminal_size
+
 import click
 
 from aether_protocol.cli.exits import FINE
@@ -52,7 +55,7 @@ def command(labels: tuple[str, ...], page: str | None, output: str, store: str, 
     from aether_protocol.cli.render.runs import show_rows
 
     if rows:
-        show_rows(rows)
+        show_rows(rows, get_terminal_size().columns if sys.stdout.isatty() else None)
     else:
         click.echo("there are no such runs" if filters_given(query) else "there are no runs yet", err=True)
     if following is not None:

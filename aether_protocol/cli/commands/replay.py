@@ -48,7 +48,9 @@ def command(run: str, to: int | None, other: int | None, output: str, store: str
 
             show_changes(f"{state['runId']}: step {at[0]} -> {other}", changes)
     elif output == "json":
-        click.echo(json.dumps(state, indent=2, ensure_ascii=False))
+        from aether_protocol.cli.render.pretty import pretty
+
+        click.echo(pretty(state))
     else:
         from aether_protocol.cli.render.report import show_report
 

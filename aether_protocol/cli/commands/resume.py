@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 from aether_protocol.cli.arguments import Payload, read_answers, read_given, read_payload
+from aether_protocol.cli.begun import Begun, Then
 from aether_protocol.cli.drive import Driving, drive
+from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.options import answers_option, driving_options, run_argument
 from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.stored import find_run
+from aether_protocol.engine.mailbox import suspended_paths
+from aether_protocol.engine.report import not_run
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import InputBinding
 from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.nodes import Container, Node
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -53,10 +58,10 @@ def command(
     if given is None:
         raise UsageError(f"--payload {payload!r} is neither a JSON object, yes nor no")
 
-    async def begin(engine: Engine, store: Store) -> str | None:
+    async def begin(engine: Engine, store: Store) -> Begun:
         row = await find_run(store, run)
         if row.closed:
-            hint = f"'aether retry {row.run_id}' runs again what did not succeed"
+            hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
         if task is None:
             await engine.recover([row.run_id])
@@ -68,8 +73,7 @@ def command(
             await engine.resume(row.run_id, path, answer)
             click.echo(f"{path} was answered; the run is driven by another process", err=True)
             return None
-        await engine.resume(row.run_id, path, answer)
-        return row.run_id
+        return Then(row.run_id, lambda: engine.resume(row.run_id, path, answer))
 
     return drive(Driving(answers=read_answers(resumes), **driving), begin)
 
@@ -79,15 +83,20 @@ async def find_answer(
 ) -> tuple[str, Payload]:
     """The path of the task that is meant, and the whole answer. Raises UsageError where it does not wait for one."""
     state = await load(store, run_id)
-    path = find_task(state, task)
+    path = find_task(state, task, not_run(state))
     node = state.find(path)
-    assert node is not None
-    if node.phase != "Suspended":
-        waiting = [other.path for other in state.nodes if other.phase == "Suspended" and other.hook is None]
-        leaves = [place for place in waiting if not any(other.startswith((f"{place}.", f"{place}[")) for other in waiting)]
-        hint = f"suspended: {', '.join(leaves)}" if leaves else "no task of this run is suspended"
-        raise UsageError(f"{path} is {node.phase}, not Suspended", hint=hint)
+    waiting = suspended_paths(state)
+    if node is None or path not in waiting:
+        hint = f"suspended: {', '.join(waiting)}" if waiting else "no task of this run is suspended"
+        raise UsageError(f"{path} {why_not(node)}", hint=hint)
     return path, {**given, **read_given(parameters, types_of(node.call.inputs))}
+
+
+def why_not(node: Node | None) -> str:
+    """Why this task run cannot be resumed."""
+    if node is None:
+        return "has not begun"
+    return f"is a {node.kind.name.lower()}, no task" if isinstance(node, Container) else f"is {node.phase}, not Suspended"
 
 
 def types_of(inputs: tuple[InputBinding, ...]) -> dict[str, str]:

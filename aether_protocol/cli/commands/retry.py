@@ -11,6 +11,7 @@ from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import answers_option, driving_options, run_argument
 from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.stored import find_run
+from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
@@ -46,10 +47,13 @@ def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Js
         if not row.closed:
             hint = f"'aether resume {row.run_id}' goes on with it, 'aether cancel {row.run_id}' ends it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
-        path = None if start is None else find_task(await load(store, row.run_id), start)
-        new_id = await next_id(store, row.run_id)
+        path = None
+        if start is not None:
+            state = await load(store, row.run_id)
+            path = find_task(state, start, not_run(state))
+        new_id = await engine.retry(row.run_id, path, new_id=await next_id(store, row.run_id))
         if driving["watch"]:
             click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
-        return await engine.retry(row.run_id, path, new_id=new_id)
+        return new_id
 
     return drive(Driving(answers=read_answers(resumes), **driving), begin)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
-from aether_protocol.cli.drive import Driving, Over, drive
+from aether_protocol.cli.begun import Over
+from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import (
     MEMORY,
@@ -25,6 +26,7 @@ from aether_protocol.cli.options import (
     store_option,
     watch_option,
 )
+from aether_protocol.cli.stored import LATEST
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
@@ -95,7 +97,7 @@ def command(
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library, options["limits"])
+    workspace = Workspace(library, options["limits"], options["store"], writes=not dry_run)
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
     arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)
@@ -123,6 +125,8 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: Mapping[str, J
     """The options that belong together, checked."""
     if options["again"] and options["run_id"] is None:
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
+    if options["run_id"] == LATEST:
+        raise UsageError(f"a run cannot be called {LATEST!r}", hint="every other command takes that for the newest run")
     if options["lock"] and options["store"] == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
     named = (options["run_id"], bool(options["again"]))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import click
 
-from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import report_option, run_argument, store_option
 from aether_protocol.cli.past import load
+from aether_protocol.cli.render.report import MAX_LINES, print_report
 from aether_protocol.cli.stored import find_run, look
-from aether_protocol.engine.report import make_report
+from aether_protocol.engine.report import Report, faults, make_excerpt, make_report
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunRow, Store
 
@@ -21,19 +21,20 @@ Examples:
   aether show latest
   aether show 0195c3f2 --output json            (the run report)"""
 
-FAULTY = ("Failed", "Error", "Timeout")
 MAX_CULPRITS = 5
 TAIL = 2_000  # log pieces of a culprit that are looked at
 
 
 @dataclass(slots=True)
 class Shown:
-    """All that is shown. `tails`: the log of each task that it failed for; `owner` drives it, if anybody does."""
+    """All that is shown. `reasons`: the first tasks that went wrong, with their logs; `more`: the number of the others;
+    `owner` drives it, if anybody does."""
 
     row: RunRow
     report: dict[str, Json]
     parameters: Mapping[str, Json]
-    tails: Mapping[str, Sequence[LogLine]]
+    reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
+    more: int
     owner: str | None
 
 
@@ -46,30 +47,34 @@ def command(run: str, output: str, store: str) -> int:
 
     RUN is a run's id, the beginning of it, or latest.
     """
-    shown = look(store, lambda opened: gather(opened, run))
     if output == "json":
-        click.echo(json.dumps(shown.report, indent=2, ensure_ascii=False))
+        print_report(look(store, lambda opened: whole(opened, run)))
         return FINE
-    from aether_protocol.cli.render.history import show_run
+    from aether_protocol.cli.render.history import show_reasons, show_run
 
-    show_run(shown.row, shown.report, shown.parameters, shown.tails, shown.owner)
+    shown = look(store, lambda opened: gather(opened, run))
+    show_run(shown.row, shown.report, shown.parameters, shown.owner)
+    show_reasons(shown.reasons, shown.more)
     return FINE
 
 
+async def whole(store: Store, text: str) -> Report:
+    """The report with everything in it."""
+    row = await find_run(store, text)
+    return make_report(await load(store, row.run_id))
+
+
 async def gather(store: Store, text: str) -> Shown:
+    """What people look at first; of a long run that is little."""
     from aether_protocol.cli.stored import driven_by
     from aether_protocol.expressions.copying import shown
 
     row = await find_run(store, text)
     state = await load(store, row.run_id)
-    report = make_report(state).to_json()
-    tails = {path: await tail(store, row.run_id, path) for path in culprits(report)}
-    return Shown(row, report, shown(state.header.parameters), tails, await driven_by(store, row))
-
-
-def culprits(report: Mapping[str, Json]) -> list[str]:
-    """The leaves that went wrong, in document order, the first few."""
-    return [t["path"] for t in report["tasks"] if t["templateType"] == "task" and t["phase"] in FAULTY][:MAX_CULPRITS]
+    culprits, count = ([], 0) if str(state.phase) in FINE_PHASES else faults(state, MAX_CULPRITS)
+    reasons = [(task.to_json(), await tail(store, row.run_id, task.path)) for task in culprits]
+    told = make_excerpt(state, MAX_LINES), shown(state.header.parameters)
+    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row))
 
 
 async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:

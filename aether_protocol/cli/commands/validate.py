@@ -7,7 +7,7 @@ import os
 import click
 
 from aether_protocol.cli.exits import FINE, INVALID
-from aether_protocol.cli.options import library_option, limits_option
+from aether_protocol.cli.options import library_option, limits_option, looked_up_option
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
@@ -16,6 +16,7 @@ EPILOG = """\b
 Examples:
   aether validate flow.yaml
   aether validate workflows/ --format github
+  aether validate flow.yaml --library shared/ --store sqlite:/var/lib/aether.db
   cat flow.yaml | aether validate -
 
 Exit codes: 0 no errors (warnings are allowed), 3 errors."""
@@ -26,28 +27,29 @@ Exit codes: 0 no errors (warnings are allowed), 3 errors."""
 @click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
               help="How to print what was found.")
 @library_option
+@looked_up_option
 @limits_option
-def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...], limits: Limits) -> int:
+def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...], store: str, limits: Limits) -> int:
     """Check documents and show all faults at once.
 
-    PATH is a file, a folder (every aether document in it) or - for standard input.
+    PATH is a file, a folder (every aether document in it; they find each other's templates) or - for standard input.
     """
     # pydantic looks for plugins among all that is installed, which takes longer than the check of a page. Nothing runs
     # here, so no other process inherits this.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    workspace = Workspace(library, limits)
+    workspace = Workspace(library, limits, store)
     files = workspace.read(paths)
-    if not files:
+    if not any(files):
         raise UsageError(
             f"there is no aether document in {', '.join(map(repr, paths))}",
             hint="a document begins with 'apiVersion: aether/v1'",
         )
-    diagnostics = sorted(set(workspace.check(files)))
+    diagnostics = workspace.check(files)
     from aether_protocol.cli.render.diagnostics import FORMATS, show_diagnostics, summary
 
     if format_ == "text":
         show_diagnostics(diagnostics, workspace.sources, err=False)
-        click.echo(summary(diagnostics, len(files)))
+        click.echo(summary(diagnostics, len({file.file for several in files for file in several})))
     else:
         text = FORMATS[format_](diagnostics)
         if text:

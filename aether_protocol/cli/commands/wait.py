@@ -11,7 +11,7 @@ from aether_protocol.cli.exits import PHASE_EXITS
 from aether_protocol.cli.instants import Span
 from aether_protocol.cli.options import report_option, run_argument, store_option
 from aether_protocol.cli.past import POLL_S, load
-from aether_protocol.cli.stored import driven_by, find_run, look
+from aether_protocol.cli.stored import find_run, look, told_when_left
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.state import RunState
@@ -49,14 +49,13 @@ async def until_over(store: Store, text: str, timeout_us: int | None, or_suspend
     """(phase, state) at the end."""
     row = await find_run(store, text)
     end = None if timeout_us is None else time.monotonic() + timeout_us / 1e6
-    if not row.closed and await driven_by(store, row) is None:
-        click.echo(f"nobody drives this run at the moment; 'aether resume {row.run_id}' goes on with it", err=True)
-    while not row.closed and not (or_suspended and row.phase == "Suspended"):
-        if end is not None and time.monotonic() >= end:
-            raise BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")
-        await asyncio.sleep(POLL_S)
-        now = await store.row(row.run_id)
-        if now is None:
-            raise UsageError(f"run {row.run_id!r} was deleted")
-        row = now
+    async with told_when_left(store, row):
+        while not row.closed and not (or_suspended and row.phase == "Suspended"):
+            if end is not None and time.monotonic() >= end:
+                raise BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")
+            await asyncio.sleep(POLL_S)
+            now = await store.row(row.run_id)
+            if now is None:
+                raise UsageError(f"run {row.run_id!r} was deleted")
+            row = now
     return row.phase, await load(store, row.run_id)

@@ -5,13 +5,15 @@ Law: reads the JSON form of reports and rows of the store, nothing else; what ta
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import click
 
+from aether_protocol.cli.owners import called
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
-from aether_protocol.cli.render.text import PHASE_COLORS, as_value, one_line, printable
+from aether_protocol.cli.render.text import PHASE_COLORS, as_value, counted, one_line, printable
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunRow
 from aether_protocol.scheduler.timing import rfc3339
@@ -19,14 +21,8 @@ from aether_protocol.scheduler.timing import rfc3339
 TAIL_LINES = 8
 
 
-def show_run(
-    row: RunRow,
-    report: Mapping[str, Json],
-    parameters: Mapping[str, Json],
-    tails: Mapping[str, Sequence[LogLine]],
-    owner: str | None,
-) -> None:
-    """The run's head, its report, and the reasons where it did not succeed."""
+def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
+    """The run's head and its report."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner):
         click.echo(f"  {name + ':':<12} {text}")
@@ -35,13 +31,24 @@ def show_run(
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
     show_report(report)
-    for path, lines in tails.items():
-        task = next(task for task in report["tasks"] if task["path"] == path)
-        click.secho(f"why: {printable(path)} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
+    if not row.closed:
+        for task in report["tasks"]:
+            if task["phase"] == "Suspended" and task["templateType"] == "task":
+                command = f"aether resume {row.run_id} {shlex.quote(printable(task['path']))} -p NAME=VALUE"
+                click.echo(f"{printable(task['path'])} waits for an answer: {command}")
+
+
+def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:
+    """Why it did not succeed: the tasks that went wrong, each with its message and the end of its log; `more` of them are not
+    shown."""
+    for task, lines in reasons:
+        click.secho(f"why: {printable(task['path'])} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
         if task["message"]:
             click.echo(f"  {one_line(task['message'], 500)}")
         for line in tail_lines(lines, TAIL_LINES):
             click.echo(f"  | {printable(line)}")
+    if more:
+        click.echo(f"({counted(more, 'more task')} went wrong)")
 
 
 def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
@@ -51,7 +58,7 @@ def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
     if row.retry_of is not None:
         head.append(("retry of", row.retry_of))
     if not row.closed:
-        head.append(("driven by", one_line(owner) if owner is not None else "nobody ('aether resume' goes on with it)"))
+        head.append(("driven by", one_line(called(owner)) if owner is not None else "nobody ('aether resume' goes on with it)"))
     return head
 
 

@@ -33,6 +33,7 @@ class LiveView(QuietView):
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self._fresh()
         self.state: RunState | None = None
+        self.known = 0  # the last step that `resume` has seen
         self.active: dict[int, Node] = {}  # leaves made and not ended, by id, oldest first
         self.ended: deque[Node] = deque(maxlen=KEPT_ENDED)  # leaves, the last one last
         self.phases: Counter[str] = Counter()  # of ended leaves
@@ -46,6 +47,7 @@ class LiveView(QuietView):
 
     def resume(self, state: RunState) -> None:
         self.state = state
+        self.known = state.seq
         leaves = [node for node in state.nodes if is_leaf(node)]
         self.active = {node.id: node for node in leaves if node.ended_at is None}
         ended = sorted((node for node in leaves if node.ended_at is not None), key=lambda node: node.ended_at or 0)
@@ -54,6 +56,8 @@ class LiveView(QuietView):
 
     def step(self, state: RunState, step: Step) -> None:
         self.state = state
+        if step.seq <= self.known:
+            return
         for fact in step.facts:
             kind = type(fact)
             if kind is NodeCreated or kind is HookFired:

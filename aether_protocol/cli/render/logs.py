@@ -18,7 +18,8 @@ NOTE = "note"  # the stream of what the store says itself
 
 
 class LogPrinter:
-    """Prints pieces as lines on standard output, each with the task's path where `paths` says so."""
+    """Prints pieces as lines on standard output: each with the task's path where `paths` says so, and with the number of the
+    attempt where it is not the first."""
 
     def __init__(self, *, paths: bool) -> None:
         self.paths = paths
@@ -26,20 +27,31 @@ class LogPrinter:
 
     def take(self, piece: LogLine) -> None:
         key = (piece.path, piece.attempt, piece.stream)
+        if piece.attempt > 1:
+            self._end_attempts(piece)
         *lines, rest = (self.partial.pop(key, "") + piece.text).split("\n")
         if rest:
             self.partial[key] = rest
         for line in lines:
-            self._print(piece.path, piece.stream, line)
+            self._print(key, line)
+
+    def _end_attempts(self, piece: LogLine) -> None:
+        """Nothing more comes of the attempts before this one."""
+        for key in [key for key in self.partial if key[0] == piece.path and key[1] < piece.attempt]:
+            self._print(key, self.partial.pop(key))
 
     def end(self) -> None:
         """Nothing more comes: what is not a whole line is one now."""
-        for (path, _, stream), rest in self.partial.items():
-            self._print(path, stream, rest)
+        for key, rest in self.partial.items():
+            self._print(key, rest)
         self.partial.clear()
 
-    def _print(self, path: str, stream: str, line: str) -> None:
-        text = f"{printable(path)} | {printable(line)}" if self.paths else printable(line)
+    def _print(self, key: tuple[str, int, str], line: str) -> None:
+        path, attempt, stream = key
+        marks = [printable(path)] if self.paths else []
+        if attempt > 1:
+            marks.append(f"#{attempt}")
+        text = f"{''.join(marks)} | {printable(line)}" if marks else printable(line)
         if stream == NOTE:
             click.secho(text, fg="yellow", err=True)
         else:

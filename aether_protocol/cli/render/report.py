@@ -1,6 +1,7 @@
 """The report of a run as text. The JSON form is `Report.to_json()` itself.
 
-Law: this reads the JSON form and nothing else, so text can never know what JSON does not tell.
+Law: this reads the JSON form, or an excerpt of it that is long enough (MAX_LINES), and nothing else, so text can never know
+what JSON does not tell.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ from datetime import datetime
 
 import click
 
+from aether_protocol.cli.exits import FINE_PHASES
+from aether_protocol.cli.render.pretty import pretty
 from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, as_value, counted, duration, one_line
+from aether_protocol.engine.report import Report
 from aether_protocol.expressions.values import Json
 
 MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
-FINE_PHASES = frozenset({"Succeeded", "Skipped"})
+
+
+def print_report(report: Report) -> None:
+    """The JSON form, on standard output."""
+    click.echo(pretty(report.to_json()))
 
 
 def show_report(report: Mapping[str, Json]) -> None:
@@ -39,18 +47,21 @@ def show_report(report: Mapping[str, Json]) -> None:
 
 def _tasks(report: Mapping[str, Json]) -> None:
     tasks, not_run = report["tasks"], report["notRun"]
+    left = report.get("leftOut") or {"tasks": 0, "notRun": 0}  # of an excerpt
     listed = tasks
-    if len(tasks) + len(not_run) > MAX_LINES:
+    if sum(left.values()) + len(tasks) + len(not_run) > MAX_LINES:
         listed = [task for task in tasks if task["phase"] not in FINE_PHASES][:MAX_LINES]
     for task in listed:
         _line(task["depth"] + 1, task["path"].rpartition(".")[2], task)
-    if len(listed) < len(tasks):
-        click.echo(f"  ({counted(len(tasks) - len(listed), 'more task')}; --output json has them all)")
+    more = left["tasks"] + len(tasks) - len(listed)
+    if more:
+        click.echo(f"  ({counted(more, 'more task')}; --output json has them all)")
     verdict = "did not run" if report["finishedAt"] is not None else "has not run yet"
     for path in not_run[:MAX_LINES]:
         click.secho(f"  · {one_line(path)} {verdict}", fg=PHASE_COLORS["Skipped"])
-    if len(not_run) > MAX_LINES:
-        click.echo(f"  ({len(not_run) - MAX_LINES} more: {verdict})")
+    missing = left["notRun"] + len(not_run)
+    if missing > MAX_LINES:
+        click.echo(f"  ({missing - MAX_LINES} more: {verdict})")
 
 
 def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
@@ -62,6 +73,8 @@ def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
     if task["startedAt"] and task["finishedAt"]:
         took = datetime.fromisoformat(task["finishedAt"]) - datetime.fromisoformat(task["startedAt"])
         parts.append(duration(took.total_seconds()))
+    elif phase == "Succeeded" and task.get("templateType") == "task":  # it never started here: a retry kept it
+        parts.append("(kept)")
     if task.get("retries"):
         parts.append(f"({counted(task['retries'], 'retry')})")
     if task["message"]:

@@ -10,13 +10,17 @@ from collections.abc import Sequence
 
 import click
 
-from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, cells, duration, one_line
+from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, cells, cut, duration, one_line
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunRow
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 
 HEADINGS = ("RUN", "WORKFLOW", "PHASE", "TASKS", "CREATED", "TOOK", "MESSAGE")
 PHASE_COLUMN = HEADINGS.index("PHASE")
+MESSAGE_COLUMN = HEADINGS.index("MESSAGE")
+LEAST_FIRST = [HEADINGS.index(name) for name in ("MESSAGE", "TOOK", "CREATED", "TASKS", "WORKFLOW")]
+LEAST_MESSAGE = 12  # columns; less of a message says nothing
+GAP = 2
 
 
 def row_json(row: RunRow) -> dict[str, Json]:
@@ -48,16 +52,22 @@ def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
     click.echo(f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}')
 
 
-def show_rows(rows: Sequence[RunRow]) -> None:
-    """A table, each column as wide as it must be."""
-    table = [_cells(row) for row in rows]
-    widths = [max(cells(line[i]) for line in (HEADINGS, *table)) for i in range(len(HEADINGS))]
-    widths[-1] = 0  # nothing follows the last one
-    out = [click.style(_padded(HEADINGS, widths), bold=True)]
-    for row, line in zip(rows, table, strict=True):
-        padded = _padded(line, widths, PHASE_COLORS.get(row.phase))
-        out.append(padded)
-    click.echo("\n".join(out))
+def show_rows(rows: Sequence[RunRow], width: int | None = None) -> None:
+    """A table, each column as wide as it must be; on a terminal of `width` columns a line stays a line: the message is cut,
+    and what matters least is left out."""
+    table = [HEADINGS, *(_cells(row) for row in rows)]
+    chosen = list(range(len(HEADINGS)))
+    widths = [max(cells(line[i]) for line in table) for i in chosen]
+    if width is not None:
+        for column in LEAST_FIRST:
+            room = width - sum(widths[i] + GAP for i in chosen if i != column)
+            if room >= min(widths[column], LEAST_MESSAGE if column == MESSAGE_COLUMN else widths[column]):
+                widths[column] = min(widths[column], room)
+                break
+            chosen.remove(column)
+    heading, *lines = (_padded(line, widths, chosen) for line in table)
+    colored = [_colored(parts, chosen, PHASE_COLORS.get(row.phase)) for parts, row in zip(lines, rows, strict=True)]
+    click.echo("\n".join([click.style((" " * GAP).join(heading).rstrip(), bold=True), *colored]))
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:
@@ -73,8 +83,13 @@ def _cells(row: RunRow) -> tuple[str, ...]:
     )
 
 
-def _padded(line: Sequence[str], widths: Sequence[int], color: str | None = None) -> str:
-    parts = [text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)]
+def _padded(line: Sequence[str], widths: Sequence[int], chosen: Sequence[int]) -> list[str]:
+    texts = [cut(line[i], widths[i]) if i == MESSAGE_COLUMN else line[i] for i in chosen]
+    return [text + " " * (widths[i] - cells(text)) for text, i in zip(texts, chosen, strict=True)]
+
+
+def _colored(parts: list[str], chosen: Sequence[int], color: str | None) -> str:
     if color is not None:
-        parts[PHASE_COLUMN] = click.style(parts[PHASE_COLUMN], fg=color)
-    return "  ".join(parts).rstrip()
+        place = chosen.index(PHASE_COLUMN)
+        parts[place] = click.style(parts[place], fg=color)
+    return (" " * GAP).join(parts).rstrip()

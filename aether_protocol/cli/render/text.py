@@ -58,6 +58,15 @@ def cells(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
+def cut(text: str, columns: int) -> str:
+    """`text` in at most so many columns of a terminal."""
+    if cells(text) <= columns:
+        return text
+    while text and cells(text) >= columns:
+        text = text[:-1]
+    return f"{text}…"
+
+
 def as_value(value: Json, width: int = 200) -> str:
     """A value as people read it: JSON on one line, cut at `width`."""
     return one_line(json.dumps(value, ensure_ascii=False), width)

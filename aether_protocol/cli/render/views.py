@@ -113,6 +113,9 @@ class LineView(QuietView):
             rest = self.partial.pop((node.id, stream), "")
             if rest:
                 self._log_line(node, rest)
+        if node.started_at is None and node.phase == "Succeeded" and is_leaf(node):
+            self._say(since, node, "kept", "Succeeded")  # of the run that is retried
+            return
         took = f" in {duration((node.ended_at - node.started_at) / 1e6)}" if node.started_at and node.ended_at else ""
         retries = f", {counted(node.retries, 'retry')}" if isinstance(node, TaskNode) and node.retries else ""
         self._say(since, node, f"{node.phase}{took}{retries}{_because(node.message)}", str(node.phase))

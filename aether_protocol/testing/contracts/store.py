@@ -62,6 +62,32 @@ class RunContract(Contract):
 
         self.play(body)
 
+    def test_how_far_a_run_is_needs_no_row(self) -> None:
+        async def body(store: Store) -> None:
+            for run in ("a", "b"):
+                await store.create(new_run(run, leaves_known=5))
+                assert await all_well(store, more(run, 0, leaves_known=5))
+            assert await all_well(store, more("a", 1, progress=1, leaves_known=5))
+            both = more("a", 2, "x", "y", progress=2, leaves_known=5), more("b", 1, progress=4, leaves_known=5)
+            assert await all_well(store, *both)
+            found = await store.load("a")
+            assert (found.row.seq, found.row.leaves_ended, found.row.leaves_known) == (4, 2, 5)
+            assert texts(found.lines)[2:] == ["x", "y"]
+            rows = {row.run_id: row for row in await store.rows(RunQuery(phases=["Running"]))}
+            assert [(row.seq, row.leaves_ended) for row in (rows["a"], rows["b"])] == [(4, 2), (2, 4)]
+            for late in (more("a", 2, progress=3), more("a", 9, progress=3)):
+                assert isinstance((await store.append([late]))["a"], BusyError)
+            assert isinstance((await store.append([more("a", 4, progress=3, token=7)]))["a"], BusyError)
+            assert await all_well(store, more("a", 4, phase="Suspended", leaves_ended=3, leaves_known=6))
+            assert await all_well(store, more("a", 5, phase="Suspended", progress=4, leaves_known=6))
+            end: dict[str, Any] = {"phase": "Succeeded", "closed": True, "leaves_known": 6}
+            assert await all_well(store, more("a", 6, progress=6, **end))
+            row = await store.row("a")
+            assert row is not None
+            assert (row.seq, row.leaves_ended, row.leaves_known, row.phase, row.closed) == (7, 6, 6, "Succeeded", True)
+
+        self.play(body)
+
     def test_several_runs_in_one_append_and_one_of_them_refused(self) -> None:
         async def body(store: Store) -> None:
             for run in ("a", "b", "c"):
@@ -146,8 +172,11 @@ class RunContract(Contract):
         async def body(store: Store) -> None:
             for run in ("ab", "abc", "ac", "b", "a%"):
                 await store.create(new_run(run))
-            for prefix, ids in {"ab": ["abc", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
+            await store.create(new_run("ab.2", retry_of="ab"))
+            for prefix, ids in {"ab": ["abc", "ab.2", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
                 assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix))] == ids
+            for prefix, ids in {"ab": ["ab.2"], "": ["ab.2"], "b": []}.items():
+                assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix, retries=True))] == ids
 
         self.play(body)
 

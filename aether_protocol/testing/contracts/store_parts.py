@@ -8,7 +8,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from aether_protocol.errors import BusyError
-from aether_protocol.ports.store import LogLine, Request, RunQuery, Store
+from aether_protocol.ports.store import LogLine, NewDocument, Request, RunQuery, Store
 from aether_protocol.testing.contracts.store_tools import Contract, all_well, more, new_run, refused
 
 MANY = 4 * 1024 * 1024  # characters; every store keeps less of one task run
@@ -246,6 +246,24 @@ class DocumentContract(Contract):
             assert await store.get_document("WorkflowTemplate", "default", "lib", "0" * 64) is None
             back = await store.put_document("WorkflowTemplate", "default", "lib", "one ü", 4)
             assert (back.version, back.digest, back.at) == (3, first.digest, 4)
+            assert await store.get_document("WorkflowTemplate", "default", "lib", first.digest) == back
+            assert await store.document_versions("WorkflowTemplate", "default", "lib") == [back, second, first]
+            assert await store.document_versions("WorkflowTemplate", "other", "lib") == []
+
+        self.play(body)
+
+    def test_several_are_put_in_one_go(self) -> None:
+        async def body(store: Store) -> None:
+            a, b = NewDocument("T", "default", "a", "one"), NewDocument("T", "ops", "a", "one")
+            assert [(one.version, new) for one, new in await store.put_documents([a, b], 1)] == [(1, True), (1, True)]
+            b.text = "two"
+            found = await store.put_documents([a, b], 2)
+            assert [(one.namespace, one.text, one.version, one.at, new) for one, new in found] == [
+                ("default", "one", 1, 1, False),
+                ("ops", "two", 2, 2, True),
+            ]
+            assert await store.put_documents([], 3) == []
+            assert [one for one, _ in found] == await store.list_documents("T")
 
         self.play(body)
 

@@ -47,11 +47,15 @@ def step(seq: int, text: str = "") -> Step:
     return Step(seq, seq * SECOND, "test:step", [Reported(0, text or f"step {seq}")], [])
 
 
-def more(run_id: str, after: int, *texts: str, token: int = 0, **changes: Any) -> RunAppend:
-    """An append of one step for each of `texts` that follow step `after`; `changes` are those of the row."""
+def more(
+    run_id: str, after: int, *texts: str, token: int = 0, progress: int | None = None, **changes: Any
+) -> RunAppend:
+    """An append of one step for each of `texts` that follow step `after`; `changes` are those of the row. With `progress`
+    the row said the same before, but for `seq` and the leaves ended."""
     steps = [step(after + number, text) for number, text in enumerate(texts or ("",), 1)]
-    made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **changes})
-    return RunAppend(run_id, after, steps, lambda: made, lambda: {"seq": made.seq}, token, made.closed)
+    ended = {} if progress is None else {"leaves_ended": progress}
+    made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **ended, **changes})
+    return RunAppend(run_id, after, steps, lambda: made, lambda: {"seq": made.seq}, token, made.closed, progress)
 
 
 def texts(lines: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from aether_protocol.testing.simulation.play import COMMAND, Played, play_seed
+from aether_protocol.testing.simulation.play import COMMAND, Played, command_of, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.shrink import shrink
 
 _SHOWN = 10  # failing seeds that are told in full
@@ -26,9 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aether_protocol").setLevel(logging.CRITICAL)  # what breaks in a simulation is meant to
     counts: Counter[str] = Counter()
     failed: list[Played] = []
+    player = play_cron_seed if options.cron else play_seed
     start = time.perf_counter()
     for done, seed in enumerate(options.seeds, 1):
-        played = play_seed(seed)
+        played = player(seed)
         counts.update(played.counts)
         if played.law is not None:
             if options.shrink and len(failed) < _SHOWN:
@@ -51,6 +52,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=_one, dest="seeds", metavar="N", help="play one seed")
     which.add_argument("--seeds", type=_several, metavar="A..B", help="play seeds A to B, without B")
+    parser.add_argument("--cron", action="store_true", help="with schedules: schedulers that compete, fail and come back")
     parser.add_argument("--shrink", action="store_true", help="make failing ones smaller before they are told")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--progress", type=int, default=0, metavar="N", help="tell the state on standard error every N seeds")
@@ -86,21 +88,18 @@ def _as_json(played: Played) -> dict[str, Any]:
         "law": played.law,
         "told": played.told,
         "faults": played.faults,
-        "engines": scenario.engines,
-        "tier": scenario.tier,
-        "workersSurvive": scenario.survive,
-        "document": scenario.document,
-        "command": f"{COMMAND} --seed {scenario.seed} --shrink",
+        **scenario.told(),
+        "command": f"{command_of(scenario)} --shrink",
     }
 
 
 def told(played: Played) -> str:
     """A failure as text."""
     shown = _as_json(played)
-    document = json.dumps(shown.pop("document"))
+    document = json.dumps(shown.pop("document", None))
     lines = [f"seed {shown.pop('seed')} broke a law: {shown.pop('law')}", f"  {shown.pop('told')}"]
     lines += [f"  {name}: {value}" for name, value in shown.items()]
-    return "\n".join([*lines, f"  document: {document}"])
+    return "\n".join([*lines, f"  document: {document}"] if document != "null" else lines)
 
 
 if __name__ == "__main__":

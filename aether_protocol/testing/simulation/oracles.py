@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import StoredRun
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.codec import decode_step
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNode, Node, TaskNode
+from aether_protocol.scheduler.snapshot import restore
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import ERROR, FAILED, READY, RUNNING, TERMINAL, TIMEOUT
 
@@ -101,6 +103,14 @@ class Record:
                 before = self.state.nodes[child] if child >= 0 else None
                 over = before is not None and before.id in self.ended and before.ended_at is not None
                 demand(over, "no task starts before its dependencies", f"{node.path} at step {self.state.seq}")
+
+
+def restored(stored: StoredRun) -> RunState:
+    """The state that a store gives back."""
+    state = RunState(stored.plan) if stored.snapshot is None else restore(stored.plan, stored.snapshot)
+    for line in stored.lines:
+        replay(state, decode_step(line, lambda node, name: state.nodes[node].outputs[name]))
+    return state
 
 
 def examine(state: RunState) -> None:

@@ -16,6 +16,7 @@ from aether_protocol.ports.store import STATE_ACTION_LOG
 from aether_protocol.testing.simulation.author import compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Ending, compare, ending
+from aether_protocol.testing.simulation.schedules import CronScenario, CronWorld, cron_scenario
 from aether_protocol.testing.simulation.world import SAME, Scenario, World, scenario
 
 COMMAND: Final = "python -m aether_protocol.testing.simulation"
@@ -25,7 +26,7 @@ COMMAND: Final = "python -m aether_protocol.testing.simulation"
 class Played:
     """What came of one scenario. `law` is the broken one, None if all held; `faults` are those that happened."""
 
-    scenario: Scenario
+    scenario: Scenario | CronScenario
     counts: Counter[str]
     faults: list[str]
     law: str | None = None
@@ -70,6 +71,33 @@ def play_seed(seed: int) -> Played:
     """Play the scenario of a seed."""
     played = scenario(seed)
     return play(played, _workflow(played.work))
+
+
+def play_cron(played: CronScenario) -> Played:
+    """Play one scenario with a schedule in it. Raises nothing for what happens in it."""
+    loop = QuietLoop()
+    world = CronWorld(played, loop)
+    try:
+        loop.run(world.run())
+    except Exception as error:
+        told = getattr(error, "law", type(error).__name__), str(error)
+        return Played(played, world.counts, world.chaos.happened, *told)
+    return Played(played, world.counts, world.chaos.happened)
+
+
+def play_cron_seed(seed: int) -> Played:
+    """Play the scenario of a seed that has a schedule in it."""
+    return play_cron(cron_scenario(seed))
+
+
+def play_again(played: Scenario | CronScenario) -> Played:
+    """Play a scenario of either kind."""
+    return play_cron(played) if isinstance(played, CronScenario) else play(played)
+
+
+def command_of(played: Scenario | CronScenario) -> str:
+    """What repeats it."""
+    return f"{COMMAND} {'--cron ' if isinstance(played, CronScenario) else ''}--seed {played.seed}"
 
 
 def _calm(played: Scenario, plan: Plan) -> Ending:

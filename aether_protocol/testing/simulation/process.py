@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol, cast
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import PortError
-from aether_protocol.ports.store import RunAppend, Store
+from aether_protocol.ports.schedules import CronStore, ScheduleTurn
+from aether_protocol.ports.store import RunAppend
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.state import RunState
@@ -26,7 +27,7 @@ from aether_protocol.testing.simulation.workers import SECOND, SimulatedBroker, 
 
 LEASE_S: Final = 15.0
 PASSWORD: Final = "correct-horse-battery"
-_WRITES: Final = frozenset({"create", "append", "claim", "renew", "release"})
+_WRITES: Final = frozenset({"create", "append", "claim", "renew", "release", "turn", "delete"})
 _LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs"})  # of an engine that closes; no dead one's count
 
 
@@ -41,6 +42,7 @@ class Witness(Protocol):
     def appended(self, process: Process, part: RunAppend) -> None: ...
     def granted(self, run_id: str, token: int) -> None: ...
     def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
+    def turned(self, process: Process, turn: ScheduleTurn) -> None: ...
 
 
 class SkewedClock:
@@ -89,8 +91,9 @@ class Process:
         self._witness = witness
         self._reachable_at = 0
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.store = cast(CronStore, Reached(store, self))
         self.engine = Engine(
-            store=cast(Store, Reached(store, self)),
+            store=self.store,
             broker=SimulatedBroker(number, workers, self),
             clock=self.clock,
             ids=Ids(workers.seed),
@@ -181,6 +184,10 @@ class Process:
         elif name == "claim":
             for run_id, token in given:
                 self._witness.granted(run_id, token)
+        elif name == "turn":
+            for run_id, token in given.items():
+                self._witness.granted(run_id, token)
+            self._witness.turned(self, arguments[0])
         elif name == "create":
             self._witness.granted(arguments[0].row.run_id, given)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aether_protocol.testing.simulation.author import InvalidDocumentError
-from aether_protocol.testing.simulation.play import Played, play
+from aether_protocol.testing.simulation.play import Played, play_again
+from aether_protocol.testing.simulation.schedules import CronScenario
 from aether_protocol.testing.simulation.world import Scenario
 
 MOST_PLAYS: Final = 1_000
@@ -27,13 +28,13 @@ class _Trials:
         self.best = failed
         self.left = plays
 
-    def smaller(self, scenario: Scenario) -> bool:
+    def smaller(self, scenario: Scenario | CronScenario) -> bool:
         """Whether this one fails, too; then it is the best."""
         if self.left <= 0:
             return False
         self.left -= 1
         try:
-            played = play(scenario)
+            played = play_again(scenario)
         except InvalidDocumentError:
             return False
         if played.law != self.best.law:
@@ -70,8 +71,10 @@ def _fewer_faults(trials: _Trials) -> None:
 
 
 def _simpler(trials: _Trials) -> None:
-    for change in ({"engines": 1}, {"engines": 2}, {"survive": False}, {"cancel_at": None}):
+    for change in ({"engines": 1}, {"engines": 2}, {"survive": False}, {"cancel_at": None}, {"tasks": 1}, {"changes": ()}):
         scenario = trials.best.scenario
+        if not change.keys() <= {one.name for one in dataclasses.fields(scenario)}:
+            continue
         changed = dataclasses.replace(scenario, **change)
         if changed != scenario and changed.engines <= scenario.engines:
             trials.smaller(changed)
@@ -80,11 +83,11 @@ def _simpler(trials: _Trials) -> None:
 def _less_workflow(trials: _Trials) -> None:
     """Take away entries of lists and optional fields, larger things first."""
     again = True
-    while again:
+    while again and isinstance(best := trials.best.scenario, Scenario):
         again = False
-        for place in list(_removable(trials.best.scenario.document)):
-            document = _without(trials.best.scenario.document, place)
-            if document is not None and trials.smaller(dataclasses.replace(trials.best.scenario, document=document)):
+        for place in list(_removable(best.document)):
+            document = _without(best.document, place)
+            if document is not None and trials.smaller(dataclasses.replace(best, document=document)):
                 again = True
                 break
 

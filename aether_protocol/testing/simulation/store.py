@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
+from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun, StoreInfo
@@ -36,7 +37,7 @@ class _Kept:
         self.writer = 0
 
 
-class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
+class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
     """See `ports.store.Store`. `every`: steps between two snapshots. On tier `snapshot` no steps are kept: who takes a run
     over goes on from its last snapshot."""
 
@@ -50,6 +51,7 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         MemoryMailbox.__init__(self, self._leases, self._runs)
         MemoryLogs.__init__(self, self._runs)
         MemoryDocuments.__init__(self)
+        MemorySchedules.__init__(self, self)
 
     # --- runs ---
 
@@ -85,7 +87,10 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         kept.seq = part.steps[-1].seq
         if self.tier == STATE_ACTION_LOG:
             kept.lines += [encode_step(step) for step in part.steps]
-            kept.row = self._row(part)
+            row = self._row(part)
+            if part.progress is not None and row != replace(kept.row, seq=row.seq, leaves_ended=part.progress):
+                raise BrokenInvariant(f"more than progress was made: {row} after {kept.row}")
+            kept.row = row
         if part.closed or kept.seq - kept.at >= self._every:
             kept.snapshot, kept.at = _text(part.snapshot()), kept.seq
             kept.row = self._row(part)
@@ -138,24 +143,6 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
         free = [run_id for run_id in wanted if not self._runs[run_id].row.closed and self._leases.may(run_id, owner, now)]
         return [(run_id, self._leases.take(run_id, owner, until)) for run_id in free]
 
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        return self._leases.renew(owner, held, until)
-
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        self._leases.release(owner, run_ids)
-
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
-        return self._leases.lease(run_id)
-
-    async def owners(self) -> Mapping[str, int]:
-        return self._leases.all_owners()
-
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        return self._leases.lock(name, owner, now, until)
-
-    async def unlock(self, name: str, owner: str) -> None:
-        self._leases.unlock(name, owner)
-
     # --- upkeep ---
 
     async def info(self) -> StoreInfo:
@@ -177,6 +164,10 @@ class SharedStore(MemoryMailbox, MemoryLogs, MemoryDocuments):
     def is_closed(self, run_id: str) -> bool:
         """Whether there is such a run, and it is closed."""
         return run_id in self._runs and self._runs[run_id].row.closed
+
+    def open_runs(self) -> list[str]:
+        """The runs that are not closed."""
+        return [run_id for run_id, kept in self._runs.items() if not kept.row.closed]
 
     def text(self) -> str:
         """Everything that is kept, to search in."""

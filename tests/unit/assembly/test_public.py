@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import aether_protocol
-from aether_protocol import DocumentError, Engine, FunctionExecutor, UsageError, load_plan, run
+from aether_protocol import DocumentError, Engine, FunctionExecutor, Report, UsageError, load_plan, run
 from aether_protocol.assembly import build_engine
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.executors import BUILTIN, GROUP, builtin_executors
@@ -69,7 +69,7 @@ def test_which_workflow_is_meant(tmp_path: Path) -> None:
     assert load_plan(two, name="two").name == "two"
     with pytest.raises(UsageError, match="no workflow named 'three'"):
         load_plan(two, name="three")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match="there is no file"):
         load_plan(str(tmp_path / "missing.yaml"))
 
 
@@ -319,3 +319,11 @@ def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
         runner.run(enter())
         asyncio.run(elsewhere())
         runner.run(engine.close())
+
+
+def test_a_report_is_not_written_down_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`asyncio.run` writes a repr of what its coroutine gives: of a long run that takes seconds."""
+    written: list[str] = []
+    monkeypatch.setattr(Report, "__repr__", lambda report: written.append(report.run_id) or "")
+    assert run(workflow(step("a"))).phase == "Succeeded"
+    assert written == []

@@ -178,6 +178,10 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
         ["AE134 spec.endAt: endAt '2026-01-02T01:00:00+01:00' is not after startAt '2026-01-02T00:00:00Z'"],
     ),
     (cron(startAt="yesterday"), ["AE124 spec.startAt: 'yesterday' is not an RFC 3339 instant"]),
+    (
+        cron(startAt="2026-05-01", endAt="2026-05-01T00:00:00Z"),
+        ["AE124 spec.startAt: '2026-05-01' is not an RFC 3339 instant"],
+    ),
     (cron(startingDeadlineSeconds=0), ["AE125 spec.startingDeadlineSeconds: 0 is out of bounds"]),
     (
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,30 @@ spec:
 """
 
 
+def table(name: str) -> dict[str, tuple[str, str]]:
+    """The rows between two marks of the page: the first cell's word to the other two."""
+    text = (REFERENCE / "events.md").read_text("utf-8")
+    part = text[text.index(f"<!-- {name}") : text.index(f"<!-- /{name} -->")]
+    return {word: (second, third) for word, second, third in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", part, re.M)}
+
+
+TYPES = {"string": str, "integer": int, "object": dict, "null": type(None)}
+
+
+async def lose_an_attempt(store: str) -> list[dict[str, Any]]:
+    """The records of a run that loses its engine while a task runs."""
+    async with Engine(store=store) as first:
+        run_id = await first.submit(DOCUMENT.replace("type: await", "type: sleep, config: { duration: 1h }"))
+        async for record in first.events(run_id):
+            if record["kind"] == "TaskRunning" and record["path"] == "main.ask":
+                break
+    async with Engine(store=store) as second:
+        await second.recover([run_id])
+        await second.cancel(run_id)
+        await second.wait(run_id)
+        return [record async for record in second.events(run_id)]
+
+
 async def run() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     async with Engine() as engine:
         run_id = await engine.submit(DOCUMENT)
@@ -49,17 +74,44 @@ async def run() -> tuple[list[dict[str, Any]], dict[str, Any]]:
         return [record async for record in engine.events(run_id)], report.to_json()
 
 
-def test_every_kind_has_its_row_and_its_fields() -> None:
-    text = (REFERENCE / "events.md").read_text("utf-8")
-    table = text[text.index("<!-- kinds") : text.index("<!-- /kinds -->")]
-    rows = {kind: set(re.findall(r"`(\w+)`", more)) for kind, more in re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, re.M)}
+def test_every_kind_has_its_row_and_its_fields(tmp_path: Path) -> None:
+    rows = {kind: set(re.findall(r"`(\w+)`", more)) for kind, (_, more) in table("kinds").items()}
     assert set(rows) == {kind.__name__ for kind in _FIELDS}
-    records, _ = asyncio.run(run())
+    records = asyncio.run(run())[0] + asyncio.run(lose_an_attempt(f"sqlite:{tmp_path}/a.db"))
     shown = {record["kind"]: set(record) - COMMON for record in records}
-    assert shown == {kind: rows[kind] for kind in shown}
-    assert set(rows) - set(shown) == {"AttemptRepeated"}
-    places = [(record["seq"], record["index"]) for record in records]
-    assert places == sorted(set(places)), "a kind's own field hides the place of its record"
+    assert shown == rows, "every kind occurs in these runs"
+    assert set(table("common")) == COMMON
+    assert set(table("fields")) == set().union(*rows.values())
+
+
+def test_every_field_has_its_type(tmp_path: Path) -> None:
+    fields = table("common") | table("fields")
+    records = asyncio.run(run())[0] + asyncio.run(lose_an_attempt(f"sqlite:{tmp_path}/a.db"))
+    seen: dict[str, set[type]] = {}
+    for record in records:
+        for field, value in record.items():
+            seen.setdefault(field, set()).add(type(value))
+    for field, (kinds, _) in fields.items():
+        assert seen[field] <= {TYPES[kind] for kind in kinds.split(" or ")}, field
+    assert seen["code"] == {int, type(None)}
+
+
+def test_records_come_once_in_order(tmp_path: Path) -> None:
+    for records in (asyncio.run(run())[0], asyncio.run(lose_an_attempt(f"sqlite:{tmp_path}/a.db"))):
+        places = [(record["seq"], record["index"]) for record in records]
+        assert places == sorted(set(places)), "a kind's own field hides the place of its record"
+        assert [record["seq"] for record in records if record["index"] == 0] == list(range(1, places[-1][0] + 1))
+        assert [records[0]["kind"], records[-1]["kind"]] == ["RunCreated", "RunClosed"]
+        times = [datetime.fromisoformat(record["at"]) for record in records]
+        assert times == sorted(times)
+
+
+def test_the_example_is_a_record() -> None:
+    text = (REFERENCE / "events.md").read_text("utf-8")
+    shown = json.loads(re.search(r"```json\n(.*?)```", text, re.S)[1])  # type: ignore[index]
+    ended = next(record for record in asyncio.run(run())[0] if record["kind"] == "NodeEnded")
+    assert list(shown) == list(ended)
+    assert {key: type(value) for key, value in shown.items()} == {key: type(value) for key, value in ended.items()}
 
 
 def test_the_report_has_the_fields_of_its_page() -> None:

@@ -35,6 +35,7 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
             "workflow": {"name": "demo", "namespace": "default", "version": None},
             "parameters": {},
             "scheduledTime": None,
+            "retryOf": None,
         }
         await world.engine.wait(run, or_suspended=True)
         middle = world.engine.events(run)

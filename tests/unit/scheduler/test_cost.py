@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,7 @@ from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.state import RunState
 
@@ -160,6 +162,27 @@ def test_a_cancel_costs_what_it_ends(shape: Callable[[int], Plan]) -> None:
     few = calls_of(lambda: drive(small, cancel_after=5))
     many = calls_of(lambda: drive(big, cancel_after=5))
     assert many < 10.5 * few
+
+
+def test_the_laws_are_checked_without_a_walk_along_the_queue_for_each_container() -> None:
+    body = {"dag": {"name": "body", "tasks": [task("a"), task("b")]}}
+    plan = plan_of({"loop": {"name": "main", "body": "body", "items": list(range(300)), "concurrency": 0}}, body, WORK)
+    machine = Machine(plan)
+    machine.handle(e.Submitted(0, e.RunHeader("r", 0, None, {}, {}, 1), "test"))
+    for _ in range(5):
+        machine.handle(e.Continued(0, "test"))
+    walks: list[int] = []
+
+    class Queue(deque[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            walks.append(len(self))
+            return super().__iter__()
+
+    state = machine.state
+    state.ready = Queue(state.ready)
+    check(state)
+    assert len(state.ready) >= 300
+    assert len(walks) < 5
 
 
 def test_ten_thousand_in_a_chain_and_in_loops_without_recursion() -> None:

@@ -16,7 +16,7 @@ from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
 from aether_protocol.errors import PortError, UsageError
-from aether_protocol.ports.store import LogLine, RunQuery
+from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused, texts
 
 
@@ -192,7 +192,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
         store._db.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
         store._db.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
         store._db.execute("DELETE FROM heads WHERE run = 3")
-        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, '')")
+        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '')")
         assert await store.check() == [
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",
@@ -286,5 +286,87 @@ def test_a_plan_is_kept_once_and_goes_with_its_last_run(tmp_path: Path) -> None:
         assert plans() == 0
         await store.create(given)
         assert (plans(), (await store.load("c")).plan.name) == (1, "tiny")
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
+
+
+def put(path: Path, text: str) -> None:
+    async def body(store: SqliteStore) -> None:
+        await store.put_document("T", "default", "lib", text, 1)
+
+    play(open_sqlite(str(path)), body)
+
+
+def read(path: Path) -> str:
+    found: list[str] = []
+
+    async def body(store: SqliteStore) -> None:
+        found.extend(document.text for document in await store.list_documents("T"))
+
+    try:
+        play(open_sqlite(str(path), reads_only=True), body)
+    except PortError as error:
+        return f"{error} ({error.hint})"
+    return ",".join(found)
+
+
+def test_whoever_only_reads_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    assert "cannot be opened" in read(path)
+    assert "cannot be opened" in read(tmp_path / "deep" / "a.db")
+    assert list(tmp_path.iterdir()) == []
+    put(path, "one")
+    before = path.read_bytes()
+    assert read(path) == "one"
+    assert (path.read_bytes(), [item.name for item in tmp_path.iterdir()]) == (before, ["a.db"])
+
+    async def body(store: SqliteStore) -> None:
+        assert "read-only" in str(await refused(store.put_document("T", "default", "lib", "two", 2), PortError))
+
+    play(open_sqlite(str(path), reads_only=True), body)
+    assert read(path) == "one"
+
+
+def test_what_another_process_has_open_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+
+    async def body(store: SqliteStore) -> None:
+        for text in ("one", "two"):
+            await store.put_document("T", "default", "lib", text, 1)
+            shown = await asyncio.to_thread(read, path)
+            assert shown == text
+
+    play(open_sqlite(str(path)), body)
+
+
+def test_an_older_store_is_not_brought_up_to_date_by_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    Database(str(path), migrations=MIGRATIONS[:1]).close()
+    assert "aether db migrate" in read(path)
+    assert "schema version 1" in read(path)
+
+
+def test_a_store_where_nobody_can_write_can_be_read() -> None:
+    with tempfile.TemporaryDirectory() as text:
+        home = Path(text)
+        path = home / "a.db"
+        put(path, "one")
+        path.chmod(0o444)
+        home.chmod(0o555)
+        assert as_somebody_else(lambda: read(path)) == "one"
+        home.chmod(0o700)
+
+
+def test_of_several_documents_all_are_kept_or_none(tmp_path: Path) -> None:
+    async def body(store: SqliteStore) -> None:
+        await store.put_document("T", "default", "a", "old", 1)
+        store._db.execute(
+            "CREATE TEMP TRIGGER full BEFORE INSERT ON documents WHEN NEW.name = 'c' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        batch = [NewDocument("T", "default", name, "new") for name in ("a", "b", "c")]
+        await refused(store.put_documents(batch, 2), PortError)
+        assert [(one.name, one.text) for one in await store.list_documents("T")] == [("a", "old")]
+        await store.put_documents(batch[:2], 3)
+        assert [(one.name, one.version) for one in await store.list_documents("T")] == [("a", 2), ("b", 1)]
 
     play(open_sqlite(str(tmp_path / "a.db")), body)

@@ -1,0 +1,183 @@
+"""Schedules in SQLite, with what became of their fires.
+
+Law: the version of a schedule is the lock: it is compared and raised in the transaction that writes all the rest of a turn,
+the new runs among it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, keep_plan, make_row, plan_text
+from aether_protocol.cron.settings import decode_settings, encode_settings
+from aether_protocol.errors import BusyError, PortError, UsageError
+from aether_protocol.plan.codec import decode_plan
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleTurn, StoredSchedule
+from aether_protocol.ports.store import RunRow
+
+_ONE: Final = "WHERE namespace = ? AND name = ?"
+_SCHEDULE: Final = (
+    "namespace, name, settings, spec, document, applied_at, changed_at, seen, next_at, last_at, generation, version"
+)
+_INSERT: Final = f"INSERT INTO schedules ({_SCHEDULE}, plan) VALUES ({', '.join('?' * 13)}) ON CONFLICT DO NOTHING"
+_CHANGE: Final = (
+    "UPDATE schedules SET settings = ?, spec = ?, document = ?, applied_at = ?, changed_at = ?, seen = ?, next_at = ?, "
+    f"last_at = ?, generation = ?, version = version + 1 {_ONE} AND version = ? RETURNING number"
+)
+_FIRE: Final = "at, kind, noted_at, run_id, reason, count, first, generation"
+_INSERT_FIRE: Final = f"INSERT INTO fires (schedule, {_FIRE}) VALUES ({', '.join('?' * 9)})"
+_OLD_FIRES: Final = (
+    "DELETE FROM fires WHERE schedule = ?1 AND id <= (SELECT id FROM fires WHERE schedule = ?1 ORDER BY id DESC LIMIT 1 "
+    f"OFFSET {KEEP_FIRES}) AND (run_id IS NULL OR run_id NOT IN (SELECT run_id FROM runs))"
+)
+_OF_SCHEDULE: Final = (
+    f"SELECT {SHOWN} FROM {RUNS} WHERE run_id IN (SELECT run_id FROM fires WHERE schedule = ?) "
+    "ORDER BY (SELECT max(at) FROM fires WHERE fires.run_id = runs.run_id) DESC, run_id DESC"
+)
+_UNFINISHED: Final = (
+    "SELECT run_id FROM runs WHERE closed = 0 AND EXISTS (SELECT 1 FROM fires WHERE fires.run_id = runs.run_id) "
+    "ORDER BY created_at, run_id"
+)
+_ASK: Final = "INSERT INTO requests (run, request) SELECT number, ? FROM runs WHERE run_id = ? AND closed = 0"
+_CANCEL_TEXT: Final = json.dumps(CANCEL)
+
+
+class SqliteSchedules(SqliteRuns):
+    """The `ScheduleStore` part of a SQLite store, on top of its runs."""
+
+    _db: Database
+
+    async def put_schedule(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
+        async with self._db.write() as execute:
+            number = None if plan is None else keep_plan(execute, plan, *self._plan_record(plan))
+            if schedule.version == 0:
+                if number is None:
+                    raise UsageError(f"schedule {schedule.name!r} has no plan")
+                if execute(_INSERT, (*_values(schedule), 1, number)).rowcount != 1:
+                    raise BusyError(f"schedule {schedule.name!r} exists already")
+            else:
+                self._change(execute, schedule)
+                if number is not None:
+                    where = (schedule.namespace, schedule.name)
+                    before = execute(f"SELECT plan FROM schedules {_ONE}", where).fetchone()
+                    execute(f"UPDATE schedules SET plan = ? {_ONE}", (number, *where))
+                    execute(FORGET_PLAN, before)
+            found = _find(execute, schedule.namespace, schedule.name)
+        assert found is not None
+        return found
+
+    async def schedule(self, namespace: str, name: str) -> StoredSchedule | None:
+        with self._db.read() as execute:
+            return _find(execute, namespace, name)
+
+    async def schedules(self, namespace: str | None = None, due: int | None = None) -> list[StoredSchedule]:
+        where = "WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY namespace, name"
+        with self._db.read() as execute:
+            return [_make(item) for item in execute(f"SELECT {_SCHEDULE} FROM schedules {where}", (namespace, due))]
+
+    async def next_due(self) -> int | None:
+        with self._db.read() as execute:
+            found: int | None = execute("SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL").fetchone()[0]
+        return found
+
+    async def schedule_plan(self, namespace: str, name: str) -> Plan:
+        with self._db.read() as execute:
+            text = f"SELECT text FROM schedules JOIN plans ON plans.number = plan {_ONE}"
+            found = execute(text, (namespace, name)).fetchone()
+        if found is None:
+            raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+        try:
+            return decode_plan(json.loads(found[0]))
+        except (ValueError, TypeError, LookupError) as error:
+            told = f"schedule {name!r} cannot be read from {self._db.path!r}: {error}"
+            raise PortError(told, hint="`aether db check` tells more") from error
+
+    async def remove_schedule(self, namespace: str, name: str) -> bool:
+        async with self._db.write() as execute:
+            found = execute(f"DELETE FROM schedules {_ONE} RETURNING number, plan", (namespace, name)).fetchone()
+            if found is None:
+                return False
+            execute("DELETE FROM fires WHERE schedule = ?", (found[0],))
+            execute(FORGET_PLAN, (found[1],))
+        return True
+
+    async def turn(self, turn: ScheduleTurn) -> Mapping[str, int]:
+        tokens: dict[str, int] = {}
+        begun = {}
+        async with self._db.write() as execute:
+            number = self._change(execute, turn.schedule)
+            there = {run.row.run_id for run in turn.runs if _is_there(execute, run.row.run_id)}
+            for run in turn.runs:
+                if run.row.run_id not in there:
+                    tokens[run.row.run_id], begun[run.row.run_id] = self._begin(execute, run)
+            for record in turn.records:
+                if record.run_id not in there:
+                    execute(_INSERT_FIRE, (number, *_fire_values(record)))
+            for run_id in turn.cancel:
+                execute(_ASK, (_CANCEL_TEXT, run_id))
+            if turn.records:
+                execute(_OLD_FIRES, (number,))
+        self._known.update(begun)
+        return tokens
+
+    async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
+        text = (
+            f"SELECT {_FIRE}, id FROM fires WHERE schedule = (SELECT number FROM schedules WHERE namespace = ?1 AND name = ?2) "
+            "AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
+        )
+        with self._db.read() as execute:
+            return [FireRecord(*item) for item in execute(text, (namespace, name, before, limit))]
+
+    async def scheduled_runs(self, namespace: str, name: str) -> list[RunRow]:
+        with self._db.read() as execute:
+            number = execute(f"SELECT number FROM schedules {_ONE}", (namespace, name)).fetchone()
+            return [make_row(item) for item in execute(_OF_SCHEDULE, number)] if number is not None else []
+
+    async def unfinished_runs(self) -> list[str]:
+        with self._db.read() as execute:
+            return [run_id for (run_id,) in execute(_UNFINISHED)]
+
+    def _change(self, execute: Execute, schedule: StoredSchedule) -> int:
+        """Move a schedule on from the version that was read; its number."""
+        values = (*_values(schedule)[2:], schedule.namespace, schedule.name, schedule.version)
+        found = execute(_CHANGE, values).fetchall()
+        if not found:
+            raise BusyError(f"schedule {schedule.name!r} was changed by somebody else", hint="look at it, and try again")
+        number: int = found[0][0]
+        return number
+
+    def _plan_record(self, plan: Plan) -> tuple[str, str]:
+        text = plan_text(plan)
+        return sha256(text.encode()).hexdigest(), text
+
+
+def _is_there(execute: Execute, run_id: str) -> bool:
+    return execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
+
+
+def _find(execute: Execute, namespace: str, name: str) -> StoredSchedule | None:
+    found = execute(f"SELECT {_SCHEDULE} FROM schedules {_ONE}", (namespace, name)).fetchone()
+    return _make(found) if found is not None else None
+
+
+def _make(found: tuple[Any, ...]) -> StoredSchedule:
+    namespace, name, settings, *rest = found
+    return StoredSchedule(namespace, name, decode_settings(json.loads(settings)), *rest)
+
+
+def _values(schedule: StoredSchedule) -> tuple[Any, ...]:
+    """In the order of `_SCHEDULE`, without the version."""
+    settings = json.dumps(encode_settings(schedule.settings))
+    texts = (schedule.namespace, schedule.name, settings, schedule.spec, clean(schedule.document))
+    times = (schedule.applied_at, schedule.changed_at, schedule.seen, schedule.next_at, schedule.last_at)
+    return (*texts, *times, schedule.generation)
+
+
+def _fire_values(record: FireRecord) -> tuple[Any, ...]:
+    told = (record.at, record.kind, record.noted_at, record.run_id, clean(record.reason))
+    return (*told, record.count, record.first, record.generation)

@@ -1,0 +1,83 @@
+"""From paths to files and their bytes.
+
+Law: a file that was named is read whatever is in it; in a folder only what calls itself an aether document is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.errors import PortError, UsageError
+
+SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+SKIPPED_FOLDERS: Final = frozenset({"node_modules", "__pycache__"})
+
+# `apiVersion: aether/...` at the left margin of a YAML file, or as a string anywhere in a JSON file.
+_YAML_MARK: Final = re.compile(rb"""^(?:\{\s*)?["']?apiVersion["']?[ \t]*:[ \t]*["']?aether""", re.MULTILINE | re.IGNORECASE)
+_JSON_MARK: Final = re.compile(rb'"apiVersion"\s*:\s*"aether', re.IGNORECASE)
+_CASE_MARK: Final = re.compile(rb'^\s*(?:\[\s*)?\{\s*"case"\s*:')
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """A file as it was read. `name` is how diagnostics call it."""
+
+    name: str
+    data: bytes
+
+
+def read_file(path: str, limits: Limits = DEFAULT) -> FileBytes:
+    """The file at `path`. Raises UsageError for what is not there or is no file, PortError for what cannot be read."""
+    try:
+        with Path(path).open("rb") as stream:
+            return FileBytes(path, stream.read(limits.bytes + 1))  # enough to see that it is too large, were it endless
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"there is no file {path!r}", hint="check the spelling of the path") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path!r} is a folder", hint="name a file in it") from None
+    except OSError as error:
+        raise PortError(f"cannot read {path!r}: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{path!r} is no path") from None
+
+
+def read_files(path: str, limits: Limits = DEFAULT) -> Iterator[FileBytes]:
+    """The file at `path`, or every document file in the folder there and below, in order of names."""
+    if not Path(path).is_dir():
+        yield read_file(path, limits)
+        return
+    for file in _walk(Path(path)):
+        read = read_file(file, limits)
+        if is_document(read):
+            yield read
+
+
+def is_document(file: FileBytes) -> bool:
+    """Does this file call itself an aether document? Case files and other people's documents do not."""
+    if file.name.endswith(".json"):
+        return bool(_JSON_MARK.search(file.data)) and not _CASE_MARK.search(file.data)
+    return bool(_YAML_MARK.search(file.data))
+
+
+def _walk(top: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(top):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield str(Path(folder) / name)
+
+
+def is_path(text: str) -> bool:
+    """Whether a string that may be a document is a path: it has a known suffix, or there is a file of that name."""
+    if "\n" in text or "\0" in text or text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        return text.endswith(tuple(SUFFIXES)) or Path(text).is_file()
+    except OSError:  # too long for a path
+        return False

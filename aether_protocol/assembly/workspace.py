@@ -1,0 +1,223 @@
+"""The documents that somebody works on: read, with what their references are looked up in, and compiled.
+
+Law: this is the one place where it is decided what a document sees: the WorkflowTemplates of its own file, then those of the
+libraries, then those of a store (TMPL-2). Reading never fails for what is in a file: what is wrong with it comes back as
+diagnostics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files
+from aether_protocol.assembly.schedules import check_document
+from aether_protocol.diagnostics import Diagnostic
+from aether_protocol.documents.library import Library, Shelf, leads_out
+from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
+from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.errors import DocumentError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.checks_unused import unused
+from aether_protocol.plan.compile import Compiled, CompileOptions, Use, compile_document
+from aether_protocol.plan.executors import ExecutorTypes
+from aether_protocol.plan.model import Plan
+
+RUNNABLE: Final = ("Workflow", "CronWorkflow")
+
+Template = str | Path | Mapping[str, Json]
+Readable = Mapping[str, Json] | Sequence[Mapping[str, Json]] | str | Path
+
+
+class Workspace:
+    """Files read so far, the libraries, and the templates of a store once somebody has put them on the shelf.
+
+    `libraries`: files, folders or dicts with WorkflowTemplates. `types`: the executor types to check against, by default the
+    installed ones. `namespaces`: those of variable sources. `sources` are the bytes of what was read, by the name in
+    diagnostics.
+    """
+
+    def __init__(
+        self,
+        libraries: Iterable[Template] = (),
+        *,
+        types: ExecutorTypes | None = None,
+        namespaces: Iterable[str] = (),
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self.limits = limits
+        self.sources: dict[str, bytes] = {}
+        self._types = types
+        self._namespaces = frozenset(namespaces)
+        self._libraries = tuple(libraries)
+        self._files: dict[str, LoadedFile] = {}
+        self._library_files: list[LoadedFile] | None = None  # read when they are first looked in
+        self._folders: dict[LoadedFile, None] = {}
+        self._together: dict[LoadedFile, None] = {}
+        self._shelf: Shelf | None = None
+        self._shared: tuple[Library, list[Diagnostic]] | None = None
+        self._views: dict[LoadedFile, Library] = {}  # what each file sees
+
+    # --- reading ---
+
+    def load(self, document: Readable) -> LoadedFile:
+        """Read a document: a dict, a path, YAML or JSON text."""
+        if isinstance(document, str):
+            if not is_path(document):
+                return load_bytes(document.encode("utf-8", errors="surrogatepass"), "<text>", self.limits)
+            document = Path(document)
+        if isinstance(document, Path):
+            return self.take(read_file(str(document), self.limits))
+        return load_value(document, limits=self.limits)
+
+    def take(self, file: FileBytes) -> LoadedFile:
+        """The documents of a file; the same file again, whatever it is called now, is the same."""
+        key = os.path.realpath(file.name)
+        if key not in self._files:
+            self.sources[file.name] = file.data
+            self._files[key] = load_bytes(file.data, file.name, self.limits)
+        return self._files[key]
+
+    def add_folder(self, files: Iterable[LoadedFile]) -> None:
+        """Let the files of a folder be libraries, for each other too."""
+        self._folders |= dict.fromkeys(files)
+        self._look_again()
+
+    def put_together(self, files: Iterable[LoadedFile]) -> None:
+        """Let these files see each other before any library: they are about to be one."""
+        self._together |= dict.fromkeys(files)
+        self._look_again()
+
+    def put_on_shelf(self, shelf: Shelf) -> None:
+        """Look in these templates, too, where files and libraries lack one."""
+        self._shelf = shelf
+        self._look_again()
+
+    # --- looking up ---
+
+    def lacks(self, files: Iterable[LoadedFile]) -> bool:
+        """Whether a reference leads to what neither the files nor the libraries have: then a store is worth a look."""
+        return any(leads_out(document, self._seen_from(file)) for file in files for document in file.documents)
+
+    def _look_again(self) -> None:
+        self._shared = None
+        self._views = {}
+
+    def _seen_from(self, file: LoadedFile) -> Library:
+        if file not in self._views:
+            library = self._views[file] = Library(self._middle()[0], file.file)
+            for document in file.documents:
+                library.add(document)
+        return self._views[file]
+
+    def _middle(self) -> tuple[Library, list[Diagnostic]]:
+        """The templates of what lies between the file itself and the store, and what is wrong with these: faulty files,
+        names that are taken."""
+        if self._shared is None:
+            if self._library_files is None:
+                self._library_files = [file for one in self._libraries for file in self._read_library(one)]
+            files = self._folders | dict.fromkeys(self._library_files)
+            names = ["the given library" if isinstance(one, Mapping) else str(one) for one in self._libraries]
+            names = ["its folder"] * bool(self._folders) + names
+            library = Library(self._shelf, ", then in ".join(dict.fromkeys(names[:4])))
+            found = list(_fill(library, files))
+            if self._together:
+                library = Library(library, "the files given with it" if len(self._together) > 1 else "")
+                found += _fill(library, self._together)
+            self._shared = library, found
+        return self._shared
+
+    def _read_library(self, library: Template) -> Iterator[LoadedFile]:
+        if isinstance(library, Mapping):
+            yield load_value(library, "<library>", self.limits)
+        else:
+            yield from map(self.take, read_files(str(library), self.limits))
+
+    # --- checking ---
+
+    def compile(self, document: LoadedDocument, file: LoadedFile, *, strict: bool) -> Compiled:
+        """Check one document of a file, with all that it sees. Its faults of reading are the file's."""
+        options = CompileOptions(
+            executor_types=executor_types() if self._types is None else self._types,
+            fetchers=fetcher_types(),
+            namespaces=self._namespaces,
+            strict=strict,
+        )
+        compiled = compile_document(document, self._seen_from(file), options)
+        return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
+
+    def check(self, files: Iterable[Iterable[LoadedFile]]) -> list[Diagnostic]:
+        """Everything that is wrong with these files. They come as they were given, each folder as one: what nothing uses is
+        told of folders (and single files) that hold a workflow and have no error."""
+        groups = [list(group) for group in files]
+        found: list[Diagnostic] = []
+        uses: set[Use] = set()
+        for file in dict.fromkeys(file for group in groups for file in group):
+            found += file.diagnostics
+            for document in file.documents:
+                compiled = self.compile(document, file, strict=False)
+                found += compiled.diagnostics
+                if document.kind in RUNNABLE:
+                    uses |= compiled.uses
+        found += self.faults_of_libraries()
+        faulty = {one.file for one in found if one.severity == "error"}
+        for group in groups:
+            if not any(file.file in faulty for file in group):
+                found += unused([document for file in group for document in file.documents], uses)
+        return sorted(set(found))
+
+    def plan(self, file: LoadedFile, name: str | None = None, *, strict: bool = True, how: str = "name") -> Plan:
+        """The plan of the one runnable document, or the one named (DOC-1); `how` a name is given, for advice.
+
+        Raises DocumentError with all faults, UsageError where it is not clear which document is meant.
+        """
+        found = list(file.diagnostics)
+        document = choose(file, name, how)
+        plan = None
+        if document is not None:
+            compiled = self.compile(document, file, strict=strict)
+            plan = compiled.plan
+            found += [*compiled.diagnostics, *self.faults_of_libraries()]
+        errors = [one for one in found if one.severity == "error"]
+        if errors or plan is None:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            first = f": {errors[0].message}{more}" if errors else ""
+            raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=sorted(set(found)))
+        return plan
+
+    def faults_of_libraries(self) -> list[Diagnostic]:
+        """What is wrong with the libraries and with what was taken from the shelf."""
+        found = list(self._middle()[1])
+        if self._shelf is not None:
+            for key, file in self._shelf.opened.items():
+                self.sources[file.file] = self._shelf.text(key).encode("utf-8", "backslashreplace")
+                found += file.diagnostics
+        return found
+
+
+def _fill(library: Library, files: Iterable[LoadedFile]) -> Iterator[Diagnostic]:
+    """Put the templates of files into a library; gives what is wrong with files that have some."""
+    for file in files:
+        templates = [document for document in file.documents if document.kind == "WorkflowTemplate"]
+        yield from file.diagnostics if templates else ()
+        yield from (clash for document in templates if (clash := library.add(document)) is not None)
+
+
+def choose(file: LoadedFile, name: str | None, how: str) -> LoadedDocument | None:
+    """The workflow that is meant (DOC-1); None where faults keep it from being read. Raises UsageError."""
+    runnable = [one for one in file.documents if one.kind in RUNNABLE]
+    names = ", ".join(repr(one.name) for one in runnable)
+    if name is None and len(runnable) > 1:
+        raise UsageError(f"{file.file!r} holds several workflows", hint=f"choose one with {how}: {names}")
+    meant = [one for one in runnable if name in (None, one.name)]
+    if meant:
+        return meant[0]
+    if any(one.severity == "error" for one in file.diagnostics):
+        return None
+    if runnable:
+        raise UsageError(f"{file.file!r} holds no workflow named {name!r}", hint=f"it holds {names}")
+    raise UsageError(f"{file.file!r} holds no workflow", hint="a library of templates cannot run by itself")

@@ -1,0 +1,27 @@
+"""What a command found to drive: a run's id, or one of these.
+
+Law: data only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """There is nothing to drive: the run ended before."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A run that is gone on with, and what is to be done to it once somebody watches. What `act` raises ends the command."""
+
+    run_id: str
+    act: Callable[[], Awaitable[None]]
+
+
+Begun = str | Then | Over | None  # None: there is nothing to do or show

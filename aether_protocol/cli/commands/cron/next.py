@@ -1,0 +1,87 @@
+"""`aether cron next FILE|NAME`: the fire times ahead."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+import click
+
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
+from aether_protocol.cli.options import limits_option, store_option, table_option
+from aether_protocol.cli.schedules import Asked, asked_for, fires_of, zone_of
+from aether_protocol.documents.source import Limits
+
+EPILOG = """\b
+Examples:
+  aether cron next nightly.yaml
+  aether cron next nightly -n 3
+  aether cron next nightly --after 2026-10-24 --output json
+
+\b
+A document is read as it is, and needs no store. What is odd about a fire is told: a local time that the clock
+skips (it fires right after), and one that comes twice (at the first, or at both where minute or hour are *)."""
+
+
+@click.command("next", epilog=EPILOG)
+@click.argument("what", metavar="FILE|NAME")
+@click.option("-n", "--number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many of each.")
+@click.option("--after", type=ZonedInstant(), metavar="TIME",
+              help="After that time instead of now: 2026-01-01, 2h (ago), RFC 3339; read in the schedule's zone.")
+@click.option("--namespace", metavar="NAME", help="The schedule's namespace ('default' unless given).")
+@limits_option
+@table_option
+@store_option
+def command(
+    what: str, number: int, after: Moment | None, namespace: str | None, limits: Limits, output: str, store: str
+) -> int:
+    """Print the next fire times of the CronWorkflows of a file, or of a schedule of the store, in the schedule's time zone.
+
+    What is suspended is told, and shown as if it were not.
+    """
+    asked = asked_for(what, namespace, store, limits)
+    now = now_us()
+    told = []
+    for one in asked:
+        begin = now if after is None else after.first(zone_of(one.settings))
+        fires = list(islice(fires_of(one.settings, begin), number))
+        told.append((one, fires))
+    if output == "json":
+        print_json(told)
+    else:
+        show(told, now)
+    return FINE
+
+
+def print_json(told: list[tuple[Asked, list[int]]]) -> None:
+    from aether_protocol.cli.render.schedules import fire_json
+
+    listed = [
+        {
+            "name": one.name,
+            "namespace": one.namespace,
+            "schedule": one.settings.schedule,
+            "timezone": one.settings.timezone,
+            "suspend": one.settings.suspend,
+            "next": [fire_json(one.settings, at) for at in fires],
+        }
+        for one, fires in told
+    ]
+    click.echo(json.dumps({"schedules": listed}, indent=2, ensure_ascii=False))
+
+
+def show(told: list[tuple[Asked, list[int]]], now: int) -> None:
+    from aether_protocol.cli.render.schedules import fire_line
+    from aether_protocol.cli.render.text import one_line
+
+    for one, fires in told:
+        settings = one.settings
+        if len(told) > 1:
+            click.secho(f"{one_line(one.name)}  {one_line(settings.schedule)}  {settings.timezone}", bold=True)
+        if settings.suspend:
+            click.echo(f"{one_line(one.name)} is suspended: nothing fires until it is resumed", err=True)
+        if not fires:
+            click.echo(f"{one_line(one.name)} does not fire any more", err=True)
+        for at in fires:
+            click.echo(("  " if len(told) > 1 else "") + fire_line(settings, at, now))

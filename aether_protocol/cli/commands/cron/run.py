@@ -1,0 +1,61 @@
+"""`aether cron run`: the scheduler, in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import (
+    concurrency_option,
+    durability_option,
+    journal_option,
+    quiet_option,
+    secrets_option,
+    store_option,
+)
+
+EPILOG = """\b
+Examples:
+  aether cron run
+  aether cron run --store sqlite:/data/aether.db --output events --grace 25
+  AETHER_STORE=sqlite:/data/aether.db aether cron run --quiet
+
+\b
+Schedules that others apply, change and remove meanwhile count at once, within about a second. Several schedulers may
+work on one store: no fire is started twice, and one takes over what another leaves behind.
+On SIGTERM and SIGINT nothing more is started; runs under way get --grace seconds to end, then their tasks are stopped
+and the next scheduler goes on with them. A second signal ends it at once. The exit code is 0 either way."""
+
+
+@click.command("run", epilog=EPILOG)
+@click.option("--grace", type=click.FloatRange(0, 86_400), default=10, show_default=True, metavar="SECONDS",
+              help="How long runs may go on after a signal.")
+@secrets_option
+@concurrency_option
+@journal_option
+@quiet_option
+@store_option
+@durability_option
+def command(grace: float, store: str, **hosting: object) -> int:
+    """Start what is due on the schedules of the store, see runs to their ends and tidy up, until told to stop.
+
+    Fires that came while no scheduler was there are missed, but for the latest one of each schedule, which is started
+    now if startingDeadlineSeconds allows it. Runs that were left behind are gone on with.
+    """
+    from aether_protocol.cli.crowd import Host, Hosting, host
+    from aether_protocol.cli.render.journal import began_entry, leaving_entry, left_entry
+    from aether_protocol.cli.schedules import refuse_memory, store_option_text
+
+    refuse_memory(store)
+
+    async def serve(at: Host) -> int:
+        at.tell(began_entry(store, await at.store.schedules()))
+        await at.cron.serve(at.crowd.leaving)
+        at.tell(leaving_entry(at.crowd.under_way, grace))
+        left = await at.crowd.grace(grace)
+        await at.tidy()
+        at.tell(left_entry(left))
+        return FINE
+
+    more = store_option_text(store)
+    return host(Hosting(store, stays=True, left_code=FINE, more=more, **hosting), serve)  # type: ignore[arg-type]

@@ -1,0 +1,54 @@
+"""`aether cron show NAME`: all about a schedule."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.instants import now_us
+from aether_protocol.cli.options import namespace_option, report_option, store_option
+from aether_protocol.cli.schedules import Standing, find_schedule, fires_of, standing
+from aether_protocol.cli.stored import look
+from aether_protocol.cron.fields import BadScheduleError
+from aether_protocol.ports.schedules import CronStore, FireRecord
+
+EPILOG = """\b
+Examples:
+  aether cron show nightly
+  aether cron show nightly --output json        (with the document as it was applied)"""
+
+AHEAD = 5
+BEHIND = 10
+
+
+@click.command("show", epilog=EPILOG)
+@click.argument("name", metavar="NAME")
+@namespace_option
+@report_option
+@store_option
+def command(name: str, namespace: str | None, output: str, store: str) -> int:
+    """Show a schedule: its settings, its next fires, what became of the last ones, and its runs."""
+    now = now_us()
+    one, records = look(store, lambda opened: read(opened, namespace, name))
+    settings = one.schedule.settings
+    try:
+        fires = list(islice(fires_of(settings, max(now, one.schedule.seen)), AHEAD))
+    except BadScheduleError as error:  # its zone, on another machine
+        fires = []
+        click.echo(f"the next fires cannot be told here: {error.message}", err=True)
+    if output == "json":
+        from aether_protocol.cli.render.schedules import print_schedule_json
+
+        print_schedule_json(one, fires, records)
+        return FINE
+    from aether_protocol.cli.render.schedules import show_schedule
+
+    show_schedule(one, fires, records, now)
+    return FINE
+
+
+async def read(store: CronStore, namespace: str | None, name: str) -> tuple[Standing, list[FireRecord]]:
+    schedule = await find_schedule(store, namespace, name)
+    return await standing(store, schedule), await store.fires(schedule.namespace, schedule.name, limit=BEHIND)

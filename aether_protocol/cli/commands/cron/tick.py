@@ -1,0 +1,63 @@
+"""`aether cron tick`: what `aether cron run` would do at this moment, and no more."""
+
+from __future__ import annotations
+
+import click
+
+from aether_protocol.cli.exits import worst
+from aether_protocol.cli.options import (
+    concurrency_option,
+    durability_option,
+    journal_option,
+    namespace_option,
+    quiet_option,
+    secrets_option,
+    store_option,
+)
+
+EPILOG = """\b
+Examples:
+  * * * * *  cd /srv/jobs && aether cron tick --quiet        (in a crontab)
+  aether cron tick nightly --output events
+
+\b
+Ticks may overlap: no fire is started twice, and a run that another one drives is left to it. The first one after a
+long time starts the latest missed fire of each schedule, as 'aether cron run' does.
+Exit codes: 0 nothing was due, or all Succeeded; else that of the run that went worst: 4 Error, 1 Failed, 5 Timeout,
+6 Cancelled, 7 it waits for an answer (and is left so); 2 wrong usage, 9 the store cannot be used, 130 interrupted
+(runs are left as they are: the next tick goes on with them)."""
+
+
+@click.command("tick", epilog=EPILOG)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@namespace_option
+@secrets_option
+@concurrency_option
+@journal_option
+@quiet_option
+@store_option
+@durability_option
+def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting: object) -> int:
+    """Start what is due on all schedules, or on those named, go on with their runs that nobody drives, see all of it to its
+    end, and exit.
+
+    For what starts it every minute: the system's crontab, a systemd timer, a Kubernetes CronJob, CI.
+    """
+    from aether_protocol.cli.crowd import Host, Hosting, host
+    from aether_protocol.cli.schedules import find_schedules, refuse_memory, standing, store_option_text
+    from aether_protocol.cli.stored import check_there
+
+    refuse_memory(store)
+    check_there(store)
+
+    async def tick(at: Host) -> int:
+        chosen = await find_schedules(at.store, namespace, names)
+        keys = {(one.namespace, one.name) for one in chosen}
+        await at.cron.tick(lambda one: not at.crowd.leaving.is_set() and (not keys or (one.namespace, one.name) in keys))
+        runs = [row.run_id for one in chosen for row in (await standing(at.store, one)).unfinished]
+        await at.cron.adopt_orphans(runs if keys else None)
+        await at.crowd.through()
+        await at.tidy()
+        return worst(at.crowd.codes.values())
+
+    return host(Hosting(store, more=store_option_text(store), **hosting), tick)  # type: ignore[arg-type]

@@ -1,0 +1,66 @@
+"""A group of commands that loads each of them when it is asked for, and helps with a misspelt one.
+
+Law: a command's module is imported when that command is asked for and not before. The one-line help texts therefore stand
+with the group: by section, name -> line. The command is `command` in the module <package>.<name> (`<name>_` where that is a
+word of Python's own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from keyword import iskeyword
+from typing import Any
+
+import click
+
+Sections = Mapping[str, Mapping[str, str]]
+
+
+class ReaderGoneError(Exception):
+    """A BrokenPipeError under a name that click does not know: it would exit with 1, which here means that a run Failed."""
+
+
+class LazyGroup(click.Group):
+    """`package` holds the modules, `sections` says what `--help` lists."""
+
+    def __init__(self, *args: Any, package: str, sections: Sections, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package = package
+        self.sections = sections
+        self.lines = {name: line for section in sections.values() for name, line in section.items()}
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            given: object = super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+        return given
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.lines)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lines:
+            return None
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"{self.package}.{module}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.lines))
+        for title, commands in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.lines and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.lines, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" See '{ctx.command_path} --help'."
+            ctx.fail(f"no such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)

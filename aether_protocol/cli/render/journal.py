@@ -1,0 +1,187 @@
+"""What a scheduler does, told as it happens: a line for people, or a JSON line for programs, for each thing.
+
+Law: an entry is data; both forms show the same of it. Lines go to standard error, JSON to standard output. `quiet` leaves
+out what went well.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import click
+
+from aether_protocol.cli.exits import FINE_PHASES
+from aether_protocol.cli.render.schedules import called
+from aether_protocol.cli.render.text import PHASE_COLORS, counted, duration, one_line, printable
+from aether_protocol.cli.render.times import in_zone
+from aether_protocol.cli.schedules import zone_of
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.timing import SECOND, rfc3339
+
+KINDS: Final = {
+    STARTED: "FireStarted",
+    SKIPPED: "FireSkipped",
+    MISSED: "FireMissed",
+    TRIGGERED: "RunTriggered",
+    BACKFILLED: "FireBackfilled",
+}
+
+AGAIN_US: Final = 60 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened: `text` for people, `fields` for programs. `bad`: it did not go well."""
+
+    kind: str
+    text: str
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    color: str | None = None
+    bad: bool = False
+
+
+class Journal:
+    """`now` gives microseconds since the epoch."""
+
+    def __init__(self, now: Callable[[], int], *, as_events: bool, quiet: bool = False) -> None:
+        self._now = now
+        self._as_events = as_events
+        self._quiet = quiet
+
+    def tell(self, entry: Entry) -> None:
+        if self._quiet and not entry.bad:
+            return
+        at = self._now()
+        if self._as_events:
+            record = {"at": rfc3339(at), "kind": entry.kind, **entry.fields}
+            click.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        else:
+            click.echo(f"{rfc3339(at - at % SECOND)}  ", nl=False, err=True)
+            click.secho(printable(entry.text), fg=entry.color, err=True)
+
+
+class JournalHandler(logging.Handler):
+    """Warnings of the engine, on standard error; what is said over and over is said once a minute. What broke a run is told
+    by the journal."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        super().__init__()
+        self._now = now
+        self._last = ("", 0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text, at = record.getMessage(), self._now()
+        if record.exc_info is None and not (text == self._last[0] and 0 <= at - self._last[1] < AGAIN_US):
+            self._last = (text, at)
+            click.echo(f"{rfc3339(at - at % SECOND)}  warning: {printable(text)}", err=True)
+
+
+def fire_entry(schedule: StoredSchedule, record: FireRecord) -> Entry:
+    """What became of a fire."""
+    zone = zone_of(schedule.settings)
+    fire = in_zone(record.at, zone)
+    name = called(schedule)
+    if record.kind == TRIGGERED:
+        text = f"{name}: triggered, run {record.run_id}"
+    elif record.run_id is not None:
+        text = f"{name}: fire {fire} {record.kind}, run {record.run_id}"
+    elif record.first is not None:
+        text = f"{name}: {counted(record.count, 'fire')} from {in_zone(record.first, zone)} to {fire} {record.kind}"
+    else:
+        text = f"{name}: fire {fire} {record.kind}: {record.reason.removeprefix(f'{record.kind}: ')}"
+    fields: dict[str, Json] = {**_of(schedule.namespace, schedule.name), "fire": rfc3339(record.at)}
+    if record.run_id is not None:
+        fields["runId"] = record.run_id
+    else:
+        fields["reason"] = record.reason
+    if record.first is not None:
+        fields |= {"first": rfc3339(record.first), "count": record.count}
+    return Entry(KINDS[record.kind], text, fields, None if record.run_id else "yellow", bad=record.kind == MISSED)
+
+
+def left_out_entry(schedule: StoredSchedule, at: int, run_id: str, why: str) -> Entry:
+    """A fire that is not backfilled."""
+    text = f"{called(schedule)}: fire {in_zone(at, zone_of(schedule.settings))} left out: {why}"
+    fields = {**_of(schedule.namespace, schedule.name), "fire": rfc3339(at), "runId": run_id, "reason": why}
+    return Entry("FireLeftOut", text, fields)
+
+
+def adopted_entry(state: RunState) -> Entry:
+    done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
+    return Entry("RunAdopted", f"{_name(state)}: going on with run {state.header.run_id}, {done}", _run(state))
+
+
+def suspended_entry(state: RunState, paths: Sequence[str], more: str) -> Entry:
+    """A run that waits for answers; `more` are options that a command needs to find it."""
+    run_id = state.header.run_id
+    text = f"{_name(state)}: run {run_id} waits for an answer: aether resume {run_id} {paths[0]}{more}"
+    return Entry("RunSuspended", text, {**_run(state), "paths": list(paths)}, PHASE_COLORS["Suspended"], bad=True)
+
+
+def ended_entry(state: RunState) -> Entry:
+    took = None
+    if state.root is not None and state.root.ended_at is not None:
+        took = (state.root.ended_at - state.header.created_at) / SECOND
+    phase = str(state.phase)
+    because = f": {one_line(state.message)}" if state.message else ""
+    text = f"{_name(state)}: run {state.header.run_id} {phase}{'' if took is None else f' in {duration(took)}'}{because}"
+    fields = {**_run(state), "phase": phase, "message": state.message, "durationSeconds": took}
+    return Entry("RunEnded", text, fields, PHASE_COLORS[phase], bad=phase not in FINE_PHASES)
+
+
+def lost_entry(run_id: str, message: str) -> Entry:
+    """A run that cannot be driven here any more."""
+    return Entry("RunLost", f"run {run_id} is not driven here any more: {message}", {"runId": run_id, "message": message},
+                 "red", bad=True)
+
+
+def failure_entry(what: str, message: str) -> Entry:
+    """A schedule that cannot be dealt with, or a run that cannot be gone on with."""
+    return Entry("Failure", f"{what}: {message}", {"about": what, "message": message}, "red", bad=True)
+
+
+def deleted_entry(run_ids: Sequence[str]) -> Entry:
+    """Runs beyond the history limits (CRON-5)."""
+    shown = ", ".join(run_ids[:5]) + (", ..." if len(run_ids) > 5 else "")
+    return Entry("RunsDeleted", f"deleted {counted(len(run_ids), 'old run')}: {shown}", {"runIds": list(run_ids)})
+
+
+def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> Entry:
+    """A scheduler is there."""
+    ahead = min((one.next_at for one in schedules if one.next_at is not None), default=None)
+    when = "" if ahead is None else f", the next fire is at {rfc3339(ahead)}"
+    text = f"scheduler of {store}: {counted(len(schedules), 'schedule')}{when}"
+    told = {"store": store, "schedules": len(schedules), "nextFireAt": None if ahead is None else rfc3339(ahead)}
+    return Entry("SchedulerStarted", text, told)
+
+
+def leaving_entry(under_way: Sequence[str], grace_s: float) -> Entry:
+    """A signal came."""
+    waits = f"; {counted(len(under_way), 'run')} may go on for {grace_s:g}s" if under_way else ""
+    return Entry("SchedulerLeaving", f"nothing more is started{waits}", {"runIds": list(under_way), "graceSeconds": grace_s})
+
+
+def left_entry(left: Sequence[str]) -> Entry:
+    """The last entry of a scheduler."""
+    shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
+    text = f"the scheduler ends; left for the next one: {shown}" if left else "the scheduler ends"
+    return Entry("SchedulerEnded", text, {"leftRunIds": list(left)})
+
+
+def _name(state: RunState) -> str:
+    plan = state.plan
+    return plan.name if plan.namespace == "default" else f"{plan.namespace}/{plan.name}"
+
+
+def _run(state: RunState) -> dict[str, Json]:
+    return {**_of(state.plan.namespace, state.plan.name), "runId": state.header.run_id}
+
+
+def _of(namespace: str, name: str) -> dict[str, Json]:
+    return {"schedule": {"name": name, "namespace": namespace}}

@@ -1,0 +1,217 @@
+"""Schedules, their fires and what became of them, as text and as JSON.
+
+Law: both forms tell the same; text shows instants in the schedule's own zone, JSON in UTC.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import click
+
+from aether_protocol.cli.oddities import moment, oddity
+from aether_protocol.cli.render.runs import row_json, show_rows
+from aether_protocol.cli.render.table import show_table
+from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, counted, one_line, printable
+from aether_protocol.cli.render.times import away, in_zone
+from aether_protocol.cli.schedules import Standing, zone_of
+from aether_protocol.cron.settings import CronSettings
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.schedules import FireRecord, StoredSchedule
+from aether_protocol.ports.store import RunRow
+from aether_protocol.scheduler.timing import rfc3339
+
+DEFAULT_NAMESPACE: Final = "default"
+
+
+def called(schedule: StoredSchedule) -> str:
+    """`nightly`, or `team/nightly` in a namespace of its own."""
+    return schedule.name if schedule.namespace == DEFAULT_NAMESPACE else f"{schedule.namespace}/{schedule.name}"
+
+
+# --- lists ---
+
+
+def schedule_json(one: Standing) -> dict[str, Json]:
+    """A schedule in a list; settings have the names that they have in documents."""
+    schedule, run = one.schedule, one.last_run
+    return {
+        "name": schedule.name,
+        "namespace": schedule.namespace,
+        **settings_json(schedule.settings),
+        "generation": schedule.generation,
+        "appliedAt": rfc3339(schedule.applied_at),
+        "changedAt": rfc3339(schedule.changed_at),
+        "lastFireAt": _instant(schedule.last_at),
+        "lastRun": None if run is None else {"runId": run.run_id, "phase": run.phase},
+        "nextFireAt": _instant(schedule.next_at),
+        "unfinishedRuns": [row.run_id for row in one.unfinished],
+    }
+
+
+def settings_json(settings: CronSettings) -> dict[str, Json]:
+    return {
+        "schedule": settings.schedule,
+        "timezone": settings.timezone,
+        "startAt": _instant(settings.start_at),
+        "endAt": _instant(settings.end_at),
+        "concurrencyPolicy": settings.policy,
+        "startingDeadlineSeconds": settings.deadline_s,
+        "successfulJobsHistoryLimit": settings.keep_succeeded,
+        "failedJobsHistoryLimit": settings.keep_failed,
+        "suspend": settings.suspend,
+    }
+
+
+def print_schedules_json(several: Sequence[Standing]) -> None:
+    click.echo(json.dumps({"schedules": [schedule_json(one) for one in several]}, indent=2, ensure_ascii=False))
+
+
+def show_schedules(several: Sequence[Standing], now: int) -> None:
+    """A table; the namespace has a column where it is not the usual one."""
+    headings = ["NAME", "NAMESPACE", "SCHEDULE", "ZONE", "LAST FIRE", "ITS RUN", "NEXT FIRE", "OPEN"]
+    rows = [_cells(one, now) for one in several]
+    colors = [PHASE_COLORS.get(one.last_run.phase) if one.last_run is not None else None for one in several]
+    run = headings.index("ITS RUN")
+    if all(one.schedule.namespace == DEFAULT_NAMESPACE for one in several):
+        for row in (headings, *rows):
+            del row[1]
+        run -= 1
+    show_table(headings, rows, colors=colors, column=run)
+
+
+def _cells(one: Standing, now: int) -> list[str]:
+    schedule, run = one.schedule, one.last_run
+    zone = zone_of(schedule.settings)
+    return [
+        one_line(schedule.name, 63),
+        one_line(schedule.namespace, 63),
+        one_line(schedule.settings.schedule, 40),
+        schedule.settings.timezone,
+        "never" if schedule.last_at is None else in_zone(schedule.last_at, zone),
+        "" if run is None else f"{PHASE_MARKS.get(run.phase, '?')} {run.phase}",
+        next_text(schedule, now),
+        str(len(one.unfinished)),
+    ]
+
+
+def next_text(schedule: StoredSchedule, now: int) -> str:
+    """`2026-03-29 03:00+02:00, in 3d 4h`; `suspended`, or `never` where none is ahead."""
+    if schedule.settings.suspend:
+        return "suspended"
+    if schedule.next_at is None:
+        return "never"
+    away_text = away(schedule.next_at, now) if schedule.next_at > now else "due"
+    return f"{in_zone(schedule.next_at, zone_of(schedule.settings))}, {away_text}"
+
+
+# --- fires ahead ---
+
+
+def fire_json(settings: CronSettings, at: int) -> dict[str, Json]:
+    zone = zone_of(settings)
+    odd = oddity(settings.schedule, zone, at)
+    return {
+        "at": rfc3339(at),
+        "local": moment(at, zone).isoformat(),
+        "oddity": None if odd is None else odd.kind,
+        "note": None if odd is None else odd.text,
+    }
+
+
+def fire_line(settings: CronSettings, at: int, now: int) -> str:
+    """A fire on one line, with what is odd about it."""
+    zone = zone_of(settings)
+    odd = oddity(settings.schedule, zone, at)
+    line = f"{in_zone(at, zone)}  {away(at, now)}"
+    return line if odd is None else f"{line}  ({odd.text})"
+
+
+# --- what became of fires ---
+
+
+def record_json(record: FireRecord, run: RunRow | None) -> dict[str, Json]:
+    """`first` and `count` where several were missed; `phase` is null where the run is not kept, or there was none."""
+    return {
+        "at": rfc3339(record.at),
+        "kind": record.kind,
+        "runId": record.run_id,
+        "phase": None if run is None else run.phase,
+        "reason": record.reason,
+        "count": record.count,
+        "first": _instant(record.first),
+        "notedAt": rfc3339(record.noted_at),
+        "generation": record.generation,
+    }
+
+
+def show_records(schedule: StoredSchedule, records: Sequence[FireRecord], runs: Mapping[str, RunRow]) -> None:
+    """A table, the newest first."""
+    zone = zone_of(schedule.settings)
+    rows, colors = [], []
+    for record in records:
+        run = runs.get(record.run_id or "")
+        phase = f"{PHASE_MARKS.get(run.phase, '?')} {run.phase}" if run is not None else "deleted" if record.run_id else ""
+        first = f"{in_zone(record.first, zone)} to " if record.first is not None else ""
+        rows.append([first + in_zone(record.at, zone), record.kind, phase, record.run_id or one_line(record.reason, 100)])
+        colors.append(PHASE_COLORS.get(run.phase) if run is not None else None)
+    show_table(["FIRE", "WHAT", "PHASE", "RUN OR REASON"], rows, colors=colors, column=2)
+
+
+# --- one schedule ---
+
+
+def show_schedule(one: Standing, fires: Sequence[int], records: Sequence[FireRecord], now: int) -> None:
+    """All that is known of it; `fires` are those ahead, `records` the newest."""
+    schedule = one.schedule
+    click.secho(printable(called(schedule)), bold=True)
+    for name, text in _head(schedule, now):
+        click.echo(f"  {name + ':':<12} {text}")
+    if fires:
+        click.echo("next, once it is resumed:" if schedule.settings.suspend else "next:")
+        for at in fires:
+            click.echo(f"  {fire_line(schedule.settings, at, now)}")
+    if records:
+        click.echo("fires so far:")
+        show_records(schedule, records, {row.run_id: row for row in one.runs})
+    if one.runs:
+        click.echo("runs that are kept:")
+        show_rows(one.runs)
+
+
+def _head(schedule: StoredSchedule, now: int) -> list[tuple[str, str]]:
+    settings = schedule.settings
+    zone = zone_of(settings)
+    head = [("schedule", f"{one_line(settings.schedule)}  {settings.timezone}")]
+    if settings.start_at is not None:
+        head.append(("from", in_zone(settings.start_at, zone)))
+    if settings.end_at is not None:
+        head.append(("until", in_zone(settings.end_at, zone)))
+    deadline = "" if settings.deadline_s is None else f", late by {counted(settings.deadline_s, 'second')} at most"
+    head.append(("policy", settings.policy + deadline))
+    head.append(("keeps", f"{counted(settings.keep_succeeded, 'run')} that Succeeded, {settings.keep_failed} that did not"))
+    if settings.suspend:
+        head.append(("suspended", "yes"))
+    applied = f"{in_zone(schedule.applied_at, zone)}, {away(schedule.applied_at, now)}"
+    head.append(("applied", applied + (f" (number {schedule.generation} of this name)" if schedule.generation > 1 else "")))
+    if schedule.changed_at != schedule.applied_at:
+        head.append(("changed", f"{in_zone(schedule.changed_at, zone)}, {away(schedule.changed_at, now)}"))
+    return head
+
+
+def print_schedule_json(one: Standing, fires: Sequence[int], records: Sequence[FireRecord]) -> None:
+    runs = {row.run_id: row for row in one.runs}
+    told = {
+        **schedule_json(one),
+        "next": [fire_json(one.schedule.settings, at) for at in fires],
+        "fires": [record_json(record, runs.get(record.run_id or "")) for record in records],
+        "runs": [row_json(row) for row in one.runs],
+        "document": json.loads(one.schedule.document),
+    }
+    click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+
+
+def _instant(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,186 @@
+"""Runs as files, and what a store finds out about itself: hostile and damaged ones, targets that are no plain files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.documents import task, workflow
+from tests.e2e.process import AETHER, environment
+from tests.e2e.store_cli import Cli, ids, make_cli
+
+Records = list[dict[str, Any]]
+THERE = ("--store", "sqlite:there.db")
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return make_cli(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def records(cli: Cli, tmp_path: Path) -> Records:
+    """The lines of an exported run r1, without the last one."""
+    path = workflow(tmp_path, task("a", "script", "{runtime: sh, source: 'echo one; exit 3'}"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    assert cli("export", "r1", "-o", "r1.jsonl").code == 0
+    return [json.loads(line) for line in (tmp_path / "r1.jsonl").read_text().splitlines()[:-1]]
+
+
+def write(path: Path, records: Records) -> None:
+    """A file whose digest fits, whatever is in it."""
+    lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records]
+    end = hashlib.sha256("".join(lines).encode()).hexdigest()
+    path.write_text("".join([*lines, json.dumps({"end": end}) + "\n"]))
+
+
+def head(**changes: Any) -> Callable[[Records], Records]:
+    return lambda records: [{**records[0], **changes}, *records[1:]]
+
+
+def row(**changes: Any) -> Callable[[Records], Records]:
+    return lambda records: [{**records[0], "row": {**records[0]["row"], **changes}}, *records[1:]]
+
+
+FORGED: dict[str, Callable[[Records], Records]] = {
+    "version that is none": head(version="1"),
+    "no version": lambda records: [{"format": "aether-run"}],
+    "no plan": head(plan=None),
+    "a plan of nothing": head(plan={}),
+    "no header": head(header=[]),
+    "a snapshot of nothing": head(snapshot={}),
+    "another id": row(run_id="other"),
+    "an id that is none": row(run_id="../r1"),
+    "an unknown tier": row(tier="diary"),
+    "more steps than there are": row(seq=99),
+    "fewer steps": row(seq=1),
+    "a step is missing": lambda records: [records[0], *records[2:]],
+    "steps in another order": lambda records: [records[0], records[2], records[1], *records[3:]],
+    "a step that is none": lambda records: [records[0], {"step": 5}, *records[2:]],
+    "a step of garbage": lambda records: [records[0], {"step": "garbage"}, *records[2:]],
+    "a log that is none": lambda records: [*records, {"log": [1]}],
+    "a log of other types": lambda records: [*records, {"log": ["0", "main", 1, "stdout", "text", 0]}],
+    "a line that is none": lambda records: [*records, []],  # type: ignore[list-item]
+}
+
+
+@pytest.mark.rule("RT-56")
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_file_is_not_believed_because_its_digest_fits(cli: Cli, records: Records, tmp_path: Path, forged: str) -> None:
+    write(tmp_path / "forged.jsonl", FORGED[forged](records))
+    said = cli("import", "forged.jsonl", *THERE)
+    assert said.code == 2, said.err
+    assert said.err.startswith("error: ")
+    assert not (tmp_path / "there.db").exists()
+
+
+@pytest.mark.rule("RT-56")
+def test_the_row_of_an_imported_run_is_what_its_steps_say(cli: Cli, records: Records, tmp_path: Path) -> None:
+    wrong = row(phase="Succeeded", closed=False, message="fine", created_at=0, workflow="other", labels={"a": "b"})
+    write(tmp_path / "forged.jsonl", [*wrong(records), {"news": "of a later version"}])
+    assert cli("import", "forged.jsonl", *THERE).err == "imported run r1: Failed\n"
+    assert cli("ls", "--output", "json", *THERE).json == cli("ls", "--output", "json").json
+    assert cli("db", "check", *THERE).code == 0
+
+
+def test_nothing_may_follow_the_end_of_a_file(cli: Cli, records: Records, tmp_path: Path) -> None:
+    whole = (tmp_path / "r1.jsonl").read_text()
+    (tmp_path / "twice.jsonl").write_text(whole * 2)
+    assert "something follows its end" in cli("import", "twice.jsonl", *THERE).err
+    refused = cli("import", "r1.jsonl")
+    assert (refused.code, ids(cli("ls", "--output", "json"))) == (2, ["r1"])
+    assert "aether rm" in refused.err
+
+
+def test_an_export_goes_where_it_is_sent(cli: Cli, records: Records, tmp_path: Path) -> None:
+    whole = (tmp_path / "r1.jsonl").read_text()
+    assert cli("export", "r1", "-o", "-").out == whole
+    pipe, link, kept = tmp_path / "pipe", tmp_path / "link", tmp_path / "kept"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    assert cli("export", "r1", "-o", pipe).code == 0
+    assert reader.communicate(timeout=60)[0] == whole
+    assert pipe.is_fifo(), "it was written to, not replaced"
+    kept.write_text("old")
+    kept.chmod(0o640)
+    link.symlink_to(kept)
+    assert cli("export", "r1", "-o", link).code == 0
+    assert (link.is_symlink(), kept.read_text(), kept.stat().st_mode & 0o777) == (True, whole, 0o640)
+    assert cli("export", "nobody", "-o", kept).code == 2
+    assert kept.read_text() == whole, "a file that would not be whole is not put there"
+    assert cli("export", "r1", "-o", "nowhere/r1.jsonl").code == 9
+    assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".") and item.name != ".aether"] == []
+
+
+def test_a_full_disk_is_told(cli: Cli, records: Records) -> None:
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.fail("this system has no /dev/full")
+    said = cli("export", "r1", "-o", full)
+    assert said.code == 9
+    assert "No space left" in said.err
+    assert full.is_char_device()
+    for command in (["show", "r1"], ["events", "r1"], ["logs", "r1"], ["ls"], ["export", "r1"]):
+        with full.open("w") as out:
+            done = subprocess.run([*AETHER, *command], env=environment(AETHER_STORE="sqlite:.aether/aether.db"), stdout=out,
+                                  stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert done.returncode == 9
+        assert "Traceback" not in done.stderr
+        assert "No space left" in done.stderr
+
+
+def change(tmp_path: Path, statement: str) -> None:
+    connection = sqlite3.connect(tmp_path / ".aether" / "aether.db")
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.rule("RT-58")
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE runs SET phase = 'Succeeded'", "the row of run 'r1' differs from its record: phase"),
+        ("UPDATE steps SET lines = replace(lines, 'NodeEnded', 'NodeLost')", "cannot be read: a record holds the unknown fact"),
+        ("UPDATE plans SET text = '{}'", "run 'r1' cannot be read"),
+        ("UPDATE heads SET header = '[99]'", "run 'r1' cannot be read"),
+    ],
+)
+def test_a_check_replays_every_run(cli: Cli, records: Records, tmp_path: Path, statement: str, told: str) -> None:
+    assert cli("db", "check").code == 0
+    change(tmp_path, statement)
+    said = cli("db", "check")
+    assert said.code == 9
+    assert told in said.out
+    shown = cli("show", "r1")
+    assert shown.code in (0, 9)
+    assert "fault of ours" not in shown.err
+
+
+def test_a_check_of_a_file_that_is_damaged_does_not_advise_a_check(cli: Cli, records: Records, tmp_path: Path) -> None:
+    path = tmp_path / ".aether" / "aether.db"
+    held = path.read_bytes()
+    path.write_bytes(held[:4096] + b"\x07" * (len(held) - 4096))
+    said = cli("db", "check")
+    assert said.code == 9
+    assert "restore it from a backup" in said.out + said.err or "fault" in said.err
+    assert "`aether db check`" not in said.err
+    assert "`aether db check` tells more" in cli("show", "r1").err
+
+
+@pytest.mark.rule("RT-58")
+def test_commands_that_only_look_leave_the_store_as_it_is(cli: Cli, records: Records, tmp_path: Path) -> None:
+    store = tmp_path / ".aether"
+    before = {item.name: (item.read_bytes(), item.stat().st_mtime_ns) for item in store.iterdir()}
+    commands = ["ls", "show r1", "show r1 --output json", "events r1", "logs r1", "replay r1 --to 1", "diff r1 r1", "wait r1",
+                "export r1 -o out.jsonl", "db check", "db info", "prune --older-than 1ms --dry-run"]
+    assert [cli(*command.split()).code for command in commands] == [1 if command == "wait r1" else 0 for command in commands]
+    assert {item.name: (item.read_bytes(), item.stat().st_mtime_ns) for item in store.iterdir()} == before

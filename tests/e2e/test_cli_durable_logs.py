@@ -1,0 +1,125 @@
+"""What `aether logs` tells apart: tasks, attempts, hooks, what has not begun; and followers whose run is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.stores.sqlite_texts import KEEP_LOG_CHARACTERS
+from tests.e2e.documents import task, workflow
+from tests.e2e.process import AETHER, aether, environment, read_until
+from tests.e2e.store_cli import Cli, make_cli
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return make_cli(tmp_path, monkeypatch, capsys)
+
+
+def script(name: str, source: str, more: str = "") -> str:
+    return task(name, "script", f"{{runtime: sh, source: {json.dumps(source)}}}", more)
+
+
+def test_attempts_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    retry = ", retry: {limit: 1, expression: \"phase == 'Failed'\", backoff: {duration: 0s}}"
+    path = workflow(tmp_path, script("a", "printf 'one\\nhalf'; exit 1", retry))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    assert cli("logs", "r1", "a").out == "one\nhalf\n#2 | one\n#2 | half\n"
+    assert cli("logs", "r1").out == "main.a | one\nmain.a | half\nmain.a#2 | one\nmain.a#2 | half\n"
+    assert [piece["attempt"] for piece in cli("logs", "r1", "--output", "json").lines] == [1, 2]
+
+
+def test_the_logs_of_a_container_name_its_tasks(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, script("a", "echo one"), script("b", "echo two", ", dependencies: [a]"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 0
+    assert cli("logs", "r1", "main").out == cli("logs", "r1").out == "main.a | one\nmain.b | two\n"
+
+
+def test_hooks_have_logs_of_their_own(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, script("a", "echo task", ", hooks: {onSuccess: {template: tell}}"),
+                    spec="  hooks: {onExit: {template: tell}}\n")
+    tell = '    - task: {name: tell, executor: {type: script, config: {runtime: sh, source: "echo {{hook.event}}"}}}\n'
+    path.write_text(path.read_text("utf-8") + tell, "utf-8")
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 0
+    assert sorted(cli("logs", "r1").out.splitlines()) == [
+        "main.a | task", "task:main.a:onSuccess | onSuccess", "workflow:onExit | onExit",
+    ]
+    assert cli("logs", "r1", "a").out == "task\n"
+    assert cli("logs", "r1", "workflow:onExit").out == "onExit\n"
+    hooks = {hook["hook"] for hook in cli("show", "r1", "--output", "json").json["hooks"]}
+    assert hooks < {piece["path"] for piece in cli("logs", "r1", "--output", "json").lines}
+
+
+def test_logs_of_what_has_not_begun(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, task("ask", "await"), script("later", "echo later", ", dependencies: [ask]"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 7
+    said = cli("logs", "r1", "later")
+    assert (said.code, said.out, said.err) == (0, "", "nothing was written\n")
+    store = f"sqlite:{tmp_path}/.aether/aether.db"
+    following = follow("logs", "r1", "later", store)
+    assert following.stderr is not None
+    read_until(following.stderr, "nobody drives this run")
+    assert cli("resume", "r1", "ask", "-p", "approved=true").code == 0
+    assert following.communicate(timeout=60)[0] == "later\n"
+    assert cli("retry", "r1", "--from", "later", "--quiet").code == 0
+    assert cli("logs", "r1.2", "ask").err == "nothing was written; what was kept of r1 has its logs there\n"
+
+
+@pytest.mark.rule("RT-54")
+def test_a_log_is_bounded_and_tells_what_it_dropped(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, task("flood", "script", "{runtime: python3, source: 'for n in range(400000): print(n)'}"))
+    assert cli("run", path, "--quiet", "--run-id", "r1", "--output", "json").code == 0
+    said = cli("logs", "r1", "flood")
+    *_, last = said.out.splitlines()
+    assert last == "399999"
+    assert len(said.out) <= KEEP_LOG_CHARACTERS
+    dropped = int(said.err.split()[0])
+    assert said.err == f"{dropped} characters before this were dropped\n"
+    assert dropped + len(said.out) == sum(len(f"{n}\n") for n in range(400_000))
+
+
+def follow(command: str, *arguments: str) -> subprocess.Popen[str]:
+    *rest, store = arguments
+    return subprocess.Popen(
+        [*AETHER, command, *rest, *([] if command == "wait" else ["--follow"])], env=environment(AETHER_STORE=store),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+
+
+@pytest.mark.parametrize("command", ["logs", "events", "wait"])
+def test_who_follows_is_told_when_the_driver_dies(tmp_path: Path, command: str) -> None:
+    store = f"sqlite:{tmp_path}/runs.db"
+    path = workflow(tmp_path, script("a", f"echo waiting; until test -e {tmp_path}/open; do sleep 0.05; done"))
+    driver = subprocess.Popen(
+        [*AETHER, "run", str(path), "--run-id", "r1"], env=environment(AETHER_STORE=store), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    assert driver.stderr is not None
+    read_until(driver.stderr, "| waiting")
+    following = follow(command, "r1", store)
+    assert following.stderr is not None
+    if command != "wait":
+        assert following.stdout is not None
+        read_until(following.stdout, "waiting" if command == "logs" else "TaskRunning")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate(timeout=60)
+    assert "'aether resume r1'" in read_until(following.stderr, "nobody drives this run")
+    (tmp_path / "open").touch()
+    assert aether("resume", "r1", AETHER_STORE=store).returncode == 0
+    out, err = following.communicate(timeout=60)
+    assert (following.returncode, err) == (0, "")
+    assert out
+
+
+def test_logs_are_never_mixed_into_json(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, script("a", "echo noise; echo noise >&2; sleep 0.1; echo noise"))
+    done: dict[str, Any] = cli("run", path, "--run-id", "r1", "--output", "json").json
+    assert done["phase"] == "Succeeded"
+    for command in (["show", "r1"], ["wait", "r1"], ["run", path, "--run-id", "r1"], ["replay", "r1"]):
+        assert cli(*command, "--output", "json").json == done
+    assert {line["runId"] for line in cli("run", path, "--output", "events").lines} != {"r1"}

@@ -1,0 +1,130 @@
+"""What `aether show` says about runs of every kind: one that was tolerated, kept, large, driven, left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aether_protocol.cli.root import COMMANDS
+from tests.e2e.documents import task, workflow
+from tests.e2e.process import AETHER, Terminal, aether, environment, read_until
+from tests.e2e.store_cli import Cli, make_cli
+
+HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: many}\nspec:\n  entrypoint: main\n  templates:\n"
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return make_cli(tmp_path, monkeypatch, capsys)
+
+
+def loop(folder: Path, count: int, executor: str) -> Path:
+    path = folder / f"many{count}.yaml"
+    items = json.dumps(list(range(count)))
+    body = f"    - loop: {{name: main, body: b, items: {items}, concurrency: 0}}\n"
+    path.write_text(f"{HEAD}{body}    - task: {{name: b, executor: {executor}}}\n", "utf-8")
+    return path
+
+
+def test_a_failure_that_was_tolerated_is_no_reason(cli: Cli, tmp_path: Path) -> None:
+    tolerated = task("a", "fail", "{message: never mind}", ", continueOn: {failed: true}")
+    assert cli("run", workflow(tmp_path, tolerated), "--quiet", "--run-id", "r1").code == 0
+    shown = cli("show", "r1").out
+    assert "never mind" in shown
+    assert "why:" not in shown
+
+
+def test_of_many_reasons_the_first_are_shown_and_the_others_counted(cli: Cli, tmp_path: Path) -> None:
+    path = loop(tmp_path, 9, "{type: fail, config: {message: no luck}}")
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    shown = cli("show", "r1").out
+    assert shown.count("why: ") == 5
+    assert shown.endswith("(4 more tasks went wrong)\n")
+
+
+def test_what_a_retry_kept_is_told(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, task("a", "noop"), task("b", "fail", more=", dependencies: [a]"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    retried = cli("retry", "r1")
+    assert "    ✓ a  (kept)" in retried.out.splitlines()
+    assert retried.err.splitlines()[0] == "retrying run r1 as r1.2"
+    assert any(line.endswith("main.a  kept") for line in retried.err.splitlines())
+    shown = cli("show", "r1.2").out
+    assert "  retry of:    r1" in shown.splitlines()
+    assert "    ✓ a  (kept)" in shown.splitlines()
+    created = cli("events", "r1.2").lines[0]
+    assert (created["kind"], created["retryOf"]) == ("RunCreated", "r1")
+
+
+def test_who_waits_for_an_answer_is_told_and_how_to_give_it(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, task("ask", "await", "{message: may we?}"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 7
+    told = "main.ask waits for an answer: aether resume r1 main.ask -p NAME=VALUE"
+    assert told in cli("show", "r1").out.splitlines()
+    assert cli("resume", "r1", "main.ask", "-p", "approved=true").code == 0
+    assert "waits for an answer" not in cli("show", "r1").out
+
+
+def test_large_runs_are_shown_in_a_page_and_whole_for_programs(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", loop(tmp_path, 10_000, "{type: noop}"), "--quiet", "--run-id", "r1").code == 0
+    shown = cli("show", "r1").out
+    assert len(shown.splitlines()) < 20
+    assert "10000/10000 tasks" in shown
+    assert "(10001 more tasks; --output json has them all)" in shown
+    assert len(cli("show", "r1", "--output", "json").json["tasks"]) == 10_001
+    ended = [line for line in cli("events", "r1").lines if line["kind"] == "NodeEnded"]
+    assert len(ended) == 10_001
+    assert cli("ls", "--output", "json").json["runs"][0]["progress"] == "10000/10000"
+    near = cli("logs", "r1", "main[99999]")
+    assert near.code == 2
+    assert "has no task run 'main[99999]'" in near.err
+
+
+def test_who_drives_a_run_is_told(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/runs.db"
+    path = workflow(tmp_path, task("a", "script", "{runtime: sh, source: 'echo waiting; exec sleep 60'}"))
+    driver = subprocess.Popen(
+        [*AETHER, "run", str(path), "--run-id", "r1"], env=environment(AETHER_STORE=store), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    assert driver.stderr is not None
+    read_until(driver.stderr, "| waiting")
+    assert f"process {driver.pid} on {os.uname().nodename}" in aether("show", "r1", AETHER_STORE=store).stdout
+    driver.send_signal(signal.SIGINT)
+    driver.communicate(timeout=60)
+    shown = aether("show", "r1", AETHER_STORE=store).stdout
+    assert "nobody ('aether resume' goes on with it)" in shown
+    assert aether("cancel", "r1", AETHER_STORE=store).returncode == 0
+    assert "driven by" not in aether("show", "r1", AETHER_STORE=store).stdout
+
+
+def test_a_list_fits_its_terminal(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/runs.db"
+    path = workflow(tmp_path, task("a", "fail", f"{{message: {'long ' * 40}}}"))
+    name = "a-rather-long-name-for-a-run-of-a-night"
+    assert aether("run", path, "--quiet", "--run-id", name, AETHER_STORE=store).returncode == 1
+    for columns in ("40", "80", "120", "200"):
+        terminal = Terminal("ls", AETHER_STORE=store, COLUMNS=columns, NO_COLOR="1")
+        assert terminal.end() == 0
+        lines = terminal.shown.splitlines()
+        assert len(lines) == 2
+        assert lines[1].startswith(name)
+        assert all(len(line) <= max(int(columns), 52) for line in lines)
+    assert len(aether("ls", AETHER_STORE=store, COLUMNS="40").stdout.splitlines()[1]) > 120, "a pipe is no terminal"
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_no_color_and_no_terminal_mean_no_escapes(cli: Cli, tmp_path: Path, command: str) -> None:
+    path = workflow(tmp_path, task("a", "script", "{runtime: sh, source: 'echo out; echo err >&2; exit 1'}"))
+    cli("run", path, "--quiet", "--run-id", "r1")
+    arguments = {"run": [str(path)], "diff": ["r1", "r1"], "db": ["info"], "ls": [],
+                 "replay": ["r1", "--to", "0", "--diff", "3"]}
+    for more in (arguments.get(command, ["r1"]), ["--nonsense"], ["nothing-of-that-name"]):
+        said = cli(command, *more)
+        assert "\x1b" not in said.out + said.err
+        assert "Traceback" not in said.err

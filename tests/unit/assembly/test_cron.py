@@ -1,0 +1,134 @@
+"""Schedules from Python: a CronWorkflow is applied, its scheduler starts what is due, on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol import DocumentError, Engine, UsageError
+from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
+
+HOUR = 3_600_000_000
+
+pytestmark = pytest.mark.rule("CRON-6", "TMPL-2")
+
+
+def cron(**spec: Any) -> dict[str, Any]:
+    templates = [{"dag": {"name": "main", "tasks": [{"name": "a", "executor": {"type": "noop"}}]}}]
+    return {
+        "apiVersion": "aether/v1",
+        "kind": "CronWorkflow",
+        "metadata": {"name": "nightly"},
+        "spec": {"schedule": "0 * * * *", "workflowSpec": {"entrypoint": "main", "templates": templates}, **spec},
+    }
+
+
+def engine(store: str, clock: ManualClock) -> Engine:
+    return Engine(store=store, clock=clock, lease_s=None, owner="me")
+
+
+@pytest.mark.parametrize("url", ["memory", "sqlite"])
+def test_a_schedule_is_applied_and_its_fires_are_started(url: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        clock = ManualClock()
+        async with engine(f"sqlite:{tmp_path}/a.db" if url == "sqlite" else url, clock) as here:
+            made = await here.apply(cron())
+            assert (made.name, made.next_at) == ("nightly", DEFAULT_START_US)
+            scheduler = here.scheduler()
+            assert await scheduler.tick() == ["nightly.20260101T000000Z"]
+            assert await scheduler.tick() == []
+            report = await here.wait("nightly.20260101T000000Z")
+            assert report.phase == "Succeeded"
+            clock.advance(DEFAULT_START_US + HOUR)
+            assert await scheduler.tick() == ["nightly.20260101T010000Z"]
+            again = await here.apply(cron(suspend=True))
+            assert (again.version > made.version, again.next_at) == (True, None)
+            clock.advance(DEFAULT_START_US + 2 * HOUR)
+            assert await scheduler.tick() == []
+
+    asyncio.run(body())
+
+
+def test_serving_starts_what_is_due_until_it_is_stopped(tmp_path: Path) -> None:
+    async def body() -> None:
+        clock = ManualClock()
+        async with engine(f"sqlite:{tmp_path}/a.db", clock) as here:
+            await here.apply(cron(schedule="* * * * *"))
+            stopping = asyncio.Event()
+            serving = asyncio.create_task(here.scheduler().serve(stopping))
+            while clock.now() < DEFAULT_START_US + HOUR // 20:  # three minutes
+                await here.settled()
+                await asyncio.sleep(0)
+                if not clock.wake() and not clock.fire() and (due := clock.next_due()) is not None:
+                    clock.advance(due)
+            stopping.set()
+            await serving
+            rows = await here.rows()
+            assert [row.run_id for row in rows][-1] == "nightly.20260101T000000Z"
+            assert len(rows) == 3, "successfulJobsHistoryLimit"
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (cron(schedule="0 0 31 2 *"), "never fires"),
+        (cron(timezone="Mars/Olympus"), "no time zone"),
+        (cron(workflowSpec={"entrypoint": "nope", "templates": [{"dag": {"name": "main", "tasks": []}}]}), "not valid"),
+    ],
+)
+def test_what_is_invalid_is_not_stored(document: dict[str, Any], told: str) -> None:
+    async def body() -> None:
+        async with engine("memory", ManualClock()) as here:
+            with pytest.raises(DocumentError, match=told):
+                await here.apply(document)
+            assert await here._schedules().schedules() == []
+
+    asyncio.run(body())
+
+
+def test_what_could_not_be_started_is_not_stored() -> None:
+    needy = cron()
+    needy["spec"]["workflowSpec"]["arguments"] = {"parameters": [{"name": "day", "type": "string"}]}
+    flow = {**cron(), "kind": "Workflow"}
+    flow["spec"] = cron()["spec"]["workflowSpec"]
+
+    async def body() -> None:
+        async with engine("memory", ManualClock()) as here:
+            with pytest.raises(UsageError, match="'day' has no value"):
+                await here.apply(needy)
+            with pytest.raises(UsageError, match="is a Workflow, not a CronWorkflow"):
+                await here.apply(flow)
+            with pytest.raises(UsageError, match="endAt is in the past"):
+                await here.apply(cron(endAt="2025-12-31T23:59:59Z"))
+            assert await here._schedules().schedules() == []
+
+    asyncio.run(body())
+
+
+def test_templates_of_the_store_are_resolved_when_it_is_applied() -> None:
+    library = """
+apiVersion: aether/v1
+kind: WorkflowTemplate
+metadata: { name: lib }
+spec: { templates: [ { task: { name: work, executor: { type: noop } } } ] }
+"""
+    tasks = [{"name": "a", "templateRef": {"name": "lib", "template": "work"}}]
+    spec = {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]}
+
+    async def body() -> None:
+        async with engine("memory", ManualClock()) as here:
+            store = here._schedules()
+            with pytest.raises(DocumentError, match="lib"):
+                await here.apply(cron(workflowSpec=spec))
+            await store.put_document("WorkflowTemplate", "default", "lib", library, 1)
+            await here.apply(cron(workflowSpec=spec))
+            await store.remove_document("WorkflowTemplate", "default", "lib")
+            [run] = await here.scheduler().tick()
+            assert (await here.wait(run)).phase == "Succeeded"
+
+    asyncio.run(body())

@@ -1,0 +1,198 @@
+"""Runs side by side: what is told of them, what is waited for, what code they give; and applying where the store refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.cli.applying import Candidate
+from aether_protocol.cli.commands.cron.apply import write
+from aether_protocol.cli.crowd import Crowd, Hosting
+from aether_protocol.cli.render.journal import Journal
+from aether_protocol.cron.settings import CronSettings
+from aether_protocol.engine.api import Engine
+from aether_protocol.engine.schedules import Application, Change, weigh
+from aether_protocol.errors import BusyError, PortError
+from aether_protocol.plan.model import Call
+from aether_protocol.ports.schedules import STARTED, FireRecord, StoredSchedule
+from aether_protocol.testing.contracts.store_tools import tiny_plan
+from tests.unit.engine.plans import dag, plan, task
+from tests.unit.engine.town import Town, visit
+
+SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", "{}", 0, 0, 0, None)
+
+
+class Scene:
+    """An engine with a crowd around it, on a virtual clock; `told` are the journal's JSON lines."""
+
+    def __init__(self, town: Town, engine: Engine, stays: bool) -> None:
+        self.town = town
+        self.engine = engine
+        self.crowd = Crowd(
+            engine, Journal(town.clock.now, as_events=True), Hosting("sqlite:x", stays=stays), asyncio.Event()
+        )
+
+    async def start(self, run_id: str, *tasks: Call) -> None:
+        """A run of these tasks that a fire has started."""
+        await self.engine.submit(plan(dag(*tasks)), run_id=run_id)
+        self.crowd.fired(SCHEDULE, FireRecord(0, STARTED, 0, run_id))
+
+    async def adopt(self, run_id: str) -> None:
+        await self.engine.recover([run_id])
+        self.crowd.adopted(run_id)
+
+
+Body = Callable[[Scene], Coroutine[Any, Any, None]]
+
+
+def play(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: Body, *, stays: bool = False
+) -> list[tuple[str, ...]]:
+    """(kind, run, phase) of all that was told."""
+
+    async def go(town: Town) -> None:
+        scene = Scene(town, await town.engine(), stays)
+        try:
+            await body(scene)
+        finally:
+            scene.crowd.close()
+
+    visit(Town(tmp_path), go)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [tuple(str(one[name]) for name in ("kind", "runId", "phase") if name in one) for one in lines]
+
+
+def test_runs_are_waited_for_until_the_last_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("long", task("a", "sleep", {"duration": "10s"}))
+        await scene.start("short", task("a", "noop"))
+        through = asyncio.create_task(scene.crowd.through())
+        await scene.town.pass_time(5)
+        assert scene.crowd.under_way == ["long"]
+        assert not through.done()
+        await scene.town.pass_time()
+        await through
+        assert scene.crowd.codes == {"short": 0, "long": 0}
+
+    assert play(tmp_path, capsys, body) == [
+        ("FireStarted", "long"), ("FireStarted", "short"),
+        ("RunEnded", "short", "Succeeded"), ("RunEnded", "long", "Succeeded"),
+    ]
+
+
+def test_who_wants_to_leave_waits_for_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("long", task("a", "sleep", {"duration": "10s"}))
+        through = asyncio.create_task(scene.crowd.through())
+        await scene.town.pass_time(5)
+        scene.crowd.leaving.set()
+        await through
+        assert scene.crowd.under_way == ["long"]
+        assert scene.crowd.codes == {}
+
+    assert play(tmp_path, capsys, body) == [("FireStarted", "long")]
+
+
+def test_a_run_that_was_lost_is_told_with_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("long", task("a", "sleep", {"duration": "10s"}))
+        through = asyncio.create_task(scene.crowd.through())
+        await scene.town.pass_time(5)
+        run = scene.engine._driver.runs["long"]
+        scene.engine._driver.break_run(run, BusyError("run 'long' was taken over by another engine"))
+        await through
+        assert scene.crowd.codes == {"long": 8}
+
+    assert play(tmp_path, capsys, body) == [("FireStarted", "long"), ("RunLost", "long")]
+
+
+def test_a_suspended_run_is_told_once_by_who_leaves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("asks", task("a", "await"))
+        through = asyncio.create_task(scene.crowd.through())
+        await scene.town.pass_time(1)
+        await through
+        assert scene.crowd.codes == {"asks": 7}
+        await scene.engine.close()
+        scene.town.engines.remove(scene.engine)
+        again = Scene(scene.town, await scene.town.engine("next"), stays=False)
+        await again.adopt("asks")
+        await again.crowd.through()
+        assert again.crowd.codes == {}
+        again.crowd.close()
+
+    assert play(tmp_path, capsys, body) == [("FireStarted", "asks"), ("RunSuspended", "asks")]
+
+
+def test_a_suspended_run_whose_time_ran_out_meanwhile_is_seen_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("asks", task("a", "await", timeout_us=60_000_000))
+        await scene.town.pass_time(1)
+        await scene.crowd.through()
+        await scene.engine.close()
+        scene.town.engines.remove(scene.engine)
+        scene.town.clock.advance(scene.town.begin + 61_000_000)
+        again = Scene(scene.town, await scene.town.engine("next"), stays=False)
+        await again.adopt("asks")
+        through = asyncio.create_task(again.crowd.through())
+        await scene.town.pass_time()
+        await through
+        assert list(again.crowd.codes) == ["asks"]
+        again.crowd.close()
+
+    assert play(tmp_path, capsys, body)[-1] == ("RunEnded", "asks", "Error")
+
+
+def test_who_stays_waits_on_and_tells_each_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("asks", task("a", "await"), replace(task("b", "await", after=(0,)), position=1))
+        await scene.town.pass_time(1)
+        for path in ("main.a", "main.b"):
+            assert scene.crowd.under_way == ["asks"]
+            await scene.engine.resume("asks", path, {})
+            await scene.town.pass_time(1)
+        assert scene.crowd.under_way == []
+        assert scene.crowd.codes == {}  # of weeks of runs nothing is kept
+
+    assert play(tmp_path, capsys, body, stays=True) == [
+        ("FireStarted", "asks"), ("RunSuspended", "asks"), ("RunSuspended", "asks"), ("RunEnded", "asks", "Succeeded"),
+    ]
+
+
+# --- applying several ---
+
+
+def application(name: str) -> Application:
+    return Application("default", name, CronSettings("0 0 1 1 *"), "s", "{}", replace(tiny_plan(), name=name))
+
+
+@pytest.mark.rule("CRON-6")
+@pytest.mark.parametrize("kind", [BusyError, PortError])
+def test_what_was_applied_is_told_where_the_store_refuses_one(kind: type[BusyError | PortError]) -> None:
+    class Refusing(MemoryStore):
+        async def put_schedule(self, schedule: StoredSchedule, plan: Any = None) -> StoredSchedule:
+            if schedule.name == "b":
+                raise kind("somebody was first")
+            return await super().put_schedule(schedule, plan)
+
+    async def go() -> None:
+        store = Refusing()
+        given = [application(name) for name in ("a", "b", "c")]
+        changes: list[Change] = [await weigh(store, one, 0) for one in given]
+        candidates = [Candidate(None, one) for one in given]  # type: ignore[arg-type]
+        with pytest.raises(kind) as told:
+            await write(store, candidates, changes)
+        assert told.value.message == "schedule 'b': somebody was first"
+        assert told.value.hint == "applied: a; not applied: b, c; apply again"
+        assert [one.name for one in await store.schedules()] == ["a"]
+
+    asyncio.run(go())

@@ -1,0 +1,61 @@
+"""Tables of runs: a line stays a line on a terminal, and nothing is cut where programs read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aether_protocol.cli.owners import called, this_process
+from aether_protocol.cli.render.runs import show_rows
+from aether_protocol.cli.render.text import cells, cut
+from aether_protocol.ports.store import RunRow
+
+SECOND = 1_000_000
+
+
+def row(run_id: str = "r1", message: str = "", workflow: str = "flow") -> RunRow:
+    return RunRow(run_id, workflow, "default", None, {}, "Failed", message, 0, 0, 2 * SECOND, True, 5, 1, 2, "d")
+
+
+def shown(capsys: pytest.CaptureFixture[str], rows: list[RunRow], width: int | None) -> list[str]:
+    show_rows(rows, width)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_table_is_as_wide_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, [row(message="for some reason"), row("longer-id", workflow="数据")], None) == [
+        "RUN        WORKFLOW  PHASE     TASKS  CREATED               TOOK   MESSAGE",
+        "r1         flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s  for some reason",
+        "longer-id  数据      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (90, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s  for some reason"),
+        (74, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s  for some rea…"),
+        (66, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s"),
+        (54, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z"),
+        (33, "r1   flow      ✗ Failed  1/2"),
+        (23, "r1   flow      ✗ Failed"),
+        (20, "r1   ✗ Failed"),
+        (5, "r1   ✗ Failed"),
+    ],
+)
+def test_what_matters_least_is_left_out_on_a_terminal(capsys: pytest.CaptureFixture[str], width: int, line: str) -> None:
+    assert shown(capsys, [row(message="for some reason")], width)[1] == line
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_cut_text_has_no_more_columns_than_it_may(text: str, columns: int) -> None:
+    short = cut(text, columns)
+    assert cells(short) <= columns
+    assert short == text or cells(text) > columns
+
+
+def test_owners_are_called_by_their_process() -> None:
+    assert called("vm/e9ba66ca/4026531836|23744|65205|9f8f46c0") == "process 23744 on vm"
+    assert called(this_process()).startswith("process ")
+    assert called("scheduler-1") == "scheduler-1"

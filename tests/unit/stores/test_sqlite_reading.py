@@ -1,0 +1,131 @@
+"""Stores that are opened only to be read: nothing is made, migrated or written, and a read-only place will do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite_database import Database
+from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
+from aether_protocol.errors import PortError
+from aether_protocol.ports.store import RunQuery
+from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused
+from tests.unit.stores.test_sqlite_files import as_somebody_else, play
+
+
+async def fill(store: SqliteStore) -> None:
+    await store.create(new_run("a"))
+    assert await all_well(store, more("a", 0, "kept"))
+
+
+def seen(path: Path) -> str:
+    """The runs in the store, or why it cannot be read."""
+    found: list[str] = []
+
+    async def look(store: SqliteStore) -> None:
+        found.extend(row.run_id for row in await store.rows(RunQuery()))
+        assert (await store.load("a")).row.seq == 1
+        assert await store.check() == []
+
+    try:
+        play(open_sqlite(str(path), reads_only=True), look)
+    except PortError as error:
+        return f"{error} ({error.hint})"
+    return " ".join(found)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {item.name: item.read_bytes() for item in folder.iterdir()}
+
+
+def test_a_reader_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ä b?#%.db"
+    play(open_sqlite(str(path)), fill)
+    before = contents(tmp_path)
+    assert seen(path) == "a"
+    assert contents(tmp_path) == before
+
+    async def write(store: SqliteStore) -> None:
+        for call in (store.create(new_run("b")), store.delete(["a"], 0), store.vacuum()):
+            assert "read-only" in str(await refused(call, PortError))
+
+    play(open_sqlite(str(path), reads_only=True), write)
+    assert contents(tmp_path) == before
+
+
+def test_a_reader_makes_nothing_and_brings_nothing_up_to_date(tmp_path: Path) -> None:
+    assert "cannot be opened" in seen(tmp_path / "deep" / "new.db")
+    assert list(tmp_path.iterdir()) == []
+    old = tmp_path / "old.db"
+    play(SqliteStore(Database(str(old), migrations=MIGRATIONS[:1])), fill)
+    assert seen(old) == f"{str(old)!r} has schema version 1 (run `aether db migrate`)"
+    play(open_sqlite(str(old)), lambda store: store.vacuum())
+    assert seen(old) == "a"
+
+
+def test_a_reader_sees_what_a_writer_has_written_and_waits_for_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+
+    async def body(store: SqliteStore) -> None:
+        await fill(store)
+        async with store._db.write() as execute:
+            execute("UPDATE runs SET phase = 'Failed'")
+            with ThreadPoolExecutor(1) as reading:
+                assert reading.submit(seen, path).result() == "a"
+
+    play(open_sqlite(str(path)), body)
+
+
+@pytest.mark.parametrize("modes", [(0o444, 0o555), (0o444, 0o777), (0o644, 0o555)], ids=["both", "file", "directory"])
+def test_what_may_not_be_written_can_be_read(modes: tuple[int, int]) -> None:
+    with tempfile.TemporaryDirectory() as text:
+        home = Path(text)
+        path = home / "a.db"
+        play(open_sqlite(str(path)), fill)
+        path.chmod(modes[0])
+        home.chmod(modes[1])
+        assert as_somebody_else(lambda: seen(path)) == "a"
+        assert "read-only" in as_somebody_else(lambda: opened_to_write(path)) or "cannot be opened" in as_somebody_else(
+            lambda: opened_to_write(path)
+        )
+        home.chmod(0o700)
+
+
+def opened_to_write(path: Path) -> str:
+    try:
+        open_sqlite(str(path))
+    except PortError as error:
+        return str(error)
+    return "it was opened"
+
+
+def test_a_log_that_nobody_may_go_through_is_not_passed_over() -> None:
+    """The last steps are in the log beside the file: without it the past would be shown as the present."""
+    with tempfile.TemporaryDirectory() as text:
+        home = Path(text)
+        path = home / "a.db"
+
+        child = os.fork()
+        if child == 0:  # a process that dies with its store open
+            store = open_sqlite(str(path))
+            store._db.execute("PRAGMA wal_autocheckpoint = 0")
+            asyncio.run(fill(store))
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert (home / "a.db-wal").stat().st_size
+        (home / "a.db-shm").unlink()
+        for item in home.iterdir():
+            item.chmod(0o444)
+        home.chmod(0o555)
+        assert "was not closed in order" in as_somebody_else(lambda: seen(path))
+        home.chmod(0o700)
+        for item in home.iterdir():
+            item.chmod(0o644)
+        assert seen(path) == "a"
+
