@@ -29,7 +29,7 @@ from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
 from aether_protocol.scheduler.events import TimerKind
-from aether_protocol.scheduler.outstanding import outstanding, under_way
+from aether_protocol.scheduler.outstanding import outstanding, suspects, under_way
 from aether_protocol.scheduler.state import RunState
 
 TURN_EVENTS: Final = 128
@@ -116,8 +116,10 @@ class Driver:
             self.break_run(run, error)
             raise
         self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], outstanding(state))])])
-        for node in under_way(state):
-            self.put(run, Lost(node.id, node.attempt))
+        out = under_way(state)
+        blamed = {node.id for node in suspects(state, out)}
+        for node in out:
+            self.put(run, Lost(node.id, node.attempt, node.id in blamed))
 
     def put(self, run: ActiveRun, item: Item) -> None:
         if isinstance(item, Resume) and run.masker is not None:  # DATA-12: somebody answers with a secret of this run

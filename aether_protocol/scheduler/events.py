@@ -114,12 +114,16 @@ class CancelRequested:
 
 @dataclass(slots=True)
 class AttemptLost:
-    """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9)."""
+    """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9).
+
+    `counts` false: it only waited for its turn, while others were at work; that says nothing about it.
+    """
 
     at: int
     node: int
     attempt: int
     cause: str
+    counts: bool = True
 
 
 Event = Submitted | Continued | TaskStarted | TaskFinished | TimerFired | ResumeRequested | CancelRequested | AttemptLost
