@@ -35,6 +35,7 @@ from aether_protocol.scheduler.state import RunState
 TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
+_ASKED: Final = (Resume, Cancel)  # a tuple: `|` would make a new type with every event
 _DONE: Final[list[Command]] = []  # never written to
 
 Observer = Callable[[str, RunState, Step], None]
@@ -79,7 +80,7 @@ class Driver:
             if not run.over:
                 self.break_run(run, UsageError(f"the engine was closed before run {run.id!r} ended"))
         for _, item in self._inbox:
-            if isinstance(item, Resume | Cancel) and not item.answer.done():
+            if isinstance(item, _ASKED) and not item.answer.done():
                 item.answer.set_exception(UsageError("the engine was closed"))
         self._inbox.clear()
         await self.logs.save()
@@ -244,7 +245,7 @@ class Driver:
                     if not run.steps:
                         touched.append(run)
                     run.steps.append(step)
-                if isinstance(item, Resume | Cancel):
+                if isinstance(item, _ASKED):
                     answers.append((run, item.answer, step.refused if step is not None else None))
             if self.logs.pending:
                 await self.logs.save()
@@ -301,7 +302,7 @@ class Driver:
             for step in steps:
                 for command in step.commands:
                     if isinstance(command, TaskAssignment):
-                        if nodes[command.node].ended_at is not None:
+                        if nodes[command.place.id].ended_at is not None:
                             continue  # by a later event of the same turn: cancelled, say
                         assignment = self._fill(run, command) if command.secret else command
                         if assignment is not None:

@@ -56,7 +56,7 @@ class _Pool:
         small: dict[str, Json] = {}
         large: dict[str, int] = {}
         for name, value in held.items():
-            if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) < _LARGE):
+            if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) < _LARGE):
                 small[name] = value
             else:
                 large[name] = self.put(value)
