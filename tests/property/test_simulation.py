@@ -66,7 +66,7 @@ def test_every_fire_is_dealt_with_once_whatever_fails(part: int) -> None:
         assert played.law is None, told(played)
         counts.update(played.counts)
     for name in ("crashes", "takeovers", "store failures", "started", "skipped", "missed", "changes"):
-        assert counts[name] > 10, name
+        assert counts[name] > 3, name
 
 
 @pytest.mark.parametrize(

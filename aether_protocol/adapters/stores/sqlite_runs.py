@@ -79,15 +79,16 @@ class _Known:
         self.saved_at = 0
         self.waiting = False  # it was saved as Suspended
 
-    def wants_snapshot(self, last: int, closed: bool) -> bool:
-        """Whether a log that has come to step `last` gets a snapshot."""
+    def wants_snapshot(self, last: int, closed: bool, every: int) -> bool:
+        """Whether a log that has come to step `last` gets a snapshot, after more than `every` steps."""
         steps = last - self.saved
-        return steps > SNAPSHOT_STEPS and (steps * SNAPSHOT_SHARE > self.leaves_known or closed)
+        return steps > every and (steps * SNAPSHOT_SHARE > self.leaves_known or closed)
 
 
 class SqliteRuns:
     """The `RunStore` part of a SQLite store."""
 
+    snapshot_steps = SNAPSHOT_STEPS
     tier: str
     _db: Database
 
@@ -148,7 +149,7 @@ class SqliteRuns:
         if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
             return False
         last = part.steps[-1].seq
-        if part.closed or known.wants_snapshot(last, closed=False):
+        if part.closed or known.wants_snapshot(last, False, self.snapshot_steps):
             return False
         if self._db.once(_APPEND, self._steps_row(known, part, part.progress)) != 1:
             return False
@@ -169,7 +170,7 @@ class SqliteRuns:
         if row is not None:
             _change(execute, known, part.expected_seq, part, row)
         last = known.seq = part.steps[-1].seq
-        if known.wants_snapshot(last, part.closed):
+        if known.wants_snapshot(last, part.closed, self.snapshot_steps):
             self._save(execute, known, part)
         return True
 

@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "message-delayed": (0.15, 100),  # and so overtaken by others
     "stop-ignored": (0.3, 100),
     "clock-set-back": (0.02, 3),
+    "read-refused": (0.004, 3),
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _SITES: Final = {kind: number for number, kind in enumerate(KINDS, 1)}

@@ -103,5 +103,5 @@ def command_of(played: Scenario | CronScenario) -> str:
 def _calm(played: Scenario, plan: Plan) -> Ending:
     """How the workflow ends when nothing fails."""
     loop = QuietLoop()
-    calm = dataclasses.replace(played, strength=0.0, engines=1, tier=STATE_ACTION_LOG, survive=False)
+    calm = dataclasses.replace(played, strength=0.0, engines=1, tier=STATE_ACTION_LOG, survive=False, sqlite=False, slots=None)
     return ending(loop.run(World(calm, loop, plan).run()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
@@ -22,13 +23,21 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.author import SECRET
 from aether_protocol.testing.simulation.chaos import Chaos
+from aether_protocol.testing.simulation.slots import broker_of
 from aether_protocol.testing.simulation.store import Reached
-from aether_protocol.testing.simulation.workers import SECOND, SimulatedBroker, Workers
+from aether_protocol.testing.simulation.workers import SECOND, Workers
 
 LEASE_S: Final = 15.0
 PASSWORD: Final = "correct-horse-battery"
-_WRITES: Final = frozenset({"create", "append", "claim", "renew", "release", "turn", "delete"})
-_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs"})  # of an engine that closes; no dead one's count
+_READS: Final = frozenset(
+    {"load", "row", "rows", "lines", "requests", "owner", "owners", "read_logs", "schedule", "schedules", "next_due", "fires"}
+    | {"schedule_plan", "scheduled_runs", "unfinished_runs"}
+)
+_WRITES: Final = frozenset(
+    {"create", "append", "claim", "renew", "release", "lock", "unlock", "turn", "delete"}
+    | {"post", "answered", "answer", "withdraw", "write_logs", "put_schedule", "remove_schedule"}
+)
+_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs", "answered", "withdraw"})  # of one that closes
 
 
 class _KilledError(Exception):
@@ -43,6 +52,7 @@ class Witness(Protocol):
     def granted(self, run_id: str, token: int) -> None: ...
     def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
     def turned(self, process: Process, turn: ScheduleTurn) -> None: ...
+    def demanded(self, holds: bool, law: str, told: str) -> None: ...
 
 
 class SkewedClock:
@@ -78,10 +88,21 @@ class Ids:
         return self._seed
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), and whether messages
+    between engine and broker may get lost (`faulty`)."""
+
+    slots: int | None = None
+    faulty: bool = True
+
+
 class Process:
     """`number` counts the processes of a world; each is an owner of its own."""
 
-    def __init__(self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: Witness) -> None:
+    def __init__(
+        self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: Witness, machine: Machine
+    ) -> None:
         self.number = number
         self.dead = False
         self.closing = False
@@ -94,7 +115,7 @@ class Process:
         self.store = cast(CronStore, Reached(store, self))
         self.engine = Engine(
             store=self.store,
-            broker=SimulatedBroker(number, workers, self),
+            broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
             clock=self.clock,
             ids=Ids(workers.seed),
             secrets=[MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})],
@@ -130,6 +151,8 @@ class Process:
                 await self._wait()
             if writes:
                 await self._before()
+            elif name in _READS and not self.closing and self._chaos.strikes("read-refused"):
+                raise PortError("the disk reports an error")
             given = await call()
             self._tell(name, arguments, given)
             if writes:
@@ -199,3 +222,6 @@ class Process:
 
     def dispatched(self, task: TaskAssignment) -> None:
         self._witness.dispatched(self, task)
+
+    def demanded(self, holds: bool, law: str, told: str) -> None:
+        self._witness.demanded(holds, law, told)

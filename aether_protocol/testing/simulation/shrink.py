@@ -71,7 +71,8 @@ def _fewer_faults(trials: _Trials) -> None:
 
 
 def _simpler(trials: _Trials) -> None:
-    for change in ({"engines": 1}, {"engines": 2}, {"survive": False}, {"cancel_at": None}, {"tasks": 1}, {"changes": ()}):
+    for change in ({"engines": 1}, {"engines": 2}, {"survive": False}, {"cancel_at": None}, {"sqlite": False},
+                   {"tasks": 1}, {"changes": ()}):
         scenario = trials.best.scenario
         if not change.keys() <= {one.name for one in dataclasses.fields(scenario)}:
             continue

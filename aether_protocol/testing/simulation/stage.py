@@ -22,10 +22,11 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
 from aether_protocol.testing.simulation.oracles import LawBrokenError, demand
-from aether_protocol.testing.simulation.process import Process
-from aether_protocol.testing.simulation.store import SharedStore
+from aether_protocol.testing.simulation.process import Machine, Process
+from aether_protocol.testing.simulation.store import House
 from aether_protocol.testing.simulation.workers import Workers
 
+_REMOTE = Machine()
 _NEWEST = "a lease is given to one owner at a time, with a token that grows"
 
 
@@ -35,11 +36,12 @@ class Stage:
 
     absences: tuple[int, ...]
 
-    def __init__(self, store: SharedStore, chaos: Chaos, work: int, *, survive: bool) -> None:
+    def __init__(self, store: House, chaos: Chaos, work: int, *, survive: bool, machine: Machine = _REMOTE) -> None:
         self.counts: Counter[str] = Counter()
         self.clock = ManualClock()
         self.chaos = chaos
         self.store = store
+        self.machine = machine
         self.workers = Workers(work, self.clock, chaos, self._elsewhere if survive else None)
         self.begin = self.clock.now()
         self.broken: list[BaseException] = []
@@ -48,12 +50,13 @@ class Stage:
         self._errands: set[asyncio.Task[None]] = set()
         self._tokens: Counter[str] = Counter()
         self._sent: set[tuple[str, int, int]] = set()  # (run, node, attempt) that may go out
+        self._keys: dict[str, tuple[str, str | None]] = {}
 
     # --- life ---
 
     def bring_up(self) -> None:
         self._made += 1
-        process = Process(self._made, self.clock, self.store, self.workers, self)
+        process = Process(self._made, self.clock, self.store.opened(), self.workers, self, self.machine)
         self.processes.append(process)
         self.errand(self.live(process))
 
@@ -79,6 +82,7 @@ class Stage:
         for errand in self._errands:
             errand.cancel()
         await asyncio.gather(*self._errands, return_exceptions=True)
+        self.store.demolish()
 
     def living(self) -> list[Process]:
         return [process for process in self.processes if not process.dead]
@@ -125,7 +129,8 @@ class Stage:
         self.counts["messages lost"] += counts["assignment-lost"] + counts["result-lost"]
         self.counts["messages doubled"] += counts["assignment-doubled"] + counts["result-doubled"]
         self.counts["messages delayed"] += counts["message-delayed"]
-        self.counts["store failures"] += counts["write-refused"] + counts["write-unclear"] + counts["store-out-of-reach"]
+        failures = ("write-refused", "write-unclear", "store-out-of-reach", "read-refused")
+        self.counts["store failures"] += sum(counts[kind] for kind in failures)
         self.counts["clocks set back"] += counts["clock-set-back"]
 
     # --- what processes tell (Witness) ---
@@ -135,6 +140,9 @@ class Stage:
             law()
         except LawBrokenError as error:
             self.broken.append(error)
+
+    def demanded(self, holds: bool, law: str, told: str) -> None:
+        self.watch(lambda: demand(holds, law, told))
 
     def granted(self, run_id: str, token: int) -> None:
         before = self._tokens[run_id]
@@ -156,7 +164,10 @@ class Stage:
         self.counts["dispatches"] += 1
         known = (task.run_id, task.node, task.attempt) in self._sent
         told = f"{task.run_id} {task.path}, attempt {task.attempt}"
-        self.watch(lambda: demand(known, "nothing goes out before it is stored", told))
+        self.demanded(known, "nothing goes out before it is stored", told)
+        place = task.path, task.hook
+        meant = self._keys.setdefault(task.idempotency_key, place)
+        self.demanded(meant == place, "an idempotency key means one task", f"{task.idempotency_key}: {meant} and {place}")
 
     def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
         """An engine was told that this step is stored."""

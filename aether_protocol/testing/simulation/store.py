@@ -1,7 +1,8 @@
 """A durable store without a disk, for several engines at once; and the door through which a process that fails reaches one.
 
 Law: `SharedStore` keeps text (and rows, which nobody changes): what an engine gets, it decodes, and nothing is shared by
-reference. `Reached` hands every call to the process that it belongs to; it knows no particular store.
+reference. `SqliteHouse` is the SQLite adapter itself. `Reached` hands every call to the process that it belongs to; it knows
+no particular store.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any, Protocol
 
 from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
 from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
+from aether_protocol.adapters.stores.sqlite import SqliteStore
+from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
+from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun, StoreInfo
 from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
 
@@ -161,16 +165,19 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
     async def close(self) -> None:
         """What is kept stays: others may go on with it."""
 
+    def opened(self) -> SharedStore:
+        return self
+
     def is_closed(self, run_id: str) -> bool:
-        """Whether there is such a run, and it is closed."""
         return run_id in self._runs and self._runs[run_id].row.closed
 
     def open_runs(self) -> list[str]:
-        """The runs that are not closed."""
         return [run_id for run_id, kept in self._runs.items() if not kept.row.closed]
 
+    def demolish(self) -> None:
+        """Memory goes by itself."""
+
     def text(self) -> str:
-        """Everything that is kept, to search in."""
         parts = [str(log) for run in self._logs.values() for held in run.values() for log in held.lines]
         for kept in self._runs.values():
             parts += [kept.plan, kept.header, str(kept.row), kept.snapshot or "", *kept.lines]
@@ -185,6 +192,57 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
 def _text(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, default=dict)
+
+
+class House(CronStore, Protocol):
+    """A store as the world has it: nothing that it does with it ever fails."""
+
+    def opened(self) -> CronStore:
+        """The store for another process."""
+        ...
+
+    def is_closed(self, run_id: str) -> bool:
+        """Whether there is such a run, and it is closed."""
+        ...
+
+    def open_runs(self) -> list[str]:
+        """The runs that are not closed."""
+        ...
+
+    def text(self) -> str:
+        """Everything that is kept, to search in."""
+        ...
+
+    def demolish(self) -> None:
+        """The world is over."""
+        ...
+
+
+class SqliteHouse(SqliteStore):
+    """SQLite in memory; each process has the adapter with what it remembers for itself. `every`: steps between snapshots."""
+
+    def __init__(self, tier: str, *, every: int = 20, database: Database | None = None) -> None:
+        super().__init__(database or Database(":memory:", "normal"), tier)
+        self.snapshot_steps = every
+
+    def opened(self) -> SqliteHouse:
+        return SqliteHouse(self.tier, every=self.snapshot_steps, database=self._db)
+
+    async def close(self) -> None:
+        """What is kept stays: others may go on with it."""
+
+    def is_closed(self, run_id: str) -> bool:
+        found = self._db.execute("SELECT closed FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return found is not None and found[0] == 1
+
+    def open_runs(self) -> list[str]:
+        return [run_id for (run_id,) in self._db.execute("SELECT run_id FROM runs WHERE closed = 0")]
+
+    def demolish(self) -> None:
+        self._db.close()
+
+    def text(self) -> str:
+        return "\n".join(self._db.connection.iterdump())
 
 
 class Gate(Protocol):

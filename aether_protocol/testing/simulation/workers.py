@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from zlib import crc32
 
@@ -29,8 +29,7 @@ Key = tuple[str, int, int]
 class Host(Protocol):
     """The process that a broker lives in."""
 
-    @property
-    def dead(self) -> bool: ...
+    dead: bool
 
     def die(self) -> None:
         """Killed at once."""
@@ -38,6 +37,10 @@ class Host(Protocol):
 
     def dispatched(self, task: TaskAssignment) -> None:
         """Told of each assignment that goes out."""
+        ...
+
+    def demanded(self, holds: bool, law: str, told: str) -> None:
+        """A law that is judged while somebody works."""
         ...
 
 
@@ -69,12 +72,13 @@ class Workers:
     def _work(self, broker: SimulatedBroker, task: TaskAssignment) -> None:
         if self._gone(broker, task):
             return
-        dice = [fraction(self.seed, crc32(f"{task.hook}/{task.path}".encode()), task.attempt, site) for site in range(4)]
-        if dice[0] < 0.5 and not broker.host.dead:
-            broker.sink.started(task.run_id, task.node, task.attempt)
-        result = outcome(task, dice[1:])
-        duration = _DELAYS[int(dice[3] * len(_DELAYS))]
-        self.later(duration, lambda: self._returned(broker, task, result))
+        deed = deed_of(self.seed, task)
+        if not broker.host.dead:
+            if deed.tells_start:
+                broker.sink.started(task.run_id, task.node, task.attempt)
+            if deed.says:
+                broker.sink.logged(task.run_id, task.node, task.attempt, "stdout", deed.says)
+        self.later(deed.duration, lambda: self._returned(broker, task, deed.result))
 
     def _returned(self, broker: SimulatedBroker, task: TaskAssignment, result: TaskResult) -> None:
         if self._gone(broker, task) or self.chaos.strikes("result-lost"):
@@ -127,6 +131,24 @@ class SimulatedBroker:
 
     async def close(self) -> None:
         """Workers are nobody's children."""
+
+
+@dataclass(slots=True)
+class Deed:
+    """What an attempt does: whether it tells its start, what it writes to the log, what it gives, after how long."""
+
+    tells_start: bool
+    says: str
+    result: TaskResult
+    duration: int
+
+
+def deed_of(seed: int, task: TaskAssignment) -> Deed:
+    """What this attempt does, in every world with this seed."""
+    dice = [fraction(seed, crc32(f"{task.hook}/{task.path}".encode()), task.attempt, site) for site in range(4)]
+    token = task.inputs.get("token")
+    says = f"here is {token}\n" if isinstance(token, str) else "at work\n" if dice[1] < 0.1 else ""
+    return Deed(dice[0] < 0.5, says, outcome(task, dice[1:]), _DELAYS[int(dice[3] * len(_DELAYS))])
 
 
 def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:

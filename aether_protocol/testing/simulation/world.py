@@ -6,24 +6,30 @@ the record when the run is over; a law that was broken ends the world.
 
 from __future__ import annotations
 
+import json
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aether_protocol.engine.mailbox import suspended_paths
+from aether_protocol.engine.report import make_report
+from aether_protocol.engine.stream import StoredEvents
 from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.scheduler.codec import encode_step
 from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.facts import TaskResumed
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation.author import Author, compile_value
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored, same
-from aether_protocol.testing.simulation.process import PASSWORD, Process
+from aether_protocol.testing.simulation.process import PASSWORD, Machine, Process
 from aether_protocol.testing.simulation.stage import Stage
-from aether_protocol.testing.simulation.store import SharedStore
+from aether_protocol.testing.simulation.store import SharedStore, SqliteHouse
 from aether_protocol.testing.simulation.workers import SECOND
 
 RUN: Final = "run"
@@ -38,7 +44,11 @@ _AFTERWARDS: Final = 30 * SECOND  # what comes late comes by then
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What one simulation is about. `seed` decides the faults, `work` what tasks give. `timed`: its end may depend on how
-    long things take, so it is not compared."""
+    long things take, so it is not compared. `sqlite`: on the SQLite adapter. `slots` of the local broker (0: no limit); None:
+    workers are elsewhere, and with `survive` they outlive engines.
+
+    A run of tier snapshot goes back and may give its numbers anew, so there all workers are its process's own.
+    """
 
     seed: int
     work: int
@@ -47,15 +57,17 @@ class Scenario:
     strength: float = 0.0
     engines: int = 1
     tier: str = STATE_ACTION_LOG
-    survive: bool = False  # workers outlive engines
+    survive: bool = False
+    sqlite: bool = False
+    slots: int | None = None
     cancel_at: int | None = None
     thorough: bool = False
     without: frozenset[str] = field(default_factory=frozenset)
 
     def told(self) -> dict[str, Any]:
         """What it is about, as JSON."""
-        about = {"engines": self.engines, "tier": self.tier, "workersSurvive": self.survive}
-        return {**about, "document": dict(self.document)}
+        about = {"engines": self.engines, "tier": self.tier, "sqlite": self.sqlite, "slots": self.slots}
+        return {**about, "workersSurvive": self.survive, "document": dict(self.document)}
 
 
 def scenario(seed: int) -> Scenario:
@@ -65,6 +77,8 @@ def scenario(seed: int) -> Scenario:
     timed = rng.random() < 0.35
     document = Author(rng, timed=timed, secrets=rng.random() < 0.5).document()
     rng = random.Random(~seed)
+    tier = SNAPSHOT if rng.random() < 0.2 else STATE_ACTION_LOG
+    slots = rng.choice([0, 1, 2, 5]) if tier == SNAPSHOT or rng.random() < 0.3 else None
     return Scenario(
         seed=seed,
         work=work,
@@ -72,9 +86,11 @@ def scenario(seed: int) -> Scenario:
         timed=timed,
         strength=rng.choice([0.3, 1.0, 1.0, 2.0]),
         engines=rng.choice([1, 2, 2, 3]),
-        tier=SNAPSHOT if rng.random() < 0.2 else STATE_ACTION_LOG,
-        survive=rng.random() < 0.5,
-        cancel_at=rng.randint(0, 30 * SECOND) if timed and rng.random() < 0.2 else None,
+        tier=tier,
+        survive=rng.random() < 0.5 and slots is None,
+        sqlite=rng.random() < 0.4,
+        slots=slots,
+        cancel_at=rng.randint(0, 12 * SECOND) if timed and rng.random() < 0.4 else None,
         thorough=rng.random() < 0.1,
     )
 
@@ -85,13 +101,18 @@ class World(Stage):
     absences = (0, SECOND, 5 * SECOND, 40 * SECOND)
 
     def __init__(self, played: Scenario, loop: QuietLoop, plan: Plan | None = None) -> None:
-        store = SharedStore(played.tier, every=5 + played.seed % 20)
-        super().__init__(store, Chaos(played.seed, played.strength, played.without), played.work, survive=played.survive)
+        store = (SqliteHouse if played.sqlite else SharedStore)(played.tier, every=5 + played.seed % 20)
+        chaos = Chaos(played.seed, played.strength, played.without)
+        machine = Machine(played.slots, played.tier != SNAPSHOT)
+        super().__init__(store, chaos, played.work, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan = plan or compile_value(dict(played.document))
         self._loop = loop
         self._told: dict[int, str] = {}  # the steps that an engine was told to be stored for good
         self._progress = (0, 0)  # the last step number seen, and since when
+        self._asked = 0  # answers that were given to what waits, each with its number
+        self._accepted: set[int] = set()  # of those, which were told to be accepted
+        self._cancelled = False  # somebody was told that it is
 
     # --- the course of things ---
 
@@ -100,8 +121,6 @@ class World(Stage):
         for _ in range(self.scenario.engines):
             self.bring_up()
         self.clock.call_at(self.begin, self._tick)
-        if self.scenario.cancel_at is not None:
-            self.clock.call_at(self.begin + self.scenario.cancel_at, self._cancel)
         end: int | None = None
         while end is None or self.clock.now() < end:
             await self._loop.quiet()
@@ -139,6 +158,11 @@ class World(Stage):
             for process in living:
                 self.errand(self._recover(process))
                 self.errand(self._answer(process))
+            wanted = self.scenario.cancel_at
+            if wanted is not None and now >= self.begin + wanted and not self._cancelled:
+                self._cancel()
+            if row.phase == "Suspended" and living and self.chaos.choose(0, 1):
+                self.errand(self._answer_from_elsewhere(living[-1]))
 
     async def _submit(self, process: Process) -> None:
         await process.engine.submit(self.plan, run_id=RUN)
@@ -150,11 +174,26 @@ class World(Stage):
         """Whatever waits for an answer gets one."""
         if RUN in process.engine.run_ids:
             for path in process.engine.suspended(RUN):
-                await process.engine.resume(RUN, path, {"answer": 1})
+                await self._resume(process, path)
+
+    async def _answer_from_elsewhere(self, process: Process) -> None:
+        """Somebody who does not drive the run: through the mailbox."""
+        for path in suspended_paths(await process.engine.load_state(RUN))[:1]:
+            await self._resume(process, path)
+
+    async def _resume(self, process: Process, path: str) -> None:
+        self._asked += 1
+        number = self._asked
+        await process.engine.resume(RUN, path, {"answer": number})
+        self._accepted.add(number)
 
     def _cancel(self) -> None:
         for process in self.living():
-            self.errand(process.engine.cancel(RUN))
+            self.errand(self._cancel_by(process))
+
+    async def _cancel_by(self, process: Process) -> None:
+        await process.engine.cancel(RUN)
+        self._cancelled = True
 
     def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
         self._told[step.seq] = encode_step(step)
@@ -173,12 +212,33 @@ class World(Stage):
             for seq, line in self._told.items():
                 demand(kept.get(seq) == line, "no recorded result is lost", f"step {seq} was {line}, now {kept.get(seq)}")
             self.counts["results"] += record.results.total()
+            self._judge_requests(record, loaded)
         for process in self.processes:
             if not process.cut_off:
                 self._live(process, loaded)
-        demand(PASSWORD not in self.store.text(), "secrets stay hidden", "the store holds the password")
+        await self._judge_secrets(loaded)
         self.count_faults()
         return loaded
+
+    async def _judge_secrets(self, loaded: RunState) -> None:
+        told = {"the store holds": self.store.text(), "the report tells": json.dumps(make_report(loaded).to_json())}
+        if self.scenario.tier == STATE_ACTION_LOG and "secretKeyRef" in str(self.scenario.document):
+            stream = StoredEvents(self.store, self.clock, RUN, follow=False)
+            told["the events tell"] = json.dumps([record async for record in stream])
+        for what, text in told.items():
+            demand(PASSWORD not in text, "secrets stay hidden", f"{what} the password")
+
+    def _judge_requests(self, record: Record, loaded: RunState) -> None:
+        """What was asked was done once, and what was said to be done was done."""
+        resumes = [fact for step in record.steps for fact in step.facts if isinstance(fact, TaskResumed)]
+        done = Counter(fact.payload["answer"] for fact in resumes)
+        demand(max(done.values(), default=1) == 1, "a request is carried out once", f"answers {dict(done)}")
+        left = self._accepted - set(done)
+        demand(not left, "an answer that was accepted is recorded", f"answers {sorted(left)} are not")
+        self.counts["answers"] += len(done)
+        if self._cancelled:
+            demand(loaded.phase == "Cancelled", "a run that was cancelled is Cancelled", f"it is {loaded.phase}")
+            self.counts["cancelled"] += 1
 
     def _live(self, process: Process, stored: RunState) -> None:
         """What a living engine that saw the end holds in memory."""
