@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from aether_protocol.documents.source import DEFAULT, Limits
+if TYPE_CHECKING:
+    from aether_protocol.documents.source import Limits
 
 DEFAULT_STORE = "sqlite:.aether/aether.db"
 MEMORY = "memory"
@@ -95,6 +96,8 @@ def driving_options(command: _Command) -> _Command:
 
 def _read_limits(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Limits:
     """`nodes=5000000` and the like, on top of the defaults (DOC-6)."""
+    from aether_protocol.documents.source import DEFAULT, Limits
+
     names = [field.name for field in fields(Limits)]
     limits = DEFAULT
     for text in given:

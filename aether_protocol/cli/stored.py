@@ -10,17 +10,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.owners import is_dead
-from aether_protocol.documents.library import Shelf
-from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
+
+if TYPE_CHECKING:
+    from aether_protocol.documents.library import Shelf
+    from aether_protocol.documents.source import Limits
 
 LATEST = "latest"
 LOOK_S = 1.0  # between two looks for a driver

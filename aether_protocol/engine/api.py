@@ -31,7 +31,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import NewRun, RunQuery, RunRow, Store
+from aether_protocol.ports.store import SNAPSHOT, NewRun, RunQuery, RunRow, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
@@ -194,12 +194,15 @@ class Engine:
 
     async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> bool:
         try:
-            state = revive(await self._store.load(run_id))
+            stored = await self._store.load(run_id)
+            state = revive(stored)
             if state.now > self._clock.now():
                 _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
             self._submitted += 1
             run = ActiveRun(run_id, self._submitted, state.plan, state)
             run.token = token
+            if stored.row.tier == SNAPSHOT:
+                run.goes_back()
             answer = asyncio.get_running_loop().create_future() if cancel else None
             await self._driver.adopt(run, None if answer is None else Cancel(answer))
         except AetherError as error:

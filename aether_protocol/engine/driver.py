@@ -29,12 +29,13 @@ from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
 from aether_protocol.scheduler.events import TimerKind
-from aether_protocol.scheduler.outstanding import outstanding, under_way
+from aether_protocol.scheduler.outstanding import outstanding, suspects, under_way
 from aether_protocol.scheduler.state import RunState
 
 TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
+_ASKED: Final = (Resume, Cancel)  # a tuple: `|` would make a new type with every event
 _DONE: Final[list[Command]] = []  # never written to
 
 Observer = Callable[[str, RunState, Step], None]
@@ -79,7 +80,7 @@ class Driver:
             if not run.over:
                 self.break_run(run, UsageError(f"the engine was closed before run {run.id!r} ended"))
         for _, item in self._inbox:
-            if isinstance(item, Resume | Cancel) and not item.answer.done():
+            if isinstance(item, _ASKED) and not item.answer.done():
                 item.answer.set_exception(UsageError("the engine was closed"))
         self._inbox.clear()
         await self.logs.save()
@@ -116,8 +117,10 @@ class Driver:
             self.break_run(run, error)
             raise
         self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], outstanding(state))])])
-        for node in under_way(state):
-            self.put(run, Lost(node.id, node.attempt))
+        out = under_way(state)
+        blamed = {node.id for node in suspects(state, out)}
+        for node in out:
+            self.put(run, Lost(node.id, node.attempt, node.id in blamed))
 
     def put(self, run: ActiveRun, item: Item) -> None:
         if isinstance(item, Resume) and run.masker is not None:  # DATA-12: somebody answers with a secret of this run
@@ -157,7 +160,7 @@ class Driver:
 
     def finished(self, result: TaskResult) -> None:
         run = self.runs.get(result.run_id)
-        if run is None:  # SCHED-12: unknown, or forgotten since
+        if run is None or result.epoch != run.state.header.epoch:  # SCHED-12: unknown, forgotten since, or from another past
             return
         if run.masker is not None:
             self.logs.flush(run, result.node, result.attempt)
@@ -242,7 +245,7 @@ class Driver:
                     if not run.steps:
                         touched.append(run)
                     run.steps.append(step)
-                if isinstance(item, Resume | Cancel):
+                if isinstance(item, _ASKED):
                     answers.append((run, item.answer, step.refused if step is not None else None))
             if self.logs.pending:
                 await self.logs.save()
@@ -299,7 +302,7 @@ class Driver:
             for step in steps:
                 for command in step.commands:
                     if isinstance(command, TaskAssignment):
-                        if nodes[command.node].ended_at is not None:
+                        if nodes[command.place.id].ended_at is not None:
                             continue  # by a later event of the same turn: cancelled, say
                         assignment = self._fill(run, command) if command.secret else command
                         if assignment is not None:
@@ -331,7 +334,8 @@ class Driver:
         try:
             filled, texts = self._book.fill(assignment)
         except MissingSecretError as error:
-            self.finished(TaskResult(run.id, assignment.node, assignment.attempt, 3, str(error)))
+            epoch = assignment.header.epoch
+            self.finished(TaskResult(run.id, assignment.node, assignment.attempt, 3, str(error), epoch=epoch))
             return None
         if run.masker is None:
             run.masker = Masker()

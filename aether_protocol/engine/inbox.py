@@ -68,6 +68,7 @@ class Lost:
 
     node: int
     attempt: int
+    counts: bool = True
 
 
 Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel | Lost
@@ -90,5 +91,5 @@ def to_event(item: Item, at: int) -> Event:
     if isinstance(item, Cancel):
         return CancelRequested(at, "api")
     if isinstance(item, Lost):
-        return AttemptLost(at, item.node, item.attempt, "recovery")
+        return AttemptLost(at, item.node, item.attempt, "recovery", item.counts)
     assert_never(item)

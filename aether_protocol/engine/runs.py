@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from aether_protocol.engine.rows import make_row
@@ -75,6 +76,10 @@ class ActiveRun:
     def paused(self) -> bool:
         """Nothing but an answer from outside, or time, takes it on: it is Suspended, and no hook of it runs."""
         return self.state.phase is SUSPENDED and not self.state.hooks_live
+
+    def goes_back(self) -> None:
+        """It goes on from an earlier state than others may have seen (RunHeader.epoch)."""
+        self.state.header = replace(self.state.header, epoch=self.token << 24 | self.number & 0xFFFFFF)
 
     def row(self) -> RunRow:
         """The run as it is now, for lists."""

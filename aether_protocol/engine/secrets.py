@@ -147,6 +147,7 @@ class Masker:
             self.text(result.message),
             self.value(result.parameters),
             self.value(result.artifacts),
+            result.epoch,
         )
 
 

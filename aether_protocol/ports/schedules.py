@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunRow, Store
+
+if TYPE_CHECKING:
+    from aether_protocol.plan.model import Plan
 
 STARTED: Final = "started"
 SKIPPED: Final = "skipped"

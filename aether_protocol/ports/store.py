@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.commands import Step
-from aether_protocol.scheduler.events import RunHeader
+
+if TYPE_CHECKING:  # who lists runs needs none of these
+    from aether_protocol.plan.model import Plan
+    from aether_protocol.scheduler.commands import Step
+    from aether_protocol.scheduler.events import RunHeader
 
 MEMORY: Final = "memory"
 SNAPSHOT: Final = "snapshot"

@@ -17,7 +17,7 @@ __all__ = ["TaskAssignment", "TaskResult"]
 @dataclass(slots=True)
 class TaskResult:
     """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` are
-    {name: {name, digest, size}}."""
+    {name: {name, digest, size}}; `epoch` is that of the assignment's header: the broker sees to it."""
 
     run_id: str
     node: int
@@ -26,3 +26,4 @@ class TaskResult:
     message: str = ""
     parameters: Mapping[str, Json] = field(default_factory=dict)
     artifacts: Mapping[str, Json] = field(default_factory=dict)
+    epoch: int = 0

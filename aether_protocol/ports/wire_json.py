@@ -66,7 +66,7 @@ def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
 
 def encode_result(result: TaskResult) -> dict[str, Json]:
     return {
-        "taskRunId": f"{result.run_id}.{result.node}",
+        "taskRunId": f"{result.run_id}.{result.node}" + (f"-{result.epoch}" if result.epoch else ""),
         "workflowRunId": result.run_id,
         "attempt": result.attempt,
         "code": result.code,
@@ -85,8 +85,9 @@ def decode_result(message: Json) -> TaskResult:
         raise ValueError(f"a task result has no field {unknown[0]!r}")
     run_id = _take(message, "workflowRunId", str)
     task_run_id = _take(message, "taskRunId", str)
-    owner, _, number = task_run_id.rpartition(".")
-    if owner != run_id or not (number.isascii() and number.isdigit()) or len(number) > 18:
+    owner, _, place = task_run_id.rpartition(".")
+    number, dash, epoch = place.partition("-")
+    if owner != run_id or not all(_is_number(part) for part in ((number, epoch) if dash else (number,))):
         raise ValueError(f"taskRunId {task_run_id!r} is no task run of {run_id!r}")
     attempt = _take(message, "attempt", int)
     if attempt < 1:
@@ -99,7 +100,12 @@ def decode_result(message: Json) -> TaskResult:
         _take(message, "message", str, ""),
         own(_take(message, "parameters", dict, {})),
         _artifacts(own(_take(message, "artifacts", dict, {}))),
+        int(epoch or 0),
     )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _take(message: Mapping[str, Json], name: str, kind: type, default: Any = None) -> Any:

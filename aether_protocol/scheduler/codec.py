@@ -128,7 +128,7 @@ def _read_end(record: Sequence[Json], output: Output) -> f.Fact:
 
 def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
-    record = {field.name: getattr(header, field.name) for field in fields(RunHeader)}
+    record = {field.name: getattr(header, field.name) for field in fields(RunHeader) if field.compare}
     record["parameters"] = encode_value(dict(header.parameters))
     record["kept"] = encode_value(dict(header.kept)) if header.kept is not None else None
     return record
@@ -195,8 +195,10 @@ _from_json: Final = json.JSONDecoder().raw_decode
 
 def encode_step(step: Step) -> str:
     """One line of JSON: version, number, instant, cause, facts. Commands follow from the state and are not recorded."""
-    facts = ",".join([_WRITERS[type(fact)](fact) for fact in step.facts])
-    return f"[{VERSION},{step.seq},{step.at},{_to_text(step.cause)},[{facts}]]"
+    facts: list[str] = []
+    for fact in step.facts:
+        facts.append(_WRITERS[type(fact)](fact))  # noqa: PERF401  # most steps have few: a comprehension costs more than it saves
+    return f"[{VERSION},{step.seq},{step.at},{_to_text(step.cause)},[{','.join(facts)}]]"
 
 
 def decode_step(line: str, output: Output) -> Step:

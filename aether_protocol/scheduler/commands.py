@@ -67,7 +67,9 @@ class TaskAssignment:
 
     @property
     def task_run_id(self) -> str:
-        return f"{self.header.run_id}.{self.place.id}"
+        """The run, the number in it, and the epoch where that is not 0."""
+        epoch = self.header.epoch
+        return f"{self.header.run_id}.{self.place.id}" + (f"-{epoch}" if epoch else "")
 
     @property
     def path(self) -> str:

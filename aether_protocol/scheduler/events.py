@@ -8,7 +8,7 @@ Events are made on the hot path: slots, not frozen at run time, yet nobody chang
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from aether_protocol.expressions.values import Json
@@ -30,6 +30,9 @@ class RunHeader:
     trace_context: str | None = None
     retry_of: str | None = None  # the run that this one retries (CTRL-4)
     kept: Mapping[str, Mapping[str, Json]] | None = None  # what it keeps of that run, by path
+    epoch: int = field(default=0, compare=False)
+    """Not 0 once the run has gone back to an earlier state, where task runs may get other numbers than before: what is said of
+    a task run of another epoch is not meant for it. Never stored."""
 
 
 @dataclass(slots=True)
@@ -111,12 +114,16 @@ class CancelRequested:
 
 @dataclass(slots=True)
 class AttemptLost:
-    """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9)."""
+    """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9).
+
+    `counts` false: it only waited for its turn, while others were at work; that says nothing about it.
+    """
 
     at: int
     node: int
     attempt: int
     cause: str
+    counts: bool = True
 
 
 Event = Submitted | Continued | TaskStarted | TaskFinished | TimerFired | ResumeRequested | CancelRequested | AttemptLost

@@ -82,8 +82,8 @@ def _no_names(name: Name) -> Json:
     raise BrokenInvariant(f"a literal config asked for {name.text!r}")
 
 
-def dispatch(turn: Turn, node: TaskNode, attempt: int = 0) -> None:
-    """Hand over the next attempt (or `attempt` once more): its config is resolved from its inputs now (DATA-1)."""
+def dispatch(turn: Turn, node: TaskNode, attempt: int = 0, losses: int = 0) -> None:
+    """Hand over the next attempt (or `attempt` again, lost so often): its config is resolved from its inputs now (DATA-1)."""
     state = turn.state
     target: TaskDef = node.call.target  # type: ignore[assignment]
     template = target.config
@@ -99,7 +99,7 @@ def dispatch(turn: Turn, node: TaskNode, attempt: int = 0) -> None:
             return
         secret = secret or lookup.secret
     if attempt:
-        turn.emit(AttemptRepeated(node.id, node.losses + 1))
+        turn.emit(AttemptRepeated(node.id, losses))
     else:
         fact = TaskDispatched(node.id, node.attempt + 1)
         turn.facts.append(fact)
@@ -275,15 +275,19 @@ def resume(turn: Turn, node: TaskNode, payload: Mapping[str, Json]) -> str | Non
     return None
 
 
-def lost(turn: Turn, node: TaskNode) -> None:
-    """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9)."""
-    if node.losses + 1 >= MAX_LOSSES:
+def lost(turn: Turn, node: TaskNode, *, counts: bool) -> None:
+    """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9).
+
+    `counts`: it may be what takes its engine along.
+    """
+    losses = node.losses + counts
+    if losses >= MAX_LOSSES:
         message = f"attempt {node.attempt} was lost {MAX_LOSSES} times in a row"
         turn.end(node, ERROR, ENGINE_ERROR, message)
         if node.hook is None:
             settle(turn, node)
     else:
-        dispatch(turn, node, node.attempt)
+        dispatch(turn, node, node.attempt, losses)
 
 
 def is_current(node: Node, attempt: int) -> bool:

@@ -169,7 +169,7 @@ class Machine(Turn):
     def _lost(self, event: e.AttemptLost) -> None:
         node = self._node(event.node)
         if node is not None and leaf.is_current(node, event.attempt):
-            leaf.lost(self, node)  # type: ignore[arg-type]
+            leaf.lost(self, node, counts=event.counts)  # type: ignore[arg-type]
             self._hook_ended(node)
 
     def _node(self, id_: int) -> Node | None:

@@ -78,12 +78,13 @@ class Node:
 
 
 class TaskNode(Node):
-    """A leaf. `attempt` counts dispatches (WIRE-1), `retries` repetitions (SCHED-9), `losses` of the current attempt;
-    `bound` are the inputs without payloads, once there are payloads."""
+    """A leaf. `attempt` counts dispatches (WIRE-1), `retries` repetitions (SCHED-9), `losses` of the current attempt, the last
+    of them when `lost_at` leaves of the run had ended; `bound` are the inputs without payloads, once there are payloads."""
 
     attempt: int = 0
     retries: int = 0
     losses: int = 0
+    lost_at: int = -1
     payloads: Sequence[Mapping[str, Json]] = ()
     bound: Mapping[str, Json] | None = None
     backoff_due: int = NEVER

@@ -7,7 +7,7 @@ the closing). Attempts under way are told as events (`AttemptLost`), so that los
 from __future__ import annotations
 
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer
-from aether_protocol.scheduler.events import AttemptLost, TimerKind
+from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.nodes import NEVER, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING
@@ -40,9 +40,11 @@ def under_way(state: RunState) -> list[TaskNode]:
     return [n for n in state.nodes if isinstance(n, TaskNode) and _is_out(n)]
 
 
-def lost(node: TaskNode, at: int, cause: str) -> AttemptLost:
-    """The event that tells the rules of a lost attempt."""
-    return AttemptLost(at, node.id, node.attempt, cause)
+def suspects(state: RunState, out: list[TaskNode]) -> list[TaskNode]:
+    """Those of the attempts under way that may have taken their engine along: what had begun; where nothing had, all that
+    were lost before without anything having ended since."""
+    begun = [node for node in out if node.phase is RUNNING]
+    return begun or [node for node in out if not node.losses or node.lost_at == state.leaves_ended]
 
 
 def _is_out(node: Node) -> bool:

@@ -22,7 +22,7 @@ from aether_protocol.scheduler.transitions import CREATED, Phase
 
 # The fields that stand apart where they differ from the class's default, by kind of node; the others are columns.
 _ALL: Final = ("message", "inputs", "outputs", "artifacts", "input_artifacts", "secret", "timeout_due")
-_LEAF: Final = (*_ALL, "retries", "losses", "payloads", "bound", "backoff_due")
+_LEAF: Final = (*_ALL, "retries", "losses", "lost_at", "payloads", "bound", "backoff_due")
 _COUNTS: Final = ("live", "queued", "suspended", "succeeded", "failed", "rank")
 _SCOPE: Final = (*_ALL, *_COUNTS, "opened", "deadline", "culprit", "children")
 _FIELDS: Final[dict[type[Node], tuple[str, ...]]] = {
@@ -56,7 +56,7 @@ class _Pool:
         small: dict[str, Json] = {}
         large: dict[str, int] = {}
         for name, value in held.items():
-            if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) < _LARGE):
+            if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) < _LARGE):
                 small[name] = value
             else:
                 large[name] = self.put(value)

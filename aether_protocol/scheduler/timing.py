@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aether_protocol.plan.model import Retry
+if TYPE_CHECKING:  # lists of runs show instants, and need no plan
+    from aether_protocol.plan.model import Retry
 
 SECOND: Final = 1_000_000
 _UNITS: Final = (("d", 86_400 * SECOND), ("h", 3_600 * SECOND), ("m", 60 * SECOND), ("s", SECOND), ("ms", 1_000))

@@ -266,6 +266,7 @@ class Play:
             argument.get("code", 0),
             argument.get("message", ""),
             argument.get("outputs", {}),
+            epoch=state.header.epoch,
         )
 
     # --- afterwards ---

@@ -83,6 +83,7 @@ class Workers:
         self._name = _by_path if tier == SNAPSHOT else _by_number
         self._names: dict[tuple[str, int, int], Key] = {}
         self._nodes: dict[Key, tuple[str, int, int]] = {}  # what the engine of today calls it
+        self._epochs: dict[Key, int] = {}
         self._running: dict[Key, bool] = {}  # whether the start was confirmed
         self._results: dict[Key, TaskResult] = {}
         self._sides: dict[str, Side] = {}  # the engine that each run was last driven by
@@ -105,8 +106,9 @@ class Workers:
             self._sides[task.run_id] = side
             name, key = self._name(task), (task.run_id, task.node, task.attempt)
             self._nodes[name] = key
+            self._epochs[name] = task.header.epoch
             if name in self._results:
-                sink.finished(_renamed(self._results[name], key))
+                sink.finished(self._renamed(name))
             elif name in self._running:
                 if self._running[name]:
                     sink.started(*key)
@@ -136,7 +138,7 @@ class Workers:
         self._running.pop(name, None)
         self._results[name] = result
         if (side := self._side(result.run_id)) is not None:
-            side.sink.finished(_renamed(result, self._nodes[name]))
+            side.sink.finished(self._renamed(name))
 
     def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
         name = self._names.get((run_id, node, attempt))
@@ -146,6 +148,10 @@ class Workers:
     def failed(self, error: BaseException, run_id: str | None = None) -> None:
         for side in set(self._sides.values()) if run_id is None else filter(None, [self._side(run_id)]):
             side.sink.failed(error, run_id)
+
+    def _renamed(self, name: Key) -> TaskResult:
+        """A result as the engine of today knows its attempt."""
+        return replace(self._results[name], node=self._nodes[name][1], epoch=self._epochs[name])
 
     def _side(self, run_id: str) -> Side | None:
         """The engine that drives the run, unless it is lost."""
@@ -191,7 +197,3 @@ def _by_path(task: TaskAssignment) -> Key:
     if task.hook is not None:
         return _by_number(task)
     return task.run_id, task.path, task.attempt
-
-
-def _renamed(result: TaskResult, key: tuple[str, int, int]) -> TaskResult:
-    return replace(result, node=key[1])

@@ -57,6 +57,7 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> tuple[i
     return process.returncode, out, err
 
 
+@pytest.mark.rule("RT-42", "RT-46", "RT-48")
 def test_a_killed_run_is_gone_on_with_at_once_and_nothing_is_done_twice(tmp_path: Path, store: str) -> None:
     path = gated(tmp_path)
     process = start(store, "run", path, "--run-id", "r1")
@@ -72,6 +73,7 @@ def test_a_killed_run_is_gone_on_with_at_once_and_nothing_is_done_twice(tmp_path
     assert (again.returncode, report(again)) == (0, report(done))
 
 
+@pytest.mark.rule("RT-44")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_a_named_run_and_tells_how_to_go_on(tmp_path: Path, store: str, number: int) -> None:
     path = gated(tmp_path)
@@ -88,6 +90,7 @@ def test_an_interrupt_leaves_a_named_run_and_tells_how_to_go_on(tmp_path: Path, 
     assert (tmp_path / "trace").read_text() == "first\n"
 
 
+@pytest.mark.rule("RT-44")
 def test_an_interrupt_cancels_a_run_without_a_name(tmp_path: Path, store: str) -> None:
     process = start(store, "run", gated(tmp_path), "--output", "json")
     until_waiting(process)
@@ -96,6 +99,7 @@ def test_an_interrupt_cancels_a_run_without_a_name(tmp_path: Path, store: str) -
     assert report(call(store, "show", "latest", "--output", "json"))["phase"] == "Cancelled"
 
 
+@pytest.mark.rule("RT-46", "RT-57")
 def test_two_processes_never_drive_one_run(tmp_path: Path, store: str) -> None:
     path = gated(tmp_path)
     process = start(store, "run", path, "--run-id", "r1")
@@ -112,6 +116,7 @@ def test_two_processes_never_drive_one_run(tmp_path: Path, store: str) -> None:
     assert (tmp_path / "trace").read_text() == "first\n"
 
 
+@pytest.mark.rule("RT-42")
 def test_processes_that_start_one_run_at_once_make_one_run(tmp_path: Path, store: str) -> None:
     path = workflow(tmp_path, script("a", f"echo a >> {tmp_path}/trace; sleep 0.2"))
     processes = [start(store, "run", path, "--run-id", "r1", "--quiet") for _ in range(4)]
@@ -123,6 +128,7 @@ def test_processes_that_start_one_run_at_once_make_one_run(tmp_path: Path, store
     assert (tmp_path / "trace").read_text() == "a\n"
 
 
+@pytest.mark.rule("RT-43")
 def test_a_changed_document_is_told_and_not_used(tmp_path: Path, store: str) -> None:
     path = gated(tmp_path)
     process = start(store, "run", path, "--run-id", "r1")
@@ -137,6 +143,7 @@ def test_a_changed_document_is_told_and_not_used(tmp_path: Path, store: str) -> 
     assert "changed" not in call(store, "logs", "r1").stdout
 
 
+@pytest.mark.rule("RT-43")
 def test_parameters_that_differ_are_told_and_not_used(tmp_path: Path, store: str) -> None:
     spec = "  arguments: {parameters: [{name: n, type: integer, default: 1}]}\n"
     path = workflow(tmp_path, task("a", "echo", more=', inputs: {parameters: [{name: n, value: "{{workflow.parameters.n}}"}]}'),
@@ -148,7 +155,7 @@ def test_parameters_that_differ_are_told_and_not_used(tmp_path: Path, store: str
     assert "has n" not in call(store, "run", path, "--run-id", "r1", "-p", "n=2").stderr
 
 
-@pytest.mark.rule("CTRL-4")
+@pytest.mark.rule("CTRL-4", "RT-42")
 def test_again_failed_retries_until_it_succeeds_and_keeps_what_did(tmp_path: Path, store: str) -> None:
     good = script("good", f"echo good >> {tmp_path}/trace")
     path = workflow(tmp_path, good, script("bad", f"test -e {tmp_path}/fixed", ", dependencies: [good]"))
@@ -166,6 +173,7 @@ def test_again_failed_retries_until_it_succeeds_and_keeps_what_did(tmp_path: Pat
     assert (tmp_path / "trace").read_text() == "good\n"
 
 
+@pytest.mark.rule("RT-45")
 def test_locks_keep_invocations_apart(tmp_path: Path, store: str) -> None:
     path = gated(tmp_path)
     other = workflow(tmp_path, script("b", f"echo other >> {tmp_path}/trace"), name="other.yaml")
@@ -189,6 +197,7 @@ def test_locks_keep_invocations_apart(tmp_path: Path, store: str) -> None:
     assert (tmp_path / "trace").read_text() == "first\nother\nother\n"
 
 
+@pytest.mark.rule("RT-45", "RT-46")
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path, store: str) -> None:
     process = start(store, "run", gated(tmp_path), "--lock", "door")
     until_waiting(process)
@@ -237,6 +246,7 @@ def test_an_answer_that_is_refused_leaves_the_run_suspended(tmp_path: Path, stor
     assert call(store, "resume", "r1", "ok", "-p", "n=2").returncode == 0
 
 
+@pytest.mark.rule("RT-53")
 def test_answers_and_cancels_reach_the_process_that_drives_the_run(tmp_path: Path, store: str) -> None:
     path = workflow(tmp_path, task("ok", "await"), script("b", "echo waiting; sleep 60", ", dependencies: [ok]"),
                     task("long", "sleep", "{duration: 60s}"))
@@ -291,6 +301,25 @@ def test_programs_of_a_killed_process_end_before_they_are_begun_again(tmp_path: 
     assert len((tmp_path / "begun").read_text().split()) == 2
 
 
+@pytest.mark.rule("SCHED-9")
+def test_the_tenth_process_that_dies_with_an_attempt_makes_it_an_error(tmp_path: Path, store: str) -> None:
+    source = f"echo $AETHER_IDEMPOTENCY_KEY $AETHER_ATTEMPT >> {tmp_path}/keys; echo waiting; sleep 60"
+    more = ", retry: {limit: 3}"
+    path = workflow(tmp_path, script("a", source, more), script("b", f"echo b >> {tmp_path}/b", ", dependencies: [a]"))
+    for _ in range(10):
+        process = start(store, "run", path, "--run-id", "r1")
+        until_waiting(process)
+        end(process)
+    done = call(store, "run", path, "--run-id", "r1", "--output", "json")
+    assert (done.returncode, report(done)["message"]) == (4, "a: attempt 1 was lost 10 times in a row"), done.stderr
+    (task_a,) = [one for one in report(done)["tasks"] if one["path"] == "main.a"]  # type: ignore[attr-defined]
+    assert (task_a["phase"], task_a["retries"]) == ("Error", 0)
+    assert set((tmp_path / "keys").read_text().splitlines()) == {"r1:main.a 1"}
+    assert len((tmp_path / "keys").read_text().splitlines()) == 10
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.rule("RT-48")
 def test_a_run_whose_process_was_killed_is_cancelled_and_nothing_of_it_starts_again(tmp_path: Path, store: str) -> None:
     process = start(store, "run", gated(tmp_path), "--run-id", "r1")
     until_waiting(process)

@@ -140,6 +140,7 @@ def look_everywhere(folder: Folder, run: str) -> None:
     folder.files_are_clean()
 
 
+@pytest.mark.rule("RT-59")
 def test_a_run_that_is_answered_fails_and_is_retried(folder: Folder) -> None:
     assert folder.call("run", "leaky.yaml", "--run-id", "r1").code == 7
     look_everywhere(folder, "r1")
@@ -174,6 +175,7 @@ def test_a_process_that_is_killed_leaves_nothing_in_its_files(folder: Folder) ->
     look_everywhere(folder, "r1")
 
 
+@pytest.mark.rule("RT-52")
 def test_a_secret_that_cannot_be_read_any_more(folder: Folder) -> None:
     assert folder.call("run", "leaky.yaml", "--run-id", "r1").code == 7
     folder.secrets.write_text("{}", "utf-8")

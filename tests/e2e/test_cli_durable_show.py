@@ -47,6 +47,7 @@ def test_of_many_reasons_the_first_are_shown_and_the_others_counted(cli: Cli, tm
     assert shown.endswith("(4 more tasks went wrong)\n")
 
 
+@pytest.mark.rule("RT-52")
 def test_what_a_retry_kept_is_told(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, task("a", "noop"), task("b", "fail", more=", dependencies: [a]"))
     assert cli("run", path, "--quiet", "--run-id", "r1").code == 1

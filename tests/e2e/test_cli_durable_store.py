@@ -70,6 +70,7 @@ def test_filters_that_make_no_sense(cli: Cli, wrong: tuple[str, ...]) -> None:
     assert cli("ls", *wrong).code == 2
 
 
+@pytest.mark.rule("RT-58")
 def test_looking_makes_no_store(cli: Cli, tmp_path: Path) -> None:
     assert cli("ls").err == "there are no runs yet\n"
     assert cli("ls", "--output", "json").json == {"runs": [], "next": None}
@@ -81,6 +82,7 @@ def test_looking_makes_no_store(cli: Cli, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.rule("RT-41")
 def test_a_run_is_found_by_the_beginning_of_its_id(runs: Cli, tmp_path: Path) -> None:
     assert runs("show", "go", "--output", "json").json["runId"] == "good"
     assert runs("show", "latest", "--output", "json").json["runId"] == "bad"
@@ -139,6 +141,7 @@ def test_two_runs_are_compared(runs: Cli, tmp_path: Path) -> None:
     assert {("", "digest"), ("", "phase"), ("main.b", "phase"), ("main.a", "outputs.n")} <= fields
 
 
+@pytest.mark.rule("RT-56")
 def test_a_run_survives_its_way_through_a_file(runs: Cli, tmp_path: Path) -> None:
     assert runs("export", "bad", "-o", "run.jsonl").code == 0
     there = ("--store", "sqlite:there.db")
@@ -151,6 +154,7 @@ def test_a_run_survives_its_way_through_a_file(runs: Cli, tmp_path: Path) -> Non
     assert "exists already" in twice.err
 
 
+@pytest.mark.rule("RT-56")
 @pytest.mark.parametrize("damage", ["cut", "changed", "newer", "other", "empty"])
 def test_files_that_are_no_whole_run_are_refused(runs: Cli, tmp_path: Path, damage: str) -> None:
     file = tmp_path / "run.jsonl"
@@ -168,6 +172,7 @@ def test_files_that_are_no_whole_run_are_refused(runs: Cli, tmp_path: Path, dama
     assert not (tmp_path / "there.db").exists()
 
 
+@pytest.mark.rule("RT-57")
 def test_runs_are_deleted_all_or_none(runs: Cli) -> None:
     assert runs("rm", "good", "nobody").code == 2
     assert ids(runs("ls", "--output", "json")) == ["bad", "good"]
@@ -175,6 +180,7 @@ def test_runs_are_deleted_all_or_none(runs: Cli) -> None:
     assert ids(runs("ls", "--output", "json")) == ["bad"]
 
 
+@pytest.mark.rule("RT-57")
 def test_unfinished_runs_are_deleted_by_force_only(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", workflow(tmp_path, task("ok", "await")), "--quiet", "--run-id", "r1").code == 7
     assert cli("rm", "r1").code == 2
@@ -183,6 +189,7 @@ def test_unfinished_runs_are_deleted_by_force_only(cli: Cli, tmp_path: Path) -> 
     assert ids(cli("ls", "--output", "json")) == []
 
 
+@pytest.mark.rule("RT-57")
 def test_old_runs_are_pruned(runs: Cli) -> None:
     assert runs("prune", "--older-than", "1h").err == "deleted 0 runs\n"
     assert runs("prune", "--older-than", "1ms", "--phase", "Failed", "--dry-run").out == "bad\n"
@@ -197,6 +204,7 @@ def test_a_retry_begins_where_it_is_told(runs: Cli) -> None:
     assert runs("retry", "good.2", "--from", "nobody", "--quiet").code == 2
 
 
+@pytest.mark.rule("RT-50")
 def test_the_tier_snapshot_keeps_no_past(cli: Cli, tmp_path: Path) -> None:
     store = ("--store", "sqlite:s.db?tier=snapshot")
     assert cli("run", workflow(tmp_path, task("a", "noop")), "--quiet", "--run-id", "r1", *store).code == 0

@@ -16,7 +16,7 @@ from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.engine import cron, driver
 from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.secrets import Masker
-from aether_protocol.ports.store import RunAppend
+from aether_protocol.ports.store import SNAPSHOT, RunAppend
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation.__main__ import main, told
@@ -95,6 +95,14 @@ def test_a_failing_schedule_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = play_cron_seed(0)
     small = shrink(failed)
     assert (small.law, small.faults) == (failed.law, [])
+
+
+@pytest.mark.parametrize("seed", [100139, 102539, 150025, 150994, 151292])
+def test_a_result_from_another_past_is_no_result(seed: int) -> None:
+    """On tier snapshot a run goes back, and its task runs get other numbers: what comes late is not for their namesakes."""
+    played = play_seed(seed)
+    assert played.scenario.tier == SNAPSHOT
+    assert played.law is None, told(played)
 
 
 def first_failure(seeds: int = 150) -> Any:

@@ -97,7 +97,9 @@ class Context:
 
 def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:
     """An Error of this attempt."""
-    return TaskResult(assignment.header.run_id, assignment.place.id, assignment.attempt, ERROR, message, parameters)
+    header = assignment.header
+    place = (header.run_id, assignment.place.id, assignment.attempt)
+    return TaskResult(*place, ERROR, message, parameters, epoch=header.epoch)
 
 
 def crashed(assignment: TaskAssignment, error: BaseException, host: Host) -> TaskResult:
@@ -153,6 +155,7 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
     except ValueError as error:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
+    outcome.epoch = assignment.header.epoch  # executors need not know of it
     return outcome
 
 

@@ -36,7 +36,9 @@ _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     sqlite3.SQLITE_PERM: ("cannot be opened: permission denied", None),
     sqlite3.SQLITE_NOTADB: ("is no SQLite database", "move it away, or use --store for another place"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", "`aether db check` tells more; restore it from a backup"),
-    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", None),
+    sqlite3.SQLITE_IOERR: (
+        "cannot be read or written: the disk reports an error", "is it full, or failing? what was recorded is kept"
+    ),
 }
 
 Execute = Callable[..., sqlite3.Cursor]

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.codec import decode_plan, encode_plan
-from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun
-from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
-from aether_protocol.scheduler.events import RunHeader
+
+if TYPE_CHECKING:  # loaded with the first run that is written or opened
+    from aether_protocol.adapters.stores.sqlite_records import Records
 
 # Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
 SNAPSHOT_STEPS: Final = 20_000
@@ -29,7 +28,6 @@ SNAPSHOT_SHARE: Final = 4  # and for at least the number of its tasks divided by
 SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
 SAVE_US: Final = 5_000_000  # or after this time
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
-_PLANS_KNOWN: Final = 8
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
@@ -95,7 +93,12 @@ class SqliteRuns:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
-        self._plans: dict[int, tuple[Plan, str]] = {}  # digests of plans seen lately, by identity
+
+    @cached_property
+    def _records(self) -> Records:
+        from aether_protocol.adapters.stores.sqlite_records import Records
+
+        return Records(self._db.path)
 
     # --- writing ---
 
@@ -108,11 +111,8 @@ class SqliteRuns:
     def _begin(self, execute: Execute, run: NewRun) -> tuple[int, _Known]:
         """A new run, inside of a transaction: its token, and what is known of it once that is through."""
         token = 0 if run.owner is None else 1
-        key, text = self._plan_key(run.plan)
-        header = clean(_to_json(encode_header(run.header)))
         number = self._insert(execute, run.row, self.tier, token, run.owner)
-        plan = keep_plan(execute, run.plan, key, text)
-        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+        self._keep_head(execute, number, run)
         if run.owner is not None:
             execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
         known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
@@ -150,7 +150,7 @@ class SqliteRuns:
         last = part.steps[-1].seq
         if part.closed or known.wants_snapshot(last, closed=False):
             return False
-        if self._db.once(_APPEND, _steps_row(known, part, part.progress)) != 1:
+        if self._db.once(_APPEND, self._steps_row(known, part, part.progress)) != 1:
             return False
         known.seq = last
         return True
@@ -164,7 +164,7 @@ class SqliteRuns:
             known = fresh
         row = part.row() if part.closed or part.progress is None else None
         ended = row.leaves_ended if row is not None else part.progress
-        if execute(_APPEND, _steps_row(known, part, ended)).rowcount != 1:
+        if execute(_APPEND, self._steps_row(known, part, ended)).rowcount != 1:
             return False
         if row is not None:
             _change(execute, known, part.expected_seq, part, row)
@@ -199,12 +199,9 @@ class SqliteRuns:
         known.saved = known.seq
 
     async def adopt(self, run: StoredRun) -> None:
-        key, text = self._plan_key(run.plan)
-        header = clean(_to_json(encode_header(run.header)))
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
-            plan = keep_plan(execute, run.plan, key, text)
-            execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+            self._keep_head(execute, number, run)
             first = run.row.seq - len(run.lines) + 1
             if run.snapshot is not None:
                 execute(_SAVE, (number, first - 1, clean(_to_json(run.snapshot))))
@@ -251,13 +248,14 @@ class SqliteRuns:
             begin = (number << 32) + (saved[0] + 1 if saved is not None else 0)
             chunks = execute("SELECT lines FROM steps WHERE id BETWEEN ? AND ? ORDER BY id", (begin, ((number + 1) << 32) - 1))
             lines = "\n".join([chunk for (chunk,) in chunks]).split("\n")
+        whose = f"run {run_id!r}"
+        header = self._records.read_header(head[0] if head is not None else None, whose)
+        plan = self._records.read_plan(head[1] if head is not None else None, whose)
         try:
-            header: RunHeader = decode_header(json.loads(head[0]))
-            plan = decode_plan(json.loads(head[1]))
             snapshot = json.loads(saved[1]) if saved is not None else None
-        except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
-            told = f"run {run_id!r} cannot be read from {self._db.path!r}: {error}"
-            raise PortError(told, hint=getattr(error, "hint", None) or "`aether db check` tells more") from error
+        except ValueError as error:
+            told = f"{whose} cannot be read from {self._db.path!r}: {error}"
+            raise PortError(told, hint="`aether db check` tells more") from error
         return StoredRun(make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
 
     async def row(self, run_id: str) -> RunRow | None:
@@ -309,40 +307,17 @@ class SqliteRuns:
         assert number is not None
         return number
 
-    def _plan_key(self, plan: Plan) -> tuple[str, str]:
-        """The digest of the plan's record, and the record where it had to be made."""
-        seen = self._plans.get(id(plan))
-        if seen is not None:
-            return seen[1], ""
-        text = plan_text(plan)
-        key = sha256(text.encode()).hexdigest()
-        if len(self._plans) >= _PLANS_KNOWN:
-            del self._plans[next(iter(self._plans))]
-        self._plans[id(plan)] = (plan, key)
-        return key, text
+    def _keep_head(self, execute: Execute, number: int, run: NewRun | StoredRun) -> None:
+        """What of a run never changes."""
+        plan = self._records.keep_plan(execute, run.plan)
+        header = self._records.header(run.header)
+        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
 
-
-def plan_text(plan: Plan) -> str:
-    """The record of a plan."""
-    return clean(_to_json(encode_plan(plan)))
-
-
-def keep_plan(execute: Execute, plan: Plan, key: str, text: str = "") -> int:
-    """The number of the row of `plan`, which is made if there is none with this digest. `text`: its record, if it is known."""
-    found = execute("SELECT number FROM plans WHERE digest = ?", (key,)).fetchone()
-    if found is None:
-        number = execute("INSERT INTO plans (digest, text) VALUES (?, ?)", (key, text or plan_text(plan))).lastrowid
-    else:
-        number = found[0]
-    assert number is not None
-    return number
-
-
-def _steps_row(known: _Known, part: RunAppend, ended: int | None) -> tuple[Any, ...]:
-    """The values of `_APPEND`."""
-    steps = part.steps
-    lines = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
-    return (known.number << 32) + steps[0].seq, steps[-1].seq, ended, clean(lines), known.number, part.token
+    def _steps_row(self, known: _Known, part: RunAppend, ended: int | None) -> tuple[Any, ...]:
+        """The values of `_APPEND`."""
+        steps = part.steps
+        lines = self._records.steps(steps)
+        return (known.number << 32) + steps[0].seq, steps[-1].seq, ended, lines, known.number, part.token
 
 
 def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunRow) -> bool:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
-from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, keep_plan, make_row, plan_text
+from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, make_row
 from aether_protocol.cron.settings import decode_settings, encode_settings
-from aether_protocol.errors import BusyError, PortError, UsageError
-from aether_protocol.plan.codec import decode_plan
-from aether_protocol.plan.model import Plan
+from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleTurn, StoredSchedule
 from aether_protocol.ports.store import RunRow
+
+if TYPE_CHECKING:
+    from aether_protocol.plan.model import Plan
 
 _ONE: Final = "WHERE namespace = ? AND name = ?"
 _SCHEDULE: Final = (
@@ -54,7 +54,7 @@ class SqliteSchedules(SqliteRuns):
 
     async def put_schedule(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
         async with self._db.write() as execute:
-            number = None if plan is None else keep_plan(execute, plan, *self._plan_record(plan))
+            number = None if plan is None else self._records.keep_plan(execute, plan)
             if schedule.version == 0:
                 if number is None:
                     raise UsageError(f"schedule {schedule.name!r} has no plan")
@@ -91,11 +91,7 @@ class SqliteSchedules(SqliteRuns):
             found = execute(text, (namespace, name)).fetchone()
         if found is None:
             raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
-        try:
-            return decode_plan(json.loads(found[0]))
-        except (ValueError, TypeError, LookupError) as error:
-            told = f"schedule {name!r} cannot be read from {self._db.path!r}: {error}"
-            raise PortError(told, hint="`aether db check` tells more") from error
+        return self._records.read_plan(found[0], f"schedule {name!r}")
 
     async def remove_schedule(self, namespace: str, name: str) -> bool:
         async with self._db.write() as execute:
@@ -150,10 +146,6 @@ class SqliteSchedules(SqliteRuns):
             raise BusyError(f"schedule {schedule.name!r} was changed by somebody else", hint="look at it, and try again")
         number: int = found[0][0]
         return number
-
-    def _plan_record(self, plan: Plan) -> tuple[str, str]:
-        text = plan_text(plan)
-        return sha256(text.encode()).hexdigest(), text
 
 
 def _is_there(execute: Execute, run_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from shutil import get_terminal_size
 
@@ -42,6 +43,7 @@ In JSON, `next` is the cursor of the next page, null on the last one."""
 def command(labels: tuple[str, ...], page: str | None, output: str, store: str, limit: int,
             unfinished: bool | None, **filters: object) -> int:
     """List runs, newest first."""
+    gc.disable()  # a list may be long, none of it is garbage, and the process is over soon
     query = RunQuery(labels=read_labels(labels), limit=limit + 1, before=read_cursor(page), **filters)  # type: ignore[arg-type]
     query.closed = None if unfinished is None else not unfinished
     rows = [] if store == DEFAULT_STORE and not is_there(store) else look(store, lambda opened: read(opened, query))

@@ -6,7 +6,9 @@ Law: both forms show the same runs in the same order; a table has a line for eac
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import click
 
@@ -21,6 +23,8 @@ MESSAGE_COLUMN = HEADINGS.index("MESSAGE")
 LEAST_FIRST = [HEADINGS.index(name) for name in ("MESSAGE", "TOOK", "CREATED", "TASKS", "WORKFLOW")]
 LEAST_MESSAGE = 12  # columns; less of a message says nothing
 GAP = 2
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def row_json(row: RunRow) -> dict[str, Json]:
@@ -47,7 +51,7 @@ def row_json(row: RunRow) -> dict[str, Json]:
 
 def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
     """`{"runs": [...], "next": cursor}`, a line for each run."""
-    lines = ",\n".join(f"    {json.dumps(row_json(row), ensure_ascii=False)}" for row in rows)
+    lines = ",\n".join(f"    {_to_json(row_json(row))}" for row in rows)
     listed = f"[\n{lines}\n  ]" if rows else "[]"
     click.echo(f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}')
 
@@ -55,9 +59,9 @@ def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
 def show_rows(rows: Sequence[RunRow], width: int | None = None) -> None:
     """A table, each column as wide as it must be; on a terminal of `width` columns a line stays a line: the message is cut,
     and what matters least is left out."""
-    table = [HEADINGS, *(_cells(row) for row in rows)]
+    columns = [[heading, *column] for heading, column in zip(HEADINGS, _columns(rows), strict=True)]
     chosen = list(range(len(HEADINGS)))
-    widths = [max(cells(line[i]) for line in table) for i in chosen]
+    widths = [_width(column) for column in columns]
     if width is not None:
         for column in LEAST_FIRST:
             room = width - sum(widths[i] + GAP for i in chosen if i != column)
@@ -65,31 +69,57 @@ def show_rows(rows: Sequence[RunRow], width: int | None = None) -> None:
                 widths[column] = min(widths[column], room)
                 break
             chosen.remove(column)
-    heading, *lines = (_padded(line, widths, chosen) for line in table)
-    colored = [_colored(parts, chosen, PHASE_COLORS.get(row.phase)) for parts, row in zip(lines, rows, strict=True)]
-    click.echo("\n".join([click.style((" " * GAP).join(heading).rstrip(), bold=True), *colored]))
+    padded = {i: _padded(columns[i], widths[i], cuts=i == MESSAGE_COLUMN) for i in chosen}
+    colors = sys.stdout.isatty()
+    if colors:
+        padded[PHASE_COLUMN][1:] = _colored(padded[PHASE_COLUMN][1:], [row.phase for row in rows])
+    gap = " " * GAP
+    heading, *lines = [gap.join(parts).rstrip() for parts in zip(*padded.values(), strict=True)]
+    text = "\n".join([click.style(heading, bold=True) if colors else heading, *lines])
+    click.echo(text, color=None if colors else True)  # without colors there are none to look for and take out
 
 
-def _cells(row: RunRow) -> tuple[str, ...]:
-    took = duration((row.ended_at - row.created_at) / SECOND) if row.ended_at is not None else ""
-    return (
-        row.run_id,
-        one_line(row.workflow, 40),
-        f"{PHASE_MARKS.get(row.phase, '?')} {row.phase}",
-        f"{row.leaves_ended}/{row.leaves_known}",
-        rfc3339(row.created_at - row.created_at % SECOND),
-        took,
-        one_line(row.message, 60),
-    )
+def _columns(rows: Sequence[RunRow]) -> list[list[str]]:
+    """What stands under each heading."""
+    return [
+        [row.run_id for row in rows],
+        [_short(row.workflow, 40) for row in rows],
+        [f"{PHASE_MARKS.get(row.phase, '?')} {row.phase}" for row in rows],
+        [f"{row.leaves_ended}/{row.leaves_known}" for row in rows],
+        [_second(row.created_at // SECOND) for row in rows],
+        ["" if row.ended_at is None else duration((row.ended_at - row.created_at) / SECOND) for row in rows],
+        [_short(row.message, 60) if row.message else "" for row in rows],
+    ]
 
 
-def _padded(line: Sequence[str], widths: Sequence[int], chosen: Sequence[int]) -> list[str]:
-    texts = [cut(line[i], widths[i]) if i == MESSAGE_COLUMN else line[i] for i in chosen]
-    return [text + " " * (widths[i] - cells(text)) for text, i in zip(texts, chosen, strict=True)]
+# In a long list the same names and seconds come again and again.
+_short = lru_cache(maxsize=1024)(one_line)
 
 
-def _colored(parts: list[str], chosen: Sequence[int], color: str | None) -> str:
-    if color is not None:
-        place = chosen.index(PHASE_COLUMN)
-        parts[place] = click.style(parts[place], fg=color)
-    return (" " * GAP).join(parts).rstrip()
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return rfc3339(seconds * SECOND)
+
+
+def _width(texts: Sequence[str]) -> int:
+    """The columns of a terminal that the widest takes. Nearly always all are ASCII, and many come again and again."""
+    return max(map(len, texts)) if "".join(texts).isascii() else max(map(cells, set(texts)))
+
+
+def _padded(texts: Sequence[str], width: int, *, cuts: bool) -> list[str]:
+    """The texts of a column, all of them `width` columns wide."""
+    if cuts:
+        made = {text: cut(text, width) for text in set(texts)}
+        texts = [made[text] for text in texts]
+    if "".join(texts).isascii():
+        return [text.ljust(width) for text in texts]
+    gaps = {text: " " * (width - cells(text)) for text in set(texts)}
+    return [text + gaps[text] for text in texts]
+
+
+def _colored(texts: Sequence[str], phases: Sequence[str]) -> list[str]:
+    made = {
+        (text, phase): click.style(text, fg=PHASE_COLORS[phase]) if phase in PHASE_COLORS else text
+        for text, phase in set(zip(texts, phases, strict=True))
+    }
+    return [made[pair] for pair in zip(texts, phases, strict=True)]

@@ -75,7 +75,7 @@ class Tool:
 
 def done(task: TaskAssignment, context: object = None) -> TaskResult:
     """A plain success."""
-    return TaskResult(task.run_id, task.node, task.attempt)
+    return TaskResult(task.run_id, task.node, task.attempt, epoch=task.header.epoch)
 
 
 async def nap(task: TaskAssignment, context: ExecutionContext) -> TaskResult:

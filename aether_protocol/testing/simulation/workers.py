@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 from zlib import crc32
 
@@ -139,9 +140,9 @@ def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:
     if isinstance(token, str):
         outputs["told"] = {"it": [token]}
         message = f"it is {token}"
-    return TaskResult(task.run_id, task.node, task.attempt, code, message, outputs)
+    return TaskResult(task.run_id, task.node, task.attempt, code, message, outputs, epoch=task.header.epoch)
 
 
 def copied(result: TaskResult) -> TaskResult:
     values = json.loads(json.dumps(dict(result.parameters)))
-    return TaskResult(result.run_id, result.node, result.attempt, result.code, result.message, values)
+    return replace(result, parameters=values)

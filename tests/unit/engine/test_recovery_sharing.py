@@ -244,6 +244,27 @@ def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
     visit(Town(tmp_path), body)
 
 
+def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "abc"))))
+        for _ in range(12):
+            await town.pass_time(1)
+            await town.kill(engine)
+            engine = await town.engine()
+            assert await engine.recover() == [run]
+            await engine.settled()
+        await town.pass_time()
+        report = engine.get(run)
+        assert [(one.path, one.phase, one.retries) for one in report.tasks[1:]] == [
+            ("main.a", "Error", 0),  # it was at work each time
+            ("main.b", "Succeeded", 0),
+            ("main.c", "Succeeded", 0),
+        ]
+
+    visit(Town(tmp_path, concurrency=1), body)
+
+
 @pytest.mark.rule("CTRL-4")
 def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
     fails = [True]

@@ -96,11 +96,22 @@ def test_an_absent_code_is_success() -> None:
 
 
 @pytest.mark.rule("WIRE-2")
+def test_a_task_run_after_going_back_has_an_id_of_its_own() -> None:
+    result = TaskResult("r", 1, 2, epoch=7)
+    message = encode_result(result)
+    validator("task-result").validate(message)
+    assert message["taskRunId"] == "r.1-7"
+    assert decode_result(message) == result
+
+
+@pytest.mark.rule("WIRE-2")
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"taskRunId": "other.1"}, "no task run of 'r'"),
         ({"taskRunId": "r.x"}, "no task run of 'r'"),
+        ({"taskRunId": "r.1-"}, "no task run of 'r'"),
+        ({"taskRunId": "r.-1"}, "no task run of 'r'"),
         ({"attempt": 0}, "attempt must be at least 1"),
         ({"attempt": True}, "attempt must be an integer"),
         ({"code": "0"}, "code must be an integer"),

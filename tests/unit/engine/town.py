@@ -61,6 +61,7 @@ class Town:
         self.last: int = options.pop("last", 0)
         self.before: bool = options.pop("before", False)
         self.lease_s: float | None = options.pop("lease_s", None)
+        self.concurrency: int | None = options.pop("concurrency", None)
         self.secrets: Mapping[str, Mapping[str, str]] = options.pop("secrets", {})
         assert not options
         self.ids = Ids()
@@ -76,7 +77,7 @@ class Town:
         """Another engine."""
         made: list[Executor] = [Tool(name, mode, function) for name, (mode, function) in self.tools.items()]
         builtin: list[Executor] = [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
-        broker = LocalBroker([*builtin, *made], self.clock)
+        broker = LocalBroker([*builtin, *made], self.clock, concurrency=self.concurrency)
         given = broker.dispatch
 
         def dispatch(assignments: Sequence[TaskAssignment]) -> None:

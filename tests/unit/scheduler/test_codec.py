@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import SecretValue
 from aether_protocol.scheduler import facts as f
+from aether_protocol.scheduler import snapshot
 from aether_protocol.scheduler.codec import decode_step, decode_value, encode_fact, encode_step, encode_value
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.nodes import DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.transitions import Phase
 
 HEADER = RunHeader(
@@ -97,3 +99,26 @@ def test_the_quick_writers_write_the_general_form(kind: type, message: str, code
     record = json.loads(json.dumps(encode_fact(fact), default=dict))
     assert json.loads(line) == [1, 4, 99, message, [record, record]]
     assert "\n" not in line
+
+
+CALL: Any = SimpleNamespace()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        TaskNode(1, CALL, None, 0, 0),
+        HookNode(1, CALL, 0, event="onExit", scope=None, trigger=None, context={}),
+        DagNode(1, CALL, None, 0, 0),
+        LoopNode(1, CALL, None, 0, 0),
+    ],
+    ids=lambda node: type(node).__name__,
+)
+def test_a_snapshot_forgets_no_field_of_a_node(node: Node) -> None:
+    """A field that is added to a node must be added to the snapshot, or a run that is taken over loses it."""
+    kind = type(node)
+    own = set(vars(node)) | {name for base in kind.__mro__ for name in vars(base).get("__annotations__", {})}
+    placed = {"id", "call", "parent", "index", "created_at"}  # where a node stands
+    columns = {"phase", "code", "started_at", "ended_at", "attempt"}
+    hook = set() if kind is HookNode else {"hook"}
+    assert own - placed - columns - hook == set(snapshot._FIELDS[kind])
