@@ -44,6 +44,7 @@ class Place:
         self.folder = folder
         self.path = folder / "cron.db"
         self.url = f"sqlite:{self.path}"
+        self._started: list[subprocess.Popen[str]] = []
 
     def call(self, *arguments: str | Path, text: str = "") -> subprocess.CompletedProcess[str]:
         return aether(*arguments, cwd=self.folder, text=text, AETHER_STORE=self.url)
@@ -52,10 +53,19 @@ class Place:
         return self.call("cron", *arguments, text=text)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*AETHER, "cron", *map(str, arguments)], cwd=self.folder, env=environment(AETHER_STORE=self.url),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a test that failed has left behind."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def apply(self, name: str, source: str = "echo done", **more: str) -> None:
         done = self.cron("apply", cron_file(self.folder, name, source, **more))
