@@ -111,6 +111,7 @@ class Process:
         self._world_clock = clock
         self._witness = witness
         self._reachable_at = 0
+        self._held_up = 0  # calls that wait for the store to be in reach
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.store = cast(CronStore, Reached(store, self))
         self.engine = Engine(
@@ -132,8 +133,8 @@ class Process:
 
     @property
     def cut_off(self) -> bool:
-        """The store is out of its reach: what it knows may be out of date."""
-        return self.dead or self._world_clock.now() < self._reachable_at
+        """The store is out of its reach, or a call that was held up has not come through yet: what it knows may be old."""
+        return self.dead or self._held_up > 0 or self._world_clock.now() < self._reachable_at
 
     async def bury(self) -> None:
         """Clear away what a dead engine left in this process's memory; or close a living one in order."""
@@ -170,7 +171,11 @@ class Process:
         raise _KilledError
 
     async def _wait(self) -> None:
-        await self._world_clock.sleep((self._reachable_at - self._world_clock.now()) / SECOND)
+        self._held_up += 1
+        try:
+            await self._world_clock.sleep((self._reachable_at - self._world_clock.now()) / SECOND)
+        finally:
+            self._held_up -= 1
         self._must_live()
 
     async def _before(self) -> None:
