@@ -99,8 +99,8 @@ SCHED = (
         "SCHED-4",
         "the tasks of the outermost dag are not listed as not run",
         "engine/report.py",
-        "        if child < 0\n",
-        "        if child < 0 and node.parent is not None\n",
+        "                if child < 0:\n",
+        "                if child < 0 and node.parent is not None:\n",
     ),
     Fault(
         "SCHED-5",
@@ -837,8 +837,8 @@ HOOK = (
         "HOOK-3",
         "hooks count as tasks",
         "engine/report.py",
-        "for node in state.nodes if node.hook is None)",
-        "for node in state.nodes)",
+        "tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]",
+        "tasks = _tasks(state, state.nodes)",
     ),
 )
 
