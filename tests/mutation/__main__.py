@@ -1,7 +1,9 @@
-"""The mutation check: `python -m tests.mutation [RULE ...]` puts each fault into a copy of the package and runs all cases.
+"""The mutation check: `python -m tests.mutation [RULE ...]` puts each fault into a copy of the package and runs all cases; with
+`--simulation` each fault of durable runs, and plays seeds of the simulation.
 
 Law: the checkout is never written to. Each fault is tried alone, in a process of its own, and counts as noticed when a case
-does not pass. The check fails if a fault survives, does not fit its file, or if a rule that must have one has none.
+does not pass, or a seed breaks a law. The check fails if a fault survives, does not fit its file, or if a rule that must have
+one has none.
 """
 
 from __future__ import annotations
@@ -19,20 +21,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.mutation import faults_data, faults_run, faults_share
+from tests.mutation import faults_data, faults_durable, faults_run, faults_share
 from tests.mutation.faults import RULES, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "aether_protocol"
-JUDGE = Path(__file__).with_name("judge.py")
+CASES = Path(__file__).with_name("judge.py")
+SEEDS = Path(__file__).with_name("judge_simulation.py")
 LIMIT_S = 120  # of one process: a fault may make it hang
+MANY = 400  # seeds by which a fault must have been noticed
 FAULTS: tuple[Fault, ...] = (*faults_data.FAULTS, *faults_run.FAULTS, *faults_share.FAULTS)
 
 
 def problems() -> list[str]:
     """What is wrong with the list of faults itself."""
     found = [f"no fault breaks {rule}" for rule in RULES if not any(fault.rule == rule for fault in FAULTS)]
-    for fault in FAULTS:
+    for fault in (*FAULTS, *faults_durable.FAULTS):
         count = (PACKAGE / fault.file).read_text("utf-8").count(fault.old)
         if count != 1:
             found.append(f"{fault.rule}, {fault.title!r}: its text stands {count} times in {fault.file}")
@@ -40,16 +44,18 @@ def problems() -> list[str]:
 
 
 class Copy:
-    """A copy of the package that takes one fault at a time."""
+    """A copy of the package that takes one fault at a time. `judge` is a script, which gets the folder, the rule that is
+    broken and `arguments`."""
 
-    def __init__(self, folder: Path, cases: Sequence[str]) -> None:
+    def __init__(self, folder: Path, script: Path, arguments: Sequence[str]) -> None:
         self.folder = folder
-        self.cases = cases
+        self.script = script
+        self.arguments = arguments
         shutil.copytree(PACKAGE, folder / PACKAGE.name)
         shutil.copytree(ROOT / "schemas", folder / "schemas")
 
     def judge(self, fault: Fault | None) -> dict[str, Any]:
-        """What the cases say to `fault`, or to the package as it is."""
+        """What the judge says to `fault`, or to the package as it is."""
         if fault is None:
             return self._run("")
         path = self.folder / PACKAGE.name / fault.file
@@ -64,7 +70,7 @@ class Copy:
 
     def _run(self, rule: str) -> dict[str, Any]:
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-P", str(JUDGE), str(self.folder), rule, *self.cases]
+        command = [sys.executable, "-P", str(self.script), str(self.folder), rule, *self.arguments]
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         except subprocess.TimeoutExpired:
@@ -75,14 +81,14 @@ class Copy:
         return told
 
 
-def try_all(faults: Sequence[Fault], jobs: int, cases: Sequence[str]) -> list[dict[str, Any]]:
+def try_all(faults: Sequence[Fault], jobs: int, script: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     """The outcome of each fault, in order."""
     with tempfile.TemporaryDirectory(prefix="aether-mutation-") as folder, ThreadPoolExecutor(jobs) as pool:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(jobs):
             place = Path(folder, str(number)).resolve()
             place.mkdir()
-            copies.put(Copy(place, cases))
+            copies.put(Copy(place, script, arguments))
 
         def work(fault: Fault | None) -> dict[str, Any]:
             copy = copies.get()
@@ -93,7 +99,7 @@ def try_all(faults: Sequence[Fault], jobs: int, cases: Sequence[str]) -> list[di
 
         healthy = work(None)
         if "passed" not in healthy:
-            sys.exit(f"without any fault a case does not pass: {healthy}")
+            sys.exit(f"without any fault something does not pass: {healthy}")
         return list(pool.map(work, faults))
 
 
@@ -102,20 +108,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("rules", nargs="*", metavar="RULE", help="only faults of these rules, or of these titles' words")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
     parser.add_argument("--cases", nargs="+", default=[], metavar="FOLDER", help="only cases in these conformance folders")
+    parser.add_argument("--simulation", action="store_true", help="faults of durable runs, judged by the simulation")
+    parser.add_argument("--seeds", type=int, default=MANY, help=f"seeds of the simulation (default {MANY})")
     options = parser.parse_args(arguments)
     wrong = problems()
     if wrong:
         print("\n".join(wrong))
         return 1
-    chosen = [f for f in FAULTS if not options.rules or any(word == f.rule or word in f.title for word in options.rules)]
+    faults = faults_durable.FAULTS if options.simulation else FAULTS
+    judge = (SEEDS, [str(options.seeds)]) if options.simulation else (CASES, options.cases)
+    chosen = [f for f in faults if not options.rules or any(word == f.rule or word in f.title for word in options.rules)]
     alive = 0
-    for fault, told in zip(chosen, try_all(chosen, options.jobs, options.cases), strict=True):
+    for fault, told in zip(chosen, try_all(chosen, options.jobs, *judge), strict=True):
         if "case" in told:
             end = f"{told['case']} ({told['file']})"
         else:
             alive += 1
             end = f"BROKEN: {told['broken']}" if "broken" in told else "SURVIVED"
-        print(f"{fault.rule:<9} {fault.title:<66} {end}")
+        print(f"{fault.rule:<12} {fault.title:<78} {end}", flush=True)
     print(f"\n{len(chosen)} faults, {alive} not noticed")
     return 1 if alive else 0
 

@@ -837,9 +837,8 @@ HOOK = (
         "HOOK-3",
         "hooks count as tasks",
         "engine/report.py",
-        "    return _report(state, tasks, not_run(state))\n",
-        "    tasks += [_task(state.header.run_id, node, node.path, 0) for node in state.hook_nodes]\n"
-        "    return _report(state, tasks, not_run(state))\n",
+        "tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]",
+        "tasks = _tasks(state, state.nodes)",
     ),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
@@ -16,7 +16,7 @@ from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import PortError
 from aether_protocol.ports.schedules import CronStore, ScheduleTurn
-from aether_protocol.ports.store import RunAppend
+from aether_protocol.ports.store import NewRun, RunAppend
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.state import RunState
@@ -49,7 +49,9 @@ class Witness(Protocol):
 
     def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None: ...
     def appended(self, process: Process, part: RunAppend) -> None: ...
-    def granted(self, run_id: str, token: int) -> None: ...
+    def granted(self, process: Process, run_id: str, token: int, now: int) -> None: ...
+    def leased(self, process: Process, until: int) -> None: ...
+    def released(self, owner: str, run_ids: Sequence[str] | None) -> None: ...
     def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
     def turned(self, process: Process, turn: ScheduleTurn) -> None: ...
     def demanded(self, holds: bool, law: str, told: str) -> None: ...
@@ -104,6 +106,7 @@ class Process:
         self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: Witness, machine: Machine
     ) -> None:
         self.number = number
+        self.engine_name = f"process-{number}"
         self.dead = False
         self.closing = False
         self.clock = SkewedClock(clock)
@@ -121,7 +124,7 @@ class Process:
             ids=Ids(workers.seed),
             secrets=[MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})],
             observers=[self._stored],
-            owner=f"process-{number}",
+            owner=self.engine_name,
             lease_s=LEASE_S,
         )
 
@@ -210,14 +213,26 @@ class Process:
                 if part.run_id not in given:
                     self._witness.appended(self, part)
         elif name == "claim":
+            _, _, now, until = arguments
             for run_id, token in given:
-                self._witness.granted(run_id, token)
+                self._witness.granted(self, run_id, token, now)
+            if given:
+                self._witness.leased(self, until)
         elif name == "turn":
-            for run_id, token in given.items():
-                self._witness.granted(run_id, token)
+            for new in arguments[0].runs:
+                self._created(new, given.get(new.row.run_id))
             self._witness.turned(self, arguments[0])
         elif name == "create":
-            self._witness.granted(arguments[0].row.run_id, given)
+            self._created(arguments[0], given)
+        elif name == "renew":
+            self._witness.leased(self, arguments[2])
+        elif name == "release":
+            self._witness.released(arguments[0], arguments[1] if len(arguments) > 1 else None)
+
+    def _created(self, run: NewRun, token: int | None) -> None:
+        if token is not None:
+            self._witness.granted(self, run.row.run_id, token, 0)
+            self._witness.leased(self, run.until)
 
     # --- what the engine and its broker tell ---
 

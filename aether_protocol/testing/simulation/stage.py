@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from aether_protocol.errors import AetherError, BrokenInvariant
@@ -27,6 +27,7 @@ from aether_protocol.testing.simulation.store import House
 from aether_protocol.testing.simulation.workers import Workers
 
 _REMOTE = Machine()
+_EXCUSES = ("clock-set-back", "store-out-of-reach", "write-refused", "write-unclear", "read-refused")
 _NEWEST = "a lease is given to one owner at a time, with a token that grows"
 
 
@@ -49,6 +50,8 @@ class Stage:
         self._made = 0
         self._errands: set[asyncio.Task[None]] = set()
         self._tokens: Counter[str] = Counter()
+        self._holders: dict[str, Process] = {}
+        self._leases: dict[int, int] = {}  # by number of the process: until when
         self._sent: set[tuple[str, int, int]] = set()  # (run, node, attempt) that may go out
         self._keys: dict[str, tuple[str, str | None]] = {}
 
@@ -144,11 +147,30 @@ class Stage:
     def demanded(self, holds: bool, law: str, told: str) -> None:
         self.watch(lambda: demand(holds, law, told))
 
-    def granted(self, run_id: str, token: int) -> None:
-        before = self._tokens[run_id]
-        self.watch(lambda: demand(token >= before, _NEWEST, f"{token} after {before}"))
+    def granted(self, process: Process, run_id: str, token: int, now: int) -> None:
+        before, holder = self._tokens[run_id], self._holders.get(run_id)
+        self.demanded(token >= before, _NEWEST, f"{token} after {before}")
+        if holder is not None and holder is not process:
+            self._taken_over(run_id, holder, process, now)
+            self.demanded(token > before, _NEWEST, f"process {process.number} has {run_id} under the token of another")
         self.counts["takeovers"] += token > max(before, 1)
         self._tokens[run_id] = max(before, token)
+        self._holders[run_id] = process
+
+    def _taken_over(self, run_id: str, holder: Process, heir: Process, now: int) -> None:
+        told = f"process {heir.number} took {run_id} from {holder.number}"
+        until = self._leases.get(holder.number, 0)
+        self.demanded(until <= now, "what is held is not taken", f"{told} at {now}, whose lease went to {until}")
+        alone = not any(self.chaos.counts[kind] for kind in _EXCUSES)
+        self.demanded(holder.dead or not alone, "a living engine keeps its runs", told)
+
+    def leased(self, process: Process, until: int) -> None:
+        self._leases[process.number] = until
+
+    def released(self, owner: str, run_ids: Sequence[str] | None) -> None:
+        for run_id, holder in list(self._holders.items()):
+            if holder.engine_name == owner and (run_ids is None or run_id in run_ids):
+                del self._holders[run_id]
 
     def appended(self, process: Process, part: RunAppend) -> None:
         given = self._tokens[part.run_id]

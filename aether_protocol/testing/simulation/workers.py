@@ -154,7 +154,7 @@ def deed_of(seed: int, task: TaskAssignment) -> Deed:
 def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:
     """What this attempt gives, by three fractions. A task that was given a secret tells it in every way it can."""
     code = _CODES[int(dice[0] * len(_CODES))]
-    if code == 1 and task.payloads:
+    if code == 1 and len(task.payloads) > (dice[2] < 0.3):  # some ask twice
         code = 0
     outputs: dict[str, Json] = {"x": int(dice[1] * 4)} if dice[1] < 0.8 else {}
     message = "why" if dice[2] < 0.5 else ""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.engine.report import make_report
 from aether_protocol.engine.stream import StoredEvents
-from aether_protocol.errors import AetherError, BrokenInvariant
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.scheduler.codec import encode_step
@@ -112,6 +112,7 @@ class World(Stage):
         self._progress = (0, 0)  # the last step number seen, and since when
         self._asked = 0  # answers that were given to what waits, each with its number
         self._accepted: set[int] = set()  # of those, which were told to be accepted
+        self._taken_back: set[int] = set()  # and which nobody listened to
         self._cancelled = False  # somebody was told that it is
 
     # --- the course of things ---
@@ -184,7 +185,12 @@ class World(Stage):
     async def _resume(self, process: Process, path: str) -> None:
         self._asked += 1
         number = self._asked
-        await process.engine.resume(RUN, path, {"answer": number})
+        try:
+            await process.engine.resume(RUN, path, {"answer": number})
+        except BusyError as error:
+            if "nobody answers" in error.message:
+                self._taken_back.add(number)
+            raise
         self._accepted.add(number)
 
     def _cancel(self) -> None:
@@ -235,6 +241,8 @@ class World(Stage):
         demand(max(done.values(), default=1) == 1, "a request is carried out once", f"answers {dict(done)}")
         left = self._accepted - set(done)
         demand(not left, "an answer that was accepted is recorded", f"answers {sorted(left)} are not")
+        again = self._taken_back & set(done)
+        demand(not again, "a request that was taken back has no effect", f"answers {sorted(again)} are recorded")
         self.counts["answers"] += len(done)
         if self._cancelled:
             demand(loaded.phase == "Cancelled", "a run that was cancelled is Cancelled", f"it is {loaded.phase}")

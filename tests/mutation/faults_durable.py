@@ -1,0 +1,345 @@
+"""Faults in what makes runs durable: engine, stores, recovery, mailbox, leases, local broker. The simulation must notice each.
+
+Law: see faults.py. `rule` is the law of the simulation that is broken, in a word; where another law is told first, that counts.
+"""
+
+from __future__ import annotations
+
+from tests.mutation.faults import Fault
+
+DRIVER = "engine/driver.py"
+KEEPER = "engine/keeper.py"
+RECOVERY = "engine/recovery.py"
+MAILBOX = "engine/mailbox.py"
+MEMORY = "adapters/stores/memory_parts.py"
+SHARED = "testing/simulation/store.py"
+LEASES = "adapters/stores/sqlite_leases.py"
+RUNS = "adapters/stores/sqlite_runs.py"
+LOCAL = "adapters/brokers/local.py"
+LEAF = "scheduler/leaf.py"
+EVOLVE = "scheduler/evolve.py"
+OUTSTANDING = "scheduler/outstanding.py"
+SNAPSHOT = "scheduler/snapshot.py"
+
+FAULTS = (
+    # --- the engine ---
+    Fault(
+        "stored",
+        "commands go out before their step is stored",
+        DRIVER,
+        "                batch = [_append(run) for run in touched if run.error is None]\n",
+        "                batch = [_append(run) for run in touched if run.error is None]\n"
+        "                self._carry_out([(run, list(run.steps)) for run in touched if run.error is None])\n",
+    ),
+    Fault(
+        "stored",
+        "a run whose steps were refused goes on",
+        DRIVER,
+        "                if run.id in refused:\n                    self.break_run(run, refused[run.id])\n",
+        "                if run.id in refused:\n                    pass\n",
+    ),
+    Fault(
+        "stored",
+        "a run whose steps could not be written goes on",
+        DRIVER,
+        "                except Exception as error:  # the states are ahead of the log now: nobody may go on with them\n"
+        "                    for run in touched:\n                        self.break_run(run, error)\n",
+        "                except Exception as error:\n                    self._stored(touched, {})\n",
+    ),
+    Fault(
+        "time",
+        "a clock that was set back takes a run back",
+        DRIVER,
+        "now if now >= then else then",
+        "now",
+    ),
+    Fault(
+        "ends",
+        "attempts under way at a crash are forgotten",
+        DRIVER,
+        "        for node in out:\n            self.put(run, Lost(",
+        "        for node in out[:0]:\n            self.put(run, Lost(",
+    ),
+    Fault(
+        "ends",
+        "timers are forgotten by a crash",
+        DRIVER,
+        '"recovery", [], outstanding(state))',
+        '"recovery", [], [c for c in outstanding(state) if not isinstance(c, SetTimer)])',
+    ),
+    Fault(
+        "ends",
+        "what is still to be started is forgotten by a crash",
+        OUTSTANDING,
+        "    if state.ready:\n        commands.append(Continue(cause))\n",
+        "",
+    ),
+    Fault(
+        "ends",
+        "hooks half run are forgotten by a crash",
+        OUTSTANDING,
+        "if isinstance(n, TaskNode) and _is_out(n)]",
+        "if isinstance(n, TaskNode) and n.hook is None and _is_out(n)]",
+    ),
+    Fault(
+        "ends",
+        "a run whose requests cannot be read is held and not driven",
+        DRIVER,
+        "        except AetherError as error:\n            self.break_run(run, error)\n            raise\n",
+        "        except AetherError as error:\n            return\n",
+    ),
+    Fault(
+        "secrets",
+        "who goes on with a run does not know the secrets that it told",
+        DRIVER,
+        "        texts = self._book.known(secret_references(state))\n",
+        "        texts = self._book.known([])\n",
+    ),
+    Fault(
+        "secrets",
+        "logs are not masked",
+        "engine/logs.py",
+        "        if run.masker is not None:\n            mask = run.log_masks",
+        "        if False:\n            mask = run.log_masks",
+    ),
+    Fault(
+        "secrets",
+        "results are not masked",
+        DRIVER,
+        "            result = run.masker.result(result)\n",
+        "",
+    ),
+    # --- recovery ---
+    Fault(
+        "retries",
+        "a loss is charged to retry",
+        EVOLVE,
+        "    node.losses = fact.losses\n",
+        "    node.losses = fact.losses\n    node.retries += 1\n",
+    ),
+    Fault(
+        "attempts",
+        "a repeated attempt gets a number of its own",
+        EVOLVE,
+        "    node.losses = fact.losses\n",
+        "    node.losses = fact.losses\n    node.attempt += 1\n",
+    ),
+    Fault(
+        "results",
+        "a result for an attempt that is over counts",
+        LEAF,
+        "isinstance(node, TaskNode) and node.attempt == attempt",
+        "isinstance(node, TaskNode)",
+    ),
+    Fault(
+        "replay",
+        "a snapshot forgets what is ready",
+        SNAPSHOT,
+        '        "ready": [[scope.id, index] for scope, index in state.ready],\n',
+        '        "ready": [],\n',
+    ),
+    Fault(
+        "replay",
+        "a snapshot forgets what was lost",
+        SNAPSHOT,
+        '"retries", "losses", "lost_at",',
+        '"retries",',
+    ),
+    Fault(
+        "replay",
+        "a snapshot forgets hooks that are under way",
+        SNAPSHOT,
+        '        "hooks": [[scope, count] for scope, count in state.hooks_live.items()],\n',
+        '        "hooks": [],\n',
+    ),
+    Fault(
+        "keys",
+        "the key of a task is its number, which changes where a run goes back",
+        "scheduler/commands.py",
+        '        return f"{self.header.run_id}:{place}"\n',
+        "        return self.task_run_id\n",
+    ),
+    # --- leases ---
+    Fault(
+        "leases",
+        "a lease is not looked at (in memory)",
+        MEMORY,
+        "return self._runs.get(run_id) == owner or not self.held(run_id, now)",
+        "return True",
+    ),
+    Fault(
+        "leases",
+        "a lease is not looked at (SQLite)",
+        LEASES,
+        "OR coalesce(until, ?) <= ?)",
+        "OR coalesce(until, ?) <> ?)",
+    ),
+    Fault(
+        "leases",
+        "a change of hands gives no new token (in memory)",
+        MEMORY,
+        "self.tokens[run_id] = self.tokens.get(run_id, 0) + 1",
+        "self.tokens[run_id] = self.tokens.get(run_id, 1)",
+    ),
+    Fault(
+        "leases",
+        "a change of hands gives no new token (SQLite)",
+        LEASES,
+        "                    token += 1\n",
+        "",
+    ),
+    Fault(
+        "leases",
+        "a lease is not renewed",
+        KEEPER,
+        "        if self._lease_us is None or not (held or self._locks):\n            return\n",
+        "        if True:\n            return\n",
+    ),
+    Fault(
+        "leases",
+        "a lease of seconds is one of milliseconds",
+        KEEPER,
+        "self._clock.wall() + self._lease_us",
+        "self._clock.wall() + self._lease_us // 1_000",
+    ),
+    # --- the fence ---
+    Fault(
+        "fence",
+        "a stale token is let through (in memory)",
+        SHARED,
+        "elif self._leases.tokens.get(part.run_id, 0) != part.token:",
+        "elif False:",
+    ),
+    Fault(
+        "fence",
+        "a stale token is let through (SQLite)",
+        RUNS,
+        "FROM runs WHERE number = ? AND token = ?",
+        "FROM runs WHERE number = ? AND token >= ?",
+    ),
+    Fault(
+        "fence",
+        "a stale token is let through where a run saves its state (SQLite, tier snapshot)",
+        RUNS,
+        "SELECT 1 FROM runs WHERE number=? AND token=?",
+        "SELECT 1 FROM runs WHERE number=? AND token>=?",
+    ),
+    # --- what is kept ---
+    Fault(
+        "replay",
+        "a run is loaded from one step after its snapshot (in memory)",
+        SHARED,
+        "kept.lines[kept.at :])",
+        "kept.lines[kept.at + 1 :])",
+    ),
+    Fault(
+        "replay",
+        "a run is loaded from one step after its snapshot (SQLite)",
+        RUNS,
+        "saved[0] + 1 if saved is not None",
+        "saved[0] + 2 if saved is not None",
+    ),
+    Fault(
+        "lost",
+        "a write that was taken for lost is written over (SQLite)",
+        RUNS,
+        "INSERT OR IGNORE INTO steps",
+        "INSERT OR REPLACE INTO steps",
+    ),
+    Fault(
+        "ends",
+        "the end of a run is not written in its row (SQLite)",
+        RUNS,
+        '_CLOSE: Final = f"{_CHANGE}, closed=1 WHERE',
+        '_CLOSE: Final = f"{_CHANGE}, closed=0 WHERE',
+    ),
+    # --- the mailbox ---
+    Fault(
+        "requests",
+        "a request that was answered is asked again (in memory)",
+        MEMORY,
+        "        if self._requests.pop(id_, None) is not None:\n            self._answers[id_] = answer\n",
+        "        if id_ in self._requests:\n            self._answers[id_] = answer\n",
+    ),
+    Fault(
+        "requests",
+        "a request that was answered is asked again (SQLite)",
+        LEASES,
+        '"WHERE answer IS NULL AND owner = ? ORDER BY id"',
+        '"WHERE owner = ? ORDER BY id"',
+    ),
+    Fault(
+        "requests",
+        "a request that was taken back is carried out (in memory)",
+        MEMORY,
+        "        return self._requests.pop(id_, None) is not None\n",
+        "        return id_ in self._requests\n",
+    ),
+    Fault(
+        "requests",
+        "a request that was taken back is carried out (SQLite)",
+        LEASES,
+        'execute("DELETE FROM requests WHERE id = ? AND answer IS NULL", (id_,)).rowcount == 1',
+        'execute("UPDATE requests SET run = run WHERE id = ? AND answer IS NULL", (id_,)).rowcount == 1',
+    ),
+    Fault(
+        "requests",
+        "a request is told to be done before it is stored",
+        DRIVER,
+        "                    answers.append((run, item.answer, step.refused if step is not None else None))\n",
+        "                    _give_answer(run, item.answer, step.refused if step is not None else None)\n",
+    ),
+    Fault(
+        "requests",
+        "a cancel is told to be done and is not",
+        MAILBOX,
+        '    if kind == "cancel":\n        return Cancel(answer)\n',
+        '    if kind == "cancel":\n        answer.set_result(None)\n        return Resume(0, {}, answer)\n',
+    ),
+    # --- the local broker ---
+    Fault(
+        "slots",
+        "one attempt more than there are slots",
+        LOCAL,
+        "while self._queue and self._running < self._limit:",
+        "while self._queue and self._running <= self._limit:",
+    ),
+    Fault(
+        "slots",
+        "a slot is given back twice",
+        LOCAL,
+        "        if not attempt.slotless:\n            self._running -= 1\n        self._forget(attempt)\n",
+        "        self._running -= 1 + attempt.stopped\n        self._forget(attempt)\n",
+    ),
+    Fault(
+        "beside",
+        "an attempt that is handed over twice runs twice",
+        LOCAL,
+        "        before = self._attempts.setdefault(attempt.key, attempt)\n",
+        "        before = self._attempts[attempt.key] = attempt\n",
+    ),
+    Fault(
+        "ends",
+        "a slot is not given back by what was stopped",
+        LOCAL,
+        "        if not attempt.slotless:\n            self._running -= 1\n        self._forget(attempt)\n",
+        "        if not (attempt.slotless or attempt.stopped):\n"
+        "            self._running -= 1\n        self._forget(attempt)\n",
+    ),
+    # --- the rules that the record is held against ---
+    Fault(
+        "concurrency",
+        "a loop begins with one iteration too many",
+        EVOLVE,
+        "first = min(scope.target.concurrency or count, count)",
+        "first = min((scope.target.concurrency or count) + 1, count)",
+    ),
+    Fault(
+        "dependencies",
+        "a task is ready when one dependency is still open",
+        EVOLVE,
+        "                if not unmet[index]:\n",
+        "                if unmet[index] == (len(scope.call.target.tasks[index].dependencies) > 1):\n",
+    ),
+)
+"""At least one for each law that the simulation judges."""
