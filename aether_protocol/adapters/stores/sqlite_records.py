@@ -35,7 +35,8 @@ class Records:
 
     def steps(self, steps: Sequence[Step]) -> str:
         """A line for each."""
-        return clean(encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps]))
+        text = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
+        return text if text.isascii() else clean(text)
 
     def keep_plan(self, execute: Execute, plan: Plan) -> int:
         """The number of the row of `plan`, which is made if there is none with its digest."""

@@ -68,10 +68,11 @@ class _Known:
     """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
     instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet."""
 
-    __slots__ = ("leaves_known", "number", "saved", "saved_at", "seq", "tier", "waiting")
+    __slots__ = ("base", "leaves_known", "number", "saved", "saved_at", "seq", "tier", "waiting")
 
     def __init__(self, number: int, tier: str, seq: int, saved: int, leaves_known: int) -> None:
         self.number = number
+        self.base = number << 32  # the id of the row of steps that begins with step 0, which there never is
         self.tier = tier
         self.seq = seq
         self.saved = saved
@@ -148,10 +149,12 @@ class SqliteRuns:
         known = self._known.get(part.run_id)
         if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
             return False
-        last = part.steps[-1].seq
+        steps = part.steps
+        first, last = part.expected_seq + 1, steps[-1].seq
         if part.closed or known.wants_snapshot(last, False, self.snapshot_steps):
             return False
-        if self._db.once(_APPEND, self._steps_row(known, part, part.progress)) != 1:
+        lines = self._records.steps(steps)
+        if self._db.once(_APPEND, (known.base + first, last, part.progress, lines, known.number, part.token)) != 1:
             return False
         known.seq = last
         return True
@@ -165,11 +168,13 @@ class SqliteRuns:
             known = fresh
         row = part.row() if part.closed or part.progress is None else None
         ended = row.leaves_ended if row is not None else part.progress
-        if execute(_APPEND, self._steps_row(known, part, ended)).rowcount != 1:
+        first, last = part.expected_seq + 1, part.steps[-1].seq
+        values = (known.base + first, last, ended, self._records.steps(part.steps), known.number, part.token)
+        if execute(_APPEND, values).rowcount != 1:
             return False
         if row is not None:
             _change(execute, known, part.expected_seq, part, row)
-        last = known.seq = part.steps[-1].seq
+        known.seq = last
         if known.wants_snapshot(last, part.closed, self.snapshot_steps):
             self._save(execute, known, part)
         return True
@@ -313,13 +318,6 @@ class SqliteRuns:
         plan = self._records.keep_plan(execute, run.plan)
         header = self._records.header(run.header)
         execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
-
-    def _steps_row(self, known: _Known, part: RunAppend, ended: int | None) -> tuple[Any, ...]:
-        """The values of `_APPEND`."""
-        steps = part.steps
-        lines = self._records.steps(steps)
-        return (known.number << 32) + steps[0].seq, steps[-1].seq, ended, lines, known.number, part.token
-
 
 def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunRow) -> bool:
     """Write the row anew, which was last written at step `seq` or before; False if it was later, or the token is stale."""
