@@ -83,7 +83,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
-    """Break the rules one by one and see that a conformance case notices (minutes; `-- LOOP-5` for one rule)."""
+    """Break the rules one by one and see that a conformance case notices (minutes; `-- LOOP-5` for one rule); with
+    `-- --simulation` the laws of durable runs, and see that a seed of the simulation does."""
     use(session, "python", "-m", "tests.mutation", *session.posargs)
 
 

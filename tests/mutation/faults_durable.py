@@ -323,8 +323,8 @@ FAULTS = (
         "a slot is not given back by what was stopped",
         LOCAL,
         "        if not attempt.slotless:\n            self._running -= 1\n        self._forget(attempt)\n",
-        "        if not (attempt.slotless or attempt.stopped):\n"
-        "            self._running -= 1\n        self._forget(attempt)\n",
+        "        if not (attempt.slotless or attempt.stopped):\n            self._running -= 1\n"
+        "        self._forget(attempt)\n",
     ),
     # --- the rules that the record is held against ---
     Fault(
