@@ -188,10 +188,9 @@ class Keeper:
     async def _answer(self) -> None:
         while self._answers:
             number, answer = self._answers[0]
-            if answer is None:
-                await self._store.withdraw(number)
-            else:
-                await self._store.answered(number, answer)
+            await self._store.answered(number, {} if answer is None else answer)
+            if answer is None:  # nobody else will read it
+                await self._store.answer(number)
             self._asked.discard(number)
             self._answers.pop(0)
 

@@ -1,7 +1,8 @@
 """Resume and cancel, also for a run that another engine drives: what goes through the store's mailbox.
 
 Law: a request is carried out by whoever drives the run, through its inbox like every other, and answered once. Who asks
-waits for the answer; a request that nobody answers is taken back, so it cannot have an effect later.
+waits for the answer; a request that nobody has been given is taken back, so it cannot have an effect later. Of one that an
+engine has in hand and does not answer nobody can know, and that is told.
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ async def ask(store: Store, clock: Clock, run_id: str, question: Question) -> No
             if clock.now() >= end and await store.withdraw(number):
                 hint = "its engine is gone or does not listen: carry the run on here, or try again"
                 raise BusyError(f"nobody answers for run {run_id!r}", hint=hint)
+            if clock.now() >= end + PATIENCE_US:
+                hint = "look at the run before you ask again: it may still be done"
+                raise BusyError(f"the engine of run {run_id!r} was asked and does not answer", hint=hint)
             await clock.sleep(LOOK_S)
     except asyncio.CancelledError:
         await store.withdraw(number)

@@ -265,7 +265,7 @@ class MailboxStore(Protocol):
         ...
 
     async def requests(self, owner: str) -> list[Request]:
-        """What is asked of the runs of `owner` and not answered yet, oldest first."""
+        """What is asked of the runs of `owner` and not answered yet, oldest first. From now on none of it can be taken back."""
         ...
 
     async def answered(self, id_: int, answer: Json) -> None:
@@ -277,7 +277,7 @@ class MailboxStore(Protocol):
         ...
 
     async def withdraw(self, id_: int) -> bool:
-        """Take back a request that has no answer yet; False if it has one or is unknown."""
+        """Take back a request that nobody has been given; False if somebody has, or it is answered or unknown."""
         ...
 
 

@@ -105,6 +105,11 @@ def test_a_result_from_another_past_is_no_result(seed: int) -> None:
     assert played.law is None, told(played)
 
 
+def test_a_request_that_an_engine_has_in_hand_is_not_taken_back() -> None:
+    played = play_seed(454192)
+    assert played.law is None, told(played)
+
+
 def first_failure(seeds: int = 150) -> Any:
     return next((played for played in map(play_seed, range(seeds)) if played.law is not None), None)
 

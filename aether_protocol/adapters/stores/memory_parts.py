@@ -118,6 +118,7 @@ class MemoryMailbox:
         self._addressees = runs
         self._requests: dict[int, Request] = {}
         self._answers: dict[int, Json] = {}
+        self._given: set[int] = set()  # what some engine has in hand
         self._posted = 0
 
     async def post(self, run_id: str, request: Json) -> int:
@@ -128,9 +129,12 @@ class MemoryMailbox:
         return self._posted
 
     async def requests(self, owner: str) -> list[Request]:
-        return [item for item in self._requests.values() if self._asked_of.owner(item.run_id) == owner]
+        found = [item for item in self._requests.values() if self._asked_of.owner(item.run_id) == owner]
+        self._given.update(item.id for item in found)
+        return found
 
     async def answered(self, id_: int, answer: Json) -> None:
+        self._given.discard(id_)
         if self._requests.pop(id_, None) is not None:
             self._answers[id_] = answer
 
@@ -138,7 +142,7 @@ class MemoryMailbox:
         return self._answers.pop(id_, None)
 
     async def withdraw(self, id_: int) -> bool:
-        return self._requests.pop(id_, None) is not None
+        return id_ not in self._given and self._requests.pop(id_, None) is not None
 
     def forget_requests(self, run_id: str) -> None:
         self._requests = {id_: item for id_, item in self._requests.items() if item.run_id != run_id}

@@ -33,6 +33,10 @@ _OWNERS: Final = (
     "SELECT owner, max(until) FROM (SELECT owner, until FROM owners UNION ALL SELECT owner, until FROM locks) GROUP BY owner"
 )
 
+_ASKED: Final = (
+    "SELECT id, run_id, request FROM requests JOIN runs ON number = run WHERE answer IS NULL AND owner = ? ORDER BY id"
+)
+
 _log = logging.getLogger("aether_protocol")
 
 
@@ -123,12 +127,13 @@ class SqliteLeases:
 
     async def requests(self, owner: str) -> list[Request]:
         with self._db.read() as execute:
-            found = execute(
-                "SELECT id, run_id, request FROM requests JOIN runs ON number = run "
-                "WHERE answer IS NULL AND owner = ? ORDER BY id",
-                (owner,),
-            )
-            return [Request(id_, run_id, json.loads(request)) for id_, run_id, request in found]
+            if execute(_ASKED, (owner,)).fetchone() is None:
+                return []
+        async with self._db.write() as execute:  # whoever takes one back must find out which of the two came first
+            found = execute(_ASKED, (owner,)).fetchall()
+            for id_, _, _ in found:
+                execute("UPDATE requests SET given = 1 WHERE id = ?", (id_,))
+        return [Request(id_, run_id, json.loads(request)) for id_, run_id, request in found]
 
     async def answered(self, id_: int, answer: Json) -> None:
         async with self._db.write() as execute:
@@ -146,4 +151,4 @@ class SqliteLeases:
 
     async def withdraw(self, id_: int) -> bool:
         async with self._db.write() as execute:
-            return execute("DELETE FROM requests WHERE id = ? AND answer IS NULL", (id_,)).rowcount == 1
+            return execute("DELETE FROM requests WHERE id = ? AND given = 0 AND answer IS NULL", (id_,)).rowcount == 1

@@ -50,6 +50,7 @@ _RUNS: Final = (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         run INTEGER NOT NULL,
         request TEXT NOT NULL,
+        given INTEGER NOT NULL DEFAULT 0,
         answer TEXT
     )""",
 )

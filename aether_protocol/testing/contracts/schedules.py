@@ -142,7 +142,7 @@ class ScheduleContract:
             await store.turn(ScheduleTurn(replace(schedule, version=2), cancel=["a", "nobody"]))
             [request] = await store.requests("me")
             assert (request.run_id, request.request["kind"]) == ("a", "cancel")
-            assert await store.withdraw(request.id)
+            await store.answered(request.id, {})
             assert await all_well(store, more("a", 0, token=1, closed=True))
             await store.turn(ScheduleTurn(replace(schedule, version=3), cancel=["a"]))
             assert await store.requests("me") == [], "it has ended"

@@ -163,6 +163,20 @@ class MailboxContract(Contract):
 
         self.play(body)
 
+    def test_a_request_that_somebody_was_given_is_not_withdrawn(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=10))
+            asked = await store.post("a", {})
+            assert await store.requests("you") == []
+            assert [item.id for item in await store.requests("me")] == [asked]
+            assert not await store.withdraw(asked)
+            await store.claim(["a"], "heir", 10, 20)
+            assert [item.id for item in await store.requests("heir")] == [asked], "it is not answered yet"
+            await store.answered(asked, {"done": True})
+            assert await store.answer(asked) == {"done": True}
+
+        self.play(body)
+
 
 def line(text: str, path: str = "main.t", run_id: str = "a", at: int = 5) -> LogLine:
     return LogLine(run_id, 1, path, 1, "stdout", text, at)
