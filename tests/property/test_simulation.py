@@ -16,7 +16,7 @@ from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.engine import cron, driver
 from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.secrets import Masker
-from aether_protocol.ports.store import SNAPSHOT, RunAppend
+from aether_protocol.ports.store import RunAppend
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation.__main__ import main, told
@@ -27,6 +27,7 @@ from aether_protocol.testing.simulation.store import SharedStore
 SEEDS = 2_000
 CRON_SEEDS = 400
 ONCE = "a fire is dealt with once"
+HELD = "what is held is not taken"  # the same fire is started by two, and both would have its run
 PARTS = 8  # so that several processes share the work
 
 
@@ -72,7 +73,7 @@ def test_every_fire_is_dealt_with_once_whatever_fails(part: int) -> None:
 @pytest.mark.parametrize(
     ("place", "name", "instead", "law"),
     [
-        (MemorySchedules, "_changeable", lambda self, one: self._schedules[one.namespace, one.name][1], ONCE),
+        (MemorySchedules, "_changeable", lambda self, one: self._schedules[one.namespace, one.name][1], HELD),
         (CronScheduler, "tidy", nothing, "history limits hold"),
         (CronScheduler, "adopt_orphans", nothing, "every run ends"),
         (cron, "decide", lambda settings, seen, now, _: decide(settings, seen, now, []), "Forbid starts nothing beside a run"),
@@ -85,9 +86,9 @@ def test_a_scheduler_that_breaks_a_law_is_noticed(
     monkeypatch: pytest.MonkeyPatch, place: Any, name: str, instead: Any, law: str
 ) -> None:
     monkeypatch.setattr(place, name, instead)
-    failed = next(played for played in map(play_cron_seed, range(100)) if played.law is not None)
-    assert failed.law == law
-    assert "--cron --seed" in told(failed)
+    broken = [played for played in map(play_cron_seed, range(60)) if played.law is not None]
+    assert law in {played.law for played in broken}
+    assert "--cron --seed" in told(broken[0])
 
 
 def test_a_failing_schedule_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,14 +96,6 @@ def test_a_failing_schedule_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = play_cron_seed(0)
     small = shrink(failed)
     assert (small.law, small.faults) == (failed.law, [])
-
-
-@pytest.mark.parametrize("seed", [100139, 102539, 150025, 150994, 151292])
-def test_a_result_from_another_past_is_no_result(seed: int) -> None:
-    """On tier snapshot a run goes back, and its task runs get other numbers: what comes late is not for their namesakes."""
-    played = play_seed(seed)
-    assert played.scenario.tier == SNAPSHOT
-    assert played.law is None, told(played)
 
 
 def test_a_request_that_an_engine_has_in_hand_is_not_taken_back() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunQuery
+from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
 from tests.unit.engine.plans import dag, plan, retry, secret, task, value
@@ -494,3 +494,29 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
         assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 160.0)
 
     visit(Town(tmp_path, lease_s=15), body)
+
+
+@pytest.mark.rule("SCHED-12", "RT-50")
+def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
+    """On tier snapshot a run goes back, and its task runs may get other numbers: what comes late is not for their namesakes."""
+
+    async def body(town: Town) -> None:
+        first = await town.engine()
+        run = await first.submit(slow_plan())
+        await town.pass_time(1)
+        await town.kill(first)
+        second = await town.engine()
+        assert await second.recover([run]) == [run]
+        await town.pass_time(2)
+        state = second.run_state(run)
+        node = state.find("main.a")
+        assert node is not None
+        second.deliver(TaskResult(run, node.id, 1, message="of the past"))
+        await town.pass_time(3)
+        assert node.phase == "Running"
+        assert state.header.epoch != 0
+        second.deliver(TaskResult(run, node.id, 1, epoch=state.header.epoch))
+        await town.pass_time(4)
+        assert second.get(run).phase == "Succeeded"
+
+    visit(Town(tmp_path, tier=SNAPSHOT), body)
