@@ -67,7 +67,10 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
         if call.kind is Kind.TASK:
             state.leaves_known += 1
     else:
-        scope, index = state.ready.popleft()
+        ready = state.ready
+        scope, index = ready.popleft()
+        if ready and ready[0][0].ended_at is not None:
+            _pass_over(ready)
         call = scope.child_call(index)
         scope.queued -= 1
         scope.live += 1
@@ -223,7 +226,8 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
             return
         state.leaves_ended += 1
     elif node.queued:  # type: ignore[attr-defined]
-        _drop_queued(state, node)
+        node.queued = 0  # type: ignore[attr-defined]
+        _pass_over(state.ready)
     if scope is not None:
         _child_ended(state, scope, node, phase)
 
@@ -279,10 +283,11 @@ def _blame(scope: Container, node: Node, rank: int) -> None:
         scope.culprit = node
 
 
-def _drop_queued(state: RunState, scope: Node) -> None:
-    """A container that was ended from above starts nothing more."""
-    state.ready = deque(entry for entry in state.ready if entry[0] is not scope)
-    scope.queued = 0  # type: ignore[attr-defined]
+def _pass_over(ready: deque[tuple[Container, int]]) -> None:
+    """A container that was ended from above starts nothing more. What it has further down is met when it is its turn: to look
+    for it now would cost the whole queue for each container that a cancel ends."""
+    while ready and ready[0][0].ended_at is not None:
+        ready.popleft()
 
 
 def _hook_ended(state: RunState, node: Node) -> None:

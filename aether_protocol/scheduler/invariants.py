@@ -32,7 +32,7 @@ def check(state: RunState) -> None:
     with is checked first, so the laws of every node are questions here, and words only where one does not hold."""
     kept = state.header.kept
     queued: dict[int, set[int]] = {}  # by container
-    for scope, index in state.ready:
+    for scope, index in state.waiting:
         queued.setdefault(scope.id, set()).add(index)
     for id_, node in enumerate(state.nodes):
         if node.id != id_:
@@ -145,8 +145,10 @@ def _check_dag(state: RunState, scope: DagNode, waiting: Set[int]) -> None:
 
 
 def _check_queue(state: RunState) -> None:
-    for scope, index in state.ready:
-        _require(scope.ended_at is None, scope, "has ended with children in the ready queue")
+    if state.ready:
+        scope = state.ready[0][0]
+        _require(scope.ended_at is None, scope, "has ended with a child at the head of the ready queue")
+    for scope, index in state.waiting:
         _require(scope.children[index] < 0, scope, f"has child {index} both made and queued")
 
 

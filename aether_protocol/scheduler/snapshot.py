@@ -106,7 +106,7 @@ def snapshot(state: RunState) -> Json:
         "ended": [None if node.ended_at is None else node.ended_at - node.created_at for node in nodes],
         "attempts": _runs([node.attempt for node in nodes if isinstance(node, TaskNode)]),
         "apart": apart,
-        "ready": [[scope.id, index] for scope, index in state.ready],
+        "ready": [[scope.id, index] for scope, index in state.waiting],
         "hooks": [[scope, count] for scope, count in state.hooks_live.items()],
         "exits": sorted(state.exits),
         "closed": state.closed,

@@ -19,8 +19,10 @@ WORKFLOW: Final = -1  # where a fact or timer names the workflow instead of a no
 class RunState:
     """All that is so in one run. `seq` numbers its steps from 1, `now` is the instant of the last one.
 
-    `ready` holds (container, index) of children to start, oldest first. `exits` are the scopes (node id, WORKFLOW) whose
-    onExit has been fired; `hooks_live` counts unfinished hook runs by scope. `notes` are (node, message) for people.
+    `ready` holds (container, index) of children to start, oldest first. What is in it of a container that has ended since
+    is passed over, and never at its head: if it holds anything, its head is to be started. `exits` are the scopes (node id,
+    WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs by scope. `notes` are (node, message) for
+    people.
     """
 
     __slots__ = (
@@ -68,6 +70,11 @@ class RunState:
         return self.root.message if self.root is not None else ""
 
     @property
+    def waiting(self) -> list[tuple[Container, int]]:
+        """(container, index) of the children to start, oldest first. Costs the length of the ready queue."""
+        return [entry for entry in self.ready if entry[0].ended_at is None]
+
+    @property
     def deadline(self) -> int:
         """The instant of the workflow's timeout (SCHED-10)."""
         return self.header.created_at + self.plan.timeout_us
@@ -98,7 +105,7 @@ class RunState:
             "seq": self.seq,
             "now": self.now,
             "header": self.header,
-            "ready": [(scope.id, index) for scope, index in self.ready],
+            "ready": [(scope.id, index) for scope, index in self.waiting],
             "hooks": (dict(self.hooks_live), set(self.exits), [n.id for n in self.hook_nodes]),
             "run": (self.closed, self.leaves_known, self.leaves_ended, list(self.notes)),
             "nodes": [_node_values(n) for n in self.nodes],

@@ -135,7 +135,7 @@ FAULTS = (
         "replay",
         "a snapshot forgets what is ready",
         SNAPSHOT,
-        '        "ready": [[scope.id, index] for scope, index in state.ready],\n',
+        '        "ready": [[scope.id, index] for scope, index in state.waiting],\n',
         '        "ready": [],\n',
     ),
     Fault(

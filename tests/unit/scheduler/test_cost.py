@@ -18,6 +18,7 @@ from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.snapshot import restore, snapshot
 from aether_protocol.scheduler.state import RunState
 
 pytestmark = pytest.mark.rule("SCHED-13")
@@ -144,7 +145,14 @@ def nested(n: int) -> Plan:
     return plan_of(rounds, body, WORK)
 
 
-SHAPES = [wide, chain, funnel, wired, one_by_one, at_once, a_few_at_once, until, nested]
+def opened_at_once(n: int) -> Plan:
+    """Many small dags, all opened before the first task of one of them starts."""
+    body = {"dag": {"name": "body", "tasks": [task("a"), task("b")]}}
+    rounds = {"loop": {"name": "main", "body": "body", "items": list(range(n)), "concurrency": 0}}
+    return plan_of(rounds, body, WORK)
+
+
+SHAPES = [wide, chain, funnel, wired, one_by_one, at_once, a_few_at_once, until, nested, opened_at_once]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -156,7 +164,7 @@ def test_ten_times_the_tasks_are_ten_times_the_calls(shape: Callable[[int], Plan
     assert many < 10.5 * few
 
 
-@pytest.mark.parametrize("shape", [wide, at_once, nested])
+@pytest.mark.parametrize("shape", [wide, at_once, nested, opened_at_once])
 def test_a_cancel_costs_what_it_ends(shape: Callable[[int], Plan]) -> None:
     small, big = shape(200), shape(2000)
     few = calls_of(lambda: drive(small, cancel_after=5))
@@ -165,9 +173,7 @@ def test_a_cancel_costs_what_it_ends(shape: Callable[[int], Plan]) -> None:
 
 
 def test_the_laws_are_checked_without_a_walk_along_the_queue_for_each_container() -> None:
-    body = {"dag": {"name": "body", "tasks": [task("a"), task("b")]}}
-    plan = plan_of({"loop": {"name": "main", "body": "body", "items": list(range(300)), "concurrency": 0}}, body, WORK)
-    machine = Machine(plan)
+    machine = Machine(opened_at_once(300))
     machine.handle(e.Submitted(0, e.RunHeader("r", 0, None, {}, {}, 1), "test"))
     for _ in range(5):
         machine.handle(e.Continued(0, "test"))
@@ -183,6 +189,30 @@ def test_the_laws_are_checked_without_a_walk_along_the_queue_for_each_container(
     check(state)
     assert len(state.ready) >= 300
     assert len(walks) < 5
+
+
+def test_what_a_container_had_queued_further_down_does_not_start_after_its_end() -> None:
+    loops = [{"name": name, "body": "work", "items": list(range(100)), "concurrency": 0} for name in ("stays", "late")]
+    calls = [{"name": "first", "template": "stays"}, {"name": "second", "template": "late", "timeout": "1s"}]
+    plan = plan_of({"dag": {"name": "main", "tasks": calls, "failFast": False}}, *({"loop": one} for one in loops), WORK)
+    machine = Machine(plan)
+    machine.handle(e.Submitted(0, e.RunHeader("r", 0, None, {}, {}, 1), "test"))
+    state = machine.state
+    late = state.find("main.second")
+    assert late is not None
+    machine.handle(e.TimerFired(1_000_000, late.id, e.TimerKind.TIMEOUT, 1_000_000, "test"))
+    check(state)
+    assert late.phase == "Timeout"
+    assert {scope.path for scope, _ in state.waiting} == {"main.first"}
+    again = restore(plan, snapshot(state))
+    assert again.fingerprint() == state.fingerprint()
+    for one in (machine, Machine(plan, again)):
+        step = one.handle(e.Continued(1_000_000, "test"))
+        made = [command for command in step.commands if isinstance(command, c.TaskAssignment)]
+        assert len(made) == 38  # 64 were made before: two loops and 62 tasks
+        assert not one.state.ready
+        assert not [command for command in step.commands if isinstance(command, c.Continue)]
+        check(one.state)
 
 
 def test_ten_thousand_in_a_chain_and_in_loops_without_recursion() -> None:
