@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from aether_protocol.engine.recovery import revive
+from aether_protocol.engine.recovery import examine
 from aether_protocol.engine.rows import make_row
 from aether_protocol.engine.submission import check_run_id
 from aether_protocol.errors import AetherError, UsageError
@@ -98,7 +98,7 @@ def read_archive(lines: Iterable[str], file: str) -> Archive:
         check_run_id(row.run_id)
         if run.header.run_id != row.run_id or row.tier not in TIERS:
             raise ValueError("its parts do not belong together")
-        state = revive(replace(run, snapshot=deepcopy(run.snapshot)))  # what is restored from a snapshot uses it up
+        state = examine(replace(run, snapshot=deepcopy(run.snapshot)))  # what is restored from a snapshot uses it up
         run.row = make_row(state, row.tier)
     except UsageError:
         raise

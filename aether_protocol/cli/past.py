@@ -9,7 +9,7 @@ import gc
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from aether_protocol.engine.recovery import rebuild, revive, state_at
+from aether_protocol.engine.recovery import examine, rebuild, state_at
 from aether_protocol.engine.rows import make_row
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
@@ -38,7 +38,7 @@ async def fault_of(store: RunStore, run_id: str) -> str | None:
     """What is wrong with the record of a run; None if it can be replayed from its first step and its row fits."""
     try:
         stored = await store.load(run_id)
-        state = revive(stored)
+        state = examine(stored)
         if stored.row.tier == STATE_ACTION_LOG:
             await state_at(store, replace(stored, snapshot=None), stored.row.seq)
     except AetherError as error:

@@ -7,6 +7,7 @@ outside's fault and is told with its step; a state that breaks a law of ours is 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.expressions.values import Json, SecretValue
@@ -16,12 +17,14 @@ from aether_protocol.scheduler.codec import decode_step
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.evolve import replay
+from aether_protocol.scheduler.facts import Fact
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.nodes import LoopNode, TaskNode
 from aether_protocol.scheduler.snapshot import restore
 from aether_protocol.scheduler.state import RunState
 
-_HINT = "look at the store with `aether db check`"
+_RECORDED: Final = {"at": int, "cause": str, "facts": list[Fact]}  # of a step
+_HINT: Final = "look at the store with `aether db check`"
 
 
 class Replay:
@@ -72,10 +75,37 @@ def rebuild(stored: StoredRun) -> RunState:
 def revive(stored: StoredRun) -> RunState:
     """`rebuild`, for somebody who carries on: the record is complete and every law of the state holds."""
     state = rebuild(stored)
+    _require_sound(stored, state)
+    return state
+
+
+def _require_sound(stored: StoredRun, state: RunState) -> None:
     run_id, seq = stored.row.run_id, stored.row.seq
     if state.seq != seq:
         raise PortError(f"the record of run {run_id!r} ends at step {state.seq}, not at {seq}", hint=_HINT)
     check(state)
+
+
+def examine(stored: StoredRun) -> RunState:
+    """`revive`, for a record that somebody else may have written: also all that is in it has the type that it should have.
+
+    Uses the snapshot up. Raises PortError with what does not fit.
+    """
+    from aether_protocol.engine.shapes import misfit, misfit_of_node
+
+    told = [misfit("its plan", stored.plan, Plan), misfit("its header", stored.header, RunHeader)]
+    going = Replay(stored.plan, stored.header, stored.snapshot)
+    state = going.state
+    if stored.snapshot is not None:
+        told += [misfit_of_node(node) for node in state.nodes]
+        told.append(misfit("its notes", state.notes, list[tuple[int, str]]))
+    for line in stored.lines:
+        step = going.apply(line)
+        told += [misfit(f"{name} of step {step.seq}", getattr(step, name), kind) for name, kind in _RECORDED.items()]
+    fault = next((text for text in told if text is not None), None)
+    if fault is not None:
+        raise PortError(f"the record of run {stored.row.run_id!r} is damaged: {fault}", hint=_HINT)
+    _require_sound(stored, state)
     return state
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import operator
 import os
+import random
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,28 @@ def row(**changes: Any) -> Callable[[Records], Records]:
     return lambda records: [{**records[0], "row": {**records[0]["row"], **changes}}, *records[1:]]
 
 
+def plan(**changes: Any) -> Callable[[Records], Records]:
+    return lambda records: head(plan={**records[0]["plan"], **changes})(records)
+
+
+def header(**changes: Any) -> Callable[[Records], Records]:
+    return lambda records: head(header={**records[0]["header"], **changes})(records)
+
+
+def step(fact: str, position: int, value: Any) -> Callable[[Records], Records]:
+    """Another value at that position of the first fact of its kind."""
+
+    def change(records: Records) -> Records:
+        at, line = next((at, one["step"]) for at, one in enumerate(records) if f'"{fact}"' in one.get("step", ""))
+        steps = json.loads(line)
+        found = next(one for one in steps[4] if one[0] == fact)
+        found += [""] * (position + 1 - len(found))
+        found[position] = value
+        return [*records[:at], {"step": json.dumps(steps)}, *records[at + 1 :]]
+
+    return change
+
+
 FORGED: dict[str, Callable[[Records], Records]] = {
     "version that is none": head(version="1"),
     "no version": lambda records: [{"format": "aether-run"}],
@@ -68,6 +93,16 @@ FORGED: dict[str, Callable[[Records], Records]] = {
     "a step of garbage": lambda records: [records[0], {"step": "garbage"}, *records[2:]],
     "a log that is none": lambda records: [*records, {"log": [1]}],
     "a log of other types": lambda records: [*records, {"log": ["0", "main", 1, "stdout", "text", 0]}],
+    "a name that is a number": plan(name=5),
+    "a label that is a list": plan(labels={"a": []}),
+    "a timeout that is a text": plan(timeout="1h"),
+    "an instant that no store can hold": header(created_at=2**70),
+    "a parameter that is no number": header(parameters={"n": float("nan")}),
+    "kept results that are none": header(kept={"main.a": 1}),
+    "a message that is a list": step("NodeEnded", 4, ["x"]),
+    "outputs that are a text": step("NodeEnded", 5, "x"),
+    "a retry of a task run that is none": step("TaskDispatched", 1, 99),
+    "a phase that is none": step("NodeEnded", 2, "Fine"),
     "a line that is none": lambda records: [*records, []],  # type: ignore[list-item]
 }
 
@@ -80,6 +115,40 @@ def test_a_file_is_not_believed_because_its_digest_fits(cli: Cli, records: Recor
     assert said.code == 2, said.err
     assert said.err.startswith("error: ")
     assert not (tmp_path / "there.db").exists()
+
+
+COMMANDS = ("show", "events", "logs", "export", "retry", "cancel", "replay --to 2", "diff r1")
+JUNK = (None, True, -1, 0, 1, 2**70, 1.5, float("inf"), "", "x", "Succeeded", "main.a", "a" * 3000, [], {}, [[]], {"x": 1})
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(what holds it, key or position) of everything in `value`."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield value, key
+        yield from places(item)
+
+
+@pytest.mark.rule("RT-56")
+@pytest.mark.parametrize("seed", range(80))
+def test_whatever_a_file_holds_it_is_refused_or_can_be_looked_at(cli: Cli, records: Records, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    at = chance.choice([0, chance.randrange(len(records))])
+    parts = json.loads(records[at]["step"]) if "step" in records[at] else records[at]
+    holder, key = chance.choice(list(places(parts)))
+    another = operator.getitem(*chance.choice(list(places(parts))))
+    holder[key] = chance.choice(JUNK) if chance.random() < 0.7 else copy.deepcopy(another)
+    if "step" in records[at]:
+        records[at]["step"] = json.dumps(parts)
+    write(tmp_path / "forged.jsonl", records)
+    said = cli("import", "forged.jsonl", *THERE)
+    assert said.code in (0, 2), said.err
+    for command in COMMANDS if said.code == 0 else ():
+        name, *more = command.split()
+        said = cli(name, ids(cli("ls", "--output", "json", *THERE))[-1], *more, *THERE)
+        assert said.code in (0, 1, 2, 4), (command, said.err)
+    if said.code == 0:
+        assert cli("db", "check", *THERE).code == 0
 
 
 @pytest.mark.rule("RT-56")
@@ -184,3 +253,18 @@ def test_commands_that_only_look_leave_the_store_as_it_is(cli: Cli, records: Rec
                 "export r1 -o out.jsonl", "db check", "db info", "prune --older-than 1ms --dry-run"]
     assert [cli(*command.split()).code for command in commands] == [1 if command == "wait r1" else 0 for command in commands]
     assert {item.name: (item.read_bytes(), item.stat().st_mtime_ns) for item in store.iterdir()} == before
+
+
+def test_what_no_store_can_hold_is_told_as_such(cli: Cli, records: Records, tmp_path: Path) -> None:
+    half = os.fsdecode(b"\xff")  # an argument that is no UTF-8
+    path = workflow(tmp_path, task("a", "noop", "{}"))
+    asked = [("show", half), ("rm", half), ("ls", "--name", half), ("run", path, "--lock", half), ("cron", "show", half)]
+    for command in asked:
+        said = cli(*command)
+        assert (said.code, "holds half a character" in said.err) == (2, True), said.err
+    said = cli("ls", "--page", f"{2**70}:r1")
+    assert (said.code, "a number is too large" in said.err) == (2, True)
+    write(tmp_path / "forged.jsonl", plan(namespace="\ud800")(records))
+    assert cli("import", "forged.jsonl", *THERE).code == 2
+    assert ids(cli("ls", "--output", "json", *THERE)) == []
+    assert ids(cli("ls", "--output", "json")) == ["r1"]

@@ -24,6 +24,7 @@ OPENING_PATIENCE_S: Final = 5.0
 _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
+_UNFIT: Final = (UnicodeEncodeError, OverflowError)  # what SQLite cannot hold, somebody gave: documents are checked before
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 _READ_ONLY: Final = "cannot be written: it or its directory is read-only"
@@ -158,7 +159,12 @@ class Database:
 
     def _patiently(self, statement: str) -> None:
         """Changing the journal mode does not wait by itself."""
-        end = time.monotonic() + OPENING_PATIENCE_S
+        for _ in self._tries(statement, OPENING_PATIENCE_S):
+            time.sleep(_PAUSE_S)
+
+    def _tries(self, statement: str, patience_s: float) -> Iterator[None]:
+        """Run it, and give way each time that another process is in the way of it, for so long at most."""
+        end = time.monotonic() + patience_s
         while True:
             try:
                 self.execute(statement)
@@ -166,7 +172,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 if _code(error) not in _BUSY or time.monotonic() > end:
                     raise
-                time.sleep(_PAUSE_S)
+            yield
 
     # --- use ---
 
@@ -199,14 +205,7 @@ class Database:
             await self.patiently(statement)
 
     async def patiently(self, statement: str) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                self.execute(statement)
-                return
-            except sqlite3.OperationalError as error:
-                if _code(error) not in _BUSY or time.monotonic() > end:
-                    raise
+        for _ in self._tries(statement, PATIENCE_S):
             await asyncio.sleep(_PAUSE_S)
 
     def _roll_back(self) -> None:
@@ -221,11 +220,15 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *_UNFIT) as error:
             raise self.fault(error) from error
 
-    def fault(self, error: sqlite3.Error) -> AetherError:
-        """`error` in our words."""
+    def fault(self, error: Exception) -> AetherError:
+        """`error`, of SQLite or one of `_UNFIT`, in our words."""
+        if isinstance(error, UnicodeEncodeError):
+            return UsageError(f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that")
+        if not isinstance(error, sqlite3.Error):
+            return UsageError("a number is too large: a store holds whole numbers of up to 63 bits")
         code = _code(error)
         if code in _BUSY:
             return BusyError(f"{self.path!r} is in use by another process", hint="try again when it is done")
@@ -282,7 +285,7 @@ class _Write:
                 database.execute("ROLLBACK")
         except sqlite3.Error as failed:
             raise database.fault(failed) from error
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, *_UNFIT)):
             raise database.fault(error) from error
 
 
