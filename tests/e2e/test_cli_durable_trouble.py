@@ -55,6 +55,31 @@ def test_a_store_that_cannot_grow_ends_the_process_and_loses_nothing(tmp_path: P
     assert aether("db", "check", AETHER_STORE=store).returncode == 0
 
 
+@pytest.mark.rule("RT-61")
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+def test_a_store_that_goes_away_is_not_written_to_as_if_it_were_there(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "kept"
+    store = f"sqlite:{folder}/runs.db"
+    wait = f"echo waiting; until test -e {tmp_path}/open; do sleep 0.05; done"
+    path = workflow(tmp_path, task("a", "script", f"{{runtime: sh, source: '{wait}'}}"))
+    process = subprocess.Popen([*AETHER, "run", str(path), "--run-id", "r1"], env=environment(AETHER_STORE=store),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    read_until(process.stderr, "| waiting")
+    folder.rename(tmp_path / "elsewhere")
+    if what == "replaced":
+        quick = workflow(tmp_path, task("a", "noop"))
+        assert aether("run", quick, "--run-id", "r2", "--quiet", AETHER_STORE=store).returncode == 0
+    (tmp_path / "open").touch()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (9, "")
+    assert "was deleted or replaced while it was in use" in err
+    assert "Traceback" not in err
+    if what == "replaced":
+        listed = json.loads(aether("ls", "--output", "json", AETHER_STORE=store).stdout)
+        assert [row["runId"] for row in listed["runs"]] == ["r2"]
+
+
 @pytest.mark.rule("RT-44")
 @pytest.mark.parametrize("command", ["resume", "retry"])
 def test_an_interrupt_leaves_what_is_gone_on_with(tmp_path: Path, command: str) -> None:

@@ -66,6 +66,7 @@ class Database:
         if durability not in DURABILITIES:
             raise UsageError(f"unknown durability {durability!r}", hint=f"known: {', '.join(DURABILITIES)}")
         self.path = path
+        self._place = os.path.abspath(path)  # a process may change its folder
         self.durability = durability
         self.migrations = migrations
         self._write = _Write(self)
@@ -75,6 +76,7 @@ class Database:
         try:
             with self._told():
                 self._open_to_read() if reads_only else self._open(migrate)
+            self._file = self._look_at_file()
         except BaseException:
             self.connection.close()
             raise
@@ -174,6 +176,22 @@ class Database:
                     raise
             yield
 
+    def _look_at_file(self) -> tuple[int, int] | None:
+        """Which file lies at the path."""
+        if self.path == ":memory:":
+            return None
+        try:
+            found = os.stat(self._place)
+        except OSError:
+            return (0, 0)
+        return found.st_dev, found.st_ino
+
+    def require_file(self) -> None:
+        """What is written to a file that was deleted goes nowhere, and one in its place is another store. Raises PortError."""
+        if self._look_at_file() != self._file:
+            told = f"{self.path!r} was deleted or replaced while it was in use: nothing that happens now would be recorded"
+            raise PortError(told, hint="what ran may have to be run again")
+
     # --- use ---
 
     def write(self) -> _Write:
@@ -264,6 +282,7 @@ class _Write:
 
     async def __aenter__(self) -> Execute:
         database = self._database
+        database.require_file()
         try:
             database.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
