@@ -13,14 +13,17 @@ import pytest
 
 from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
 from aether_protocol.cron.policy import decide, run_name
+from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine import cron, driver
 from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.secrets import Masker
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.simulation import chaos
 from aether_protocol.testing.simulation.__main__ import main, told
-from aether_protocol.testing.simulation.play import play_cron_seed, play_seed
+from aether_protocol.testing.simulation.play import play_cron, play_cron_seed, play_seed
+from aether_protocol.testing.simulation.schedules import CronScenario
 from aether_protocol.testing.simulation.shrink import shrink
 from aether_protocol.testing.simulation.store import SharedStore
 
@@ -89,6 +92,16 @@ def test_a_scheduler_that_breaks_a_law_is_noticed(
     broken = [played for played in map(play_cron_seed, range(60)) if played.law is not None]
     assert law in {played.law for played in broken}
     assert "--cron --seed" in told(broken[0])
+
+
+def test_a_scheduler_whose_clock_is_a_minute_behind_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaos, "KINDS", {kind: (1.0, 3) if kind == "clock-set-back" else (0.0, 0) for kind in chaos.KINDS})
+    every_minute = CronSettings(schedule="* * * * *", timezone="UTC")
+    scenarios = [CronScenario(seed, every_minute, tasks=1, until=300_000_000, strength=1.0) for seed in range(8)]
+    for played in map(play_cron, scenarios):
+        assert played.law is None, told(played)
+        assert played.counts["clocks set back"] == 3
+        assert played.counts["started"] >= 4
 
 
 def test_a_failing_schedule_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:

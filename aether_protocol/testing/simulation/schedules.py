@@ -172,7 +172,8 @@ class CronWorld(Stage):
         assert schedule is not None
         if now < self.begin + self.scenario.until:
             return
-        if schedule.next_at is not None and schedule.next_at <= now:
+        latest = max((process.clock.now() for process in self.living()), default=now)  # some were set back, and stay behind
+        if schedule.next_at is not None and schedule.next_at <= latest:
             return  # somebody is still to deal with it
         if not schedule.settings.suspend:
             self._note(schedule.seen)
