@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 import click
 
@@ -23,6 +23,8 @@ MESSAGE_COLUMN = HEADINGS.index("MESSAGE")
 LEAST_FIRST = [HEADINGS.index(name) for name in ("MESSAGE", "TOOK", "CREATED", "TASKS", "WORKFLOW")]
 LEAST_MESSAGE = 12  # columns; less of a message says nothing
 GAP = 2
+
+_Key = Any  # what a text is made of
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -59,67 +61,84 @@ def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
 def show_rows(rows: Sequence[RunRow], width: int | None = None) -> None:
     """A table, each column as wide as it must be; on a terminal of `width` columns a line stays a line: the message is cut,
     and what matters least is left out."""
-    columns = [[heading, *column] for heading, column in zip(HEADINGS, _columns(rows), strict=True)]
+    columns = _columns(rows)
     chosen = list(range(len(HEADINGS)))
-    widths = [_width(column) for column in columns]
+    widths = [column.width for column in columns]
     if width is not None:
-        for column in LEAST_FIRST:
-            room = width - sum(widths[i] + GAP for i in chosen if i != column)
-            if room >= min(widths[column], LEAST_MESSAGE if column == MESSAGE_COLUMN else widths[column]):
-                widths[column] = min(widths[column], room)
+        for number in LEAST_FIRST:
+            room = width - sum(widths[i] + GAP for i in chosen if i != number)
+            if room >= min(widths[number], LEAST_MESSAGE if number == MESSAGE_COLUMN else widths[number]):
+                widths[number] = min(widths[number], room)
                 break
-            chosen.remove(column)
-    padded = {i: _padded(columns[i], widths[i], cuts=i == MESSAGE_COLUMN) for i in chosen}
+            chosen.remove(number)
     colors = sys.stdout.isatty()
-    if colors:
-        padded[PHASE_COLUMN][1:] = _colored(padded[PHASE_COLUMN][1:], [row.phase for row in rows])
+    cells_of = [columns[i].padded(widths[i], PHASE_COLORS if colors and i == PHASE_COLUMN else {}) for i in chosen]
     gap = " " * GAP
-    heading, *lines = [gap.join(parts).rstrip() for parts in zip(*padded.values(), strict=True)]
+    heading = gap.join([HEADINGS[i].ljust(widths[i]) for i in chosen]).rstrip()
+    lines = [gap.join(parts).rstrip() for parts in zip(*cells_of, strict=True)]
     text = "\n".join([click.style(heading, bold=True) if colors else heading, *lines])
     click.echo(text, color=None if colors else True)  # without colors there are none to look for and take out
 
 
-def _columns(rows: Sequence[RunRow]) -> list[list[str]]:
-    """What stands under each heading."""
-    return [
-        [row.run_id for row in rows],
-        [_short(row.workflow, 40) for row in rows],
-        [f"{PHASE_MARKS.get(row.phase, '?')} {row.phase}" for row in rows],
-        [f"{row.leaves_ended}/{row.leaves_known}" for row in rows],
-        [_second(row.created_at // SECOND) for row in rows],
-        ["" if row.ended_at is None else duration((row.ended_at - row.created_at) / SECOND) for row in rows],
-        [_short(row.message, 60) if row.message else "" for row in rows],
+class _Ids:
+    """What stands under the first heading: no two are the same."""
+
+    def __init__(self, heading: str, texts: list[str]) -> None:
+        self._texts = texts
+        self.width = max(len(heading), _width(texts))
+
+    def padded(self, width: int, colors: Mapping[str, str]) -> list[str]:
+        """The texts of all rows, `width` columns wide."""
+        return [text.ljust(width) for text in self._texts]
+
+
+class _Column:
+    """What stands under another: by row a key, and for each of these a text. In a long list few are different."""
+
+    def __init__(self, heading: str, keys: list[_Key], text_of: Callable[[_Key], str]) -> None:
+        self._keys = keys
+        self._texts = {key: text_of(key) for key in set(keys)}
+        self.width = max(len(heading), _width(self._texts.values()))
+
+    def padded(self, width: int, colors: Mapping[_Key, str]) -> list[str]:
+        """See `_Ids.padded`. `colors` by key."""
+        made = {key: _filled(text, width) for key, text in self._texts.items()}
+        made |= {key: click.style(made[key], fg=color) for key, color in colors.items() if key in made}
+        return [made[key] for key in self._keys]
+
+
+def _columns(rows: Sequence[RunRow]) -> list[_Ids | _Column]:
+    """In the order of the headings."""
+    keys: list[list[_Key]] = [
+        [row.workflow for row in rows],
+        [row.phase for row in rows],
+        [(row.leaves_ended, row.leaves_known) for row in rows],
+        [row.created_at // SECOND for row in rows],
+        [None if row.ended_at is None else row.ended_at - row.created_at for row in rows],
+        [row.message for row in rows],
     ]
+    ids = _Ids(HEADINGS[0], [row.run_id for row in rows])  # they are ASCII
+    return [ids, *(_Column(*column) for column in zip(HEADINGS[1:], keys, _TEXTS, strict=True))]
 
 
-# In a long list the same names and seconds come again and again.
-_short = lru_cache(maxsize=1024)(one_line)
+_TEXTS: Final[tuple[Callable[[_Key], str], ...]] = (
+    lambda name: one_line(name, 40),
+    lambda phase: f"{PHASE_MARKS.get(phase, '?')} {phase}",
+    lambda progress: f"{progress[0]}/{progress[1]}",
+    lambda second: rfc3339(second * SECOND),
+    lambda took: "" if took is None else duration(took / SECOND),
+    lambda message: one_line(message, 60),
+)
 
 
-@lru_cache(maxsize=1024)
-def _second(seconds: int) -> str:
-    return rfc3339(seconds * SECOND)
+def _width(texts: Collection[str]) -> int:
+    """The columns of a terminal that the widest takes. Nearly always all are ASCII."""
+    return max(map(len if "".join(texts).isascii() else cells, texts), default=0)
 
 
-def _width(texts: Sequence[str]) -> int:
-    """The columns of a terminal that the widest takes. Nearly always all are ASCII, and many come again and again."""
-    return max(map(len, texts)) if "".join(texts).isascii() else max(map(cells, set(texts)))
-
-
-def _padded(texts: Sequence[str], width: int, *, cuts: bool) -> list[str]:
-    """The texts of a column, all of them `width` columns wide."""
-    if cuts:
-        made = {text: cut(text, width) for text in set(texts)}
-        texts = [made[text] for text in texts]
-    if "".join(texts).isascii():
-        return [text.ljust(width) for text in texts]
-    gaps = {text: " " * (width - cells(text)) for text in set(texts)}
-    return [text + gaps[text] for text in texts]
-
-
-def _colored(texts: Sequence[str], phases: Sequence[str]) -> list[str]:
-    made = {
-        (text, phase): click.style(text, fg=PHASE_COLORS[phase]) if phase in PHASE_COLORS else text
-        for text, phase in set(zip(texts, phases, strict=True))
-    }
-    return [made[pair] for pair in zip(texts, phases, strict=True)]
+def _filled(text: str, width: int) -> str:
+    """`text`, cut or filled up to `width` columns."""
+    if text.isascii() and len(text) <= width:
+        return text.ljust(width)
+    text = cut(text, width)
+    return text + " " * (width - cells(text))
