@@ -21,6 +21,7 @@ from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
 PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
 OPENING_PATIENCE_S: Final = 5.0
+_PAGE: Final = 2048  # bytes: a commit writes and sums up whole pages, and a step is a small part of the usual 4096
 _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
@@ -113,6 +114,8 @@ class Database:
         version = self.version()
         if version < len(self.migrations) and not migrate:
             raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
+        if not version:
+            self.execute(f"PRAGMA page_size = {_PAGE}")
         self._patiently("PRAGMA journal_mode = WAL")
         self.execute(f"PRAGMA synchronous = {DURABILITIES[self.durability]}")
         self.execute("PRAGMA journal_size_limit = 67108864")
