@@ -13,6 +13,7 @@ from aether_protocol.assembly.documents import load_plan
 from aether_protocol.engine.report import Report
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
+from aether_protocol.scheduler.machine import START_LIMIT
 from tests.unit.engine.town import Town, outcome, visit
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: survivor}\nspec:\n"
@@ -157,3 +158,23 @@ def test_killed_at_every_write_it_ends_as_it_would_have(name: str, tier: str, tm
                 told = [step.seq for step in town.steps]
                 assert len(told) == len(set(told)), "a step was recorded twice"
             assert got == wanted, f"killed {'before' if before else 'after'} write {last}"
+
+
+MANY = f"""
+  entrypoint: many
+  templates:
+    - {{loop: {{name: many, body: small, concurrency: 0, items: {list(range(START_LIMIT + 6))}}}}}
+    - dag: {{name: small, tasks: [{{name: a, template: work}}, {{name: b, template: work, dependencies: [a]}}]}}
+    - task: {{name: work, executor: {{type: noop}}}}
+"""
+
+
+@pytest.mark.parametrize("tier", [STATE_ACTION_LOG, SNAPSHOT])
+def test_what_is_still_to_be_started_is_started_where_nothing_is_under_way(tier: str, tmp_path: Path) -> None:
+    expected, quiet = end_of(tmp_path, MANY, tier=tier)
+    for last in range(1, quiet.appends + 1):  # the first step makes START_LIMIT containers and not one attempt
+        for before in (False, True):
+            folder = tmp_path / f"{last}-{before}"
+            folder.mkdir()
+            got, _ = end_of(folder, MANY, tier=tier, last=last, before=before)
+            assert untimed(got) == untimed(expected), f"killed {'before' if before else 'after'} write {last}"

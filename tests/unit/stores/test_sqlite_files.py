@@ -15,9 +15,9 @@ import pytest
 from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
-from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused, texts
+from aether_protocol.testing.contracts.store_tools import SECOND, all_well, more, new_run, refused, texts
 
 
 def play(store: SqliteStore, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
@@ -370,3 +370,21 @@ def test_of_several_documents_all_are_kept_or_none(tmp_path: Path) -> None:
         assert [(one.name, one.version) for one in await store.list_documents("T")] == [("a", 2), ("b", 1)]
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
+
+
+@pytest.mark.parametrize("progress", [None, 0])
+def test_what_another_handle_has_written_is_not_written_over(tmp_path: Path, progress: int | None) -> None:
+    path = str(tmp_path / "runs.db")
+
+    async def body() -> None:
+        mine, other = open_sqlite(path), open_sqlite(path)
+        await mine.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await mine.append([more("a", 0, "one", token=1)])
+        assert not await other.append([more("a", 1, "two", token=1, progress=progress)])
+        late = more("a", 1, "another two", token=1, progress=progress)
+        assert isinstance((await mine.append([late]))["a"], BusyError)  # it knew of step 1 alone
+        assert texts((await mine.load("a")).lines) == ["one", "two"]
+        await mine.close()
+        await other.close()
+
+    asyncio.run(body())
