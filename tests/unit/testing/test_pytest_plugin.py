@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from aether_protocol.testing.read import read_file
+from aether_protocol.testing.run import run_case
+
 pytest_plugins = ["pytester"]
 
 CASE = """
@@ -29,6 +32,14 @@ def write(pytester: pytest.Pytester, **files: str) -> None:
     """Files `x_cases` are `x.cases.yaml`."""
     for name, text in files.items():
         (pytester.path / f"{name.replace('_', '.')}.yaml").write_text(text)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def everything_is_loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A pytest inside of this process unloads whatever it was first to load, and modules in C do not survive that."""
+    path = tmp_path_factory.mktemp("first") / "cases.yaml"
+    path.write_text(case("first"))
+    assert [run_case(one).outcome for one in read_file(path)] == ["passed"]
 
 
 def test_cases_are_collected_by_the_names_of_files(pytester: pytest.Pytester) -> None:
