@@ -1,5 +1,5 @@
 """The mutation check: `python -m tests.mutation [RULE ...]` puts each fault into a copy of the package and runs all cases; with
-`--simulation` each fault of durable runs, and plays seeds of the simulation.
+`--simulation` each fault of durable runs, and plays seeds of the simulation, or runs the tests that the fault names.
 
 Law: the checkout is never written to. Each fault is tried alone, in a process of its own, and counts as noticed when a case
 does not pass, or a seed breaks a law. The check fails if a fault survives, does not fit its file, or if a rule that must have
@@ -12,11 +12,12 @@ import argparse
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,23 @@ class Copy:
         path.write_text(text.replace(fault.old, fault.new), "utf-8")
         os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 3_600_000_000_000))  # compiled code of before is stale
         try:
-            return self._run(fault.rule)
+            return self.test(fault.tests) if fault.tests else self._run(fault.rule)
         finally:
             path.write_text(text, "utf-8")
             os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+    def test(self, tests: str) -> dict[str, Any]:
+        """Whether a file of tests notices it. It stands beside the copy, so that it is the copy that it tests."""
+        if not (self.folder / "tests").exists():
+            shutil.copytree(ROOT / "tests", self.folder / "tests", ignore=shutil.ignore_patterns("conformance"))
+            shutil.copy(ROOT / "pyproject.toml", self.folder)
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode > 1:
+            return {"broken": f"pytest ended with {done.returncode}: {done.stdout[-200:]}"}
+        failed = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+        return {"case": failed[1].rpartition("::")[2], "file": tests} if failed else {"passed": 1}
 
     def _run(self, rule: str) -> dict[str, Any]:
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -90,17 +104,19 @@ def try_all(faults: Sequence[Fault], jobs: int, script: Path, arguments: Sequenc
             place.mkdir()
             copies.put(Copy(place, script, arguments))
 
-        def work(fault: Fault | None) -> dict[str, Any]:
+        def work(judge: Callable[[Copy], dict[str, Any]]) -> dict[str, Any]:
             copy = copies.get()
             try:
-                return copy.judge(fault)
+                return judge(copy)
             finally:
                 copies.put(copy)
 
-        healthy = work(None)
-        if "passed" not in healthy:
-            sys.exit(f"without any fault something does not pass: {healthy}")
-        return list(pool.map(work, faults))
+        whole = [lambda copy: copy.judge(None)]
+        whole += [lambda copy, tests=tests: copy.test(tests) for tests in sorted({one.tests for one in faults} - {""})]
+        for healthy in pool.map(work, whole):
+            if "passed" not in healthy:
+                sys.exit(f"without any fault something does not pass: {healthy}")
+        return list(pool.map(work, [lambda copy, fault=fault: copy.judge(fault) for fault in faults]))
 
 
 def main(arguments: Sequence[str]) -> int:

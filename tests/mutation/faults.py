@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`file` is relative to the package. `old` becomes `new`. `rule` is what the fault breaks."""
+    """`file` is relative to the package. `old` becomes `new`. `rule` is what the fault breaks. `tests` notice it where it takes
+    more to show than a seed of the simulation has: a file of tests."""
 
     rule: str
     title: str
     file: str
     old: str
     new: str
+    tests: str = ""
 
 
 RULES = (

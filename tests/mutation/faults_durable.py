@@ -73,6 +73,7 @@ FAULTS = (
         OUTSTANDING,
         "    if state.ready:\n        commands.append(Continue(cause))\n",
         "",
+        tests="tests/unit/engine/test_recovery.py",
     ),
     Fault(
         "ends",
@@ -87,6 +88,7 @@ FAULTS = (
         DRIVER,
         "        except AetherError as error:\n            self.break_run(run, error)\n            raise\n",
         "        except AetherError as error:\n            return\n",
+        tests="tests/unit/engine/test_recovery_sharing.py",
     ),
     Fault(
         "secrets",
@@ -94,6 +96,7 @@ FAULTS = (
         DRIVER,
         "        texts = self._book.known(secret_references(state))\n",
         "        texts = self._book.known([])\n",
+        tests="tests/unit/engine/test_recovery_sharing.py",
     ),
     Fault(
         "secrets",
@@ -137,6 +140,7 @@ FAULTS = (
         SNAPSHOT,
         '        "ready": [[scope.id, index] for scope, index in state.waiting],\n',
         '        "ready": [],\n',
+        tests="tests/unit/scheduler/test_cost.py",
     ),
     Fault(
         "replay",
@@ -158,6 +162,7 @@ FAULTS = (
         "scheduler/commands.py",
         '        return f"{self.header.run_id}:{place}"\n',
         "        return self.task_run_id\n",
+        tests="tests/unit/engine/test_wire.py",
     ),
     # --- leases ---
     Fault(
@@ -194,6 +199,7 @@ FAULTS = (
         KEEPER,
         "        if self._lease_us is None or not (held or self._locks):\n            return\n",
         "        if True:\n            return\n",
+        tests="tests/unit/engine/test_recovery_sharing.py",
     ),
     Fault(
         "leases",
@@ -201,6 +207,7 @@ FAULTS = (
         KEEPER,
         "self._clock.wall() + self._lease_us",
         "self._clock.wall() + self._lease_us // 1_000",
+        tests="tests/unit/engine/test_recovery_sharing.py",
     ),
     # --- the fence ---
     Fault(
@@ -245,6 +252,7 @@ FAULTS = (
         RUNS,
         "INSERT OR IGNORE INTO steps",
         "INSERT OR REPLACE INTO steps",
+        tests="tests/unit/stores/test_sqlite_files.py",
     ),
     Fault(
         "ends",
@@ -274,6 +282,7 @@ FAULTS = (
         MEMORY,
         "        return id_ not in self._given and self._requests.pop(id_, None) is not None\n",
         "        return id_ in self._requests\n",
+        tests="tests/contracts/test_stores_memory.py",
     ),
     Fault(
         "requests",
@@ -281,6 +290,7 @@ FAULTS = (
         LEASES,
         '"DELETE FROM requests WHERE id = ? AND given = 0 AND answer IS NULL"',
         '"UPDATE requests SET run = run WHERE id = ? AND answer IS NULL"',
+        tests="tests/contracts/test_stores_sqlite.py",
     ),
     Fault(
         "requests",
