@@ -44,6 +44,7 @@ async def fault_of(store: RunStore, run_id: str) -> str | None:
     except AetherError as error:
         return error.message
     made = make_row(state, stored.row.tier)
+    made.message = made.message.encode("utf-8", "backslashreplace").decode("utf-8")  # as a store holds it
     wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]
     return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
 

@@ -6,7 +6,7 @@ outside's fault and is told with its step; a state that breaks a law of ours is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aether_protocol.errors import AetherError, PortError, UsageError
@@ -23,7 +23,18 @@ from aether_protocol.scheduler.nodes import LoopNode, TaskNode
 from aether_protocol.scheduler.snapshot import restore
 from aether_protocol.scheduler.state import RunState
 
+_END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
 _RECORDED: Final = {"at": int, "cause": str, "facts": list[Fact]}  # of a step
+_SAVED: Final = {  # of a state, beside its nodes
+    "seq": int,
+    "now": int,
+    "exits": set[int],
+    "hooks_live": dict[int, int],
+    "closed": bool,
+    "leaves_known": int,
+    "leaves_ended": int,
+    "notes": list[tuple[int, str]],
+}
 _HINT: Final = "look at the store with `aether db check`"
 
 
@@ -91,22 +102,42 @@ def examine(stored: StoredRun) -> RunState:
 
     Uses the snapshot up. Raises PortError with what does not fit.
     """
-    from aether_protocol.engine.shapes import misfit, misfit_of_node
-
-    told = [misfit("its plan", stored.plan, Plan), misfit("its header", stored.header, RunHeader)]
     going = Replay(stored.plan, stored.header, stored.snapshot)
-    state = going.state
-    if stored.snapshot is not None:
-        told += [misfit_of_node(node) for node in state.nodes]
-        told.append(misfit("its notes", state.notes, list[tuple[int, str]]))
-    for line in stored.lines:
-        step = going.apply(line)
-        told += [misfit(f"{name} of step {step.seq}", getattr(step, name), kind) for name, kind in _RECORDED.items()]
-    fault = next((text for text in told if text is not None), None)
+    fault = next(filter(None, _misfits(stored, going)), None)
     if fault is not None:
         raise PortError(f"the record of run {stored.row.run_id!r} is damaged: {fault}", hint=_HINT)
-    _require_sound(stored, state)
-    return state
+    _require_sound(stored, going.state)
+    return going.state
+
+
+def _misfits(stored: StoredRun, going: Replay) -> Iterator[str | None]:
+    """What does not fit in a record, while it is replayed."""
+    from aether_protocol.engine.shapes import misfit, misfit_of_node
+
+    state = going.state
+    yield misfit("its plan", stored.plan, Plan)
+    yield misfit("its header", stored.header, RunHeader)
+    if stored.snapshot is not None:
+        for name, kind in _SAVED.items():
+            yield misfit(f"its {name}", getattr(state, name), kind)
+        for node in state.nodes:
+            yield misfit_of_node(node)
+    for line in stored.lines:
+        step = going.apply(line)
+        for name, kind in _RECORDED.items():
+            yield misfit(f"{name} of step {step.seq}", getattr(step, name), kind)
+        yield _untimely(step.at)
+    if state.seq and state.header != stored.header:
+        yield "its header is not that of its first step, or of its snapshot"
+    for at in (stored.header.created_at, stored.header.scheduled_time, state.now):
+        yield _untimely(at)
+    for node in state.nodes:
+        for at in (node.created_at, node.started_at, node.ended_at):
+            yield _untimely(at)
+
+
+def _untimely(at: int | None) -> str | None:
+    return None if at is None or 0 <= at < _END_OF_TIME else f"{at} is no instant"
 
 
 async def state_at(store: RunStore, stored: StoredRun, seq: int) -> RunState:

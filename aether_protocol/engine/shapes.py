@@ -18,8 +18,7 @@ from aether_protocol.scheduler.nodes import Node
 
 _PLAIN: Final[frozenset[type]] = frozenset({str, bool, type(None)})
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
-_INTEGERS: Final = range(-(2**63), 2**63)  # what a store can hold
-_PLACE: Final = {"index": int, "created_at": int}  # of a node: what its constructor is given from a record
+_PLACE: Final = {"index": int, "created_at": int, "context": Mapping[str, Any]}  # of nodes, given to their constructors
 _LINKS: Final = frozenset({"call", "parent", "culprit"})  # of a node, to what is looked at by itself
 
 _Where = tuple[Any, str]  # of what holds it, and the rest of the path: put together only where something does not fit
@@ -73,11 +72,11 @@ def _fitting(value: object, kind: Any) -> Any:
 
 
 def _is_integer(value: object, _: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value in _INTEGERS
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object, _: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return _is_integer(value, _) or (isinstance(value, float) and isfinite(value))
 
 
 def _is_sequence(value: object, _: Any) -> bool:

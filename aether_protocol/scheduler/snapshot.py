@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby, repeat, starmap
+from itertools import chain, groupby, islice, repeat, starmap
 from operator import attrgetter
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ _READ: Final = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
 
 _MAPPINGS: Final = frozenset({"inputs", "outputs", "artifacts", "input_artifacts", "bound"})
 _NODES: Final = frozenset({"culprit", "scope", "trigger"})
+_MOST: Final = 10_000_000  # children of one container: a record that claims more is damaged, and would take all memory
 _PLACED: Final = frozenset({"hook", "scope", "trigger", "context", "children"})  # what a node is made with
 _PHASES: Final = {str(phase): phase for phase in Phase}
 _LARGE: Final = 64  # characters; shorter texts are written where they stand
@@ -192,6 +193,8 @@ def _make_nodes(state: RunState, record: Json, apart: dict[int, dict[str, Json]]
         if isinstance(node, TaskNode):
             node.attempt = next(attempts)
         else:
+            if apart[id_]["children"] > _MOST:
+                raise ValueError(f"{apart[id_]['children']} children in one container")
             node.children = [-1] * apart[id_]["children"]
         if phase is not CREATED:
             node.phase = phase
@@ -231,7 +234,7 @@ def _decode(name: str, value: Json, pool: list[Json], nodes: list[Node]) -> Any:
     if name in _NODES:
         return nodes[value]
     if name == "unmet":
-        return list(_spread(value))
+        return list(islice(_spread(value), _MOST))
     if name == "payloads":
         return tuple(pool[value])
     if name == "items":

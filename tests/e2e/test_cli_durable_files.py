@@ -151,6 +151,50 @@ def test_whatever_a_file_holds_it_is_refused_or_can_be_looked_at(cli: Cli, recor
         assert cli("db", "check", *THERE).code == 0
 
 
+def saved(**changes: Any) -> Callable[[Any], None]:
+    return lambda snapshot: snapshot.update(changes)
+
+
+FORGED_SNAPSHOTS: dict[str, Callable[[Any], None]] = {
+    "its instant is a text": saved(now="x"),
+    "its instant is none that there is": saved(now=2**60),
+    "it is of another run": lambda snapshot: snapshot["header"].update(run_id="../x"),
+    "its run's id is none": lambda snapshot: snapshot["header"].update(run_id=[]),
+    "its seed is a text": lambda snapshot: snapshot["header"].update(seed="x"),
+    "its hooks have run in nothing": lambda snapshot: snapshot["apart"][-1][1].update(context=["v", 7]),
+    "it counts in texts": saved(leaves=["1", "1"]),
+    "it is closed in a way": saved(closed="no"),
+    "who left is a text": saved(exits=["x"]),
+    "more children than there can be": lambda snapshot: snapshot["apart"][0][1].update(children=10**12),
+}
+
+
+@pytest.mark.rule("RT-56")
+@pytest.mark.parametrize("forged", FORGED_SNAPSHOTS)
+def test_a_snapshot_is_not_believed_either(cli: Cli, tmp_path: Path, forged: str) -> None:
+    hooks = "  hooks: {onStart: {template: note}}\n"
+    path = workflow(tmp_path, task("ask", "await"), spec=hooks)
+    path.write_text(path.read_text() + "    - task: {name: note, executor: {type: noop}}\n")
+    assert cli("run", path, "--quiet", "--run-id", "r1", "--store", "sqlite:kept.db?tier=snapshot").code == 7
+    assert cli("export", "r1", "-o", "r1.jsonl", "--store", "sqlite:kept.db").code == 0
+    records = [json.loads(line) for line in (tmp_path / "r1.jsonl").read_text().splitlines()[:-1]]
+    write(tmp_path / "same.jsonl", records)
+    assert cli("import", "same.jsonl", "--store", "sqlite:same.db").code == 0
+    FORGED_SNAPSHOTS[forged](records[0]["snapshot"])
+    write(tmp_path / "forged.jsonl", records)
+    said = cli("import", "forged.jsonl", *THERE)
+    assert (said.code, "is damaged: " in said.err) == (2, True), said.err
+    assert not (tmp_path / "there.db").exists()
+
+
+@pytest.mark.rule("RT-56")
+def test_a_first_step_of_another_run_is_refused(cli: Cli, records: Records, tmp_path: Path) -> None:
+    records[1]["step"] = records[1]["step"].replace('"run_id":"r1"', '"run_id":"../r1"')
+    write(tmp_path / "forged.jsonl", records)
+    said = cli("import", "forged.jsonl", *THERE)
+    assert (said.code, "its header is not that of its first step" in said.err) == (2, True), said.err
+
+
 @pytest.mark.rule("RT-56")
 def test_the_row_of_an_imported_run_is_what_its_steps_say(cli: Cli, records: Records, tmp_path: Path) -> None:
     wrong = row(phase="Succeeded", closed=False, message="fine", created_at=0, workflow="other", labels={"a": "b"})

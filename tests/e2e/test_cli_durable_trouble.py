@@ -73,7 +73,7 @@ def test_a_store_that_goes_away_is_not_written_to_as_if_it_were_there(tmp_path: 
     (tmp_path / "open").touch()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (9, "")
-    assert "was deleted or replaced while it was in use" in err
+    assert "was moved, deleted or replaced while it was in use" in err
     assert "Traceback" not in err
     if what == "replaced":
         listed = json.loads(aether("ls", "--output", "json", AETHER_STORE=store).stdout)

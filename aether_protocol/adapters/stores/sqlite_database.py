@@ -21,6 +21,7 @@ from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
 PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
 OPENING_PATIENCE_S: Final = 5.0
+_LOOK_S: Final = 0.1  # how long a file that went away may go unnoticed while steps come one upon the other
 _PAGE: Final = 2048  # bytes: a commit writes and sums up whole pages, and a step is a small part of the usual 4096
 _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
@@ -67,6 +68,7 @@ class Database:
         if durability not in DURABILITIES:
             raise UsageError(f"unknown durability {durability!r}", hint=f"known: {', '.join(DURABILITIES)}")
         self.path = path
+        self._look_at = 0.0
         self._place = os.path.abspath(path)  # a process may change its folder
         self.durability = durability
         self.migrations = migrations
@@ -190,10 +192,11 @@ class Database:
         return found.st_dev, found.st_ino
 
     def require_file(self) -> None:
-        """What is written to a file that was deleted goes nowhere, and one in its place is another store. Raises PortError."""
+        """Raises PortError where the file is not there: what is written to it goes nowhere, and what is in its place is another
+        store. Costs one look into the folder."""
         if self._look_at_file() != self._file:
-            told = f"{self.path!r} was deleted or replaced while it was in use: nothing that happens now would be recorded"
-            raise PortError(told, hint="what ran may have to be run again")
+            told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
+            raise PortError(f"{self.path!r} {told}", hint="put it back and start again; if it is gone, so is what it held")
 
     # --- use ---
 
@@ -203,6 +206,10 @@ class Database:
 
     def once(self, statement: str, values: tuple[Any, ...]) -> int:
         """Write with one statement that is a transaction by itself: the rows changed, 0 also while another process writes."""
+        now = time.monotonic()
+        if now >= self._look_at:  # a look is a tenth of what this costs
+            self._look_at = now + _LOOK_S
+            self.require_file()
         try:
             return self.execute(statement, values).rowcount
         except sqlite3.Error as error:

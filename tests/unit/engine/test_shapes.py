@@ -32,7 +32,8 @@ class Box:
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (1, int), (1, float), (1.5, float), ("x", str), (Phase.FAILED, Phase), (None, str | None), (True, bool), ([], Any),
+        (1, int), (2**70, int), (10**400, float),
+        (1, float), (1.5, float), ("x", str), (Phase.FAILED, Phase), (None, str | None), (True, bool), ([], Any),
         ({"a": [1]}, Mapping[str, list[int]]), ((1, "x"), tuple[int, str]), ((1, 2, 3), tuple[int, ...]),
         ("a", Literal["a", "b"]),
         (frozenset({"x"}), frozenset[str]), (Box("a", [Box("b")]), Box), ([NodeCreated(0, -1, 0)], list[Fact]),
@@ -47,7 +48,6 @@ def test_what_fits(value: object, kind: Any) -> None:
     ("value", "kind", "told"),
     [
         (True, int, "it is True, not int"),
-        (2**63, int, "it is 9223372036854775808, not int"),
         ("1", int, "it is '1', not int"),
         (float("inf"), float, "it is inf, not float"),
         ("Fine", Phase, "it is 'Fine', not Phase"),

@@ -19,7 +19,8 @@ from aether_protocol.adapters.executors import guard
 from tests.unit.executors.test_programs import gone
 
 ENGINE = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup has it ignored
 from aether_protocol.adapters.executors import guard
 from tests.unit.executors.test_programs import gone
 from aether_protocol.adapters.executors.child import run_child

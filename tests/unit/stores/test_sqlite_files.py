@@ -388,3 +388,21 @@ def test_what_another_handle_has_written_is_not_written_over(tmp_path: Path, pro
         await other.close()
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("progress", [None, 0])
+def test_a_file_that_is_gone_is_not_written_to(tmp_path: Path, progress: int | None) -> None:
+    path = tmp_path / "kept" / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.append([more("a", 0, "one", token=1, progress=None)])
+        path.parent.rename(tmp_path / "elsewhere")
+        with pytest.raises(PortError, match="was moved, deleted or replaced"):
+            await store.append([more("a", 1, "two", token=1, progress=progress)])
+        (tmp_path / "elsewhere").rename(path.parent)
+        assert not await store.append([more("a", 1, "two", token=1, progress=progress)])
+        await store.close()
+
+    asyncio.run(body())
