@@ -82,13 +82,15 @@ class TestNothingHoldsItForEver:
             had_its_turn = asyncio.Event()
             tools = [Tool("deaf", "async", self.deaf), Tool("next", "inline", lambda task, context: had_its_turn.set())]
             broker = LocalBroker(tools, ManualClock(0), concurrency=1)
-            broker.start(Ear())
+            ear = Ear()
+            broker.start(ear)
             broker.dispatch([work(1, "deaf"), work(2, "next")])
             await asyncio.sleep(0)
             broker.stop("run-1", 1, 1)
             async with asyncio.timeout(10):
                 await had_its_turn.wait()
             await broker.close()
+            assert ear.nodes("finished") == [2], "nothing is heard of the one that was stopped"
 
         asyncio.run(go())
 
@@ -183,6 +185,7 @@ class TestAnAttemptNeverRunsBesideItself:
             async with asyncio.timeout(10):
                 await again.wait()
             await broker.close()
+            assert calls == [1, 1], "it was begun again beside the one that goes on"
 
         asyncio.run(go())
 

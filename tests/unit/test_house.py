@@ -170,7 +170,7 @@ sys.meta_path.insert(0, Missing())
 from aether_protocol.cli import main
 sys.exit(main({command}))
 """
-    run_python(code)
+    assert run_python(code).strip()
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

@@ -68,7 +68,7 @@ class Database:
         if durability not in DURABILITIES:
             raise UsageError(f"unknown durability {durability!r}", hint=f"known: {', '.join(DURABILITIES)}")
         self.path = path
-        self._look_at = 0.0
+        self._next_look = 0.0
         self._place = os.path.abspath(path)  # a process may change its folder
         self.durability = durability
         self.migrations = migrations
@@ -79,7 +79,7 @@ class Database:
         try:
             with self._told():
                 self._open_to_read() if reads_only else self._open(migrate)
-            self._file = self._look_at_file()
+            self._file = self._find_file()
         except BaseException:
             self.connection.close()
             raise
@@ -181,7 +181,7 @@ class Database:
                     raise
             yield
 
-    def _look_at_file(self) -> tuple[int, int] | None:
+    def _find_file(self) -> tuple[int, int] | None:
         """Which file lies at the path."""
         if self.path == ":memory:":
             return None
@@ -194,7 +194,7 @@ class Database:
     def require_file(self) -> None:
         """Raises PortError where the file is not there: what is written to it goes nowhere, and what is in its place is another
         store. Costs one look into the folder."""
-        if self._look_at_file() != self._file:
+        if self._find_file() != self._file:
             told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
             raise PortError(f"{self.path!r} {told}", hint="put it back and start again; if it is gone, so is what it held")
 
@@ -207,8 +207,8 @@ class Database:
     def once(self, statement: str, values: tuple[Any, ...]) -> int:
         """Write with one statement that is a transaction by itself: the rows changed, 0 also while another process writes."""
         now = time.monotonic()
-        if now >= self._look_at:  # a look is a tenth of what this costs
-            self._look_at = now + _LOOK_S
+        if now >= self._next_look:  # a look is a tenth of what this costs
+            self._next_look = now + _LOOK_S
             self.require_file()
         try:
             return self.execute(statement, values).rowcount
@@ -254,9 +254,10 @@ class Database:
     def fault(self, error: Exception) -> AetherError:
         """`error`, of SQLite or one of `_UNFIT`, in our words."""
         if isinstance(error, UnicodeEncodeError):
-            return UsageError(f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that")
+            told = f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that"
+            return UsageError(told, hint="write it in UTF-8")
         if not isinstance(error, sqlite3.Error):
-            return UsageError("a number is too large: a store holds whole numbers of up to 63 bits")
+            return UsageError("a number is too large: a store holds whole numbers of up to 63 bits", hint="give a smaller one")
         code = _code(error)
         if code in _BUSY:
             return BusyError(f"{self.path!r} is in use by another process", hint="try again when it is done")

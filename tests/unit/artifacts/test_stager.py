@@ -117,8 +117,9 @@ def test_faults_of_an_input_name_it(stager: LocalStager, work: Path) -> None:
     assert list(work.iterdir()) == []
 
 
-def test_an_input_without_a_path_is_only_passed_on(stager: LocalStager) -> None:
-    stager.bring(given(None, digest="sha256:" + "0" * 64))
+def test_an_input_without_a_path_is_only_passed_on(stager: LocalStager, work: Path) -> None:
+    stager.bring(given(None, digest="sha256:" + "0" * 64))  # which is not there: nobody looked
+    assert list(work.iterdir()) == []
 
 
 @pytest.mark.rule("SPEC-6")
