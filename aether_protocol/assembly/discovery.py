@@ -45,9 +45,9 @@ def fetcher_types() -> Mapping[str, tuple[ConfigField, ...]]:
     return _FetcherTypes()
 
 
-def local_stager(repository: str | Path, root: str | Path | None = None) -> Stager:
-    """A stager that keeps artifacts in folder `repository` and lays them down under `root` (the working directory)."""
+def local_stager(repository: str | Path) -> Stager:
+    """A stager that keeps artifacts in folder `repository`."""
     from aether_protocol.adapters.artifacts.repository import LocalRepository
-    from aether_protocol.adapters.artifacts.stager import LocalStager
+    from aether_protocol.execution.staging.stager import LocalStager
 
-    return LocalStager(LocalRepository(repository), _fetchers(), root=root)
+    return LocalStager(LocalRepository(repository), _fetchers())

@@ -15,8 +15,8 @@ import click
 from aether_protocol.cli.begun import Over
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.text import as_value, printable
-from aether_protocol.engine.secrets import MASK
 from aether_protocol.errors import BusyError
+from aether_protocol.execution.masking import MASK
 from aether_protocol.expressions.copying import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan

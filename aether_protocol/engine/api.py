@@ -21,10 +21,10 @@ from aether_protocol.engine.mailbox import Question, ask, cancel_question, resum
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.report import Report, make_report
 from aether_protocol.engine.runs import ActiveRun, Draft
-from aether_protocol.engine.secrets import SecretBook
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
 from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan

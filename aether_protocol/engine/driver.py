@@ -20,9 +20,10 @@ from aether_protocol.engine.keeper import Keeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.runs import ActiveRun
-from aether_protocol.engine.secrets import Masker, MissingSecretError, SecretBook
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, UsageError
+from aether_protocol.execution.masking import Masker
+from aether_protocol.execution.secrets import MissingSecretError, SecretBook
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store

@@ -77,7 +77,8 @@ Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel | Lost
 def to_event(item: Item, at: int) -> Event:
     """What the machine is told; the most frequent first."""
     if isinstance(item, TaskResult):
-        return TaskFinished(at, item.node, item.attempt, item.code, item.message, item.parameters, item.artifacts, "broker")
+        given = (item.code, item.message, item.parameters, item.artifacts)
+        return TaskFinished(at, item.node, item.attempt, *given, "broker", item.warnings)
     if isinstance(item, Started):
         return TaskStarted(at, item.node, item.attempt, "broker")
     if isinstance(item, Go):

@@ -13,8 +13,8 @@ from typing import Final
 
 from aether_protocol.engine.report import hook_name
 from aether_protocol.engine.runs import ActiveRun
-from aether_protocol.engine.secrets import LogMask
 from aether_protocol.errors import BusyError, PortError
+from aether_protocol.execution.masking import LogMask
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
 from aether_protocol.scheduler.nodes import HookNode

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from aether_protocol.engine.rows import make_row
-from aether_protocol.engine.secrets import LogMask, Masker
+from aether_protocol.execution.masking import LogMask, Masker
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunRow

@@ -43,13 +43,13 @@ class Stager(Protocol):
     Blocking calls, made in a thread. Raises PortError whose message names the artifact.
     """
 
-    def bring(self, artifacts: Mapping[str, Json]) -> None:
-        """Lay each input artifact down, unpacked, at its `path` (ART-2); one without a path is only passed on.
+    def bring(self, artifacts: Mapping[str, Json], folder: Path) -> None:
+        """Lay each input artifact down, unpacked, at its `path` below `folder` (ART-2); one without a path is only passed on.
 
         Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config}.
         """
         ...
 
-    def keep(self, outputs: Sequence[ArtifactOutput]) -> dict[str, Json]:
-        """Keep what lies at each output's `path` (ART-1): {name: {name, digest, size, archive}}."""
+    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path) -> dict[str, Json]:
+        """Keep what lies at each output's `path` below `folder` (ART-1): {name: {name, digest, size, archive}}."""
         ...

@@ -7,6 +7,7 @@ Raising is not a protocol: any exception that leaves `execute` becomes an Error 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Literal, Protocol
 
 from aether_protocol.plan.executors import ExecutorType
@@ -17,6 +18,11 @@ Mode = Literal["inline", "async", "thread"]
 
 class ExecutionContext(Protocol):
     """What an executor may use while it runs. Secrets in `log` text are masked before anybody sees it."""
+
+    @property
+    def workspace(self) -> Path:
+        """The attempt's own folder, absolute, empty but for its input artifacts (ART-4); made on first use. Raises OSError."""
+        ...
 
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
         """Append to the run's log of this task. Thread-safe. `text` need not end at a line's end."""

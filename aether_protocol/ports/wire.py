@@ -5,7 +5,7 @@ Law: snake_case in Python; what they are as JSON is the affair of `wire_json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aether_protocol.expressions.values import Json
@@ -17,7 +17,8 @@ __all__ = ["TaskAssignment", "TaskResult"]
 @dataclass(slots=True)
 class TaskResult:
     """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` are
-    {name: {name, digest, size}}; `epoch` is that of the assignment's header: the broker sees to it."""
+    {name: {name, digest, size}}; `warnings` say what was strange or left out, and change nothing; `epoch` is that of the
+    assignment's header: the broker sees to it."""
 
     run_id: str
     node: int
@@ -27,3 +28,4 @@ class TaskResult:
     parameters: Mapping[str, Json] = field(default_factory=dict)
     artifacts: Mapping[str, Json] = field(default_factory=dict)
     epoch: int = 0
+    warnings: Sequence[str] = ()

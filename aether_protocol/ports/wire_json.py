@@ -17,7 +17,9 @@ from aether_protocol.scheduler.timing import duration_text, rfc3339
 
 PROTOCOL: Final = "aether/v1"
 
-_RESULT_FIELDS: Final = frozenset({"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts"})
+_RESULT_FIELDS: Final = frozenset(
+    {"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts", "warnings"}
+)
 
 
 def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
@@ -73,6 +75,7 @@ def encode_result(result: TaskResult) -> dict[str, Json]:
         "message": result.message,
         "parameters": dict(result.parameters),
         "artifacts": dict(result.artifacts),
+        "warnings": list(result.warnings),
     }
 
 
@@ -101,6 +104,7 @@ def decode_result(message: Json) -> TaskResult:
         own(_take(message, "parameters", dict, {})),
         _artifacts(own(_take(message, "artifacts", dict, {}))),
         int(epoch or 0),
+        _warnings(_take(message, "warnings", list, [])),
     )
 
 
@@ -115,7 +119,13 @@ def _take(message: Mapping[str, Json], name: str, kind: type, default: Any = Non
     return value
 
 
-_KINDS: Final = {str: "text", int: "an integer", dict: "an object"}
+_KINDS: Final = {str: "text", int: "an integer", dict: "an object", list: "a list"}
+
+
+def _warnings(warnings: list[Json]) -> tuple[str, ...]:
+    if not all(isinstance(text, str) for text in warnings):
+        raise ValueError("warnings must be texts")
+    return tuple(warnings)
 
 
 def _artifacts(artifacts: dict[str, Json]) -> dict[str, Json]:

@@ -7,7 +7,7 @@ Events are made on the hot path: slots, not frozen at run time, yet nobody chang
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -64,7 +64,8 @@ class TaskStarted:
 
 @dataclass(slots=True)
 class TaskFinished:
-    """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}."""
+    """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}; `warnings` are for
+    the report of the run and change nothing."""
 
     at: int
     node: int
@@ -74,6 +75,7 @@ class TaskFinished:
     outputs: Mapping[str, Json]
     artifacts: Mapping[str, Json]
     cause: str
+    warnings: Sequence[str] = ()
 
 
 class TimerKind(IntEnum):

@@ -149,6 +149,8 @@ def finished(turn: Turn, node: TaskNode, event: TaskFinished) -> None:
     """A result for the current attempt."""
     if node.phase is READY:
         running(turn, node, watch=event.code == 1)
+    for warning in event.warnings:
+        turn.report(node, warning)
     declared = node.call.target.outputs
     if event.code == 0 and not declared and not node.outputs and node.call.phase_conditions is None:
         turn.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)

@@ -12,7 +12,8 @@ BINDING = "scheduler/binding.py"
 BUILD = "plan/build.py"
 LEAF = "scheduler/leaf.py"
 LOOKUP = "scheduler/lookup.py"
-SECRETS = "engine/secrets.py"
+SECRETS = "execution/masking.py"
+BOOK = "execution/secrets.py"
 SOURCES = "plan/sources.py"
 VALUES = "expressions/values.py"
 
@@ -348,8 +349,8 @@ FAULTS = (
         "            result.message,\n",
     ),
     Fault("DATA-12", "keys are not masked", SECRETS, "{self.text(key): self.value(item) for", "{key: self.value(item) for"),
-    Fault("DATA-12", "the executor gets no secret", SECRETS, "            config=self._fill(assignment.config, texts),\n", ""),
-    Fault("DATA-12", "inputs hold no secret", SECRETS, "            inputs=self._fill(assignment.inputs, texts),\n", ""),
+    Fault("DATA-12", "the executor gets no secret", BOOK, "            config=self._fill(assignment.config, texts),\n", ""),
+    Fault("DATA-12", "inputs hold no secret", BOOK, "            inputs=self._fill(assignment.inputs, texts),\n", ""),
     Fault(
         "DATA-12",
         "numbers that spell a secret are shown",

@@ -16,7 +16,7 @@ from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine import cron, driver
 from aether_protocol.engine.cron import CronScheduler
-from aether_protocol.engine.secrets import Masker
+from aether_protocol.execution.masking import Masker
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.state import RunState

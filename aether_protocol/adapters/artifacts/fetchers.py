@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from aether_protocol.adapters.artifacts.limits import Budget, Limits
-from aether_protocol.adapters.artifacts.packing import pack
-from aether_protocol.adapters.artifacts.unpacking import unpack
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import Budget, Limits
+from aether_protocol.execution.staging.packing import pack
+from aether_protocol.execution.staging.unpacking import unpack
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.executors import ConfigField
 

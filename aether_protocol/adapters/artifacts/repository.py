@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.adapters.artifacts.limits import CHUNK
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import CHUNK
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 

@@ -14,14 +14,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from aether_protocol.adapters.brokers.attempt import Attempt, refuse, run_inline
-from aether_protocol.adapters.brokers.runner import Runner
+from aether_protocol.execution.attempt import Attempt, refuse, run_inline
+from aether_protocol.execution.runner import Runner
+from aether_protocol.execution.threads import Threads
+from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.threads import Threads
 
 MAX_THREADS: Final = 64
 KEEP_RUNNERS: Final = 64  # runners without work that are kept
@@ -36,7 +37,8 @@ class LocalBroker:
 
     `concurrency`: attempts under way at once, 0 or None for as many as come.
 
-    `stager` lays artifacts down and picks them up; without one, tasks with artifacts end in Error.
+    `stager` lays artifacts down and picks them up; without one, tasks with artifacts end in Error. `workspaces` gives attempts
+    their folders.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class LocalBroker:
         *,
         concurrency: int | None = None,
         stager: Stager | None = None,
+        workspaces: Workspaces | None = None,
     ) -> None:
         self._executors: Mapping[str, Executor] = (
             executors if isinstance(executors, Mapping) else {executor.type.name: executor for executor in executors}
@@ -53,6 +56,7 @@ class LocalBroker:
         self._found: dict[str, Executor] = {}  # those that were needed so far
         self.clock = clock
         self.stager = stager
+        self.workspaces = workspaces or Workspaces()
         self.busy = 0
         self._limit = concurrency or 0
         self._running = 0

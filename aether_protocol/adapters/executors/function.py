@@ -110,7 +110,7 @@ async def _call(function: Function, keywords: dict[str, Json]) -> Any:
     import asyncio
     import inspect
 
-    from aether_protocol.threads import in_thread
+    from aether_protocol.execution.threads import in_thread
 
     def call() -> Any:
         try:

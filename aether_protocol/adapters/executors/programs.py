@@ -56,7 +56,7 @@ async def run_program(task: TaskAssignment, context: ExecutionContext, command_l
             argv = command_line(config, exchange, env)
         except ValueError as error:
             return result(task, ERROR, str(error))
-        cwd = config.get("workingDir") or None
+        cwd = str(context.workspace / (config.get("workingDir") or "."))
         try:
             end = await run_child(
                 [_program(argv[0], env), *argv[1:]],
@@ -67,7 +67,7 @@ async def run_program(task: TaskAssignment, context: ExecutionContext, command_l
             )
         except (OSError, ValueError) as error:
             return result(task, ERROR, _not_started(argv[0], cwd, error))
-        return _read_end(task, end, exchange, Path(cwd or "."))
+        return _read_end(task, end, exchange, Path(cwd))
 
 
 def process_command(config: Config, exchange: Exchange, env: Environment) -> list[str]:

@@ -16,7 +16,7 @@ _COMMON = (
         "Environment variables to set, over those of the engine; null takes one away. Numbers and the like are written "
         "as in any text.",
     ),
-    ConfigField("workingDir", "string", "Where it runs; relative to the engine's working directory, its default."),
+    ConfigField("workingDir", "string", "Where it runs; relative to the attempt's own workspace, its default."),
 )
 
 _OUTPUTS = (

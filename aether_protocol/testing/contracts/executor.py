@@ -14,8 +14,10 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from aether_protocol.execution.workspace import Workspace
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
@@ -52,6 +54,7 @@ class RecordingContext:
     def __init__(self) -> None:
         self.logged: list[tuple[str, str]] = []
         self.slept: list[float] = []
+        self._workspace = Workspace(None)
 
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
         self.logged.append((stream, text))
@@ -59,6 +62,13 @@ class RecordingContext:
     def text(self, stream: str) -> str:
         """All that was logged to this stream."""
         return "".join(text for name, text in self.logged if name == stream)
+
+    @property
+    def workspace(self) -> Path:
+        return self._workspace.folder
+
+    def close(self) -> None:
+        self._workspace.close()
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -104,11 +114,14 @@ def assignment(
 async def attempt(executor: Executor, task: TaskAssignment, context: RecordingContext | None = None) -> TaskResult:
     """Carry out one attempt as a broker would: on the loop, or in a thread."""
     context = context or RecordingContext()
-    if executor.mode == "thread":
-        given = await asyncio.to_thread(executor.execute, task, context)
-    else:
-        given = executor.execute(task, context)
-    return await given if isinstance(given, Awaitable) else given
+    try:
+        if executor.mode == "thread":
+            given = await asyncio.to_thread(executor.execute, task, context)
+        else:
+            given = executor.execute(task, context)
+        return await given if isinstance(given, Awaitable) else given
+    finally:
+        context.close()
 
 
 class ExecutorContract:

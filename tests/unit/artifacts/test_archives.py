@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aether_protocol.adapters.artifacts.limits import Limits
-from aether_protocol.adapters.artifacts.packing import pack
-from aether_protocol.adapters.artifacts.unpacking import unpack
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import Limits
+from aether_protocol.execution.staging.packing import pack
+from aether_protocol.execution.staging.unpacking import unpack
 
 LIMITS = Limits(size=1_000_000, count=100)
 KINDS = ["tar", "tar.gz", "zip"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,27 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.artifacts.fetchers import HttpFetcher, LocalFetcher
-from aether_protocol.adapters.artifacts.limits import Limits
 from aether_protocol.adapters.artifacts.repository import LocalRepository
-from aether_protocol.adapters.artifacts.stager import LocalStager
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import Limits
+from aether_protocol.execution.staging.stager import LocalStager
 from aether_protocol.plan.model import ArtifactOutput
 
 LIMITS = Limits(size=100_000, count=50)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A stager and the one workspace that it serves here."""
+
+    stager: LocalStager
+    folder: Path
+
+    def bring(self, artifacts: dict[str, Any]) -> None:
+        self.stager.bring(artifacts, self.folder)
+
+    def keep(self, outputs: list[ArtifactOutput]) -> dict[str, Any]:
+        return self.stager.keep(outputs, self.folder)
 
 
 @pytest.fixture
@@ -28,9 +43,9 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stager(tmp_path: Path, work: Path) -> LocalStager:
+def stager(tmp_path: Path, work: Path) -> Staged:
     fetchers = (LocalFetcher(work, LIMITS), HttpFetcher(LIMITS))
-    return LocalStager(LocalRepository(tmp_path / "kept"), fetchers, root=work, limits=LIMITS)
+    return Staged(LocalStager(LocalRepository(tmp_path / "kept"), fetchers, limits=LIMITS), work)
 
 
 def output(path: str | None, archive: str | None = None) -> ArtifactOutput:
@@ -43,7 +58,7 @@ def given(path: str | None, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.rule("ART-1", "ART-2", "ART-3")
 @pytest.mark.parametrize("archive", [None, "none", "tar", "tar.gz", "zip"])
-def test_a_file_comes_back_as_a_file(work: Path, stager: LocalStager, archive: str | None) -> None:
+def test_a_file_comes_back_as_a_file(work: Path, stager: Staged, archive: str | None) -> None:
     (work / "report.csv").write_bytes(b"a,b")
     kept = stager.keep([output("report.csv", archive)])["out"]
     assert kept["name"] == "out"
@@ -57,7 +72,7 @@ def test_a_file_comes_back_as_a_file(work: Path, stager: LocalStager, archive: s
 
 @pytest.mark.rule("ART-1", "ART-2")
 @pytest.mark.parametrize("archive", [None, "tar", "tar.gz", "zip"])
-def test_a_folder_comes_back_as_a_folder(work: Path, stager: LocalStager, archive: str | None) -> None:
+def test_a_folder_comes_back_as_a_folder(work: Path, stager: Staged, archive: str | None) -> None:
     (work / "out" / "sub").mkdir(parents=True)
     (work / "out" / "sub" / "x").write_bytes(b"1")
     kept = stager.keep([output("out", archive)])["out"]
@@ -74,7 +89,7 @@ def test_a_folder_comes_back_as_a_folder(work: Path, stager: LocalStager, archiv
 
 
 @pytest.mark.rule("ART-1")
-def test_what_cannot_be_kept(work: Path, stager: LocalStager) -> None:
+def test_what_cannot_be_kept(work: Path, stager: Staged) -> None:
     with pytest.raises(PortError, match=r"output artifact 'out': 'gone' is missing"):
         stager.keep([output("gone")])
     (work / "folder").mkdir()
@@ -86,7 +101,7 @@ def test_what_cannot_be_kept(work: Path, stager: LocalStager) -> None:
 
 
 @pytest.mark.rule("ART-2")
-def test_an_artifact_is_never_laid_through_a_link_or_over_another_kind(work: Path, stager: LocalStager, tmp_path: Path) -> None:
+def test_an_artifact_is_never_laid_through_a_link_or_over_another_kind(work: Path, stager: Staged, tmp_path: Path) -> None:
     (work / "file").write_bytes(b"new")
     (work / "tree" / "d").mkdir(parents=True)
     (work / "tree" / "d" / "x").write_bytes(b"new")
@@ -105,7 +120,7 @@ def test_an_artifact_is_never_laid_through_a_link_or_over_another_kind(work: Pat
     assert not list(tmp_path.rglob(".aether-*"))
 
 
-def test_faults_of_an_input_name_it(stager: LocalStager, work: Path) -> None:
+def test_faults_of_an_input_name_it(stager: Staged, work: Path) -> None:
     for more, message in [
         ({"digest": "sha256:" + "0" * 64, "size": 1}, "not in the repository"),
         ({"source": {"type": "ftp", "config": {}}}, "unknown source type 'ftp'"),
@@ -117,13 +132,13 @@ def test_faults_of_an_input_name_it(stager: LocalStager, work: Path) -> None:
     assert list(work.iterdir()) == []
 
 
-def test_an_input_without_a_path_is_only_passed_on(stager: LocalStager, work: Path) -> None:
+def test_an_input_without_a_path_is_only_passed_on(stager: Staged, work: Path) -> None:
     stager.bring(given(None, digest="sha256:" + "0" * 64))  # which is not there: nobody looked
     assert list(work.iterdir()) == []
 
 
 @pytest.mark.rule("SPEC-6")
-def test_local_sources(stager: LocalStager, work: Path) -> None:
+def test_local_sources(stager: Staged, work: Path) -> None:
     (work / "src" / "sub").mkdir(parents=True)
     (work / "src" / "sub" / "x").write_bytes(b"1")
     stager.bring(given("a", source={"type": "local", "config": {"path": "src"}}))
@@ -181,14 +196,14 @@ def http(url: str, **config: Any) -> dict[str, Any]:
 
 
 @pytest.mark.rule("SPEC-6")
-def test_http_sources(stager: LocalStager, work: Path, server: str) -> None:
+def test_http_sources(stager: Staged, work: Path, server: str) -> None:
     stager.bring(http(f"{server}/file", headers={"X-Token": "t", "N": 5}))
     assert (work / "got").read_bytes() == b"xxx"
     stager.bring(http(f"{server}/moved", headers={"X-Token": "t"}))
     assert Handler.seen == [("/file", "t"), ("/moved", "t"), ("/file", "t")]
 
 
-def test_headers_do_not_go_to_another_origin(stager: LocalStager, work: Path, server: str) -> None:
+def test_headers_do_not_go_to_another_origin(stager: Staged, work: Path, server: str) -> None:
     stager.bring(http(f"{server}/away", headers={"X-Token": "t"}))
     assert Handler.seen == [("/away", "t"), ("/file", None)]
 
@@ -202,7 +217,7 @@ def test_headers_do_not_go_to_another_origin(stager: LocalStager, work: Path, se
         ("/scheme", "not an http or https address"),
     ],
 )
-def test_http_faults(stager: LocalStager, work: Path, server: str, path: str, message: str) -> None:
+def test_http_faults(stager: Staged, work: Path, server: str, path: str, message: str) -> None:
     with pytest.raises(PortError, match=message) as caught:
         stager.bring(http(server + path))
     assert "hunter2" not in str(caught.value)
@@ -212,19 +227,19 @@ def test_http_faults(stager: LocalStager, work: Path, server: str, path: str, me
 @pytest.mark.parametrize(
     "url", ["", "nonsense", "file:///etc/passwd", "http://127.0.0.1:1/x", "http://[", "http://u:hunter2@127.0.0.1:1/", 5]
 )
-def test_http_addresses_that_lead_nowhere(stager: LocalStager, work: Path, url: Any) -> None:
+def test_http_addresses_that_lead_nowhere(stager: Staged, work: Path, url: Any) -> None:
     with pytest.raises(PortError, match="input artifact 'in'") as caught:
         stager.bring(http(url))
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_malformed_header_is_not_shown(stager: LocalStager, server: str) -> None:
+def test_a_malformed_header_is_not_shown(stager: Staged, server: str) -> None:
     with pytest.raises(PortError) as caught:
         stager.bring(http(f"{server}/file", headers={"X-Token": "hunter2\nX: y"}))
     assert "hunter2" not in str(caught.value)
 
 
-def test_without_the_extra_there_is_a_hint(stager: LocalStager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_there_is_a_hint(stager: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(PortError, match="httpx2") as caught:
         stager.bring(http("http://127.0.0.1/"))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether_protocol.engine.secrets import MASK, LogMask, Masker
 from aether_protocol.errors import PortError
+from aether_protocol.execution.masking import MASK, LogMask, Masker
 from aether_protocol.plan.model import InputBinding, Literal
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.codec import encode_fact

@@ -7,19 +7,15 @@ masked, however short it is; true, false and null are not masked, because no sec
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from aether_protocol.errors import PortError
-from aether_protocol.expressions.values import Json, SecretValue
-from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.wire import TaskResult
 
 MASK: Final = "***"
 _LINE: Final = 8  # a line of a secret of several lines is masked on its own from this length on
@@ -27,70 +23,6 @@ _DIGITS: Final = 6  # a secret within a number is seen from this length on
 _NEAR: Final = 16  # characters that are compared before all of them are
 _BASE64: Final = 6  # bytes of a secret from which on it is masked in base64, too
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?")
-
-
-class MissingSecretError(Exception):
-    """No provider has it. The text names name and key."""
-
-
-class SecretBook:
-    """The providers, asked in order at every hand-over."""
-
-    def __init__(self, providers: Sequence[SecretProvider]) -> None:
-        self._providers = tuple(providers)
-
-    def fill(self, assignment: TaskAssignment) -> tuple[TaskAssignment, dict[tuple[str, str], str]]:
-        """The assignment with the texts in it, and the texts used. Raises MissingSecretError or PortError."""
-        texts: dict[tuple[str, str], str] = {}
-        filled = replace(
-            assignment,
-            config=self._fill(assignment.config, texts),
-            inputs=self._fill(assignment.inputs, texts),
-            artifacts=self._fill(assignment.artifacts, texts),
-            payloads=self._fill(list(assignment.payloads), texts),
-        )
-        filled.secrets = tuple(texts)
-        return filled, texts
-
-    def known(self, references: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """The texts of these, as far as they can be had now."""
-        texts: dict[tuple[str, str], str] = {}
-        for reference in references:
-            with contextlib.suppress(MissingSecretError):
-                self._text(reference, texts)
-        return texts
-
-    def _fill(self, value: Json, texts: dict[tuple[str, str], str]) -> Json:
-        if isinstance(value, SecretValue):
-            return "".join([part if isinstance(part, str) else self._text(part, texts) for part in value.parts])
-        if isinstance(value, Mapping):
-            return {key: self._fill(item, texts) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._fill(item, texts) for item in value]
-        return value
-
-    def _text(self, reference: tuple[str, str], texts: dict[tuple[str, str], str]) -> str:
-        if reference not in texts:
-            name, key = reference
-            for provider in self._providers:
-                text = self._ask(provider, name, key)
-                if text is not None:
-                    texts[reference] = text
-                    break
-            else:
-                raise MissingSecretError(f"secret {name!r} has no key {key!r} in any of the secret providers")
-        return texts[reference]
-
-    def _ask(self, provider: SecretProvider, name: str, key: str) -> str | None:
-        try:
-            text = provider.get(name, key)
-        except PortError as error:
-            raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
-        except Exception as error:  # foreign code, and its text may hold what nobody may see
-            raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {type(error).__name__}") from error
-        if text is not None and not isinstance(text, str):
-            raise MissingSecretError(f"secret {name!r}, key {key!r}, is a {type(text).__name__}, not text")
-        return text
 
 
 class Masker:
@@ -148,6 +80,7 @@ class Masker:
             self.value(result.parameters),
             self.value(result.artifacts),
             result.epoch,
+            tuple(self.text(warning) for warning in result.warnings),
         )
 
 

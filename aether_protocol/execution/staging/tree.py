@@ -12,8 +12,8 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from aether_protocol.adapters.artifacts.limits import Budget, Reader
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import Budget, Reader
 
 MAX_NAME: Final = 4096
 

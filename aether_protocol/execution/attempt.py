@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from aether_protocol.errors import AetherError
+from aether_protocol.execution.threads import Threads, in_thread
+from aether_protocol.execution.workspace import Workspace, Workspaces
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
@@ -20,7 +23,6 @@ from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.threads import Threads, in_thread
 
 _T = TypeVar("_T")
 
@@ -34,6 +36,7 @@ class Host(Protocol):
     clock: Clock
     sink: ResultSink
     stager: Stager | None
+    workspaces: Workspaces
 
     def rouse(self) -> None: ...
     def rest(self) -> None: ...
@@ -63,12 +66,17 @@ class Attempt:
 class Context:
     """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nobody can stop them."""
 
-    __slots__ = ("_assignment", "_attempt", "_host")
+    __slots__ = ("_assignment", "_attempt", "_host", "_workspace")
 
-    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Attempt | None) -> None:
+    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Attempt | None, workspace: Workspace) -> None:
         self._host = host
         self._assignment = assignment
         self._attempt = attempt
+        self._workspace = workspace
+
+    @property
+    def workspace(self) -> Path:
+        return self._workspace.folder
 
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
         assignment = self._assignment
@@ -161,20 +169,24 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
 
 def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> TaskResult:
     """Carry out an attempt here and now."""
+    workspace = host.workspaces.of(assignment)
     try:
         fault = prepare(executor, assignment)
         if fault is not None:
             return refuse(assignment, fault)
-        return to_result(assignment, executor.execute(assignment, Context(host, assignment, None)))
+        return to_result(assignment, executor.execute(assignment, Context(host, assignment, None, workspace)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # nothing that foreign code raises may end the loop that called it
         return crashed(assignment, error, host)
+    finally:
+        workspace.close()
 
 
 async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResult:
     """Artifacts in, the executor, artifacts out (ART-1, ART-2). Raises CancelledError only."""
     assignment = attempt.assignment
+    workspace = host.workspaces.of(assignment)
     try:
         fault = prepare(executor, assignment)
         if fault is None and (assignment.artifacts or assignment.target.artifacts) and host.stager is None:
@@ -182,8 +194,8 @@ async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResul
         if fault is not None:
             return refuse(assignment, fault)
         if assignment.artifacts and host.stager is not None:
-            await _lay_down(assignment.artifacts, host.stager)
-        context = Context(host, assignment, attempt)
+            await _lay_down(assignment.artifacts, host.stager, workspace.folder)
+        context = Context(host, assignment, attempt, workspace)
         if executor.mode == "async":
             outcome = await executor.execute(assignment, context)  # type: ignore[misc]
         elif executor.mode == "inline":
@@ -192,20 +204,22 @@ async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResul
             outcome = await _in_thread(attempt, executor, context, host)
         result = to_result(assignment, outcome)
         if result.code == 0 and assignment.target.artifacts and host.stager is not None:
-            result.artifacts = await _keep(assignment, result, host.stager)
+            result.artifacts = await _keep(assignment, result, host.stager, workspace.folder)
     except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
         raise
     except BaseException as error:
         return crashed(assignment, error, host)
+    finally:
+        workspace.close()
     return result
 
 
-async def _lay_down(artifacts: Mapping[str, Json], stager: Stager) -> None:
-    await _to_the_end(lambda: stager.bring(artifacts))
+async def _lay_down(artifacts: Mapping[str, Json], stager: Stager, folder: Path) -> None:
+    await _to_the_end(lambda: stager.bring(artifacts, folder))
 
 
-async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager) -> Mapping[str, Json]:
-    kept = await _to_the_end(lambda: stager.keep(assignment.target.artifacts))
+async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager, folder: Path) -> Mapping[str, Json]:
+    kept = await _to_the_end(lambda: stager.keep(assignment.target.artifacts, folder))
     return {**result.artifacts, **kept}
 
 

@@ -12,62 +12,56 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aether_protocol.adapters.artifacts.limits import Limits
-from aether_protocol.adapters.artifacts.packing import pack
-from aether_protocol.adapters.artifacts.unpacking import unpack
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import Limits
+from aether_protocol.execution.staging.packing import pack
+from aether_protocol.execution.staging.unpacking import unpack
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import ArtifactOutput
 from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository
 
 
 class LocalStager:
-    """A Stager over a repository and fetchers. Relative paths are relative to `root` (default: the working directory)."""
+    """A Stager over a repository and fetchers."""
 
     def __init__(
         self,
         repository: ArtifactRepository,
         fetchers: Sequence[ArtifactFetcher] = (),
         *,
-        root: str | Path | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._repository = repository
         self._fetchers = {fetcher.name: fetcher for fetcher in fetchers}
-        self._root = root
         self._limits = limits or Limits()
 
-    def bring(self, artifacts: Mapping[str, Json]) -> None:
-        """Lay each input artifact down at its `path`. Raises PortError that names the artifact."""
+    def bring(self, artifacts: Mapping[str, Json], folder: Path) -> None:
+        """Lay each input artifact down at its `path` below `folder`. Raises PortError that names the artifact."""
         for name, value in artifacts.items():
             if value.get("path") is None:
                 continue
             try:
-                self._bring(value)
+                self._bring(value, place(folder, value["path"]))
             except PortError as fault:
                 raise PortError(f"input artifact {name!r}: {fault.message}", hint=fault.hint) from fault
             except (OSError, ValueError) as fault:
                 raise PortError(f"input artifact {name!r}: {_why(fault)}") from fault
 
-    def keep(self, outputs: Sequence[ArtifactOutput]) -> dict[str, Json]:
-        """Keep what lies at each output's `path`: {name: {name, digest, size, archive}}. Raises PortError."""
+    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path) -> dict[str, Json]:
+        """Keep what lies at each output's `path` below `folder`: {name: {name, digest, size, archive}}. Raises PortError."""
         kept: dict[str, Json] = {}
         for output in outputs:
             if output.path is None:
                 continue
             try:
-                kept[output.name] = self._keep(output, self._place(output.path))
+                kept[output.name] = self._keep(output, place(folder, output.path))
             except PortError as fault:
                 raise PortError(f"output artifact {output.name!r}: {fault.message}", hint=fault.hint) from fault
             except (OSError, ValueError) as fault:
                 raise PortError(f"output artifact {output.name!r}: {_why(fault)}") from fault
         return kept
 
-    def _place(self, path: str) -> Path:
-        return Path(os.path.abspath(Path(self._root or Path.cwd(), path)))
-
-    def _bring(self, value: Mapping[str, Json]) -> None:
-        target = self._place(value["path"])
+    def _bring(self, value: Mapping[str, Json], target: Path) -> None:
         beside = target if stat.S_ISDIR(_mode(target)) else target.parent
         beside.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".aether-", dir=beside) as folder:
@@ -108,6 +102,11 @@ class LocalStager:
                 pack(source, archive, packed, self._limits)
                 digest, size = self._repository.put(packed)
         return {"name": output.name, "digest": digest, "size": size, "archive": archive}
+
+
+def place(folder: Path, path: str) -> Path:
+    """Where an artifact's `path` is: relative to the workspace `folder`, or absolute as the document says."""
+    return Path(os.path.abspath(folder / path))
 
 
 def move(source: Path, target: Path) -> None:

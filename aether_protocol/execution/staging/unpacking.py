@@ -18,9 +18,9 @@ import zlib
 from pathlib import Path
 from typing import IO, Final
 
-from aether_protocol.adapters.artifacts.limits import CHUNK, Budget, Limits
-from aether_protocol.adapters.artifacts.tree import MAX_NAME, Tree
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import CHUNK, Budget, Limits
+from aether_protocol.execution.staging.tree import MAX_NAME, Tree
 
 _MAX_READ: Final = 1_048_576  # no header of a real archive is as long as that
 _FAULTS: Final = (

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import Final, Protocol
 
-from aether_protocol.adapters.brokers.attempt import Attempt, Host, crashed, execute, refuse
+from aether_protocol.execution.attempt import Attempt, Host, crashed, execute, refuse
 from aether_protocol.ports.wire import TaskResult
 
 FAIR: Final = 32

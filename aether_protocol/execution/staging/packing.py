@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from aether_protocol.adapters.artifacts.limits import CHUNK, Budget, Limits
-from aether_protocol.adapters.artifacts.tree import check_link
 from aether_protocol.errors import PortError
+from aether_protocol.execution.staging.limits import CHUNK, Budget, Limits
+from aether_protocol.execution.staging.tree import check_link
 
 ARCHIVES: Final = ("tar", "tar.gz", "zip", "none")
 
