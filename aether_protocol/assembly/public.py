@@ -81,12 +81,16 @@ class Engine(api.Engine):
         self._types = InstalledTypes(installed)
         self._library = as_several(library)
         self._namespaces = frozenset(source.namespace for source in sources)
+        providers = [*secret_providers(secrets), EnvironmentSecrets()]
         super().__init__(
             store=_store(store),
-            broker=broker or LocalBroker(installed, clock, concurrency=concurrency, stager=local_stager(ARTIFACTS)),
+            broker=broker
+            or LocalBroker(
+                installed, clock, concurrency=concurrency, stager=local_stager(ARTIFACTS), secrets=providers
+            ),
             clock=clock,
             ids=RandomIds(),
-            secrets=[*secret_providers(secrets), EnvironmentSecrets()],
+            secrets=providers,
             variables=[SystemVariables(), *sources],
             **holding,
         )

@@ -22,8 +22,9 @@ from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, UsageError
-from aether_protocol.execution.masking import Masker
-from aether_protocol.execution.secrets import MissingSecretError, SecretBook
+from aether_protocol.execution.context import sealed
+from aether_protocol.execution.secrets import SecretBook, references_in
+from aether_protocol.plan.model import TaskDef
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
@@ -104,10 +105,7 @@ class Driver:
         """
         self.runs[run.id] = run
         state = run.state
-        texts = self._book.known(secret_references(state))
-        if texts:
-            run.masker = Masker()
-            run.masker.learn(texts)
+        run.secrets = tuple(sorted(secret_references(state)))
         if state.root is None:
             self.put(run, Submit(state.header))
         if first is not None:
@@ -124,8 +122,9 @@ class Driver:
             self.put(run, Lost(node.id, node.attempt, node.id in blamed))
 
     def put(self, run: ActiveRun, item: Item) -> None:
-        if isinstance(item, Resume) and run.masker is not None:  # DATA-12: somebody answers with a secret of this run
-            item.payload = run.masker.value(item.payload)
+        if isinstance(item, Resume) and run.secrets:  # DATA-12: an answer may hold a secret of this run
+            masker = self._book.recall(run.id, run.secrets).masker
+            item.payload = item.payload if masker is None else masker.value(item.payload)
         self._inbox.append((run, item))
         if self._parked is not None:
             self._wake()
@@ -159,13 +158,20 @@ class Driver:
         if run is not None:
             self.put(run, Started(node, attempt))
 
+    def deliver(self, result: TaskResult) -> None:
+        """A result that came past the broker, so that nothing has masked it (DATA-12)."""
+        run = self.runs.get(result.run_id)
+        if run is not None and run.secrets and 0 <= result.node < len(run.state.nodes):
+            masker = self._book.recall(run.id, run.secrets).masker
+            target = run.state.nodes[result.node].call.target
+            if masker is not None and isinstance(target, TaskDef):
+                result = sealed(masker, target, result)
+        self.finished(result)
+
     def finished(self, result: TaskResult) -> None:
         run = self.runs.get(result.run_id)
         if run is None or result.epoch != run.state.header.epoch:  # SCHED-12: unknown, forgotten since, or from another past
             return
-        if run.masker is not None:
-            self.logs.flush(run, result.node, result.attempt)
-            result = run.masker.result(result)
         self._inbox.append((run, result))
         if self._parked is not None:
             self._wake()
@@ -305,9 +311,9 @@ class Driver:
                     if isinstance(command, TaskAssignment):
                         if nodes[command.place.id].ended_at is not None:
                             continue  # by a later event of the same turn: cancelled, say
-                        assignment = self._fill(run, command) if command.secret else command
-                        if assignment is not None:
-                            assignments.append(assignment)
+                        if command.secret or run.secrets:
+                            _name_secrets(run, command)
+                        assignments.append(command)
                     elif isinstance(command, SetTimer):
                         self._timers.set(run, command.node, command.kind, command.due)
                     elif isinstance(command, ClearTimer):
@@ -329,19 +335,6 @@ class Driver:
                 step.commands = _DONE  # carried out: whoever keeps the step keeps its facts alone
         if assignments:
             self._broker.dispatch(assignments)
-
-    def _fill(self, run: ActiveRun, assignment: TaskAssignment) -> TaskAssignment | None:
-        """Put the secrets in. A missing one is an Error of this task, in place of the dispatch."""
-        try:
-            filled, texts = self._book.fill(assignment)
-        except MissingSecretError as error:
-            epoch = assignment.header.epoch
-            self.finished(TaskResult(run.id, assignment.node, assignment.attempt, 3, str(error), epoch=epoch))
-            return None
-        if run.masker is None:
-            run.masker = Masker()
-        run.masker.learn(texts)
-        return filled
 
     def _timer_due(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
         self.put(run, Due(node, kind, due))
@@ -367,8 +360,6 @@ class Driver:
 
     def _closed(self, run: ActiveRun) -> None:
         self._timers.drop(run)
-        for node, attempt, _ in list(run.log_masks):
-            self.logs.flush(run, node, attempt)
         run.wake(run.waiters)
         run.wake(run.pausers)
         self._ended.append(run)
@@ -382,6 +373,14 @@ def _append(run: ActiveRun) -> RunAppend:
     """What is to be stored of a run. Only a durable store gives tokens, and asks how far the run is."""
     progress = run.progress() if run.token else None
     return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed, progress)
+
+
+def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:
+    """Name the secrets that the run has used so far, those of this assignment among them: what it says is masked for all."""
+    if assignment.secret:
+        given = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
+        run.secrets = tuple(dict.fromkeys([*run.secrets, *references_in(given)]))
+    assignment.secrets = run.secrets
 
 
 def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:

@@ -1,7 +1,7 @@
 """The logs of tasks on their way to whoever listens, and into a durable store.
 
-Law: what is passed on or kept is masked (DATA-12). What waits to be stored is bounded: of a flood the oldest part goes, and a
-note says so. An observer that raises, or a store that fails, is told of and harms no run.
+Law: what comes here is masked already, where the attempt runs (DATA-12). What waits to be stored is bounded: of a flood the
+oldest part goes, and a note says so. An observer that raises, or a store that fails, is told of and harms no run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Final
 from aether_protocol.engine.report import hook_name
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.errors import BusyError, PortError
-from aether_protocol.execution.masking import LogMask
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
 from aether_protocol.scheduler.nodes import HookNode
@@ -45,7 +44,7 @@ LogObserver = Callable[[LogRecord], None]
 
 
 class Logs:
-    """Masks pieces of logs, hands them to `observers`, and gives them to `store` in batches.
+    """Takes pieces of logs, hands them to `observers`, and gives them to `store` in batches.
 
     `due`: `save` is to be called before long; `wake` tells the driver so.
     """
@@ -66,19 +65,8 @@ class Logs:
         return self._store is not None or bool(self.observers)
 
     def take(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
-        if run.masker is not None:
-            mask = run.log_masks.get((node, attempt, stream))
-            if mask is None:
-                mask = run.log_masks[node, attempt, stream] = LogMask(run.masker)
-            text = mask.feed(text)
+        """A piece of a log, masked already."""
         self._tell(run, node, attempt, stream, text)
-
-    def flush(self, run: ActiveRun, node: int, attempt: int) -> None:
-        """The attempt is over: what was held back may be shown."""
-        for stream in ("stdout", "stderr"):
-            mask = run.log_masks.pop((node, attempt, stream), None)
-            if mask is not None:
-                self._tell(run, node, attempt, stream, mask.flush())
 
     async def save(self) -> None:
         """Store what waits."""

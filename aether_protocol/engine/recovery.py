@@ -6,11 +6,12 @@ outside's fault and is told with its step; a state that breaks a law of ours is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from aether_protocol.errors import AetherError, PortError, UsageError
-from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.execution.secrets import references_in
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunStore, StoredRun
 from aether_protocol.scheduler.codec import decode_step
@@ -165,23 +166,13 @@ def secret_references(state: RunState) -> set[tuple[str, str]]:
     """The (name, key) of all secrets that tasks of this run may have been given so far."""
     found: set[tuple[str, str]] = set()
     if state.secret:
-        _collect(state.header.parameters.values(), found)
+        found.update(references_in(state.header.parameters.values()))
     for node in state.nodes:
         if node.secret:
-            _collect(node.inputs.values(), found)
+            found.update(references_in(node.inputs.values()))
             if isinstance(node, LoopNode):
-                _collect(node.items or (), found)
+                found.update(references_in(node.items or ()))
             if isinstance(node, TaskNode) and node.bound:
-                _collect(node.bound.values(), found)
-            _collect(node.input_artifacts.values(), found)
+                found.update(references_in(node.bound.values()))
+            found.update(references_in(node.input_artifacts.values()))
     return found
-
-
-def _collect(values: Iterable[Json], found: set[tuple[str, str]]) -> None:
-    for value in values:
-        if isinstance(value, SecretValue):
-            found.update(part for part in value.parts if not isinstance(part, str))
-        elif isinstance(value, dict):
-            _collect(value.values(), found)
-        elif isinstance(value, list | tuple):
-            _collect(value, found)

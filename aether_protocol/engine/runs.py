@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from aether_protocol.engine.rows import make_row
-from aether_protocol.execution.masking import LogMask, Masker
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunRow
@@ -26,19 +25,19 @@ class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
     fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
-    `timers` are the instants set, by node * 2 + kind. `masker` is there once a secret went out. `error` is why nobody can
+    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out
+    so far. `error` is why nobody can
     go on with this run. `waiters` are told of its end, `pausers` also when it is paused, `streams` of each step.
     """
 
     __slots__ = (
         "error",
         "id",
-        "log_masks",
         "machine",
-        "masker",
         "number",
         "pausers",
         "plan",
+        "secrets",
         "state",
         "steps",
         "stored",
@@ -60,8 +59,7 @@ class ActiveRun:
         self.told: tuple[object, ...] | None = None
         self.steps: list[Step] = []
         self.timers: dict[int, int] = {}
-        self.masker: Masker | None = None
-        self.log_masks: dict[tuple[int, int, str], LogMask] = {}
+        self.secrets: tuple[tuple[str, str], ...] = ()
         self.error: BaseException | None = None
         self.waiters: list[asyncio.Future[None]] = []
         self.pausers: list[asyncio.Future[None]] = []

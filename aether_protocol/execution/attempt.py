@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from aether_protocol.errors import AetherError
-from aether_protocol.execution.threads import Threads, in_thread
-from aether_protocol.execution.workspace import Workspace, Workspaces
+from aether_protocol.execution.context import Context, Host
+from aether_protocol.execution.secrets import MissingSecretError
+from aether_protocol.execution.threads import in_thread
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
+from aether_protocol.plan.executors import ConfigFault
 from aether_protocol.ports.artifacts import Stager
-from aether_protocol.ports.broker import ResultSink
-from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
@@ -28,19 +28,6 @@ _T = TypeVar("_T")
 
 ERROR: Final = 3
 _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
-
-
-class Host(Protocol):
-    """What an attempt needs of the broker that runs it."""
-
-    clock: Clock
-    sink: ResultSink
-    stager: Stager | None
-    workspaces: Workspaces
-
-    def rouse(self) -> None: ...
-    def rest(self) -> None: ...
-    def threads(self) -> Threads: ...
 
 
 class Attempt:
@@ -63,46 +50,6 @@ class Attempt:
         self.sleeps = 0
 
 
-class Context:
-    """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nobody can stop them."""
-
-    __slots__ = ("_assignment", "_attempt", "_host", "_workspace")
-
-    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Attempt | None, workspace: Workspace) -> None:
-        self._host = host
-        self._assignment = assignment
-        self._attempt = attempt
-        self._workspace = workspace
-
-    @property
-    def workspace(self) -> Path:
-        return self._workspace.folder
-
-    def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
-        assignment = self._assignment
-        self._host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, stream, text)
-
-    async def sleep(self, seconds: float) -> None:
-        attempt = self._attempt
-        assignment = self._assignment
-        rank = (0, *assignment.place.order) if assignment.hook is None else (1, assignment.place.id)
-        if attempt is None:
-            await self._host.clock.sleep(seconds, rank)
-            return
-        attempt.sleeps += 1
-        if attempt.sleeps == 1:
-            self._host.rest()
-        try:
-            await self._host.clock.sleep(seconds, rank)
-        finally:
-            attempt.sleeps -= 1
-            if not attempt.sleeps:
-                self._host.rouse()
-
-    def cancelled(self) -> bool:
-        return self._attempt is not None and self._attempt.stopped
-
-
 def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:
     """An Error of this attempt."""
     header = assignment.header
@@ -110,7 +57,7 @@ def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Js
     return TaskResult(*place, ERROR, message, parameters, epoch=header.epoch)
 
 
-def crashed(assignment: TaskAssignment, error: BaseException, host: Host) -> TaskResult:
+def crashed(assignment: TaskAssignment, error: BaseException, context: Context) -> TaskResult:
     """What an executor raised, as an Error with its text; the traceback goes to the task's log."""
     if isinstance(error, AetherError):
         return refuse(assignment, error.message)
@@ -118,14 +65,13 @@ def crashed(assignment: TaskAssignment, error: BaseException, host: Host) -> Tas
         text = str(error)
     except Exception:  # foreign code to the last
         text = ""
-    lines = "".join(traceback.format_exception(error))
-    host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, "stderr", lines)
+    context.log("".join(traceback.format_exception(error)), "stderr")
     if not text or isinstance(error, LookupError | SystemExit):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return refuse(assignment, text)
 
 
-def prepare(executor: Executor, assignment: TaskAssignment) -> str | None:
+def prepare(executor: Executor, assignment: TaskAssignment, context: Context) -> str | None:
     """Give the executor its own copies, and look at a config again that had placeholders (SPEC-15). Returns the fault."""
     try:
         assignment.inputs = own(assignment.inputs) if assignment.inputs else {}
@@ -137,7 +83,17 @@ def prepare(executor: Executor, assignment: TaskAssignment) -> str | None:
     if assignment.target.config.literal:
         return None
     faults = check_config(executor.type, assignment.config, placeholders=False)
-    return "; ".join(f"{_spot(fault.path)}: {fault.message}" for fault in faults) if faults else None
+    return "; ".join(_told(executor, assignment, faults, context)) if faults else None
+
+
+def _told(executor: Executor, assignment: TaskAssignment, faults: Sequence[ConfigFault], context: Context) -> Iterator[str]:
+    """Faults of a config in words. They quote and cut values, so where secrets stand in it a masked config is asked."""
+    masked = context.masked(assignment.config)
+    words = {fault.path: fault.message for fault in faults}
+    if masked is not assignment.config:
+        words = {fault.path: fault.message for fault in check_config(executor.type, masked, placeholders=False)}
+    for fault in faults:
+        yield f"{_spot(fault.path)}: {words.get(fault.path, 'does not fit, and holds a secret')}"
 
 
 def _spot(path: tuple[str | int, ...]) -> str:
@@ -158,6 +114,8 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned the result of another attempt")
     if type(outcome.code) is not int or type(outcome.message) is not str:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
+    if not isinstance(outcome.warnings, list | tuple) or not all(type(text) is str for text in outcome.warnings):
+        return refuse(assignment, f"executor {assignment.executor_type!r} returned warnings that are not texts")
     try:
         outcome.parameters = own(outcome.parameters) if outcome.parameters else _NOTHING
         outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
@@ -169,48 +127,59 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
 
 def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> TaskResult:
     """Carry out an attempt here and now."""
-    workspace = host.workspaces.of(assignment)
+    context = Context(host, assignment, None)
     try:
-        fault = prepare(executor, assignment)
+        if assignment.secrets:
+            assignment = host.secrets.fill(assignment)
+        fault = prepare(executor, assignment, context)
         if fault is not None:
-            return refuse(assignment, fault)
-        return to_result(assignment, executor.execute(assignment, Context(host, assignment, None, workspace)))
+            return context.seal(refuse(assignment, fault))
+        return context.seal(to_result(assignment, executor.execute(assignment, context)))
+    except MissingSecretError as error:
+        return context.seal(refuse(assignment, str(error)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # nothing that foreign code raises may end the loop that called it
-        return crashed(assignment, error, host)
+        return context.seal(crashed(assignment, error, context))
     finally:
-        workspace.close()
+        context.close()
 
 
 async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResult:
-    """Artifacts in, the executor, artifacts out (ART-1, ART-2). Raises CancelledError only."""
-    assignment = attempt.assignment
-    workspace = host.workspaces.of(assignment)
+    """Secrets filled in, artifacts in, the executor, artifacts out (ART-1, ART-2), masked. Raises CancelledError only."""
+    context = Context(host, attempt.assignment, attempt)
     try:
-        fault = prepare(executor, assignment)
-        if fault is None and (assignment.artifacts or assignment.target.artifacts) and host.stager is None:
-            fault = "it has artifacts, and there is no artifact repository"
-        if fault is not None:
-            return refuse(assignment, fault)
-        if assignment.artifacts and host.stager is not None:
-            await _lay_down(assignment.artifacts, host.stager, workspace.folder)
-        context = Context(host, assignment, attempt, workspace)
-        if executor.mode == "async":
-            outcome = await executor.execute(assignment, context)  # type: ignore[misc]
-        elif executor.mode == "inline":
-            outcome = executor.execute(assignment, context)
-        else:
-            outcome = await _in_thread(attempt, executor, context, host)
-        result = to_result(assignment, outcome)
-        if result.code == 0 and assignment.target.artifacts and host.stager is not None:
-            result.artifacts = await _keep(assignment, result, host.stager, workspace.folder)
+        return context.seal(await _carry_out(attempt, executor, host, context))
     except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
         raise
+    except MissingSecretError as error:
+        return context.seal(refuse(attempt.assignment, str(error)))
     except BaseException as error:
-        return crashed(assignment, error, host)
+        return context.seal(crashed(attempt.assignment, error, context))
     finally:
-        workspace.close()
+        context.close()
+
+
+async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: Context) -> TaskResult:
+    assignment = attempt.assignment
+    if assignment.secrets:
+        assignment = host.secrets.fill(assignment)
+    fault = prepare(executor, assignment, context)
+    if fault is None and (assignment.artifacts or assignment.target.artifacts) and host.stager is None:
+        fault = "it has artifacts, and there is no artifact repository"
+    if fault is not None:
+        return refuse(assignment, fault)
+    if assignment.artifacts and host.stager is not None:
+        await _lay_down(assignment.artifacts, host.stager, context.workspace)
+    if executor.mode == "async":
+        outcome = await executor.execute(assignment, context)  # type: ignore[misc]
+    elif executor.mode == "inline":
+        outcome = executor.execute(assignment, context)
+    else:
+        outcome = await _in_thread(attempt, assignment, executor, context, host)
+    result = to_result(assignment, outcome)
+    if result.code == 0 and assignment.target.artifacts and host.stager is not None:
+        result.artifacts = await _keep(assignment, result, host.stager, context.workspace)
     return result
 
 
@@ -235,10 +204,11 @@ async def _to_the_end(move: Callable[[], _T]) -> _T:
         raise
 
 
-async def _in_thread(attempt: Attempt, executor: Executor, context: Context, host: Host) -> Any:
+async def _in_thread(
+    attempt: Attempt, assignment: TaskAssignment, executor: Executor, context: Context, host: Host
+) -> Any:
     """Run in a thread of the pool; the start is told when a thread is free for it (SCHED-10)."""
     loop = asyncio.get_running_loop()
-    assignment = attempt.assignment
     attempt.threaded = True
 
     def call() -> Any:

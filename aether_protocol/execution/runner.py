@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 from typing import Final, Protocol
 
-from aether_protocol.execution.attempt import Attempt, Host, crashed, execute, refuse
+from aether_protocol.execution.attempt import Attempt, execute, refuse
+from aether_protocol.execution.context import Host
 from aether_protocol.ports.wire import TaskResult
 
 FAIR: Final = 32
@@ -80,8 +81,6 @@ class Runner:
             return await execute(attempt, attempt.executor, self._foreman)
         except asyncio.CancelledError:
             return None if attempt.stopped else refuse(assignment, "the executor cancelled itself")
-        except Exception as error:
-            return crashed(assignment, error, self._foreman)
         finally:
             while self.task.cancelling():
                 self.task.uncancel()

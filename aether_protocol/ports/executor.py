@@ -24,6 +24,10 @@ class ExecutionContext(Protocol):
         """The attempt's own folder, absolute, empty but for its input artifacts (ART-4); made on first use. Raises OSError."""
         ...
 
+    def mask(self, text: str) -> str:
+        """Hide the secrets of this run in raw text, before it is cut, quoted or parsed for people (DATA-12)."""
+        ...
+
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
         """Append to the run's log of this task. Thread-safe. `text` need not end at a line's end."""
         ...

@@ -107,7 +107,10 @@ class Play:
             ScriptedExecutor(type_, scripts, real=real_executor(name), listener=self._watch)
             for name, type_ in prepared.types.items()
         ]
-        self._broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager)
+        secrets = [MappingSecrets(dict(case.secrets))]
+        self._broker = LocalBroker(
+            executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets
+        )
         self._workers = Workers(self._broker, case.store)
         self._shelf = Shelf(case.store)
         self._run_id = RUN_ID

@@ -87,7 +87,9 @@ class SchedulePlay:
             ScriptedExecutor(type_, scripts, real=real_executor(name), listener=Watch())
             for name, type_ in prepared.types.items()
         ]
-        self._workers = Workers(LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager), case.store)
+        secrets = [MappingSecrets(dict(case.secrets))]
+        broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
+        self._workers = Workers(broker, case.store)
         self._shelf = Shelf(case.store)
         self._ids = _Ids()
         self._losses = 0

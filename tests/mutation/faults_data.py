@@ -14,6 +14,7 @@ LEAF = "scheduler/leaf.py"
 LOOKUP = "scheduler/lookup.py"
 SECRETS = "execution/masking.py"
 BOOK = "execution/secrets.py"
+CONTEXT = "execution/context.py"
 SOURCES = "plan/sources.py"
 VALUES = "expressions/values.py"
 
@@ -337,16 +338,16 @@ FAULTS = (
     Fault(
         "DATA-12",
         "outputs are not masked",
-        SECRETS,
-        "            self.value(result.parameters),\n",
-        "            result.parameters,\n",
+        CONTEXT,
+        "result.code, message, parameters, artifacts",
+        "result.code, message, result.parameters, artifacts",
     ),
     Fault(
         "DATA-12",
         "messages are not masked",
-        SECRETS,
-        "            self.text(result.message),\n",
-        "            result.message,\n",
+        CONTEXT,
+        "message = masker.text(result.message)",
+        "message = result.message",
     ),
     Fault("DATA-12", "keys are not masked", SECRETS, "{self.text(key): self.value(item) for", "{key: self.value(item) for"),
     Fault("DATA-12", "the executor gets no secret", BOOK, "            config=self._fill(assignment.config, texts),\n", ""),

@@ -18,7 +18,6 @@ from aether_protocol.engine import cron, driver
 from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.execution.masking import Masker
 from aether_protocol.ports.store import RunAppend
-from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation import chaos
 from aether_protocol.testing.simulation.__main__ import main, told
@@ -150,10 +149,7 @@ def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypat
 
 
 def test_a_secret_that_is_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bare(self: Masker, result: TaskResult) -> TaskResult:
-        return result
-
-    monkeypatch.setattr(Masker, "result", bare)
+    monkeypatch.setattr(Masker, "text", lambda self, text: text)
     failed = first_failure()
     assert failed is not None
     assert failed.law == "secrets stay hidden"

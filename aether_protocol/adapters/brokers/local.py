@@ -16,12 +16,14 @@ from typing import Final
 
 from aether_protocol.execution.attempt import Attempt, refuse, run_inline
 from aether_protocol.execution.runner import Runner
+from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.execution.threads import Threads
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 MAX_THREADS: Final = 64
@@ -38,7 +40,7 @@ class LocalBroker:
     `concurrency`: attempts under way at once, 0 or None for as many as come.
 
     `stager` lays artifacts down and picks them up; without one, tasks with artifacts end in Error. `workspaces` gives attempts
-    their folders.
+    their folders; `secrets` are asked in order for the texts that assignments refer to.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class LocalBroker:
         concurrency: int | None = None,
         stager: Stager | None = None,
         workspaces: Workspaces | None = None,
+        secrets: Sequence[SecretProvider] = (),
     ) -> None:
         self._executors: Mapping[str, Executor] = (
             executors if isinstance(executors, Mapping) else {executor.type.name: executor for executor in executors}
@@ -57,6 +60,7 @@ class LocalBroker:
         self.clock = clock
         self.stager = stager
         self.workspaces = workspaces or Workspaces()
+        self.secrets = SecretBook(secrets)
         self.busy = 0
         self._limit = concurrency or 0
         self._running = 0

@@ -67,6 +67,9 @@ class RecordingContext:
     def workspace(self) -> Path:
         return self._workspace.folder
 
+    def mask(self, text: str) -> str:
+        return text
+
     def close(self) -> None:
         self._workspace.close()
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
-from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import PortError
 from aether_protocol.ports.schedules import CronStore, ScheduleTurn
@@ -21,14 +20,12 @@ from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.simulation.author import SECRET
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.slots import broker_of
 from aether_protocol.testing.simulation.store import Reached
 from aether_protocol.testing.simulation.workers import SECOND, Workers
 
 LEASE_S: Final = 15.0
-PASSWORD: Final = "correct-horse-battery"
 _READS: Final = frozenset(
     {"load", "row", "rows", "lines", "requests", "owner", "owners", "read_logs", "schedule", "schedules", "next_due", "fires"}
     | {"schedule_plan", "scheduled_runs", "unfinished_runs"}
@@ -122,7 +119,7 @@ class Process:
             broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
             clock=self.clock,
             ids=Ids(workers.seed),
-            secrets=[MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})],
+            secrets=workers.secrets.providers,
             observers=[self._stored],
             owner=self.engine_name,
             lease_s=LEASE_S,

@@ -33,7 +33,7 @@ class SlottedBroker:
         self._slots = slots
         self._faulty = faulty
         self._at_work: Counter[tuple[str, str | None, str, int]] = Counter()
-        self._inner = LocalBroker([self], workers.clock, concurrency=slots)
+        self._inner = LocalBroker([self], workers.clock, concurrency=slots, secrets=workers.secrets.providers)
         self._inner.start(self)
 
     # --- Broker ---

@@ -12,14 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from zlib import crc32
 
+from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.errors import PortError
+from aether_protocol.execution.context import sealed
+from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.testing.simulation.author import SECRET
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
 
 SECOND: Final = 1_000_000
+PASSWORD: Final = "correct-horse-battery"
 _CODES: Final = (0,) * 24 + (2, 2, 3, 3, 1, 1, 4, 9)
 _DELAYS: Final = (0, 0, SECOND // 2, SECOND, 3 * SECOND)
 
@@ -53,6 +58,7 @@ class Workers:
         self.clock = clock
         self.chaos = chaos
         self.elsewhere = elsewhere
+        self.secrets = SecretBook([MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})])
         self.stopped: set[tuple[int, Key]] = set()  # (number of the broker, attempt)
 
     def later(self, delay: int, call: Callable[[], None]) -> None:
@@ -72,13 +78,21 @@ class Workers:
     def _work(self, broker: SimulatedBroker, task: TaskAssignment) -> None:
         if self._gone(broker, task):
             return
-        deed = deed_of(self.seed, task)
+        deed = self._deed(task)
         if not broker.host.dead:
             if deed.tells_start:
                 broker.sink.started(task.run_id, task.node, task.attempt)
             if deed.says:
                 broker.sink.logged(task.run_id, task.node, task.attempt, "stdout", deed.says)
         self.later(deed.duration, lambda: self._returned(broker, task, deed.result))
+
+    def _deed(self, task: TaskAssignment) -> Deed:
+        """What this attempt does, carried out as everywhere: secrets filled in, and masked in all that it says."""
+        deed = deed_of(self.seed, self.secrets.fill(task))
+        masker = self.secrets.of(task.run_id).masker
+        if masker is None:
+            return deed
+        return replace(deed, says=masker.text(deed.says), result=sealed(masker, task.target, deed.result))
 
     def _returned(self, broker: SimulatedBroker, task: TaskAssignment, result: TaskResult) -> None:
         if self._gone(broker, task) or self.chaos.strikes("result-lost"):

@@ -27,10 +27,10 @@ from aether_protocol.testing.simulation.author import Author, compile_value
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored, same
-from aether_protocol.testing.simulation.process import PASSWORD, Machine, Process
+from aether_protocol.testing.simulation.process import Machine, Process
 from aether_protocol.testing.simulation.stage import Stage
 from aether_protocol.testing.simulation.store import SharedStore, SqliteHouse
-from aether_protocol.testing.simulation.workers import SECOND
+from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
 
 RUN: Final = "run"
 SAME: Final = 5

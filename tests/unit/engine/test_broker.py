@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,14 +28,14 @@ class Desk:
         self.gate: threading.Event | None = None
         self.began = threading.Event()
 
-    def bring(self, artifacts: Mapping[str, Any]) -> None:
+    def bring(self, artifacts: Mapping[str, Any], folder: Path) -> None:
         self.log.append(f"bring {','.join(artifacts)}")
         self.began.set()
         if self.gate is not None:
             assert self.gate.wait(10)
             self.log.append("brought")
 
-    def keep(self, outputs: Sequence[ArtifactOutput]) -> dict[str, Any]:
+    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path) -> dict[str, Any]:
         self.log.append(f"keep {','.join(output.name for output in outputs)}")
         if self.fault is not None:
             raise PortError(self.fault)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether_protocol.errors import PortError
-from aether_protocol.execution.masking import MASK, LogMask, Masker
+from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.plan.model import InputBinding, Literal
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.codec import encode_fact
@@ -25,7 +25,7 @@ TEXT = 'hun"ter\n2'
 
 def masker(*texts: str) -> Masker:
     made = Masker()
-    made.learn({("s", str(index)): text for index, text in enumerate(texts)})
+    made.learn(texts)
     return made
 
 
@@ -102,7 +102,7 @@ def test_a_provider_that_fails_is_an_error_of_the_task() -> None:
             raise PortError("the vault is sealed")
 
     async def body(world: World) -> None:
-        world.engine._driver._book._providers = (Down(),)
+        world.broker.secrets.providers = (Down(),)
         run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p")))))
         assert "the vault is sealed" in (await world.engine.wait(run)).tasks[1].message
 
@@ -123,7 +123,7 @@ def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -
         return TaskResult(given.run_id, given.node, given.attempt, 3 if len(said) < 2 else 0, " ".join(said))
 
     async def body(world: World) -> None:
-        world.engine._driver._book._providers = (Rotating(),)
+        world.broker.secrets.providers = (Rotating(),)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "d", "p"), retry=retry(1)))))
         await world.pass_time()
         assert (await world.engine.wait(run)).tasks[1].message == "*** ***"
@@ -174,7 +174,7 @@ def test_numbers_keys_and_what_is_no_secret() -> None:
 
 
 def test_text_that_may_be_the_beginning_of_a_secret_is_held_back() -> None:
-    log = LogMask(masker("hunter2"))
+    log = StreamMask(masker("hunter2"))
     assert log.feed("it is hun") == "it is "
     assert log.feed("gry") == "hungry"
     assert log.feed("hunter2 and h") == "*** and "
@@ -189,7 +189,7 @@ def test_text_that_may_be_the_beginning_of_a_secret_is_held_back() -> None:
 )
 def test_logs_show_no_secret_however_they_are_cut(texts: list[str], pieces: list[str]) -> None:
     mask = masker(*texts)
-    log = LogMask(mask)
+    log = StreamMask(mask)
     shown = "".join(log.feed(piece) for piece in pieces) + log.flush()
     assert not any(text in shown for text in texts)
     if not any(text in "".join(pieces) for text in texts):
@@ -200,7 +200,7 @@ def test_nothing_is_masked_where_no_secret_went_out() -> None:
     async def body(world: World) -> None:
         run = await world.engine.submit(plan(dag(task("a"))))
         await world.engine.wait(run)
-        assert world.engine._run(run).masker is None
+        assert world.broker.secrets.of(run).masker is None
 
     play(World({"x": ("inline", succeed)}, secrets={"db": {"p": "hunter2"}}), body)
 
@@ -238,7 +238,7 @@ def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> N
             raise KeyError("hunter2")
 
     async def body(world: World) -> None:
-        world.engine._driver._book._providers = (Broken(),)
+        world.broker.secrets.providers = (Broken(),)
         tasks = [task(name, "echo", None, secret("p", name, "p")) for name in ("number", "broken")]
         report = await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))
         assert [(one.phase, one.message) for one in report.tasks[1:]] == [
@@ -251,5 +251,5 @@ def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> N
 
 def test_a_flood_of_what_might_begin_a_long_secret_costs_little() -> None:
     """Seen by its work, not by a clock: 2 MB in lines against 64 kB of secret."""
-    mask = LogMask(masker("y" * 65_536))
+    mask = StreamMask(masker("y" * 65_536))
     assert "".join(mask.feed("x" * 65_535 + "\n") for _ in range(32)) == ("x" * 65_535 + "\n") * 32

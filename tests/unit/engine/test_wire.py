@@ -27,10 +27,10 @@ def validator(name: str) -> Draft202012Validator:
 class Shelf:
     """A stager that has everything and keeps nothing."""
 
-    def bring(self, artifacts: Any) -> None:
+    def bring(self, artifacts: Any, folder: Path) -> None:
         """All of it is there."""
 
-    def keep(self, outputs: Any) -> dict[str, Any]:
+    def keep(self, outputs: Any, folder: Path) -> dict[str, Any]:
         return {output.name: {"name": output.name, "digest": "sha256:0", "size": 1} for output in outputs}
 
 

@@ -77,7 +77,8 @@ class Town:
         """Another engine."""
         made: list[Executor] = [Tool(name, mode, function) for name, (mode, function) in self.tools.items()]
         builtin: list[Executor] = [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
-        broker = LocalBroker([*builtin, *made], self.clock, concurrency=self.concurrency)
+        providers = [MappingSecrets(dict(self.secrets))]
+        broker = LocalBroker([*builtin, *made], self.clock, concurrency=self.concurrency, secrets=providers)
         given = broker.dispatch
 
         def dispatch(assignments: Sequence[TaskAssignment]) -> None:
@@ -92,7 +93,7 @@ class Town:
             broker=broker,
             clock=self.clock,
             ids=self.ids,
-            secrets=[MappingSecrets(dict(self.secrets))],
+            secrets=providers,
             observers=[lambda run_id, state, step: self.steps.append(step)],
             owner=owner,
             lease_s=self.lease_s,

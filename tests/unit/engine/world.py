@@ -56,13 +56,14 @@ class World:
         self.steps: list[Any] = []
         made: list[Executor] = [Tool(name, mode, function) for name, (mode, function) in (tools or {}).items()]
         builtin: list[Executor] = [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
-        self.broker = LocalBroker([*builtin, *made], self.clock, concurrency=concurrency, stager=stager)
+        providers = [MappingSecrets(dict(secrets or {}))]
+        self.broker = LocalBroker([*builtin, *made], self.clock, concurrency=concurrency, stager=stager, secrets=providers)
         self.engine = Engine(
             store=store or MemoryStore(),
             broker=self.broker,
             clock=self.clock,
             ids=Ids(),
-            secrets=[MappingSecrets(dict(secrets or {}))],
+            secrets=providers,
             variables=variables,
             observers=[lambda run_id, state, step: self.steps.append(step)],
             log_observers=[lambda record: self.logs.append((record.path, record.stream, record.text))],

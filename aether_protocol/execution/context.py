@@ -1,0 +1,150 @@
+"""What an attempt has while it runs: its context, through which all that it says goes out masked (DATA-12).
+
+Law: nothing that an executor says leaves but through here: log text by `log`, the result by `seal`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from aether_protocol.execution.masking import MASK, Masker, StreamMask
+from aether_protocol.execution.secrets import RunSecrets, SecretBook
+from aether_protocol.execution.threads import Threads
+from aether_protocol.execution.workspace import Workspace, Workspaces
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import TaskDef
+from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.broker import ResultSink
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+if TYPE_CHECKING:
+    from aether_protocol.execution.attempt import Attempt
+
+Stream = Literal["stdout", "stderr"]
+
+
+class Host(Protocol):
+    """What an attempt needs of the broker that runs it."""
+
+    clock: Clock
+    sink: ResultSink
+    stager: Stager | None
+    workspaces: Workspaces
+    secrets: SecretBook
+
+    def rouse(self) -> None: ...
+    def rest(self) -> None: ...
+    def threads(self) -> Threads: ...
+
+
+class Context:
+    """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nothing can stop them."""
+
+    __slots__ = ("_assignment", "_attempt", "_host", "_lock", "_secrets", "_streams", "workspace_of")
+
+    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Attempt | None) -> None:
+        self._host = host
+        self._assignment = assignment
+        self._attempt = attempt
+        self._secrets: RunSecrets = host.secrets.of(assignment.run_id)
+        self._streams: dict[Stream, StreamMask] = {}
+        self._lock: threading.Lock | None = None
+        self.workspace_of: Workspace = host.workspaces.of(assignment)
+
+    @property
+    def workspace(self) -> Path:
+        return self.workspace_of.folder
+
+    def mask(self, text: str) -> str:
+        masker = self._secrets.masker
+        return text if masker is None else masker.text(text)
+
+    def masked(self, value: Json) -> Json:
+        """`value` itself, or a copy of it without secrets."""
+        masker = self._secrets.masker
+        return value if masker is None else masker.value(value)
+
+    def log(self, text: str, stream: Stream = "stdout") -> None:
+        masker = self._secrets.masker
+        if masker is None:
+            self._write(text, stream)
+            return
+        if self._lock is None:
+            self._lock = threading.Lock()
+        with self._lock:  # an executor may log from several threads
+            mask = self._streams.get(stream)
+            if mask is None:
+                mask = self._streams[stream] = StreamMask(masker)
+            self._write(mask.feed(text), stream)
+
+    def _write(self, text: str, stream: Stream) -> None:
+        if text:
+            assignment = self._assignment
+            self._host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, stream, text)
+
+    async def sleep(self, seconds: float) -> None:
+        attempt = self._attempt
+        assignment = self._assignment
+        rank = (0, *assignment.place.order) if assignment.hook is None else (1, assignment.place.id)
+        if attempt is None:
+            await self._host.clock.sleep(seconds, rank)
+            return
+        attempt.sleeps += 1
+        if attempt.sleeps == 1:
+            self._host.rest()
+        try:
+            await self._host.clock.sleep(seconds, rank)
+        finally:
+            attempt.sleeps -= 1
+            if not attempt.sleeps:
+                self._host.rouse()
+
+    def cancelled(self) -> bool:
+        return self._attempt is not None and self._attempt.stopped
+
+    def close(self) -> None:
+        """The attempt is over: what its streams held back goes out, and its workspace goes."""
+        for stream, mask in self._streams.items():
+            self._write(mask.flush(), stream)
+        self._streams.clear()
+        self.workspace_of.close()
+
+    def seal(self, result: TaskResult) -> TaskResult:
+        """The result as it may leave: see `sealed`."""
+        masker = self._secrets.masker
+        return result if masker is None else sealed(masker, self._assignment.target, result)
+
+
+def sealed(masker: Masker, target: TaskDef, result: TaskResult) -> TaskResult:
+    """A result without secrets, with a warning for each output in which something was withheld.
+
+    `target` is the task that it is of: names that it declares are not secrets, and stay.
+    """
+    parameters, withheld = _masked(masker, result.parameters, {output.name for output in target.outputs})
+    artifacts, more = _masked(masker, result.artifacts, {output.name for output in target.artifacts})
+    warnings = [masker.text(warning) for warning in result.warnings]
+    warnings += [f"output {name!r} holds a secret, which was withheld" for name in withheld]
+    warnings += [f"the record of artifact {name!r} holds a secret, which was withheld" for name in more]
+    message = masker.text(result.message)
+    place = (result.run_id, result.node, result.attempt)
+    return TaskResult(*place, result.code, message, parameters, artifacts, result.epoch, tuple(warnings))
+
+
+def _masked(masker: Masker, values: Mapping[str, Json], declared: set[str]) -> tuple[Mapping[str, Json], list[str]]:
+    """`values` without secrets, and the names of those that changed. Names that become one are numbered."""
+    masked: dict[str, Json] = {}
+    withheld: list[str] = []
+    for name, value in values.items():
+        shown = name if name in declared else masker.text(name)
+        number = 1
+        while shown in masked or (shown != name and shown in values):
+            number += 1
+            shown = f"{MASK}-{number}"
+        masked[shown] = masker.value(value)
+        if masked[shown] is not value or shown != name:
+            withheld.append(shown)
+    return masked if withheld else values, withheld
