@@ -14,9 +14,11 @@ import re
 import shlex
 from base64 import b32encode, b64encode, urlsafe_b64encode
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
 from urllib.parse import quote, quote_plus
 
 from aether_protocol.expressions.values import Json
@@ -27,9 +29,9 @@ _LINE: Final = 8  # a line of a secret of several lines is masked on its own fro
 _PIECE: Final = 1_024  # characters; a longer secret is found piece by piece, which bounds what a stream holds back
 _OVERLAP: Final = 8  # characters that pieces share, so that no group of base32 or base64 lies in neither
 _DIGITS: Final = 6  # a secret within a number is seen from this length on
-_DFA: Final = 100_000  # characters of all forms up to which the quicker automaton is worth its memory
+_KEY: Final = 5  # characters of a form that the automaton looks for: so it stays small, whatever is secret
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?")
-_BROKEN: Final = re.compile("[\ud800-\udfff]")  # what no text can be encoded with
+_LOWER: Final = bytes(range(128)).lower() + bytes(range(128, 256))
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}[\r\n]*\Z")  # a line that may be the first of a wrapped encoding
 _SAFE: Final = ("", "/", "!*'()", "!*'();/?:@&=+$,#")  # what writers of URLs leave as it is
 
@@ -103,29 +105,39 @@ class Forms:
                 if len(folded) < len(form):
                     crossing.add(_lower(form))
         self._sorted = sorted(exact)
-        self._exact = [exact[form] for form in self._sorted]
+        self._longest_first = [
+            [(form, exact[form]) for form in sorted(forms, key=len, reverse=True)]
+            for _, forms in groupby(self._sorted, key=lambda form: form[:_KEY])
+        ]
         self._crossing = sorted(crossing)
         self._starts, self._crossing_starts = _starts(self._sorted), _starts(self._crossing)
-        self._find = _automaton(tuple(self._sorted))
+        self._find = _automaton(tuple(forms[0][0][:_KEY] for forms in self._longest_first))
         self.longest = max(map(len, [*self._sorted, *self._crossing]), default=0)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """See `Masker.spans`."""
-        lower = _lower(text)
-        flat = _flat(lower)
-        found = self._find(flat)
+        data = _folded(text)
+        found = self._find(data)
         if not found:
             return []
-        places = range(len(text)) if len(flat) == len(text) else [i for i, one in enumerate(text) if one not in "\r\n"]
+        flat = data.decode("utf-8", "surrogatepass")
+        places: Sequence[int] | None = range(len(text)) if len(flat) == len(text) else None
         spans: list[tuple[int, int]] = []
-        for form, first, after in sorted(found, key=lambda match: match[1:]):
-            start, end = places[first], places[after - 1] + 1
-            if self._exact[form] and text[start:end] not in self._exact[form]:
-                continue
-            if spans and start < spans[-1][1]:
-                spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-            else:
-                spans.append((start, end))
+        for key, byte, _ in sorted(found, key=itemgetter(1)):
+            first = byte if len(data) == len(flat) else len(data[:byte].decode("utf-8", "surrogatepass"))
+            for form, written in self._longest_first[key]:
+                if not flat.startswith(form, first):
+                    continue
+                if places is None:  # rarely: most keys that are found begin no secret
+                    places = [place for place, one in enumerate(text) if one not in "\r\n"]
+                start, end = places[first], places[first + len(form) - 1] + 1
+                if written and text[start:end] not in written:
+                    continue
+                if spans and start < spans[-1][1]:
+                    spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+                else:
+                    spans.append((start, end))
+                break
         return spans
 
     def beginning(self, text: str) -> int:
@@ -136,7 +148,7 @@ class Forms:
         lower = _lower(text[-2 * self.longest :])
         found = len(lower)
         ended = lower.endswith(("\n", "\r"))
-        if ended:
+        if ended and self._crossing:
             found = self._first(lower, self._crossing, self._crossing_starts)
         if not ended or _ENCODED.search(lower):
             flat = _flat(lower)
@@ -220,23 +232,24 @@ def _goes_on(forms: list[str], text: str) -> bool:
 
 
 @lru_cache(maxsize=32)
-def _automaton(forms: tuple[str, ...]) -> Any:
-    """A function that finds all `forms` in a text: [(number of the form, start, end)], overlapping ones too."""
-    from ahocorasick_rs import AhoCorasick, Implementation
+def _automaton(keys: tuple[str, ...]) -> Callable[[bytes], list[tuple[int, int, int]]]:
+    """A function that finds all `keys` in UTF-8: [(number of the key, start, end)], overlapping ones too."""
+    from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-    small = sum(map(len, forms)) <= _DFA
-    automaton = AhoCorasick(
-        [_BROKEN.sub("\ufffd", form) for form in forms], implementation=Implementation.DFA if small else None
-    )
+    automaton = BytesAhoCorasick([key.encode("utf-8", "surrogatepass") for key in keys], implementation=Implementation.DFA)
 
-    def find(text: str) -> list[tuple[int, int, int]]:
-        try:
-            found: list[tuple[int, int, int]] = automaton.find_matches_as_indexes(text, overlapping=True)
-        except UnicodeEncodeError:
-            found = automaton.find_matches_as_indexes(_BROKEN.sub("\ufffd", text), overlapping=True)
+    def find(data: bytes) -> list[tuple[int, int, int]]:
+        found: list[tuple[int, int, int]] = automaton.find_matches_as_indexes(data, overlapping=True)
         return found
 
     return find
+
+
+def _folded(text: str) -> bytes:
+    """`text` in lower case and without line breaks, as UTF-8."""
+    if text.isascii():
+        return text.encode("ascii").translate(_LOWER, b"\r\n")
+    return _flat(_lower(text)).encode("utf-8", "surrogatepass")
 
 
 def _lower(text: str) -> str:
@@ -257,7 +270,8 @@ def _forms(text: str) -> set[str]:
     forms: set[str] = set()
     for piece in _pieces(text):
         for spelling in {piece, piece.strip()}:
-            forms |= _plain_forms(spelling)
+            for cased in {spelling, spelling.upper(), spelling.lower(), spelling.casefold()}:  # some letters become two
+                forms |= _plain_forms(cased) if cased == spelling or not spelling.isascii() else set()
             forms |= _encoded(spelling.encode("utf-8", "replace"))
     lines = [line.strip() for line in text.splitlines()]
     forms |= {line for line in lines if len(line) >= _LINE} if len(lines) > 1 else set()
@@ -283,7 +297,8 @@ def _plain_forms(text: str) -> set[str]:
             forms.add(once.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
         forms |= _python_forms(repr, spelling) | _python_forms(ascii, spelling)
         data = spelling.encode("utf-8", "replace")
-        forms |= {repr(data + b"'\"")[2:-4], "".join(f"%{byte:02x}" for byte in data), quote_plus(spelling, errors="replace")}
+        forms |= _python_forms(lambda text: repr(text.encode("utf-8", "replace"))[1:], spelling)
+        forms |= {"".join(f"%{byte:02x}" for byte in data), quote_plus(spelling, errors="replace")}
         forms |= {quote(spelling, safe, errors="replace") for safe in _SAFE}
         escaped = html.escape(spelling, quote=False)
         for double in ('"', "&quot;", "&#34;", "&#x22;"):
