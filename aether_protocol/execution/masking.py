@@ -31,6 +31,7 @@ _OVERLAP: Final = 8  # characters that pieces share, so that no group of base32 
 _DIGITS: Final = 6  # a secret within a number is seen from this length on
 _KEY: Final = 5  # characters of a form that the automaton looks for: so it stays small, whatever is secret
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?")
+_CASES: Final = (str, str.upper, str.lower, str.casefold, str.title)
 _LOWER: Final = bytes(range(128)).lower() + bytes(range(128, 256))
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}[\r\n]*\Z")  # a line that may be the first of a wrapped encoding
 _SAFE: Final = ("", "/", "!*'()", "!*'();/?:@&=+$,#")  # what writers of URLs leave as it is
@@ -270,7 +271,7 @@ def _forms(text: str) -> set[str]:
     forms: set[str] = set()
     for piece in _pieces(text):
         for spelling in {piece, piece.strip()}:
-            for cased in {spelling, spelling.upper(), spelling.lower(), spelling.casefold()}:  # some letters become two
+            for cased in {case(spelling) for case in _CASES}:  # some letters become two
                 forms |= _plain_forms(cased) if cased == spelling or not spelling.isascii() else set()
             forms |= _encoded(spelling.encode("utf-8", "replace"))
     lines = [line.strip() for line in text.splitlines()]
