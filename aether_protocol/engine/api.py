@@ -344,7 +344,8 @@ class Engine:
         await self._keeper.unlock(name)
 
     def deliver(self, result: TaskResult) -> None:
-        """A result from outside, as a broker would bring it, but not masked yet; late and unknown ones change nothing (SCHED-12)."""
+        """A result from outside, as a broker would bring it, but not masked yet; late and unknown ones change nothing
+        (SCHED-12)."""
         if type(result.node) is not int or type(result.attempt) is not int:
             raise UsageError(f"a result is for a numbered task run and attempt, not {result.node!r} and {result.attempt!r}")
         self._driver.deliver(result)
