@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook
@@ -20,9 +20,6 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-
-if TYPE_CHECKING:
-    from aether_protocol.execution.attempt import Attempt
 
 Stream = Literal["stdout", "stderr"]
 
@@ -41,12 +38,19 @@ class Host(Protocol):
     def threads(self) -> Threads: ...
 
 
+class Running(Protocol):
+    """What a context needs of its attempt: whether it was told to stop, and how many sleeps it is in."""
+
+    stopped: bool
+    sleeps: int
+
+
 class Context:
     """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nothing can stop them."""
 
     __slots__ = ("_assignment", "_attempt", "_host", "_lock", "_secrets", "_streams", "workspace_of")
 
-    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Attempt | None) -> None:
+    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Running | None) -> None:
         self._host = host
         self._assignment = assignment
         self._attempt = attempt
