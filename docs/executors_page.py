@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from aether_protocol.expressions.values import as_text
-from aether_protocol.plan.executors import ConfigField, ExecutorType
+from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
 
 PAGE = Path(__file__).parent / "reference" / "executors.md"
 
@@ -103,7 +103,8 @@ def section(type_: ExecutorType) -> str:
     """One executor."""
     parts = [f"## {type_.name}\n\n{type_.description}\n"]
     if type_.config:
-        rows = [f"| `{part.name}` | {kind(part)} | {default(part)} | {part.description} |" for part in type_.config]
+        fields = with_nested(type_.config)
+        rows = [f"| `{name}` | {kind(part)} | {default(part)} | {part.description} |" for name, part in fields]
         parts.append("\n".join(["| config | type | default | |", "|---|---|---|---|", *rows]) + "\n")
     if type_.outputs:
         rows = [f"| `{part.name}` | {part.type} | {part.description} |" for part in type_.outputs]
@@ -113,6 +114,7 @@ def section(type_: ExecutorType) -> str:
 
 def kind(part: ConfigField) -> str:
     text = f"{part.type} of {part.items}" if part.items else part.type
+    text += "".join(f" or `{word}`" for word in part.words)
     if part.enum:
         text += ": " + ", ".join(f"`{as_text(member)}`" for member in part.enum)
     if part.minimum is not None:

@@ -175,7 +175,7 @@ class TestTrouble:
     def test_too_much_comes(self, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(http, "BODY_LIMIT", 1_000)
         given = send(f"{server}/large")
-        assert (given.code, given.message) == (3, "the response is larger than 1000 bytes")
+        assert (given.code, given.message) == (3, "the response is larger than 1000 bytes, the limit of a value: fetch it as an artifact (source `http`)")
 
     @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/path", "127.0.0.1", "file:///etc/hosts"])
     def test_no_http_address(self, url: str) -> None:

@@ -15,13 +15,16 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.executors import child
+from aether_protocol.adapters.executors import child, programs
 from aether_protocol.adapters.executors.script import ProcessExecutor, ScriptExecutor
 from aether_protocol.plan.model import Literal, OutputBinding
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.testing.contracts.executor import RecordingContext, Sample, assignment, attempt
 
 pytestmark = pytest.mark.rule("EXEC-3")
+
+LARGE = "head -c 3000000 /dev/zero | tr '\\0' x"
+NEITHER = "of the outputs file is neither name=value nor the beginning of a block name<<END"
 
 
 def script(
@@ -110,9 +113,9 @@ class TestOutputs:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("a=1\nno equals sign", "line 2 of the outputs file is not name=value: 'no equals sign'"),
-            ("=1", "line 1 of the outputs file is not name=value: '=1'"),
-            ("[1]", "line 1 of the outputs file is not name=value: '[1]'"),
+            ("a=1\nno equals sign", f"line 2 {NEITHER}: 'no equals sign'"),
+            ("=1", f"line 1 {NEITHER}: '=1'"),
+            ("[1]", f"line 1 {NEITHER}: '[1]'"),
             ('{"a": NaN}', "the outputs file is no JSON object: NaN is no JSON"),
             ('{"a": 1e999}', "the outputs file is no JSON object: number 1e999 is too large"),
             ('{"a": ' + "[" * 100_000, "the outputs file is no JSON object: JSON is nested too deeply"),
@@ -258,12 +261,47 @@ class TestOutputInBulk:
         given = script("head -c 300000 /dev/zero | tr '\\0' x", context=context)
         assert len(given.parameters["stdout"]) == len(context.text("stdout")) == 300_000
 
-    def test_stdout_is_cut_and_says_so(self) -> None:
+    @pytest.mark.rule("DATA-9")
+    def test_stdout_that_is_too_large_is_left_out_and_told(self) -> None:
         context = RecordingContext()
-        given = script("head -c 3000000 /dev/zero | tr '\\0' x", context=context)
-        note = f"\n[cut: {3_000_000 - child.CAPTURE_LIMIT} more bytes]"
-        assert given.parameters["stdout"] == "x" * child.CAPTURE_LIMIT + note
+        given = script(LARGE, context=context)
+        assert (given.code, dict(given.parameters)) == (0, {"exit-code": 0})
+        text = "standard output is larger than 1048576 bytes, the limit of a value"
+        assert list(given.warnings) == [f"output 'stdout' is left out: {text}; the log has all of it"]
         assert len(context.text("stdout")) == 3_000_000
+
+    @pytest.mark.rule("DATA-9")
+    @pytest.mark.parametrize("name", ["stdout", "result"])
+    def test_or_an_error_where_it_is_declared(self, name: str) -> None:
+        given = script(LARGE, outputs={name: "string"})
+        text = "standard output is larger than 1048576 bytes, the limit of a value"
+        assert given.code == 3
+        assert given.message == f"output {name!r}: {text}; keep it as an artifact (`stdout: {{artifact: NAME}}`)"
+        assert name not in given.parameters
+
+    @pytest.mark.rule("DATA-9")
+    @pytest.mark.parametrize(("source", "outputs"), [("", {"n": "integer"}), ("echo result=1 >> $AETHER_OUTPUTS;", {"result": "any"})])
+    def test_or_nothing_where_others_are_declared(self, source: str, outputs: dict[str, str]) -> None:
+        given = script(f"{source} {LARGE}", outputs=outputs)
+        assert (given.code, list(given.warnings)) == (0, [])
+
+    @pytest.mark.rule("DATA-9")
+    def test_exactly_the_limit_is_whole(self) -> None:
+        given = script(f"head -c {programs.VALUE_LIMIT} /dev/zero | tr '\\0' x")
+        assert given.parameters["stdout"] == "x" * programs.VALUE_LIMIT
+
+    @pytest.mark.rule("DATA-9")
+    def test_a_failure_stays_the_verdict_and_the_rest_is_a_warning(self) -> None:
+        given = script(f"{LARGE}; exit 3", outputs={"stdout": "string"})
+        assert (given.code, given.message, len(given.warnings)) == (2, "exit code 3", 1)
+
+    @pytest.mark.rule("DATA-9")
+    def test_files_that_are_too_large(self) -> None:
+        many = "head -c 10485761 /dev/zero | tr '\\0' x"
+        advice = "is larger than 10485760 bytes, the limit of a value: keep it as an artifact"
+        assert script(f"{many} > $AETHER_OUTPUTS").message == f"the outputs file {advice}"
+        given = script(f"{many} > out", bindings=(OutputBinding("x", "string", (), file="out"),))
+        assert (given.code, given.message) == (3, f"file 'out' of output 'x' {advice}")
 
     def test_the_log_gets_whole_lines_of_both_streams(self) -> None:
         context = RecordingContext()
@@ -369,34 +407,23 @@ class TestFilesThatAreNone:
         assert (given.code, given.message) == (3, f"file {pipe!r} of output 'x' is no regular file")
 
 
-def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the process has started by then is in its group, and asyncio would end the process only."""
-    pipe = tmp_path / "pid"
-    os.mkfifo(pipe)
-    real = asyncio.create_subprocess_exec
-    pids: list[int] = []
+def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The start is one piece: whenever the cancel comes, the process is not there yet or is ended with its group."""
+    pids = tmp_path / "pids"
 
-    async def go() -> None:
-        started, go_on = asyncio.Event(), asyncio.Event()
-
-        async def slow(*argv: str, **options: Any) -> asyncio.subprocess.Process:
-            process = await real(*argv, **options)
-            pids.append(int(await asyncio.to_thread(pipe.read_text)))
-            started.set()
-            await go_on.wait()
-            return process
-
-        monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
-        sample = Sample({"source": f"sleep 600 & echo $! > {pipe}; wait", "runtime": "sh"}, {}, {})
+    async def go(turns: int) -> None:
+        sample = Sample({"source": f"echo $$ >> {pids}; sleep 600 & echo $! >> {pids}; wait", "runtime": "sh"}, {}, {})
         running = asyncio.ensure_future(attempt(ScriptExecutor(), assignment("script", sample)))
-        await started.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
         running.cancel()
-        asyncio.get_running_loop().call_soon(go_on.set)
         with contextlib.suppress(asyncio.CancelledError):
             await running
 
-    asyncio.run(go())
-    assert ended(pids[0])
+    for turns in range(6):
+        asyncio.run(go(turns))
+    time.sleep(0.05)
+    assert all(ended(int(pid)) for pid in pids.read_text().split()) if pids.exists() else True
 
 
 def ended(pid: int) -> bool:
