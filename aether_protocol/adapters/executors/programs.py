@@ -82,7 +82,7 @@ async def run_program(task: TaskAssignment, context: ExecutionContext, command_l
     except OSError as error:
         return result(task, ERROR, f"cannot prepare: {_reason(error)}")
     with ready.undo:
-        command, name = ready.command, context.mask(ready.command.argv[0])
+        command, name = ready.command, _name(task.config, ready.command.argv[0], context.mask)
         try:
             program = [_program(command.argv[0], dict(command.env)), *command.argv[1:]]
             argv = limited(program, ready.limits, command.cwd)
@@ -286,6 +286,14 @@ def _program(name: str, env: dict[str, str]) -> str:
     if found is None and name in ("python", "python3"):
         found = sys.executable
     return found or name
+
+
+def _name(config: Config, program: str, mask: Callable[[str], str]) -> str:
+    """The program as it is told: from the runtime as it was written, where a secret in it was taken apart."""
+    runtime = config.get("runtime")
+    if isinstance(runtime, str) and (masked := mask(runtime)) != runtime:
+        return masked
+    return mask(program)
 
 
 def _not_started(program: str, cwd: str | None, error: OSError | ValueError) -> str:

@@ -44,10 +44,11 @@ class Stream(Protocol):
 
 
 class Tail:
-    """The last whole lines of a text that comes in pieces, at most `TAIL` characters. A line that is longer is left out: the
+    """The last whole lines of a text that comes in pieces, at most `most` characters. A line that is longer is left out: the
     end of a line without its beginning could be the end of a secret."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = TAIL) -> None:
+        self._most = most
         self._text = ""
         self._inside = False  # of a line that is too long
         self._cut = False
@@ -59,8 +60,8 @@ class Tail:
                 return
             self._inside = False
         self._text += text
-        if len(self._text) > TAIL:
-            cut = self._text.find("\n", len(self._text) - TAIL) + 1
+        if len(self._text) > self._most:
+            cut = self._text.find("\n", len(self._text) - self._most - 1) + 1
             self._inside = cut == 0
             self._text = self._text[cut:] if cut else ""
             self._cut = True

@@ -1,0 +1,139 @@
+"""The machine's room (execution/capacity): what cannot begin for want of it waits, and is no fault of a task."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aether_protocol.execution import capacity
+from aether_protocol.execution.capacity import FullError, begin, is_full, under_way
+
+MANY = {
+    "apiVersion": "aether/v1",
+    "kind": "Workflow",
+    "metadata": {"name": "many"},
+    "spec": {
+        "entrypoint": "main",
+        "arguments": {"parameters": [{"name": "items", "type": "array"}]},
+        "templates": [
+            {"loop": {"name": "main", "body": "work", "items": "{{workflow.parameters.items}}", "concurrency": 0}},
+            {"task": {"name": "work", "executor": {"type": "script", "config": {"runtime": "sh", "source": "ulimit -n"}}}},
+        ],
+    },
+}
+
+
+class Machine:
+    """Has room for `room` things."""
+
+    def __init__(self, room: int, number: int = errno.EMFILE) -> None:
+        self.room = room
+        self.number = number
+        self.most = 0
+        self.now = 0
+        self.order: list[int] = []
+        self.told: list[str] = []
+
+    def take(self) -> int:
+        if self.now >= self.room:
+            raise OSError(self.number, os.strerror(self.number))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        return self.now
+
+    async def work(self, name: int) -> None:
+        await begin(self.take, self.told.append)
+        with under_way():
+            self.order.append(name)
+            await asyncio.sleep(0)
+            self.now -= 1
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOSPC])
+def test_what_does_not_fit_waits_in_its_order(number: int) -> None:
+    machine = Machine(3, number)
+
+    async def go() -> None:
+        await asyncio.gather(*(machine.work(name) for name in range(50)))
+
+    asyncio.run(go())
+    assert machine.order == list(range(50))
+    assert machine.most == 3
+    assert set(machine.told) == {f"waits for room on the machine: {os.strerror(number).lower()}\n"}
+
+
+def test_another_error_is_raised_at_once() -> None:
+    def start() -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    with pytest.raises(PermissionError):
+        asyncio.run(begin(start, print))
+
+
+def test_it_gives_up_where_nothing_could_free_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "GIVE_UP_S", 0.05)
+    monkeypatch.setattr(capacity, "POLL_S", 0.01)
+    with pytest.raises(FullError) as caught:
+        asyncio.run(begin(Machine(0, errno.ENOSPC).take, lambda text: None))
+    assert "nothing is under way that could free any: no space left on device" in caught.value.strerror
+    assert "TMPDIR" in caught.value.strerror
+
+
+def test_it_does_not_give_up_while_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "GIVE_UP_S", 0.0)
+    monkeypatch.setattr(capacity, "POLL_S", 0.001)
+    machine = Machine(0)
+
+    async def go() -> None:
+        waiting = asyncio.ensure_future(begin(machine.take, lambda text: None))
+        with under_way():
+            for _ in range(200):
+                await asyncio.sleep(0)
+            machine.room = 1
+            assert await waiting == 1
+
+    asyncio.run(go())
+
+
+def test_a_cancel_leaves_the_turn_to_the_next() -> None:
+    machine = Machine(0)
+
+    async def go() -> None:
+        first = asyncio.ensure_future(begin(machine.take, lambda text: None))
+        second = asyncio.ensure_future(begin(machine.take, lambda text: None))
+        await asyncio.sleep(0)
+        first.cancel()
+        machine.room = 1
+        assert await second == 1
+        assert first.cancelled()
+
+    asyncio.run(go())
+
+
+def test_causes_count() -> None:
+    error = RuntimeError("no connection")
+    error.__cause__ = OSError(errno.EMFILE, "x")
+    assert is_full(error)
+    assert not is_full(OSError(errno.EPERM, "x"))
+
+
+@pytest.mark.rule("EXEC-3")
+@pytest.mark.parametrize(("limit", "given"), [("-n 64", "64"), ("-S -n 64", "64")])
+def test_hundreds_of_programs_with_few_descriptors(limit: str, given: str, tmp_path: Path) -> None:
+    """For real: all succeed, where the hard limit is low and where only the soft one was."""
+    (tmp_path / "many.json").write_text(json.dumps(MANY))
+    command = f"ulimit {limit} && exec {sys.executable} -m aether_protocol.cli run many.json --params-file p.json --output json"
+    (tmp_path / "p.json").write_text(json.dumps({"items": list(range(150))}))
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads(done.stdout)
+    tasks = [task for task in report["tasks"] if task["taskName"] == "work"]
+    assert len(tasks) == 150
+    assert {task["outputs"]["stdout"] for task in tasks} == {given}
