@@ -60,25 +60,27 @@ there is standard output, read in the same way. A declared output with `valueFro
 working directory, without its last newline; it is read as JSON where the declared type is neither `string` nor `any`. A file
 that is missing, over 10 MiB or no UTF-8 is an Error.
 
-**Nothing is shortened.** Standard output over 1 MiB is no value: an Error where `stdout` or `result` is declared, else left out,
-with a warning if nothing is declared. With `stdout: {artifact: NAME}` it becomes an [artifact](artifacts.md) of any size;
-memory does not grow with it, and it is in neither log nor outputs. `stderr` likewise; both may go to the same one.
+**Nothing is shortened.** Standard output over 1 MiB is no value: an Error where `stdout` or `result` is declared, else
+left out, with a warning if nothing is declared. With `stdout: {artifact: NAME}` it becomes an [artifact](artifacts.md) of
+any size; memory does not grow with it, and it is in neither log nor outputs. `stderr` likewise; both may go to the same
+one.
 
 **Source** goes into a file, so that it may be large and tracebacks have lines; bytes that are no text in the program's
 output are replaced. The flag with which an interpreter takes its source as an argument (`sh -c`, `python3 -c`, `node -e`) is
 left out. Python also finds modules in the working directory and writes without a buffer. Where PATH has no `python3`, the
 engine's own is taken.
 
-**Ends**: exit code 0, or one of `success.exitCodes`, is Succeeded if the files of `success` are as they should be. Another exit code
-is Failed, with the last line of standard error in the message; a signal from somewhere else, a program that cannot be started and
-outputs that cannot be read are Errors. On a timeout or cancel the whole process group gets `stop.signal` and, after `stop.grace`,
-SIGKILL; an engine that ends itself waits for five seconds at most. What a program leaves running in its group when it ends gets
-half a second for its last output and is killed. All files of the attempt are then removed.
+**Ends**: exit code 0, or one of `success.exitCodes`, is Succeeded if the files of `success` are as they should be.
+Another exit code is Failed, with the last line of standard error in the message; a signal from somewhere else, a program
+that cannot be started and outputs that cannot be read are Errors. On a timeout or cancel the whole process group gets
+`stop.signal` and, after `stop.grace`, SIGKILL; an engine that ends itself waits for five seconds at most. What a program
+leaves running in its group when it ends gets half a second for its last output and is killed. All files of the attempt
+are then removed.
 
-**Limits** are those of the system (`man setrlimit`) and hold for each process by itself; one that the system sets lower stays as
-it is. A stream that grows over `limits.output` ends the program. Where the machine has no descriptor, process, memory or disk
-space left for a start, the attempt waits until something ends. `aether` raises its own limit of open files as far as it may;
-programs get the one that it was given.
+**Limits** are those of the system (`man setrlimit`) and hold for each process by itself; one that the system sets lower
+stays as it is. A stream that grows over `limits.output` ends the program. Where the machine has no descriptor, process,
+memory or disk space left for a start, the attempt waits until something ends. `aether` raises its own limit of open files
+as far as it may; programs get the one that it was given.
 
 **Log**: both streams go to the run's log as they come, in whole lines.
 

@@ -157,7 +157,8 @@ async def _read(response: httpx2.Response) -> str:
     async for chunk in response.aiter_bytes():
         data += chunk
         if len(data) > BODY_LIMIT:
-            raise ValueError(f"the response is larger than {BODY_LIMIT} bytes, the limit of a value: fetch it as an artifact (source `http`)")
+            limit = f"larger than {BODY_LIMIT} bytes, the limit of a value"
+            raise ValueError(f"the response is {limit}: fetch it as an artifact (source `http`)")
     try:
         return data.decode(response.encoding or "utf-8", errors="replace")
     except LookupError:
