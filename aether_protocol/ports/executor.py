@@ -32,10 +32,6 @@ class ExecutionContext(Protocol):
         """Append to the run's log of this task. Thread-safe. `text` need not end at a line's end."""
         ...
 
-    def mask(self, text: str) -> str:
-        """Hide the secrets of this run in raw text, before it is cut, quoted or parsed for people (DATA-12)."""
-        ...
-
     async def sleep(self, seconds: float) -> None:
         """Wait on the engine's clock (virtual in tests). `math.inf` waits until cancelled."""
         ...

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.workspace import Workspace
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
@@ -54,7 +55,8 @@ class RecordingContext:
     `secrets` are what `mask` hides."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
-        self.secrets = secrets
+        self._masker = Masker()
+        self._masker.learn(secrets)
         self.logged: list[tuple[str, str]] = []
         self.slept: list[float] = []
         self._workspace = Workspace(None)
@@ -70,16 +72,11 @@ class RecordingContext:
     def workspace(self) -> Path:
         return self._workspace.folder
 
-    def mask(self, text: str) -> str:
-        return text
-
     def close(self) -> None:
         self._workspace.close()
 
     def mask(self, text: str) -> str:
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return self._masker.text(text)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
