@@ -35,7 +35,10 @@ _RAISE: Final = "raise the limit of open files (`ulimit -n`), or lower --concurr
 
 
 class FullError(OSError):
-    """There was no room for so long that waiting makes no sense."""
+    """There was no room for so long that waiting makes no sense. Its text has no number of an error in front."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class _Room:

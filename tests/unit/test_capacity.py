@@ -9,25 +9,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aether_protocol.execution import capacity
 from aether_protocol.execution.capacity import FullError, begin, is_full, under_way
-
-MANY = {
-    "apiVersion": "aether/v1",
-    "kind": "Workflow",
-    "metadata": {"name": "many"},
-    "spec": {
-        "entrypoint": "main",
-        "arguments": {"parameters": [{"name": "items", "type": "array"}]},
-        "templates": [
-            {"loop": {"name": "main", "body": "work", "items": "{{workflow.parameters.items}}", "concurrency": 0}},
-            {"task": {"name": "work", "executor": {"type": "script", "config": {"runtime": "sh", "source": "ulimit -n"}}}},
-        ],
-    },
-}
 
 
 class Machine:
@@ -124,16 +111,45 @@ def test_causes_count() -> None:
     assert not is_full(OSError(errno.EPERM, "x"))
 
 
+def run(document: Any, limit: str, folder: Path) -> Any:
+    """The report of a run that has this `ulimit`."""
+    (folder / "many.json").write_text(json.dumps(document))
+    command = f"ulimit {limit} && exec {sys.executable} -m aether_protocol.cli run many.json --output json"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def many(count: int, task: dict[str, Any]) -> Any:
+    """A document of one loop that runs this task so often, all at once."""
+    loop = {"name": "main", "body": "work", "items": list(range(count)), "concurrency": 0}
+    templates = [{"loop": loop}, {"task": {"name": "work", **task}}]
+    spec = {"entrypoint": "main", "templates": templates}
+    return {"apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "many"}, "spec": spec}
+
+
+def script(source: str) -> dict[str, Any]:
+    return {"type": "script", "config": {"runtime": "sh", "source": source}}
+
+
 @pytest.mark.rule("EXEC-3")
-@pytest.mark.parametrize(("limit", "given"), [("-n 64", "64"), ("-S -n 64", "64")])
-def test_hundreds_of_programs_with_few_descriptors(limit: str, given: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", ["-n 64", "-S -n 64"])
+def test_hundreds_of_programs_with_few_descriptors(limit: str, tmp_path: Path) -> None:
     """For real: all succeed, where the hard limit is low and where only the soft one was."""
-    (tmp_path / "many.json").write_text(json.dumps(MANY))
-    command = f"ulimit {limit} && exec {sys.executable} -m aether_protocol.cli run many.json --params-file p.json --output json"
-    (tmp_path / "p.json").write_text(json.dumps({"items": list(range(150))}))
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    report = json.loads(done.stdout)
-    tasks = [task for task in report["tasks"] if task["taskName"] == "work"]
-    assert len(tasks) == 150
-    assert {task["outputs"]["stdout"] for task in tasks} == {given}
+    report = run(many(150, {"executor": script("ulimit -n")}), limit, tmp_path)
+    said = [task["outputs"]["stdout"] for task in report["tasks"] if task["taskName"] == "work"]
+    assert said == ["64"] * 150
+
+
+@pytest.mark.rule("ART-1")
+def test_hundreds_of_artifacts_with_few_descriptors(tmp_path: Path) -> None:
+    source = {"type": "local", "config": {"path": str(tmp_path / "given")}}
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "file").write_text("x")
+    task = {
+        "inputs": {"artifacts": [{"name": "in", "path": "in", "source": source}]},
+        "executor": script("cp -r in out"),
+        "outputs": {"artifacts": [{"name": "out", "path": "out"}]},
+    }
+    report = run(many(100, task), "-n 64", tmp_path)
+    assert [task["phase"] for task in report["tasks"]] == ["Succeeded"] * 101
