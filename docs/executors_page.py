@@ -73,9 +73,8 @@ engine's own is taken.
 **Ends**: exit code 0, or one of `success.exitCodes`, is Succeeded if the files of `success` are as they should be.
 Another exit code is Failed, with the last line of standard error in the message; a signal from somewhere else, a program
 that cannot be started and outputs that cannot be read are Errors. On a timeout or cancel the whole process group gets
-`stop.signal` and, after `stop.grace`, SIGKILL; an engine that ends itself waits for five seconds at most. What a program
-leaves running in its group when it ends gets half a second for its last output and is killed. All files of the attempt
-are then removed.
+`stop.signal` and, after `stop.grace`, SIGKILL; an engine that ends waits for that. What a program leaves running in its
+group when it ends gets half a second for its last output and is killed. All files of the attempt are then removed.
 
 **Limits** are those of the system (`man setrlimit`) and hold for each process by itself; one that the system sets lower
 stays as it is. A stream that grows over `limits.output` ends the program. Where the machine has no descriptor, process,

@@ -33,9 +33,21 @@ _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
 class Attempt:
     """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
     `threaded`: it is in a thread, where it can be told to stop but not be made to; `slotless`: it lost its slot; `heir`: the
-    same attempt handed over again, which waits for its end."""
+    same attempt handed over again, which waits for its end; `stop_s`: how long its stop may take, as it says itself."""
 
-    __slots__ = ("assignment", "begun", "executor", "heir", "key", "sleeps", "slotless", "stopped", "task", "threaded")
+    __slots__ = (
+        "assignment",
+        "begun",
+        "executor",
+        "heir",
+        "key",
+        "sleeps",
+        "slotless",
+        "stop_s",
+        "stopped",
+        "task",
+        "threaded",
+    )
 
     def __init__(self, assignment: TaskAssignment) -> None:
         self.assignment = assignment
@@ -48,6 +60,7 @@ class Attempt:
         self.slotless = False
         self.heir: TaskAssignment | None = None
         self.sleeps = 0
+        self.stop_s = 0.0
 
 
 def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:

@@ -107,6 +107,10 @@ class Context:
             if not attempt.sleeps:
                 self._host.rouse()
 
+    def stops_within(self, seconds: float) -> None:
+        if self._attempt is not None:
+            self._attempt.stop_s = seconds
+
     def cancelled(self) -> bool:
         return self._attempt is not None and self._attempt.stopped
 

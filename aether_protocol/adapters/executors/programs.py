@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.adapters.executors.child import ChildEnd, Command, Excess, run_child
+from aether_protocol.adapters.executors.child import KILLED_S, ChildEnd, Command, Excess, run_child
 from aether_protocol.adapters.executors.exchange import Exchange, OutputsError
 from aether_protocol.adapters.executors.files import laid
 from aether_protocol.adapters.executors.limits import limited, read_limits
@@ -81,6 +81,9 @@ async def run_program(task: TaskAssignment, context: ExecutionContext, command_l
         return result(task, ERROR, str(error))
     except OSError as error:
         return result(task, ERROR, f"cannot prepare: {_reason(error)}")
+    grace_s = ready.command.grace_s
+    if grace_s is not None:
+        context.stops_within(grace_s + KILLED_S)
     with ready.undo:
         command, name = ready.command, _name(task.config, ready.command.argv[0], context.mask)
         try:

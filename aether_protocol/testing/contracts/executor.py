@@ -59,6 +59,7 @@ class RecordingContext:
         self._masker.learn(secrets)
         self.logged: list[tuple[str, str]] = []
         self.slept: list[float] = []
+        self.stop_s = 0.0
         self._workspace = Workspace(None)
 
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
@@ -83,6 +84,9 @@ class RecordingContext:
         if math.isinf(seconds):
             await asyncio.Event().wait()
         await asyncio.sleep(0)
+
+    def stops_within(self, seconds: float) -> None:
+        self.stop_s = seconds
 
     def cancelled(self) -> bool:
         return False
