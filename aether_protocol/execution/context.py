@@ -39,9 +39,10 @@ class Host(Protocol):
 
 
 class Running(Protocol):
-    """What a context needs of its attempt: whether it was told to stop, and how many sleeps it is in."""
+    """What a context needs of its attempt: whether it was told to stop, how long that may take, and how many sleeps it is in."""
 
     stopped: bool
+    stop_s: float
     sleeps: int
 
 
