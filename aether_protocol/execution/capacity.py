@@ -75,8 +75,11 @@ def under_way() -> Iterator[None]:
 
 
 async def begin(start: Callable[[], T], tell: Tell) -> T:
-    """What `start` gives, which is called again when there is room if it raises an OSError of a full machine; it must have
-    undone then what it did. `tell` is told once that this waits. Raises FullError, and what else `start` raises."""
+    """What `start` gives. It is called again when there is room if it raises the OSError of a full machine (or what that
+    caused); it must have undone then what it did, for what waits here may hold nothing that others wait for.
+
+    `tell` is told once that this waits. Raises FullError, and what else `start` raises.
+    """
     room = _room()
     patience = Patience(tell)
     async with room.turn:
@@ -85,10 +88,11 @@ async def begin(start: Callable[[], T], tell: Tell) -> T:
             try:
                 _probe(room)
                 return start()
-            except OSError as error:
+            except Exception as error:
                 if not is_full(error):
                     raise
-                await patience.wait(error)
+                full = error
+            await patience.wait(full)
 
 
 class Patience:

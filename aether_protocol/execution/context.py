@@ -39,7 +39,7 @@ class Host(Protocol):
 
 
 class Running(Protocol):
-    """What a context needs of its attempt: whether it was told to stop, how long that may take, and how many sleeps it is in."""
+    """What a context needs of its attempt: whether it was told to stop, how long that may take, and in how many sleeps it is."""
 
     stopped: bool
     stop_s: float

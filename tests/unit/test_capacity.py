@@ -6,8 +6,10 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +113,11 @@ def test_causes_count() -> None:
     assert not is_full(OSError(errno.EPERM, "x"))
 
 
-def run(document: Any, limit: str, folder: Path) -> Any:
-    """The report of a run that has this `ulimit`."""
+def run(document: Any, before: str, folder: Path, shell: Sequence[str] = ("sh",)) -> Any:
+    """The report of a run in a shell that did `before`."""
     (folder / "many.json").write_text(json.dumps(document))
-    command = f"ulimit {limit} && exec {sys.executable} -m aether_protocol.cli run many.json --output json"
-    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    command = f"{before} && exec {sys.executable} -m aether_protocol.cli run many.json --output json"
+    done = subprocess.run([*shell, "-c", command], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return json.loads(done.stdout)
 
@@ -133,7 +135,7 @@ def script(source: str) -> dict[str, Any]:
 
 
 @pytest.mark.rule("EXEC-3")
-@pytest.mark.parametrize("limit", ["-n 64", "-S -n 64"])
+@pytest.mark.parametrize("limit", ["ulimit -n 64", "ulimit -S -n 64"])
 def test_hundreds_of_programs_with_few_descriptors(limit: str, tmp_path: Path) -> None:
     """For real: all succeed, where the hard limit is low and where only the soft one was."""
     report = run(many(150, {"executor": script("ulimit -n")}), limit, tmp_path)
@@ -150,5 +152,17 @@ def test_hundreds_of_artifacts_with_few_descriptors(tmp_path: Path) -> None:
         "executor": {"type": "noop"},
         "outputs": {"artifacts": [{"name": "out", "path": "in"}]},
     }
-    report = run(many(100, task), "-n 32", tmp_path)
+    report = run(many(100, task), "ulimit -n 32", tmp_path)
     assert [task["phase"] for task in report["tasks"]] == ["Succeeded"] * 101
+
+
+@pytest.mark.rule("EXEC-3")
+def test_many_programs_with_little_room_for_files(tmp_path: Path) -> None:
+    """A folder for temporary files that holds 40 files: what waits holds none of them, so all get their turn."""
+    (tmp_path / "small").mkdir()
+    before = "mount -t tmpfs -o size=400k,nr_inodes=40 tmpfs small && export TMPDIR=$PWD/small"
+    shell = ("unshare", "-m", "sh")
+    if shutil.which("unshare") is None or subprocess.run([*shell, "-c", before], cwd=tmp_path, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    report = run(many(60, {"executor": script("sleep 0.01")}), before, tmp_path, shell)
+    assert [task["phase"] for task in report["tasks"]] == ["Succeeded"] * 61

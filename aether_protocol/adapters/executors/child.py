@@ -72,13 +72,12 @@ class Excess:
 MakeStreams = Callable[[Excess], tuple[Stream, Stream]]
 
 
-async def run_child(command: Command, streams: MakeStreams, tell: capacity.Tell) -> ChildEnd:
-    """Run `command` to its end. Raises OSError or ValueError where it cannot be started.
+async def run_child(child: Child, command: Command) -> ChildEnd:
+    """See `child`, which was started as `command`, to its end.
 
-    `streams` makes standard output and error anew for each try to start it. Cancelled, it sends the command's signal to the
-    group, waits up to the grace, sends SIGKILL, and then lets the cancellation on.
+    Cancelled, it sends the command's signal to the group, waits up to the grace, sends SIGKILL, and then lets the
+    cancellation on.
     """
-    child = await capacity.begin(lambda: _Child(command, streams), tell)
     with capacity.under_way(), child:
         try:
             ends: list[asyncio.Future[int] | asyncio.Future[None]] = [child.end, child.excess.told]
@@ -94,8 +93,11 @@ async def run_child(command: Command, streams: MakeStreams, tell: capacity.Tell)
     return ChildEnd(returncode, *child.streams, child.excess.stream)
 
 
-class _Child:
-    """A process that was started, with its streams. Leaving it ends the group and reads what is there."""
+class Child:
+    """A process that is started, with its streams. Leaving it ends the group and reads what is there.
+
+    Raises OSError or ValueError where it cannot be started, and leaves nothing then.
+    """
 
     def __init__(self, command: Command, streams: MakeStreams) -> None:
         loop = asyncio.get_running_loop()
@@ -117,7 +119,7 @@ class _Child:
                 stream.close_writer()
             self._undo = undo.pop_all()
 
-    def __enter__(self) -> _Child:
+    def __enter__(self) -> Child:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -175,7 +177,7 @@ def kill_all() -> None:
         signal_group(group, signal.SIGKILL)
 
 
-async def _stop(child: _Child, command: Command) -> None:
+async def _stop(child: Child, command: Command) -> None:
     """The signal, grace, SIGKILL. Open pipes tell that descendants are still ending; a second cancel cuts it short."""
     signal_group(child.pid, command.signal)
     ends: list[asyncio.Future[int] | asyncio.Future[None]] = [child.end, *(stream.closed for stream in child.streams)]

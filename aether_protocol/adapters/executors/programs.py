@@ -14,18 +14,18 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.adapters.executors.child import KILLED_S, ChildEnd, Command, Excess, run_child
+from aether_protocol.adapters.executors.child import KILLED_S, Child, ChildEnd, Command, Excess, run_child
 from aether_protocol.adapters.executors.exchange import Exchange, OutputsError
 from aether_protocol.adapters.executors.files import laid
 from aether_protocol.adapters.executors.limits import limited, read_limits
 from aether_protocol.adapters.executors.outputs import Outputs, read_files, read_outputs, read_stdout
 from aether_protocol.adapters.executors.results import ERROR, FAILED, SUCCEEDED, result, shorten
 from aether_protocol.adapters.executors.streams import File, Pipe, Stream
-from aether_protocol.execution.capacity import FullError, begin, is_full
+from aether_protocol.execution.capacity import FullError, begin
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.ports.executor import ExecutionContext
@@ -72,28 +72,40 @@ class _Prepared:
     undo: contextlib.ExitStack
 
 
+class _NotStartedError(Exception):
+    """The files lie there, and the program cannot be started. The text says why."""
+
+
 async def run_program(task: TaskAssignment, context: ExecutionContext, command_line: CommandLine) -> TaskResult:
     """One attempt: the command line that `command_line` makes, run to its end."""
-    note = _note(context)
     try:
-        ready = await begin(lambda: _prepare(task, context, command_line), note)
-    except ValueError as error:
+        # in one piece: what waits for room holds none
+        ready, child = await begin(lambda: _start(task, context, command_line), _note(context))
+    except (ValueError, _NotStartedError) as error:
         return result(task, ERROR, str(error))
     except OSError as error:
-        return result(task, ERROR, f"cannot prepare: {_reason(error)}")
-    grace_s = ready.command.grace_s
-    if grace_s is not None:
-        context.stops_within(grace_s + KILLED_S)
+        return result(task, ERROR, f"cannot begin: {_reason(error)}")
+    if ready.command.grace_s is not None:
+        context.stops_within(ready.command.grace_s + KILLED_S)
     with ready.undo:
-        command, name = ready.command, _name(task.config, ready.command.argv[0], context.mask)
+        return _read_end(task, await run_child(child, ready.command), ready, context)
+
+
+def _start(task: TaskAssignment, context: ExecutionContext, command_line: CommandLine) -> tuple[_Prepared, Child]:
+    """Lay down the files and start the program. Raises ValueError, OSError or _NotStartedError, and leaves nothing then."""
+    ready = _prepare(task, context, command_line)
+    with contextlib.ExitStack() as undo:
+        undo.push(ready.undo)
+        command = ready.command
         try:
             program = [_program(command.argv[0], dict(command.env)), *command.argv[1:]]
             argv = limited(program, ready.limits, command.cwd)
-            started = Command(argv, command.env, command.cwd, command.signal, command.grace_s)
-            end = await run_child(started, _streams(ready, context), note)
+            child = Child(replace(command, argv=argv), _streams(ready, context))
         except (OSError, ValueError) as error:
-            return result(task, ERROR, _not_started(name, command.cwd, error))
-        return _read_end(task, end, ready, context)
+            name = _name(task.config, command.argv[0], context.mask)
+            raise _NotStartedError(_not_started(name, command.cwd, error)) from error
+        undo.pop_all()
+        return ready, child
 
 
 def _note(context: ExecutionContext) -> Callable[[str], None]:
@@ -301,8 +313,6 @@ def _name(config: Config, program: str, mask: Callable[[str], str]) -> str:
 
 def _not_started(program: str, cwd: str | None, error: OSError | ValueError) -> str:
     program = shorten(program, PROGRAM_LIMIT)
-    if isinstance(error, OSError) and is_full(error):
-        return f"cannot start {program!r}: {_reason(error)}"
     if cwd is not None and not os.path.isdir(cwd):
         return f"cannot start {program!r}: working directory {cwd!r} does not exist"
     if isinstance(error, FileNotFoundError):

@@ -23,7 +23,7 @@ import asyncio, os, signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup has it ignored
 from aether_protocol.adapters.executors import guard
 from tests.unit.executors.test_programs import gone
-from aether_protocol.adapters.executors.child import Command, run_child
+from aether_protocol.adapters.executors.child import Child, Command, run_child
 from aether_protocol.adapters.executors.streams import Pipe
 
 begun = guard.begun
@@ -39,7 +39,7 @@ async def main():
     def told(text):
         print(text, end="", flush=True)
     command = Command(["sh", "-c", sys.argv[1]], dict(os.environ))
-    await run_child(command, lambda excess: (Pipe(told, 0), Pipe(told, 0)), told)
+    await run_child(Child(command, lambda excess: (Pipe(told, 0), Pipe(told, 0))), command)
     print("over", flush=True)
     await asyncio.Event().wait()
 
