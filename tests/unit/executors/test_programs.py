@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -660,3 +661,25 @@ class TestMasking:
 
     def test_a_file_that_must_be_there(self) -> None:
         assert "'***' is not there" in self.message("true", success={"require": [self.SECRET]})
+
+
+@pytest.mark.parametrize("source", ["exit 3", "sleep 0.05; exit 3"])
+def test_where_the_system_has_no_descriptors_of_processes(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    assert script(source).parameters["exit-code"] == 3
+
+
+def test_an_end_takes_no_thread() -> None:
+    """Hundreds of programs under way need no hundreds of threads."""
+
+    async def go() -> int:
+        tasks = [assignment("script", Sample({"source": "sleep 0.1", "runtime": "sh"})) for _ in range(10)]
+        running = [asyncio.ensure_future(attempt(ScriptExecutor(), task)) for task in tasks]
+        while len(child._groups) < 10:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        most = threading.active_count()
+        await asyncio.gather(*running)
+        return most
+
+    before = threading.active_count()
+    assert asyncio.run(go()) <= before
