@@ -669,17 +669,21 @@ def test_where_the_system_has_no_descriptors_of_processes(source: str, monkeypat
     assert script(source).parameters["exit-code"] == 3
 
 
-def test_an_end_takes_no_thread() -> None:
+def test_an_end_takes_no_thread(tmp_path: Path) -> None:
     """Hundreds of programs under way need no hundreds of threads."""
+    os.mkfifo(tmp_path / "gate")
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    sample = Sample({"source": f"read line < {tmp_path}/gate", "runtime": "sh"})
 
     async def go() -> int:
-        tasks = [assignment("script", Sample({"source": "sleep 0.1", "runtime": "sh"})) for _ in range(10)]
-        running = [asyncio.ensure_future(attempt(ScriptExecutor(), task)) for task in tasks]
+        running = [asyncio.ensure_future(attempt(ScriptExecutor(), assignment("script", sample))) for _ in range(10)]
         while len(child._groups) < 10:  # noqa: ASYNC110
             await asyncio.sleep(0)
         most = threading.active_count()
+        os.write(gate, b"\n" * 10)
         await asyncio.gather(*running)
         return most
 
     before = threading.active_count()
     assert asyncio.run(go()) <= before
+    os.close(gate)
