@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from aether_protocol.assembly.discovery import executor_types
 from aether_protocol.expressions.sizes import parse_size
-from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.expressions.values import Json, SecretValue, has_secret
 from aether_protocol.plan.compile import Compiled, CompileOptions
 from aether_protocol.plan.config import check_config
+from aether_protocol.plan.config_schema import config_schema, with_configs
 from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
 from aether_protocol.plan.model import TaskDef
 
@@ -201,3 +205,57 @@ def test_sizes(text: object, size: int) -> None:
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(ValueError, match=r"size|byte"):
         parse_size(text)
+
+
+def fits(type_: ExecutorType, config: Json) -> bool:
+    schema = {"$ref": "#/$defs/Executor", "$defs": {"Executor": {}}}
+    whole = with_configs(schema, {type_.name: type_})
+    validator: Any = Draft202012Validator(whole)
+    return bool(validator.is_valid({"type": type_.name, "config": config}))
+
+
+class TestSchema:
+    """Editors are told the same as `aether validate` (SPEC-15)."""
+
+    @pytest.mark.parametrize("config", [config for config, faults in CONFIGS if not faults and not has_secret(config)])
+    def test_is_never_stricter(self, config: Json) -> None:
+        assert fits(CLOSED, config)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"source": []},
+            {"count": 0},
+            {"count": 10},
+            {"count": "3"},
+            {"mode": "slow"},
+            {"wait": "5"},
+            {"list": ["a", {}]},
+            {"list": "a"},
+            {"cuont": 1},
+        ],
+    )
+    def test_finds_what_the_check_finds(self, change: dict[str, Json]) -> None:
+        config = {"source": "x", **change}
+        assert (fits(CLOSED, config), check_config(CLOSED, config, placeholders=True) == []) == (False, False)
+        assert fits(OPEN, config) == ("cuont" in change)
+
+    @pytest.mark.parametrize(
+        ("config", "good"),
+        [
+            ({"out": {"artifact": "x", "limits": {"memory": "64Mi"}}, "names": "none"}, True),
+            ({"out": {"artifact": "{{x}}", "limits": "{{y}}"}, "names": ["a", "{{z}}"]}, True),
+            ({"out": {}}, False),
+            ({"out": {"artifact": "x", "limits": {"memroy": 1}}}, False),
+            ({"out": {"artifact": "x", "limits": {"memory": []}}}, False),
+            ({"names": "some"}, False),
+            ({"names": [[]]}, False),
+        ],
+    )
+    def test_of_nested_ones(self, config: Json, good: bool) -> None:
+        assert fits(NESTED, config) == good
+        assert (check_config(NESTED, config, placeholders=True) == []) == good
+
+    def test_is_a_schema(self) -> None:
+        for type_ in executor_types().values():
+            Draft202012Validator.check_schema(config_schema(type_))
