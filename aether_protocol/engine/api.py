@@ -165,7 +165,8 @@ class Engine:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
 
         Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
-        numbers. With `cancel` the runs are cancelled instead: nothing but their hooks is started.
+        numbers. It returns once all that was due or asked for by then has been dealt with. With `cancel` the runs are cancelled
+        instead: nothing but their hooks is started.
 
         Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one that another
         engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is told in the
@@ -190,30 +191,35 @@ class Engine:
             raise
         if new:
             self._keeper.took(until)
-        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None, cancel=cancel)]
+        settled: dict[str, asyncio.Future[None]] = {}
+        for one, token in new:
+            going_on = await self._recover(one, token, must=run_ids is not None, cancel=cancel)
+            if going_on is not None:
+                settled[one] = going_on
+        await self._driver.recovered(list(settled.values()))
+        return list(settled)
 
-    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> bool:
+    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> asyncio.Future[None] | None:
+        """Done once the recovery is through; None where the run cannot be carried on with."""
         try:
             stored = await self._store.load(run_id)
             state = revive(stored)
-            if state.now > self._clock.now():
-                _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
             self._submitted += 1
             run = ActiveRun(run_id, self._submitted, state.plan, state)
             run.token = token
             if stored.row.tier == SNAPSHOT:
                 run.goes_back()
             answer = asyncio.get_running_loop().create_future() if cancel else None
-            await self._driver.adopt(run, None if answer is None else Cancel(answer))
+            settled = await self._driver.adopt(run, None if answer is None else Cancel(answer))
         except AetherError as error:
             await self._store.release(self._keeper.owner, [run_id])
             if must:
                 raise
             _log.error("run %s cannot be carried on with: %s", run_id, error.message)
-            return False
+            return None
         if answer is not None:
             await answer
-        return True
+        return settled
 
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         run = ActiveRun(header.run_id, 0, plan)
