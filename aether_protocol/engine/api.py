@@ -23,7 +23,7 @@ from aether_protocol.engine.report import Report, make_report
 from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
@@ -31,7 +31,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import SNAPSHOT, NewRun, RunQuery, RunRow, Store
+from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunQuery, RunRow, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
@@ -168,13 +168,14 @@ class Engine:
         numbers. It returns once all that was due or asked for by then has been dealt with. With `cancel` the runs are cancelled
         instead: nothing but their hooks is started.
 
-        Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one that another
-        engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is told in the
-        log and left alone.
+        Of named runs, one that has ended is left out; raises UsageError for an unknown one and one that was set aside (`mend`
+        lets it be tried again), BusyError for one that another engine drives, PortError and BrokenInvariant for one whose
+        record is damaged. Of all runs such a one is told in the log and left alone.
         """
         self._must_be_open()
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
+        await self._keeper.tell_breaks()
         until = self._keeper.horizon()
         claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.wall(), until)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
@@ -183,6 +184,9 @@ class Engine:
                 row = await self._store.row(one)
                 if row is None:
                     raise UsageError(f"run {one!r} is unknown")
+                if row.broken is not None:
+                    told = f"run {one!r} was set aside, for it broke its engine {BREAKS} times in a row: {row.broken}"
+                    raise UsageError(told, hint=f"'aether resume {one}' tries once more")
                 if not row.closed:
                     hint = "it can be taken over once that engine is gone and its lease has ended"
                     raise BusyError(f"run {one!r} is driven by another engine", hint=hint)
@@ -199,6 +203,11 @@ class Engine:
         await self._driver.recovered(list(settled.values()))
         return list(settled)
 
+    async def mend(self, run_id: str) -> bool:
+        """Let a run that was set aside, for it broke its engine again and again, be tried once more; False if it was not."""
+        self._must_be_open()
+        return await self._store.mend(run_id)
+
     async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> asyncio.Future[None] | None:
         """Done once the recovery is through; None where the run cannot be carried on with."""
         try:
@@ -211,11 +220,19 @@ class Engine:
                 run.goes_back()
             answer = asyncio.get_running_loop().create_future() if cancel else None
             settled = await self._driver.adopt(run, None if answer is None else Cancel(answer))
-        except AetherError as error:
+        except Exception as error:
+            told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
+            known = self._driver.runs.get(run_id)
+            if known is not None and known.token == token:
+                self._driver.break_run(known, told)
+            if isinstance(told, BrokenInvariant):
+                ended = known.state.leaves_ended if known is not None and known.token == token else 0
+                self._keeper.broke(run_id, token, ended, told.message)
+                await self._keeper.tell_breaks()
             await self._store.release(self._keeper.owner, [run_id])
             if must:
-                raise
-            _log.error("run %s cannot be carried on with: %s", run_id, error.message)
+                raise told from error
+            _log.error("run %s cannot be carried on with: %s", run_id, told.message)
             return None
         if answer is not None:
             await answer
@@ -224,7 +241,7 @@ class Engine:
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        lease = (self._keeper.owner, self._keeper.horizon()) if self._store.durable else ()
+        lease = (self._keeper.owner, self._keeper.horizon(), self._keeper.length_us) if self._store.durable else ()
         return Draft(run, NewRun(run.row(), plan, header, *lease))
 
     async def _begin(self, draft: Draft) -> str:

@@ -138,7 +138,10 @@ class Driver:
         """Return once all of these recoveries are through, or the loop is no more."""
         if settled and self._task is not None:
             through = asyncio.ensure_future(asyncio.wait(settled))
-            await asyncio.wait([self._task, through], return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait([self._task, through], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                through.cancel()
 
     def put(self, run: ActiveRun, item: Item) -> None:
         if isinstance(item, Resume) and run.secrets:  # DATA-12: an answer may hold a secret of this run
@@ -291,7 +294,7 @@ class Driver:
                         at, then = now + run.skew_us, run.state.now
                         step = run.machine.handle(to_event(item, at if at >= then else then))
                 except Exception as error:
-                    self.break_run(run, error)
+                    self.break_run(run, error, blamed=True)
                 if step is not None and step.facts:
                     if not run.steps:
                         touched.append(run)
@@ -336,7 +339,7 @@ class Driver:
             self._carry_out(todo)
         except Exception as error:
             for run, _ in todo:
-                self.break_run(run, error)
+                self.break_run(run, error, blamed=len(todo) == 1)
 
     def _tell(self, run: ActiveRun, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -390,8 +393,8 @@ class Driver:
 
     # --- ends ---
 
-    def break_run(self, run: ActiveRun, error: BaseException) -> None:
-        """Give up on a run: its state cannot be trusted any more. Those who wait are told."""
+    def break_run(self, run: ActiveRun, error: BaseException, *, blamed: bool = False) -> None:
+        """Give up on a run: its state cannot be trusted any more. Those who wait are told. `blamed`: it is this run's doing."""
         if run.error is not None:
             return
         if not isinstance(error, AetherError):
@@ -399,6 +402,8 @@ class Driver:
             error = BrokenInvariant(f"{type(error).__name__}: {error}")
         run.error = error
         run.steps = []
+        if blamed and run.token and isinstance(error, BrokenInvariant):
+            self.keeper.broke(run.id, run.token, run.state.leaves_ended, error.message)
         for node in run.state.nodes:
             if node.ended_at is None and (attempt := getattr(node, "attempt", 0)):
                 with contextlib.suppress(Exception):

@@ -14,7 +14,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
-from tests.unit.engine.plans import dag, plan, retry, secret, task, value
+from tests.unit.engine.plans import dag, plan, secret, task, value
 from tests.unit.engine.town import Town, visit
 from tests.unit.engine.world import succeed
 

@@ -67,7 +67,11 @@ OVERDUE: dict[str, tuple[str, str, list[str]]] = {
         "Error",
         [],
     ),
-    "the time limit of the workflow": (f"\n  timeout: 9s\n  templates: [{{dag: {{name: main, tasks: [{ASK}]}}}}]\n", "Timeout", []),
+    "the time limit of the workflow": (
+        f"\n  timeout: 9s\n  templates: [{{dag: {{name: main, tasks: [{ASK}]}}}}]\n",
+        "Timeout",
+        [],
+    ),
     "the time limit of an attempt, with another one to come": (
         """
   templates:
@@ -84,7 +88,9 @@ OVERDUE: dict[str, tuple[str, str, list[str]]] = {
     - dag:
         name: main
         tasks:
-          - {name: ask, retry: {limit: 1, expression: "true", backoff: {duration: 3s}}, executor: {type: echo, config: {failCount: 9}}}
+          - name: ask
+            retry: {limit: 1, expression: "true", backoff: {duration: 3s}}
+            executor: {type: echo, config: {failCount: 9}}
 """,
         "Failed",
         ["main.ask"],
@@ -102,7 +108,9 @@ OVERDUE: dict[str, tuple[str, str, list[str]]] = {
 }
 
 
-async def left_for_ten_seconds(town: Town, text: str, meanwhile: Callable[[Engine, str], Any] | None = None) -> tuple[Engine, str]:
+async def left_for_ten_seconds(
+    town: Town, text: str, meanwhile: Callable[[Engine, str], Any] | None = None
+) -> tuple[Engine, str]:
     """The run of `text` is left as soon as nothing happens any more; another engine takes it over."""
     engine = await town.engine()
     run = await engine.submit(load_plan(HEAD + text))
@@ -169,7 +177,8 @@ def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_pa
         other._driver.keeper.collect = collect  # type: ignore[method-assign]
         await other.recover([run])
         other._driver.keeper.collect = given  # type: ignore[method-assign]
-        assert looking and not seen
+        assert looking
+        assert not seen
         await town.pass_time(200)
         await looking[0]
         assert seen == ["Succeeded"]
@@ -323,7 +332,8 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
         ats = [step.at for step in town.steps]
         assert ats == sorted(ats)
         [note] = [note for note in report.warnings if "clock" in note.message]
-        assert "behind this run" in note.message and note.path == ""
+        assert "behind this run" in note.message
+        assert note.path == ""
 
     visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}), body)
     assert "behind the last step of run" in caplog.text
