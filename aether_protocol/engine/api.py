@@ -129,6 +129,8 @@ class Engine:
         """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
         self._must_be_open()
         now = self._clock.now()
+        if scheduled_time is None and plan.of_schedule:  # DOC-1: it is run once, now
+            scheduled_time = now
         variables, seed = read_variables(self._variables), self._ids.seed()
         bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
@@ -269,7 +271,7 @@ class Engine:
         return rebuild(stored) if to_seq is None else await state_at(self._store, stored, to_seq)
 
     async def rows(self, query: RunQuery | None = None) -> list[RunRow]:
-        """The rows of the runs that `query` asks for, newest first."""
+        """The rows of the runs that `query` asks for, newest first: of all runs, where it sets no `limit` and nothing else."""
         return await self._store.rows(query or RunQuery())
 
     async def row(self, run_id: str) -> RunRow:

@@ -103,7 +103,7 @@ class StoredRun:
 
 @dataclass(slots=True)
 class RunQuery:
-    """Which runs to list. Empty and None do not restrict; the others all hold.
+    """Which runs to list: all, where nothing is said. Empty and None do not restrict; the others all hold.
 
     `since` and `until` bound the creation (until exclusive), `ended_before` the end. `before` is (created_at, run_id) of the
     last row of the page before.
@@ -117,7 +117,7 @@ class RunQuery:
     until: int | None = None
     ended_before: int | None = None
     closed: bool | None = None
-    limit: int = 100
+    limit: int | None = None
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
     retries: bool = False  # only runs that retry another one

@@ -278,7 +278,7 @@ class SqliteRuns:
         where, values = _where(query)
         text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
-            return [make_row(found) for found in execute(text, (*values, query.limit))]
+            return [make_row(found) for found in execute(text, (*values, -1 if query.limit is None else query.limit))]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
