@@ -25,8 +25,8 @@ class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
     fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
-    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is why
-    nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
+    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
+    why nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
     end, `pausers` also when it is paused, `streams` of each step.
     """

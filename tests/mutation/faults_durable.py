@@ -50,8 +50,8 @@ FAULTS = (
         "time",
         "a clock that was set back takes a run back",
         DRIVER,
-        "now if now >= then else then",
-        "now",
+        "at, then = now + run.skew_us, run.state.now",
+        "at = then = now",
     ),
     Fault(
         "ends",
@@ -64,8 +64,8 @@ FAULTS = (
         "ends",
         "timers are forgotten by a crash",
         DRIVER,
-        '"recovery", [], outstanding(state))',
-        '"recovery", [], [c for c in outstanding(state) if not isinstance(c, SetTimer)])',
+        '"recovery", [], commands)',
+        '"recovery", [], [c for c in commands if not isinstance(c, SetTimer)])',
     ),
     Fault(
         "ends",
@@ -169,14 +169,14 @@ FAULTS = (
         "leases",
         "a lease is not looked at (in memory)",
         MEMORY,
-        "return self._runs.get(run_id) == owner or not self.held(run_id, now)",
-        "return True",
+        "and (self._runs.get(run_id) == owner or not self.held(run_id, now))",
+        "and True",
     ),
     Fault(
         "leases",
         "a lease is not looked at (SQLite)",
         LEASES,
-        "OR coalesce(until, ?) <= ?)",
+        "OR NOT coalesce({GOES_ON}, 0))",
         "OR coalesce(until, ?) <> ?)",
     ),
     Fault(
@@ -296,8 +296,10 @@ FAULTS = (
         "requests",
         "a request is told to be done before it is stored",
         DRIVER,
-        "                    answers.append((run, item.answer, step.refused if step is not None else None))\n",
-        "                    _give_answer(run, item.answer, step.refused if step is not None else None)\n",
+        "                    answers.append((run, item, step.refused if step is not None else None))\n",
+        "                    if not isinstance(item, Settled):\n"
+        "                        _give_answer(run, item.answer, step.refused if step is not None else None)\n"
+        "                    answers.append((run, item, step.refused if step is not None else None))\n",
     ),
     Fault(
         "requests",
