@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_leases import GOES_ON, LEASE
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun
@@ -40,7 +41,9 @@ _INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner) VALUES ({', '.join
 _NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
 RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
 _SEQ: Final = "coalesce(max(last, seq), seq)"
-SHOWN: Final = ROW.replace("seq, leaves_ended", f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
+_BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
+_FAR: Final = f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
+SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}"
 _CHANGE: Final = "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?"
 _ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq<=? AND token=?"
 _CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq<=? AND token=?"  # apart: `closed` is indexed
@@ -59,7 +62,9 @@ FORGET_PLAN: Final = (
     "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
     "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
-_OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run")
+_OF_RUN: Final = tuple(
+    f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks")
+)
 
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -116,7 +121,7 @@ class SqliteRuns:
         number = self._insert(execute, run.row, self.tier, token, run.owner)
         self._keep_head(execute, number, run)
         if run.owner is not None:
-            execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+            execute(LEASE, (run.owner, run.until, run.length_us))
         known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
         return token, known
@@ -222,9 +227,9 @@ class SqliteRuns:
         async with self._db.write() as execute:
             for run_id in dict.fromkeys(run_ids):
                 found = execute(
-                    "SELECT number, closed = 0 AND until > ?, plan FROM runs LEFT JOIN owners USING (owner) "
+                    f"SELECT number, closed = 0 AND {GOES_ON}, plan FROM runs LEFT JOIN owners USING (owner) "
                     "LEFT JOIN heads ON run = number WHERE run_id = ?",
-                    (now, run_id),
+                    (now, now, run_id),
                 ).fetchone()
                 if found is None:
                     continue
@@ -273,7 +278,7 @@ class SqliteRuns:
         where, values = _where(query)
         text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
-            return [make_row(found) for found in execute(text, (*values, query.limit))]
+            return [make_row(found) for found in execute(text, (*values, -1 if query.limit is None else query.limit))]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []

@@ -124,4 +124,18 @@ _SCHEDULES: Final = (
     "CREATE INDEX fires_run ON fires (run_id) WHERE run_id IS NOT NULL",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY, _SCHEDULES)
+# `length` of a lease in microseconds. `breaks`: how often a run broke its engine in a row, `ended` the leaves that had ended by
+# then; it is `aside` until somebody wants it to be tried again.
+_LENGTHS_AND_BREAKS: Final = (
+    "ALTER TABLE owners ADD COLUMN length INTEGER",
+    "ALTER TABLE locks ADD COLUMN length INTEGER",
+    """CREATE TABLE breaks (
+        run INTEGER PRIMARY KEY,
+        times INTEGER NOT NULL,
+        ended INTEGER NOT NULL,
+        aside INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    )""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY, _SCHEDULES, _LENGTHS_AND_BREAKS)
