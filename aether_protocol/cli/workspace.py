@@ -6,7 +6,7 @@ never made for that. An invalid document is told with the text that it was read 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,8 +52,9 @@ class Workspace:
         """The documents of one file, whatever is in it."""
         return self._mechanism.take(read_source(path, self._limits))
 
-    def read_mapping(self, path: str) -> dict[str, Json]:
-        """A YAML or JSON file that holds one mapping (`--params-file`)."""
+    def read_mapping(self, path: str, texts: Collection[str] = ()) -> dict[str, Json]:
+        """A YAML or JSON file that holds one mapping (`--params-file`); plain scalars of the names in `texts` keep their
+        spelling (DOC-10)."""
         source = read_source(path, self._limits)
         self.sources[source.name] = source.data
         read, trees = parse(source.data, source.name, self._limits)
@@ -63,7 +64,7 @@ class Workspace:
         if len(trees) != 1 or not isinstance(trees[0].root, dict):
             raise UsageError(f"{path!r} does not hold a mapping of names to values")
         mapping: dict[str, Json] = trees[0].root
-        return mapping
+        return {name: (name in texts and trees[0].spelling((name,))) or value for name, value in mapping.items()}
 
     # --- checking ---
 

@@ -120,6 +120,12 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "its bare name, as in `parameter: score`. This name is not among them. Correct it, or declare it as an output of "
         "the body.",
     ),
+    _error(
+        "AE217",
+        "inputs that become the same environment variable",
+        "A program finds its inputs as AETHER_INPUT_NAME, in upper case and with `_` for `-`. Two inputs of this task, declared or "
+        "handed over by a call, would be the same variable: `max-rows` and `max_rows`, or `Rows` and `rows`. Rename one of them.",
+    ),
     # expressions and placeholders
     _error(
         "AE301",
@@ -291,5 +297,12 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "WorkflowTemplate, directly or through others. A reference of a template that is itself unused does not count, nor "
         "do workflows that were not given. Call it or remove it; libraries that are meant for others are best kept in a "
         "folder of their own and checked as an argument of their own, where nothing is said about this.",
+    ),
+    _warning(
+        "AE915",
+        "a number whose spelling is lost",
+        "A plain scalar of YAML that looks like a number is one wherever a value of any type may stand, and is written as JSON "
+        "writes it from then on: `3.10` becomes 3.1, `0644` becomes 644, `1e3` becomes 1000.0. Where text is meant (a version, "
+        "a file mode, an id) put it in quotes, or declare the parameter with `type: string`, which keeps every spelling.",
     ),
 )

@@ -13,12 +13,12 @@ from pydantic import Field
 from aether_protocol.documents.fields import (
     Delay,
     Duration,
-    Name,
     Opt,
     Part,
     Problem,
     RuledPart,
     Some,
+    ValueName,
     Whole,
     Word,
     doc,
@@ -65,7 +65,7 @@ class ValueFrom(RuledPart):
 class Parameter(Part):
     """A named value: an input, an output or an argument."""
 
-    name: Name = doc("Name of the parameter, unique in its list.")
+    name: ValueName = doc("Name of the parameter, unique in its list.")
     type: ParameterType = doc("Type that a value must have; `int`, `float` and `bool` are short spellings.", "any")
     value: Any = doc("The value, with placeholders such as `{{inputs.parameters.x}}`; null means none.", None)
     default: Any = doc("Value where nothing else gives one.", None)
@@ -97,7 +97,7 @@ class Artifact(RuledPart):
 
     excludes: ClassVar = {"from_": ("source",)}
 
-    name: Name = doc("Name of the artifact, unique in its list.")
+    name: ValueName = doc("Name of the artifact, unique in its list.")
     from_: Opt[str] = Field(
         None, alias="from", description="The artifact to take, such as `tasks.build.outputs.artifacts.report`."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from aether_protocol.expressions.values import Json
+from aether_protocol.expressions.values import Json, as_text
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
@@ -45,6 +45,11 @@ def resolve(text: str) -> Json:
     if _NOT_FINITE.fullmatch(text):
         raise NotJsonError(f"{text!r} is not a number of JSON")
     return text
+
+
+def spelling_of(text: str, value: Json) -> str | None:
+    """`text`, where it gives a number or boolean that JSON writes differently (DOC-10), as 3.10, 0644 and True do; else None."""
+    return text if value is not None and type(value) is not str and as_text(value) != text else None
 
 
 def integer(text: str) -> int:

@@ -30,6 +30,7 @@ from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.plan.names import Names, Scope
 from aether_protocol.plan.settings import From, Settings, settings_of
 from aether_protocol.plan.sources import bind
+from aether_protocol.plan.spelling import Spellings
 from aether_protocol.plan.symbols import At, Site, Symbol, Workspace
 from aether_protocol.plan.texts import Texts
 from aether_protocol.plan.wiring import Wiring, check_nesting, wire
@@ -84,16 +85,18 @@ class _Compilation:
         self.options = options
         self.findings = Findings()
         self.texts = Texts(options.namespaces)
+        self.spellings = Spellings(self.findings, options.executor_types)
         self.workspace = Workspace(self.findings, library, model.metadata.namespace)
         self.root: Site | None = None
         self.hooks: list[Site] = []
         self.wirings: dict[int, Wiring] = {}
 
     def run(self) -> Compiled:
-        settings = settings_of(self.document, self.workspace)
+        settings = settings_of(self.document, self.workspace, self.spellings)
         if settings is None:
             return Compiled(None, self.findings.all())
         self._link(settings)
+        self.spellings.settle(self.workspace.symbols, self.workspace.units.values())
         names = Names(
             settings.parameters,
             self.texts.injected,
@@ -273,7 +276,7 @@ class _Compilation:
         """The documents that the run depends on: enough to compile it again, anywhere (TMPL-2)."""
         used = [settings.library] if settings.library is not None else []
         used += [unit.origin.document for unit in self.workspace.units.values() if unit.origin.document not in used]
-        return {"workflow": self.document.tree, "library": [document.tree for document in used]}
+        return {"workflow": self.spellings.tree(self.document), "library": [self.spellings.tree(one) for one in used]}
 
 
 def _digest(snapshot: Json) -> str:

@@ -22,6 +22,7 @@ _COMMON = (
         "object",
         "Environment variables to set, over those of the engine; null takes one away. Numbers and the like are written "
         "as in any text.",
+        text=True,
     ),
     ConfigField(
         "inherit",
@@ -113,6 +114,7 @@ PROCESS = ExecutorType(
             "The program and its arguments; no shell reads them. Numbers and the like are written as in any text.",
             required=True,
             minimum=1,
+            text=True,
         ),
         *_COMMON,
     ),

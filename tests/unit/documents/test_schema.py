@@ -62,7 +62,7 @@ def test_branches_are_never_one_of() -> None:
 def test_python_does_not_shine_through() -> None:
     words = str(SCHEMA)
     for word in ("_", "'ge'", "'le'", "ClassVar", "Opt["):
-        assert word not in words.replace("A-Za-z0-9_", "")
+        assert word not in words.replace("A-Za-z0-9_", "").replace("A-Za-z0-9._-", "").replace("[A-Za-z_]", "").replace("status_code", "")
 
 
 @pytest.mark.parametrize("make", [schema.rust_verdict, schema.python_verdict])

@@ -97,7 +97,7 @@ def test_nothing_is_said_where_the_types_are_not_known(compiled: Compile) -> Non
 
 def test_faulty_configs_are_found_where_they_stand(compiled: Compile) -> None:
     options = CompileOptions({"closed": CLOSED}, {"http": (ConfigField("url", "string", "Where.", required=True),)})
-    result = compiled(SPEC.replace("closd", "closed, config: {source: 1}").replace("htpp", "http"), options)
+    result = compiled(SPEC.replace("closd", "closed, config: {source: [1]}").replace("htpp", "http"), options)
     assert [f"{d.code} {d.severity} {d.path}" for d in result.diagnostics] == [
         "AE402 error spec.templates[0].task.executor.config.source",
         "AE404 error spec.templates[0].task.inputs.artifacts[0].source.config",
