@@ -126,6 +126,20 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "A program finds its inputs as AETHER_INPUT_NAME, in upper case and with `_` for `-`. Two inputs of this task, declared or "
         "handed over by a call, would be the same variable: `max-rows` and `max_rows`, or `Rows` and `rows`. Rename one of them.",
     ),
+    _error(
+        "AE218",
+        "a value whose type never fits",
+        "The type of what is handed over is known before the run (a declared output or input, a list that a loop aggregates, a "
+        "comparison, a literal item), and it is none that the place takes, so that the task would end in Error as soon as it is "
+        "ready. Nothing is converted unasked: use `str()`, `int()` or an index in a `valueFrom.expression`, or declare the type that "
+        "is meant.",
+    ),
+    _error(
+        "AE219",
+        "a condition that is never true or false",
+        "A condition gives a boolean (or the text `true` or `false`), and this expression gives values of other types only. Example: "
+        "`when: len(tasks.find.outputs.parameters.files)` for `when: len(tasks.find.outputs.parameters.files) > 0`.",
+    ),
     # expressions and placeholders
     _error(
         "AE301",
@@ -304,5 +318,11 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "A plain scalar of YAML that looks like a number is one wherever a value of any type may stand, and is written as JSON "
         "writes it from then on: `3.10` becomes 3.1, `0644` becomes 644, `1e3` becomes 1000.0. Where text is meant (a version, "
         "a file mode, an id) put it in quotes, or declare the parameter with `type: string`, which keeps every spelling.",
+    ),
+    _warning(
+        "AE916",
+        "an output that never fits its type",
+        "The type of what this output of a dag or loop is read from is known, and it is not the declared one: the output is left "
+        "out of every run, and reported there. An output of a loop with `strategy: list` is an array.",
     ),
 )

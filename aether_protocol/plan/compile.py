@@ -23,9 +23,11 @@ from aether_protocol.plan.checks_executors import ExecutorChecks
 from aether_protocol.plan.checks_names import Context, NameChecks
 from aether_protocol.plan.checks_secrets import Secrets
 from aether_protocol.plan.checks_surprises import Surprises
+from aether_protocol.plan.checks_types import Known, TypeChecks
 from aether_protocol.plan.checks_values import ValueChecks, check_aggregate
 from aether_protocol.plan.executors import ConfigField, ExecutorTypes
 from aether_protocol.plan.findings import Fault, Findings, near
+from aether_protocol.plan.graph import Ancestry
 from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.plan.names import Names, Scope
 from aether_protocol.plan.settings import From, Settings, settings_of
@@ -109,6 +111,7 @@ class _Compilation:
         )
         self._check_names(settings, names, executors)
         self._check_values(settings, names)
+        self._check_types(settings)
         self._check_definitions(settings, executors)
         plan = None
         if self._sound():
@@ -217,6 +220,20 @@ class _Compilation:
             values.site(hook)
         if self.root is not None and self.root.target is not None and not isinstance(self.model, WorkflowTemplate):
             values.entry(self.root.target, settings.parameters, settings.artifacts)
+
+    def _check_types(self, settings: Settings) -> None:
+        runs = not isinstance(self.model, WorkflowTemplate)
+        known = Known(settings.parameters if runs else None, self.options.executor_types, self._ancestry)
+        types = TypeChecks(self.findings, self.texts, known)
+        for symbol in self.workspace.symbols:
+            types.symbol(symbol)
+        if runs and self.root is not None and self.root.target is not None:
+            types.entry(self.root.target)
+        types.finish()
+
+    def _ancestry(self, dag: Symbol) -> Ancestry | None:
+        wiring = self.wirings[id(dag)]
+        return Ancestry(wiring.dependencies, wiring.order) if wiring.sound else None
 
     def _check_definitions(self, settings: Settings, executors: ExecutorChecks) -> None:
         surprises = Surprises(self.findings, self.texts, executors.files, hourly=not settings.timeout_given)

@@ -84,7 +84,7 @@ class Names:
             segments = (segments[0], *segments[2:])
         if len(segments) > 2 and segments[1] == "parameters":
             return self._parameter(segments[2], name, scope)
-        if len(segments) == 2 and segments[1] in FIELDS["workflow"][:5]:
+        if len(segments) == 2 and segments[1] in FIELDS["workflow"] and segments[1] != "arguments":
             return None
         return _no_field(name, 1, FIELDS["workflow"])
 
@@ -109,12 +109,15 @@ class Names:
 
     def _inputs(self, name: Name, scope: Scope) -> Verdict:
         segments = name.segments
-        if len(segments) < 3 or segments[1] not in ("parameters", "artifacts"):
+        whole = segments[1:] == ("parameters",)
+        if not whole and (len(segments) < 3 or segments[1] not in ("parameters", "artifacts")):
             return _no_field(name, 1, ("parameters", "artifacts")) if len(segments) > 1 else _bare(name)
         if scope.place.inputs == "unknown":
             return None
         if not scope.inputs:
             return _elsewhere(name, scope, "there are no inputs at this place")
+        if whole:
+            return None
         wanted = segments[2]
         for symbol in scope.inputs:
             if segments[1] == "artifacts":

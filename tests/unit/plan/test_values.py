@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     "whole numbers are integers": ("name: x, value: 5.0", "name: x, type: integer", []),
     "quoted numbers are text": ('name: x, value: "5"', "name: x, type: integer", [f"AE213 {ARGUMENT}.parameters[0].value"]),
     "booleans are no numbers": ("name: x, value: true", "name: x, type: number", [f"AE213 {ARGUMENT}.parameters[0].value"]),
-    "placeholders are not known yet": ('name: x, value: "{{workflow.name}}"', "name: x, type: integer", []),
+    "placeholders are not known yet": ('name: x, value: "{{system.os}}"', "name: x, type: integer", []),
     "escaped braces are text": ('name: x, value: "{{{{x"', "name: x, type: integer", [f"AE213 {ARGUMENT}.parameters[0].value"]),
     "enum": ("name: x, value: c", "name: x, enum: [a, b]", [f"AE214 {ARGUMENT}.parameters[0].value"]),
     "enum knows booleans from numbers": (
