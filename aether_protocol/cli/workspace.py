@@ -68,10 +68,10 @@ class Workspace:
 
     # --- checking ---
 
-    def check(self, files: Sequence[Sequence[LoadedFile]]) -> list[Diagnostic]:
-        """Everything that is wrong with these files, as `aether validate` tells it."""
+    def check(self, files: Sequence[Sequence[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
+        """Everything that is wrong with these files, as `aether validate` tells it; with `--strict` where `strict`."""
         self._reach([file for several in files for file in several])
-        return self._mechanism.check(files)
+        return self._mechanism.check(files, strict=strict)
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1).

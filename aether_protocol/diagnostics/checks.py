@@ -213,7 +213,8 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE401",
         "an unknown executor type",
         "No executor of this type is installed. Check the spelling, or install the package that brings it. When a document "
-        "is only validated this is a warning, as another machine may have it.",
+        "is only validated this is a warning, as another machine may have it; with `--strict` it is an error, and so it is "
+        "wherever the name is nearly one that is installed.",
     ),
     _error(
         "AE402",
@@ -243,7 +244,9 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "a field without effect",
         "A task in a dag is a call, a task template a definition, and each field belongs to one of the two: `dependencies`, "
         "`when`, `continueOn`, `arguments` and `hooks` to calls; `executor`, `inputs`, `outputs` and `resources` to "
-        "definitions. `retry` belongs to tasks, not to dags and loops. Move the field to the side that reads it.",
+        "definitions. `retry` belongs to tasks: on the call of a dag or loop nothing is repeated, and `aether validate --strict` "
+        "makes an error of it. `phase`, `code`, `msg`, `metrics` and `progress` among `outputs` are the engine's own. Move the "
+        "field to the side that reads it.",
     ),
     _warning(
         "AE903",
@@ -324,5 +327,17 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "an output that never fits its type",
         "The type of what this output of a dag or loop is read from is known, and it is not the declared one: the output is left "
         "out of every run, and reported there. An output of a loop with `strategy: list` is an array.",
+    ),
+    _warning(
+        "AE917",
+        "a document that other runtimes refuse",
+        "A call that names a template may set `phaseConditions` here, and they win over those of the template. Other runtimes of "
+        "aether/v1 refuse them there. Set them in the template if the document is to run everywhere.",
+    ),
+    _warning(
+        "AE918",
+        "a retry that repeats nothing",
+        "`retry.limit` is 0 unless it is set, so that a `retry` with an `expression` or a `backoff` alone changes nothing. Add a "
+        "limit. On a call or a template `retry: {limit: 0}` turns off the retry that it would have otherwise, which is not told.",
     ),
 )

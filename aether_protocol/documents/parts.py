@@ -128,6 +128,12 @@ class Inputs(_Lists):
 class Outputs(_Lists):
     """What a template gives."""
 
+    phase: Any = doc("The engine's own: no effect.", None)
+    code: Any = doc("The engine's own: no effect.", None)
+    msg: Any = doc("The engine's own: no effect.", None)
+    metrics: Any = doc("The engine's own: no effect.", None)
+    progress: Any = doc("The engine's own: no effect.", None)
+
 
 class Arguments(_Lists):
     """What is handed to a template or a workflow."""
@@ -148,7 +154,7 @@ class Backoff(Part):
 class Retry(Part):
     """When and how often a task is tried again."""
 
-    limit: Annotated[int, Whole(0, 100)] = doc("How many attempts may be added to the first one.", 1)
+    limit: Annotated[int, Whole(0, 100)] = doc("How many attempts may be added to the first one.", 0)
     expression: Opt[str] = doc("Condition for another attempt; without it only Error and Timeout are repeated.", None)
     backoff: Opt[Backoff] = doc("The waits in between.", None)
 

@@ -16,6 +16,7 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.findings import Fault, Findings, Origin, Path
 from aether_protocol.plan.model import Kind
+from aether_protocol.plan.settings import Settings
 from aether_protocol.plan.symbols import Site, Symbol
 from aether_protocol.plan.texts import Texts
 
@@ -29,18 +30,27 @@ OF_CALLS: Final = (
 )
 OF_DEFINITIONS: Final = (("inputs", "inputs"), ("outputs", "outputs"), ("resources", "resources"))
 
+OF_THE_ENGINE: Final = ("phase", "code", "msg", "metrics", "progress")  # SPEC-6: what `outputs` may name, in vain
+
+_READABLE: Final = ("phase", "code", "msg")
 _DEFAULT_TIMEOUT_US: Final = 3_600_000_000
 _ROOT_RE: Final = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_-]+)\.")
 
 
 class Surprises:
-    """Walks definitions and calls. `hourly`: the workflow has the default timeout of one hour."""
+    """Walks definitions and calls. `pedantic`: a retry in vain is an error (SPEC-3)."""
 
-    def __init__(self, findings: Findings, texts: Texts, files: Callable[[str], bool], *, hourly: bool) -> None:
+    def __init__(
+        self, findings: Findings, texts: Texts, files: Callable[[str], bool], settings: Settings, *, pedantic: bool
+    ) -> None:
         self.findings = findings
         self.texts = texts
         self.files = files
-        self.hourly = hourly
+        self.hourly = not settings.timeout_given  # the workflow has the default timeout of one hour
+        self.default_retry = settings.retry
+        self.pedantic = pedantic
+        if settings.retry is not None:
+            self._idle(settings.retry, None, settings.retry_at.origin, settings.retry_at.path)
 
     def symbol(self, symbol: Symbol) -> None:
         """What a definition has that may surprise."""
@@ -54,6 +64,12 @@ class Surprises:
         for side, given in (("inputs", model.inputs), ("outputs", model.outputs)):
             if given is not None:
                 self._defaults(given.parameters, origin, (*path, side, "parameters"))
+        if model.outputs is not None:
+            for field in OF_THE_ENGINE:
+                if field in model.outputs.model_fields_set:
+                    message = f"{field} has no effect among outputs: the engine gives it"
+                    fault = Fault("AE902", message, f"read it as tasks.NAME.{field}" if field in _READABLE else None)
+                    self.findings.add(origin, (*path, "outputs", field), fault)
 
     def _task(self, symbol: Symbol, task: Task, origin: Origin, path: Path) -> None:
         if not symbol.inline:
@@ -62,6 +78,7 @@ class Surprises:
         if executor is None:
             return
         if task.retry is not None:
+            self._idle(task.retry, self.default_retry, origin, (*path, "retry"))
             self._retry(task.retry, executor.type, origin, path)
         if executor.config:
             self._namespaces(executor.config, origin, (*path, "executor", "config"))
@@ -120,13 +137,19 @@ class Surprises:
         if task.executor is not None or target is None:
             return
         self._without_effect(task, OF_DEFINITIONS, "a call", "declare it in the template", origin, path)
+        if task.phase_conditions is not None:
+            message = "phaseConditions on a call work here, and other runtimes refuse them"
+            fault = Fault("AE917", message, "set them in the template, for a document that runs everywhere")
+            self.findings.add(origin, (*path, "phaseConditions"), fault)
         if task.retry is None:
             return
         if target.kind is not Kind.TASK:
             kind = target.kind.name.lower()
-            fault = Fault("AE902", f"retry has no effect on the call of a {kind}", "set it on the tasks inside")
+            message = f"retry has no effect on the call of a {kind}"
+            fault = Fault("AE902", message, "set it on the tasks inside", "error" if self.pedantic else None)
             self.findings.add(origin, (*path, "retry"), fault)
         elif isinstance(target.model, Task) and target.model.executor is not None:
+            self._idle(task.retry, target.model.retry or self.default_retry, origin, (*path, "retry"))
             self._retry(task.retry, target.model.executor.type, origin, path)
 
     def _without_effect(
@@ -135,6 +158,12 @@ class Surprises:
         for attribute, field in fields:
             if getattr(task, attribute):
                 self.findings.add(origin, (*path, field), Fault("AE902", f"{field} has no effect on {where}", hint))
+
+    def _idle(self, retry: Retry, over: Retry | None, origin: Origin, path: Path) -> None:
+        """SPEC-5: a retry that repeats nothing. `limit: 0` alone is how a call or template turns off the retry `over` it."""
+        if retry.limit == 0 and (over is None or not over.limit or retry.model_fields_set != {"limit"}):
+            told = "without a limit" if "limit" not in retry.model_fields_set else "with limit 0"
+            self.findings.add(origin, path, Fault("AE918", f"retry {told} repeats nothing", "add limit, such as `limit: 3`"))
 
     def _retry(self, retry: Retry, type_: str, origin: Origin, path: Path) -> None:
         if retry.expression is None and retry.limit and self.files(type_):

@@ -43,13 +43,14 @@ class CompileOptions:
     """What the surroundings know. `executor_types` and `fetchers` (artifact sources): None where nobody knows them.
 
     `namespaces` are those that variable sources inject. `strict`: the document is to be run, so that unknown executor
-    types and unknown namespaces in expressions are errors.
+    types and unknown namespaces in expressions are errors. `pedantic`: so is a retry on the call of a dag or loop (SPEC-3).
     """
 
     executor_types: ExecutorTypes | None = None
     fetchers: Mapping[str, tuple[ConfigField, ...]] | None = None
     namespaces: frozenset[str] = frozenset()
     strict: bool = False
+    pedantic: bool = False
 
 
 Use = tuple[LoadedDocument, str]
@@ -236,7 +237,7 @@ class _Compilation:
         return Ancestry(wiring.dependencies, wiring.order) if wiring.sound else None
 
     def _check_definitions(self, settings: Settings, executors: ExecutorChecks) -> None:
-        surprises = Surprises(self.findings, self.texts, executors.files, hourly=not settings.timeout_given)
+        surprises = Surprises(self.findings, self.texts, executors.files, settings, pedantic=self.options.pedantic)
         executors.artifacts(list(settings.artifacts.values()), settings.own, (*settings.own.base, "arguments", "artifacts"))
         for symbol in self._definitions():
             executors.symbol(symbol)
