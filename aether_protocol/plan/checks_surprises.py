@@ -5,15 +5,12 @@ Law: nothing here is an error, and everything here names what to do.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Final
 
 from aether_protocol.documents.models import Dag, Loop, Parameter, Retry, Task
-from aether_protocol.expressions import NAMESPACES, Template
+from aether_protocol.expressions import Template
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.findings import Fault, Findings, Origin, Path
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.settings import Settings
@@ -34,7 +31,6 @@ OF_THE_ENGINE: Final = ("phase", "code", "msg", "metrics", "progress")  # SPEC-6
 
 _READABLE: Final = ("phase", "code", "msg")
 _DEFAULT_TIMEOUT_US: Final = 3_600_000_000
-_ROOT_RE: Final = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_-]+)\.")
 
 
 class Surprises:
@@ -80,8 +76,6 @@ class Surprises:
         if task.retry is not None:
             self._idle(task.retry, self.default_retry, origin, (*path, "retry"))
             self._retry(task.retry, executor.type, origin, path)
-        if executor.config:
-            self._namespaces(executor.config, origin, (*path, "executor", "config"))
         suspends = executor.type == "await" or (executor.type == "echo" and executor.config.get("suspend") is True)
         if self.hourly and suspends and not _soon(task.timeout):
             message = f"{symbol.name!r} waits for an answer, and the workflow ends after its default timeout of one hour"
@@ -117,8 +111,6 @@ class Surprises:
                     message = f"the default of {entry.name!r} holds a placeholder, which is not read there"
                     fault = Fault("AE911", message, "use value or valueFrom")
                     self.findings.add(origin, (*path, index, "default"), fault)
-            if entry.value is not None:
-                self._namespaces(entry.value, origin, (*path, index, "value"))
 
     def site(self, site: Site) -> None:
         """What a call of a dag has that may surprise."""
@@ -132,8 +124,6 @@ class Surprises:
                 if entry.default is not None:
                     fault = Fault("AE902", "default has no effect on an argument", "the template declares defaults")
                     self.findings.add(origin, (*where, "default"), fault)
-                if isinstance(entry.value, str | list | dict):
-                    self._namespaces(entry.value, origin, (*where, "value"))
         if task.executor is not None or target is None:
             return
         self._without_effect(task, OF_DEFINITIONS, "a call", "declare it in the template", origin, path)
@@ -170,30 +160,6 @@ class Surprises:
             message = f"a {type_} that exits with a failure is Failed, which retry without an expression does not repeat"
             hint = "add expression: \"phase != 'Succeeded'\""
             self.findings.add(origin, (*path, "retry"), Fault("AE903", message, hint))
-
-    def _namespaces(self, value: Json, origin: Origin, path: Path) -> None:
-        """Placeholders that stay text, and look as if they should not (DATA-6)."""
-        todo: list[tuple[Json, Path]] = [(value, ())]
-        while todo:
-            item, below = todo.pop()
-            if isinstance(item, str):
-                if "{{" in item:
-                    self._namespace(item, origin, (*path, *below))
-            elif isinstance(item, dict):
-                todo.extend((inner, (*below, key)) for key, inner in item.items() if isinstance(inner, str | list | dict))
-            elif isinstance(item, list):
-                todo.extend((inner, (*below, i)) for i, inner in enumerate(item) if isinstance(inner, str | list | dict))
-
-    def _namespace(self, text: str, origin: Origin, path: Path) -> None:
-        for match in _ROOT_RE.finditer(text):
-            root = match.group(1)
-            if root in self.texts.namespaces:
-                continue
-            found = get_close_matches(root, NAMESPACES, 1, 0.8)
-            if found:
-                message = f"a placeholder of the unknown namespace {root!r} is left as it stands"
-                fault = Fault("AE912", message, f"did you mean {found[0]!r}?")
-                self.findings.add(origin, path, fault, match.start())
 
     def unused(self, symbols: Iterable[Symbol], reached: set[int]) -> None:
         """Templates of a workflow that nothing runs."""

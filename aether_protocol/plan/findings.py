@@ -103,6 +103,11 @@ def near(name: str, known: Collection[str], instead: str | None = None) -> str |
     return instead
 
 
+def closest(name: str, known: Collection[str]) -> list[str]:
+    """The known names nearest to `name`, at most three, the nearest first."""
+    return get_close_matches(name, _candidates(name, known), 3)
+
+
 def _candidates(name: str, known: Collection[str]) -> Collection[str]:
     """Where many names are known, a few that agree with `name` in one half: each comparison is dear, and faults may be many."""
     if len(known) <= 30:
