@@ -51,6 +51,7 @@ class Workspace:
     ) -> None:
         self.limits = limits
         self.sources: dict[str, bytes] = {}
+        self.warnings: tuple[Diagnostic, ...] = ()  # about the document that was planned last
         self._types = types
         self._namespaces = frozenset(namespaces)
         self._libraries = tuple(libraries)
@@ -189,6 +190,7 @@ class Workspace:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = f": {errors[0].message}{more}" if errors else ""
             raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=sorted(set(found)))
+        self.warnings = tuple(sorted(set(found)))
         return plan
 
     def faults_of_libraries(self) -> list[Diagnostic]:

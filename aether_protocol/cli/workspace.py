@@ -6,9 +6,12 @@ never made for that. An invalid document is told with the text that it was read 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import click
 
 from aether_protocol.assembly.workspace import Workspace as Mechanism
 from aether_protocol.cli.faults import InvalidDocumentError
@@ -81,6 +84,13 @@ class Workspace:
         self._reach([file])
         with self._told(f"{file.file!r} is not valid"):
             return self._mechanism.plan(file, name, strict=strict, how="--name")
+
+    def tell_warnings(self, path: str) -> None:
+        """One line on standard error where the document at `path`, planned just now, has warnings; `validate` shows them."""
+        count = len(self._mechanism.warnings)
+        if count:
+            how = f"aether validate {shlex.quote(path)}" if path != STDIN else "aether validate"
+            click.echo(f"note: {count} warning{'' if count == 1 else 's'} about the document, shown by `{how}`", err=True)
 
     def compile_all(
         self, files: Sequence[Sequence[LoadedFile]], kind: str
