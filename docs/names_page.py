@@ -27,8 +27,8 @@ TASKS = {"": "", "dag": "the dag", "caller": "the dag that calls the loop", "unk
 
 NOTES = """\
 SELF is the name of the call, in a loop that of the body; BODY is the name of the body. `tasks.SELF.*` is how the attempt ended,
-`tasks.BODY.*` the iteration that has just ended. `hook.*` is seen where the template runs as a hook. Every name goes on into its value
-with `.FIELD` and `[i]`."""
+`tasks.BODY.*` the iteration that has just ended. `hook.*` is seen where the template runs as a hook. Every name goes on into
+its value with `.FIELD` and `[i]`."""
 
 
 def section() -> str:
@@ -41,8 +41,8 @@ def section() -> str:
         "Visible everywhere:",
         "",
         f"- {_quoted(workflow)}: of the run; `scheduledTime` is null outside of a schedule",
-        "- `workflow.parameters.P` (also `workflow.arguments.parameters.P`): a parameter of the run; `workflow.parameters` alone is "
-        "the object of all",
+        "- `workflow.parameters.P` (also `workflow.arguments.parameters.P`): a parameter of the run; `workflow.parameters` "
+        "alone is the object of all",
         f"- {_quoted(system)}: of the machine; what variable sources add under namespaces of their own",
         "",
         "Visible by place (`inputs.parameters` alone is the object of all inputs there):",
@@ -56,8 +56,8 @@ def section() -> str:
         "| names | fields |",
         "|---|---|",
         f"| `tasks.T` | {_quoted(FIELDS['task'])} |",
-        "| `iterator` | `item` and `index` (also `loop_iter.item`, `loop_iter.FIELD`, `loop_iter.index`); with `repeatCondition` "
-        "`index` and `previous.outputs.parameters.P` |",
+        "| `iterator` | `item` and `index` (also `loop_iter.item`, `loop_iter.FIELD`, `loop_iter.index`); with "
+        "`repeatCondition` `index` and `previous.outputs.parameters.P` |",
         f"| `hook` | {_quoted(f for f in FIELDS['hook'] if '.' not in f)} |",
         f"| `hook.workflow` | {_quoted(FIELDS['hook.workflow'])} |",
         f"| `hook.trigger` | {_quoted(FIELDS['hook.trigger'])} |",

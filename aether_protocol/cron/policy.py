@@ -116,7 +116,7 @@ def expired(settings: CronSettings, ended: Sequence[tuple[str, bool]]) -> list[s
 
 def run_name(namespace: str, name: str, at: int) -> str:
     """The id of the run that the fire `at` starts, always the same: `NAME.20260329T010000Z`, after `NAMESPACE.` where that
-    is not `default`. What is longer than ids may be, or begins as none may, is cut, and a digest of the whole stands behind a `_`."""
+    is not `default`. What is longer than ids may be, or begins as none may, is cut, and a digest of the whole follows a `_`."""
     moment = _EPOCH + timedelta(microseconds=at)
     fraction = f".{moment.microsecond:06}" if moment.microsecond else ""
     stamp = f".{moment.year:04}{moment:%m%dT%H%M%S}{fraction}Z"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.expressions.values import Json
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
@@ -48,8 +48,13 @@ def resolve(text: str) -> Json:
 
 
 def spelling_of(text: str, value: Json) -> str | None:
-    """`text`, where it gives a number or boolean that JSON writes differently (DOC-10), as 3.10, 0644 and True do; else None."""
-    return text if value is not None and type(value) is not str and as_text(value) != text else None
+    """`text`, where it gives a number or boolean that JSON writes differently (DOC-10), as 3.10 and True do; else None."""
+    return text if value is not None and type(value) is not str and usual(value) != text else None
+
+
+def usual(value: float | bool) -> str:
+    """How JSON writes a number or boolean."""
+    return ("true" if value else "false") if value is True or value is False else repr(value)
 
 
 def integer(text: str) -> int:

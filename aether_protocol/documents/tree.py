@@ -12,9 +12,10 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from aether_protocol.documents.fields import Path
+from aether_protocol.documents.scalars import usual
 from aether_protocol.documents.source import Limits, Source
 from aether_protocol.documents.wording import format_path
-from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.expressions.values import Json
 
 
 class _Faulty:
@@ -62,7 +63,7 @@ class Tree:
         holder = self._holder(path) if self.plain else None
         if holder is None or type(value := holder[path[-1]]) not in (int, float, bool):
             return None
-        return self.spelt.get(id(holder), {}).get(path[-1]) or as_text(value)
+        return self.spelt.get(id(holder), {}).get(path[-1]) or usual(value)
 
     def _holder(self, path: Path) -> Json:
         """The container that the value at `path` stands in; None where there is no such value."""
@@ -92,7 +93,7 @@ class Tree:
 
     def restore(self, holder: Json, key: str | int) -> str:
         """Put the spelling of the number or boolean at `key` of `holder` in its place."""
-        text = holder[key] = self.spelt.get(id(holder), {}).get(key) or as_text(holder[key])
+        text = holder[key] = self.spelt.get(id(holder), {}).get(key) or usual(holder[key])
         return text
 
     def find(self, path: Path) -> int:
@@ -142,7 +143,20 @@ class _Anchor(NamedTuple):
 class Builder:
     """Builds one document after the other. Feed it with `open`, `scalar`, `alias` and `close`."""
 
-    __slots__ = ("_anchors", "_height", "_key", "_key_at", "_limits", "_marks", "_node", "_nodes", "_plain", "_source", "_stack", "_tree")
+    __slots__ = (
+        "_anchors",
+        "_height",
+        "_key",
+        "_key_at",
+        "_limits",
+        "_marks",
+        "_node",
+        "_nodes",
+        "_plain",
+        "_source",
+        "_stack",
+        "_tree",
+    )
 
     def __init__(self, source: Source, limits: Limits, *, plain: bool = False) -> None:
         self._source = source

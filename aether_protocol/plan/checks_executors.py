@@ -1,7 +1,7 @@
 """Executor types, their configs, and where artifacts come from and go (SPEC-15, ART).
 
-Law: what a type takes is what it declares; an unknown type is an error where the document is to run, or where a known name is near,
-else a warning.
+Law: what a type takes is what it declares; an unknown type is an error where the document is to run, or where a known name
+is near, else a warning.
 """
 
 from __future__ import annotations

@@ -142,7 +142,9 @@ class TypeChecks:
         for index, (name, entry) in enumerate(target.inputs.items()):
             given = parameters.get(name)
             if given is not None and not fits(_declared(given), entry.resolved_type):
-                message = f"input {name!r} must be {entry.resolved_type}, and workflow parameter {name!r} is {given.resolved_type}"
+                message = (
+                    f"input {name!r} must be {entry.resolved_type}, and workflow parameter {name!r} is {given.resolved_type}"
+                )
                 path = (*target.path, "inputs", "parameters", index)
                 self.findings.add(target.unit.origin, path, Fault("AE218", message, "declare both of the same type"))
 
@@ -188,7 +190,11 @@ class TypeChecks:
         kinds = self._kinds_of_items(scope.loop) if path is not None else None
         if path is None or kinds is None:
             return None
-        bad = [(index, kind) for kind, index in kinds.get(path[0] if path else None, {}).items() if not fits(frozenset({kind}), type_)]
+        bad = [
+            (index, kind)
+            for kind, index in kinds.get(path[0] if path else None, {}).items()
+            if not fits(frozenset({kind}), type_)
+        ]
         if not bad:
             return None
         index, kind = min(bad)
@@ -353,7 +359,9 @@ class TypeChecks:
             return None if symbol.given_outputs else self._aggregated(symbol, model, output)
         if isinstance(model, Dag):
             return self._dag_output(symbol, declared) if declared is not None else None
-        known = self.known.types.get(model.executor.type) if self.known.types is not None and model.executor is not None else None
+        known = (
+            self.known.types.get(model.executor.type) if self.known.types is not None and model.executor is not None else None
+        )
         if known is None or known.open_outputs or (declared is not None and has_source(declared)):
             return None
         return next((_type(one.type) for one in known.outputs if one.name == output), None)
@@ -383,7 +391,7 @@ class TypeChecks:
         return self._output(body, output) if body is not None and not _conditional(None, body) else None
 
     def _kinds_of_items(self, loop: Symbol) -> dict[str | None, dict[str, int]] | None:
-        """By field (None: the item itself) each type that literal items have, with the first such item; None where not known."""
+        """By field (None: the item itself) each type that literal items have, and the first such item; None where not known."""
         key = id(loop)
         if key not in self._items:
             model = loop.model
@@ -471,7 +479,11 @@ def _item_path(name: Name) -> tuple[str, ...] | None:
     """`()` for a name that is the item of a loop, the field where it is one of its fields, None where it is neither."""
     segments = name.segments
     rest = segments[2:] if segments[1:2] == ("item",) else segments[1:] if segments[0] == "loop_iter" else None
-    if rest is None or len(rest) > 1 or (rest and (not isinstance(rest[0], str) or (rest[0] == "index" and len(segments) == 2))):
+    if (
+        rest is None
+        or len(rest) > 1
+        or (rest and (not isinstance(rest[0], str) or (rest[0] == "index" and len(segments) == 2)))
+    ):
         return None
     return tuple(map(str, rest))
 

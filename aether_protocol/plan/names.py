@@ -297,9 +297,7 @@ class Names:
 
     # --- what is proposed instead: never what this place would refuse as well (DATA-4) ---
 
-    def _near(
-        self, name: Name, at: int, scope: Scope, known: Collection[str], instead: str | None = None
-    ) -> str | None:
+    def _near(self, name: Name, at: int, scope: Scope, known: Collection[str], instead: str | None = None) -> str | None:
         """A hint for segment `at` of `name`: the nearest known one, else what is known if that is little, else `instead`."""
         if self._proposing or len(scope.rivals) > MOST_RIVALS:
             return None

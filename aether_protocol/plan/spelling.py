@@ -170,7 +170,9 @@ class Spellings:
         for index, item in enumerate(items) if texts else ():
             if not isinstance(item, dict):
                 continue
-            spelt = {name: self._text(item[name], origin, (*path, index, name)) for name in texts if type(item.get(name)) in _SPELT}
+            spelt = {
+                name: self._text(item[name], origin, (*path, index, name)) for name in texts if type(item.get(name)) in _SPELT
+            }
             if spelt:
                 items[index] = item | spelt
                 done.update((*path, index, name) for name in spelt)

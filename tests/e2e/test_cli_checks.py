@@ -1,4 +1,4 @@
-"""What validation finds before a run does, at the command line: `--strict`, notes of `run`, spellings of `-p` (SPEC-3, SPEC-15, DOC-10)."""
+"""What validation finds before a run does, at the command line (SPEC-3, SPEC-15, DOC-10, DATA-4)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,11 @@ def test_parameters_keep_their_spelling(tmp_path: Path) -> None:
         return json.loads(aether("run", flow, "--output", "json", *arguments).stdout)["outputs"]
 
     assert outputs() == {"text": "1.0", "loose": "x", "number": 1}
-    assert outputs("-p", "text=0644", "-p", "loose=3.10", "-p", "number=3.10") == {"text": "0644", "loose": "3.10", "number": 3.1}
+    assert outputs("-p", "text=0644", "-p", "loose=3.10", "-p", "number=3.10") == {
+        "text": "0644",
+        "loose": "3.10",
+        "number": 3.1,
+    }
     assert outputs("-p", "loose=5") == {"text": "1.0", "loose": 5, "number": 1}
     assert outputs("--params-file", given) == {"text": "3.10", "loose": "x", "number": 3.1}
     assert outputs("--params-file", given, "-p", "text=1e3") == {"text": "1e3", "loose": "x", "number": 3.1}
@@ -101,7 +105,9 @@ def test_parameters_keep_their_spelling(tmp_path: Path) -> None:
 def test_all_parameters_are_one_object(tmp_path: Path) -> None:
     flow = tmp_path / "flow.yaml"
     flow.write_text(
-        SPELT.replace("{type: noop}", '{type: process, config: {command: [echo, "{{workflow.parameters}}"]}}, inputs: {parameters: []}'),
+        SPELT.replace(
+            "{type: noop}", '{type: process, config: {command: [echo, "{{workflow.parameters}}"]}}, inputs: {parameters: []}'
+        ),
         "utf-8",
     )
     done = aether("run", flow, "-p", 'text=with " quote', "--output", "json")

@@ -95,7 +95,10 @@ def _give(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _document(entry: dict[str, Any], type_: str, default: dict[str, Any]) -> dict[str, Any]:
-    task: dict[str, Any] = {"executor": _give({**SAMPLES, "loose": 5}), "outputs": {"parameters": [*OUTPUTS, {"name": "loose"}]}}
+    task: dict[str, Any] = {
+        "executor": _give({**SAMPLES, "loose": 5}),
+        "outputs": {"parameters": [*OUTPUTS, {"name": "loose"}]},
+    }
     names = ["src", "all", "last", "turned", "below", "failed", "skipped"]
     calls: list[dict[str, Any]] = [{"name": name, "template": name} for name in names]
     calls[5] |= {"continueOn": {"failed": True, "error": True}}
@@ -115,14 +118,26 @@ def _document(entry: dict[str, Any], type_: str, default: dict[str, Any]) -> dic
         {"name": "some", "valueFrom": {"expression": "len(tasks.a.outputs.parameters.array)"}},
     ]
     templates = [
-        {"dag": {"name": "main", "inputs": {"parameters": [{"name": "n", "type": "integer", "value": 1}]}, "tasks": [*calls, use]}},
+        {
+            "dag": {
+                "name": "main",
+                "inputs": {"parameters": [{"name": "n", "type": "integer", "value": 1}]},
+                "tasks": [*calls, use],
+            }
+        },
         *({"task": {"name": name, **task}} for name in ("src", "skipped", "one")),
         {"task": {"name": "failed", **wrong}},
         {"loop": {"name": "all", "items": [1, 2], "body": "one", "aggregate": listed}},
         {"loop": {"name": "last", "items": [1, 2], "body": "one"}},
         {"loop": {"name": "turned", "items": [1], "body": "one", "aggregate": listed, "outputs": {"parameters": turned}}},
         {"dag": {"name": "below", "tasks": [{"name": "a", "template": "one"}], "outputs": {"parameters": below}}},
-        {"task": {"name": "use", "executor": {"type": "echo"}, "inputs": {"parameters": [{"name": "x", "type": type_, **default}]}}},
+        {
+            "task": {
+                "name": "use",
+                "executor": {"type": "echo"},
+                "inputs": {"parameters": [{"name": "x", "type": type_, **default}]},
+            }
+        },
     ]
     arguments = {"parameters": [*parameters, {"name": "loose", "value": 5}]}
     return {

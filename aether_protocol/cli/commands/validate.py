@@ -27,12 +27,14 @@ Exit codes: 0 no errors (warnings are allowed), 3 errors."""
 @click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
               help="How to print what was found.")
 @click.option("--strict", is_flag=True,
-              help="As strict as a run here: executor types, artifact sources and namespaces that this machine does not have are "
-                   "errors. So is a retry on the call of a dag or loop, which has no effect. Other warnings stay warnings.")
+              help="As strict as a run here: executor types, artifact sources and namespaces that this machine does not have "
+                   "are errors. So is a retry on the call of a dag or loop, which has no effect. Other warnings stay warnings.")
 @library_option
 @looked_up_option
 @limits_option
-def command(paths: tuple[str, ...], format_: str, strict: bool, library: tuple[str, ...], store: str, limits: Limits) -> int:
+def command(
+    paths: tuple[str, ...], format_: str, strict: bool, library: tuple[str, ...], store: str, limits: Limits
+) -> int:
     """Check documents and show all faults at once.
 
     PATH is a file, a folder (every aether document in it; they find each other's templates) or - for standard input.

@@ -23,7 +23,7 @@ templates:
     - {name: last, template: last}
     - {name: below, template: below}
     - {name: between, executor: {type: noop}, dependencies: [src]}
-    - {name: use, template: TYPE, dependencies: [between, open, tolerated, all, last, below], arguments: {parameters: [{name: x, GIVEN}]}}
+    - {name: use, template: TYPE, dependencies: [between, open, tolerated, all, last, below], arguments: ARGUMENTS}
 - task:
     name: give
     executor: {type: noop}
@@ -95,7 +95,8 @@ ROWS: dict[str, tuple[str, str, bool]] = {
 @pytest.mark.parametrize("row", ROWS)
 def test_arguments_of_a_known_type(row: str, found: Found) -> None:
     type_, given, refused = ROWS[row]
-    told = [one.partition(".arguments")[0] for one in found(SPEC.replace("TYPE", type_).replace("GIVEN", given))]
+    spec = SPEC.replace("TYPE", type_).replace("ARGUMENTS", f"{{parameters: [{{name: x, {given}}}]}}")
+    told = [one.partition(".arguments")[0] for one in found(spec)]
     assert [one for one in told if one.startswith("AE2")] == ["AE218 spec.templates[0].dag.tasks[7]"] * refused
 
 
@@ -166,7 +167,8 @@ def test_what_a_loop_runs_over(field: str, refused: bool, found: Found) -> None:
     ],
 )
 def test_conditions_of_a_known_type(text: str, refused: bool, found: Found) -> None:
-    declared = "[{name: a, type: array, value: []}, {name: n, type: number, value: 1}, {name: s, value: a, type: string}, {name: any, value: 1}]"
+    declared = "[{name: a, type: array, value: []}, {name: n, type: number, value: 1}, {name: s, type: string, value: a}, ANY]"
+    declared = declared.replace("ANY", "{name: any, value: 1}")
     spec = f"""
     - dag:
         name: main
@@ -175,9 +177,17 @@ def test_conditions_of_a_known_type(text: str, refused: bool, found: Found) -> N
         - {{name: a, when: "{text}", template: step}}
         - {{name: b, template: rounds}}
     - loop: {{name: rounds, body: step, repeatCondition: "{text}", maxIterations: 2, inputs: {{parameters: {declared}}}}}
-    - task: {{name: step, executor: {{type: noop}}, retry: {{limit: 1, expression: "{text}"}}, inputs: {{parameters: {declared}}}}}
+    - task:
+        name: step
+        executor: {{type: noop}}
+        retry: {{limit: 1, expression: "{text}"}}
+        inputs: {{parameters: {declared}}}
     """
-    told = ["spec.templates[0].dag.tasks[0].when", "spec.templates[1].loop.repeatCondition", "spec.templates[2].task.retry.expression"]
+    told = [
+        "spec.templates[0].dag.tasks[0].when",
+        "spec.templates[1].loop.repeatCondition",
+        "spec.templates[2].task.retry.expression",
+    ]
     assert found(spec) == [f"AE219 {path}" for path in told if refused]
 
 
@@ -230,7 +240,7 @@ def test_inputs_of_the_entrypoint(found: Found) -> None:
 @pytest.mark.rule("DOC-4")
 def test_inputs_that_become_one_variable(found: Found) -> None:
     spec = """
-    - dag: {name: main, tasks: [{name: a, template: step, arguments: {parameters: [{name: MAX_n, value: 1}, {name: other, value: 1}]}}]}
+    - dag: {name: main, tasks: [{name: a, template: step, arguments: {parameters: [{name: MAX_n, value: 1}, {name: o}]}}]}
     - task: {name: step, executor: {type: noop}, inputs: {parameters: [{name: max-n, value: 1}, {name: max_x, value: 1}]}}
     """
     assert found(spec) == ["AE217 spec.templates[0].dag.tasks[0].arguments.parameters[0].name"]
