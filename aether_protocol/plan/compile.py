@@ -23,11 +23,12 @@ from aether_protocol.plan.checks_executors import ExecutorChecks
 from aether_protocol.plan.checks_names import Context, NameChecks
 from aether_protocol.plan.checks_secrets import Secrets
 from aether_protocol.plan.checks_surprises import Surprises
-from aether_protocol.plan.checks_types import Known, TypeChecks
+from aether_protocol.plan.checks_types import TypeChecks
 from aether_protocol.plan.checks_values import ValueChecks, check_aggregate
 from aether_protocol.plan.executors import ConfigField, ExecutorTypes
 from aether_protocol.plan.findings import Fault, Findings, near
 from aether_protocol.plan.graph import Ancestry
+from aether_protocol.plan.known_types import Known
 from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.plan.names import Names, Scope
 from aether_protocol.plan.settings import From, Settings, settings_of

@@ -6,7 +6,7 @@ depends on who calls is `DEFERRED` to the calls; one that needs a dependency bet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from aether_protocol.plan import places as p
 from aether_protocol.plan.findings import DID_YOU_MEAN, Fault, closest
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.places import FIELDS, Place
+from aether_protocol.plan.proposals import equivalents, replaced
 from aether_protocol.plan.symbols import At, Symbol, Unit
 
 
@@ -49,8 +50,7 @@ class Scope:
     ending: Symbol | None = None  # whose outputs are seen
     loop: Symbol | None = None  # whose iterator or body is seen
     called: bool = False  # the caller is known: nothing is deferred any more
-    # the same place as all callers make it: a proposal has to be fine for each of them
-    rivals: tuple[Scope, ...] = field(default=(), repr=False, compare=False)
+    rivals: tuple[Scope, ...] = field(default=(), repr=False, compare=False)  # this place as each of its callers makes it
 
 
 class Names:
@@ -142,8 +142,7 @@ class Names:
             if symbol.unit.origin.doubtful((*symbol.path, "inputs", segments[1])):
                 return None
         known = [key for s in scope.inputs for key in (s.artifacts if segments[1] == "artifacts" else s.inputs)]
-        noun = "input" if segments[1] == "parameters" else "input artifact"
-        owner = scope.inputs[0]
+        noun, owner = "input" if segments[1] == "parameters" else "input artifact", scope.inputs[0]
         message = f"there is no {noun} {wanted!r} in {_what(owner)} ({name.text!r})"
         return Fault("AE305", message, self._near(name, 2, scope, known, f"declare it in the inputs of {owner.name!r}"))
 
@@ -302,14 +301,14 @@ class Names:
         if self._proposing or len(scope.rivals) > MOST_RIVALS:
             return None
         for found in closest(str(name.segments[at]), known):
-            better = _replaced(name, at, found)
+            better = replaced(name, at, found)
             if self.accepts(better, scope):
                 return f"{DID_YOU_MEAN}{found!r}?"
             verdict = self._ask(better, scope)
             if isinstance(verdict, Depends) and verdict.other != scope.position and len(scope.rivals) < 2:
                 return f"{DID_YOU_MEAN}{found!r}? it has to be among the dependencies"
         if instead is None and 0 < len(known) <= _FEW:
-            fine = [repr(one) for one in known if self.accepts(_replaced(name, at, one), scope)]
+            fine = [repr(one) for one in known if self.accepts(replaced(name, at, one), scope)]
             return f"there {'is' if len(fine) == 1 else 'are'} {', '.join(fine)}" if fine else None
         return instead
 
@@ -325,7 +324,9 @@ class Names:
         """A name that other places see; the hint names what is the same here, else says `why`."""
         hint = why
         if not self._proposing and len(scope.rivals) <= MOST_RIVALS:
-            fine = (one for one in _equivalents(name, scope) if self.accepts(one, scope))
+            body = scope.loop.sites[0].name if scope.loop is not None else None
+            ending = scope.ending.name if scope.ending is not None else None
+            fine = (one for one in equivalents(name, body, scope.own, ending) if self.accepts(one, scope))
             hint = next((f"here it is {one}" for one in fine), why)
         return Fault("AE303", f"{name.text!r} means nothing in {scope.place.title}", hint)
 
@@ -375,41 +376,6 @@ class Names:
 
 def _what(symbol: Symbol) -> str:
     return f"{'task' if symbol.inline else 'template'} {symbol.name!r}"
-
-
-def _replaced(name: Name, at: int, segment: str) -> Name:
-    """`name` with another segment at `at`."""
-    return _name_of((*name.segments[:at], segment, *name.segments[at + 1 :]))
-
-
-def _name_of(segments: tuple[str | int, ...]) -> Name:
-    text = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in segments)
-    return Name(text.removeprefix("."), segments)
-
-
-def _equivalents(name: Name, scope: Scope) -> Iterator[Name]:
-    """Names that mean elsewhere what `name` means where it is seen; whether they do here is for the caller to ask."""
-    root, *rest = name.segments
-    below = rest[1:] if root in ("tasks", "iterator") and len(rest) > 1 else rest
-    body = scope.loop.sites[0].name if scope.loop is not None else None
-    if root in ("outputs", "phase", "code", "msg") or rest[:1] == ["previous"]:
-        field = [root, *rest] if root not in ("iterator", "tasks") else below
-        if body is not None:
-            yield _name_of(("tasks", body, *field))
-        if scope.own is not None:
-            yield _name_of(("tasks", scope.own, *field))
-        yield _name_of(("iterator", "previous", *field))
-    elif root == "tasks" and len(rest) > 1:
-        if scope.ending is not None and rest[0] in (scope.ending.name, scope.own):
-            yield _name_of(tuple(below))
-        if body is not None and rest[0] == body:
-            yield _name_of(("iterator", "previous", *below))
-    elif root in ("dag", "loop"):
-        yield _name_of(("loop" if root == "dag" else "dag", *rest))
-    elif root == "inputs" and rest[:1] == ["parameters"]:
-        yield _name_of(("workflow", *rest))
-    elif root == "hook" and rest[:1] == ["workflow"]:
-        yield _name_of(("workflow", *rest[1:]))
 
 
 def _no_value(name: Name, example: str) -> Fault:
