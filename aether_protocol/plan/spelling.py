@@ -181,23 +181,37 @@ class Spellings:
 
     def _executor(self, executor: Executor, origin: Origin, path: Path) -> Executor:
         known = self.types.get(executor.type) if self.types is not None else None
-        fields = {field.name: field for field in known.config} if known is not None else {}
-        config = executor.config
-        for name, value in executor.config.items():
-            settled = self._config_value(fields.get(name), value, origin, (*path, name))
-            if settled is not value:
-                config = config | {name: settled}
+        config = self._config(known.config if known is not None else (), executor.config, origin, path)
         return executor if config is executor.config else executor.model_copy(update={"config": config})
+
+    def _config(self, fields: Iterable[ConfigField], config: dict[str, Json], origin: Origin, path: Path) -> dict[str, Json]:
+        """A config, or an object in one, which takes `fields`; it is the same one where nothing changes."""
+        known = {field.name: field for field in fields}
+        changed: dict[str, Json] = {}
+        for name, value in config.items():
+            settled = self._config_value(known.get(name), value, origin, (*path, name))
+            if settled is not value:
+                changed[name] = settled
+        return config | changed if changed else config
 
     def _config_value(self, field: ConfigField | None, value: Json, origin: Origin, path: Path) -> Json:
         """A value of a config, which `field` takes."""
-        if field is not None and field.type == "string":
-            return self._text(value, origin, path)
-        if field is not None and (field.text or field.items == "string"):
-            if isinstance(value, dict) and any(type(entry) in _SPELT for entry in value.values()):
-                return {key: self._text(entry, origin, (*path, key)) for key, entry in value.items()}
-            if isinstance(value, list) and any(type(entry) in _SPELT for entry in value):
-                return [self._text(entry, origin, (*path, index)) for index, entry in enumerate(value)]
-        elif field is None or field.type in _LOOSE:
+        if field is None:
             self._tell(origin, path)
+        elif field.type == "string":
+            return self._text(value, origin, path)
+        elif field.fields and isinstance(value, dict):
+            return self._config(field.fields, value, origin, path)
+        elif field.text or field.items == "string":
+            return self._texts(value, origin, path)
+        elif field.type in _LOOSE and field.items not in ("integer", "number"):
+            self._tell(origin, path)
+        return value
+
+    def _texts(self, value: Json, origin: Origin, path: Path) -> Json:
+        """An array or object whose entries are text."""
+        if isinstance(value, dict) and any(type(entry) in _SPELT for entry in value.values()):
+            return {key: self._text(entry, origin, (*path, key)) for key, entry in value.items()}
+        if isinstance(value, list) and any(type(entry) in _SPELT for entry in value):
+            return [self._text(entry, origin, (*path, index)) for index, entry in enumerate(value)]
         return value

@@ -37,6 +37,7 @@ _COMMON = (
         "files",
         "object",
         "Files by path, relative to the workspace, with their text: written with mode 0600, and removed at its end.",
+        text=True,
     ),
     ConfigField(
         "stop",

@@ -61,7 +61,10 @@ def test_what_a_program_is_given_is_text(text: str, compiled: Compile) -> None:
     - dag:
         name: main
         tasks:
-          - {{name: a, executor: {{type: script, config: {{source: {text}, env: {{A: {text}, B: x}}}}}}}}
+          - name: a
+            executor:
+              type: script
+              config: {{source: {text}, env: {{A: {text}, B: x}}, files: {{f: {text}}}, limits: {{files: 010}}}}
           - {{name: b, executor: {{type: process, config: {{command: [chmod, {text}]}}}}}}
           - {{name: c, executor: {{type: http, config: {{url: "http://x", headers: {{V: {text}}}}}}}}}
     """
@@ -69,7 +72,7 @@ def test_what_a_program_is_given_is_text(text: str, compiled: Compile) -> None:
     assert result.diagnostics == ()
     configs = [_config(call) for call in result.plan.root.target.tasks]  # type: ignore[union-attr]
     assert configs == [
-        {"source": text, "env": {"A": text, "B": "x"}},
+        {"source": text, "env": {"A": text, "B": "x"}, "files": {"f": text}, "limits": {"files": 10}},
         {"command": ["chmod", text]},
         {"url": "http://x", "headers": {"V": text}},
     ]
