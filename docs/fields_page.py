@@ -73,6 +73,8 @@ ORDER = {
 # The kinds of text: what the grammar says in words.
 TEXTS = {
     "Name": "1 to 63 lower-case letters, digits and inner hyphens (DOC-4).",
+    "ValueName": "1 to 63 letters, digits, `_` and `-`, beginning with a letter or `_` (DOC-4).",
+    "Namespace": "1 to 63 letters, digits, `.`, `_` and `-` (DOC-4).",
     "Duration": "Numbers with the units `d`, `h`, `m`, `s`, `ms`, larger units first; more than zero (DOC-8).",
     "Delay": "A duration that may be zero (DOC-8).",
     "SemVer": "A semantic version (DOC-3).",

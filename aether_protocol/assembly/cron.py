@@ -24,7 +24,7 @@ def application(document: LoadedDocument, plan: Plan) -> Application:
     model = document.model
     if not isinstance(model, CronWorkflow):
         raise UsageError(f"{document.name!r} is a {document.kind}, not a CronWorkflow")
-    text = json.dumps(document.tree, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(plan.snapshot["workflow"], ensure_ascii=False, separators=(",", ":"))
     return Application(plan.namespace, plan.name, cron_settings(model), spec_digest(document), text, plan)
 
 

@@ -51,6 +51,7 @@ class Workspace:
     ) -> None:
         self.limits = limits
         self.sources: dict[str, bytes] = {}
+        self.warnings: tuple[Diagnostic, ...] = ()  # about the document that was planned last
         self._types = types
         self._namespaces = frozenset(namespaces)
         self._libraries = tuple(libraries)
@@ -139,27 +140,29 @@ class Workspace:
 
     # --- checking ---
 
-    def compile(self, document: LoadedDocument, file: LoadedFile, *, strict: bool) -> Compiled:
+    def compile(self, document: LoadedDocument, file: LoadedFile, *, strict: bool, pedantic: bool = False) -> Compiled:
         """Check one document of a file, with all that it sees. Its faults of reading are the file's."""
         options = CompileOptions(
             executor_types=executor_types() if self._types is None else self._types,
             fetchers=fetcher_types(),
             namespaces=self._namespaces,
             strict=strict,
+            pedantic=pedantic,
         )
         compiled = compile_document(document, self._seen_from(file), options)
         return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
 
-    def check(self, files: Iterable[Iterable[LoadedFile]]) -> list[Diagnostic]:
+    def check(self, files: Iterable[Iterable[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
         """Everything that is wrong with these files. They come as they were given, each folder as one: what nothing uses is
-        told of folders (and single files) that hold a workflow and have no error."""
+        told of folders (and single files) that hold a workflow and have no error. `strict`: as for a run on this machine, and
+        pedantic."""
         groups = [list(group) for group in files]
         found: list[Diagnostic] = []
         uses: set[Use] = set()
         for file in dict.fromkeys(file for group in groups for file in group):
             found += file.diagnostics
             for document in file.documents:
-                compiled = self.compile(document, file, strict=False)
+                compiled = self.compile(document, file, strict=strict, pedantic=strict)
                 found += compiled.diagnostics
                 if document.kind in RUNNABLE:
                     uses |= compiled.uses
@@ -187,6 +190,7 @@ class Workspace:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = f": {errors[0].message}{more}" if errors else ""
             raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=sorted(set(found)))
+        self.warnings = tuple(sorted(set(found)))
         return plan
 
     def faults_of_libraries(self) -> list[Diagnostic]:

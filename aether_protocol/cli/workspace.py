@@ -6,9 +6,12 @@ never made for that. An invalid document is told with the text that it was read 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import click
 
 from aether_protocol.assembly.workspace import Workspace as Mechanism
 from aether_protocol.cli.faults import InvalidDocumentError
@@ -52,8 +55,9 @@ class Workspace:
         """The documents of one file, whatever is in it."""
         return self._mechanism.take(read_source(path, self._limits))
 
-    def read_mapping(self, path: str) -> dict[str, Json]:
-        """A YAML or JSON file that holds one mapping (`--params-file`)."""
+    def read_mapping(self, path: str, texts: Collection[str] = ()) -> dict[str, Json]:
+        """A YAML or JSON file that holds one mapping (`--params-file`); plain scalars of the names in `texts` keep their
+        spelling (DOC-10)."""
         source = read_source(path, self._limits)
         self.sources[source.name] = source.data
         read, trees = parse(source.data, source.name, self._limits)
@@ -63,14 +67,14 @@ class Workspace:
         if len(trees) != 1 or not isinstance(trees[0].root, dict):
             raise UsageError(f"{path!r} does not hold a mapping of names to values")
         mapping: dict[str, Json] = trees[0].root
-        return mapping
+        return {name: (name in texts and trees[0].spelling((name,))) or value for name, value in mapping.items()}
 
     # --- checking ---
 
-    def check(self, files: Sequence[Sequence[LoadedFile]]) -> list[Diagnostic]:
-        """Everything that is wrong with these files, as `aether validate` tells it."""
+    def check(self, files: Sequence[Sequence[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
+        """Everything that is wrong with these files, as `aether validate` tells it; with `--strict` where `strict`."""
         self._reach([file for several in files for file in several])
-        return self._mechanism.check(files)
+        return self._mechanism.check(files, strict=strict)
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1).
@@ -80,6 +84,13 @@ class Workspace:
         self._reach([file])
         with self._told(f"{file.file!r} is not valid"):
             return self._mechanism.plan(file, name, strict=strict, how="--name")
+
+    def tell_warnings(self, path: str) -> None:
+        """One line on standard error where the document at `path`, planned just now, has warnings; `validate` shows them."""
+        count = len(self._mechanism.warnings)
+        if count:
+            how = f"aether validate {shlex.quote(path)}" if path != STDIN else "aether validate"
+            click.echo(f"note: {count} warning{'' if count == 1 else 's'} about the document, shown by `{how}`", err=True)
 
     def compile_all(
         self, files: Sequence[Sequence[LoadedFile]], kind: str

@@ -116,15 +116,16 @@ def expired(settings: CronSettings, ended: Sequence[tuple[str, bool]]) -> list[s
 
 def run_name(namespace: str, name: str, at: int) -> str:
     """The id of the run that the fire `at` starts, always the same: `NAME.20260329T010000Z`, after `NAMESPACE.` where that
-    is not `default`. What is longer than ids may be is cut, and a digest of the whole stands behind a `_`."""
+    is not `default`. What is longer than ids may be, or begins as none may, is cut, and a digest of the whole follows a `_`."""
     moment = _EPOCH + timedelta(microseconds=at)
     fraction = f".{moment.microsecond:06}" if moment.microsecond else ""
     stamp = f".{moment.year:04}{moment:%m%dT%H%M%S}{fraction}Z"
     owner = name if namespace == "default" else f"{namespace}.{name}"
     room = _LONGEST_ID - len(stamp)
-    if len(owner) > room:
+    start = owner.lstrip("-._")  # a namespace may begin with one of these, an id may not
+    if len(owner) > room or start != owner:
         digest = sha256(owner.encode()).hexdigest()[:20]
-        owner = f"{owner[: room - len(digest) - 1]}_{digest}"
+        owner = f"{start[: room - len(digest) - 1]}_{digest}"
     return owner + stamp
 
 

@@ -120,6 +120,28 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "its bare name, as in `parameter: score`. This name is not among them. Correct it, or declare it as an output of "
         "the body.",
     ),
+    _error(
+        "AE217",
+        "inputs that become the same environment variable",
+        "A program finds its inputs as AETHER_INPUT_NAME, in upper case and with `_` for `-`. Two inputs of this task, "
+        "declared or handed over by a call, would be the same variable: `max-rows` and `max_rows`, or `Rows` and `rows`. "
+        "Rename one of them.",
+    ),
+    _error(
+        "AE218",
+        "a value whose type never fits",
+        "The type of what is handed over is known before the run (a declared output or input, a list that a loop "
+        "aggregates, a comparison, a literal item), and it is none that the place takes, so that the task would end in "
+        "Error as soon as it is ready. Nothing is converted unasked: use `str()`, `int()` or an index in a "
+        "`valueFrom.expression`, or declare the type that is meant.",
+    ),
+    _error(
+        "AE219",
+        "a condition that is never true or false",
+        "A condition gives a boolean (or the text `true` or `false`), and this expression gives values of other types only."
+        " Example: `when: len(tasks.find.outputs.parameters.files)` for `when: len(tasks.find.outputs.parameters.files) > "
+        "0`.",
+    ),
     # expressions and placeholders
     _error(
         "AE301",
@@ -193,7 +215,8 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE401",
         "an unknown executor type",
         "No executor of this type is installed. Check the spelling, or install the package that brings it. When a document "
-        "is only validated this is a warning, as another machine may have it.",
+        "is only validated this is a warning, as another machine may have it; with `--strict` it is an error, and so it is "
+        "wherever the name is nearly one that is installed.",
     ),
     _error(
         "AE402",
@@ -221,9 +244,11 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     _warning(
         "AE902",
         "a field without effect",
-        "A task in a dag is a call, a task template a definition, and each field belongs to one of the two: `dependencies`, "
-        "`when`, `continueOn`, `arguments` and `hooks` to calls; `executor`, `inputs`, `outputs` and `resources` to "
-        "definitions. `retry` belongs to tasks, not to dags and loops. Move the field to the side that reads it.",
+        "A task in a dag is a call, a task template a definition, and each field belongs to one of the two: `dependencies`,"
+        " `when`, `continueOn`, `arguments` and `hooks` to calls; `executor`, `inputs`, `outputs` and `resources` to "
+        "definitions. `retry` belongs to tasks: on the call of a dag or loop nothing is repeated, and `aether validate "
+        "--strict` makes an error of it. `phase`, `code`, `msg`, `metrics` and `progress` among `outputs` are the engine's "
+        "own. Move the field to the side that reads it.",
     ),
     _warning(
         "AE903",
@@ -291,5 +316,31 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "WorkflowTemplate, directly or through others. A reference of a template that is itself unused does not count, nor "
         "do workflows that were not given. Call it or remove it; libraries that are meant for others are best kept in a "
         "folder of their own and checked as an argument of their own, where nothing is said about this.",
+    ),
+    _warning(
+        "AE915",
+        "a number whose spelling is lost",
+        "A plain scalar of YAML that looks like a number is one wherever a value of any type may stand, and is written as JSON "
+        "writes it from then on: `3.10` becomes 3.1, `0644` becomes 644, `1e3` becomes 1000.0. Where text is meant (a version, "
+        "a file mode, an id) put it in quotes, or declare the parameter with `type: string`, which keeps every spelling.",
+    ),
+    _warning(
+        "AE916",
+        "an output that never fits its type",
+        "The type of what this output of a dag or loop is read from is known, and it is not the declared one: the output is"
+        " left out of every run, and reported there. An output of a loop with `strategy: list` is an array.",
+    ),
+    _warning(
+        "AE917",
+        "a document that other runtimes refuse",
+        "A call that names a template may set `phaseConditions` here, and they win over those of the template. Other "
+        "runtimes of aether/v1 refuse them there. Set them in the template if the document is to run everywhere.",
+    ),
+    _warning(
+        "AE918",
+        "a retry that repeats nothing",
+        "`retry.limit` is 0 unless it is set, so that a `retry` with an `expression` or a `backoff` alone changes nothing. "
+        "Add a limit. On a call or a template `retry: {limit: 0}` turns off the retry that it would have otherwise, which "
+        "is not told.",
     ),
 )

@@ -16,7 +16,7 @@ from aether_protocol.documents import models
 from aether_protocol.documents.fields import Path, alias_of
 from aether_protocol.documents.schema import Schema
 from aether_protocol.documents.tree import FAULTY, MERGE
-from aether_protocol.documents.wording import ARTICLES, FORMS, NAME, listed, nearest, shown
+from aether_protocol.documents.wording import ARTICLES, FORMS, NAME, VALUE_NAME, listed, nearest, shown
 from aether_protocol.expressions.values import Json
 
 Report = Callable[[str, Path, str, str | None, bool], None]
@@ -94,7 +94,7 @@ def _likely_kind(spec: Json) -> str:
     return "Workflow" if "entrypoint" in fields or "workflowTemplateRef" in fields else "WorkflowTemplate"
 
 
-def _ill_formed(schema: Schema, value: str) -> str | None:
+def ill_formed(schema: Schema, value: str) -> str | None:
     """What `value` is instead of the kind of text that `schema` asks for."""
     fits = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
     if not fits or not _matches(schema["pattern"], value):
@@ -183,9 +183,9 @@ class _Walk:
 
     def _text(self, schema: Schema, value: str, place: _Place) -> Json:
         """Ill-formed text is kept: an ill-formed name is still what others refer to, or what they would if it were right."""
-        if "pattern" in schema and (fault := _ill_formed(schema, value)):
+        if "pattern" in schema and (fault := ill_formed(schema, value)):
             self._say("AE124", place, f"{shown(value)} is {fault}", FORMS[schema["title"]])
-            if schema["title"] != NAME:
+            if schema["title"] not in (NAME, VALUE_NAME):
                 self.result.tainted.add(place.path)
             elif place.path[-1] == "name":
                 self.result.incomplete.update(place.path[:-up] for up in (2, 3) if type(place.path[-up:][0]) is int)
@@ -310,7 +310,7 @@ class _Walk:
         self.filled.add(path)
         name = schema.get("$ref", "").removeprefix(_REF)
         target = self._definitions[name] if name else schema
-        if name == "Name":
+        if name in ("Name", "ValueName"):
             self._unnamed += 1
             return f"unnamed-{self._unnamed}"
         if "enum" in target or "const" in target:

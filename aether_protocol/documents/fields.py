@@ -139,6 +139,16 @@ Name = TypeAliasType(
     "Name",
     Annotated[str, Text("a DNS-1123 label", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", minLength=1, maxLength=63)],
 )
+ValueName = TypeAliasType(
+    "ValueName",
+    Annotated[
+        str, Text("the name of a parameter or artifact", "^[A-Za-z_][-A-Za-z0-9_]{0,62}$", examples=["rows", "status_code"])
+    ],
+)
+Namespace = TypeAliasType(
+    "Namespace",
+    Annotated[str, Text("a namespace", "^[A-Za-z0-9._-]{1,63}$", examples=["default", "team-a"])],
+)
 Duration = TypeAliasType(
     "Duration",
     Annotated[

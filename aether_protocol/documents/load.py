@@ -20,6 +20,7 @@ from aether_protocol.documents.models import KINDS, Document
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published, verdict
 from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFaultsError
+from aether_protocol.documents.spelling import restore_texts
 from aether_protocol.documents.tree import Tree, readable
 from aether_protocol.documents.values import read_value
 from aether_protocol.documents.wording import format_path
@@ -66,6 +67,10 @@ class LoadedDocument:
     def locate(self, path: Path) -> tuple[int, int]:
         """Line and column, from 1, of the nearest existing node on `path`: values, or the key of a mapping or list."""
         return self.source.position(self.places.find(self.written(path)))
+
+    def spelling(self, path: Path) -> str | None:
+        """How the number or boolean at `path` is written; None where it was not read from YAML (DOC-10)."""
+        return self.places.spelling(self.written(path))
 
     def report(self, code: str, path: Path, message: str, hint: str | None = None, offset: int | None = None) -> Diagnostic:
         """A finding at `path`. `offset`: the character in that text that it is about, where that stands on one line."""
@@ -129,6 +134,8 @@ def _order(fault: Diagnostic) -> tuple[int, int]:
 
 def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     root = tree.root
+    if tree.plain and (tree.faulty or not verdict()(root)):
+        restore_texts(tree)
     if not tree.faulty and (model := _strict(root)) is not None:
         return LoadedDocument(source.file, model.kind, model.metadata.name, root, model, index, source, tree, _UNTOUCHED)
 

@@ -15,6 +15,7 @@ from aether_protocol.documents.fields import (
     Duration,
     Instant,
     Name,
+    Namespace,
     Opt,
     Part,
     PlaceholderText,
@@ -206,7 +207,7 @@ class Metadata(Part):
     """Who a document is."""
 
     name: Name = doc("Name of the document.")
-    namespace: Name = doc("Space in which the name is unique.", "default")
+    namespace: Namespace = doc("Space in which the name is unique.", "default")
     version: Opt[SemVer] = doc("Semantic version of the document.", None)
     labels: dict[str, str] = doc("Short texts to select documents by.", default_factory=dict)
     annotations: dict[str, str] = doc("Free texts about the document.", default_factory=dict)

@@ -13,12 +13,12 @@ from pydantic import Field
 from aether_protocol.documents.fields import (
     Delay,
     Duration,
-    Name,
     Opt,
     Part,
     Problem,
     RuledPart,
     Some,
+    ValueName,
     Whole,
     Word,
     doc,
@@ -65,7 +65,7 @@ class ValueFrom(RuledPart):
 class Parameter(Part):
     """A named value: an input, an output or an argument."""
 
-    name: Name = doc("Name of the parameter, unique in its list.")
+    name: ValueName = doc("Name of the parameter, unique in its list.")
     type: ParameterType = doc("Type that a value must have; `int`, `float` and `bool` are short spellings.", "any")
     value: Any = doc("The value, with placeholders such as `{{inputs.parameters.x}}`; null means none.", None)
     default: Any = doc("Value where nothing else gives one.", None)
@@ -97,7 +97,7 @@ class Artifact(RuledPart):
 
     excludes: ClassVar = {"from_": ("source",)}
 
-    name: Name = doc("Name of the artifact, unique in its list.")
+    name: ValueName = doc("Name of the artifact, unique in its list.")
     from_: Opt[str] = Field(
         None, alias="from", description="The artifact to take, such as `tasks.build.outputs.artifacts.report`."
     )
@@ -128,6 +128,12 @@ class Inputs(_Lists):
 class Outputs(_Lists):
     """What a template gives."""
 
+    phase: Any = doc("The engine's own: no effect.", None)
+    code: Any = doc("The engine's own: no effect.", None)
+    msg: Any = doc("The engine's own: no effect.", None)
+    metrics: Any = doc("The engine's own: no effect.", None)
+    progress: Any = doc("The engine's own: no effect.", None)
+
 
 class Arguments(_Lists):
     """What is handed to a template or a workflow."""
@@ -148,7 +154,7 @@ class Backoff(Part):
 class Retry(Part):
     """When and how often a task is tried again."""
 
-    limit: Annotated[int, Whole(0, 100)] = doc("How many attempts may be added to the first one.", 1)
+    limit: Annotated[int, Whole(0, 100)] = doc("How many attempts may be added to the first one.", 0)
     expression: Opt[str] = doc("Condition for another attempt; without it only Error and Timeout are repeated.", None)
     backoff: Opt[Backoff] = doc("The waits in between.", None)
 

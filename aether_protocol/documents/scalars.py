@@ -47,6 +47,16 @@ def resolve(text: str) -> Json:
     return text
 
 
+def spelling_of(text: str, value: Json) -> str | None:
+    """`text`, where it gives a number or boolean that JSON writes differently (DOC-10), as 3.10 and True do; else None."""
+    return text if value is not None and type(value) is not str and usual(value) != text else None
+
+
+def usual(value: float | bool) -> str:
+    """How JSON writes a number or boolean."""
+    return ("true" if value else "false") if value is True or value is False else repr(value)
+
+
 def integer(text: str) -> int:
     """The whole number that `text` writes. Raises NotJsonError beyond 64 bits."""
     if len(text) <= 80:  # beyond, Python itself may refuse; leading zeros that long are nobody's number

@@ -6,11 +6,13 @@ per container: a mapping has two numbers per key (key, value), a list one per en
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from aether_protocol.documents.fields import Path
+from aether_protocol.documents.scalars import usual
 from aether_protocol.documents.source import Limits, Source
 from aether_protocol.documents.wording import format_path
 from aether_protocol.expressions.values import Json
@@ -43,12 +45,56 @@ def readable(value: Json) -> Json:
 
 @dataclass(slots=True)
 class Tree:
-    """One document: `root`, where it begins, and the places in each container by the container's id."""
+    """One document: `root`, where it begins, and the places in each container by the container's id.
+
+    `plain`: it was read from YAML, whose plain scalars have a spelling (DOC-10). `spelt`: by the container's id and the key or
+    index the spelling of those numbers and booleans that JSON writes differently, such as 3.10 and 0644.
+    """
 
     root: Json
     at: int
     marks: dict[int, list[int]] = field(default_factory=dict)
     faulty: bool = False
+    plain: bool = False
+    spelt: dict[int, dict[str | int, str]] = field(default_factory=dict)
+
+    def spelling(self, path: Path) -> str | None:
+        """How the number or boolean at `path` is written; None where there is none, or it was not read from YAML."""
+        holder = self._holder(path) if self.plain else None
+        if holder is None or type(value := holder[path[-1]]) not in (int, float, bool):
+            return None
+        return self.spelt.get(id(holder), {}).get(path[-1]) or usual(value)
+
+    def _holder(self, path: Path) -> Json:
+        """The container that the value at `path` stands in; None where there is no such value."""
+        holder: Json = None
+        node: Json = [self.root]
+        for segment in (0, *path):
+            holder, kind = node, type(node)
+            inside = segment in node if kind is dict else kind is list and type(segment) is int and segment < len(node)
+            if not inside:
+                return None
+            node = node[segment]
+        return holder
+
+    def respelt(self, path: Path) -> Iterator[tuple[Path, str, Json]]:
+        """The numbers at or below `path` that JSON writes differently: path, spelling, value."""
+        holder = self._holder(path)
+        todo: list[tuple[Path, Json, str | int]] = [] if holder is None else [(path, holder, path[-1])]
+        while todo:
+            where, holder, key = todo.pop()
+            value = holder[key]
+            if type(value) is dict:
+                todo.extend(((*where, inner), value, inner) for inner in value)
+            elif type(value) is list:
+                todo.extend(((*where, index), value, index) for index in range(len(value)))
+            elif type(value) in (int, float) and (text := self.spelt.get(id(holder), {}).get(key)) is not None:
+                yield where, text, value
+
+    def restore(self, holder: Json, key: str | int) -> str:
+        """Put the spelling of the number or boolean at `key` of `holder` in its place."""
+        text = holder[key] = self.spelt.get(id(holder), {}).get(key) or usual(holder[key])
+        return text
 
     def find(self, path: Path) -> int:
         """The index of the character where the nearest existing node on `path` begins: its key where that says more."""
@@ -91,23 +137,38 @@ class _Anchor(NamedTuple):
     value: Json
     weight: int
     height: int
+    spelling: str | None = None
 
 
 class Builder:
     """Builds one document after the other. Feed it with `open`, `scalar`, `alias` and `close`."""
 
-    __slots__ = ("_anchors", "_height", "_key", "_key_at", "_limits", "_marks", "_node", "_nodes", "_source", "_stack", "_tree")
+    __slots__ = (
+        "_anchors",
+        "_height",
+        "_key",
+        "_key_at",
+        "_limits",
+        "_marks",
+        "_node",
+        "_nodes",
+        "_plain",
+        "_source",
+        "_stack",
+        "_tree",
+    )
 
-    def __init__(self, source: Source, limits: Limits) -> None:
+    def __init__(self, source: Source, limits: Limits, *, plain: bool = False) -> None:
         self._source = source
         self._limits = limits
+        self._plain = plain
         self._nodes = 0
         self.start()
         source.where = self.path
 
     def start(self) -> None:
         """Begin a document."""
-        self._tree = Tree(None, 0)
+        self._tree = Tree(None, 0, plain=self._plain)
         self._node: Json = []
         self._marks: list[int] = []
         self._key: str | None = None
@@ -137,14 +198,16 @@ class Builder:
             steps.append(self._key or "" if key is None else key)
         return format_path(tuple(steps[1:]))  # the first step leads to the document
 
-    def scalar(self, value: Json, at: int, anchor: str | None = None) -> None:
-        """A value, or a key where one is due."""
+    def scalar(self, value: Json, at: int, anchor: str | None = None, spelling: str | None = None) -> None:
+        """A value, or a key where one is due. `spelling` where JSON would write it differently."""
         self._nodes += 1
         if self._nodes > self._limits.nodes:
             self._too_many(at)
         if anchor is not None:
-            self._anchors[anchor] = _Anchor(value, 1, 0)
+            self._anchors[anchor] = _Anchor(value, 1, 0, spelling)
         node = self._node
+        if spelling is not None:
+            self._spell(spelling)
         if type(node) is list:
             node.append(value)
             self._marks.append(at)
@@ -155,6 +218,13 @@ class Builder:
                 node[self._key] = value
                 self._marks += (self._key_at, at)
             self._key = None
+
+    def _spell(self, spelling: str) -> None:
+        """Keep the spelling of the value that comes next."""
+        node = self._node
+        key = len(node) if type(node) is list else self._key
+        if key is not None and key is not _DROP:
+            self._tree.spelt.setdefault(id(node), {})[key] = spelling
 
     def empty(self, at: int, anchor: str | None = None) -> None:
         """An empty value: it is placed where its key is, since it has no place of its own."""
@@ -204,7 +274,7 @@ class Builder:
         if len(self._stack) + target.height > self._limits.nesting:
             self._too_deep(at)
         self._height = max(self._height, target.height)
-        return self.scalar(target.value, at)
+        return self.scalar(target.value, at, None, target.spelling)
 
     def _begin(self, key: Json, at: int) -> None:
         """`key` is the next key of the mapping under way."""

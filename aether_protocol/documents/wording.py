@@ -23,8 +23,11 @@ ARTICLES: Final[dict[str, str]] = {
     "null": "null",
 }
 NAME: Final = "a DNS-1123 label"
+VALUE_NAME: Final = "the name of a parameter or artifact"
 FORMS: Final[dict[str, str]] = {
     NAME: "use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+    VALUE_NAME: "use 1 to 63 letters, digits, `_` and `-`, beginning with a letter or `_`",
+    "a namespace": "use 1 to 63 letters, digits, `.`, `_` and `-`",
     "a duration": "write it as 30s, 5m, 1h30m or 500ms; more than zero",
     "a semantic version": "write it as 1.2.3, without a leading v",
     "an RFC 3339 instant": "write it as 2026-01-01T00:00:00Z",

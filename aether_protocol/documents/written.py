@@ -15,6 +15,7 @@ from typing import Final
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import Limits
+from aether_protocol.documents.spelling import restore_texts
 
 # Where a document begins or ends: these stand at the left margin and nowhere inside of a document (YAML 1.2, 9.1.2).
 _MARK: Final = re.compile(r"(?:\A|(?<=[\r\n]))(---|\.\.\.)(?=[ \t\r\n]|\Z)")
@@ -70,4 +71,8 @@ def _only_above(text: str) -> bool:
 
 def _reads_as(text: str, document: LoadedDocument) -> bool:
     source, trees = parse(text.encode("utf-8", "surrogatepass"), document.file, _UNLIMITED)
-    return not source.faults and len(trees) == 1 and bool(trees[0].root == document.tree)
+    if source.faults or len(trees) != 1:
+        return False
+    if trees[0].root != document.tree:
+        restore_texts(trees[0])
+    return bool(trees[0].root == document.tree)

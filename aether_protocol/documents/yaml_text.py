@@ -23,7 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from aether_protocol.documents.scalars import NotJsonError, resolve, tagged
+from aether_protocol.documents.scalars import NotJsonError, resolve, spelling_of, tagged
 from aether_protocol.documents.source import Limits, Source
 from aether_protocol.documents.tree import Builder, StopReadingError, Tree
 from aether_protocol.expressions.values import Json
@@ -105,7 +105,7 @@ def _revealed(event: Any, marks: Mapping[int, str]) -> Any:
 
 
 def _read(events: Iterator[Any], source: Source, limits: Limits, trees: list[Tree]) -> None:
-    builder = Builder(source, limits)
+    builder = Builder(source, limits, plain=True)
     scalar, opened, close = builder.scalar, builder.open, builder.close
     known: dict[str, Json] = {}  # plain text -> its value: most texts stand many times in a file
     escapes = "\\" in source.text
@@ -150,11 +150,13 @@ def _plain(event: Any, builder: Builder, source: Source, known: dict[str, Json])
     if not text:
         return builder.empty(at)
     try:
-        known[text] = value = resolve(text)
+        value = resolve(text)
     except NotJsonError as error:
         source.fault("AE110", at, str(error), "put it in quotes if it is meant as text")
         return builder.faulty(at)
-    return builder.scalar(value, at)
+    if (spelling := spelling_of(text, value)) is None:
+        known[text] = value
+    return builder.scalar(value, at, None, spelling)
 
 
 def _special(event: Any, builder: Builder, source: Source) -> None:
@@ -177,7 +179,7 @@ def _special(event: Any, builder: Builder, source: Source) -> None:
     except KeyError:
         source.fault("AE107", at, f"tag {_short_tag(tag)!r} is not of the core schema", "leave the tag out")
         return builder.faulty(at)
-    return builder.scalar(value, at, event.anchor)
+    return builder.scalar(value, at, event.anchor, spelling_of(text, value))
 
 
 def _broken(text: str) -> bool:

@@ -15,7 +15,7 @@ from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.copying import own
-from aether_protocol.expressions.values import Json
+from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.variables import VariableSource
@@ -113,10 +113,12 @@ def read_texts(plan: Plan, texts: Mapping[str, str]) -> dict[str, Json]:
 
 
 def read_text(text: str, type_: str) -> Json:
-    """One value that came as text."""
+    """One value that came as text: JSON where it is JSON, unless it is a number that would lose its spelling and that no
+    declared type asks for (DOC-10)."""
     if type_ == "string":
         return text
     try:
-        return own(json.loads(text))
+        value = own(json.loads(text))
     except (ValueError, RecursionError):  # no JSON, or NaN and the like: it is that text
         return text
+    return text if type_ == "any" and respelt(value, text) else value

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Expression:
     """A parsed expression. `names` are those it mentions, each once; `offsets` where each stands first."""
 
-    __slots__ = ("_code", "names", "offsets", "text")
+    __slots__ = ("code", "names", "offsets", "text")
 
     def __init__(self, text: str, code: Code) -> None:
         self.text = text
         self.names: tuple[Name, ...] = tuple(code.lexer.names)
         self.offsets: tuple[int, ...] = tuple(code.lexer.names.values())
-        self._code = code
+        self.code = code
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -32,7 +32,7 @@ class Expression:
     def evaluate(self, lookup: Lookup) -> Json:
         """The value. Absent names are null; a secret or any failure is an ExpressionError."""
         try:
-            return self._code.evaluate(lookup)
+            return self.code.evaluate(lookup)
         except RecursionError:
             raise ExpressionError("a value is nested too deeply") from None
         except MemoryError:

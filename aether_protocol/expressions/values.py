@@ -75,6 +75,11 @@ def as_text(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def respelt(value: Json, text: str) -> bool:
+    """Whether `value`, read from `text`, is a number that is written differently now (DOC-10), as 3.1 read from 3.10 is."""
+    return type(value) in (int, float) and as_text(value) != text.strip()
+
+
 def equal(left: Json, right: Json) -> bool:
     """JSON equality: as Python's, but a boolean equals no number (DATA-7), at any depth."""
     if isinstance(left, bool) or isinstance(right, bool):

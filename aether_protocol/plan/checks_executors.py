@@ -1,6 +1,7 @@
 """Executor types, their configs, and where artifacts come from and go (SPEC-15, ART).
 
-Law: what a type takes is what it declares; an unknown type is an error where the document is to run, else a warning.
+Law: what a type takes is what it declares; an unknown type is an error where the document is to run, or where a known name
+is near, else a warning.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from aether_protocol.documents.models import Artifact, Executor, Task
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config, check_fields
 from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorTypes, written_artifacts
-from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
+from aether_protocol.plan.findings import DID_YOU_MEAN, Fault, Findings, Origin, Path, near
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.symbols import Site, Symbol
 
@@ -76,10 +77,14 @@ class ExecutorChecks:
         type_ = types.get(executor.type)
         if type_ is None:
             hint = near(executor.type, types, "see `aether executors` for those that are installed")
-            fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self.severity)
+            fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self._severity(hint))
             self.findings.add(origin, (*path, "type"), fault)
             return
         self._faults("AE402", check_config(type_, executor.config, placeholders=True), origin, (*path, "config"))
+
+    def _severity(self, hint: str | None) -> Severity | None:
+        """A misspelling is one on every machine; what is merely not here may be elsewhere (SPEC-15)."""
+        return None if hint is not None and hint.startswith(DID_YOU_MEAN) else self.severity
 
     def _faults(self, code: str, faults: list[ConfigFault], origin: Origin, path: Path) -> None:
         for fault in faults:
@@ -94,7 +99,8 @@ class ExecutorChecks:
             fields = self.fetchers.get(entry.source.type)
             if fields is None:
                 message = f"there is no artifact source {entry.source.type!r}"
-                fault = Fault("AE403", message, near(entry.source.type, self.fetchers), self.severity)
+                hint = near(entry.source.type, self.fetchers)
+                fault = Fault("AE403", message, hint, self._severity(hint))
                 self.findings.add(origin, (*where, "type"), fault)
                 continue
             what = f"artifact source {entry.source.type!r}"

@@ -24,10 +24,11 @@ from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan import places as p
 from aether_protocol.plan.checks_secrets import Secrets
-from aether_protocol.plan.findings import Fault, Findings, Origin, Path
+from aether_protocol.plan.findings import DID_YOU_MEAN, Fault, Findings, Origin, Path
 from aether_protocol.plan.graph import Ancestry
 from aether_protocol.plan.model import Kind
-from aether_protocol.plan.names import Depends, Names, Scope
+from aether_protocol.plan.names import MOST_RIVALS, Depends, Names, Scope
+from aether_protocol.plan.strays import strays
 from aether_protocol.plan.symbols import At, Site, Symbol
 from aether_protocol.plan.texts import Texts
 from aether_protocol.plan.wiring import Wiring
@@ -70,6 +71,7 @@ class NameChecks:
         self._open: dict[int, tuple[Symbol, list[Mention]]] = {}  # what the callers of a symbol decide
         self._ancestries: dict[int, Ancestry] = {}
         self._asked: dict[int, tuple[Symbol, list[tuple[int, Depends, Mention]]]] = {}
+        names.depends = lambda dag, task, other: self._ancestry(dag).direct(task, other)
 
     # --- texts ---
 
@@ -93,6 +95,12 @@ class NameChecks:
         for name, (below, offset) in zip(parsed.names, parsed.places, strict=True):
             if not self._fine(name, scope):
                 self._name(Mention(name, scope, origin, (*path, *below), offset, False))
+        for stray in strays(value, self.texts.namespaces):
+            meant = self.texts.name(stray.name)
+            fine = isinstance(meant, Name) and self.names.accepts(meant, scope)
+            message = f"a placeholder of the unknown namespace {stray.root!r} is left as it stands"
+            fault = Fault("AE912", message, f"{DID_YOU_MEAN}{stray.near!r}?" if fine else None)
+            self.findings.add(origin, (*path, *stray.path), fault, stray.offset)
 
     def reference(self, text: str, origin: Origin, path: Path, scope: Scope) -> None:
         """Judge a text that is one name (`valueFrom.parameter`, `from`)."""
@@ -292,29 +300,34 @@ class NameChecks:
     def finish(self, symbols: list[Symbol]) -> None:
         """Judge what depends on the calls, then what depends on the dependencies between tasks."""
         for symbol in symbols:
-            for site in symbol.callers if symbol.model.inputs is not None else ():
-                self._declared(symbol, call_scope(site, symbol))
+            for scope in _rivals([call_scope(site, symbol) for site in symbol.callers if symbol.model.inputs is not None]):
+                self._declared(symbol, scope)
         for symbol, mentions in self._open.values():
-            for site in symbol.callers:
-                for mention in mentions:
-                    self._judge(mention, site, symbol)
+            for mention in mentions:
+                self._judge(mention, symbol)
         for dag, asked in self._asked.values():
             if self.wirings[id(dag)].sound:
                 self._judge_order(dag, asked)
 
-    def _judge(self, mention: Mention, site: Site, symbol: Symbol) -> None:
-        """A mention that was deferred, as `site` makes it."""
-        if mention.name.root == "hook":
-            if site.at is not At.HOOK:
-                caller = f"{site.owner.name!r}" if site.owner is not None else "the entrypoint"
-                message = f"{mention.name.text!r} is used outside of a hook: template {symbol.name!r} is called by {caller}"
-                fault = Fault("AE303", message, "hook.* is seen in the run of a hook alone")
-                self.findings.add(mention.origin, mention.path, fault, mention.offset)
-            return
-        dag = site.owner if site.at is At.DAG and symbol.kind is Kind.LOOP else None
-        position = site.position if dag is not None else -1
-        scope = replace(mention.scope, called=True, own=site.name, dag=dag, position=position)
-        self._name(replace(mention, scope=scope))
+    def _judge(self, mention: Mention, symbol: Symbol) -> None:
+        """A mention that was deferred, as each caller makes it."""
+        scopes = []
+        for site in symbol.callers:
+            if mention.name.root == "hook":
+                self._judge_hook(mention, site, symbol)
+                continue
+            dag = site.owner if site.at is At.DAG and symbol.kind is Kind.LOOP else None
+            position = site.position if dag is not None else -1
+            scopes.append(replace(mention.scope, called=True, own=site.name, dag=dag, position=position))
+        for scope in _rivals(scopes):
+            self._name(replace(mention, scope=scope))
+
+    def _judge_hook(self, mention: Mention, site: Site, symbol: Symbol) -> None:
+        if site.at is not At.HOOK:
+            caller = f"{site.owner.name!r}" if site.owner is not None else "the entrypoint"
+            message = f"{mention.name.text!r} is used outside of a hook: template {symbol.name!r} is called by {caller}"
+            fault = Fault("AE303", message, "hook.* is seen in the run of a hook alone")
+            self.findings.add(mention.origin, mention.path, fault, mention.offset)
 
     def _judge_order(self, dag: Symbol, asked: list[tuple[int, Depends, Mention]]) -> None:
         """SPEC-13: a task may read the outputs of those that it depends on."""
@@ -337,6 +350,13 @@ class NameChecks:
                 message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
                 fault = Fault("AE308", message, hint)
             self.findings.add(mention.origin, mention.path, fault, mention.offset)
+
+
+def _rivals(scopes: list[Scope]) -> list[Scope]:
+    """Scopes that are one place as several callers make it: each knows all of them."""
+    for scope in scopes if len(scopes) > 1 else ():
+        scope.rivals = tuple(scopes) if len(scopes) <= MOST_RIVALS else tuple(scopes[: MOST_RIVALS + 1])
+    return scopes
 
 
 def container_scope(symbol: Symbol) -> Scope:

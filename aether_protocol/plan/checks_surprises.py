@@ -5,17 +5,15 @@ Law: nothing here is an error, and everything here names what to do.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Final
 
 from aether_protocol.documents.models import Dag, Loop, Parameter, Retry, Task
-from aether_protocol.expressions import NAMESPACES, Template
+from aether_protocol.expressions import Template
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.findings import Fault, Findings, Origin, Path
 from aether_protocol.plan.model import Kind
+from aether_protocol.plan.settings import Settings
 from aether_protocol.plan.symbols import Site, Symbol
 from aether_protocol.plan.texts import Texts
 
@@ -29,18 +27,26 @@ OF_CALLS: Final = (
 )
 OF_DEFINITIONS: Final = (("inputs", "inputs"), ("outputs", "outputs"), ("resources", "resources"))
 
+OF_THE_ENGINE: Final = ("phase", "code", "msg", "metrics", "progress")  # SPEC-6: what `outputs` may name, in vain
+
+_READABLE: Final = ("phase", "code", "msg")
 _DEFAULT_TIMEOUT_US: Final = 3_600_000_000
-_ROOT_RE: Final = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_-]+)\.")
 
 
 class Surprises:
-    """Walks definitions and calls. `hourly`: the workflow has the default timeout of one hour."""
+    """Walks definitions and calls. `pedantic`: a retry in vain is an error (SPEC-3)."""
 
-    def __init__(self, findings: Findings, texts: Texts, files: Callable[[str], bool], *, hourly: bool) -> None:
+    def __init__(
+        self, findings: Findings, texts: Texts, files: Callable[[str], bool], settings: Settings, *, pedantic: bool
+    ) -> None:
         self.findings = findings
         self.texts = texts
         self.files = files
-        self.hourly = hourly
+        self.hourly = not settings.timeout_given  # the workflow has the default timeout of one hour
+        self.default_retry = settings.retry
+        self.pedantic = pedantic
+        if settings.retry is not None:
+            self._idle(settings.retry, None, settings.retry_at.origin, settings.retry_at.path)
 
     def symbol(self, symbol: Symbol) -> None:
         """What a definition has that may surprise."""
@@ -54,6 +60,12 @@ class Surprises:
         for side, given in (("inputs", model.inputs), ("outputs", model.outputs)):
             if given is not None:
                 self._defaults(given.parameters, origin, (*path, side, "parameters"))
+        if model.outputs is not None:
+            for field in OF_THE_ENGINE:
+                if field in model.outputs.model_fields_set:
+                    message = f"{field} has no effect among outputs: the engine gives it"
+                    fault = Fault("AE902", message, f"read it as tasks.NAME.{field}" if field in _READABLE else None)
+                    self.findings.add(origin, (*path, "outputs", field), fault)
 
     def _task(self, symbol: Symbol, task: Task, origin: Origin, path: Path) -> None:
         if not symbol.inline:
@@ -62,9 +74,8 @@ class Surprises:
         if executor is None:
             return
         if task.retry is not None:
+            self._idle(task.retry, self.default_retry, origin, (*path, "retry"))
             self._retry(task.retry, executor.type, origin, path)
-        if executor.config:
-            self._namespaces(executor.config, origin, (*path, "executor", "config"))
         suspends = executor.type == "await" or (executor.type == "echo" and executor.config.get("suspend") is True)
         if self.hourly and suspends and not _soon(task.timeout):
             message = f"{symbol.name!r} waits for an answer, and the workflow ends after its default timeout of one hour"
@@ -100,8 +111,6 @@ class Surprises:
                     message = f"the default of {entry.name!r} holds a placeholder, which is not read there"
                     fault = Fault("AE911", message, "use value or valueFrom")
                     self.findings.add(origin, (*path, index, "default"), fault)
-            if entry.value is not None:
-                self._namespaces(entry.value, origin, (*path, index, "value"))
 
     def site(self, site: Site) -> None:
         """What a call of a dag has that may surprise."""
@@ -115,18 +124,22 @@ class Surprises:
                 if entry.default is not None:
                     fault = Fault("AE902", "default has no effect on an argument", "the template declares defaults")
                     self.findings.add(origin, (*where, "default"), fault)
-                if isinstance(entry.value, str | list | dict):
-                    self._namespaces(entry.value, origin, (*where, "value"))
         if task.executor is not None or target is None:
             return
         self._without_effect(task, OF_DEFINITIONS, "a call", "declare it in the template", origin, path)
+        if task.phase_conditions is not None:
+            message = "phaseConditions on a call work here, and other runtimes refuse them"
+            fault = Fault("AE917", message, "set them in the template, for a document that runs everywhere")
+            self.findings.add(origin, (*path, "phaseConditions"), fault)
         if task.retry is None:
             return
         if target.kind is not Kind.TASK:
             kind = target.kind.name.lower()
-            fault = Fault("AE902", f"retry has no effect on the call of a {kind}", "set it on the tasks inside")
+            message = f"retry has no effect on the call of a {kind}"
+            fault = Fault("AE902", message, "set it on the tasks inside", "error" if self.pedantic else None)
             self.findings.add(origin, (*path, "retry"), fault)
         elif isinstance(target.model, Task) and target.model.executor is not None:
+            self._idle(task.retry, target.model.retry or self.default_retry, origin, (*path, "retry"))
             self._retry(task.retry, target.model.executor.type, origin, path)
 
     def _without_effect(
@@ -136,35 +149,17 @@ class Surprises:
             if getattr(task, attribute):
                 self.findings.add(origin, (*path, field), Fault("AE902", f"{field} has no effect on {where}", hint))
 
+    def _idle(self, retry: Retry, over: Retry | None, origin: Origin, path: Path) -> None:
+        """SPEC-5: a retry that repeats nothing. `limit: 0` alone is how a call or template turns off the retry `over` it."""
+        if retry.limit == 0 and (over is None or not over.limit or retry.model_fields_set != {"limit"}):
+            told = "without a limit" if "limit" not in retry.model_fields_set else "with limit 0"
+            self.findings.add(origin, path, Fault("AE918", f"retry {told} repeats nothing", "add limit, such as `limit: 3`"))
+
     def _retry(self, retry: Retry, type_: str, origin: Origin, path: Path) -> None:
         if retry.expression is None and retry.limit and self.files(type_):
             message = f"a {type_} that exits with a failure is Failed, which retry without an expression does not repeat"
             hint = "add expression: \"phase != 'Succeeded'\""
             self.findings.add(origin, (*path, "retry"), Fault("AE903", message, hint))
-
-    def _namespaces(self, value: Json, origin: Origin, path: Path) -> None:
-        """Placeholders that stay text, and look as if they should not (DATA-6)."""
-        todo: list[tuple[Json, Path]] = [(value, ())]
-        while todo:
-            item, below = todo.pop()
-            if isinstance(item, str):
-                if "{{" in item:
-                    self._namespace(item, origin, (*path, *below))
-            elif isinstance(item, dict):
-                todo.extend((inner, (*below, key)) for key, inner in item.items() if isinstance(inner, str | list | dict))
-            elif isinstance(item, list):
-                todo.extend((inner, (*below, i)) for i, inner in enumerate(item) if isinstance(inner, str | list | dict))
-
-    def _namespace(self, text: str, origin: Origin, path: Path) -> None:
-        for match in _ROOT_RE.finditer(text):
-            root = match.group(1)
-            if root in self.texts.namespaces:
-                continue
-            found = get_close_matches(root, NAMESPACES, 1, 0.8)
-            if found:
-                message = f"a placeholder of the unknown namespace {root!r} is left as it stands"
-                fault = Fault("AE912", message, f"did you mean {found[0]!r}?")
-                self.findings.add(origin, path, fault, match.start())
 
     def unused(self, symbols: Iterable[Symbol], reached: set[int]) -> None:
         """Templates of a workflow that nothing runs."""

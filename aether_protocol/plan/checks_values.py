@@ -13,7 +13,9 @@ from typing import Final
 
 from aether_protocol.documents.models import Artifact, Loop, Parameter, Task
 from aether_protocol.expressions.values import ABSENT, Json, as_text, equal, fit, type_name
+from aether_protocol.plan.executors import input_variable
 from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
+from aether_protocol.plan.model import Kind
 from aether_protocol.plan.names import Names
 from aether_protocol.plan.sources import literal_of
 from aether_protocol.plan.symbols import At, Site, Symbol
@@ -29,6 +31,7 @@ class ValueChecks:
         self.findings = findings
         self.texts = texts
         self._required: dict[int, tuple[list[str], list[str]]] = {}
+        self._declared_variables: dict[int, Mapping[str, str]] = {}
         self._near: dict[tuple[int, str], str | None] = {}
 
     # --- declarations ---
@@ -68,8 +71,20 @@ class ValueChecks:
         inputs, outputs = symbol.model.inputs, symbol.model.outputs
         if inputs is not None:
             self.declared(inputs.parameters, origin, (*path, "inputs", "parameters"))
+            if symbol.kind is Kind.TASK and len(inputs.parameters) > 1:
+                self._variables(inputs.parameters, {}, origin, (*path, "inputs", "parameters"))
         if outputs is not None:
             self.declared(outputs.parameters, origin, (*path, "outputs", "parameters"))
+
+    def _variables(self, entries: list[Parameter], taken: Mapping[str, str], origin: Origin, path: Path) -> None:
+        """DOC-4: the inputs of a task that no program could tell apart; `taken` are inputs by variable, declared elsewhere."""
+        seen: dict[str, str] = {}
+        for index, entry in enumerate(entries):
+            variable = input_variable(entry.name)
+            other = taken.get(variable) or seen.setdefault(variable, entry.name)
+            if other != entry.name:
+                message = f"inputs {other!r} and {entry.name!r} both become the environment variable {variable}"
+                self.findings.add(origin, (*path, index, "name"), Fault("AE217", message, "rename one of them"))
 
     # --- calls ---
 
@@ -83,6 +98,9 @@ class ValueChecks:
         if arguments is not None:
             given = {entry.name: entry for entry in arguments.parameters}
             self._arguments(site, arguments.parameters, target)
+            if target.kind is Kind.TASK and not given.keys() <= target.inputs.keys():
+                path = (*site.path, "arguments", "parameters")
+                self._variables(arguments.parameters, self._taken(target), site.unit.origin, path)
         if not target.inputs and not target.artifacts:
             return
         names, artifacts = self.required(target)
@@ -97,6 +115,13 @@ class ValueChecks:
             for name in artifacts:
                 if name not in passed:
                     self._open(site, target, f"input artifact {name!r}", "give it in arguments.artifacts")
+
+    def _taken(self, symbol: Symbol) -> Mapping[str, str]:
+        """The declared inputs by the environment variable that they become."""
+        found = self._declared_variables.get(id(symbol))
+        if found is None:
+            found = self._declared_variables[id(symbol)] = {input_variable(name): name for name in symbol.inputs}
+        return found
 
     def required(self, symbol: Symbol) -> tuple[list[str], list[str]]:
         """The declared inputs (parameters, artifacts) that no declared source fills."""

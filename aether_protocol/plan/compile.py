@@ -23,13 +23,17 @@ from aether_protocol.plan.checks_executors import ExecutorChecks
 from aether_protocol.plan.checks_names import Context, NameChecks
 from aether_protocol.plan.checks_secrets import Secrets
 from aether_protocol.plan.checks_surprises import Surprises
+from aether_protocol.plan.checks_types import TypeChecks
 from aether_protocol.plan.checks_values import ValueChecks, check_aggregate
 from aether_protocol.plan.executors import ConfigField, ExecutorTypes
 from aether_protocol.plan.findings import Fault, Findings, near
+from aether_protocol.plan.graph import Ancestry
+from aether_protocol.plan.known_types import Known
 from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.plan.names import Names, Scope
 from aether_protocol.plan.settings import From, Settings, settings_of
 from aether_protocol.plan.sources import bind
+from aether_protocol.plan.spelling import Spellings
 from aether_protocol.plan.symbols import At, Site, Symbol, Workspace
 from aether_protocol.plan.texts import Texts
 from aether_protocol.plan.wiring import Wiring, check_nesting, wire
@@ -40,13 +44,14 @@ class CompileOptions:
     """What the surroundings know. `executor_types` and `fetchers` (artifact sources): None where nobody knows them.
 
     `namespaces` are those that variable sources inject. `strict`: the document is to be run, so that unknown executor
-    types and unknown namespaces in expressions are errors.
+    types and unknown namespaces in expressions are errors. `pedantic`: so is a retry on the call of a dag or loop (SPEC-3).
     """
 
     executor_types: ExecutorTypes | None = None
     fetchers: Mapping[str, tuple[ConfigField, ...]] | None = None
     namespaces: frozenset[str] = frozenset()
     strict: bool = False
+    pedantic: bool = False
 
 
 Use = tuple[LoadedDocument, str]
@@ -84,16 +89,18 @@ class _Compilation:
         self.options = options
         self.findings = Findings()
         self.texts = Texts(options.namespaces)
+        self.spellings = Spellings(self.findings, options.executor_types)
         self.workspace = Workspace(self.findings, library, model.metadata.namespace)
         self.root: Site | None = None
         self.hooks: list[Site] = []
         self.wirings: dict[int, Wiring] = {}
 
     def run(self) -> Compiled:
-        settings = settings_of(self.document, self.workspace)
+        settings = settings_of(self.document, self.workspace, self.spellings)
         if settings is None:
             return Compiled(None, self.findings.all())
         self._link(settings)
+        self.spellings.settle(self.workspace.symbols, self.workspace.units.values())
         names = Names(
             settings.parameters,
             self.texts.injected,
@@ -106,6 +113,7 @@ class _Compilation:
         )
         self._check_names(settings, names, executors)
         self._check_values(settings, names)
+        self._check_types(settings)
         self._check_definitions(settings, executors)
         plan = None
         if self._sound():
@@ -215,8 +223,22 @@ class _Compilation:
         if self.root is not None and self.root.target is not None and not isinstance(self.model, WorkflowTemplate):
             values.entry(self.root.target, settings.parameters, settings.artifacts)
 
+    def _check_types(self, settings: Settings) -> None:
+        runs = not isinstance(self.model, WorkflowTemplate)
+        known = Known(settings.parameters if runs else None, self.options.executor_types, self._ancestry)
+        types = TypeChecks(self.findings, self.texts, known)
+        for symbol in self.workspace.symbols:
+            types.symbol(symbol)
+        if runs and self.root is not None and self.root.target is not None:
+            types.entry(self.root.target)
+        types.finish()
+
+    def _ancestry(self, dag: Symbol) -> Ancestry | None:
+        wiring = self.wirings[id(dag)]
+        return Ancestry(wiring.dependencies, wiring.order) if wiring.sound else None
+
     def _check_definitions(self, settings: Settings, executors: ExecutorChecks) -> None:
-        surprises = Surprises(self.findings, self.texts, executors.files, hourly=not settings.timeout_given)
+        surprises = Surprises(self.findings, self.texts, executors.files, settings, pedantic=self.options.pedantic)
         executors.artifacts(list(settings.artifacts.values()), settings.own, (*settings.own.base, "arguments", "artifacts"))
         for symbol in self._definitions():
             executors.symbol(symbol)
@@ -273,7 +295,7 @@ class _Compilation:
         """The documents that the run depends on: enough to compile it again, anywhere (TMPL-2)."""
         used = [settings.library] if settings.library is not None else []
         used += [unit.origin.document for unit in self.workspace.units.values() if unit.origin.document not in used]
-        return {"workflow": self.document.tree, "library": [document.tree for document in used]}
+        return {"workflow": self.spellings.tree(self.document), "library": [self.spellings.tree(one) for one in used]}
 
 
 def _digest(snapshot: Json) -> str:

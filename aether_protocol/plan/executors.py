@@ -6,10 +6,14 @@ that holds a placeholder fits every field here and is checked again, resolved, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from aether_protocol.expressions.values import Json
+
+_NO_WORD: Final = re.compile("[^A-Z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,8 @@ class ConfigField:
 
     `items` types the elements of an array; `minimum` and `maximum` bound a number, `minimum` the length of an array too;
     `fields` are those of an object that takes no others; `words` are texts that may stand in place of the value; `artifact`:
-    the text names an output artifact of the task, whose content the executor itself writes (so it needs no path).
+    the text names an output artifact of the task, whose content the executor itself writes (so it needs no path); `text`: the
+    entries of an array or object are meant as text, so that plain YAML scalars among them keep their spelling (DOC-10).
     """
 
     name: str
@@ -33,6 +38,7 @@ class ConfigField:
     fields: tuple[ConfigField, ...] = ()
     words: tuple[str, ...] = ()
     artifact: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +98,8 @@ def written_artifacts(fields: tuple[ConfigField, ...], config: Json) -> list[tup
         elif field.fields:
             found.extend(((field.name, *path), name) for path, name in written_artifacts(field.fields, value))
     return found
+
+
+def input_variable(name: str) -> str:
+    """The environment variable in which a program finds the input `name` (DOC-4, EXEC-3)."""
+    return f"AETHER_INPUT_{_NO_WORD.sub('_', name.upper())}"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aether_protocol.diagnostics import Diagnostic, Severity
 from aether_protocol.documents.load import LoadedDocument
 
 Path = tuple[str | int, ...]
+DID_YOU_MEAN: Final = "did you mean "
 
 
 class Fault(NamedTuple):
@@ -96,10 +97,15 @@ def near(name: str, known: Collection[str], instead: str | None = None) -> str |
     """A hint that suggests the known name nearest to `name`, else `instead`."""
     found = get_close_matches(name, _candidates(name, known), 1)
     if found:
-        return f"did you mean {found[0]!r}?"
+        return f"{DID_YOU_MEAN}{found[0]!r}?"
     if instead is None and 0 < len(known) <= 8:
         return f"there {'is' if len(known) == 1 else 'are'} {', '.join(map(repr, known))}"
     return instead
+
+
+def closest(name: str, known: Collection[str]) -> list[str]:
+    """The known names nearest to `name`, at most three, the nearest first."""
+    return get_close_matches(name, _candidates(name, known), 3)
 
 
 def _candidates(name: str, known: Collection[str]) -> Collection[str]:

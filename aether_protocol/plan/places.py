@@ -26,34 +26,98 @@ HOOK: Final = "hook"  # hook.*
 class Place:
     """A row. `inputs` are those of the task, of the dag or the loop around the text, or none; `tasks` those of the dag around
     it (`dag`), of the dag that calls the loop around it (`caller`), or none. `unknown`: the text serves many places.
+    `title` is for messages, `texts` says for the reference which texts stand there.
     """
 
     title: str
+    texts: str
     inputs: str = ""
     tasks: str = ""
     more: frozenset[str] = frozenset()
 
 
-def _row(title: str, inputs: str = "", tasks: str = "", *more: str) -> Place:
-    return Place(title, inputs, tasks, frozenset(more))
+def _row(title: str, texts: str, inputs: str = "", tasks: str = "", *more: str) -> Place:
+    return Place(title, texts, inputs, tasks, frozenset(more))
 
 
-CALL: Final = _row("the call of a dag's task", "dag", "dag")
-BODY_CALL: Final = _row("the arguments of a loop", "loop", "caller", ITERATOR)
-ROOT_CALL: Final = _row("an input of the entrypoint")
-HOOK_CALL: Final = _row("an input of a hook", "", "", HOOK)
-CONFIG: Final = _row("the config of a task template", "task", "", HOOK)
-INLINE_CONFIG: Final = _row("the config of a task", "task, dag", "dag")
-OUTCOME: Final = _row("a condition of a task template", "task", "", PHASE, CODE, OUTPUTS, SELF, HOOK)
-INLINE_OUTCOME: Final = _row("a condition of a task", "task, dag", "dag", PHASE, CODE, OUTPUTS, SELF)
-ITEMS: Final = _row("the items of a loop", "loop", "caller")
-REPEAT: Final = _row("a repeatCondition", "loop", "caller", INDEX, BODY)
-DAG_OUTPUTS: Final = _row("an output of a dag", "dag", "dag")
-DAG_CONDITIONS: Final = _row("a condition of a dag", "dag", "dag", PHASE, OUTPUTS, DAG)
-LOOP_OUTPUTS: Final = _row("an output of a loop", "loop", "", OUTPUTS, LOOP)
-LOOP_CONDITIONS: Final = _row("a condition of a loop", "loop", "", PHASE, OUTPUTS, LOOP)
-WORKFLOW: Final = _row("a parameter of the workflow")
-DEFAULT_RETRY: Final = _row("the default retry", "unknown", "unknown", PHASE, CODE, OUTPUTS)
+CALL: Final = _row(
+    "the call of a dag's task",
+    "`when` and `arguments` of a task in a dag, and what is declared for the inputs that it calls (`value`, `valueFrom`)",
+    "dag", "dag",
+)
+BODY_CALL: Final = _row(
+    "the arguments of a loop",
+    "`arguments` of a loop, and what is declared for the inputs of its body",
+    "loop", "caller", ITERATOR,
+)
+ROOT_CALL: Final = _row(
+    "an input of the entrypoint",
+    "what is declared for an input of the entrypoint",
+)
+HOOK_CALL: Final = _row(
+    "an input of a hook",
+    "what is declared for an input of a hook's template",
+    "", "", HOOK,
+)
+CONFIG: Final = _row(
+    "the config of a task template",
+    "`executor.config` of a task template",
+    "task", "", HOOK,
+)
+INLINE_CONFIG: Final = _row(
+    "the config of a task",
+    "`executor.config` of a task in a dag",
+    "task, dag", "dag",
+)
+OUTCOME: Final = _row(
+    "a condition of a task template",
+    "`retry.expression`, `phaseConditions` and declared outputs of a task template, also where a call sets them",
+    "task", "", PHASE, CODE, OUTPUTS, SELF, HOOK,
+)
+INLINE_OUTCOME: Final = _row(
+    "a condition of a task",
+    "the same of a task in a dag with an executor of its own",
+    "task, dag", "dag", PHASE, CODE, OUTPUTS, SELF,
+)
+ITEMS: Final = _row(
+    "the items of a loop",
+    "`items`, `itemsFrom` of a loop",
+    "loop", "caller",
+)
+REPEAT: Final = _row(
+    "a repeatCondition",
+    "`repeatCondition` of a loop",
+    "loop", "caller", INDEX, BODY,
+)
+DAG_OUTPUTS: Final = _row(
+    "an output of a dag",
+    "`outputs` of a dag",
+    "dag", "dag",
+)
+DAG_CONDITIONS: Final = _row(
+    "a condition of a dag",
+    "`phaseConditions` of a dag",
+    "dag", "dag", PHASE, OUTPUTS, DAG,
+)
+LOOP_OUTPUTS: Final = _row(
+    "an output of a loop",
+    "`outputs` of a loop",
+    "loop", "", OUTPUTS, LOOP,
+)
+LOOP_CONDITIONS: Final = _row(
+    "a condition of a loop",
+    "`phaseConditions` of a loop",
+    "loop", "", PHASE, OUTPUTS, LOOP,
+)
+WORKFLOW: Final = _row(
+    "a parameter of the workflow",
+    "`spec.arguments`: a parameter sees those declared above it",
+)
+DEFAULT_RETRY: Final = _row(
+    "the default retry",
+    "`spec.retry.expression`, judged for each task that it serves",
+    "unknown", "unknown", PHASE, CODE, OUTPUTS,
+)
 
 PLACES: Final = (
     CALL,
@@ -76,12 +140,25 @@ PLACES: Final = (
 
 # Fields of the names whose fields are all known.
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "workflow": ("name", "id", "namespace", "createdAt", "scheduledTime", "parameters", "arguments"),
+    "workflow": ("name", "id", "namespace", "createdAt", "scheduledTime", "parameters", "arguments.parameters"),
     "system": ("os", "arch"),
-    "task": ("phase", "code", "msg", "outputs"),
+    "task": ("phase", "code", "msg", "outputs.parameters.NAME", "outputs.artifacts.NAME"),
     "counters": ("succeeded", "failed", "total"),
-    "hook": ("event", "scope", "workflow", "trigger"),
-    "hook.workflow": ("name", "id", "phase", "duration", "parameters", "outputs"),
+    "hook": ("event", "scope", "workflow.NAME", "trigger.NAME"),
+    "hook.workflow": ("name", "id", "phase", "duration", "parameters.NAME", "outputs.NAME"),
     "hook.trigger": ("node", "phase", "code", "msg"),
-    "iterator": ("item", "index", "previous"),
+}
+
+# What `more` means, for the reference.
+MORE: Final[dict[str, tuple[str, ...]]] = {
+    PHASE: ("phase", "msg"),
+    CODE: ("code",),
+    OUTPUTS: ("outputs.parameters.P",),
+    SELF: ("tasks.SELF.*",),
+    DAG: tuple(f"dag.{field}" for field in FIELDS["counters"]),
+    LOOP: tuple(f"loop.{field}" for field in FIELDS["counters"]),
+    ITERATOR: ("iterator.*",),
+    INDEX: ("loop_iter.index",),
+    BODY: ("tasks.BODY.*",),
+    HOOK: ("hook.*",),
 }

@@ -5,11 +5,11 @@ Law: every setting knows the document that it comes from, so that a fault in it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import (
+    Arguments,
     Artifact,
     CronWorkflow,
     Hooks,
@@ -20,6 +20,7 @@ from aether_protocol.documents.models import (
     WorkflowTemplateSpec,
 )
 from aether_protocol.plan.findings import Origin, Path
+from aether_protocol.plan.spelling import Spellings
 from aether_protocol.plan.symbols import Unit, Workspace
 
 Spec = WorkflowSpec | WorkflowTemplateSpec
@@ -57,7 +58,7 @@ class Settings:
     artifacts_at: dict[str, From] = field(default_factory=dict)
 
 
-def settings_of(document: LoadedDocument, workspace: Workspace) -> Settings | None:
+def settings_of(document: LoadedDocument, workspace: Workspace, spellings: Spellings) -> Settings | None:
     """The effective spec of `document`; None where the WorkflowTemplate that it takes is not to be had (reported)."""
     model = document.model
     assert model is not None
@@ -72,10 +73,10 @@ def settings_of(document: LoadedDocument, workspace: Workspace) -> Settings | No
             return None
         assert isinstance(library.model, WorkflowTemplate)
         layers.append((library.model.spec, Origin(library, ("spec",))))
-    return _merged(layers, library)
+    return _merged(layers, library, spellings)
 
 
-def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None) -> Settings:
+def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, spellings: Spellings) -> Settings:
     below, templates_at = layers[-1]
 
     def pick(name: str) -> tuple[Spec, Origin]:
@@ -106,21 +107,22 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None) -
     )
     for spec, origin in reversed(layers):
         if spec.arguments is not None:
-            _merge_arguments(settings, spec.arguments.parameters, spec.arguments.artifacts, origin)
+            _merge_arguments(settings, spec.arguments, origin, spellings)
     unit.parameters = settings.parameters
     unit.take_in(below.templates)
     return settings
 
 
-def _merge_arguments(
-    settings: Settings, parameters: Iterable[Parameter], artifacts: Iterable[Artifact], origin: Origin
-) -> None:
+def _merge_arguments(settings: Settings, given: Arguments, origin: Origin, spellings: Spellings) -> None:
     base = (*origin.base, "arguments")
-    for index, entry in enumerate(parameters):
-        below = settings.parameters.get(entry.name)
+    for index, written in enumerate(given.parameters):
+        path = (*base, "parameters", index)
+        below = settings.parameters.get(written.name)
+        typed = written if below is None or "type" in written.model_fields_set else below
+        entry = spellings.parameter(written, typed.resolved_type, origin, path)
         settings.parameters[entry.name] = entry if below is None else _over(entry, below)
-        settings.parameters_at[entry.name] = From(origin, (*base, "parameters", index))
-    for index, artifact in enumerate(artifacts):
+        settings.parameters_at[entry.name] = From(origin, path)
+    for index, artifact in enumerate(given.artifacts):
         settings.artifacts[artifact.name] = artifact
         settings.artifacts_at[artifact.name] = From(origin, (*base, "artifacts", index))
 

@@ -97,9 +97,17 @@ class Symbol:
         self.unit = unit
         self.path = path
         self.kind = kind
-        self.model = model
         self.name = model.name
         self.inline = inline
+        self.extras: set[str] = set()  # undeclared arguments that some call passes on (DATA-2)
+        self.sites: list[Site] = []
+        self.tasks: dict[str, int] = {}  # of a dag: position by name
+        self.callers: list[Site] = []
+        self.remodel(model)
+
+    def remodel(self, model: Dag | Task | Loop) -> None:
+        """Take `model`, which declares the same names, for what defines it."""
+        self.model = model
         inputs, outputs = model.inputs, model.outputs
         self.inputs: Mapping[str, Parameter] = NO_PARAMETERS
         self.artifacts: Mapping[str, Artifact] = NO_ARTIFACTS
@@ -111,10 +119,6 @@ class Symbol:
         if outputs is not None:
             self.given_outputs = {entry.name: entry for entry in outputs.parameters}
             self.given_artifacts = {entry.name: entry for entry in outputs.artifacts}
-        self.extras: set[str] = set()  # undeclared arguments that some call passes on (DATA-2)
-        self.sites: list[Site] = []
-        self.tasks: dict[str, int] = {}  # of a dag: position by name
-        self.callers: list[Site] = []
 
     def calls(self) -> Iterator[Site]:
         """The calls that this definition makes, and their hooks."""

@@ -114,10 +114,13 @@ class Lookup:
 
     def _workflow(self, name: Name) -> Value:
         segments = name.segments
-        if len(segments) >= 4 and segments[1] == "arguments":
+        if len(segments) >= 3 and segments[1] == "arguments":
             segments = (segments[0], *segments[2:])
         if len(segments) >= 3 and segments[1] == "parameters":
             return get_path(self._parameter(segments[2], name), segments[3:])
+        if segments[1:] == ("parameters",):
+            self.secret = self.secret or self.state.secret
+            return dict(self.state.header.parameters)
         if len(segments) == 2:
             read = _WORKFLOW.get(segments[1])  # type: ignore[arg-type]
             if read is not None:
@@ -155,6 +158,8 @@ class Lookup:
 
     def _inputs(self, name: Name) -> Value:
         segments = name.segments
+        if segments[1:] == ("parameters",) and self.inputs:
+            return self._all_inputs()
         if len(segments) < 3 or segments[1] not in ("parameters", "artifacts"):
             raise _unknown(name)
         parameters = segments[1] == "parameters"
@@ -166,6 +171,14 @@ class Lookup:
         if self.inputs and any(b.name == segments[2] for n in self.inputs for b in n.call.inputs):
             return ABSENT
         raise ExpressionError(f"there is no input {segments[2]!r} here ({name.text!r})")
+
+    def _all_inputs(self) -> Value:
+        """All inputs as one object; of two of one name the nearest."""
+        merged: dict[str, Json] = {}
+        for node in reversed(self.inputs):
+            self.secret = self.secret or node.secret
+            merged |= node.inputs
+        return merged
 
     def _tasks(self, name: Name) -> Value:
         segments = name.segments

@@ -224,7 +224,7 @@ def _build(name: str, raw: Json, source: Source, tree: Tree, locate: Locate) -> 
 
 def _subtree(source: Source, tree: Tree, root: Json, path: Path) -> tuple[Source, Tree]:
     """An inline document: a part of the case file's tree, whose lines count in the case file."""
-    return Source(source.file, source.text), Tree(root, tree.find(path), tree.marks)
+    return Source(source.file, source.text), Tree(root, tree.find(path), tree.marks, plain=tree.plain, spelt=tree.spelt)
 
 
 def _document(raw: Json, source: Source, tree: Tree) -> DocumentSource:

@@ -228,7 +228,8 @@ class SchedulePlay:
         document, plan, compiler = self._document, self._plan, self._prepared.compiler
         if fields:
             assert compiler is not None
-            loaded = load_value({**document.tree, "spec": {**document.tree["spec"], **fields}}, document.file)
+            tree = plan.snapshot["workflow"]
+            loaded = load_value({**tree, "spec": {**tree["spec"], **fields}}, document.file)
             document = loaded.documents[0]
             compiled = compiler.compile(document)
             faults = [one.message for one in (*loaded.diagnostics, *compiled.diagnostics) if one.severity == "error"]

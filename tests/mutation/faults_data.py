@@ -123,7 +123,7 @@ FAULTS = (
         "DATA-4",
         "workflow.arguments.parameters is unknown",
         LOOKUP,
-        'if len(segments) >= 4 and segments[1] == "arguments":',
+        'if len(segments) >= 3 and segments[1] == "arguments":',
         "if False:",
     ),
     Fault(
@@ -193,8 +193,8 @@ FAULTS = (
         "DATA-6",
         "an unknown input is absent, not an error",
         "plan/names.py",
-        '        return Fault("AE305", message, near(str(wanted)',
-        '        return None\n        return Fault("AE305", message, near(str(wanted)',
+        '        return Fault("AE305", message, self._near(name, 2',
+        '        return None\n        return Fault("AE305", message, self._near(name, 2',
     ),
     Fault(
         "DATA-6",

@@ -10,7 +10,10 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("maker", "page"), [("fields_page", "fields"), ("python_page", "python-api")])
+MADE = [("fields_page", "fields"), ("python_page", "python-api"), ("names_page", "expressions")]
+
+
+@pytest.mark.parametrize(("maker", "page"), MADE)
 def test_a_page_is_what_its_maker_makes(maker: str, page: str) -> None:
     made = runpy.run_path(str(DOCS / f"{maker}.py"))["page"]()
     assert (DOCS / "reference" / f"{page}.md").read_text("utf-8") == made, f"run python docs/{maker}.py"

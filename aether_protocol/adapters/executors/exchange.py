@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.plan.executors import input_variable
 from aether_protocol.ports.secrets import ENVIRONMENT_PREFIX
 from aether_protocol.ports.wire import TaskAssignment
 
@@ -70,7 +70,7 @@ class Exchange:
                 note(f"input {name!r} does not fit into the environment: read it from the file in AETHER_INPUTS\n")
                 continue
             left -= size
-            env[f"AETHER_INPUT_{variable_name(name)}"] = text
+            env[input_variable(name)] = text
         env["AETHER_INPUTS"] = str(self.inputs_file)
         env["AETHER_OUTPUTS"] = str(self.outputs_file)
         env["AETHER_RUN_ID"] = task.run_id
@@ -95,11 +95,6 @@ def inherited(names: Json) -> dict[str, str]:
         if name.startswith(ENVIRONMENT_PREFIX):
             raise ValueError(f"inherit: {name!r} is a secret: wire it to `env` by a parameter with a secretKeyRef")
     return {name: own[name] for name in names if name in own}
-
-
-def variable_name(name: str) -> str:
-    """The `<NAME>` of AETHER_INPUT_<NAME>: upper case, everything but letters and digits as `_`."""
-    return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 def _size(text: str) -> int | None:

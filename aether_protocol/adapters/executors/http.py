@@ -32,7 +32,7 @@ TYPE = ExecutorType(
             enum=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
         ),
         ConfigField("url", "string", "An absolute `http:` or `https:` address.", required=True),
-        ConfigField("headers", "object", "Request headers. Numbers and the like are written as in any text."),
+        ConfigField("headers", "object", "Request headers. Numbers and the like are written as in any text.", text=True),
         ConfigField(
             "body",
             "any",

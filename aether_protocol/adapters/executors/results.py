@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aether_protocol.expressions.values import Json
+from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 SUCCEEDED: Final = 0
@@ -47,14 +47,16 @@ def read_json(text: str) -> Json:
 def read_typed(text: str, type_: str) -> Json:
     """Text as the value of an output of type `type_`: read as JSON where the type is not string (EXEC-3).
 
-    Text that is no JSON stays text; whether that fits the declared type is for the scheduler to say (DATA-9).
+    Text that is no JSON stays text; whether that fits the declared type is for the scheduler to say (DATA-9). So does a number
+    that would lose its spelling and that no declared type asks for (DOC-10).
     """
     if type_ == "string":
         return text
     try:
-        return read_json(text)
+        value = read_json(text)
     except ValueError:
         return text
+    return text if type_ == "any" and respelt(value, text) else value
 
 
 def _refuse(name: str) -> Json:

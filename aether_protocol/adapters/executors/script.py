@@ -22,6 +22,7 @@ _COMMON = (
         "object",
         "Environment variables to set, over those of the engine; null takes one away. Numbers and the like are written "
         "as in any text.",
+        text=True,
     ),
     ConfigField(
         "inherit",
@@ -36,6 +37,7 @@ _COMMON = (
         "files",
         "object",
         "Files by path, relative to the workspace, with their text: written with mode 0600, and removed at its end.",
+        text=True,
     ),
     ConfigField(
         "stop",
@@ -113,6 +115,7 @@ PROCESS = ExecutorType(
             "The program and its arguments; no shell reads them. Numbers and the like are written as in any text.",
             required=True,
             minimum=1,
+            text=True,
         ),
         *_COMMON,
     ),

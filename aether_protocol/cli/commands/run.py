@@ -99,7 +99,10 @@ def command(
     """
     workspace = Workspace(library, options["limits"], options["store"], writes=not dry_run)
     plan = workspace.plan(workspace.read_one(file), name, strict=True)
-    arguments = workspace.read_mapping(options["params_file"]) if options["params_file"] else {}
+    if options["watch"]:
+        workspace.tell_warnings(file)
+    texts = {binding.name for binding in plan.parameters if binding.type == "string"}
+    arguments = workspace.read_mapping(options["params_file"], texts) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)
     request = read_request(plan, arguments, options)
     driving = Driving(

@@ -15,7 +15,7 @@ from aether_protocol.errors import UsageError
 EPILOG = """\b
 Examples:
   aether validate flow.yaml
-  aether validate workflows/ --format github
+  aether validate workflows/ --strict --format github
   aether validate flow.yaml --library shared/ --store sqlite:/var/lib/aether.db
   cat flow.yaml | aether validate -
 
@@ -26,10 +26,15 @@ Exit codes: 0 no errors (warnings are allowed), 3 errors."""
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
               help="How to print what was found.")
+@click.option("--strict", is_flag=True,
+              help="As strict as a run here: executor types, artifact sources and namespaces that this machine does not have "
+                   "are errors. So is a retry on the call of a dag or loop, which has no effect. Other warnings stay warnings.")
 @library_option
 @looked_up_option
 @limits_option
-def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...], store: str, limits: Limits) -> int:
+def command(
+    paths: tuple[str, ...], format_: str, strict: bool, library: tuple[str, ...], store: str, limits: Limits
+) -> int:
     """Check documents and show all faults at once.
 
     PATH is a file, a folder (every aether document in it; they find each other's templates) or - for standard input.
@@ -44,7 +49,7 @@ def command(paths: tuple[str, ...], format_: str, library: tuple[str, ...], stor
             f"there is no aether document in {', '.join(map(repr, paths))}",
             hint="a document begins with 'apiVersion: aether/v1'",
         )
-    diagnostics = workspace.check(files)
+    diagnostics = workspace.check(files, strict=strict)
     from aether_protocol.cli.render.diagnostics import FORMATS, show_diagnostics, summary
 
     if format_ == "text":

@@ -84,5 +84,6 @@ def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
 
 def _warning(warning: Json) -> str:
     if isinstance(warning, dict):
-        return f"{warning.get('path', '')}: {warning.get('message', '')}"
+        path, message = warning.get("path"), warning.get("message", "")
+        return f"{path}: {message}" if path else str(message)
     return str(warning)

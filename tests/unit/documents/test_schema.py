@@ -61,8 +61,10 @@ def test_branches_are_never_one_of() -> None:
 
 def test_python_does_not_shine_through() -> None:
     words = str(SCHEMA)
+    for text in ("A-Za-z0-9_", "A-Za-z0-9._-", "[A-Za-z_]", "status_code"):
+        words = words.replace(text, "")
     for word in ("_", "'ge'", "'le'", "ClassVar", "Opt["):
-        assert word not in words.replace("A-Za-z0-9_", "")
+        assert word not in words
 
 
 @pytest.mark.parametrize("make", [schema.rust_verdict, schema.python_verdict])

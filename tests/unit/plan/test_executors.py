@@ -78,16 +78,25 @@ SPEC = """
 
 
 @pytest.mark.rule("SPEC-15")
-@pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
-def test_unknown_types(strict: bool, severity: str, compiled: Compile) -> None:
+@pytest.mark.parametrize("strict", [False, True])
+def test_misspelt_types(strict: bool, compiled: Compile) -> None:
     options = CompileOptions(
         {"closed": CLOSED}, {"http": (ConfigField("url", "string", "Where.", required=True),)}, strict=strict
     )
     result = compiled(SPEC, options)
     assert [(d.code, d.severity, d.hint) for d in result.diagnostics] == [
-        ("AE401", severity, "did you mean 'closed'?"),
-        ("AE403", severity, "did you mean 'http'?"),
+        ("AE401", "error", "did you mean 'closed'?"),
+        ("AE403", "error", "did you mean 'http'?"),
     ]
+
+
+@pytest.mark.rule("SPEC-15")
+@pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
+def test_unknown_types(strict: bool, severity: str, compiled: Compile) -> None:
+    fetchers = {"http": (ConfigField("url", "string", "Where.", required=True),)}
+    options = CompileOptions({"closed": CLOSED}, fetchers, strict=strict)
+    result = compiled(SPEC.replace("closd", "quantum").replace("htpp", "vault"), options)
+    assert [(d.code, d.severity) for d in result.diagnostics] == [("AE401", severity), ("AE403", severity)]
     assert (result.plan is None) == strict
 
 
@@ -97,7 +106,7 @@ def test_nothing_is_said_where_the_types_are_not_known(compiled: Compile) -> Non
 
 def test_faulty_configs_are_found_where_they_stand(compiled: Compile) -> None:
     options = CompileOptions({"closed": CLOSED}, {"http": (ConfigField("url", "string", "Where.", required=True),)})
-    result = compiled(SPEC.replace("closd", "closed, config: {source: 1}").replace("htpp", "http"), options)
+    result = compiled(SPEC.replace("closd", "closed, config: {source: [1]}").replace("htpp", "http"), options)
     assert [f"{d.code} {d.severity} {d.path}" for d in result.diagnostics] == [
         "AE402 error spec.templates[0].task.executor.config.source",
         "AE404 error spec.templates[0].task.inputs.artifacts[0].source.config",

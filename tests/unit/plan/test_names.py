@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.plan.compile import Compiled, CompileOptions
 
 Found = Callable[..., list[str]]
@@ -128,12 +129,84 @@ ALL = sorted(set().union(*SEES.values()))
 def test_each_place_sees_its_names_and_no_others(place: str, compiled: Compile) -> None:
     seen = set()
     for name in ALL:
-        text = f"[{name}]" if place in EXPRESSIONS else f"{{{{{name}}}}}"
-        result = compiled(SPEC % {**DEFAULTS, place: text})
+        result = compiled(SPEC % {**DEFAULTS, place: _probe(place, name)})
         if not any(d.severity == "error" for d in result.diagnostics):
             seen.add(name)
     # a loop whose own outputs are declared: `outputs.*` names them and what is aggregated
     assert seen == SEES[place]
+
+
+def _probe(place: str, name: str) -> str:
+    if place not in EXPRESSIONS:
+        return f"{{{{{name}}}}}"
+    return f"[{name}]{'' if place == 'items' else ' == []'}"
+
+
+def _misspelt(segment: str) -> str:
+    """A text that is near `segment`."""
+    return segment[:2] + segment[1:] if len(segment) > 1 else segment * 2
+
+
+SEEN_ELSEWHERE = [
+    *ALL,
+    *("tasks.poll.outputs.parameters.r", "tasks.step.outputs.parameters.r", "iterator.previous.outputs.parameters.r"),
+    *("dag.total", "loop.total", "dag.failed", "workflow.parameters", "inputs.parameters", "iterator.item.x"),
+    *("workflow.arguments.parameters.p", "hook.workflow.phase", "hook.workflow.name", "system.os", "tasks.first.phase"),
+]
+PROPOSAL = re.compile(r"did you mean '(?P<segment>.+?)'\?|here it is (?P<name>\S+)|there (?:is|are) (?P<list>'.+')")
+
+
+@pytest.mark.rule("DATA-4")
+@pytest.mark.parametrize("place", SEES)
+def test_a_hint_never_proposes_what_is_refused(place: str, compiled: Compile) -> None:
+    """All places and all names, as they are and with each segment misspelt: what a hint proposes is accepted there."""
+
+    def faults(name: str) -> list[Diagnostic]:
+        found = compiled(SPEC % {**DEFAULTS, place: _probe(place, name)}).diagnostics
+        return [one for one in found if one.code.startswith("AE3") or one.code == "AE912"]
+
+    proposed = 0
+    for name in SEEN_ELSEWHERE:
+        segments = name.split(".")
+        wrong = [(name, -1)] + [
+            (".".join([*segments[:at], _misspelt(segment), *segments[at + 1 :]]), at) for at, segment in enumerate(segments)
+        ]
+        for text, at in wrong:
+            for one in faults(text):
+                told = PROPOSAL.search(one.hint or "")
+                if told is None:
+                    continue
+                if told["name"]:
+                    names = [told["name"]]
+                else:
+                    at = next(i for i, s in enumerate(text.split(".")) if at < 0 or i == at)
+                    parts = text.split(".")
+                    names = [
+                        ".".join([*parts[:at], segment, *parts[at + 1 :]])
+                        for segment in ([told["segment"]] if told["segment"] else re.findall(r"'(.+?)'", told["list"]))
+                    ]
+                for better in names:
+                    proposed += 1
+                    left = [f.code for f in faults(better) if f.severity == "error"]
+                    assert left == [] or (left == ["AE308"] and "dependencies" in str(one.hint)), (text, one.hint, better)
+    assert proposed > 5
+
+
+HERE = {
+    "repeat": {"outputs.parameters.r": "tasks.body.outputs.parameters.r", "phase": "tasks.body.phase", "iterator.item": None},
+    "loop_condition": {"dag.total": "loop.total"},
+    "dag_condition": {"loop.total": "dag.total"},
+    "config": {"tasks.first.phase": None},
+}
+
+
+@pytest.mark.rule("DATA-4")
+@pytest.mark.parametrize("place", HERE)
+def test_what_a_name_is_at_this_place(place: str, compiled: Compile) -> None:
+    for name, here in HERE[place].items():
+        found = compiled(SPEC % {**DEFAULTS, place: _probe(place, name)}).diagnostics
+        [fault] = [one for one in found if one.code == "AE303"]
+        assert (fault.hint == f"here it is {here}") == (here is not None), fault.hint
 
 
 def test_the_table_covers_every_place() -> None:
@@ -144,7 +217,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     "workflow parameter": ("{{workflow.parameters.nope}}", ["AE304"]),
     "its alias": ("{{workflow.arguments.parameters.nope}}", ["AE304"]),
     "field of the workflow": ("{{workflow.nmae}}", ["AE303"]),
-    "parameters of the workflow as a whole": ("{{workflow.parameters}}", ["AE303"]),
+    "parameters of the workflow as a whole": ("{{workflow.parameters}}", []),
     "system": ("{{system.cpu}}", ["AE303"]),
     "task": ("{{tasks.nope.phase}}", ["AE306"]),
     "field of a task": ("{{tasks.first.output}}", ["AE303"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aether_protocol.plan.compile import Compiled
+from aether_protocol.plan.compile import Compiled, CompileOptions
 
 Found = Callable[..., list[str]]
 Compile = Callable[..., Compiled]
@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     "whole numbers are integers": ("name: x, value: 5.0", "name: x, type: integer", []),
     "quoted numbers are text": ('name: x, value: "5"', "name: x, type: integer", [f"AE213 {ARGUMENT}.parameters[0].value"]),
     "booleans are no numbers": ("name: x, value: true", "name: x, type: number", [f"AE213 {ARGUMENT}.parameters[0].value"]),
-    "placeholders are not known yet": ('name: x, value: "{{workflow.name}}"', "name: x, type: integer", []),
+    "placeholders are not known yet": ('name: x, value: "{{system.os}}"', "name: x, type: integer", []),
     "escaped braces are text": ('name: x, value: "{{{{x"', "name: x, type: integer", [f"AE213 {ARGUMENT}.parameters[0].value"]),
     "enum": ("name: x, value: c", "name: x, enum: [a, b]", [f"AE214 {ARGUMENT}.parameters[0].value"]),
     "enum knows booleans from numbers": (
@@ -194,4 +194,73 @@ def test_outputs_that_come_from_nowhere(found: Found) -> None:
         "AE902 spec.templates[1].loop.outputs.parameters[0].value",
         "AE902 spec.templates[1].loop.outputs.artifacts",
         "AE913 spec.templates[2].task.outputs.artifacts[0]",
+    ]
+
+
+RETRIES: dict[str, tuple[str, str, str, list[str]]] = {
+    "of a template": ("", "", "{expression: 'true'}", ["spec.templates[1].task.retry"]),
+    "of a call": ("", "{backoff: {duration: 1s}}", "{limit: 1}", ["spec.templates[0].dag.tasks[0].retry"]),
+    "of the workflow": ("retry: {}", "", "{limit: 1}", ["spec.retry"]),
+    "with limit 0": ("", "", "{limit: 0, expression: 'true'}", ["spec.templates[1].task.retry"]),
+    "turned off for nothing": ("", "", "{limit: 0}", ["spec.templates[1].task.retry"]),
+    "turned off in the call": ("", "{limit: 0}", "{limit: 2}", []),
+    "turned off in the template": ("retry: {limit: 3}", "", "{limit: 0}", []),
+    "turned off in the call, of the workflow": ("retry: {limit: 3}", "{limit: 0}", "", []),
+    "with a limit": ("retry: {limit: 3}", "{limit: 1}", "{limit: 2}", []),
+}
+
+
+@pytest.mark.rule("SPEC-5")
+@pytest.mark.parametrize("row", RETRIES)
+def test_a_retry_that_repeats_nothing(row: str, found: Found) -> None:
+    default, call, template, expected = RETRIES[row]
+    spec = f"""
+        {default}
+        entrypoint: main
+        templates:
+        - dag: {{name: main, tasks: [{{name: a, template: step{f", retry: {call}" if call else ""}}}]}}
+        - task: {{name: step, executor: {{type: noop}}{f", retry: {template}" if template else ""}}}
+    """
+    assert found(spec) == [f"AE918 {path}" for path in expected]
+
+
+@pytest.mark.rule("SPEC-3")
+def test_conditions_of_a_call_are_told_where_it_names_a_template(found: Found) -> None:
+    spec = """
+        - dag:
+            name: main
+            tasks:
+            - {name: a, template: step, phaseConditions: {succeeded: "true"}}
+            - {name: b, template: inner, phaseConditions: {succeeded: "true"}}
+            - {name: c, executor: {type: noop}, phaseConditions: {succeeded: "true"}}
+        - dag: {name: inner, tasks: [{name: x, template: step}], phaseConditions: {succeeded: "true"}}
+        - task: {name: step, executor: {type: noop}, phaseConditions: {succeeded: "true"}}
+    """
+    assert found(spec) == [f"AE917 spec.templates[0].dag.tasks[{index}].phaseConditions" for index in (0, 1)]
+
+
+@pytest.mark.rule("SPEC-3")
+@pytest.mark.parametrize(("pedantic", "severity"), [(False, "warning"), (True, "error")])
+def test_a_retry_in_vain_is_an_error_for_the_pedantic(pedantic: bool, severity: str, compiled: Compile) -> None:
+    spec = """
+        - dag: {name: main, tasks: [{name: a, template: l, retry: {limit: 2}}]}
+        - loop: {name: l, items: [1], body: step}
+        - task: {name: step, executor: {type: noop}}
+    """
+    [told] = compiled(spec, CompileOptions(strict=True, pedantic=pedantic)).diagnostics
+    assert (told.code, told.severity, told.hint) == ("AE902", severity, "set it on the tasks inside")
+
+
+@pytest.mark.rule("SPEC-6")
+def test_outputs_of_the_engine_have_no_effect(found: Found) -> None:
+    own = "phase: Succeeded, code: 0, msg: null, metrics: {a: 1}, progress: 1/1"
+    spec = f"""
+        - dag: {{name: main, tasks: [{{name: a, template: l}}], outputs: {{phase: x}}}}
+        - loop: {{name: l, items: [1], body: step, outputs: {{progress: x}}}}
+        - task: {{name: step, executor: {{type: noop}}, outputs: {{{own}, parameters: [{{name: phase}}]}}}}
+    """
+    assert found(spec) == [
+        "AE902 spec.templates[0].dag.outputs.phase",
+        "AE902 spec.templates[1].loop.outputs.progress",
+        *(f"AE902 spec.templates[2].task.outputs.{field}" for field in ("phase", "code", "msg", "metrics", "progress")),
     ]
