@@ -14,11 +14,9 @@ from typing import Any
 
 import click
 
+from aether_protocol.errors import PortError
+
 Sections = Mapping[str, Mapping[str, str]]
-
-
-class ReaderGoneError(Exception):
-    """A BrokenPipeError under a name that click does not know: it would exit with 1, which here means that a run Failed."""
 
 
 class LazyGroup(click.Group):
@@ -33,8 +31,8 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             given: object = super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ReaderGoneError from error
+        except BrokenPipeError as error:  # of no standard stream; click would exit with 1, which here means that a run Failed
+            raise PortError("a pipe was closed at its other end") from error
         return given
 
     def list_commands(self, ctx: click.Context) -> list[str]:
