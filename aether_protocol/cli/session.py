@@ -232,11 +232,11 @@ class Session:
                 line = await self._line("  yes, no or a JSON object (Ctrl-D leaves it suspended): ", node)
                 if line is None:
                     return self.signals > 0 or node.phase != "Suspended"
-                payload = read_payload(line) if line.strip() else None
-                if payload is None:
-                    click.echo("  that is neither yes, no nor a JSON object", err=True)
-                    continue
                 try:
+                    payload = read_payload(line) if line.strip() else None
+                    if payload is None:
+                        click.echo("  that is neither yes, no nor a JSON object", err=True)
+                        continue
                     self.suspended.pop(node.id, None)
                     await engine.resume(self.run_id, node.path, payload)
                     return True

@@ -282,8 +282,8 @@ def shows(text: str) -> bool:
 
 async def caught_up() -> None:
     """Return once not too much waits for the reader of standard output."""
-    while _here is not None and _here.out.waiting > BEHIND:
-        await asyncio.sleep(LOOK_S)  # noqa: ASYNC110 (who writes is a thread, which knows of no event loop)
+    while _here is not None and _here.out.waiting > BEHIND:  # noqa: ASYNC110 (who writes is a thread, which knows of no event loop)
+        await asyncio.sleep(LOOK_S)
 
 
 def settle(patience_s: float) -> None:

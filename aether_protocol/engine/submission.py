@@ -14,7 +14,7 @@ from typing import Final
 from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
-from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.copying import HalfCharacterError, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
@@ -113,10 +113,12 @@ def read_texts(plan: Plan, texts: Mapping[str, str]) -> dict[str, Json]:
 
 
 def read_text(text: str, type_: str) -> Json:
-    """One value that came as text."""
+    """One value that came as text. Raises UsageError for JSON that escapes half of a surrogate pair."""
     if type_ == "string":
         return text
     try:
         return own(json.loads(text))
+    except HalfCharacterError as error:
+        raise UsageError(f"{text[:80]!a} holds {error}", hint="write the whole character, or both halves") from None
     except (ValueError, RecursionError):  # no JSON, or NaN and the like: it is that text
         return text

@@ -16,7 +16,7 @@ from aether_protocol.execution.capacity import Patience, begin, is_full, under_w
 from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
-from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.copying import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.executors import ConfigFault
@@ -67,7 +67,7 @@ def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Js
     """An Error of this attempt."""
     header = assignment.header
     place = (header.run_id, assignment.place.id, assignment.attempt)
-    return TaskResult(*place, ERROR, message, parameters, epoch=header.epoch)
+    return TaskResult(*place, ERROR, clean(message), parameters, epoch=header.epoch)
 
 
 def crashed(assignment: TaskAssignment, error: BaseException, context: Context) -> TaskResult:
@@ -129,6 +129,9 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
     if not isinstance(outcome.warnings, list | tuple) or not all(type(text) is str for text in outcome.warnings):
         return refuse(assignment, f"executor {assignment.executor_type!r} returned warnings that are not texts")
+    outcome.message = clean(outcome.message)
+    if outcome.warnings:
+        outcome.warnings = tuple(map(clean, outcome.warnings))
     try:
         outcome.parameters = own(outcome.parameters) if outcome.parameters else _NOTHING
         outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
