@@ -12,14 +12,26 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
 from aether_protocol.cli.exits import FINE, INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
 from aether_protocol.cli.root import root
 from aether_protocol.cli.streams import LostOutputError, installed
-from aether_protocol.errors import AetherError, DocumentError
+from aether_protocol.errors import AetherError, DocumentError, why
 from aether_protocol.execution.descriptors import raise_descriptors
+
+# What to do where the system refuses something and nobody nearer knew more.
+ADVICE: Final = {
+    errno.ENOSPC: "free some space, or let --store and TMPDIR name places with room",
+    errno.EDQUOT: "free some space, or let --store and TMPDIR name places with room",
+    errno.EMFILE: "allow more open files (ulimit -n), or give --concurrency",
+    errno.ENFILE: "the machine has too many open files",
+    errno.ENOMEM: "the machine is out of memory",
+    errno.EACCES: "may you read and write there?",
+    errno.EROFS: "it is read-only: name another place",
+}
 
 
 def guarded(arguments: Sequence[str] | None) -> int:
@@ -93,12 +105,13 @@ def explain(error: Exception) -> int:
     if isinstance(error, AetherError) and error.exit_code != OWN_FAULT:
         say(error.message, error.hint)
         return error.exit_code
+    if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        return explain(error.exceptions[0])
     if isinstance(error, OSError):
-        name = f" {str(error.filename)!r}" if error.filename else ""
-        say(f"the system refused{name}: {error.strerror or error}", None)
+        say(f"the system refused: {why(error)}", ADVICE.get(error.errno or 0))
         return OUTSIDE
     say(
-        f"this is a fault of ours: {type(error).__name__}: {error}",
+        f"this is a fault of ours: {type(error).__name__}: {why(error)}",
         f"please report it with what you did and: {version_line()}; AETHER_DEBUG=1 shows where it happened",
     )
     return OWN_FAULT

@@ -10,7 +10,6 @@ run out. What then waits for standard error is bounded, and a note counts what w
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import errno
 import io
@@ -282,6 +281,8 @@ def shows(text: str) -> bool:
 
 async def caught_up() -> None:
     """Return once not too much waits for the reader of standard output."""
+    import asyncio  # most commands do without
+
     while _here is not None and _here.out.waiting > BEHIND:  # noqa: ASYNC110 (who writes is a thread, which knows of no event loop)
         await asyncio.sleep(LOOK_S)
 

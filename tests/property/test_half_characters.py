@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aether_protocol import Engine, FunctionExecutor
@@ -32,15 +33,17 @@ VALUE = st.recursive(
     st.one_of(TEXT, st.integers(0, 9), st.none()),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)), max_leaves=5,
 )
-tries = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+tries = settings(
+    max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 def flow(executor: dict[str, Any], **more: Any) -> dict[str, Any]:
     main: dict[str, Any] = {"name": "main", "executor": executor, **more}
-    return {
-        "apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "odd"},
-        "spec": {"entrypoint": "main", "arguments": {"parameters": [{"name": "p", "value": "x"}]}, "templates": [{"task": main}]},
-    }
+    arguments = {"parameters": [{"name": "p", "value": "x"}]}
+    spec = {"entrypoint": "main", "templates": [{"task": main}], "arguments": arguments}
+    return {"apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "odd"}, "spec": spec}
 
 
 ECHO = flow({"type": "echo", "config": {}}, inputs={"parameters": [{"name": "p"}]})
@@ -61,13 +64,17 @@ class Odd:
         return TaskResult(task.run_id, task.node, task.attempt, 0, self.message, self.outputs, warnings=(self.message,))
 
 
+NUMBERS = count()  # every example has a store of its own
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    yield f"sqlite:{tmp_path}/s.db?durability=normal"
+def url(tmp_path: Path) -> str:
+    return f"sqlite:{tmp_path}/s.db?durability=normal"
 
 
 def used(url: str, use: Callable[[Engine], Awaitable[object]], **engine: Any) -> AetherError | None:
     """What is told to who gave it, if it is refused. What is kept of every run is sound, whatever came."""
+    url = url.replace("s.db", f"{next(NUMBERS)}.db")
 
     async def go() -> AetherError | None:
         refused: AetherError | None = None
@@ -86,7 +93,6 @@ def used(url: str, use: Callable[[Engine], Awaitable[object]], **engine: Any) ->
                         json.dumps(event, ensure_ascii=False).encode()
                     async for line in looking.logs(row.run_id):
                         line.text.encode()
-                await store.remove([row.run_id for row in await store.rows(RunQuery(limit=1000))], forced=True)
         finally:
             await store.close()
         if refused is not None:
@@ -112,7 +118,7 @@ def test_arguments(url: str, value: Any) -> None:
         assert report.phase == "Succeeded"
         assert report.outputs == {"p": value}
 
-    assert (used(url, use) is None) is (is_whole(value) and value is not None) or value is None
+    assert (used(url, use) is None) is is_whole(value)
 
 
 @tries
@@ -215,11 +221,11 @@ def test_secrets(url: str, text: str) -> None:
         report = await engine.wait(await engine.submit(document))
         assert report.phase == "Succeeded"
 
-    try:
+    if is_whole(text):
         assert used(url, use, secrets={"n": {"k": text}}) is None
-    except PortError as error:
-        assert not is_whole(text)
-        assert text not in error.message
+    else:
+        with pytest.raises(PortError, match="half of a surrogate pair"):
+            used(url, use, secrets={"n": {"k": text}})
 
 
 @tries
@@ -241,9 +247,9 @@ def test_schedules(url: str, label: str, value: Any) -> None:
 
 @given(TEXT, st.dictionaries(TEXT, VALUE, max_size=3))
 def test_results_from_the_wire(message: str, outputs: dict[str, Any]) -> None:
-    sent = {"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1, "message": message, "warnings": [message], "parameters": outputs}
+    sent = {"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1, "message": message, "parameters": outputs}
     try:
-        result = decode_result(sent)
+        result = decode_result({**sent, "warnings": [message]})
     except ValueError as error:
         assert not is_whole(outputs)
         str(error).encode()

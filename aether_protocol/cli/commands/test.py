@@ -109,7 +109,7 @@ def write_junit(path: Path, results: list[CaseResult]) -> None:
     try:
         path.write_text(junit_xml(results), "utf-8")
     except OSError as error:
-        raise PortError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        raise PortError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
 
 
 def default_tests() -> tuple[Path, ...]:
