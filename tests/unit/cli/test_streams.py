@@ -54,7 +54,7 @@ def test_what_an_encoding_cannot_hold_is_escaped(encoding: str, expected: bytes)
     assert written("✓ é \ud800 😀", encoding) == expected
 
 
-@given(st.text(st.characters(codec=None), max_size=40), st.sampled_from(["ascii", "latin-1", "cp1252", "shift_jis", "koi8-r"]))
+@given(st.text(st.characters(codec=None), max_size=40), st.sampled_from(["ascii", "latin-1", "cp1252", "gb2312", "koi8-r"]))
 def test_json_stays_that_json_in_any_encoding(text: str, encoding: str) -> None:
     out = written(json.dumps({text: [text]}, ensure_ascii=False), encoding)
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # halves that meet are one character
