@@ -56,3 +56,20 @@ class BrokenInvariant(AetherError):  # noqa: N818 - it names what happened, and 
     """A law of ours does not hold: a bug in Aether Protocol."""
 
     exit_code = 70
+
+
+def why(error: BaseException) -> str:
+    """What any exception says, as people read it: of the system's errors the reason and the file in place of a number, of a
+    group what its members say; the type's name where there is no text."""
+    if isinstance(error, AetherError):
+        return error.message
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(map(why, error.exceptions)))
+    try:
+        text = str(error)
+    except Exception:  # foreign code to the last
+        text = ""
+    if isinstance(error, OSError) and error.strerror and text.startswith("[Errno"):
+        names = [name for name in (error.filename, error.filename2) if name is not None]
+        text = ": ".join([error.strerror, " -> ".join(repr(str(name)) for name in names)] if names else [error.strerror])
+    return text or type(error).__name__

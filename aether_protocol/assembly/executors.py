@@ -12,15 +12,18 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
+from aether_protocol.errors import why
 from aether_protocol.plan.executors import ExecutorType
-from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.executor import Executor, Mode
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP: Final = "aether.executors"
+
+MODES: Final = get_args(Mode)
 
 _FAMILY: Final = "aether_protocol.adapters.executors"
 BUILTIN: Final[Mapping[str, str]] = MappingProxyType(
@@ -75,12 +78,29 @@ def installed_executor(name: str) -> Executor | None:
     """The executor that another package gives under that name; None, with a warning, where it cannot be loaded."""
     try:
         executor: Executor = _installed()[name].load()()
+        fault = what_it_lacks(executor)
+        if fault is not None:
+            raise ValueError(fault)
         if executor.type.name != name:
             raise ValueError(f"its type is {executor.type.name!r}")
     except Exception as error:
-        _warn("the executor %r cannot be loaded from %s: %s", name, _installed()[name].value, error)
+        _warn("the executor %r cannot be loaded from %s: %s", name, _installed()[name].value, why(error))
         return None
     return executor
+
+
+def what_it_lacks(executor: object) -> str | None:
+    """Why this cannot be used as an executor, if so."""
+    if isinstance(executor, type):
+        return f"it is the class {executor.__name__}, not an object of it"
+    if not isinstance(getattr(executor, "type", None), ExecutorType):
+        return "it has no type: set type = ExecutorType(name, description)"
+    mode = getattr(executor, "mode", None)
+    if mode not in MODES:
+        said = "no mode" if mode is None else f"the mode {mode!r}"
+        modes = "'thread' (a plain function), 'async' (a coroutine function) or 'inline' (a plain function that is quick)"
+        return f"it has {said}: set mode = {modes}"
+    return None if callable(getattr(executor, "execute", None)) else "it has no execute(task, context)"
 
 
 def kill_programs() -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack, cast, get_args
+from typing import Any, Final, Unpack, cast
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.assembly.cron import find_application
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
-from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
+from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, what_it_lacks
 from aether_protocol.assembly.stores import open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.assembly.workspace import Readable, Workspace
@@ -28,17 +28,15 @@ from aether_protocol.engine.report import Report
 from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.executor import Executor, Mode
+from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
 
-MODES: Final = get_args(Mode)
 ARTIFACTS: Final = Path(".aether", "artifacts")
 
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
@@ -197,8 +195,10 @@ def executors_by_type(executors: Executors) -> dict[str, Executor]:
     else:
         several = list(executors) if isinstance(executors, Iterable) else [executors]
     for one in several:
-        if isinstance(one, type) or not isinstance(getattr(one, "type", None), ExecutorType) or one.mode not in MODES:
-            raise UsageError(f"{one!r} is no executor", hint="an executor has a type, a mode and execute(task, context)")
+        fault = what_it_lacks(one)
+        if fault is not None:
+            hint = "an executor has a type, a mode and execute(task, context)"
+            raise UsageError(f"{one!r} is no executor: {fault}", hint=hint)
     return {one.type.name: one for one in several}
 
 

@@ -6,6 +6,7 @@ Law: importing this is free; click and the commands are loaded when `main` is ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import FrameType
 
 __all__ = ["main"]
 
@@ -13,13 +14,45 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments (default: the process's own); gives the exit code, never raises."""
     import signal
-    import sys
+    from contextlib import suppress
 
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is signal.SIG_DFL}
     try:
+        with suppress(ValueError):  # in another thread than the main one there are no signals
+            for number in before:
+                signal.signal(number, _interrupt)
         from aether_protocol.cli.boundary import guarded
 
         return guarded(arguments)
     except KeyboardInterrupt:  # at any moment, that of the imports included
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again: there is nothing left to interrupt
-        print("error: interrupted", file=sys.stderr)
-        return 130
+        with suppress(ValueError):
+            for number in (signal.SIGINT, *before):
+                signal.signal(number, signal.SIG_IGN)  # pressed again: there is nothing left to interrupt
+        return _interrupted()
+    finally:
+        with suppress(ValueError):
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """What a SIGINT would do now. While a run is driven, `interaction.interrupts` hears it instead."""
+    import signal
+
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(number, frame)
+
+
+def _interrupted() -> int:
+    """Say it where that is possible."""
+    import os
+    import select
+    from contextlib import suppress
+
+    with suppress(OSError, ValueError):
+        if select.select([], [2], [], 1)[1]:
+            os.write(2, b"error: interrupted\n")
+    return 130

@@ -17,6 +17,7 @@ from aether_protocol.engine.recovery import examine
 from aether_protocol.engine.rows import make_row
 from aether_protocol.engine.submission import check_run_id
 from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.expressions.copying import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, LogLine, RunRow, Store, StoredRun
@@ -87,12 +88,13 @@ def read_archive(lines: Iterable[str], file: str) -> Archive:
     records = _checked(lines, file)
     head = next(records)
     try:
+        own(head)
         row = RunRow(**{name: value for name, value in head["row"].items() if name in _ROW})
         run = StoredRun(row, decode_plan(head["plan"]), decode_header(head["header"]), head["snapshot"], [])
         logs: list[LogLine] = []
         for record in records:
             if "step" in record:
-                run.lines.append(record["step"])
+                run.lines.append(clean(record["step"]))
             elif "log" in record:
                 logs.append(_log_line(row.run_id, record["log"]))
         check_run_id(row.run_id)
@@ -114,6 +116,7 @@ def _log_line(run_id: str, parts: Json) -> LogLine:
     for name, kind in _LOG_KINDS.items():
         if type(getattr(line, name)) is not kind:
             raise ValueError(f"{name} of a log is {getattr(line, name)!r}")
+    own(parts)
     return line
 
 

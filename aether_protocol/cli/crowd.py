@@ -21,12 +21,14 @@ from aether_protocol.cli.render.journal import (
     adopted_entry,
     deleted_entry,
     ended_entry,
+    entries_left_out,
     failure_entry,
     fire_entry,
     lost_entry,
     suspended_entry,
 )
 from aether_protocol.cli.session import leave
+from aether_protocol.cli.streams import apart
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
 from aether_protocol.scheduler.commands import Step
@@ -215,7 +217,8 @@ def host(hosting: Hosting, body: Body) -> int:
 
     store = open_at(hosting.store, hosting.durability)
     freeze()
-    return asyncio.run(_host(hosting, store, body))
+    with apart(entries_left_out if hosting.output == "events" else None):
+        return asyncio.run(_host(hosting, store, body))
 
 
 async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:

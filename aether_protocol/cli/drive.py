@@ -23,9 +23,10 @@ import click
 from aether_protocol.cli.begun import Begun, Over
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DEFAULT_STORE, usual_store
-from aether_protocol.cli.render.text import printable
-from aether_protocol.cli.render.views import LineView, QuietView, View
+from aether_protocol.cli.render.text import PHASE_MARKS, printable
+from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
 from aether_protocol.cli.stored import check_there, is_there, open_at
+from aether_protocol.cli.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import CronStore
@@ -70,7 +71,8 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: A
         log_without_traces()
     store = open_for_writing(driving)
     freeze()
-    return asyncio.run(_drive(driving, store, begin, after))
+    with apart():
+        return asyncio.run(_drive(driving, store, begin, after))
 
 
 def open_for_writing(driving: Driving) -> CronStore:
@@ -181,11 +183,11 @@ def choose_view(watch: bool) -> View:
     """Nothing, a live view where somebody looks, or lines."""
     if not watch:
         return QuietView()
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and shows("".join(PHASE_MARKS.values())):
         from aether_protocol.cli.render.live import LiveView
 
-        return LiveView()
-    return LineView()
+        return Sheltered(LiveView())
+    return Sheltered(LineView())
 
 
 def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:

@@ -1,4 +1,4 @@
-"""The person at the terminal: the prompt for suspended tasks and Ctrl-C.
+"""The person at the terminal: the prompt for suspended tasks, Ctrl-C and a terminal that is hung up.
 
 Law: nothing here blocks the event loop. A line is read when the terminal has one, so a run goes on, a timeout fires and
 Ctrl-C is heard while the prompt waits.
@@ -28,7 +28,10 @@ async def read_line(prompt: str) -> str | None:
     fd = sys.stdin.fileno()
 
     def arrived() -> None:
-        data = os.read(fd, 65536)  # a terminal gives a line at a time
+        try:
+            data = os.read(fd, 65536)  # a terminal gives a line at a time
+        except OSError:  # the terminal was hung up: nobody will answer
+            data = b""
         if not ready.done():
             ready.set_result(data)
 
@@ -44,13 +47,25 @@ async def read_line(prompt: str) -> str | None:
 
 @contextmanager
 def interrupts(heard: Callable[[], None]) -> Iterator[None]:
-    """Call `heard` on the event loop at each SIGINT and SIGTERM while the block runs."""
+    """Call `heard` on the event loop at each SIGINT and SIGTERM while the block runs, and at SIGHUP unless whoever started us
+    wants that ignored (`nohup`). A terminal that goes may say so twice: a SIGHUP after another signal is none."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, heard)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    count = 0
+
+    def came(number: int) -> None:
+        nonlocal count
+        count += 1
+        if number != signal.SIGHUP or count == 1:
+            heard()
+
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number in before:
+        loop.add_signal_handler(number, came, number)
     try:
         yield
     finally:
-        for number in signals:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)

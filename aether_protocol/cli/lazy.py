@@ -7,18 +7,42 @@ word of Python's own).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from aether_protocol.errors import PortError
+from aether_protocol.expressions.copying import is_whole
 
 Sections = Mapping[str, Mapping[str, str]]
 
 
-class ReaderGoneError(Exception):
-    """A BrokenPipeError under a name that click does not know: it would exit with 1, which here means that a run Failed."""
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+else:  # click has only lately made it generic
+    _TextType = click.ParamType
+
+
+class Text(_TextType):
+    """What stands on the command line as text. Python hands over bytes that its locale cannot read as halves of surrogate
+    pairs: where they are UTF-8 they are read as that, else they are refused. Names of files may be any bytes."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if is_whole(value):
+            return value
+        try:
+            return os.fsencode(value).decode("utf-8")
+        except UnicodeError:
+            self.fail(f"{value!a} is not UTF-8 text", param, ctx)
+
+
+TEXT = Text()
 
 
 class LazyGroup(click.Group):
@@ -33,8 +57,8 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             given: object = super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ReaderGoneError from error
+        except BrokenPipeError as error:  # of no standard stream; click would exit with 1, which here means that a run Failed
+            raise PortError("a pipe was closed at its other end") from error
         return given
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,6 +69,9 @@ class LazyGroup(click.Group):
             return None
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command: click.Command = import_module(f"{self.package}.{module}").command
+        for parameter in command.params:
+            if type(parameter.type) is click.types.StringParamType:  # where no type is named; here none can be forgotten
+                parameter.type = TEXT
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

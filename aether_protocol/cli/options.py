@@ -53,11 +53,12 @@ answers_option = click.option(
     help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn.",
 )
 store_option = click.option(
-    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL",
+    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL", type=click.UNPROCESSED,
     help="Where runs are kept: sqlite:PATH, or memory for nowhere. AETHER_STORE sets another default.",
 )
 looked_up_option = click.option(
-    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL", callback=_check_named_store,
+    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL", type=click.UNPROCESSED,
+    callback=_check_named_store,
     help="Where templates are looked up that neither the files nor --library have. It is only read, and never made. "
          "AETHER_STORE sets another default.",
 )

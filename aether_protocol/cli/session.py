@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -27,6 +26,7 @@ from aether_protocol.cli.preview import task_names
 from aether_protocol.cli.render.events import print_events
 from aether_protocol.cli.render.text import one_line, printable
 from aether_protocol.cli.render.views import View, is_leaf
+from aether_protocol.cli.streams import settle
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.engine.report import Report
@@ -39,6 +39,7 @@ from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
 
 REFRESH_S = 0.25
+LEAVE_S = 1.0  # how long one who leaves at once waits for a reader that reads nothing
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
 
 
@@ -168,7 +169,7 @@ class Session:
         self.view.log(node, record.stream, record.text)
 
     def interrupted(self) -> None:
-        """SIGINT or SIGTERM came."""
+        """SIGINT, SIGTERM or SIGHUP came."""
         self.signals += 1
         if self.signals == 1:
             doing = "leaving" if self.keeps else "cancelling"
@@ -231,11 +232,11 @@ class Session:
                 line = await self._line("  yes, no or a JSON object (Ctrl-D leaves it suspended): ", node)
                 if line is None:
                     return self.signals > 0 or node.phase != "Suspended"
-                payload = read_payload(line) if line.strip() else None
-                if payload is None:
-                    click.echo("  that is neither yes, no nor a JSON object", err=True)
-                    continue
                 try:
+                    payload = read_payload(line) if line.strip() else None
+                    if payload is None:
+                        click.echo("  that is neither yes, no nor a JSON object", err=True)
+                        continue
                     self.suspended.pop(node.id, None)
                     await engine.resume(self.run_id, node.path, payload)
                     return True
@@ -273,9 +274,7 @@ class Session:
 def leave(code: int = INTERRUPTED) -> NoReturn:
     """End the process at once, with what was printed so far. Nothing that it started stays behind."""
     kill_programs()
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    settle(LEAVE_S)
     os._exit(code)
 
 

@@ -21,7 +21,7 @@ from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.timers import Timers
-from aether_protocol.errors import AetherError, BrokenInvariant, UsageError
+from aether_protocol.errors import AetherError, BrokenInvariant, UsageError, why
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.secrets import SecretBook, references_in
 from aether_protocol.plan.model import TaskDef
@@ -399,7 +399,7 @@ class Driver:
             return
         if not isinstance(error, AetherError):
             _log.error("run %s broke", run.id, exc_info=error)
-            error = BrokenInvariant(f"{type(error).__name__}: {error}")
+            error = BrokenInvariant(f"{type(error).__name__}: {why(error)}")
         run.error = error
         run.steps = []
         if blamed and run.token and isinstance(error, BrokenInvariant):

@@ -14,7 +14,7 @@ from typing import Final
 from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
-from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.copying import HalfCharacterError, own
 from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
@@ -114,11 +114,13 @@ def read_texts(plan: Plan, texts: Mapping[str, str]) -> dict[str, Json]:
 
 def read_text(text: str, type_: str) -> Json:
     """One value that came as text: JSON where it is JSON, unless it is a number that would lose its spelling and that no
-    declared type asks for (DOC-10)."""
+    declared type asks for (DOC-10). Raises UsageError for JSON that escapes half of a surrogate pair."""
     if type_ == "string":
         return text
     try:
         value = own(json.loads(text))
+    except HalfCharacterError as error:
+        raise UsageError(f"{text[:80]!a} holds {error}", hint="write the whole character, or both halves") from None
     except (ValueError, RecursionError):  # no JSON, or NaN and the like: it is that text
         return text
     return text if type_ == "any" and respelt(value, text) else value

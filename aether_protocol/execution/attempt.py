@@ -11,12 +11,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from aether_protocol.errors import AetherError, PortError
+from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.execution.capacity import Patience, begin, is_full, under_way
 from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
-from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.copying import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.executors import ConfigFault
@@ -67,20 +67,17 @@ def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Js
     """An Error of this attempt."""
     header = assignment.header
     place = (header.run_id, assignment.place.id, assignment.attempt)
-    return TaskResult(*place, ERROR, message, parameters, epoch=header.epoch)
+    return TaskResult(*place, ERROR, clean(message), parameters, epoch=header.epoch)
 
 
 def crashed(assignment: TaskAssignment, error: BaseException, context: Context) -> TaskResult:
     """What an executor raised, as an Error with its text; the traceback goes to the task's log."""
     if isinstance(error, AetherError):
         return refuse(assignment, error.message)
-    try:
-        text = str(error)
-    except Exception:  # foreign code to the last
-        text = ""
+    text = why(error)
     context.log("".join(traceback.format_exception(error)), "stderr")
-    if not text or isinstance(error, LookupError | SystemExit):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, LookupError | SystemExit) and text != type(error).__name__:
+        text = f"{type(error).__name__}: {text}"
     return refuse(assignment, text)
 
 
@@ -127,8 +124,16 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned the result of another attempt")
     if type(outcome.code) is not int or type(outcome.message) is not str:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
+    for name in ("parameters", "artifacts"):
+        given = getattr(outcome, name)
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            return refuse(assignment, f"executor {assignment.executor_type!r} returned {name} that are a {kind}, not a mapping")
     if not isinstance(outcome.warnings, list | tuple) or not all(type(text) is str for text in outcome.warnings):
         return refuse(assignment, f"executor {assignment.executor_type!r} returned warnings that are not texts")
+    outcome.message = clean(outcome.message)
+    if outcome.warnings:
+        outcome.warnings = tuple(map(clean, outcome.warnings))
     try:
         outcome.parameters = own(outcome.parameters) if outcome.parameters else _NOTHING
         outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING

@@ -14,6 +14,7 @@ from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook
 from aether_protocol.execution.threads import Threads
 from aether_protocol.execution.workspace import Workspace, Workspaces
+from aether_protocol.expressions.copying import clean
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import TaskDef
 from aether_protocol.ports.artifacts import Stager
@@ -89,7 +90,7 @@ class Context:
     def _write(self, text: str, stream: Stream) -> None:
         if text:
             assignment = self._assignment
-            self._host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, stream, text)
+            self._host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, stream, clean(text))
 
     async def sleep(self, seconds: float) -> None:
         attempt = self._attempt

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from aether_protocol.errors import why
+
 T = TypeVar("T")
 
 LIMIT: Final = 64
@@ -93,11 +95,8 @@ class LostError(Exception):
     """Stands for an exception that would end the event loop (SystemExit, KeyboardInterrupt) or that a future cannot carry."""
 
     def __init__(self, error: BaseException) -> None:
-        try:
-            text = str(error)
-        except Exception:  # foreign code to the last
-            text = ""
-        super().__init__(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+        text, name = why(error), type(error).__name__
+        super().__init__(text if text == name else f"{name}: {text}")
         self.__cause__ = error
 
 

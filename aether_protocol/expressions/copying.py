@@ -1,7 +1,7 @@
 """Copies of values for foreign hands, and from them.
 
 Law: values inside are shared and never mutated, so a container that goes to foreign code, or comes from it, is copied here.
-What comes from outside is JSON afterwards or a ValueError says where it is not.
+What comes from outside is JSON that UTF-8 can hold afterwards, or a ValueError says where it is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,28 @@ from aether_protocol.expressions.values import Json, SecretValue
 
 MAX_INTEGER_BITS: Final = 14_000  # about 4 200 digits: what Python still writes as text
 
-_SCALARS: Final = frozenset({str, bool, type(None), SecretValue})
+_SCALARS: Final = frozenset({bool, type(None), SecretValue})
+_HALF: Final = "has half of a surrogate pair (a byte that was no UTF-8, or one half of an emoji)"
+
+
+class HalfCharacterError(ValueError):
+    """Text that UTF-8 cannot hold."""
+
+
+def is_whole(text: str) -> bool:
+    """Whether UTF-8 can hold `text`: it has no half of a surrogate pair, which no store, file or program could be given."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def clean(text: str) -> str:
+    """`text` as UTF-8 can hold it: half characters (lone surrogates) become escapes, which inside JSON mean the same."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def own(value: Json) -> Json:
@@ -30,11 +51,15 @@ def own(value: Json) -> Json:
 
 def _own(value: Json, where: str) -> Json:
     kind = type(value)
+    if kind is str:
+        return value if value.isascii() else _text(value, where)
     if kind in _SCALARS:
         return value
     if kind is dict:
         return {
-            (key if type(key) is str else _key(key, where)): (item if type(item) is str else _own(item, f"{where}.{key}"))
+            (key if type(key) is str and key.isascii() else _key(key, where)): (
+                item if type(item) is str and item.isascii() else _own(item, f"{where}.{key}")
+            )
             for key, item in value.items()
         }
     if kind is list or kind is tuple:
@@ -48,7 +73,7 @@ def _own(value: Json, where: str) -> Json:
             raise ValueError(f"{float(value)!r}{_at(where)}, which is no JSON")
         return float(value)
     if isinstance(value, str):
-        return str.__str__(value)
+        return _text(str.__str__(value), where)
     if isinstance(value, Mapping):
         return _own(dict(value), where)
     if isinstance(value, list | tuple):
@@ -59,7 +84,15 @@ def _own(value: Json, where: str) -> Json:
 def _key(key: object, where: str) -> str:
     if not isinstance(key, str):
         raise ValueError(f"the key {key!r}{_at(where)}, which is no text")
+    if not is_whole(key):
+        raise HalfCharacterError(f"the key {key!a}{_at(where)}, which {_HALF}")
     return str.__str__(key)
+
+
+def _text(text: str, where: str) -> str:
+    if not is_whole(text):
+        raise HalfCharacterError(f"text{_at(where)} that {_HALF}")
+    return text
 
 
 def _at(where: str) -> str:

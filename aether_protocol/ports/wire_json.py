@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.copying import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import duration_text, rfc3339
@@ -101,7 +101,7 @@ def decode_result(message: Json) -> TaskResult:
         int(number),
         attempt,
         _take(message, "code", int, 0),
-        _take(message, "message", str, ""),
+        clean(_take(message, "message", str, "")),
         own(_take(message, "parameters", dict, {})),
         _artifacts(own(_take(message, "artifacts", dict, {}))),
         int(epoch or 0),
@@ -126,7 +126,7 @@ _KINDS: Final = {str: "text", int: "an integer", dict: "an object", list: "a lis
 def _warnings(warnings: list[Json]) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in warnings):
         raise ValueError("warnings must be texts")
-    return tuple(warnings)
+    return tuple(map(clean, warnings))
 
 
 def _artifacts(artifacts: dict[str, Json]) -> dict[str, Json]:

@@ -90,6 +90,30 @@ def test_init_refuses_what_cannot_be_a_name(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.rule("RT-99")
+@pytest.mark.parametrize("name", [".", "./"])
+def test_init_makes_a_project_of_this_folder(tmp_path: Path, name: str) -> None:
+    here = tmp_path / "My Project_2"
+    (here / ".git").mkdir(parents=True)
+    (here / "notes").write_text("x", "utf-8")
+    made = aether("init", name, cwd=here)
+    assert made.returncode == 0, made
+    assert "aether run workflow.yaml" in made.stdout
+    assert "name: my-project-2" in (here / "workflow.yaml").read_text("utf-8")
+    assert (here / "notes").read_text("utf-8") == "x"
+    assert aether("test", cwd=here).returncode == 0
+    again = aether("init", ".", cwd=here)
+    assert (again.returncode, again.stderr.splitlines()[0]) == (2, "error: 'workflow.yaml' is there already")
+
+
+def test_init_names_what_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", "utf-8")
+    made = aether("init", "file/new", cwd=tmp_path)
+    assert made.returncode == 9
+    assert "cannot write 'file/new/workflow.yaml': Not a directory" in made.stderr
+    assert "hint: " in made.stderr
+
+
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "precious").write_text("x", "utf-8")

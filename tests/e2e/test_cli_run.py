@@ -275,7 +275,7 @@ def test_a_third_interrupt_leaves_at_once_and_leaves_no_process_behind(tmp_path:
 
 
 def test_an_interrupt_at_any_other_moment_is_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(arguments: object) -> int:
         raise KeyboardInterrupt
@@ -286,4 +286,4 @@ def test_an_interrupt_at_any_other_moment_is_no_traceback(
         assert main([]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
-    assert capsys.readouterr().err == "error: interrupted\n"
+    assert capfd.readouterr().err == "error: interrupted\n"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.executors.results import ERROR, result
+from aether_protocol.errors import why
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
@@ -193,5 +194,7 @@ def _key(name: Any, where: str) -> str:
 
 
 def _text(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(map(_text, error.exceptions)))
+    text, name = why(error), type(error).__name__
+    return text if text == name else f"{name}: {text}"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.executors.results import ERROR, FAILED, read_json, result
+from aether_protocol.errors import why
 from aether_protocol.execution.capacity import Patience, Tell, begin, is_full, under_way
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
@@ -182,4 +183,4 @@ def _unexpected(outputs: Mapping[str, Json], reason: str, expected: frozenset[in
 
 
 def _why(error: Exception, mask: Callable[[str], str]) -> str:
-    return mask(str(error)).lower() or type(error).__name__
+    return mask(why(error)).lower()

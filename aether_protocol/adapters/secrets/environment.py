@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 
 from aether_protocol.adapters.secrets.naming import PREFIX, flat_name
+from aether_protocol.errors import PortError
+from aether_protocol.expressions.copying import is_whole
 
 
 class EnvironmentSecrets:
@@ -19,5 +21,9 @@ class EnvironmentSecrets:
         self._prefix = prefix
 
     def get(self, name: str, key: str) -> str | None:
-        """The variable's value, or None where it is not set."""
-        return self._environ.get(self._prefix + flat_name(name, key))
+        """The variable's value, or None where it is not set. Raises PortError for bytes that are no UTF-8."""
+        variable = self._prefix + flat_name(name, key)
+        text = self._environ.get(variable)
+        if text is not None and not is_whole(text):
+            raise PortError(f"environment variable {variable} is not utf-8 text")
+        return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from aether_protocol.errors import PortError
+from aether_protocol.expressions.copying import is_whole
 
 
 class MappingSecrets:
@@ -27,6 +28,8 @@ class MappingSecrets:
                         f"{origin}: {name!r} key {key!r} is no text but {type(text).__name__}",
                         hint="put the value in quotes",
                     )
+                if not is_whole(text):
+                    raise PortError(f"{origin}: {name!a} key {key!a} holds half of a surrogate pair, which is no character")
                 self._secrets[name, key] = text
 
     def get(self, name: str, key: str) -> str | None:

@@ -329,8 +329,3 @@ class ReadOnlyError(PortError):
 def _code(error: sqlite3.Error) -> int:
     """The primary result code; 0 where Python itself raised."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def clean(text: str) -> str:
-    """`text` as UTF-8 can hold it: half characters (lone surrogates) become escapes, which inside JSON mean the same."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

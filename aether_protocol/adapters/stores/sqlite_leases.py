@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute
 from aether_protocol.errors import UsageError
+from aether_protocol.expressions.copying import clean
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import BREAKS, Request, goes_on
 

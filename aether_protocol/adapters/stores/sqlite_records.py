@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from aether_protocol.adapters.stores.sqlite_database import Execute, clean
+from aether_protocol.adapters.stores.sqlite_database import Execute
 from aether_protocol.errors import AetherError, PortError
+from aether_protocol.expressions.copying import clean
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step

@@ -14,9 +14,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute
 from aether_protocol.adapters.stores.sqlite_leases import GOES_ON, LEASE
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.expressions.copying import clean
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun
 

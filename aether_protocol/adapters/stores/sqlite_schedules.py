@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute
 from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, make_row
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.expressions.copying import clean
 from aether_protocol.ports.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleTurn, StoredSchedule
 from aether_protocol.ports.store import RunRow
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute
+from aether_protocol.expressions.copying import clean
 from aether_protocol.ports.store import LogLine, NewDocument, StoredDocument
 
 KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time

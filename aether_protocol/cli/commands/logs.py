@@ -14,6 +14,7 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
 from aether_protocol.cli.past import POLL_S, find_task, load
 from aether_protocol.cli.stored import find_run, look, told_when_left
+from aether_protocol.cli.streams import stop_when_lost
 from aether_protocol.engine.report import hook_name, not_run
 from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import LogLine, RunRow, Store
@@ -41,6 +42,7 @@ def command(run: str, task: str | None, follow: bool, stream: str | None, output
     RUN is a run's id, the beginning of it, or latest. TASK is a path (the entrypoint's name may be left out), a task's name,
     or a hook (workflow:onExit); of a dag or loop it is all inside. A later attempt's lines are marked with its number (#2).
     """
+    stop_when_lost()
     look(store, lambda opened: show(opened, run, task, Wanted(follow, stream, output == "json")))
     return FINE
 

@@ -49,7 +49,8 @@ Examples:
 With --run-id the command can be given again at any time: a run that is not there is started, one that has not ended is
 gone on with as it was recorded, of one that has ended the result is printed again.
 On a terminal a suspended task is answered at the prompt; elsewhere the run is left suspended in its store.
-Ctrl-C (or SIGTERM) cancels the run; with --run-id it leaves it as it is, and the same command goes on with it.
+Ctrl-C (or SIGTERM, or SIGHUP unless nohup has it ignored) cancels the run; with --run-id it leaves it as it is, and the
+same command goes on with it. What becomes of the output changes neither the run nor the exit code.
 Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document, 4 Error, 5 Timeout,
 6 Cancelled, 7 left suspended, 8 busy, 9 the store cannot be used, 130 interrupted."""
 

@@ -10,6 +10,7 @@ import click
 
 from aether_protocol.cli.exits import FAILED, FINE
 from aether_protocol.cli.render.text import counted, printable
+from aether_protocol.cli.streams import let_outcome_decide
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.testing.cases import Case, CaseResult
 from aether_protocol.testing.read import find_files, read_files
@@ -54,6 +55,7 @@ def command(
         raise UsageError("there is no case to run", hint="see 'aether test --help' for what counts as a case file")
     if how["store"] is not None and how["crash_everywhere"]:
         raise UsageError("--crash-everywhere runs on every tier", hint="leave out --store")
+    let_outcome_decide()
     judge = judging(how["store"], how["crash_everywhere"])
     results = run(chosen, judge, fail_fast=fail_fast, verbose=verbose)
     if junit is not None:
@@ -107,7 +109,7 @@ def write_junit(path: Path, results: list[CaseResult]) -> None:
     try:
         path.write_text(junit_xml(results), "utf-8")
     except OSError as error:
-        raise PortError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        raise PortError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
 
 
 def default_tests() -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from aether_protocol.cli.streams import caught_up
 from aether_protocol.engine.stream import EventStream
 
 
@@ -14,5 +15,6 @@ async def print_events(events: EventStream) -> int:
     count = 0
     async for event in events:
         click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+        await caught_up()  # the run goes on meanwhile: what is not printed yet waits as steps
         count += 1
     return count

@@ -174,6 +174,11 @@ def left_entry(left: Sequence[str]) -> Entry:
     return Entry("SchedulerEnded", text, {"leftRunIds": list(left)})
 
 
+def entries_left_out(count: int) -> str:
+    """In place of entries that nobody read in time; as a line of JSON."""
+    return json.dumps({"kind": "EntriesLeftOut", "count": count}, separators=(",", ":"))
+
+
 def _name(state: RunState) -> str:
     plan = state.plan
     return plan.name if plan.namespace == "default" else f"{plan.namespace}/{plan.name}"

@@ -5,11 +5,14 @@ Law: a view is told of each step after it happened and changes nothing. It write
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
 import click
 
 from aether_protocol.cli.render.text import PHASE_COLORS, counted, duration, one_line, printable
+from aether_protocol.cli.streams import behind
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
@@ -68,6 +71,51 @@ class QuietView:
     def unpause(self) -> None: ...
 
     def end(self) -> None: ...
+
+
+class Sheltered:
+    """Another view, whose faults end that view and nothing else; what nobody has read yet is not drawn over and over."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def begin(self) -> None:
+        self._try(lambda view: view.begin())
+
+    def resume(self, state: RunState) -> None:
+        self._try(lambda view: view.resume(state))
+
+    def step(self, state: RunState, step: Step) -> None:
+        self._try(lambda view: view.step(state, step))
+
+    def log(self, node: Node | None, stream: str, text: str) -> None:
+        self._try(lambda view: view.log(node, stream, text))
+
+    def note(self, text: str) -> None:
+        self._try(lambda view: view.note(text))
+
+    def tick(self) -> None:
+        if not behind():
+            self._try(lambda view: view.tick())
+
+    def pause(self) -> None:
+        self._try(lambda view: view.pause())
+
+    def unpause(self) -> None:
+        self._try(lambda view: view.unpause())
+
+    def end(self) -> None:
+        self._try(lambda view: view.end())
+
+    def _try(self, show: Callable[[View], None]) -> None:
+        try:
+            show(self._view)
+        except Exception as error:
+            broken, self._view = self._view, QuietView()
+            with contextlib.suppress(Exception):
+                broken.end()  # give the terminal back
+            told = f"{type(error).__name__}: {error}"
+            click.echo(f"warning: the view of the run broke ({printable(told)}); the run goes on unseen", err=True)
 
 
 class LineView(QuietView):

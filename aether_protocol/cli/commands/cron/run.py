@@ -23,7 +23,7 @@ Examples:
 \b
 Schedules that others apply, change and remove meanwhile count at once, within about a second. Several schedulers may
 work on one store: no fire is started twice, and one takes over what another leaves behind.
-On SIGTERM and SIGINT nothing more is started; runs under way get --grace seconds to end, then their tasks are stopped
+On SIGTERM, SIGINT and SIGHUP nothing more is started; runs under way get --grace seconds to end, then their tasks are stopped
 and the next scheduler goes on with them. A second signal ends it at once. The exit code is 0 either way."""
 
 
