@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aether_protocol.adapters.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from aether_protocol.adapters.stores.sqlite_schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 
 DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
@@ -26,7 +26,9 @@ _PAGE: Final = 2048  # bytes: a commit writes and sums up whole pages, and a ste
 _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
-_UNFIT: Final = (UnicodeEncodeError, OverflowError)  # what SQLite cannot hold, somebody gave: documents are checked before
+# What SQLite cannot hold, the caller gave: documents are checked before. What cannot be decoded stands in a damaged file, in a
+# text or in the name of a table or column.
+_UNFIT: Final = (UnicodeEncodeError, OverflowError, UnicodeDecodeError)
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 _READ_ONLY: Final = "cannot be written: it or its directory is read-only"
@@ -144,6 +146,8 @@ class Database:
         with self._told():
             self._patiently("BEGIN IMMEDIATE")
             try:
+                for name, function in FUNCTIONS.items():
+                    self.connection.create_function(name, 1, function)
                 before = self.version()  # again: another process may have been first
                 for number in range(before, len(self.migrations)):
                     for statement in self.migrations[number]:
@@ -227,6 +231,16 @@ class Database:
             finally:
                 self._roll_back()
 
+    @contextmanager
+    def read_anything(self) -> Iterator[Execute]:
+        """`read` that gives also what is no text where a text should be: its bytes as half characters (surrogateescape)."""
+        with self.read() as execute:
+            self.connection.text_factory = _any_text
+            try:
+                yield execute
+            finally:
+                self.connection.text_factory = str
+
     async def exclusively(self, statement: str) -> None:
         """Run a statement that must stand alone (VACUUM)."""
         with self._told():
@@ -256,31 +270,17 @@ class Database:
         if isinstance(error, UnicodeEncodeError):
             told = f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that"
             return UsageError(told, hint="write it in UTF-8")
-        if not isinstance(error, sqlite3.Error):
+        if isinstance(error, OverflowError):
             return UsageError("a number is too large: a store holds whole numbers of up to 63 bits", hint="give a smaller one")
         code = _code(error)
+        if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
+            code = sqlite3.SQLITE_CORRUPT
         if code in _BUSY:
             return BusyError(f"{self.path!r} is in use by another process", hint="try again when it is done")
         if isinstance(error, sqlite3.ProgrammingError):
             return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
         told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
         return PortError(f"{self.path!r} {told}", hint=hint)
-
-
-def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=uri)
-
-
-def _tried(uri: str) -> sqlite3.Connection:
-    """A connection by URI that was seen to work."""
-    connection = _connected(uri, uri=True)
-    try:
-        connection.execute("PRAGMA user_version").fetchone()
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 class _Write:
@@ -326,7 +326,11 @@ class ReadOnlyError(PortError):
         super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
 
 
-def _code(error: sqlite3.Error) -> int:
+def _any_text(given: bytes) -> str:
+    return given.decode("utf-8", "surrogateescape")
+
+
+def _code(error: Exception) -> int:
     """The primary result code; 0 where Python itself raised."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
@@ -334,3 +338,9 @@ def _code(error: sqlite3.Error) -> int:
 def clean(text: str) -> str:
     """`text` as UTF-8 can hold it: half characters (lone surrogates) become escapes, which inside JSON mean the same."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def next_id(execute: Execute, table: str) -> int:
+    """The id that the next row of an AUTOINCREMENT table gets; inside of a transaction that writes."""
+    found = execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return found[0] + 1 if found is not None else 1

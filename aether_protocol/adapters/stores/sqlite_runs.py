@@ -3,21 +3,33 @@
 Law: one append is one transaction, whatever the number of runs. The key of `steps` is the optimistic lock, the run's token
 the fence, both in the statement that inserts. The row of `runs` is written when something but the number of steps and ended
 leaves has changed; these two stand beside the steps. How a run is kept (its tier) is said at its creation and holds for its
-life, whoever opens it.
+life, whoever opens it. Rows of steps are a chain of digests, whose end the run's row has as of its last change.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_sums import (
+    COVERED,
+    damaged,
+    has_types,
+    next_sum,
+    require,
+    require_moved,
+    sum_of,
+    sum_of_moved,
+)
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun
+from aether_protocol.scheduler.transitions import Phase
 
 if TYPE_CHECKING:  # loaded with the first run that is written or opened
     from aether_protocol.adapters.stores.sqlite_records import Records
@@ -35,46 +47,64 @@ ROW: Final = (
     "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq, "
     "leaves_ended, leaves_known, digest, retry_of, tier"
 )
-_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner) VALUES ({', '.join('?' * 19)})"
+_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 22)})"
 # A run's row as it is now: of an open run, how far it is stands in the newest row of its steps.
 _NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
 RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
 _SEQ: Final = "coalesce(max(last, seq), seq)"
 SHOWN: Final = ROW.replace("seq, leaves_ended", f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
-_CHANGE: Final = "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?"
+_CHANGE: Final = (
+    "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?, moved=?, head=?"
+)
 _ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq<=? AND token=?"
 _CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq<=? AND token=?"  # apart: `closed` is indexed
 _APPEND: Final = (
-    "INSERT OR IGNORE INTO steps (id, last, ended, lines) SELECT ?, ?, ?, ? FROM runs WHERE number = ? AND token = ?"
+    "INSERT OR IGNORE INTO steps (id, last, ended, lines, sum) SELECT ?, ?, ?, ?, ? FROM runs WHERE number = ? AND token = ?"
 )
-_INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines) VALUES (?, ?, ?, ?)"
-_SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text) VALUES (?, ?, ?)"
+_INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines, sum) VALUES (?, ?, ?, ?, ?)"
+_SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text, sum) VALUES (?, ?, ?, ?)"
+_NAME: Final = "INSERT OR IGNORE INTO artifacts (run, digest) VALUES (?, ?)"
 # The row that step ? is in, or the first one after it.
 _LINES: Final = (
-    "SELECT id, last, lines FROM steps WHERE id >= coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) "
-    "AND id < ? ORDER BY id"
+    "SELECT id, last, ended, lines, sum FROM steps WHERE id >= "
+    "coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) AND id < ? ORDER BY id"
 )
 # A plan that neither a run nor a schedule needs any more.
 FORGET_PLAN: Final = (
     "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
     "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
-_OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run")
+_OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run",
+                  "artifacts WHERE run")
+
+_COLUMNS: Final = ROW.split(", ")
+_WIDTH: Final = len(_COLUMNS)
+_SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
+_HEAD: Final = (
+    "SELECT run, plan, header, heads.sum, digest, text FROM heads LEFT JOIN plans ON plans.number = plan WHERE run = ?"
+)
+_ROWS_OF_STEPS: Final = "SELECT id, last, ended, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
+_BEFORE: Final = "SELECT sum FROM steps WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
+_PHASES: Final = frozenset(map(str, Phase))
+_END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
+_seen_shapes: Final[set[tuple[type, ...]]] = set()  # types of columns that were seen to be right
 
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _Known:
     """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
-    instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet."""
+    instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet; `sum` the digest of
+    the row that it is in."""
 
-    __slots__ = ("base", "leaves_known", "number", "saved", "saved_at", "seq", "tier", "waiting")
+    __slots__ = ("base", "leaves_known", "number", "saved", "saved_at", "seq", "sum", "tier", "waiting")
 
-    def __init__(self, number: int, tier: str, seq: int, saved: int, leaves_known: int) -> None:
+    def __init__(self, number: int, tier: str, seq: int, saved: int, leaves_known: int, sum_: bytes = b"") -> None:
         self.number = number
         self.base = number << 32  # the id of the row of steps that begins with step 0, which there never is
         self.tier = tier
         self.seq = seq
+        self.sum = sum_
         self.saved = saved
         self.leaves_known = leaves_known
         self.saved_at = 0
@@ -117,6 +147,7 @@ class SqliteRuns:
         self._keep_head(execute, number, run)
         if run.owner is not None:
             execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+        _name(execute, number, run.artifacts)
         known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
         return token, known
@@ -149,14 +180,18 @@ class SqliteRuns:
         known = self._known.get(part.run_id)
         if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
             return False
+        if part.artifacts:
+            return False
         steps = part.steps
         first, last = part.expected_seq + 1, steps[-1].seq
         if part.closed or known.wants_snapshot(last, False, self.snapshot_steps):
             return False
         lines = self._records.steps(steps)
-        if self._db.once(_APPEND, (known.base + first, last, part.progress, lines, known.number, part.token)) != 1:
+        row = known.base + first, last, part.progress, lines
+        sum_ = next_sum(known.sum, *row)
+        if self._db.once(_APPEND, (*row, sum_, known.number, part.token)) != 1:
             return False
-        known.seq = last
+        known.seq, known.sum = last, sum_
         return True
 
     def _advance(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
@@ -169,12 +204,14 @@ class SqliteRuns:
         row = part.row() if part.closed or part.progress is None else None
         ended = row.leaves_ended if row is not None else part.progress
         first, last = part.expected_seq + 1, part.steps[-1].seq
-        values = (known.base + first, last, ended, self._records.steps(part.steps), known.number, part.token)
-        if execute(_APPEND, values).rowcount != 1:
+        values = known.base + first, last, ended, self._records.steps(part.steps)
+        sum_ = next_sum(known.sum, *values)
+        if execute(_APPEND, (*values, sum_, known.number, part.token)).rowcount != 1:
             return False
+        known.seq, known.sum = last, sum_
         if row is not None:
             _change(execute, known, part.expected_seq, part, row)
-        known.seq = last
+        _name(execute, known.number, part.artifacts)
         if known.wants_snapshot(last, part.closed, self.snapshot_steps):
             self._save(execute, known, part)
         return True
@@ -187,6 +224,8 @@ class SqliteRuns:
                 return False
             known = fresh
         row = part.row()
+        if part.artifacts and execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone():
+            _name(execute, known.number, part.artifacts)
         known.seq = part.steps[-1].seq
         steps, at = known.seq - known.saved, part.steps[-1].at
         waits = row.phase == "Suspended"
@@ -201,21 +240,27 @@ class SqliteRuns:
         return True
 
     def _save(self, execute: Execute, known: _Known, part: RunAppend) -> None:
-        execute(_SAVE, (known.number, known.seq, clean(_to_json(part.snapshot()))))
+        _save(execute, known.number, known.seq, part.snapshot())
         known.saved = known.seq
 
     async def adopt(self, run: StoredRun) -> None:
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
             self._keep_head(execute, number, run)
+            _name(execute, number, run.artifacts)
             first = run.row.seq - len(run.lines) + 1
             if run.snapshot is not None:
-                execute(_SAVE, (number, first - 1, clean(_to_json(run.snapshot))))
+                _save(execute, number, first - 1, run.snapshot)
+            sum_ = b""
             for start in range(0, len(run.lines), _CHUNK):
                 lines = run.lines[start : start + _CHUNK]
                 begin = first + start
-                values = (begin + len(lines) - 1, run.row.leaves_ended, clean("\n".join(lines)))
-                execute(_INSERT_STEPS, ((number << 32) + begin, *values))
+                values = (number << 32) + begin, begin + len(lines) - 1, run.row.leaves_ended, clean("\n".join(lines))
+                sum_ = next_sum(sum_, *values)
+                execute(_INSERT_STEPS, (*values, sum_))
+            if sum_:
+                moved = sum_of_moved(_moved(run.row), sum_)
+                execute("UPDATE runs SET moved = ?, head = ? WHERE number = ?", (moved, sum_, number))
 
     async def delete(self, run_ids: Sequence[str], now: int) -> int:
         deleted = 0
@@ -245,24 +290,26 @@ class SqliteRuns:
 
     async def load(self, run_id: str) -> StoredRun:
         with self._db.read() as execute:
-            row = execute(f"SELECT {SHOWN}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+            row = execute(f"SELECT {SHOWN}, {_SUMMED}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise UsageError(f"run {run_id!r} is unknown")
-            number = row[-1]
-            head = execute("SELECT header, text FROM heads, plans WHERE run=? AND plans.number=plan", (number,)).fetchone()
-            saved = execute("SELECT seq, text FROM snapshots WHERE run = ?", (number,)).fetchone()
-            begin = (number << 32) + (saved[0] + 1 if saved is not None else 0)
-            chunks = execute("SELECT lines FROM steps WHERE id BETWEEN ? AND ? ORDER BY id", (begin, ((number + 1) << 32) - 1))
-            lines = "\n".join([chunk for (chunk,) in chunks]).split("\n")
-        whose = f"run {run_id!r}"
-        header = self._records.read_header(head[0] if head is not None else None, whose)
-        plan = self._records.read_plan(head[1] if head is not None else None, whose)
+            number, whose = row[-1], f"run {run_id!r}"
+            _require_row(row, whose)
+            head = execute(_HEAD, (number,)).fetchone()
+            if head is not None:
+                require("heads", head[:3], head[3], f"the header of {whose}")
+            saved = execute("SELECT run, seq, text, sum FROM snapshots WHERE run = ?", (number,)).fetchone()
+            if saved is not None:
+                require("snapshots", saved[:3], saved[3], f"the snapshot of {whose}")
+            lines = _chained(execute, number, saved[1] + 1 if saved is not None else 0, whose)
+        header = self._records.read_header(head[2] if head is not None else None, whose)
+        plan = self._records.read_plan(head[4:] if head is not None else None, whose)
         try:
-            snapshot = json.loads(saved[1]) if saved is not None else None
+            snapshot = json.loads(saved[2]) if saved is not None else None
         except ValueError as error:
             told = f"{whose} cannot be read from {self._db.path!r}: {error}"
             raise PortError(told, hint="`aether db check` tells more") from error
-        return StoredRun(make_row(row[:-1]), plan, header, snapshot, lines if lines != [""] else [])
+        return StoredRun(make_row(row[:_WIDTH]), plan, header, snapshot, lines)
 
     async def row(self, run_id: str) -> RunRow | None:
         with self._db.read() as execute:
@@ -282,10 +329,12 @@ class SqliteRuns:
             if known is None:
                 raise UsageError(f"run {run_id!r} is unknown")
             base = known.number << 32
-            for id_, last, text in execute(_LINES, (base, base + after + 1, base, base + (1 << 32))):
-                if last > after:
-                    first = id_ - base
-                    found += [(seq, line) for seq, line in enumerate(text.split("\n"), first) if seq > after]
+            before: bytes | None = None
+            for row in execute(_LINES, (base, base + after + 1, base, base + (1 << 32))):
+                before = _require_chained(execute, row, before, f"run {run_id!r}")
+                if row[1] > after:
+                    first = row[0] - base
+                    found += [(seq, line) for seq, line in enumerate(row[3].split("\n"), first) if seq > after]
                 if len(found) >= limit:
                     break
         return found[:limit]
@@ -294,7 +343,7 @@ class SqliteRuns:
 
     def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
         saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
-        text = f"SELECT number, tier, {_SEQ}, {saved}, leaves_known FROM {RUNS} WHERE run_id = ?"
+        text = f"SELECT number, tier, {_SEQ}, {saved}, leaves_known, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
         found = execute(text, (run_id,)).fetchone()
         if found is None:
             return None
@@ -309,21 +358,43 @@ class SqliteRuns:
         labels = clean(_to_json(dict(row.labels)))
         place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
         times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
-        number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner)).lastrowid
+        fixed = sum_of("fixed", (*place[:5], row.created_at, row.digest, row.retry_of, tier))
+        sums = fixed, sum_of_moved(_moved(row), None), None
+        number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner, *sums)).lastrowid
         assert number is not None
         return number
 
     def _keep_head(self, execute: Execute, number: int, run: NewRun | StoredRun) -> None:
         """What of a run never changes."""
         plan = self._records.keep_plan(execute, run.plan)
-        header = self._records.header(run.header)
-        execute("INSERT INTO heads (run, plan, header) VALUES (?, ?, ?)", (number, plan, header))
+        values = number, plan, self._records.header(run.header)
+        execute("INSERT INTO heads (run, plan, header, sum) VALUES (?, ?, ?, ?)", (*values, sum_of("heads", values)))
+
+
+def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:
+    """Record that a run names artifacts."""
+    for digest in artifacts:
+        execute(_NAME, (number, digest))
+
+
+def _save(execute: Execute, number: int, seq: int, snapshot: Json) -> None:
+    values = number, seq, clean(_to_json(snapshot))
+    execute(_SAVE, (*values, sum_of("snapshots", values)))
+
+
+def _moved(row: RunRow) -> tuple[Json, ...]:
+    """What `runs.moved` covers, as it is stored."""
+    times = clean(row.message), row.started_at, row.ended_at, int(row.closed)
+    return row.phase, *times, row.seq, row.leaves_ended, row.leaves_known
+
 
 def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunRow) -> bool:
     """Write the row anew, which was last written at step `seq` or before; False if it was later, or the token is stale."""
     known.leaves_known = row.leaves_known
-    told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known)
-    values = (*told, row.leaves_ended, part.steps[-1].seq, known.number, seq, part.token)
+    now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
+    head = known.sum or None
+    told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known, row.leaves_ended, now.seq)
+    values = (*told, sum_of_moved(_moved(now), head), head, known.number, seq, part.token)
     return execute(_CLOSE if part.closed else _ADVANCE, values).rowcount == 1
 
 
@@ -336,13 +407,59 @@ def _refusal(execute: Execute, part: RunAppend) -> AetherError:
     return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
 
 
+def _require_row(found: tuple[Any, ...], whose: str) -> None:
+    """The row of a run fits its digests: `found` has the columns of ROW, then those of _SUMMED."""
+    fixed, moved, seq, ended, head = found[_WIDTH : _WIDTH + 5]
+    row = dict(zip(_COLUMNS, found, strict=False)) | {"seq": seq, "leaves_ended": ended}
+    require("fixed", [row[name] for name in COVERED["fixed"].split(", ")], fixed, f"the row of {whose}")
+    require_moved([row[name] for name in COVERED["moved"].split(", ")], head, moved, f"the row of {whose}")
+
+
+def _chained(execute: Execute, number: int, first: int, whose: str) -> list[str]:
+    """The lines of the rows of steps from step `first` on, each row compared with its digest."""
+    lines: list[str] = []
+    before: bytes | None = None
+    for row in execute(_ROWS_OF_STEPS, ((number << 32) + first, ((number + 1) << 32) - 1)):
+        before = _require_chained(execute, row, before, whose)
+        lines += row[3].split("\n")
+    return lines
+
+
+def _require_chained(execute: Execute, row: tuple[Any, ...], before: bytes | None, whose: str) -> bytes:
+    """A row of steps fits its digest, which follows the digest `before` (None: look it up); its own."""
+    id_, last, ended, lines, sum_ = row
+    if (type(last), type(ended), type(lines)) != (int, int, str):
+        raise damaged(f"the record of {whose}")
+    if sum_ is None:
+        return b""
+    if before is None:
+        found = execute(_BEFORE, (id_ >> 32 << 32, id_)).fetchone()
+        before = found[0] or b"" if found is not None else b""
+    if next_sum(before, id_, last, ended, lines) != sum_:
+        raise damaged(f"the record of {whose}")
+    return bytes(sum_)
+
+
 def make_row(found: tuple[Any, ...]) -> RunRow:
-    """A row from the columns of ROW."""
-    row = RunRow(*found)
-    labels: Any = row.labels
-    row.labels = json.loads(labels) if labels != "{}" else {}
-    row.closed = row.closed == 1
-    return row
+    """A row from the columns of ROW. Raises PortError where they do not hold what they should."""
+    shape = tuple(map(type, found))
+    if shape not in _seen_shapes:
+        row = dict(zip(_COLUMNS, found, strict=True))
+        if not all(has_types(part, [row[name] for name in COVERED[part].split(", ")]) for part in ("fixed", "moved")):
+            raise damaged("the row of a run")
+        _seen_shapes.add(shape)
+    made = RunRow(*found)
+    labels: Any = made.labels
+    try:
+        made.labels = json.loads(labels) if labels != "{}" else {}
+        sane = made.phase in _PHASES and min(made.created_at, made.ended_at or 0) >= 0 and made.created_at < _END_OF_TIME
+        sane = sane and (made.started_at or 0) < _END_OF_TIME and (made.ended_at or 0) < _END_OF_TIME
+    except ValueError:
+        sane = False
+    if not sane or not isinstance(made.labels, dict):
+        raise damaged("the row of a run")
+    made.closed = made.closed == 1
+    return made
 
 
 def _where(query: RunQuery) -> tuple[str, list[Json]]:
