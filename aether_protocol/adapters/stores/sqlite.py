@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_check import check, undigested
@@ -33,6 +34,11 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
         self._db = database
         self.tier = tier
         SqliteSchedules.__init__(self)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the store; None for one that ends with the process."""
+        return None if self._db.path == ":memory:" else Path(self._db.path).absolute()
 
     async def info(self) -> StoreInfo:
         with self._db.read() as execute:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from aether_protocol.adapters.stores.sqlite_schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.execution.private import make_private
 
 DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
 PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
@@ -46,6 +47,9 @@ _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     ),
 }
 
+_LOG_BEGIN: Final = b"\x37\x7f\x06"  # of every log of SQLite
+
+_Place = tuple[int, int, int]  # device, number and size of a file; zeros where there is none
 Execute = Callable[..., sqlite3.Cursor]
 
 
@@ -81,7 +85,7 @@ class Database:
         try:
             with self._told():
                 self._open_to_read() if reads_only else self._open(migrate)
-            self._file = self._find_file()
+            self._files = self._find_files()
         except BaseException:
             self.connection.close()
             raise
@@ -91,10 +95,11 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             try:
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+                make_private(Path(self.path).parent)
             except OSError as error:
                 raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
             self._check_rights()
+            self._make_file()
         return sqlite3.connect(self.path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
 
     def _connect_to_read(self) -> sqlite3.Connection:
@@ -106,6 +111,13 @@ class Database:
         """Before SQLite leaves files beside it that its owner may not write to."""
         if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
             raise ReadOnlyError(self.path)
+
+    def _make_file(self) -> None:
+        """A new file is its owner's alone, and SQLite gives `-wal` and `-shm` the mode of the file that they belong to."""
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError:  # it is there, or SQLite will say why it cannot be
+            return
 
     def _open_to_read(self) -> None:
         version = self.version()
@@ -185,22 +197,42 @@ class Database:
                     raise
             yield
 
-    def _find_file(self) -> tuple[int, int] | None:
-        """Which file lies at the path."""
+    def _find_files(self) -> tuple[_Place, ...]:
+        """Which files lie at the paths: the file itself, and beside it the log and its index, where it has them."""
         if self.path == ":memory:":
-            return None
-        try:
-            found = os.stat(self._place)
-        except OSError:
-            return (0, 0)
-        return found.st_dev, found.st_ino
+            return ()
+        return tuple([_find(self._place + end) for end in ("", "-wal", "-shm")])
 
     def require_file(self) -> None:
-        """Raises PortError where the file is not there: what is written to it goes nowhere, and what is in its place is another
-        store. Costs one look into the folder."""
-        if self._find_file() != self._file:
-            told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
-            raise PortError(f"{self.path!r} {told}", hint="put it back and start again; if it is gone, so is what it held")
+        """Raises PortError where the file, or one of the two beside it, is not there: what is written to it goes nowhere, and
+        what is in its place is another store. Costs three looks into the folder and one into the log."""
+        files = self._files
+        if not files:
+            return
+        place = self._place
+        for (kind, number, _), end in zip(files, ("", "-wal", "-shm"), strict=True):
+            found = _find(place + end)
+            if number and found[:2] != (kind, number):
+                told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
+                hint = "put it back and start again; if it is gone, so is what it held"
+                raise PortError(f"{self.path + end!r} {told}", hint=hint)
+            if end and number and self._emptied(end, found[2]):
+                told = "was emptied while it was in use: what was recorded last may be lost"
+                raise PortError(f"{self.path + end!r} {told}", hint="`aether db check` tells what is left")
+
+    def _emptied(self, end: str, size: int) -> bool:
+        """Whether a file holds nothing that should hold something, or held nothing before more was written to it. The log is
+        empty before the first write, and where another process has taken all of it over: then SQLite knows of nothing in it."""
+        if end == "-shm":
+            return size == 0
+        if size:
+            with open(self._place + end, "rb", 0) as log:  # SQLite has no locks on this one: closing it takes none away
+                return log.read(3) != _LOG_BEGIN
+        try:
+            busy, frames, _ = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return True
+        return not busy and frames > 0
 
     # --- use ---
 
@@ -324,6 +356,14 @@ class ReadOnlyError(PortError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
+
+
+def _find(path: str) -> _Place:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return found.st_dev, found.st_ino, found.st_size
 
 
 def _any_text(given: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -461,3 +462,111 @@ def test_a_file_that_is_gone_is_not_written_to(tmp_path: Path, progress: int | N
         await store.close()
 
     asyncio.run(body())
+
+
+LOST = "was moved, deleted or replaced|was emptied"
+
+
+def harm(beside: Path, how: str) -> None:
+    assert beside.stat().st_size
+    elsewhere = beside.with_name("elsewhere")
+    if how == "emptied" and beside.name.endswith("-wal"):
+        os.truncate(beside, 0)
+    elif how == "emptied":  # a page that is mapped and then cut off ends the process that touches it: put an empty one there
+        beside.rename(elsewhere)
+        beside.touch()
+    elif how == "replaced":
+        held = beside.read_bytes()
+        beside.rename(elsewhere)
+        beside.write_bytes(held)
+    elif how == "moved":
+        beside.rename(elsewhere)
+    else:
+        beside.unlink()
+
+
+@pytest.mark.parametrize("progress", [None, 0])
+@pytest.mark.parametrize("how", ["deleted", "emptied", "moved", "replaced"])
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_what_lies_beside_the_file_is_missed_at_the_next_write(
+    tmp_path: Path, end: str, how: str, progress: int | None
+) -> None:
+    path = tmp_path / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.append([more("a", 0, "one", token=1)])
+        assert not await store.append([more("a", 1, "two", token=1, progress=progress)])
+        harm(Path(f"{path}{end}"), how)
+        store._db._next_look = 0.0
+        with pytest.raises(PortError, match=LOST):
+            await store.append([more("a", 2, "three", token=1, progress=progress)])
+        with pytest.raises(PortError, match=LOST):
+            await store.create(new_run("b"))
+        store._db.connection.close()
+
+    asyncio.run(body())
+
+
+def test_a_log_that_was_emptied_between_two_looks_is_missed_at_the_next_look(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.append([more("a", 0, "one", token=1)])
+        store._db._next_look = float("inf")
+        os.truncate(f"{path}-wal", 0)
+        await store.append([more("a", 1, "two", token=1, progress=0)])
+        store._db._next_look = 0.0
+        with pytest.raises(PortError, match="was emptied while it was in use"):
+            await store.append([more("a", 2, "three", token=1, progress=0)])
+        store._db.connection.close()
+
+    asyncio.run(body())
+
+
+def size(path: str) -> int:
+    return os.path.getsize(path)
+
+
+def test_a_log_that_another_process_has_taken_over_is_not_missed(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a"))
+        other = open_sqlite(str(path))
+        await other.vacuum()
+        assert not size(f"{path}-wal")
+        assert await all_well(store, more("a", 0))
+        await other.vacuum()
+        assert await all_well(store, more("a", 1, progress=0), more("a", 2, progress=0))
+        await other.close()
+        assert await all_well(store, more("a", 3))
+        assert await store.check() == []
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_new_file_and_its_folders_are_their_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "a.db"
+    before = os.umask(0)
+    try:
+        store = open_sqlite(str(path))
+        asyncio.run(store.create(new_run("a")))
+        modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in (path.parent.parent, *path.parent.parent.rglob("*"))}
+        asyncio.run(store.close())
+    finally:
+        os.umask(before)
+    assert modes == {"deep": 0o700, "er": 0o700, "a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    path.chmod(0o640)
+    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
