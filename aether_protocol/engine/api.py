@@ -219,10 +219,8 @@ class Engine:
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        new = NewRun(run.row(), plan, header, artifacts=named_by(header))
-        if self._store.durable:
-            new.owner, new.until = self._keeper.owner, self._keeper.horizon()
-        return Draft(run, new)
+        owner, until = (self._keeper.owner, self._keeper.horizon()) if self._store.durable else (None, 0)
+        return Draft(run, NewRun(run.row(), plan, header, owner, until, named_by(header)))
 
     async def _begin(self, draft: Draft) -> str:
         return self.begin(draft, await self._store.create(draft.new))

@@ -13,23 +13,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
-from aether_protocol.adapters.stores.sqlite_sums import (
-    COVERED,
-    damaged,
-    has_types,
-    next_sum,
-    require,
-    require_moved,
-    sum_of,
-    sum_of_moved,
+from aether_protocol.adapters.stores.sqlite_rows import (
+    HEAD,
+    LINES,
+    ROW,
+    RUNS,
+    SEQ,
+    SHOWN,
+    SUMMED,
+    WIDTH,
+    chained,
+    condition,
+    make_row,
+    moved_values,
+    require_chained,
+    require_row,
+    to_json,
 )
+from aether_protocol.adapters.stores.sqlite_sums import next_sum, require, sum_of, sum_of_moved
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun
-from aether_protocol.scheduler.transitions import Phase
 
 if TYPE_CHECKING:  # loaded with the first run that is written or opened
     from aether_protocol.adapters.stores.sqlite_records import Records
@@ -43,16 +50,7 @@ _CHUNK: Final = 128  # steps in a row, of a run that was imported
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
-ROW: Final = (
-    "run_id, workflow, namespace, version, labels, phase, message, created_at, started_at, ended_at, closed, seq, "
-    "leaves_ended, leaves_known, digest, retry_of, tier"
-)
 _INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 22)})"
-# A run's row as it is now: of an open run, how far it is stands in the newest row of its steps.
-_NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
-RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
-_SEQ: Final = "coalesce(max(last, seq), seq)"
-SHOWN: Final = ROW.replace("seq, leaves_ended", f"{_SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
 _CHANGE: Final = (
     "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?, moved=?, head=?"
 )
@@ -64,11 +62,6 @@ _APPEND: Final = (
 _INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines, sum) VALUES (?, ?, ?, ?, ?)"
 _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text, sum) VALUES (?, ?, ?, ?)"
 _NAME: Final = "INSERT OR IGNORE INTO artifacts (run, digest) VALUES (?, ?)"
-# The row that step ? is in, or the first one after it.
-_LINES: Final = (
-    "SELECT id, last, ended, lines, sum FROM steps WHERE id >= "
-    "coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) AND id < ? ORDER BY id"
-)
 # A plan that neither a run nor a schedule needs any more.
 FORGET_PLAN: Final = (
     "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
@@ -77,19 +70,6 @@ FORGET_PLAN: Final = (
 _OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run",
                   "artifacts WHERE run")
 
-_COLUMNS: Final = ROW.split(", ")
-_WIDTH: Final = len(_COLUMNS)
-_SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
-_HEAD: Final = (
-    "SELECT run, plan, header, heads.sum, digest, text FROM heads LEFT JOIN plans ON plans.number = plan WHERE run = ?"
-)
-_ROWS_OF_STEPS: Final = "SELECT id, last, ended, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
-_BEFORE: Final = "SELECT sum FROM steps WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
-_PHASES: Final = frozenset(map(str, Phase))
-_END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
-_seen_shapes: Final[set[tuple[type, ...]]] = set()  # types of columns that were seen to be right
-
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _Known:
@@ -259,7 +239,7 @@ class SqliteRuns:
                 sum_ = next_sum(sum_, *values)
                 execute(_INSERT_STEPS, (*values, sum_))
             if sum_:
-                moved = sum_of_moved(_moved(run.row), sum_)
+                moved = sum_of_moved(moved_values(run.row), sum_)
                 execute("UPDATE runs SET moved = ?, head = ? WHERE number = ?", (moved, sum_, number))
 
     async def delete(self, run_ids: Sequence[str], now: int) -> int:
@@ -290,18 +270,18 @@ class SqliteRuns:
 
     async def load(self, run_id: str) -> StoredRun:
         with self._db.read() as execute:
-            row = execute(f"SELECT {SHOWN}, {_SUMMED}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+            row = execute(f"SELECT {SHOWN}, {SUMMED}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise UsageError(f"run {run_id!r} is unknown")
             number, whose = row[-1], f"run {run_id!r}"
-            _require_row(row, whose)
-            head = execute(_HEAD, (number,)).fetchone()
+            require_row(row, whose)
+            head = execute(HEAD, (number,)).fetchone()
             if head is not None:
                 require("heads", head[:3], head[3], f"the header of {whose}")
             saved = execute("SELECT run, seq, text, sum FROM snapshots WHERE run = ?", (number,)).fetchone()
             if saved is not None:
                 require("snapshots", saved[:3], saved[3], f"the snapshot of {whose}")
-            lines = _chained(execute, number, saved[1] + 1 if saved is not None else 0, whose)
+            lines = chained(execute, number, saved[1] + 1 if saved is not None else 0, whose)
         header = self._records.read_header(head[2] if head is not None else None, whose)
         plan = self._records.read_plan(head[4:] if head is not None else None, whose)
         try:
@@ -309,7 +289,7 @@ class SqliteRuns:
         except ValueError as error:
             told = f"{whose} cannot be read from {self._db.path!r}: {error}"
             raise PortError(told, hint="`aether db check` tells more") from error
-        return StoredRun(make_row(row[:_WIDTH]), plan, header, snapshot, lines)
+        return StoredRun(make_row(row[:WIDTH]), plan, header, snapshot, lines)
 
     async def row(self, run_id: str) -> RunRow | None:
         with self._db.read() as execute:
@@ -317,7 +297,7 @@ class SqliteRuns:
         return make_row(found) if found is not None else None
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
-        where, values = _where(query)
+        where, values = condition(query)
         text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
             return [make_row(found) for found in execute(text, (*values, query.limit))]
@@ -330,8 +310,8 @@ class SqliteRuns:
                 raise UsageError(f"run {run_id!r} is unknown")
             base = known.number << 32
             before: bytes | None = None
-            for row in execute(_LINES, (base, base + after + 1, base, base + (1 << 32))):
-                before = _require_chained(execute, row, before, f"run {run_id!r}")
+            for row in execute(LINES, (base, base + after + 1, base, base + (1 << 32))):
+                before = require_chained(execute, row, before, f"run {run_id!r}")
                 if row[1] > after:
                     first = row[0] - base
                     found += [(seq, line) for seq, line in enumerate(row[3].split("\n"), first) if seq > after]
@@ -343,7 +323,7 @@ class SqliteRuns:
 
     def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
         saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
-        text = f"SELECT number, tier, {_SEQ}, {saved}, leaves_known, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
+        text = f"SELECT number, tier, {SEQ}, {saved}, leaves_known, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
         found = execute(text, (run_id,)).fetchone()
         if found is None:
             return None
@@ -355,11 +335,11 @@ class SqliteRuns:
     def _insert(self, execute: Execute, row: RunRow, tier: str, token: int, owner: str | None) -> int:
         if execute("SELECT 1 FROM runs WHERE run_id = ?", (row.run_id,)).fetchone() is not None:
             raise UsageError(f"run {row.run_id!r} exists already")
-        labels = clean(_to_json(dict(row.labels)))
+        labels = clean(to_json(dict(row.labels)))
         place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
         times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
         fixed = sum_of("fixed", (*place[:5], row.created_at, row.digest, row.retry_of, tier))
-        sums = fixed, sum_of_moved(_moved(row), None), None
+        sums = fixed, sum_of_moved(moved_values(row), None), None
         number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner, *sums)).lastrowid
         assert number is not None
         return number
@@ -378,14 +358,8 @@ def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:
 
 
 def _save(execute: Execute, number: int, seq: int, snapshot: Json) -> None:
-    values = number, seq, clean(_to_json(snapshot))
+    values = number, seq, clean(to_json(snapshot))
     execute(_SAVE, (*values, sum_of("snapshots", values)))
-
-
-def _moved(row: RunRow) -> tuple[Json, ...]:
-    """What `runs.moved` covers, as it is stored."""
-    times = clean(row.message), row.started_at, row.ended_at, int(row.closed)
-    return row.phase, *times, row.seq, row.leaves_ended, row.leaves_known
 
 
 def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunRow) -> bool:
@@ -394,96 +368,14 @@ def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: Run
     now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
     head = known.sum or None
     told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known, row.leaves_ended, now.seq)
-    values = (*told, sum_of_moved(_moved(now), head), head, known.number, seq, part.token)
+    values = (*told, sum_of_moved(moved_values(now), head), head, known.number, seq, part.token)
     return execute(_CLOSE if part.closed else _ADVANCE, values).rowcount == 1
 
 
 def _refusal(execute: Execute, part: RunAppend) -> AetherError:
-    found = execute(f"SELECT token, {_SEQ} FROM {RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
+    found = execute(f"SELECT token, {SEQ} FROM {RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
     if found is None:
         return BusyError(f"run {part.run_id!r} was deleted by somebody else")
     if found[0] != part.token:
         return BusyError(f"run {part.run_id!r} was taken over by another owner")
     return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
-
-
-def _require_row(found: tuple[Any, ...], whose: str) -> None:
-    """The row of a run fits its digests: `found` has the columns of ROW, then those of _SUMMED."""
-    fixed, moved, seq, ended, head = found[_WIDTH : _WIDTH + 5]
-    row = dict(zip(_COLUMNS, found, strict=False)) | {"seq": seq, "leaves_ended": ended}
-    require("fixed", [row[name] for name in COVERED["fixed"].split(", ")], fixed, f"the row of {whose}")
-    require_moved([row[name] for name in COVERED["moved"].split(", ")], head, moved, f"the row of {whose}")
-
-
-def _chained(execute: Execute, number: int, first: int, whose: str) -> list[str]:
-    """The lines of the rows of steps from step `first` on, each row compared with its digest."""
-    lines: list[str] = []
-    before: bytes | None = None
-    for row in execute(_ROWS_OF_STEPS, ((number << 32) + first, ((number + 1) << 32) - 1)):
-        before = _require_chained(execute, row, before, whose)
-        lines += row[3].split("\n")
-    return lines
-
-
-def _require_chained(execute: Execute, row: tuple[Any, ...], before: bytes | None, whose: str) -> bytes:
-    """A row of steps fits its digest, which follows the digest `before` (None: look it up); its own."""
-    id_, last, ended, lines, sum_ = row
-    if (type(last), type(ended), type(lines)) != (int, int, str):
-        raise damaged(f"the record of {whose}")
-    if sum_ is None:
-        return b""
-    if before is None:
-        found = execute(_BEFORE, (id_ >> 32 << 32, id_)).fetchone()
-        before = found[0] or b"" if found is not None else b""
-    if next_sum(before, id_, last, ended, lines) != sum_:
-        raise damaged(f"the record of {whose}")
-    return bytes(sum_)
-
-
-def make_row(found: tuple[Any, ...]) -> RunRow:
-    """A row from the columns of ROW. Raises PortError where they do not hold what they should."""
-    shape = tuple(map(type, found))
-    if shape not in _seen_shapes:
-        row = dict(zip(_COLUMNS, found, strict=True))
-        if not all(has_types(part, [row[name] for name in COVERED[part].split(", ")]) for part in ("fixed", "moved")):
-            raise damaged("the row of a run")
-        _seen_shapes.add(shape)
-    made = RunRow(*found)
-    labels: Any = made.labels
-    try:
-        made.labels = json.loads(labels) if labels != "{}" else {}
-        sane = made.phase in _PHASES and min(made.created_at, made.ended_at or 0) >= 0 and made.created_at < _END_OF_TIME
-        sane = sane and (made.started_at or 0) < _END_OF_TIME and (made.ended_at or 0) < _END_OF_TIME
-    except ValueError:
-        sane = False
-    if not sane or not isinstance(made.labels, dict):
-        raise damaged("the row of a run")
-    made.closed = made.closed == 1
-    return made
-
-
-def _where(query: RunQuery) -> tuple[str, list[Json]]:
-    """The condition, and its values. A label is found as it stands in the JSON text, which no other text can contain."""
-    table: list[tuple[str, Json]] = [
-        ("workflow = ?", query.name),
-        ("namespace = ?", query.namespace),
-        ("created_at >= ?", query.since),
-        ("created_at < ?", query.until),
-        ("ended_at < ?", query.ended_before),
-        ("closed = ?", query.closed),
-    ]
-    held = [(text, value) for text, value in table if value is not None]
-    held += [("instr(labels, ?)", clean(_to_json({key: value})[1:-1])) for key, value in query.labels.items()]
-    texts, values = [text for text, _ in held], [value for _, value in held]
-    if query.phases:
-        texts.append(f"phase IN ({', '.join('?' * len(query.phases))})")
-        values += query.phases
-    if query.prefix:
-        texts.append("run_id >= ? AND run_id < ?")
-        values += (query.prefix, f"{query.prefix}\U0010ffff")
-    if query.retries:
-        texts.append("retry_of IS NOT NULL")
-    if query.before is not None:
-        texts.append("(created_at, run_id) < (?, ?)")
-        values += query.before
-    return f"WHERE {' AND '.join(texts)}" if texts else "", values

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean, next_id
 from aether_protocol.adapters.stores.sqlite_leases import ask
-from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, make_row
+from aether_protocol.adapters.stores.sqlite_rows import RUNS, SHOWN, make_row
+from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, SqliteRuns
 from aether_protocol.adapters.stores.sqlite_sums import COVERED, damaged, require, sum_of
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import AetherError, BusyError, UsageError
