@@ -8,9 +8,9 @@ again counts as put now, and the repository puts and deletes one after the other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
@@ -74,16 +74,26 @@ class Collected:
 
 
 async def collect(
-    store: Store, repository: ArtifactRepository, now: int, *, grace_us: int = GRACE_US, dry_run: bool = False
+    store: Store,
+    repository: ArtifactRepository,
+    now: int,
+    *,
+    grace_us: int = GRACE_US,
+    dry_run: bool = False,
+    aside: Callable[..., Awaitable[Any]] = asyncio.to_thread,
 ) -> Collected:
-    """Delete the contents that no run of `store` names and that were put before `now - grace_us`. Raises PortError."""
+    """Delete the contents that no run of `store` names and that were put before `now - grace_us`. Raises PortError.
+
+    `aside` makes the blocking calls.
+    """
     before = now - grace_us
-    old = await asyncio.to_thread(lambda: [one for one in repository.kept() if one.put_at < before])
+    old: list[KeptArtifact] = await aside(lambda: [one for one in repository.kept() if one.put_at < before])
     named = await store.artifacts()  # after the list: what is named since then was put since then
     loose = [one for one in old if one.digest not in named]
     if dry_run:
         return _sum(loose)
-    return await asyncio.to_thread(_delete, repository, loose, before)
+    freed: Collected = await aside(_delete, repository, loose, before)
+    return freed
 
 
 def _delete(repository: ArtifactRepository, loose: Sequence[KeptArtifact], before: int) -> Collected:

@@ -58,6 +58,8 @@ def test_every_law_holds_whatever_fails(part: int) -> None:
     for name in ("crashes", "takeovers", "messages lost", "messages doubled", "messages delayed", "store failures"):
         assert counts[name] > 100, name  # the faults do happen
     assert counts["runs compared"] > 100
+    assert counts["artifacts named"] > 100
+    assert counts["artifacts collected"] > 100
 
 
 @pytest.mark.rule("CRON-3", "CRON-4", "CRON-5", "CRON-6")
