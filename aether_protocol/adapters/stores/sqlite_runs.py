@@ -61,6 +61,7 @@ _APPEND: Final = (
 )
 _INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines, sum) VALUES (?, ?, ?, ?, ?)"
 _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text, sum) VALUES (?, ?, ?, ?)"
+_MINE: Final = "SELECT 1 FROM runs WHERE number=? AND token=?"
 _NAME: Final = "INSERT OR IGNORE INTO artifacts (run, digest) VALUES (?, ?)"
 # A plan that neither a run nor a schedule needs any more.
 FORGET_PLAN: Final = (
@@ -204,7 +205,7 @@ class SqliteRuns:
                 return False
             known = fresh
         row = part.row()
-        if part.artifacts and execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone():
+        if part.artifacts and execute(_MINE, (known.number, part.token)).fetchone() is not None:
             _name(execute, known.number, part.artifacts)
         known.seq = part.steps[-1].seq
         steps, at = known.seq - known.saved, part.steps[-1].at
@@ -212,7 +213,7 @@ class SqliteRuns:
         first = known.saved == 0  # from here on deadlines stay what they are
         due = first or (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
         if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
-            return execute("SELECT 1 FROM runs WHERE number=? AND token=?", (known.number, part.token)).fetchone() is not None
+            return execute(_MINE, (known.number, part.token)).fetchone() is not None
         if not _change(execute, known, known.saved, part, row):
             return False
         self._save(execute, known, part)
