@@ -122,7 +122,7 @@ def content(path: Path) -> dict[str, list[Any]] | None:
             wanted = [at for at, name in enumerate(names) if table != "runs" or name not in DRIVERS]
             found[table] = sorted(repr([row[at] for at in wanted]) for row in asked)
         return found
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeError):
         return None
     finally:
         connection.close()
