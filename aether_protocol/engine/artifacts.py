@@ -107,15 +107,20 @@ def _sum(several: Sequence[KeptArtifact]) -> Collected:
 
 @dataclass(slots=True)
 class Survey:
-    """`orphans` are contents that no run names, `missing` those that are not there, with a run that names each."""
+    """`orphans` are contents that no run names, `missing` those that are not there, and `damaged` those that are not what was
+    put, with a run that names each."""
 
     orphans: list[KeptArtifact]
     missing: list[tuple[str, str]]
+    damaged: list[tuple[str, str]]
 
 
 async def survey(store: Store, repository: ArtifactRepository) -> Survey:
-    """Compare what runs name with what is kept."""
+    """Compare what runs name with what is kept; reads all that they name."""
     named = await store.artifacts()
     kept = {one.digest: one for one in await asyncio.to_thread(lambda: list(repository.kept()))}
     orphans = sorted((one for digest, one in kept.items() if digest not in named), key=lambda one: one.digest)
-    return Survey(orphans, sorted((digest, run_id) for digest, run_id in named.items() if digest not in kept))
+    missing = sorted((digest, run_id) for digest, run_id in named.items() if digest not in kept)
+    there = sorted((digest, run_id) for digest, run_id in named.items() if digest in kept)
+    damaged = await asyncio.to_thread(lambda: [one for one in there if not repository.sound(one[0])])
+    return Survey(orphans, missing, damaged)

@@ -36,6 +36,10 @@ class ArtifactRepository(Protocol):
         """Write the content to `target`, a file of its owner alone. An unknown or damaged digest is a PortError."""
         ...
 
+    def sound(self, digest: str) -> bool:
+        """Whether a content is there and is what was put; reads all of it."""
+        ...
+
     def kept(self) -> Iterator[KeptArtifact]:
         """Everything that is kept, in no order; what comes or goes meanwhile may be in it or not."""
         ...

@@ -65,6 +65,10 @@ def test_artifacts_go_with_the_last_run_that_names_them(cli: Cli, tmp_path: Path
     assert len(kept(folder)) == 2
     assert cli("prune", "--older-than", "1d", *store).err.startswith("deleted 0 runs, 1 artifact (")
     assert len(kept(folder)) == 1
+    kept(folder)[0].chmod(0o600)
+    kept(folder)[0].write_bytes(b"something else")
+    check = cli("db", "check", *store)
+    assert (check.code, "of run 'b' is damaged" in check.out) == (9, True)
     kept(folder)[0].unlink()
     check = cli("db", "check", *store)
     assert (check.code, "of run 'b' is not there" in check.out) == (9, True)

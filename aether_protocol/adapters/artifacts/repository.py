@@ -63,6 +63,15 @@ class LocalRepository:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def sound(self, digest: str) -> bool:
+        """Whether the file of a digest has that digest. Raises PortError."""
+        try:
+            return _digest(self._path(digest))[0] == digest
+        except FileNotFoundError:
+            return False
+        except OSError as fault:
+            raise PortError(f"artifact {digest} cannot be read: {_why(fault)}") from fault
+
     def kept(self) -> Iterator[KeptArtifact]:
         """Every file that is kept under a digest. Raises PortError."""
         try:

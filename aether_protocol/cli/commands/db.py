@@ -88,6 +88,7 @@ async def find(store: Store) -> tuple[list[str], StoreInfo, list[KeptArtifact]]:
         return found, await store.info(), []
     seen = await survey(store, artifacts_of(store))
     lost = [f"artifact {digest} of run {run_id!r} is not there" for digest, run_id in seen.missing]
+    lost += [f"artifact {digest} of run {run_id!r} is damaged" for digest, run_id in seen.damaged]
     return lost, await store.info(), seen.orphans
 
 

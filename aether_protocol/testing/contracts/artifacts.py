@@ -77,7 +77,9 @@ class ArtifactRepositoryContract:
         for digest, _ in put:
             assert not repository.delete(digest, 0), "it was put since"
             repository.get(digest, tmp_path / "got")
+            assert repository.sound(digest)
             assert repository.delete(digest, later)
+            assert not repository.sound(digest)
             assert not repository.delete(digest, later), "it is gone"
         assert list(repository.kept()) == []
         repository.tidy(later)

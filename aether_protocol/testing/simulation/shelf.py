@@ -46,6 +46,9 @@ class Shelf:
     def get(self, digest: str, target: Path) -> None:
         raise PortError("contents of a simulation are nowhere")
 
+    def sound(self, digest: str) -> bool:
+        return digest in self._kept
+
     def kept(self) -> Iterator[KeptArtifact]:
         yield from [KeptArtifact(digest, 1, at) for digest, at in self._kept.items()]
 

@@ -74,7 +74,7 @@ def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop:
         assert await collect(store, shop.repository, now + 2) == Collected(2, 10), "the young one has come of age"
         assert shop.digests() == {mine, both}
         seen = await survey(store, shop.repository)
-        assert (seen.orphans, seen.missing) == ([], [])
+        assert (seen.orphans, seen.missing, seen.damaged) == ([], [], [])
         assert loose not in shop.digests()
 
     play(make, body)
