@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from aether_protocol.expressions.values import as_text
-from aether_protocol.plan.executors import ConfigField, ExecutorType
+from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
 
 PAGE = Path(__file__).parent / "reference" / "executors.md"
 
@@ -48,26 +48,40 @@ text bare, everything else as compact JSON) and all together in a JSON file whos
 over 64 KiB, one with a NUL in it, and what goes beyond 512 KiB in all is in the file only; the run's log tells. Read
 inputs from there rather than by `{{inputs.parameters.name}}` in the source: what a placeholder puts in is read as code.
 
-**Environment**: first the engine's own, then `env`, then `AETHER_INPUT_*`, `AETHER_INPUTS`, `AETHER_OUTPUTS`,
-`AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`. Standard input is empty.
+**Environment**: first the engine's own, or what `inherit` takes of it, then `env`, then `AETHER_INPUT_*`, `AETHER_INPUTS`,
+`AETHER_OUTPUTS`, `AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`. Standard input is empty.
 
 **Outputs** are written to the file named by `AETHER_OUTPUTS`: either one JSON object, or lines `name=value` (empty lines
-are fine, the last of two wins). The value of a line is read as JSON where it is JSON, unless the output is declared as
-`string`. A declared output `result` that is not written there is standard output, read in the same way. A declared
-output with `valueFrom.path` is the text of that file in the working directory, without its last newline; it is read as
-JSON where the declared type is neither `string` nor `any`. A file that is missing, over 10 MiB or no UTF-8 is an Error.
+are fine, the last of two wins) and, for values of several lines, blocks: `name<<END`, the lines of the value, `END` (any word
+will do). A line of neither form is an Error. A value is read as JSON where it is JSON, unless the output is declared as
+`string`; a number that comes back in another spelling (`3.10`) is a warning where no type says which is meant. What is written
+and not declared, where anything is, is not kept, and that is a warning, too. A declared output `result` that is not written
+there is standard output, read in the same way. A declared output with `valueFrom.path` is the text of that file in the
+working directory, without its last newline; it is read as JSON where the declared type is neither `string` nor `any`. A file
+that is missing, over 10 MiB or no UTF-8 is an Error.
+
+**Nothing is shortened.** Standard output over 1 MiB is no value: an Error where `stdout` or `result` is declared, else
+left out, with a warning if nothing is declared. With `stdout: {artifact: NAME}` it becomes an [artifact](artifacts.md) of
+any size; memory does not grow with it, and it is in neither log nor outputs. `stderr` likewise; both may go to the same
+one.
 
 **Source** goes into a file, so that it may be large and tracebacks have lines; bytes that are no text in the program's
-output are replaced. Python also finds modules in the working directory and writes without a buffer. Where PATH has no
-`python3`, the engine's own is taken.
+output are replaced. The flag with which an interpreter takes its source as an argument (`sh -c`, `python3 -c`, `node -e`) is
+left out. Python also finds modules in the working directory and writes without a buffer. Where PATH has no `python3`, the
+engine's own is taken.
 
-**Ends**: exit code 0 is Succeeded; another one is Failed, with the last line of standard error in the message; a signal
-from somewhere else, a program that cannot be started and outputs that cannot be read are Errors. On a timeout or cancel
-the whole process group gets SIGTERM and, two seconds later, SIGKILL. What a program leaves running in its group when it
-ends gets half a second for its last output and is killed. All files of the attempt are then removed.
+**Ends**: exit code 0, or one of `success.exitCodes`, is Succeeded if the files of `success` are as they should be.
+Another exit code is Failed, with the last line of standard error in the message; a signal from somewhere else, a program
+that cannot be started and outputs that cannot be read are Errors. On a timeout or cancel the whole process group gets
+`stop.signal` and, after `stop.grace`, SIGKILL; an engine that ends waits for that. What a program leaves running in its
+group when it ends gets half a second for its last output and is killed. All files of the attempt are then removed.
 
-**Log**: both streams go to the run's log as they come, in whole lines. `stdout` keeps the first 1 MiB and says what is
-cut.
+**Limits** are those of the system (`man setrlimit`) and hold for each process by itself; one that the system sets lower
+stays as it is. A stream that grows over `limits.output` ends the program. Where the machine has no descriptor, process,
+memory or disk space left for a start, the attempt waits until something ends. `aether` raises its own limit of open files
+as far as it may; programs get the one that it was given.
+
+**Log**: both streams go to the run's log as they come, in whole lines.
 
 POSIX only.
 """,
@@ -103,7 +117,8 @@ def section(type_: ExecutorType) -> str:
     """One executor."""
     parts = [f"## {type_.name}\n\n{type_.description}\n"]
     if type_.config:
-        rows = [f"| `{part.name}` | {kind(part)} | {default(part)} | {part.description} |" for part in type_.config]
+        fields = with_nested(type_.config)
+        rows = [f"| `{name}` | {kind(part)} | {default(part)} | {part.description} |" for name, part in fields]
         parts.append("\n".join(["| config | type | default | |", "|---|---|---|---|", *rows]) + "\n")
     if type_.outputs:
         rows = [f"| `{part.name}` | {part.type} | {part.description} |" for part in type_.outputs]
@@ -113,6 +128,7 @@ def section(type_: ExecutorType) -> str:
 
 def kind(part: ConfigField) -> str:
     text = f"{part.type} of {part.items}" if part.items else part.type
+    text += "".join(f" or `{word}`" for word in part.words)
     if part.enum:
         text += ": " + ", ".join(f"`{as_text(member)}`" for member in part.enum)
     if part.minimum is not None:

@@ -17,12 +17,14 @@ from aether_protocol.cli.exits import INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
 from aether_protocol.cli.lazy import ReaderGoneError
 from aether_protocol.cli.root import root
 from aether_protocol.errors import AetherError, DocumentError
+from aether_protocol.execution.descriptors import raise_descriptors
 
 
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
     gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
     fill_standard_streams()
+    raise_descriptors()
     try:
         code = root.main(arguments, prog_name="aether", standalone_mode=False)
         sys.stdout.flush()

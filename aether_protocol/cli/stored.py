@@ -138,8 +138,8 @@ async def driven_by(store: Store, row: RunRow) -> str | None:
     """Who drives an unfinished run at this moment, None for nobody."""
     if row.closed:
         return None
-    held = await store.owner(row.run_id)
-    return held[0] if held is not None and held[1] > now_us() and not is_dead(held[0]) else None
+    held = await store.owner(row.run_id, now_us())
+    return held[0] if held is not None and not is_dead(held[0]) else None
 
 
 @asynccontextmanager

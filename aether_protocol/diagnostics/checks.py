@@ -282,7 +282,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "an output artifact from nowhere",
         "An output artifact of a task is the file or folder at its `path`; one of a dag is what `from` names, such as "
         "`tasks.build.outputs.artifacts.report`. Without that nothing is kept, unless the executor itself gives an artifact "
-        "of that name.",
+        "of that name: `stdout: {artifact: NAME}` of a script names a declared output artifact, which then needs no path.",
     ),
     _warning(
         "AE914",

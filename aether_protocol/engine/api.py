@@ -24,7 +24,7 @@ from aether_protocol.engine.report import Report, make_report
 from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.copying import own
 from aether_protocol.expressions.values import Json
@@ -32,7 +32,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import SNAPSHOT, NewRun, RunQuery, RunRow, Store
+from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunQuery, RunRow, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
@@ -130,6 +130,8 @@ class Engine:
         """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
         self._must_be_open()
         now = self._clock.now()
+        if scheduled_time is None and plan.of_schedule:  # DOC-1: it is run once, now
+            scheduled_time = now
         variables, seed = read_variables(self._variables), self._ids.seed()
         bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
@@ -166,15 +168,17 @@ class Engine:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
 
         Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
-        numbers. With `cancel` the runs are cancelled instead: nothing but their hooks is started.
+        numbers. It returns once all that was due or asked for by then has been dealt with. With `cancel` the runs are cancelled
+        instead: nothing but their hooks is started.
 
-        Of named runs, one that has ended is left out; raises UsageError for an unknown one, BusyError for one that another
-        engine drives, PortError and BrokenInvariant for one whose record is damaged. Of all runs such a one is told in the
-        log and left alone.
+        Of named runs, one that has ended is left out; raises UsageError for an unknown one and one that was set aside (`mend`
+        lets it be tried again), BusyError for one that another engine drives, PortError and BrokenInvariant for one whose
+        record is damaged. Of all runs such a one is told in the log and left alone.
         """
         self._must_be_open()
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
+        await self._keeper.tell_breaks()
         until = self._keeper.horizon()
         claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.wall(), until)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
@@ -183,6 +187,9 @@ class Engine:
                 row = await self._store.row(one)
                 if row is None:
                     raise UsageError(f"run {one!r} is unknown")
+                if row.broken is not None:
+                    told = f"run {one!r} was set aside, for it broke its engine {BREAKS} times in a row: {row.broken}"
+                    raise UsageError(told, hint=f"'aether resume {one}' tries once more")
                 if not row.closed:
                     hint = "it can be taken over once that engine is gone and its lease has ended"
                     raise BusyError(f"run {one!r} is driven by another engine", hint=hint)
@@ -191,36 +198,57 @@ class Engine:
             raise
         if new:
             self._keeper.took(until)
-        return [one for one, token in new if await self._recover(one, token, must=run_ids is not None, cancel=cancel)]
+        settled: dict[str, asyncio.Future[None]] = {}
+        for one, token in new:
+            going_on = await self._recover(one, token, must=run_ids is not None, cancel=cancel)
+            if going_on is not None:
+                settled[one] = going_on
+        await self._driver.recovered(list(settled.values()))
+        return list(settled)
 
-    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> bool:
+    async def mend(self, run_id: str) -> bool:
+        """Let a run that was set aside, for it broke its engine again and again, be tried once more; False if it was not."""
+        self._must_be_open()
+        return await self._store.mend(run_id)
+
+    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> asyncio.Future[None] | None:
+        """Done once the recovery is through; None where the run cannot be carried on with."""
         try:
             stored = await self._store.load(run_id)
             state = revive(stored)
-            if state.now > self._clock.now():
-                _log.warning("the clock is behind the last step of run %s: its time stands still until then", run_id)
             self._submitted += 1
             run = ActiveRun(run_id, self._submitted, state.plan, state)
             run.token = token
             if stored.row.tier == SNAPSHOT:
                 run.goes_back()
             answer = asyncio.get_running_loop().create_future() if cancel else None
-            await self._driver.adopt(run, None if answer is None else Cancel(answer))
-        except AetherError as error:
+            settled = await self._driver.adopt(run, None if answer is None else Cancel(answer))
+        except Exception as error:
+            told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
+            known = self._driver.runs.get(run_id)
+            if known is not None and known.token == token:
+                self._driver.break_run(known, told)
+            if isinstance(told, BrokenInvariant):
+                ended = known.state.leaves_ended if known is not None and known.token == token else 0
+                self._keeper.broke(run_id, token, ended, told.message)
+                await self._keeper.tell_breaks()
             await self._store.release(self._keeper.owner, [run_id])
             if must:
-                raise
-            _log.error("run %s cannot be carried on with: %s", run_id, error.message)
-            return False
+                raise told from error
+            _log.error("run %s cannot be carried on with: %s", run_id, told.message)
+            return None
         if answer is not None:
             await answer
-        return True
+        return settled
 
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        owner, until = (self._keeper.owner, self._keeper.horizon()) if self._store.durable else (None, 0)
-        return Draft(run, NewRun(run.row(), plan, header, owner, until, named_by(header)))
+        new = NewRun(run.row(), plan, header, artifacts=named_by(header))
+        if self._store.durable:
+            keeper = self._keeper
+            new.owner, new.until, new.length_us = keeper.owner, keeper.horizon(), keeper.length_us
+        return Draft(run, new)
 
     async def _begin(self, draft: Draft) -> str:
         return self.begin(draft, await self._store.create(draft.new))
@@ -247,7 +275,7 @@ class Engine:
         return rebuild(stored) if to_seq is None else await state_at(self._store, stored, to_seq)
 
     async def rows(self, query: RunQuery | None = None) -> list[RunRow]:
-        """The rows of the runs that `query` asks for, newest first."""
+        """The rows of the runs that `query` asks for, newest first: of all runs, where it sets no `limit` and nothing else."""
         return await self._store.rows(query or RunQuery())
 
     async def row(self, run_id: str) -> RunRow:

@@ -43,7 +43,8 @@ class SystemClock:
 class WallClock:
     """Microseconds since the epoch, as the machine's clock says; see `ports.clock.Clock`.
 
-    It may jump either way. No wait lasts longer than `look_s` seconds at a time, so that whoever waits notices that soon.
+    It may jump either way. No wait lasts longer than `look_s` seconds at a time, so that whoever waits notices that soon;
+    and no alarm comes later for it than it would have come, so that whoever set one notices that the clock was set back.
     """
 
     def __init__(self, look_s: float = _LOOK_S) -> None:
@@ -72,7 +73,8 @@ class WallClock:
 
 
 class _Alarm:
-    """Calls back at `due` and not before: loops may wake a little early, and long waits are cut up."""
+    """Calls back at `due` and not before, or once as much time has passed as was left until then: loops may wake a little
+    early, long waits are cut up, and the machine's clock may be set back meanwhile."""
 
     def __init__(self, clock: Clock, due_us: int, callback: Callable[[], None], longest_s: float = _LONGEST_S) -> None:
         self._clock = clock
@@ -81,14 +83,18 @@ class _Alarm:
         self._longest_s = longest_s
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
+        self._latest = time.monotonic() + self._left_s()
         self._arm()
 
+    def _left_s(self) -> float:
+        return max((self._due_us - self._clock.now()) / 1_000_000, 0.0)
+
     def _arm(self) -> None:
-        wait_s = max((self._due_us - self._clock.now()) / 1_000_000, 0.0)
+        wait_s = min(self._left_s(), max(self._latest - time.monotonic(), 0.0))
         self._handle = self._loop.call_later(min(wait_s, self._longest_s), self._ring)
 
     def _ring(self) -> None:
-        if self._clock.now() < self._due_us:
+        if self._clock.now() < self._due_us and time.monotonic() < self._latest:
             self._arm()
         else:
             self._callback()

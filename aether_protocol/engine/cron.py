@@ -209,8 +209,8 @@ class CronScheduler:
                 continue
             if self._engine.drives(run_id) or run_id in self._hopeless:
                 continue
-            held = await self._store.owner(run_id)
-            if held is not None and held[1] > now and held[0] != self._engine.owner:
+            held = await self._store.owner(run_id, now)
+            if held is not None and held[0] != self._engine.owner:
                 continue
             try:
                 taken = await self._engine.recover([run_id])

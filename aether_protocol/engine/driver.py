@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, assert_never
 
 from aether_protocol.engine.artifacts import named_in
-from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, Started, Submit, to_event
+from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, SetBack, Settled, Started, Submit, to_event
 from aether_protocol.engine.keeper import Keeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.recovery import secret_references
@@ -32,13 +32,14 @@ from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
 from aether_protocol.scheduler.events import TimerKind
-from aether_protocol.scheduler.outstanding import outstanding, suspects, under_way
+from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, suspects, under_way
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.timing import SECOND, duration_text
 
 TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
-_ASKED: Final = (Resume, Cancel)  # a tuple: `|` would make a new type with every event
+_ASKED: Final = (Resume, Cancel, Settled)  # a tuple: `|` would make a new type with every event
 _DONE: Final[list[Command]] = []  # never written to
 
 Observer = Callable[[str, RunState, Step], None]
@@ -58,8 +59,9 @@ class Driver:
         self._broker = broker
         self._clock = clock
         self._book = book
-        self._timers = Timers(clock, self._timer_due)
-        self._inbox: deque[tuple[ActiveRun, Item]] = deque()
+        self._timers = Timers(clock, self._timer_due, self._follow_clock)
+        self._seen_us = 0  # what the clock showed when it was looked at last
+        self._inbox: deque[tuple[ActiveRun, Item | Settled]] = deque()
         self._ended: deque[ActiveRun] = deque()
         self._thread = 0
         self._task: asyncio.Task[None] | None = None
@@ -97,16 +99,20 @@ class Driver:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def adopt(self, run: ActiveRun, first: Item | None = None) -> None:
+    async def adopt(self, run: ActiveRun, first: Item | None = None) -> asyncio.Future[None]:
         """Carry on with a run that was one before: order what it waits for; attempts under way then are lost.
 
-        What is asked of it comes before anything is handed over: `first`, then what waits in the mailbox. So a cancel starts
-        nothing more, and a request that was carried out and not answered is refused then, not repeated. Raises AetherError,
-        and the run is given up, where the mailbox cannot be read.
+        What is asked of it comes before anything is handed over: `first`, then what waits in the mailbox, then the timers that
+        are over. So a cancel or a time limit starts nothing more, and a request that was carried out and not answered is
+        refused then, not repeated. What is given is done once all of that has been dealt with: before that nobody can tell
+        what becomes of the run. Raises AetherError, and the run is given up, where the mailbox cannot be read.
         """
         self.runs[run.id] = run
         state = run.state
         run.secrets = tuple(sorted(secret_references(state)))
+        now = self._follow_clock()
+        self._put_ahead(run, max(state.now, state.header.created_at) - now)
+        run.recovering = True
         if state.root is None:
             self.put(run, Submit(state.header))
         if first is not None:
@@ -116,11 +122,27 @@ class Driver:
         except AetherError as error:
             self.break_run(run, error)
             raise
-        self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], outstanding(state))])])
+        late, commands = part_overdue(state, outstanding(state), now + run.skew_us)
+        for timer in late:
+            self.put(run, Due(timer.node, timer.kind, timer.due))
+        self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], commands)])])
         out = under_way(state)
         blamed = {node.id for node in suspects(state, out)}
         for node in out:
-            self.put(run, Lost(node.id, node.attempt, node.id in blamed))
+            self.put(run, Lost(node.id, node.attempt, node.id in blamed, goes_on(node)))
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.append((run, Settled(settled)))
+        self._wake()
+        return settled
+
+    async def recovered(self, settled: Sequence[asyncio.Future[None]]) -> None:
+        """Return once all of these recoveries are through, or the loop is no more."""
+        if settled and self._task is not None:
+            through = asyncio.ensure_future(asyncio.wait(settled))
+            try:
+                await asyncio.wait([self._task, through], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                through.cancel()
 
     def put(self, run: ActiveRun, item: Item) -> None:
         if isinstance(item, Resume) and run.secrets:  # DATA-12: an answer may hold a secret of this run
@@ -151,6 +173,30 @@ class Driver:
         future = asyncio.get_running_loop().create_future()
         self._at_rest.append(future)
         await future
+
+    # --- the clock ---
+
+    def _follow_clock(self) -> int:
+        """What the clock shows. Where it was set back, every run goes on as if it had not been: with what was left of its
+        timers, and at the instants that follow those in its record."""
+        now, seen = self._clock.now(), self._seen_us
+        self._seen_us = now
+        if now < seen:
+            self._timers.set_back(seen - now)
+            for run in self.runs.values():
+                if not run.over:
+                    self._put_ahead(run, seen - now)
+        return now
+
+    def _put_ahead(self, run: ActiveRun, by_us: int) -> None:
+        """Let the run's time be so much more ahead of the clock."""
+        if by_us > 0:
+            run.skew_us += by_us
+            if by_us >= SECOND and run.state.root is not None:
+                by_us -= by_us % SECOND
+                told = "the clock is %s behind the last step of run %s, which goes on from there"
+                _log.warning(told, duration_text(by_us), run.id)
+                self.put(run, SetBack(by_us))
 
     # --- ResultSink ---
 
@@ -207,6 +253,7 @@ class Driver:
             while True:
                 while self._inbox or self.keeper.due or self.logs.due:
                     if self.keeper.due:
+                        self._follow_clock()
                         await self.keeper.work(self)
                     if self.logs.due:
                         await self.logs.save()
@@ -235,26 +282,26 @@ class Driver:
         inbox = self._inbox
         left = TURN_EVENTS
         while inbox and left > 0:
-            now = self._clock.now()
+            now = self._follow_clock()
             count = min(len(inbox), left)
             left -= count
             touched: list[ActiveRun] = []
-            answers: list[tuple[ActiveRun, asyncio.Future[None], str | None]] = []
+            answers: list[tuple[ActiveRun, Resume | Cancel | Settled, str | None]] = []
             for _ in range(count):
                 run, item = inbox.popleft()
                 step = None
                 try:
-                    if run.error is None:
-                        then = run.state.now  # a clock that was set back takes no run back
-                        step = run.machine.handle(to_event(item, now if now >= then else then))
+                    if run.error is None and not isinstance(item, Settled):
+                        at, then = now + run.skew_us, run.state.now
+                        step = run.machine.handle(to_event(item, at if at >= then else then))
                 except Exception as error:
-                    self.break_run(run, error)
+                    self.break_run(run, error, blamed=True)
                 if step is not None and step.facts:
                     if not run.steps:
                         touched.append(run)
                     run.steps.append(step)
                 if isinstance(item, _ASKED):
-                    answers.append((run, item.answer, step.refused if step is not None else None))
+                    answers.append((run, item, step.refused if step is not None else None))
             if self.logs.pending:
                 await self.logs.save()
             if touched:
@@ -266,8 +313,11 @@ class Driver:
                         self.break_run(run, error)
                 else:
                     self._stored(touched, refused)
-            for run, answer, reason in answers:
-                _give_answer(run, answer, reason)
+            for run, asked, reason in answers:
+                if isinstance(asked, Settled):
+                    _end_recovery(run, asked)
+                else:
+                    _give_answer(run, asked.answer, reason)
 
     def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> None:
         """The steps of these runs are in the store, but for those that it refused: tell of them and carry them out."""
@@ -290,7 +340,7 @@ class Driver:
             self._carry_out(todo)
         except Exception as error:
             for run, _ in todo:
-                self.break_run(run, error)
+                self.break_run(run, error, blamed=len(todo) == 1)
 
     def _tell(self, run: ActiveRun, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -312,11 +362,13 @@ class Driver:
                     if isinstance(command, TaskAssignment):
                         if nodes[command.place.id].ended_at is not None:
                             continue  # by a later event of the same turn: cancelled, say
+                        if run.skew_us and command.deadline_us is not None:
+                            command.deadline_us -= run.skew_us  # for others, who go by the clock
                         if command.secret or run.secrets:
                             _name_secrets(run, command)
                         assignments.append(command)
                     elif isinstance(command, SetTimer):
-                        self._timers.set(run, command.node, command.kind, command.due)
+                        self._timers.set(run, command.node, command.kind, command.due - run.skew_us)
                     elif isinstance(command, ClearTimer):
                         self._timers.clear(run, command.node, command.kind)
                     elif isinstance(command, StopTask):
@@ -338,12 +390,12 @@ class Driver:
             self._broker.dispatch(assignments)
 
     def _timer_due(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
-        self.put(run, Due(node, kind, due))
+        self.put(run, Due(node, kind, due + run.skew_us))
 
     # --- ends ---
 
-    def break_run(self, run: ActiveRun, error: BaseException) -> None:
-        """Give up on a run: its state cannot be trusted any more. Those who wait are told."""
+    def break_run(self, run: ActiveRun, error: BaseException, *, blamed: bool = False) -> None:
+        """Give up on a run: its state cannot be trusted any more. Those who wait are told. `blamed`: it is this run's doing."""
         if run.error is not None:
             return
         if not isinstance(error, AetherError):
@@ -351,6 +403,8 @@ class Driver:
             error = BrokenInvariant(f"{type(error).__name__}: {error}")
         run.error = error
         run.steps = []
+        if blamed and run.token and isinstance(error, BrokenInvariant):
+            self.keeper.broke(run.id, run.token, run.state.leaves_ended, error.message)
         for node in run.state.nodes:
             if node.ended_at is None and (attempt := getattr(node, "attempt", 0)):
                 with contextlib.suppress(Exception):
@@ -383,6 +437,14 @@ def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:
         given = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
         run.secrets = tuple(dict.fromkeys([*run.secrets, *references_in(given)]))
     assignment.secrets = run.secrets
+
+
+def _end_recovery(run: ActiveRun, item: Settled) -> None:
+    run.recovering = False
+    if run.paused:
+        run.wake(run.pausers)
+    if not item.answer.done():
+        item.answer.set_result(None)
 
 
 def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:

@@ -15,6 +15,7 @@ from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import (
     AttemptLost,
     CancelRequested,
+    ClockSetBack,
     Continued,
     Event,
     ResumeRequested,
@@ -69,9 +70,24 @@ class Lost:
     node: int
     attempt: int
     counts: bool = True
+    goes_on: bool = False
 
 
-Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel | Lost
+@dataclass(slots=True)
+class SetBack:
+    """The machine's clock was set back, or was ahead when the run was recorded."""
+
+    by_us: int
+
+
+@dataclass(slots=True)
+class Settled:
+    """The last item of a recovery: all that was due or asked for by then has been dealt with. The machine is not told."""
+
+    answer: asyncio.Future[None]
+
+
+Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel | Lost | SetBack
 
 
 def to_event(item: Item, at: int) -> Event:
@@ -92,5 +108,7 @@ def to_event(item: Item, at: int) -> Event:
     if isinstance(item, Cancel):
         return CancelRequested(at, "api")
     if isinstance(item, Lost):
-        return AttemptLost(at, item.node, item.attempt, "recovery", item.counts)
+        return AttemptLost(at, item.node, item.attempt, "recovery", item.counts, item.goes_on)
+    if isinstance(item, SetBack):
+        return ClockSetBack(at, item.by_us, "driver")
     assert_never(item)

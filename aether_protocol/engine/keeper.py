@@ -18,7 +18,7 @@ from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
-from aether_protocol.ports.store import Request, Store
+from aether_protocol.ports.store import BREAKS, Request, Store
 
 LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
@@ -61,6 +61,7 @@ class Keeper:
         self._took_at = 0  # by our clock
         self._locks: set[str] = set()
         self._given_up: list[str] = []
+        self._broke: list[tuple[str, int, int, str]] = []  # runs that broke this engine: token, leaves ended by then, reason
         self._alarm: TimerHandle | None = None
         self._asked: set[int] = set()  # requests that are on their way through the inbox
         self._answers: list[tuple[int, Json | None]] = []  # None: nobody waits for it
@@ -71,6 +72,11 @@ class Keeper:
     def horizon(self) -> int:
         """Until when a lease goes that is taken now."""
         return FOREVER_US if self._lease_us is None else self._clock.wall() + self._lease_us
+
+    @property
+    def length_us(self) -> int | None:
+        """How long a lease is that is taken now; None: it has no end."""
+        return self._lease_us
 
     def took(self, until: int) -> None:
         """Something was claimed until then: keep it."""
@@ -90,6 +96,18 @@ class Keeper:
         self._given_up.append(run_id)
         self.due = True
         self._wake()
+
+    def broke(self, run_id: str, token: int, ended: int, reason: str) -> None:
+        """The run broke this engine: the store shall know before others may have it."""
+        self._broke.append((run_id, token, ended, reason))
+
+    async def tell_breaks(self) -> None:
+        """Let the store know of what broke this engine."""
+        while self._broke:
+            run_id, token, ended, reason = self._broke[0]
+            if await self._store.broke(run_id, token, ended, reason):
+                _log.error("run %s was set aside: it broke its engine %d times in a row; %s", run_id, BREAKS, reason)
+            self._broke.pop(0)
 
     async def lock(self, name: str) -> bool:
         until = self.horizon()
@@ -135,6 +153,7 @@ class Keeper:
             self._arm()
 
     async def _renew(self, driver: Drives, held: dict[str, int]) -> None:
+        await self.tell_breaks()
         if self._given_up:
             dropped = [run_id for run_id in self._given_up if run_id not in held]
             await self._store.release(self.owner, dropped)
@@ -197,5 +216,6 @@ class Keeper:
     async def release(self) -> None:
         """Give everything back, with the last answers."""
         self.stop()
+        await self.tell_breaks()
         await self._answer()
         await self._store.release(self.owner)

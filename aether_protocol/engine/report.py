@@ -126,10 +126,11 @@ class Report:
     hooks: tuple[HookReport, ...]
     not_run: tuple[str, ...]
     warnings: tuple[Note, ...]
+    broken: str | None = None  # why a run that is stored was set aside
 
     def to_json(self) -> dict[str, Json]:
         """The object that `aether run --output json` prints."""
-        return {
+        told: dict[str, Json] = {
             "runId": self.run_id,
             "workflow": self.workflow.to_json(),
             "phase": self.phase,
@@ -144,6 +145,7 @@ class Report:
             "notRun": list(self.not_run),
             "warnings": [note.to_json() for note in self.warnings],
         }
+        return told if self.broken is None else {**told, "broken": self.broken}
 
 
 def make_report(state: RunState) -> Report:

@@ -25,9 +25,10 @@ class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
     fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
-    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out
-    so far. `error` is why nobody can
-    go on with this run. `waiters` are told of its end, `pausers` also when it is paused, `streams` of each step.
+    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
+    why nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
+    `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
+    end, `pausers` also when it is paused, `streams` of each step.
     """
 
     __slots__ = (
@@ -37,7 +38,9 @@ class ActiveRun:
         "number",
         "pausers",
         "plan",
+        "recovering",
         "secrets",
+        "skew_us",
         "state",
         "steps",
         "stored",
@@ -60,6 +63,8 @@ class ActiveRun:
         self.steps: list[Step] = []
         self.timers: dict[int, int] = {}
         self.secrets: tuple[tuple[str, str], ...] = ()
+        self.skew_us = 0
+        self.recovering = False
         self.error: BaseException | None = None
         self.waiters: list[asyncio.Future[None]] = []
         self.pausers: list[asyncio.Future[None]] = []
@@ -73,7 +78,7 @@ class ActiveRun:
     @property
     def paused(self) -> bool:
         """Nothing but an answer from outside, or time, takes it on: it is Suspended, and no hook of it runs."""
-        return self.state.phase is SUSPENDED and not self.state.hooks_live
+        return self.state.phase is SUSPENDED and not self.state.hooks_live and not self.recovering
 
     def goes_back(self) -> None:
         """It goes on from an earlier state than others may have seen (RunHeader.epoch)."""

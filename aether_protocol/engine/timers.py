@@ -14,7 +14,7 @@ from typing import Final
 from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.scheduler.events import TimerKind
-from aether_protocol.scheduler.state import WORKFLOW
+from aether_protocol.scheduler.outstanding import firing_order
 
 _SLACK: Final = 256  # entries too many that are not worth a clean-up
 
@@ -22,10 +22,12 @@ OnDue = Callable[[ActiveRun, int, TimerKind, int], None]
 
 
 class Timers:
-    """`on_due(run, node, kind, due)` is called for each timer whose instant has come."""
+    """`on_due(run, node, kind, due)` is called for each timer whose instant has come. `follow` looks at the clock first, and
+    calls `set_back` where that is due."""
 
-    def __init__(self, clock: Clock, on_due: OnDue) -> None:
+    def __init__(self, clock: Clock, on_due: OnDue, follow: Callable[[], int]) -> None:
         self._clock = clock
+        self._follow = follow
         self._on_due = on_due
         self._heap: list[tuple[int, int, int, ActiveRun]] = []
         self._made = 0
@@ -61,6 +63,13 @@ class Timers:
             run.timers.clear()
             self._maybe_idle = True
 
+    def set_back(self, by_us: int) -> None:
+        """The clock was set back: all timers with it."""
+        self._heap = [(due - by_us, made, key, run) for due, made, key, run in self._heap]
+        for run in {entry[3] for entry in self._heap}:
+            run.timers = {key: due - by_us for key, due in run.timers.items()}
+        self._arm()
+
     def tidy(self) -> None:
         """Between turns: the clock shall not wait for a timer that nobody wants any more."""
         if self._maybe_idle:
@@ -88,7 +97,8 @@ class Timers:
     def _ring(self) -> None:
         """What is overdue, else what is due this very instant: the ends of backoffs first, and deadlines only when
         nothing else can happen any more at their instant (the clock calls again)."""
-        now = self._clock.now()
+        self._alarm = None
+        now = self._follow()
         due_now: list[tuple[int, ActiveRun, int]] = []
         heap = self._heap
         while heap and heap[0][0] <= now:
@@ -108,7 +118,6 @@ class Timers:
                 if run.timers.get(key) == due:
                     self._made += 1
                     heapq.heappush(heap, (due, self._made, key, run))
-        self._alarm = None
         self._arm()
 
     def _clean(self) -> None:
@@ -118,6 +127,5 @@ class Timers:
 
 def _instant_then_document(entry: tuple[int, ActiveRun, int]) -> tuple[int, int, tuple[int, ...]]:
     due, run, key = entry
-    node = key >> 1
-    state = run.state
-    return due, run.number, (0,) if node == WORKFLOW else state.order_key(state.nodes[node])
+    instant, place = firing_order(run.state, due, key >> 1)
+    return instant, run.number, place

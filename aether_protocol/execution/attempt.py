@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from aether_protocol.errors import AetherError
+from aether_protocol.errors import AetherError, PortError
+from aether_protocol.execution.capacity import Patience, begin, is_full, under_way
 from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
@@ -33,9 +33,21 @@ _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
 class Attempt:
     """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
     `threaded`: it is in a thread, where it can be told to stop but not be made to; `slotless`: it lost its slot; `heir`: the
-    same attempt handed over again, which waits for its end."""
+    same attempt handed over again, which waits for its end; `stop_s`: how long its stop may take, as it says itself."""
 
-    __slots__ = ("assignment", "begun", "executor", "heir", "key", "sleeps", "slotless", "stopped", "task", "threaded")
+    __slots__ = (
+        "assignment",
+        "begun",
+        "executor",
+        "heir",
+        "key",
+        "sleeps",
+        "slotless",
+        "stop_s",
+        "stopped",
+        "task",
+        "threaded",
+    )
 
     def __init__(self, assignment: TaskAssignment) -> None:
         self.assignment = assignment
@@ -48,6 +60,7 @@ class Attempt:
         self.slotless = False
         self.heir: TaskAssignment | None = None
         self.sleeps = 0
+        self.stop_s = 0.0
 
 
 def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:
@@ -170,7 +183,7 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
     if fault is not None:
         return refuse(assignment, fault)
     if assignment.artifacts and host.stager is not None:
-        await _lay_down(assignment.artifacts, host.stager, context.workspace)
+        await _lay_down(assignment.artifacts, host.stager, context)
     if executor.mode == "async":
         outcome = await executor.execute(assignment, context)  # type: ignore[misc]
     elif executor.mode == "inline":
@@ -179,17 +192,36 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
         outcome = await _in_thread(attempt, assignment, executor, context, host)
     result = to_result(assignment, outcome)
     if result.code == 0 and assignment.target.artifacts and host.stager is not None:
-        result.artifacts = await _keep(assignment, result, host.stager, context.workspace)
+        result.artifacts = await _keep(assignment, result, host.stager, context)
     return result
 
 
-async def _lay_down(artifacts: Mapping[str, Json], stager: Stager, folder: Path) -> None:
-    await _to_the_end(lambda: stager.bring(artifacts, folder))
+async def _lay_down(artifacts: Mapping[str, Json], stager: Stager, context: Context) -> None:
+    await _with_room(lambda: stager.bring(artifacts, context.workspace), context)
 
 
-async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager, folder: Path) -> Mapping[str, Json]:
-    kept = await _to_the_end(lambda: stager.keep(assignment.target.artifacts, folder))
+async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager, context: Context) -> Mapping[str, Json]:
+    kept = await _with_room(lambda: stager.keep(assignment.target.artifacts, context.workspace), context)
     return {**result.artifacts, **kept}
+
+
+async def _with_room(move: Callable[[], _T], context: Context) -> _T:
+    """Move artifacts, and again where the machine was full: what was moved before is moved to the same place."""
+
+    def tell(text: str) -> None:
+        context.log(text, "stderr")
+
+    patience = Patience(tell)
+    while True:
+        await begin(lambda: None, tell)
+        try:
+            with under_way():
+                return await _to_the_end(move)
+        except (OSError, PortError) as error:
+            if not is_full(error):
+                raise
+            full = error
+        await patience.wait(full)
 
 
 async def _to_the_end(move: Callable[[], _T]) -> _T:

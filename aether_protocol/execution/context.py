@@ -39,9 +39,10 @@ class Host(Protocol):
 
 
 class Running(Protocol):
-    """What a context needs of its attempt: whether it was told to stop, and how many sleeps it is in."""
+    """What a context needs of its attempt: whether it was told to stop, how long that may take, how many sleeps it is in."""
 
     stopped: bool
+    stop_s: float
     sleeps: int
 
 
@@ -106,6 +107,10 @@ class Context:
             attempt.sleeps -= 1
             if not attempt.sleeps:
                 self._host.rouse()
+
+    def stops_within(self, seconds: float) -> None:
+        if self._attempt is not None:
+            self._attempt.stop_s = seconds
 
     def cancelled(self) -> bool:
         return self._attempt is not None and self._attempt.stopped

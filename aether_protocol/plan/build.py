@@ -6,7 +6,8 @@ cost follows the size of the documents and not that of the run. Nesting is bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +17,7 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import as_text
 from aether_protocol.plan import model as m
 from aether_protocol.plan import sources
+from aether_protocol.plan.checks_executors import ExecutorChecks
 from aether_protocol.plan.names import Names
 from aether_protocol.plan.settings import Settings
 from aether_protocol.plan.symbols import At, Site, Symbol, Unit
@@ -29,12 +31,12 @@ class Builder:
     """Turns symbols into definitions and sites into calls."""
 
     def __init__(
-        self, texts: Texts, settings: Settings, wirings: Mapping[int, Wiring], files: Callable[[str], bool], names: Names
+        self, texts: Texts, settings: Settings, wirings: Mapping[int, Wiring], executors: ExecutorChecks, names: Names
     ) -> None:
         self.texts = texts
         self.settings = settings
         self.wirings = wirings
-        self.files = files
+        self.executors = executors
         self.names = names
         self.retry = self._retry(settings.retry)
         self._definitions: dict[int, m.Definition] = {}
@@ -64,7 +66,7 @@ class Builder:
         assert executor is not None
         outputs: tuple[m.OutputBinding, ...] = ()
         if task.outputs is not None:
-            file = self.files(executor.type)
+            file = self.executors.files(executor.type)
             outputs = tuple(sources.output(entry, self.texts, file=file) for entry in task.outputs.parameters)
         config = self.texts.template(executor.config)
         assert isinstance(config, Template)
@@ -74,9 +76,18 @@ class Builder:
             config,
             symbol.inline,
             outputs,
-            self._artifacts(symbol),
+            self._written_artifacts(symbol, executor),
             _resources(task.resources),
             self._library(symbol.unit),
+        )
+
+    def _written_artifacts(self, symbol: Symbol, executor: d.Executor) -> tuple[m.ArtifactOutput, ...]:
+        """Those of a task; one that its executor writes itself has a place for that if it has no path."""
+        written = {name for _, name in self.executors.written(executor.type, executor.config)}
+        open_ = any("{{" in name for name in written)
+        return tuple(
+            replace(one, path=f".aether-{one.name}") if one.path is None and (open_ or one.name in written) else one
+            for one in self._artifacts(symbol)
         )
 
     def _artifacts(self, symbol: Symbol) -> tuple[m.ArtifactOutput, ...]:

@@ -10,14 +10,19 @@ from typing import Final
 
 from aether_protocol.diagnostics import Severity
 from aether_protocol.documents.models import Artifact, Executor, Task
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config, check_fields
-from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorTypes
+from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorTypes, written_artifacts
 from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.symbols import Site, Symbol
 
 # Types whose outputs may be files, where the types are not known (SPEC-6).
 _FILES: Final = ("script", "process")
+_STREAMS: Final = tuple(
+    ConfigField(stream, "object", "", fields=(ConfigField("artifact", "string", "", artifact=True),))
+    for stream in ("stdout", "stderr")
+)
 
 
 class ExecutorChecks:
@@ -41,15 +46,25 @@ class ExecutorChecks:
         known = self.types.get(type_) if self.types is not None else None
         return known.files if known is not None else type_ in _FILES
 
+    def written(self, type_: str, config: Json) -> list[tuple[tuple[str, ...], str]]:
+        """The output artifacts that the executor writes itself: where its config names them, and their names."""
+        known = self.types.get(type_) if self.types is not None else None
+        if known is not None:
+            return written_artifacts(known.config, config)
+        return written_artifacts(_STREAMS, config) if type_ in _FILES else []
+
     def symbol(self, symbol: Symbol) -> None:
         """The executor and the artifacts of a definition."""
         model, origin, path = symbol.model, symbol.unit.origin, symbol.path
         if isinstance(model, Task) and model.executor is not None and self.types is not None:
             self._executor(model.executor, self.types, origin, (*path, "executor"))
+        written: list[str] = []
+        if isinstance(model, Task) and model.executor is not None:
+            written = self._written(symbol, model.executor, origin, (*path, "executor", "config"))
         if symbol.artifacts:
             self.artifacts(list(symbol.artifacts.values()), origin, (*path, "inputs", "artifacts"))
         if symbol.given_artifacts:
-            self._outputs(symbol, origin, (*path, "outputs", "artifacts"))
+            self._outputs(symbol, written, origin, (*path, "outputs", "artifacts"))
 
     def site(self, site: Site) -> None:
         """The artifacts that a call hands over."""
@@ -86,9 +101,20 @@ class ExecutorChecks:
             faults = check_fields(what, fields, entry.source.config, open_=False, placeholders=True)
             self._faults("AE404", faults, origin, (*where, "config"))
 
-    def _outputs(self, symbol: Symbol, origin: Origin, path: Path) -> None:
+    def _written(self, symbol: Symbol, executor: Executor, origin: Origin, path: Path) -> list[str]:
+        """The output artifacts that the executor writes itself; one that is not declared is told."""
+        names = []
+        for place, name in self.written(executor.type, executor.config):
+            names.append(name)
+            if name not in symbol.given_artifacts and "{{" not in name:
+                message = f"{'.'.join(place)} names {name!r}, which is no output artifact of the task"
+                hint = near(name, symbol.given_artifacts, f"declare it: outputs: {{artifacts: [{{name: {name}}}]}}")
+                self.findings.add(origin, (*path, *place), Fault("AE402", message, hint))
+        return names
+
+    def _outputs(self, symbol: Symbol, written: list[str], origin: Origin, path: Path) -> None:
         for index, entry in enumerate(symbol.given_artifacts.values()):
-            if symbol.kind is Kind.TASK and entry.path is None:
+            if symbol.kind is Kind.TASK and entry.path is None and not any(n == entry.name or "{{" in n for n in written):
                 message = f"output artifact {entry.name!r} of a task needs a path"
                 self.findings.add(origin, (*path, index), Fault("AE913", message, "name the file or folder to keep"))
             elif symbol.kind is Kind.DAG and entry.from_ is None:

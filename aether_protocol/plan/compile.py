@@ -109,7 +109,7 @@ class _Compilation:
         self._check_definitions(settings, executors)
         plan = None
         if self._sound():
-            plan = self._build(settings, Builder(self.texts, settings, self.wirings, executors.files, names))
+            plan = self._build(settings, Builder(self.texts, settings, self.wirings, executors, names))
         return Compiled(plan, self.findings.all(), self._uses(settings))
 
     def _sound(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from aether_protocol.expressions.durations import parse_duration
+from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, as_text, equal, fit, has_secret, type_name
 from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorType
 
@@ -28,8 +29,14 @@ def check_fields(
         return []
     if not isinstance(config, dict):
         return [ConfigFault((), f"the config of {what} must be an object, not {_kind(config)}")]
+    return _check_object(what, fields, config, open_=open_, placeholders=placeholders)
+
+
+def _check_object(
+    what: str, fields: tuple[ConfigField, ...], config: dict[str, Json], *, open_: bool, placeholders: bool
+) -> list[ConfigFault]:
     known = {field.name: field for field in fields}
-    faults = []
+    faults: list[ConfigFault] = []
     meant = set()  # by misspelt names: they are reported once, and not as missing too
     for name, value in config.items():
         field = known.get(name)
@@ -54,9 +61,15 @@ def _unknown_yet(value: Json) -> bool:
 
 
 def _check_value(field: ConfigField, value: Json, placeholders: bool) -> list[ConfigFault]:
+    if field.words and value in field.words:
+        return []
     reason = _misfit(field.type, value)
     if reason is not None:
-        return [ConfigFault((field.name,), f"{field.name!r} must be {reason}", field.description)]
+        words = "".join(f"{word!r} or " for word in field.words)
+        return [ConfigFault((field.name,), f"{field.name!r} must be {words}{reason}", field.description)]
+    if field.fields:
+        within = _check_object(f"{field.name!r}", field.fields, value, open_=False, placeholders=placeholders)
+        return [ConfigFault((field.name, *fault.path), fault.message, fault.hint) for fault in within]
     if field.enum is not None and not any(equal(value, member) for member in field.enum):
         allowed = ", ".join(map(as_text, field.enum))
         return [ConfigFault((field.name,), f"{field.name!r} must be one of {allowed}, not {_shown(value)}")]
@@ -88,6 +101,14 @@ def _misfit(type_: str, value: Json) -> str | None:
             parse_duration(value)
         except ValueError:
             return f"a duration such as '30s', not {value!r}"
+        return None
+    if type_ == "size":
+        if isinstance(value, SecretValue):
+            return None
+        try:
+            parse_size(value)
+        except ValueError:
+            return f"a size such as '512Mi', not {_shown(value)}"
         return None
     return f"{type_}, not {_kind(value)}" if fit(value, type_) is ABSENT else None
 

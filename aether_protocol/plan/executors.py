@@ -6,7 +6,7 @@ that holds a placeholder fits every field here and is checked again, resolved, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aether_protocol.expressions.values import Json
@@ -14,8 +14,12 @@ from aether_protocol.expressions.values import Json
 
 @dataclass(frozen=True, slots=True)
 class ConfigField:
-    """A field of an executor's config. `type` is one of DOC-9 or `duration`; `items` types the elements of an array;
-    `minimum` and `maximum` bound a number, `minimum` the length of an array too."""
+    """A field of an executor's config. `type` is one of DOC-9, `duration` or `size` (`512Mi`, or a number of bytes).
+
+    `items` types the elements of an array; `minimum` and `maximum` bound a number, `minimum` the length of an array too;
+    `fields` are those of an object that takes no others; `words` are texts that may stand in place of the value; `artifact`:
+    the text names an output artifact of the task, whose content the executor itself writes (so it needs no path).
+    """
 
     name: str
     type: str
@@ -26,6 +30,9 @@ class ConfigField:
     items: str | None = None
     minimum: float | None = None
     maximum: float | None = None
+    fields: tuple[ConfigField, ...] = ()
+    words: tuple[str, ...] = ()
+    artifact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +71,24 @@ class ConfigFault:
     path: tuple[str | int, ...]
     message: str
     hint: str | None = None
+
+
+def with_nested(fields: tuple[ConfigField, ...], above: str = "") -> Iterator[tuple[str, ConfigField]]:
+    """All fields, each followed by those within it, with their names from the top: `stop`, `stop.signal`."""
+    for field in fields:
+        yield f"{above}{field.name}", field
+        yield from with_nested(field.fields, f"{above}{field.name}.")
+
+
+def written_artifacts(fields: tuple[ConfigField, ...], config: Json) -> list[tuple[tuple[str, ...], str]]:
+    """The output artifacts that a config names for the executor to write: where it does, and the name."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    if not isinstance(config, Mapping):
+        return found
+    for field in fields:
+        value = config.get(field.name)
+        if field.artifact and isinstance(value, str):
+            found.append(((field.name,), value))
+        elif field.fields:
+            found.extend(((field.name, *path), name) for path, name in written_artifacts(field.fields, value))
+    return found

@@ -302,3 +302,9 @@ class Plan:
     digest: str  # sha256 of the canonical JSON of `snapshot`
     snapshot: Json  # the resolved documents that this was compiled from: {"workflow": ..., "library": [...]}
     namespaces: frozenset[str] = frozenset()  # those that variable sources injected when this was compiled
+
+    @property
+    def of_schedule(self) -> bool:
+        """Whether this is the workflowSpec of a CronWorkflow."""
+        document = self.snapshot.get("workflow") if isinstance(self.snapshot, dict) else None
+        return isinstance(document, dict) and document.get("kind") == "CronWorkflow"

@@ -24,7 +24,8 @@ class Clock(Protocol):
         ...
 
     def call_at(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
-        """Call back once `now() >= due_us`, on the event loop's thread. Used for the engine's deadlines."""
+        """Call back once `now() >= due_us`, on the event loop's thread. Used for the engine's deadlines. A clock that can be
+        set back calls back no later for that than it would have: who set the timer looks at the clock again."""
         ...
 
     async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:

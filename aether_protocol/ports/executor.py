@@ -36,6 +36,10 @@ class ExecutionContext(Protocol):
         """Wait on the engine's clock (virtual in tests). `math.inf` waits until cancelled."""
         ...
 
+    def stops_within(self, seconds: float) -> None:
+        """Say how long this attempt may take to stop once it is told to, where that is more than a few seconds."""
+        ...
+
     def cancelled(self) -> bool:
         """True once the task was told to stop; sync executors poll it, async ones get `CancelledError`."""
         ...

@@ -23,13 +23,16 @@ MEMORY: Final = "memory"
 SNAPSHOT: Final = "snapshot"
 STATE_ACTION_LOG: Final = "state-action-log"
 
+BREAKS: Final = 3  # in a row set a run aside
+
 
 @dataclass(slots=True)
 class RunRow:
     """What lists show and filters ask of a run, and the head of its report. `digest` is its plan's.
 
-    `closed`: the run has ended and its hooks too. `tier` is how the run is kept; a store fills it in when it reads. Appends
-    change phase, message, started_at, ended_at, closed, seq and the counts; everything else is said once, by `create`.
+    `closed`: the run has ended and its hooks too. `tier` is how the run is kept, `broken` why it was set aside (BreakStore); a
+    store fills both in when it reads. Appends change phase, message, started_at, ended_at, closed, seq and the counts;
+    everything else is said once, by `create`.
     """
 
     run_id: str
@@ -49,18 +52,20 @@ class RunRow:
     digest: str
     retry_of: str | None = None
     tier: str = MEMORY
+    broken: str | None = None
 
 
 @dataclass(slots=True)
 class NewRun:
-    """A run to make known. With an `owner` it is claimed at once, until instant `until`. `artifacts` are the digests of those
-    that it names from the beginning (a retry keeps task runs)."""
+    """A run to make known. With an `owner` it is claimed at once, until instant `until`, by a lease of `length_us`.
+    `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
 
     row: RunRow
     plan: Plan
     header: RunHeader
     owner: str | None = None
     until: int = 0
+    length_us: int | None = None
     artifacts: Sequence[str] = ()
 
 
@@ -104,7 +109,7 @@ class StoredRun:
 
 @dataclass(slots=True)
 class RunQuery:
-    """Which runs to list. Empty and None do not restrict; the others all hold.
+    """Which runs to list: all, where nothing is said. Empty and None do not restrict; the others all hold.
 
     `since` and `until` bound the creation (until exclusive), `ended_before` the end. `before` is (created_at, run_id) of the
     last row of the page before.
@@ -118,7 +123,7 @@ class RunQuery:
     until: int | None = None
     ended_before: int | None = None
     closed: bool | None = None
-    limit: int = 100
+    limit: int | None = None
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
     retries: bool = False  # only runs that retry another one
@@ -229,11 +234,21 @@ class RunStore(Protocol):
         ...
 
 
+def goes_on(until: int, length_us: int | None, now: int) -> bool:
+    """Whether a lease that ends at `until` and is `length_us` long (None: nobody said) goes on at `now`.
+
+    No right clock can have written one that ends much later than its length from now; as much again is left for clocks that
+    are not quite the same.
+    """
+    return now < until and (length_us is None or until - now <= 2 * length_us)
+
+
 class LeaseStore(Protocol):
-    """Who drives which run. A lease is its owner's, for all runs and locks that it holds."""
+    """Who drives which run. A lease is its owner's, for all runs and locks that it holds; `goes_on` says how long it counts."""
 
     async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
-        """Take runs (None: all) that are open and unowned, its own already, or whose owner's lease ended by `now`.
+        """Take runs (None: all) that are open, not set aside, and unowned, its own already, or whose owner's lease does not go
+        on at `now`.
 
         Gives (run id, fencing token), oldest run first; the token grows with every change of hands. The owner's lease then
         ends at `until`.
@@ -248,8 +263,8 @@ class LeaseStore(Protocol):
         """Give runs back (None: all, its locks too, and its lease). What the owner does not hold is left alone."""
         ...
 
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
-        """Who claimed this run, and when that lease ends; None where nobody holds it."""
+    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
+        """Who claimed this run, and when that lease ends; None where nobody holds it, or the lease does not go on at `now`."""
         ...
 
     async def owners(self) -> Mapping[str, int]:
@@ -257,11 +272,25 @@ class LeaseStore(Protocol):
         ...
 
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        """Take or keep the lock `name`; False where another holds it beyond `now`. `renew` extends it."""
+        """Take or keep the lock `name`; False where another's goes on at `now`. `renew` extends it."""
         ...
 
     async def unlock(self, name: str, owner: str) -> None:
         """Give the lock back if `owner` holds it."""
+        ...
+
+
+class BreakStore(Protocol):
+    """Runs that break the engine that drives them, and are set aside so that they do not for ever."""
+
+    async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        """The run broke its engine, for `reason`, when so many leaves had ended; whether it is set aside now: it is with the
+        BREAKS-th time in a row, without a leaf having ended in between. A stale token says nothing."""
+        ...
+
+    async def mend(self, run_id: str) -> bool:
+        """Let a run that was set aside be claimed again; False if it was not. The next time that it breaks its engine sets it
+        aside again."""
         ...
 
 
@@ -351,7 +380,7 @@ class UpkeepStore(Protocol):
         ...
 
 
-class Store(RunStore, LeaseStore, MailboxStore, LogStore, DocumentStore, UpkeepStore, Protocol):
+class Store(RunStore, LeaseStore, BreakStore, MailboxStore, LogStore, DocumentStore, UpkeepStore, Protocol):
     """Everything above. Every method raises PortError when the outside fails.
 
     `durable`: what is written survives this process, and others may read and write it too. `tier` is how new runs are kept.

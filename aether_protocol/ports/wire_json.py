@@ -58,6 +58,7 @@ def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
         "payloads": [dict(payload) for payload in assignment.payloads],
         "timeout": None if timeout is None else duration_text(timeout),
         "deadline": None if deadline is None else rfc3339(deadline),
+        "elapsed": None if not assignment.elapsed_us else duration_text(assignment.elapsed_us),
         "resources": None if resources is None else asdict(resources),
         "priority": assignment.priority,
         "idempotencyKey": assignment.idempotency_key,

@@ -36,7 +36,8 @@ class TaskAssignment:
     `config` and `inputs` are resolved; where `secret` is true they hold `SecretValue`s until the engine has filled them.
     They are shared with the run's state: an executor gets a copy. `deadline_us` is the earliest deadline above the task.
     `hook` is the event (`onSuccess`) when this is a hook's run. `artifacts` are input artifacts by name. `secrets` are the
-    (name, key) of the secrets that the engine has put in.
+    (name, key) of the secrets that the engine has put in. `elapsed_us` is how long the attempt was under way before it was
+    lost with its engine, where the executor does what is left of it.
     """
 
     header: RunHeader
@@ -55,6 +56,7 @@ class TaskAssignment:
     hook: str | None
     cause: int
     secrets: Sequence[tuple[str, str]] = ()
+    elapsed_us: int = 0
 
     @property
     def run_id(self) -> str:

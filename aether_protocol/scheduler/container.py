@@ -91,12 +91,12 @@ def end_run(turn: Turn, root: Node) -> None:
     turn.commands.append(ClearTimer(WORKFLOW, TimerKind.TIMEOUT, turn.cause))
     event = END_EVENTS.get(root.phase)
     if event is not None and turn.plan.hooks:
-        trigger = _decider(root)
+        trigger = decider(root)
         turn.want(event, None, trigger)
         turn.want(HookEvent.ON_EXIT, None, trigger)
 
 
-def _decider(root: Node) -> Node | None:
+def decider(root: Node) -> Node | None:
     """HOOK-2: the task whose end decided the run's phase: a leaf, or a container whose end was not its children's doing.
 
     None where the end of the root container was nobody's doing but its own: a cancel, a timeout, phaseConditions.

@@ -118,7 +118,8 @@ class CancelRequested:
 class AttemptLost:
     """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9).
 
-    `counts` false: it only waited for its turn, while others were at work; that says nothing about it.
+    `counts` false: it cannot be what took its engine along. `goes_on`: the repetition does what is left of it, and does not
+    begin again.
     """
 
     at: int
@@ -126,6 +127,26 @@ class AttemptLost:
     attempt: int
     cause: str
     counts: bool = True
+    goes_on: bool = False
 
 
-Event = Submitted | Continued | TaskStarted | TaskFinished | TimerFired | ResumeRequested | CancelRequested | AttemptLost
+@dataclass(slots=True)
+class ClockSetBack:
+    """The machine's clock is `by_us` behind the run's time, which goes on from where it was."""
+
+    at: int
+    by_us: int
+    cause: str
+
+
+Event = (
+    Submitted
+    | Continued
+    | TaskStarted
+    | TaskFinished
+    | TimerFired
+    | ResumeRequested
+    | CancelRequested
+    | AttemptLost
+    | ClockSetBack
+)

@@ -141,6 +141,8 @@ def apply_task_dispatched(state: RunState, fact: f.TaskDispatched) -> None:
     node.attempt = fact.attempt  # type: ignore[attr-defined]
     if node.losses:  # type: ignore[attr-defined]
         node.losses, node.lost_at = 0, -1  # type: ignore[attr-defined]
+    if node.started_at is not None:
+        node.began_at = NEVER  # type: ignore[attr-defined]
 
 
 def apply_task_running(state: RunState, fact: f.TaskRunning) -> None:
@@ -148,6 +150,8 @@ def apply_task_running(state: RunState, fact: f.TaskRunning) -> None:
     node.phase = RUNNING
     if node.started_at is None:
         node.started_at = state.now
+    elif node.began_at == NEVER:  # type: ignore[attr-defined]
+        node.began_at = state.now  # type: ignore[attr-defined]
     timeout_us = node.call.timeout_us
     if timeout_us is None and node.hook is not None:
         timeout_us = HOOK_TIMEOUT_US
@@ -330,7 +334,7 @@ def apply_attempt_repeated(state: RunState, fact: f.AttemptRepeated) -> None:
     node.losses = fact.losses
     node.lost_at = state.leaves_ended
     node.phase = READY
-    if not node.payloads:  # else it goes on from before the suspension (SCHED-10)
+    if not (node.payloads or fact.goes_on):  # else it goes on from before the suspension, or the loss (SCHED-10)
         node.timeout_due = NEVER
 
 

@@ -149,10 +149,12 @@ class Reported:
 
 @dataclass(slots=True)
 class AttemptRepeated:
-    """The current attempt was lost with its engine or worker and is handed over again under the same number."""
+    """The current attempt was lost with its engine or worker and is handed over again under the same number. `goes_on`: it
+    does what is left, under the time limit that it had; else it begins again."""
 
     node: int
     losses: int
+    goes_on: bool = False
 
 
 @dataclass(slots=True)

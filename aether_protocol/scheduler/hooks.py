@@ -1,15 +1,19 @@
 """Hooks (HOOK-1..3): when asked for, a hook's task template runs once, beside the task tree.
 
-Law: a hook changes no phase and blocks nothing but the closing of the run. onExit waits for the other hooks of its scope:
-it is fired either when the scope ends and none of them is live, or when the last of them ends.
+Law: a hook changes no phase and blocks nothing but the closing of the run. onExit is the last hook of its scope and is fired
+once: when the scope has ended, no other hook of it is asked for, and none of them is live. So it is fired either with the end
+of the scope or with the end of the last of them; one that ends before its dispatch makes no difference.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler import leaf
 from aether_protocol.scheduler.binding import BindError, bind_inputs
+from aether_protocol.scheduler.container import decider
 from aether_protocol.scheduler.facts import HookFired, InputsBound
 from aether_protocol.scheduler.lookup import of_config
 from aether_protocol.scheduler.nodes import HookNode, Node
@@ -21,11 +25,16 @@ from aether_protocol.scheduler.turn import ENGINE_ERROR, Turn
 
 def fire_wanted(turn: Turn) -> None:
     """Fire the hooks that the rules asked for, in their order, and those that follow from their ends."""
+    state = turn.state
     while turn.wanted:
         wanted, turn.wanted = turn.wanted, []
+        others = Counter(_id(scope) for event, scope, _ in wanted if event is not HookEvent.ON_EXIT)  # still to be fired
         for event, scope, trigger in wanted:
-            if event is HookEvent.ON_EXIT and turn.state.hooks_live.get(_id(scope)):
-                continue  # fired by `ended`, after the last of them
+            key = _id(scope)
+            if event is not HookEvent.ON_EXIT:
+                others[key] -= 1
+            elif key in state.exits or others[key] or state.hooks_live.get(key):
+                continue  # it was fired, or the last of the others asks for it when it ends
             _fire(turn, event, scope, trigger)
 
 
@@ -38,8 +47,7 @@ def ended(turn: Turn, hook: HookNode) -> None:
         return
     node = scope if scope is not None else state.root
     if node is not None and node.ended_at is not None and node.phase is not SKIPPED:
-        trigger = scope if scope is not None else hook.trigger
-        turn.want(HookEvent.ON_EXIT, scope, trigger)
+        turn.want(HookEvent.ON_EXIT, scope, scope if scope is not None else decider(node))
 
 
 def _id(scope: Node | None) -> int:

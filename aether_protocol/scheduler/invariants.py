@@ -5,11 +5,11 @@ Law: the counters that the rules trust are recomputed here from the nodes alone,
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Final
 
 from aether_protocol.errors import BrokenInvariant
-from aether_protocol.plan.model import Kind
+from aether_protocol.plan.model import HookEvent, Kind
 from aether_protocol.scheduler.nodes import NEVER, Container, DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.transitions import (
@@ -164,6 +164,25 @@ def _check_run(state: RunState) -> None:
         if hook.ended_at is None:
             live[key] = live.get(key, 0) + 1
     _require(live == state.hooks_live, None, "the run counts its live hooks")
+    _check_exits(state, hooks)
     if state.root is not None:
         done = state.root.ended_at is not None and not live
         _require(state.closed == done, None, "the run is closed if and only if it and its hooks have ended")
+
+
+def _check_exits(state: RunState, hooks: Sequence[HookNode]) -> None:
+    """HOOK-1: onExit is fired once for every scope that has ended, as the last of its hooks."""
+    fired: set[int] = set()
+    for hook in hooks:
+        key = hook.scope.id if hook.scope is not None else WORKFLOW
+        _require(key not in fired, hook.scope, f"had {hook.hook} fired after its onExit")
+        if hook.hook == HookEvent.ON_EXIT:
+            fired.add(key)
+    _require(fired == state.exits, None, "the run knows the scopes whose onExit was fired")
+    kept = state.header.kept
+    for node in state.nodes:
+        if node.call.hooks and HookEvent.ON_EXIT in node.call.hooks and node.hook is None and node.ended_at is not None:
+            due = node.phase is not SKIPPED and node.id not in state.hooks_live and not (kept is not None and node.path in kept)
+            _require(node.id in fired or not due, node, "has ended without its onExit")
+    if state.root is not None and state.root.ended_at is not None and HookEvent.ON_EXIT in state.plan.hooks:
+        _require(WORKFLOW in fired or WORKFLOW in state.hooks_live, None, "the run has ended without its onExit")

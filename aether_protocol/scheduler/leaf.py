@@ -17,7 +17,7 @@ from aether_protocol.scheduler import lookup as at
 from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
 from aether_protocol.scheduler.commands import SetTimer, TaskAssignment
 from aether_protocol.scheduler.container import dispatched, settle, started
-from aether_protocol.scheduler.events import TaskFinished, TimerKind
+from aether_protocol.scheduler.events import AttemptLost, TaskFinished, TimerKind
 from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
 from aether_protocol.scheduler.facts import (
     AttemptRepeated,
@@ -82,8 +82,8 @@ def _no_names(name: Name) -> Json:
     raise BrokenInvariant(f"a literal config asked for {name.text!r}")
 
 
-def dispatch(turn: Turn, node: TaskNode, attempt: int = 0, losses: int = 0) -> None:
-    """Hand over the next attempt (or `attempt` again, lost so often): its config is resolved from its inputs now (DATA-1)."""
+def dispatch(turn: Turn, node: TaskNode, lost: AttemptRepeated | None = None) -> None:
+    """Hand over the next attempt (or the `lost` one again): its config is resolved from its inputs now (DATA-1)."""
     state = turn.state
     target: TaskDef = node.call.target  # type: ignore[assignment]
     template = target.config
@@ -98,8 +98,8 @@ def dispatch(turn: Turn, node: TaskNode, attempt: int = 0, losses: int = 0) -> N
             _refuse(turn, node, f"executor.config: {error.reason}")
             return
         secret = secret or lookup.secret
-    if attempt:
-        turn.emit(AttemptRepeated(node.id, losses))
+    if lost is not None:
+        turn.emit(lost)
     else:
         fact = TaskDispatched(node.id, node.attempt + 1)
         turn.facts.append(fact)
@@ -124,6 +124,9 @@ def dispatch(turn: Turn, node: TaskNode, attempt: int = 0, losses: int = 0) -> N
         hook,
         turn.cause,
     )
+    if lost is not None and lost.goes_on:
+        began_at = node.attempt_began_at
+        order.elapsed_us = state.now - began_at if began_at is not None else 0
     turn.commands.append(order)
     if scope is not None and scope.phase is not RUNNING:
         dispatched(turn, scope)
@@ -277,19 +280,16 @@ def resume(turn: Turn, node: TaskNode, payload: Mapping[str, Json]) -> str | Non
     return None
 
 
-def lost(turn: Turn, node: TaskNode, *, counts: bool) -> None:
-    """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9).
-
-    `counts`: it may be what takes its engine along.
-    """
-    losses = node.losses + counts
+def lost(turn: Turn, node: TaskNode, event: AttemptLost) -> None:
+    """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9)."""
+    losses = node.losses + event.counts
     if losses >= MAX_LOSSES:
         message = f"attempt {node.attempt} was lost {MAX_LOSSES} times in a row"
         turn.end(node, ERROR, ENGINE_ERROR, message)
         if node.hook is None:
             settle(turn, node)
     else:
-        dispatch(turn, node, node.attempt, losses)
+        dispatch(turn, node, AttemptRepeated(node.id, losses, event.goes_on))
 
 
 def is_current(node: Node, attempt: int) -> bool:

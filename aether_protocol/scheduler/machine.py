@@ -17,7 +17,7 @@ from aether_protocol.scheduler import hooks, leaf
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer, Step
 from aether_protocol.scheduler.container import impose, open_scope, settle
 from aether_protocol.scheduler.evolve import apply_node_created
-from aether_protocol.scheduler.facts import Fact, InputsBound, NodeCreated, NodeEnded, RunClosed, RunCreated
+from aether_protocol.scheduler.facts import Fact, InputsBound, NodeCreated, NodeEnded, Reported, RunClosed, RunCreated
 from aether_protocol.scheduler.nodes import NEVER, Container, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import duration_text
@@ -169,8 +169,13 @@ class Machine(Turn):
     def _lost(self, event: e.AttemptLost) -> None:
         node = self._node(event.node)
         if node is not None and leaf.is_current(node, event.attempt):
-            leaf.lost(self, node, counts=event.counts)  # type: ignore[arg-type]
+            leaf.lost(self, node, event)  # type: ignore[arg-type]
             self._hook_ended(node)
+
+    def _set_back(self, event: e.ClockSetBack) -> None:
+        if self.state.root is not None and not self.state.closed:
+            behind = duration_text(event.by_us)
+            self.emit(Reported(WORKFLOW, f"the machine's clock is {behind} behind this run, whose times go on from there"))
 
     def _node(self, id_: int) -> Node | None:
         nodes = self.state.nodes
@@ -190,5 +195,6 @@ _RULES: Final[dict[type, Callable[[Machine, Any], None]]] = {
     e.ResumeRequested: Machine._resume,
     e.CancelRequested: Machine._cancel,
     e.AttemptLost: Machine._lost,
+    e.ClockSetBack: Machine._set_back,
 }
 _HANDLERS: Final = {kind: (rule, f":{kind.__name__}") for kind, rule in _RULES.items()}

@@ -79,7 +79,8 @@ class Node:
 
 class TaskNode(Node):
     """A leaf. `attempt` counts dispatches (WIRE-1), `retries` repetitions (SCHED-9), `losses` of the current attempt, the last
-    of them when `lost_at` leaves of the run had ended; `bound` are the inputs without payloads, once there are payloads."""
+    of them when `lost_at` leaves of the run had ended; `bound` are the inputs without payloads, once there are payloads.
+    `began_at` is when a later attempt than the first to start began: NEVER until it does, None while there is no such one."""
 
     attempt: int = 0
     retries: int = 0
@@ -88,6 +89,12 @@ class TaskNode(Node):
     payloads: Sequence[Mapping[str, Json]] = ()
     bound: Mapping[str, Json] | None = None
     backoff_due: int = NEVER
+    began_at: int | None = None
+
+    @property
+    def attempt_began_at(self) -> int | None:
+        """When the current attempt was confirmed to have begun for the first time; None: it was not."""
+        return self.started_at if self.began_at is None else self.began_at if self.began_at != NEVER else None
 
     @property
     def target(self) -> TaskDef:

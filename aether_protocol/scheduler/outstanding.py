@@ -6,11 +6,18 @@ the closing). Attempts under way are told as events (`AttemptLost`), so that los
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.nodes import NEVER, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING
+
+# Built-in executor types, which nobody can replace but who makes an engine. None of these can end the process that runs them.
+_SLEEP: Final = "sleep"
+_HARMLESS: Final = frozenset({_SLEEP, "await", "noop", "echo", "fail"})
 
 
 def outstanding(state: RunState) -> list[Command]:
@@ -40,11 +47,44 @@ def under_way(state: RunState) -> list[TaskNode]:
     return [n for n in state.nodes if isinstance(n, TaskNode) and _is_out(n)]
 
 
+def goes_on(node: TaskNode) -> bool:
+    """Whether an attempt that was lost with its engine does what is left, under the time limit that it had (EXEC-2)."""
+    return node.target.executor_type == _SLEEP
+
+
 def suspects(state: RunState, out: list[TaskNode]) -> list[TaskNode]:
     """Those of the attempts under way that may have taken their engine along: what had begun; where nothing had, all that
-    were lost before without anything having ended since."""
+    were lost before without anything having ended since. Never what cannot do such a thing."""
     begun = [node for node in out if node.phase is RUNNING]
-    return begun or [node for node in out if not node.losses or node.lost_at == state.leaves_ended]
+    chosen = begun or [node for node in out if not node.losses or node.lost_at == state.leaves_ended]
+    return [node for node in chosen if node.target.executor_type not in _HARMLESS]
+
+
+def part_overdue(state: RunState, commands: Iterable[Command], now: int) -> tuple[list[SetTimer], list[Command]]:
+    """The timers of a run that are over at `now`, in the order in which they are to fire, and all other commands.
+
+    What is due at `now` itself waits for what else may happen at that instant. The time limit of an attempt that begins again
+    is none of either: it counts from the new start.
+    """
+    late: list[SetTimer] = []
+    others: list[Command] = []
+    last = now if state.ready or any(map(_is_out, state.nodes)) else now + 1
+    for command in commands:
+        if not isinstance(command, SetTimer) or command.due >= last:
+            others.append(command)
+        elif command.node == WORKFLOW or not _begins_again(state.nodes[command.node]):
+            late.append(command)
+    late.sort(key=lambda timer: firing_order(state, timer.due, timer.node))
+    return late, others
+
+
+def firing_order(state: RunState, due: int, node: int) -> tuple[int, tuple[int, ...]]:
+    """Sorts timers of a run: by their instant, then in document order, the workflow's first."""
+    return due, (0,) if node == WORKFLOW else state.order_key(state.nodes[node])
+
+
+def _begins_again(node: Node) -> bool:
+    return isinstance(node, TaskNode) and _is_out(node) and not node.payloads and not goes_on(node)
 
 
 def _is_out(node: Node) -> bool:

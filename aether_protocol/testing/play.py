@@ -194,15 +194,15 @@ class Play:
         await self._engine.close()
         self._door, self._engine = self._make_engine()
         await self._engine.__aenter__()
-        await self._engine.recover([self._run_id])
-        state = self._state()
+        state = await self._engine.load_state(self._run_id)
         if self._case.store == SNAPSHOT:
             self._watch.rewind(state)
             again = [drive for seq, drive in self._accepted if seq >= state.seq]
             self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
             self._drives.extendleft(reversed(again))  # whoever asked for it asks again
-            return  # its tasks are handed over again, and find their attempts as they are
-        self._workers.keep_only({(self._run_id, node.id, node.attempt) for node in under_way(state)})
+        else:  # there its tasks are handed over again, and find their attempts as they are
+            self._workers.keep_only({(self._run_id, node.id, node.attempt) for node in under_way(state)})
+        await self._engine.recover([self._run_id])
 
     # --- from outside ---
 

@@ -136,10 +136,11 @@ class SchedulePlay:
     async def _go_on(self) -> None:
         """Take up what was left behind; attempts that nobody waits for any more are stopped."""
         wanted: set[tuple[str, int, int]] = set()
+        for run_id in await self._shelf.bare().unfinished_runs() if self._up else ():
+            if not any(one.engine.drives(run_id) for one in self._up):
+                self._watch(run_id).rewind(await self._up[0].engine.load_state(run_id))
         for one in self._up:
-            for run_id in await one.cron.adopt_orphans():
-                state = one.engine.run_state(run_id)
-                self._watch(run_id).rewind(state)
+            await one.cron.adopt_orphans()
             for run_id in one.engine.run_ids:
                 wanted |= {(run_id, node.id, node.attempt) for node in under_way(one.engine.run_state(run_id))}
         self._workers.keep_only(wanted)

@@ -190,6 +190,40 @@ class TestAnAttemptNeverRunsBesideItself:
         asyncio.run(go())
 
 
+@pytest.mark.rule("EXEC-3")
+def test_one_that_says_how_long_its_stop_takes_gets_that_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither closing nor a second attempt of the same task run cuts it short."""
+    monkeypatch.setattr(local, "STOP_S", 0.01)
+    said: list[str] = []
+    again = asyncio.Event()
+
+    async def slow(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+        said.append("begins")
+        if len(said) == 3:
+            again.set()
+        context.stops_within(60.0)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)  # ten times as long as others get
+            said.append("ends")
+        raise AssertionError
+
+    async def go() -> None:
+        broker = LocalBroker([Tool("slow", "async", slow)], ManualClock(0))
+        broker.start(Ear())
+        broker.dispatch([work(1, "slow")])
+        await asyncio.sleep(0)
+        broker.stop("run-1", 1, 1)
+        broker.dispatch([work(1, "slow")])
+        async with asyncio.timeout(10):
+            await again.wait()
+            await broker.close()
+
+    asyncio.run(go())
+    assert said == ["begins", "ends"] * 2
+
+
 @pytest.mark.parametrize("mode", ["inline", "async", "thread"])
 def test_whatever_is_raised_is_the_error_of_that_attempt(mode: str) -> None:
     class UnspeakableError(BaseException):

@@ -10,6 +10,9 @@ from tests.mutation.faults import Fault
 ARGUMENTS = "scheduler/arguments.py"
 BINDING = "scheduler/binding.py"
 BUILD = "plan/build.py"
+OUTPUTS = "adapters/executors/outputs.py"
+PROGRAMS = "adapters/executors/programs.py"
+STREAMS = "adapters/executors/streams.py"
 LEAF = "scheduler/leaf.py"
 LOOKUP = "scheduler/lookup.py"
 SECRETS = "execution/masking.py"
@@ -421,5 +424,33 @@ FAULTS = (
         ARGUMENTS,
         "            if given.get(name) is not None:\n",
         "            if given.get(name) is not None and not binding.sources:\n",
+    ),
+    Fault(
+        "DATA-9",
+        "standard output that is too large for a value is cut",
+        STREAMS,
+        "                self._kept = None\n",
+        "                self._kept += data[: max(0, self._keep - len(self._kept))]\n",
+    ),
+    Fault(
+        "EXEC-3",
+        "a line that is no output is passed over",
+        OUTPUTS,
+        "            if not equals or not _NAME.fullmatch(name):\n",
+        "            if not equals:\n                continue\n            if not _NAME.fullmatch(name):\n",
+    ),
+    Fault(
+        "EXEC-3",
+        "a block ends with the first line that begins like its end",
+        OUTPUTS,
+        '        if line.removesuffix("\\r") == end:\n',
+        "        if line.startswith(end[:1]):\n",
+    ),
+    Fault(
+        "EXEC-3",
+        "files that must be there are not looked for",
+        PROGRAMS,
+        "            if os.path.lexists(ready.folder / name) is not wanted:\n",
+        "            if False:\n",
     ),
 )

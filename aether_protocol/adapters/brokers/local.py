@@ -28,7 +28,7 @@ from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 MAX_THREADS: Final = 64
 KEEP_RUNNERS: Final = 64  # runners without work that are kept
-STOP_S: Final = 5.0  # how long an attempt that was told to stop keeps its slot, and the broker from closing
+STOP_S: Final = 5.0  # how long an attempt that was told to stop keeps its slot, and the broker from closing; or as it says
 LEAVE_S: Final = 1.0  # how long the broker still waits once it has told them twice
 
 _log = logging.getLogger("aether_protocol")
@@ -98,7 +98,7 @@ class LocalBroker:
             else:
                 if found.begun and not found.threaded:
                     found.task.cancel()
-                asyncio.get_running_loop().call_later(STOP_S, self._give_up, found)
+                asyncio.get_running_loop().call_later(max(STOP_S, found.stop_s), self._give_up, found)
 
     async def quiet(self) -> None:
         while self.busy:
@@ -109,16 +109,18 @@ class LocalBroker:
     async def close(self) -> None:
         self._closing = True
         self._queue.clear()
+        stop_s = STOP_S
         for key in list(self._attempts):
+            stop_s = max(stop_s, self._attempts[key].stop_s)
             self.stop(*key)
         for runner in self._idle:
             runner.task.cancel()
-        await self._end_runners()
+        await self._end_runners(stop_s)
 
-    async def _end_runners(self) -> None:
+    async def _end_runners(self, stop_s: float) -> None:
         """Wait for them, and leave those behind that do not stop: code that stops for nothing must not keep us for ever."""
         if self._runners:
-            _, left = await asyncio.wait(self._runners, timeout=STOP_S)
+            _, left = await asyncio.wait(self._runners, timeout=stop_s)
             for task in left:
                 task.cancel()  # again; and whoever waits for a thread now goes without it
             if left:

@@ -2,195 +2,193 @@
 
 Law: when `run_child` returns or is cancelled, nothing of the group is alive and no descriptor is left open, whatever
 the child did: wrote a line of 100 MB, left a grandchild that holds the pipe, ignored SIGTERM. Where we are killed, `guard`
-sees to it. The pipes are our own because asyncio's wait ends only when every holder of its pipes has ended.
+sees to it. The start happens in one piece, so that a cancel never meets a process that is half begun, and what has begun is
+never begun again. Neither pipes nor processes are asyncio's: its wait ends only when every holder of its pipes has ended, and
+it has a thread for each process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
+import errno
 import os
 import signal
-from asyncio.subprocess import Process
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from types import TracebackType
+from typing import Final
 
 from aether_protocol.adapters.executors import guard
+from aether_protocol.adapters.executors.streams import Stream
+from aether_protocol.execution import capacity
 
-CHUNK: Final = 65_536  # bytes read at once, and the longest line part held back before it is logged
-CAPTURE_LIMIT: Final = 1_048_576  # bytes of stdout that are kept
-DRAIN_READS: Final = 16  # of `CHUNK`, a full pipe at its largest
-TAIL: Final = 4_096  # bytes of the end of stderr that are kept
 GRACE_S: Final = 2.0  # between SIGTERM and SIGKILL
 DRAIN_S: Final = 0.5  # for what a descendant still writes after the process itself has ended
-
-OnText = Callable[[str], None]
+KILLED_S: Final = 2.0  # for the end of a process after SIGKILL: one in the kernel's hands may not end even so
+POLL_S: Final = 0.02  # between looks at a process, where the system has no descriptors of processes
 
 _groups: set[int] = set()  # the process groups that are alive
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be run, and how it is told to stop: `signal` first, SIGKILL after `grace_s`."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str | None = None
+    signal: signal.Signals = signal.SIGTERM
+    grace_s: float | None = None
+
+
 @dataclass(slots=True)
 class ChildEnd:
-    """`returncode` is negative for a signal. `stdout` may be cut, `stderr_tail` is the end of what came."""
+    """`returncode` is negative for a signal. `excess` names the stream that became larger than it may."""
 
     returncode: int
-    stdout: str
-    stderr_tail: str
+    stdout: Stream
+    stderr: Stream
+    excess: str | None
 
 
-class _Pipe:
-    """The reading end of one pipe: keeps the head and the tail of what comes and passes all of it on, line by line."""
+class Excess:
+    """Told that a stream has become larger than it may, which ends the child."""
 
-    def __init__(self, on_text: OnText, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._on_text = on_text
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._pending = ""  # an unfinished line: logged whole, so that a secret in it is seen whole
-        self._total = 0
-        self.head = bytearray()
-        self.tail = bytearray()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self._fd, self.write_fd = os.pipe()
-        os.set_blocking(self._fd, False)
-        loop.add_reader(self._fd, self._readable)
+    def __init__(self) -> None:
+        self.stream: str | None = None
+        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def _readable(self) -> None:
-        try:
-            data = os.read(self._fd, CHUNK)
-        except BlockingIOError:
-            return
-        if data:
-            self._take(data)
-        else:
-            self.close()
+    def of(self, stream: str) -> Callable[[], None]:
+        def tell() -> None:
+            self.stream = self.stream or stream
+            if not self.told.done():
+                self.told.set_result(None)
 
-    def _take(self, data: bytes) -> None:
-        self._total += len(data)
-        if len(self.head) < CAPTURE_LIMIT:
-            self.head += data[: CAPTURE_LIMIT - len(self.head)]
-        self.tail = (self.tail + data)[-TAIL:]
-        self._pass_on(self._decoder.decode(data))
-
-    def _pass_on(self, text: str) -> None:
-        text = self._pending + text
-        end = text.rfind("\n") + 1
-        if end == 0 and len(text) >= CHUNK:
-            end = len(text)
-        self._pending = text[end:]
-        if end:
-            self._on_text(text[:end])
-
-    def drain(self) -> None:
-        """Take what is there now without waiting for more, then close.
-
-        It is bounded because somebody who left the group may still be writing.
-        """
-        for _ in range(DRAIN_READS):
-            before = self._total
-            if not self.closed.done():
-                self._readable()
-            if self._total == before:
-                break
-        self.close()
-
-    def close(self) -> None:
-        if self.closed.done():
-            return
-        self.closed.set_result(None)
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
-        self.close_writer()
-        self._pending += self._decoder.decode(b"", final=True)
-        if self._pending:
-            self._on_text(self._pending)
-            self._pending = ""
-
-    def close_writer(self) -> None:
-        if self.write_fd >= 0:
-            os.close(self.write_fd)
-            self.write_fd = -1
-
-    def text(self) -> str:
-        text = self.head.decode("utf-8", errors="replace")
-        if self._total > len(self.head):
-            text += f"\n[cut: {self._total - len(self.head)} more bytes]"
-        return text
+        return tell
 
 
-async def run_child(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, on_stdout: OnText, on_stderr: OnText
-) -> ChildEnd:
-    """Run `argv` to its end. Raises OSError or ValueError where it cannot be started.
+MakeStreams = Callable[[Excess], tuple[Stream, Stream]]
 
-    Cancelled, it sends SIGTERM to the group, waits up to `GRACE_S`, sends SIGKILL, and then lets the cancellation on.
+
+async def run_child(child: Child, command: Command) -> ChildEnd:
+    """See `child`, which was started as `command`, to its end.
+
+    Cancelled, it sends the command's signal to the group, waits up to the grace, sends SIGKILL, and then lets the
+    cancellation on.
     """
-    loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as stack:
-        stdout = _Pipe(on_stdout, loop)
-        stack.callback(stdout.drain)
-        stderr = _Pipe(on_stderr, loop)
-        stack.callback(stderr.drain)
-        guard.ready()
-        start = asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=stdout.write_fd,
-            stderr=stderr.write_fd,
-            env=env,
-            cwd=cwd,
+    with capacity.under_way(), child:
+        try:
+            ends: list[asyncio.Future[int] | asyncio.Future[None]] = [child.end, child.excess.told]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not child.end.done():
+                signal_group(child.pid, signal.SIGKILL)
+                await asyncio.wait([child.end], timeout=KILLED_S)
+            await asyncio.wait([stream.closed for stream in child.streams], timeout=DRAIN_S)
+        except asyncio.CancelledError:
+            await _stop(child, command)
+            raise
+    returncode = child.end.result() if child.end.done() else -signal.SIGKILL
+    return ChildEnd(returncode, *child.streams, child.excess.stream)
+
+
+class Child:
+    """A process that is started, with its streams. Leaving it ends the group and reads what is there.
+
+    Raises OSError or ValueError where it cannot be started, and leaves nothing then.
+    """
+
+    def __init__(self, command: Command, streams: MakeStreams) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as undo:
+            self.excess = Excess()
+            self.streams = streams(self.excess)
+            for stream in reversed(self.streams):
+                undo.callback(stream.drain)
+            guard.ready()
+            stdout, stderr = (stream.write_fd for stream in self.streams)
+            process = _spawn(command, stdout, stderr)
+            self.pid = process.pid
+            self.end = _watch(process, loop)
+            undo.callback(guard.ended, guard.begun(process.pid))
+            _groups.add(process.pid)
+            undo.callback(_groups.discard, process.pid)
+            undo.callback(signal_group, process.pid, signal.SIGKILL)
+            for stream in self.streams:
+                stream.close_writer()
+            self._undo = undo.pop_all()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._undo.close()
+
+
+def _spawn(command: Command, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+    def spawn(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=command.env,
+            cwd=command.cwd,
             process_group=0,
         )
-        process, cancelled = await _finish(start)
-        stack.callback(guard.ended, guard.begun(process.pid))
-        _groups.add(process.pid)
-        stack.callback(_groups.discard, process.pid)
-        stack.callback(_signal_group, process.pid, signal.SIGKILL)
-        stdout.close_writer()
-        stderr.close_writer()
-        try:
-            if cancelled:
-                raise asyncio.CancelledError
-            returncode = await process.wait()
-            await asyncio.wait([stdout.closed, stderr.closed], timeout=DRAIN_S)
-        except asyncio.CancelledError:
-            await _stop(process, (stdout, stderr))
+
+    try:
+        return spawn(command.argv)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
             raise
-    return ChildEnd(returncode, stdout.text(), stderr.tail.decode("utf-8", errors="replace"))
+    return spawn(["/bin/sh", *command.argv])  # a text without `#!`, which every shell takes for a script of its own
 
 
-async def _finish(start: Coroutine[Any, Any, Process]) -> tuple[Process, bool]:
-    """What `start` gives, and whether we were cancelled meanwhile. Asyncio's own way to take back a half-made start kills
-    the process alone, and what that has started by then would live on."""
-    starting = asyncio.ensure_future(start)
-    cancelled = False
-    while not starting.done():
-        try:
-            await asyncio.wait([starting])
-        except asyncio.CancelledError:
-            cancelled = True
-    return starting.result(), cancelled
+def _watch(process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
+    """The return code, once there is one."""
+    end: asyncio.Future[int] = loop.create_future()
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # another system, or the last descriptor was taken at this very moment
+
+        def look() -> None:
+            if process.poll() is None:
+                loop.call_later(POLL_S, look)
+            else:
+                end.set_result(process.wait())
+
+        look()
+        return end
+
+    def ended() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        end.set_result(process.wait())
+
+    loop.add_reader(descriptor, ended)
+    return end
 
 
 def kill_all() -> None:
     """For a process that leaves at once: no child of ours outlives it."""
     for group in tuple(_groups):
-        _signal_group(group, signal.SIGKILL)
+        signal_group(group, signal.SIGKILL)
 
 
-async def _stop(process: Process, pipes: Sequence[_Pipe]) -> None:
-    """SIGTERM, grace, SIGKILL. Open pipes tell that descendants are still ending; a second cancel cuts it short."""
-    _signal_group(process.pid, signal.SIGTERM)
-    end = asyncio.ensure_future(process.wait())
-    ends: list[asyncio.Future[int] | asyncio.Future[None]] = [end, *(pipe.closed for pipe in pipes)]
+async def _stop(child: Child, command: Command) -> None:
+    """The signal, grace, SIGKILL. Open pipes tell that descendants are still ending; a second cancel cuts it short."""
+    signal_group(child.pid, command.signal)
+    ends: list[asyncio.Future[int] | asyncio.Future[None]] = [child.end, *(stream.closed for stream in child.streams)]
     try:
-        await asyncio.wait(ends, timeout=GRACE_S)
+        await asyncio.wait(ends, timeout=GRACE_S if command.grace_s is None else command.grace_s)
     finally:
-        _signal_group(process.pid, signal.SIGKILL)
-    await asyncio.wait([end], timeout=GRACE_S)  # a process in the kernel's hands may not end even so
+        signal_group(child.pid, signal.SIGKILL)
+    await asyncio.wait([child.end], timeout=KILLED_S)
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to all of a process group that are left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)

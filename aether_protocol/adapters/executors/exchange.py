@@ -1,7 +1,7 @@
-"""How a task and its process talk: inputs by environment and file, outputs by file and stdout (EXEC-3).
+"""How a task and its process talk: inputs by environment and file, outputs by a file that `outputs` reads (EXEC-3).
 
-Law: all files of one attempt lie in one private folder that is gone when the attempt is over. Everything that a process
-wrote is text of unknown quality: it is bounded, decoded and read here and nowhere else.
+Law: all files of one attempt lie in one private folder that is gone when the attempt is over. A file that a process wrote is
+bounded and decoded here and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.adapters.executors.results import read_json, read_typed
 from aether_protocol.expressions.values import Json, as_text
-from aether_protocol.plan.model import OutputBinding
 from aether_protocol.ports.secrets import ENVIRONMENT_PREFIX
 from aether_protocol.ports.wire import TaskAssignment
 
@@ -48,15 +46,15 @@ class Exchange:
             exchange.outputs_file.touch()
             yield exchange
 
-    def environment(self, task: TaskAssignment, extra: Mapping[str, Json], note: Callable[[str], None]) -> dict[str, str]:
-        """The engine's own environment without its secrets (a task gets those that are wired to it, DATA-12), then
-        `extra` (null takes a variable away), then what the protocol gives.
+    def environment(self, task: TaskAssignment, config: Mapping[str, Json], note: Callable[[str], None]) -> dict[str, str]:
+        """What `inherit` takes of the engine's own environment, without its secrets (a task gets those that are wired to it,
+        DATA-12), then the config's `env` (null takes a variable away), then what the protocol gives.
 
         Inputs that the system could not carry in the environment are left out and `note`d: the JSON file has them all.
-        Raises ValueError for an `extra` that is no environment variable.
+        Raises ValueError for a name in `env` that is no environment variable.
         """
-        env = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
-        for name, value in extra.items():
+        env = inherited(config.get("inherit"))
+        for name, value in (config.get("env") or {}).items():
             if value is None:
                 env.pop(name, None)
                 continue
@@ -81,55 +79,22 @@ class Exchange:
         env["AETHER_IDEMPOTENCY_KEY"] = task.idempotency_key
         return env
 
-    def outputs(self, declared: tuple[OutputBinding, ...], stdout: str) -> dict[str, Json]:
-        """The outputs file, and stdout as `result` where that is declared and was not written. Raises OutputsError."""
-        types = {output.name: output.type for output in declared}
-        outputs = parse_outputs(_read(self.outputs_file, "the outputs file"), types)
-        if "result" in types and "result" not in outputs:
-            outputs["result"] = read_typed(stdout, types["result"])
-        return outputs
+    def written(self) -> str:
+        """The text of the outputs file. Raises OutputsError."""
+        return read_file(self.outputs_file, "the outputs file")
 
 
-def file_outputs(declared: tuple[OutputBinding, ...], folder: Path) -> tuple[dict[str, Json], list[str]]:
-    """The outputs whose `valueFrom.path` names a file under `folder` (SPEC-6), and a fault for each
-    that is not there and that nothing else can fill.
-
-    The text less one last newline is the value; it is read as JSON where the declared type is neither string nor any.
-    """
-    outputs: dict[str, Json] = {}
-    faults: list[str] = []
-    for output in declared:
-        if output.file is None:
-            continue
-        try:
-            text = _read(folder / output.file, f"file {output.file!r} of output {output.name!r}").removesuffix("\n")
-        except OutputsError as fault:
-            if not output.sources:
-                faults.append(str(fault))
-            continue
-        outputs[output.name] = text if output.type == "any" else read_typed(text, output.type)
-    return outputs, faults
-
-
-def parse_outputs(text: str, types: Mapping[str, str]) -> dict[str, Json]:
-    """A JSON object, or lines `name=value`; an empty file gives nothing. Raises OutputsError with the line."""
-    if text.lstrip().startswith("{"):
-        try:
-            value = read_json(text)
-        except ValueError as error:
-            raise OutputsError(f"the outputs file is no JSON object: {error}") from None
-        return dict(value)
-    outputs: dict[str, Json] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.removesuffix("\r")
-        if not line.strip():
-            continue
-        name, equals, value = line.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise OutputsError(f"line {number} of the outputs file is not name=value: {line[:80]!r}")
-        outputs[name] = read_typed(value, types.get(name, "any"))
-    return outputs
+def inherited(names: Json) -> dict[str, str]:
+    """The engine's variables that a program gets: those of the list `names`, `none`, or all. Raises ValueError for a secret."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    if names is None or names == "all":
+        return own
+    if names == "none":
+        return {}
+    for name in names:
+        if name.startswith(ENVIRONMENT_PREFIX):
+            raise ValueError(f"inherit: {name!r} is a secret: wire it to `env` by a parameter with a secretKeyRef")
+    return {name: own[name] for name in names if name in own}
 
 
 def variable_name(name: str) -> str:
@@ -147,9 +112,10 @@ def _size(text: str) -> int | None:
         return None
 
 
-def _read(file: Path, what: str) -> str:
+def read_file(file: Path, what: str) -> str:
+    """The text of a file that a program left. Raises OutputsError."""
     try:
-        # not waiting for somebody at the other end, should it be a named pipe
+        # not waiting for a process at the other end, should it be a named pipe
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise OutputsError(f"{what} is no regular file")
@@ -159,7 +125,7 @@ def _read(file: Path, what: str) -> str:
     except OSError as error:
         raise OutputsError(f"{what} cannot be read: {error.strerror or error}") from None
     if len(data) > FILE_LIMIT:
-        raise OutputsError(f"{what} is larger than {FILE_LIMIT} bytes")
+        raise OutputsError(f"{what} is larger than {FILE_LIMIT} bytes, the limit of a value: keep it as an artifact")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

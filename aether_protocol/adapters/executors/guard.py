@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from aether_protocol.execution.capacity import is_full
+
 GRACE_S: Final = 0.2  # between SIGTERM and SIGKILL: whoever goes on with the run needs longer to begin
 _STARTED: Final = 19  # where /proc/PID/stat has the start, counted after the name, which may hold anything
 
@@ -47,11 +49,10 @@ _owner = 0  # the process that it was made for: a fork needs one of its own
 
 
 def ready() -> None:
-    """Have a guard from now on."""
+    """Have a guard from now on. Raises OSError where the machine is full: then there may be room later."""
     global _pipe, _owner
     if _owner == os.getpid():
         return
-    _owner, _pipe = os.getpid(), None
     theirs, ours = os.pipe()
     try:
         os.posix_spawn(
@@ -65,13 +66,16 @@ def ready() -> None:
             ],
             setpgroup=0,  # what the terminal sends to us is not meant for it
         )
-    except OSError:
+    except OSError as error:
         os.close(ours)
-        return
+        if not is_full(error):
+            _owner, _pipe = os.getpid(), None
+            return
+        raise
     finally:
         os.close(theirs)
     os.set_blocking(ours, False)  # a guard that does not listen must not hold us up
-    _pipe = ours
+    _owner, _pipe = os.getpid(), ours
 
 
 def begun(pid: int) -> str:

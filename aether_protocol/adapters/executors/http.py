@@ -7,10 +7,11 @@ Law: one task is one request. Redirects are not followed: what the address itsel
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.executors.results import ERROR, FAILED, read_json, result
+from aether_protocol.execution.capacity import Patience, Tell, begin, is_full, under_way
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
@@ -71,10 +72,10 @@ class HttpExecutor:
             return result(task, ERROR, "the http executor needs httpx2 (pip install 'aether-protocol[http]')")
         try:
             expected = expected_statuses(config.get("expectStatus"))
-            arguments = _request(config)
-            outputs, reason = await self._send(httpx2, arguments)
+            arguments = _request(config, context.mask)
+            outputs, reason = await self._send(httpx2, arguments, lambda text: context.log(text, "stderr"))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            return result(task, ERROR, f"{config.get('method', 'GET')} {config['url']}: {_why(error)}")
+            return result(task, ERROR, f"{config.get('method', 'GET')} {config['url']}: {_why(error, context.mask)}")
         except ValueError as error:
             return result(task, ERROR, str(error))
         status = outputs["status"]
@@ -82,8 +83,22 @@ class HttpExecutor:
             return result(task, parameters=outputs)
         return result(task, FAILED, _unexpected(outputs, reason, expected), outputs)
 
-    async def _send(self, http: Any, arguments: dict[str, Any]) -> tuple[dict[str, Json], str]:
-        """The outputs and the reason phrase. The engine watches the task's timeout; only connecting is bounded here."""
+    async def _send(self, http: Any, arguments: dict[str, Any], tell: Tell) -> tuple[dict[str, Json], str]:
+        """The outputs and the reason phrase. That no connection can be made because the machine is full is waited for."""
+        patience = Patience(tell)
+        while True:
+            await begin(lambda: None, tell)
+            try:
+                with under_way():
+                    return await self._exchange(http, arguments)
+            except http.ConnectError as error:  # nothing was sent yet
+                if not is_full(error):
+                    raise
+                full = error
+            await patience.wait(full)
+
+    async def _exchange(self, http: Any, arguments: dict[str, Any]) -> tuple[dict[str, Json], str]:
+        """One request and its answer. The engine watches the task's timeout; only connecting is bounded here."""
         timeout = http.Timeout(None, connect=CONNECT_S)
         if self._tls is None:
             self._tls = http.create_ssl_context()
@@ -111,15 +126,15 @@ def expected_statuses(value: Json) -> frozenset[int]:
     return frozenset(statuses)
 
 
-def _request(config: Mapping[str, Json]) -> dict[str, Any]:
+def _request(config: Mapping[str, Json], mask: Callable[[str], str]) -> dict[str, Any]:
     """What the client needs for this request. Raises ValueError."""
     url = config["url"]
     if not url.lower().startswith(("http://", "https://")):
-        raise ValueError(f"url {url!r} is no absolute http or https address")
+        raise ValueError(f"url {mask(url)!r} is no absolute http or https address")
     headers = {name: as_text(value) for name, value in (config.get("headers") or {}).items()}
     for name, value in headers.items():
         if not name or not name.isascii() or any(character in name + value for character in "\r\n\0"):
-            raise ValueError(f"header {name!r} cannot be sent")
+            raise ValueError(f"header {mask(name)!r} cannot be sent")
     body = config.get("body")
     content: bytes | None = None
     if isinstance(body, str):
@@ -142,7 +157,8 @@ async def _read(response: httpx2.Response) -> str:
     async for chunk in response.aiter_bytes():
         data += chunk
         if len(data) > BODY_LIMIT:
-            raise ValueError(f"the response is larger than {BODY_LIMIT} bytes")
+            limit = f"larger than {BODY_LIMIT} bytes, the limit of a value"
+            raise ValueError(f"the response is {limit}: fetch it as an artifact (source `http`)")
     try:
         return data.decode(response.encoding or "utf-8", errors="replace")
     except LookupError:
@@ -165,5 +181,5 @@ def _unexpected(outputs: Mapping[str, Json], reason: str, expected: frozenset[in
     return message
 
 
-def _why(error: Exception) -> str:
-    return str(error).lower() or type(error).__name__
+def _why(error: Exception, mask: Callable[[str], str]) -> str:
+    return mask(str(error)).lower() or type(error).__name__

@@ -6,7 +6,7 @@ Law: a result that leaves this package is JSON (finite numbers, string keys) and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aether_protocol.expressions.values import Json
@@ -21,10 +21,19 @@ _NOTHING: Final[Mapping[str, Json]] = {}
 
 
 def result(
-    task: TaskAssignment, code: int = SUCCEEDED, message: str = "", parameters: Mapping[str, Json] = _NOTHING
+    task: TaskAssignment,
+    code: int = SUCCEEDED,
+    message: str = "",
+    parameters: Mapping[str, Json] = _NOTHING,
+    warnings: Sequence[str] = (),
 ) -> TaskResult:
     """The result of this attempt."""
-    return TaskResult(task.header.run_id, task.place.id, task.attempt, code, message, parameters)
+    return TaskResult(task.header.run_id, task.place.id, task.attempt, code, message, parameters, warnings=warnings)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Text for people, cut to `limit` characters. It must be masked already: half a secret is not known as one (DATA-12)."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
 
 
 def read_json(text: str) -> Json:

@@ -14,7 +14,7 @@ from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 SLEEP = ExecutorType(
     "sleep",
-    "Waits for a time, then succeeds.",
+    "Waits for a time, then succeeds. After a crash of the engine it waits for what is left of that time.",
     config=(ConfigField("duration", "duration", "How long, like `30s` or `1h30m`.", required=True),),
 )
 
@@ -36,7 +36,8 @@ class SleepExecutor:
     mode: Mode = "async"
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        await context.sleep(parse_duration(task.config["duration"]) / 1_000_000)
+        left_us = parse_duration(task.config["duration"]) - task.elapsed_us  # what is left after a crash
+        await context.sleep(max(left_us, 0) / 1_000_000)
         return result(task)
 
 

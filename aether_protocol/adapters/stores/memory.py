@@ -78,7 +78,7 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         self._add(run.row.run_id, past)
         if run.owner is None:
             return 0
-        return self._leases.take(run.row.run_id, run.owner, run.until)
+        return self._leases.take(run.row.run_id, run.owner, run.until, run.length_us)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         runs, tokens = self._runs, self._leases.tokens
@@ -113,10 +113,10 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
     async def row(self, run_id: str) -> RunRow | None:
         past = self._runs.get(run_id)
-        return None if past is None else past.now()
+        return None if past is None else self._row(past)
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
-        found = [row for row in (past.now() for past in self._runs.values()) if _fits(row, query)]
+        found = [row for row in map(self._row, self._runs.values()) if _fits(row, query)]
         found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
         return found[: query.limit]
 
@@ -152,7 +152,7 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         wanted = self._runs if run_ids is None else [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
         free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._leases.may(run_id, owner, now)]
         free.sort(key=lambda run_id: (self._runs[run_id].row.created_at, run_id))
-        return [(run_id, self._leases.take(run_id, owner, until)) for run_id in free]
+        return [(run_id, self._leases.take(run_id, owner, until, until - now)) for run_id in free]
 
     # --- upkeep ---
 
@@ -177,6 +177,11 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         self._kept.clear()
 
     # --- inside ---
+
+    def _row(self, past: _Past) -> RunRow:
+        row = past.now()
+        row.broken = self._leases.broken.get(row.run_id)
+        return row
 
     def _run(self, run_id: str) -> _Past:
         past = self._runs.get(run_id)

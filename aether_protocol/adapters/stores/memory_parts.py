@@ -13,53 +13,60 @@ from typing import Final
 
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import LogLine, NewDocument, Request, StoredDocument
+from aether_protocol.ports.store import BREAKS, LogLine, NewDocument, Request, StoredDocument, goes_on
 
 KEEP_LOG_CHARACTERS: Final = 256 * 1024  # of a task run
 
 
 class MemoryLeases:
-    """`owners` are the instants at which leases end; `runs` the owner of each run; `tokens` count changes of hands."""
+    """`owners` are the instants at which leases end; `runs` the owner of each run; `tokens` count changes of hands; `broken`
+    why runs were set aside."""
 
     def __init__(self) -> None:
         self.tokens: dict[str, int] = {}
         self.owners: dict[str, int] = {}
+        self.broken: dict[str, str] = {}
+        self._lengths: dict[str, int | None] = {}
         self._runs: dict[str, str] = {}
-        self._locks: dict[str, tuple[str, int]] = {}
+        self._locks: dict[str, tuple[str, int, int]] = {}  # owner, end, length
+        self._breaks: dict[str, tuple[int, int]] = {}  # times in a row, leaves ended by then
 
     def owner(self, run_id: str) -> str | None:
         return self._runs.get(run_id)
 
-    def lease(self, run_id: str) -> tuple[str, int] | None:
+    def lease(self, run_id: str, now: int | None) -> tuple[str, int] | None:
         owner = self._runs.get(run_id)
-        return None if owner is None or owner not in self.owners else (owner, self.owners[owner])
+        if owner is None or owner not in self.owners or (now is not None and not self.held(run_id, now)):
+            return None
+        return owner, self.owners[owner]
 
     def all_owners(self) -> dict[str, int]:
         found = dict(self.owners)
-        for owner, until in self._locks.values():
+        for owner, until, _ in self._locks.values():
             found[owner] = max(until, found.get(owner, until))
         return found
 
     def held(self, run_id: str, now: int) -> bool:
-        """Its owner's lease goes on beyond `now`."""
+        """Its owner's lease goes on at `now`."""
         owner = self._runs.get(run_id)
-        return owner is not None and self.owners.get(owner, now) > now
+        return owner is not None and owner in self.owners and goes_on(self.owners[owner], self._lengths.get(owner), now)
 
     def may(self, run_id: str, owner: str, now: int) -> bool:
-        return self._runs.get(run_id) == owner or not self.held(run_id, now)
+        return run_id not in self.broken and (self._runs.get(run_id) == owner or not self.held(run_id, now))
 
-    def take(self, run_id: str, owner: str, until: int) -> int:
+    def take(self, run_id: str, owner: str, until: int, length_us: int | None) -> int:
         if self._runs.get(run_id) != owner:
             self._runs[run_id] = owner
             self.tokens[run_id] = self.tokens.get(run_id, 0) + 1
         self.owners[owner] = until
+        self._lengths[owner] = length_us
         return self.tokens[run_id]
 
     def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
         self.owners[owner] = until
-        for name, (holder, _) in self._locks.items():
+        for name, (holder, _, length_us) in self._locks.items():
             if holder == owner:
-                self._locks[name] = (owner, until)
+                self._locks[name] = (owner, until, length_us)
         return [run for run, token in held.items() if self._runs.get(run) != owner or self.tokens.get(run) != token]
 
     def release(self, owner: str, run_ids: Sequence[str] | None) -> None:
@@ -68,26 +75,38 @@ class MemoryLeases:
                 del self._runs[run_id]
         if run_ids is None:
             self.owners.pop(owner, None)
+            self._lengths.pop(owner, None)
             self._locks = {name: held for name, held in self._locks.items() if held[0] != owner}
 
     def forget(self, run_id: str) -> None:
-        self._runs.pop(run_id, None)
-        self.tokens.pop(run_id, None)
+        for held in (self._runs, self.tokens, self.broken, self._breaks):
+            held.pop(run_id, None)
 
     def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        holder, end = self._locks.get(name, (owner, until))
-        if holder != owner and end > now:
+        holder, end, length_us = self._locks.get(name, (owner, until, until - now))
+        if holder != owner and goes_on(end, length_us, now):
             return False
-        self._locks[name] = (owner, until)
+        self._locks[name] = (owner, until, until - now)
         return True
 
     def unlock(self, name: str, owner: str) -> None:
-        if self._locks.get(name, ("", 0))[0] == owner:
+        if self._locks.get(name, ("", 0, 0))[0] == owner:
             del self._locks[name]
+
+    def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        if self.tokens.get(run_id) != token:
+            return False
+        times, before = self._breaks.get(run_id, (0, ended))
+        times = times + 1 if before == ended else 1
+        self._breaks[run_id] = times, ended
+        if times < BREAKS:
+            return False
+        self.broken[run_id] = reason
+        return True
 
 
 class MemoryOwners:
-    """Who holds what: all of the `LeaseStore` but `claim`, which needs to know the runs."""
+    """Who holds what: all of the `LeaseStore` but `claim`, which needs to know the runs; and the `BreakStore`."""
 
     _leases: MemoryLeases
 
@@ -97,8 +116,8 @@ class MemoryOwners:
     async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
         self._leases.release(owner, run_ids)
 
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
-        return self._leases.lease(run_id)
+    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
+        return self._leases.lease(run_id, now)
 
     async def owners(self) -> Mapping[str, int]:
         return self._leases.all_owners()
@@ -108,6 +127,12 @@ class MemoryOwners:
 
     async def unlock(self, name: str, owner: str) -> None:
         self._leases.unlock(name, owner)
+
+    async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        return self._leases.broke(run_id, token, ended, reason)
+
+    async def mend(self, run_id: str) -> bool:
+        return self._leases.broken.pop(run_id, None) is not None
 
 
 class MemoryMailbox:

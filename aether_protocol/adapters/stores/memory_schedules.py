@@ -103,7 +103,7 @@ class MemorySchedules:
 
     async def unfinished_runs(self) -> list[str]:
         ids = {one.run_id for records in self._fires.values() for one in records if one.run_id is not None}
-        rows = [row for run_id in ids if (row := await self._about.row(run_id)) is not None and not row.closed]
+        rows = [row for run_id in ids if (row := await self._about.row(run_id)) is not None and not (row.closed or row.broken)]
         return [row.run_id for row in sorted(rows, key=lambda row: (row.created_at, row.run_id))]
 
     def _changeable(self, schedule: StoredSchedule) -> Plan:

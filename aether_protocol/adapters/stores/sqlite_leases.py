@@ -16,18 +16,26 @@ from aether_protocol.adapters.stores.sqlite_database import Database, Execute, c
 from aether_protocol.adapters.stores.sqlite_sums import COVERED, damaged, require, sum_of
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import Request
+from aether_protocol.ports.store import BREAKS, Request, goes_on
 
 _SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
 
+# Whether a lease goes on at the instant that is given twice (ports.store.goes_on).
+GOES_ON: Final = "(until > ? AND until - ? <= 2 * coalesce(length, until))"
 _FREE: Final = (
     "SELECT run_id, number, token, runs.owner FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
-    "WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR coalesce(until, ?) <= ?)"
+    f"WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR NOT coalesce({GOES_ON}, 0)) "
+    "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1)"
 )
-_LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)"
-_LOCK: Final = (
-    "INSERT INTO locks (name, owner, until) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET owner = ?2, until = ?3 "
-    "WHERE owner = ?2 OR until <= ?4"
+LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until, length) VALUES (?, ?, ?)"
+_RENEW: Final = "INSERT INTO owners (owner, until) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
+_HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
+_LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
+_BROKE: Final = (
+    "INSERT INTO breaks (run, times, ended, aside, reason) SELECT number, 1, ?2, 0, ?3 FROM runs "
+    "WHERE run_id = ?1 AND token = ?4 ON CONFLICT (run) DO UPDATE SET ended = excluded.ended, reason = excluded.reason, "
+    "times = CASE ended WHEN excluded.ended THEN times + 1 ELSE 1 END, "
+    f"aside = (ended = excluded.ended AND times + 1 >= {BREAKS}) RETURNING aside"
 )
 
 _OWNERS: Final = (
@@ -54,14 +62,14 @@ class SqliteLeases:
         claimed: list[tuple[str, int]] = []
         async with self._db.write() as execute:
             found = self._free(execute, run_ids, (owner, now, now))
-            execute("DELETE FROM owners WHERE until <= ?", (now,))
+            execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
             for run_id, number, token, holder in found:
                 if holder != owner:
                     token += 1
                     execute("UPDATE runs SET owner = ?, token = ? WHERE number = ?", (owner, token, number))
                 claimed.append((run_id, token))
             if claimed:
-                execute(_LEASE, (owner, until))
+                execute(LEASE, (owner, until, until - now))
             alone = execute("SELECT 1 FROM owners WHERE owner <> ?", (owner,)).fetchone() is None
         if not alone:
             self._warn()
@@ -86,7 +94,7 @@ class SqliteLeases:
 
     async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
         async with self._db.write() as execute:
-            execute(_LEASE, (owner, until))
+            execute(_RENEW, (owner, until))
             execute("UPDATE locks SET until = ? WHERE owner = ?", (until, owner))
             mine = set(execute("SELECT run_id, token FROM runs WHERE closed = 0 AND owner = ?", (owner,)))
             lost = [run_id for run_id, token in held.items() if (run_id, token) not in mine]
@@ -102,10 +110,13 @@ class SqliteLeases:
             for run_id in run_ids or ():
                 execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
 
-    async def owner(self, run_id: str) -> tuple[str, int] | None:
+    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
+        asked = "SELECT owner, until, length FROM runs JOIN owners USING (owner) WHERE run_id = ?"
         with self._db.read() as execute:
-            found = execute("SELECT owner, until FROM runs JOIN owners USING (owner) WHERE run_id = ?", (run_id,)).fetchone()
-        return None if found is None else (found[0], found[1])
+            found = execute(asked, (run_id,)).fetchone()
+        if found is None or (now is not None and not goes_on(found[1], found[2], now)):
+            return None
+        return found[0], found[1]
 
     async def owners(self) -> Mapping[str, int]:
         with self._db.read() as execute:
@@ -113,11 +124,26 @@ class SqliteLeases:
 
     async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
         async with self._db.write() as execute:
-            return execute(_LOCK, (name, owner, until, now)).rowcount == 1
+            if execute(_HELD, (name, owner, now, now)).fetchone() is not None:
+                return False
+            execute(_LOCK, (name, owner, until, until - now))
+            return True
 
     async def unlock(self, name: str, owner: str) -> None:
         async with self._db.write() as execute:
             execute("DELETE FROM locks WHERE name = ? AND owner = ?", (name, owner))
+
+    # --- what breaks its engine ---
+
+    async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        async with self._db.write() as execute:
+            found = execute(_BROKE, (run_id, ended, clean(reason), token)).fetchall()
+        return found == [(1,)]
+
+    async def mend(self, run_id: str) -> bool:
+        asked = "UPDATE breaks SET aside = 0 WHERE aside = 1 AND run = (SELECT number FROM runs WHERE run_id = ?)"
+        async with self._db.write() as execute:
+            return execute(asked, (run_id,)).rowcount == 1
 
     # --- mailbox ---
 

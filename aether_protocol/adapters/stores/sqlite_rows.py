@@ -23,8 +23,10 @@ ROW: Final = (
 _NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
 RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
 SEQ: Final = "coalesce(max(last, seq), seq)"
-SHOWN: Final = ROW.replace("seq, leaves_ended", f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END")
-_COLUMNS: Final = ROW.split(", ")
+_BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
+_FAR: Final = f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
+SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}"
+_COLUMNS: Final = [*ROW.split(", "), "broken"]
 WIDTH: Final = len(_COLUMNS)
 SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
 HEAD: Final = (
@@ -88,7 +90,9 @@ def make_row(found: tuple[Any, ...]) -> RunRow:
     shape = tuple(map(type, found))
     if shape not in _seen_shapes:
         row = dict(zip(_COLUMNS, found, strict=True))
-        if not all(has_types(part, [row[name] for name in COVERED[part].split(", ")]) for part in ("fixed", "moved")):
+        if not all(has_types(part, [row[name] for name in COVERED[part].split(", ")]) for part in ("fixed", "moved")) or not (
+            isinstance(row["broken"], str | None)
+        ):
             raise damaged("the row of a run")
         _seen_shapes.add(shape)
     made = RunRow(*found)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute, clean
+from aether_protocol.adapters.stores.sqlite_leases import GOES_ON, LEASE
 from aether_protocol.adapters.stores.sqlite_rows import (
     HEAD,
     LINES,
@@ -68,8 +69,9 @@ FORGET_PLAN: Final = (
     "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
     "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
-_OF_RUN: Final = ("snapshots WHERE run", "heads WHERE run", "logs WHERE run", "log_bounds WHERE run", "requests WHERE run",
-                  "artifacts WHERE run")
+_OF_RUN: Final = tuple(
+    f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks", "artifacts")
+)
 
 
 
@@ -127,7 +129,7 @@ class SqliteRuns:
         number = self._insert(execute, run.row, self.tier, token, run.owner)
         self._keep_head(execute, number, run)
         if run.owner is not None:
-            execute("INSERT OR REPLACE INTO owners (owner, until) VALUES (?, ?)", (run.owner, run.until))
+            execute(LEASE, (run.owner, run.until, run.length_us))
         _name(execute, number, run.artifacts)
         known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
@@ -248,9 +250,9 @@ class SqliteRuns:
         async with self._db.write() as execute:
             for run_id in dict.fromkeys(run_ids):
                 found = execute(
-                    "SELECT number, closed = 0 AND until > ?, plan FROM runs LEFT JOIN owners USING (owner) "
+                    f"SELECT number, closed = 0 AND {GOES_ON}, plan FROM runs LEFT JOIN owners USING (owner) "
                     "LEFT JOIN heads ON run = number WHERE run_id = ?",
-                    (now, run_id),
+                    (now, now, run_id),
                 ).fetchone()
                 if found is None:
                     continue
@@ -301,7 +303,7 @@ class SqliteRuns:
         where, values = condition(query)
         text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
         with self._db.read() as execute:
-            return [make_row(found) for found in execute(text, (*values, query.limit))]
+            return [make_row(found) for found in execute(text, (*values, -1 if query.limit is None else query.limit))]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []

@@ -45,7 +45,7 @@ _OF_SCHEDULE: Final = (
 )
 _UNFINISHED: Final = (
     "SELECT run_id FROM runs WHERE closed = 0 AND EXISTS (SELECT 1 FROM fires WHERE fires.run_id = runs.run_id) "
-    "ORDER BY created_at, run_id"
+    "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1) ORDER BY created_at, run_id"
 )
 _CANCEL_TEXT: Final = json.dumps(CANCEL)
 

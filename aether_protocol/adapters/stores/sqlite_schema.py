@@ -127,6 +127,20 @@ _SCHEDULES: Final = (
     "CREATE INDEX fires_run ON fires (run_id) WHERE run_id IS NOT NULL",
 )
 
+# `length` of a lease in microseconds. `breaks`: how often a run broke its engine in a row, `ended` the leaves that had ended by
+# then; it is `aside` until somebody wants it to be tried again.
+_LENGTHS_AND_BREAKS: Final = (
+    "ALTER TABLE owners ADD COLUMN length INTEGER",
+    "ALTER TABLE locks ADD COLUMN length INTEGER",
+    """CREATE TABLE breaks (
+        run INTEGER PRIMARY KEY,
+        times INTEGER NOT NULL,
+        ended INTEGER NOT NULL,
+        aside INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    )""",
+)
+
 # Every row that says something carries a digest of what it says, `sum` (see sqlite_sums). Of a run, `fixed` covers what is said
 # once, `moved` the rest; `head` is the sum of the row of steps that `seq` is in, so that a log whose end was cut does not fit.
 # Rows that were there before have none: `undigested` tells up to which rowid a table may have such rows (of steps and
@@ -151,7 +165,13 @@ _SUMS_AND_ARTIFACTS: Final = (
     "INSERT OR IGNORE INTO artifacts SELECT run, value FROM snapshots, json_each(artifact_digests(text))",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY, _SCHEDULES, _SUMS_AND_ARTIFACTS)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _RUNS,
+    _LOGS_AND_LIBRARY,
+    _SCHEDULES,
+    _LENGTHS_AND_BREAKS,
+    _SUMS_AND_ARTIFACTS,
+)
 
 _DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
 

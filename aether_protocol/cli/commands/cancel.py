@@ -55,6 +55,7 @@ def command(run: str, **driving: Json) -> int:
 async def cancel(engine: Engine, run_id: str) -> bool:
     """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one says nothing."""
     left = ROUNDS
+    await engine.mend(run_id)
     while True:
         with contextlib.suppress(BusyError):
             if await engine.recover([run_id], cancel=True):

@@ -10,7 +10,7 @@ from aether_protocol.assembly.discovery import executor_types
 from aether_protocol.cli.render.text import as_value
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorType
+from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
 
 WIDTH = 100
 
@@ -47,7 +47,7 @@ def show(type_: ExecutorType) -> None:
     """One executor type as text."""
     click.secho(type_.name, bold=True)
     click.echo(click.wrap_text(type_.description, WIDTH, "  ", "  "))
-    rows = [(f"config.{field.name}", facts(field), field.description) for field in type_.config]
+    rows = [(f"config.{name}", facts(field), field.description) for name, field in with_nested(type_.config)]
     rows += [(f"output {output.name}", output.type, output.description) for output in type_.outputs]
     width = max((len(name) for name, _, _ in rows), default=0)
     for name, type_text, description in rows:
@@ -65,29 +65,35 @@ def as_json(type_: ExecutorType) -> Json:
     return {
         "name": type_.name,
         "description": type_.description,
-        "config": [
-            {
-                "name": field.name,
-                "type": field.type,
-                "description": field.description,
-                "required": field.required,
-                "default": field.default,
-                "enum": None if field.enum is None else list(field.enum),
-                "items": field.items,
-                "minimum": field.minimum,
-                "maximum": field.maximum,
-            }
-            for field in type_.config
-        ],
+        "config": [field_as_json(field) for field in type_.config],
         "outputs": [{"name": o.name, "type": o.type, "description": o.description} for o in type_.outputs],
         "openConfig": type_.open_config,
         "openOutputs": type_.open_outputs,
     }
 
 
+def field_as_json(field: ConfigField) -> Json:
+    """One field of a config for programs."""
+    return {
+        "name": field.name,
+        "type": field.type,
+        "description": field.description,
+        "required": field.required,
+        "default": field.default,
+        "enum": None if field.enum is None else list(field.enum),
+        "items": field.items,
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "fields": [field_as_json(one) for one in field.fields],
+        "words": list(field.words),
+    }
+
+
 def facts(field: ConfigField) -> str:
     """`string, required`, `integer, default 2, 0 to 10`."""
     parts = [f"array of {field.items}" if field.type == "array" and field.items else field.type]
+    if field.words:
+        parts[0] += "".join(f" or `{word}`" for word in field.words)
     if field.required:
         parts.append("required")
     if field.default is not None:

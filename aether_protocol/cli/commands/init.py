@@ -5,6 +5,7 @@ Law: what it makes passes `aether validate`, `aether run` and `aether test` at o
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -60,12 +61,12 @@ def command(name: str) -> int:
 
 def make(folder: Path, workflow: str) -> list[Path]:
     """Write everything; gives the files written. Raises OSError."""
-    from aether_protocol.documents.schema import render
+    from aether_protocol.cli.commands.schema import editors
 
     skeleton = files("aether_protocol.cli") / "skeleton"
     texts = {target: (skeleton / source).read_text("utf-8") for source, target in FILES.items()}
     texts = {target: text.replace("@NAME@", workflow) for target, text in texts.items()}
-    texts[SCHEMA] = render()
+    texts[SCHEMA] = json.dumps(editors(), indent=2, ensure_ascii=False) + "\n"
     written = []
     for target, text in texts.items():
         path = folder / target

@@ -63,6 +63,8 @@ def command(
         if row.closed:
             hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
+        if await engine.mend(row.run_id):
+            click.echo(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more", err=True)
         if task is None:
             await engine.recover([row.run_id])
             return row.run_id

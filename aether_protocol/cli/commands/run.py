@@ -142,7 +142,9 @@ def show_what_would_run(request: Request, *, as_json: bool) -> None:
     from aether_protocol.engine.submission import make_header, read_variables
     from aether_protocol.scheduler.events import RunHeader
 
-    bare = RunHeader("dry-run", SystemClock().now(), None, {}, read_variables([SystemVariables()]), 0)
+    now = SystemClock().now()
+    at = now if request.plan.of_schedule else None
+    bare = RunHeader("dry-run", now, at, {}, read_variables([SystemVariables()]), 0)
     header = make_header(request.plan, request.arguments, bare)
     entries = preview(request.plan, header)
     show_preview(request.plan, entries, header.parameters, as_json=as_json)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import click
 
+from aether_protocol.assembly.discovery import executor_types
 from aether_protocol.documents.schema import published
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.config_schema import with_configs
 
 EPILOG = """\b
 Examples:
@@ -25,10 +27,15 @@ KINDS = ("Workflow", "CronWorkflow", "WorkflowTemplate")
 @click.command("schema", epilog=EPILOG)
 @click.option("--kind", type=click.Choice(KINDS, case_sensitive=False), help="Only the schema of this kind.")
 def command(kind: str | None) -> int:
-    """Print the JSON Schema (2020-12) of aether/v1 documents."""
-    schema = published()
+    """Print the JSON Schema (2020-12) of aether/v1 documents, with the configs of the executors that are installed."""
+    schema = editors()
     click.echo(json.dumps(schema if kind is None else schema_of(schema, kind), indent=2, ensure_ascii=False))
     return 0
+
+
+def editors() -> dict[str, Json]:
+    """The schema for editors."""
+    return with_configs(published(), executor_types())
 
 
 def schema_of(schema: Mapping[str, Json], kind: str) -> dict[str, Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -61,7 +61,7 @@ def command(run: str, output: str, store: str) -> int:
 async def whole(store: Store, text: str) -> Report:
     """The report with everything in it."""
     row = await find_run(store, text)
-    return make_report(await load(store, row.run_id))
+    return replace(make_report(await load(store, row.run_id)), broken=row.broken)
 
 
 async def gather(store: Store, text: str) -> Shown:

@@ -25,7 +25,7 @@ def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, J
     """The run's head and its report."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner):
-        click.echo(f"  {name + ':':<12} {text}")
+        click.echo(f"  {name + ':' if name else '':<12} {text}")
     if parameters:
         click.echo("parameters:")
         for key, value in parameters.items():
@@ -57,7 +57,10 @@ def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
         head.append(("labels", one_line(", ".join(f"{key}={value}" for key, value in row.labels.items()))))
     if row.retry_of is not None:
         head.append(("retry of", row.retry_of))
-    if not row.closed:
+    if row.broken is not None:
+        head.append(("set aside", f"it broke its engine again and again: {one_line(row.broken, 500)}"))
+        head.append(("", f"'aether resume {row.run_id}' tries once more"))
+    elif not row.closed:
         head.append(("driven by", one_line(called(owner)) if owner is not None else "nobody ('aether resume' goes on with it)"))
     return head
 

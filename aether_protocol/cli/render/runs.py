@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, cells, cut, duration, one_line
+from aether_protocol.cli.render.text import BROKEN, PHASE_COLORS, PHASE_MARKS, cells, cut, duration, one_line
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunRow
 from aether_protocol.scheduler.timing import SECOND, rfc3339
@@ -48,6 +48,7 @@ def row_json(row: RunRow) -> dict[str, Json]:
         "digest": row.digest,
         "retryOf": row.retry_of,
         "tier": row.tier,
+        "broken": row.broken,
     }
 
 
@@ -72,7 +73,8 @@ def show_rows(rows: Sequence[RunRow], width: int | None = None) -> None:
                 break
             chosen.remove(number)
     colors = sys.stdout.isatty()
-    cells_of = [columns[i].padded(widths[i], PHASE_COLORS if colors and i == PHASE_COLUMN else {}) for i in chosen]
+    of_phases = PHASE_COLORS | {BROKEN: "red"} if colors else {}
+    cells_of = [columns[i].padded(widths[i], of_phases if i == PHASE_COLUMN else {}) for i in chosen]
     gap = " " * GAP
     heading = gap.join([HEADINGS[i].ljust(widths[i]) for i in chosen]).rstrip()
     lines = [gap.join(parts).rstrip() for parts in zip(*cells_of, strict=True)]
@@ -111,11 +113,11 @@ def _columns(rows: Sequence[RunRow]) -> list[_Ids | _Column]:
     """In the order of the headings."""
     keys: list[list[_Key]] = [
         [row.workflow for row in rows],
-        [row.phase for row in rows],
+        [row.phase if row.broken is None else BROKEN for row in rows],
         [(row.leaves_ended, row.leaves_known) for row in rows],
         [row.created_at // SECOND for row in rows],
         [None if row.ended_at is None else row.ended_at - row.created_at for row in rows],
-        [row.message for row in rows],
+        [row.message if row.broken is None else f"set aside: {row.broken}" for row in rows],
     ]
     ids = _Ids(HEADINGS[0], [row.run_id for row in rows])  # they are ASCII
     return [ids, *(_Column(*column) for column in zip(HEADINGS[1:], keys, _TEXTS, strict=True))]
@@ -123,7 +125,7 @@ def _columns(rows: Sequence[RunRow]) -> list[_Ids | _Column]:
 
 _TEXTS: Final[tuple[Callable[[_Key], str], ...]] = (
     lambda name: one_line(name, 40),
-    lambda phase: f"{PHASE_MARKS.get(phase, '?')} {phase}",
+    lambda phase: f"{PHASE_MARKS.get(phase, '!')} {phase}",
     lambda progress: f"{progress[0]}/{progress[1]}",
     lambda second: rfc3339(second * SECOND),
     lambda took: "" if took is None else duration(took / SECOND),

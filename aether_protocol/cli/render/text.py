@@ -22,6 +22,7 @@ PHASE_COLORS = {
     "Skipped": "bright_black",
     "Cancelled": "magenta",
 }
+BROKEN = "Broken"  # in place of the phase of a run that was set aside
 PHASE_MARKS = {
     "Created": "·",
     "Ready": "○",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.workspace import Workspace
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
@@ -26,7 +27,7 @@ from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.events import RunHeader
 
-FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration"})
+FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration", "size"})
 
 
 @dataclass(slots=True)
@@ -49,11 +50,16 @@ class TaskPlace:
 
 
 class RecordingContext:
-    """A context that writes down what an executor does with it. Sleeping takes no time, but for ever is for ever."""
+    """A context that writes down what an executor does with it. Sleeping takes no time, but for ever is for ever.
 
-    def __init__(self) -> None:
+    `secrets` are what `mask` hides."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        self._masker = Masker()
+        self._masker.learn(secrets)
         self.logged: list[tuple[str, str]] = []
         self.slept: list[float] = []
+        self.stop_s = 0.0
         self._workspace = Workspace(None)
 
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
@@ -67,17 +73,20 @@ class RecordingContext:
     def workspace(self) -> Path:
         return self._workspace.folder
 
-    def mask(self, text: str) -> str:
-        return text
-
     def close(self) -> None:
         self._workspace.close()
+
+    def mask(self, text: str) -> str:
+        return self._masker.text(text)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         if math.isinf(seconds):
             await asyncio.Event().wait()
         await asyncio.sleep(0)
+
+    def stops_within(self, seconds: float) -> None:
+        self.stop_s = seconds
 
     def cancelled(self) -> bool:
         return False
@@ -146,12 +155,16 @@ class ExecutorContract:
         type_: ExecutorType = self.make().type
         assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", type_.name)
         assert type_.description.endswith(".")
-        parts: list[ConfigField | OutputField] = [*type_.config, *type_.outputs]
-        for part in parts:
-            assert part.type in FIELD_TYPES, part.name
-            assert part.description.endswith("."), part.name
-        for names in ([part.name for part in type_.config], [part.name for part in type_.outputs]):
-            assert len(names) == len(set(names))
+        groups: list[Sequence[ConfigField | OutputField]] = [type_.config, type_.outputs]
+        while groups:
+            group = groups.pop()
+            assert len({part.name for part in group}) == len(group)
+            for part in group:
+                assert part.type in FIELD_TYPES, part.name
+                assert part.description.endswith("."), part.name
+                if isinstance(part, ConfigField) and part.fields:
+                    assert part.type == "object", part.name
+                    groups.append(part.fields)
 
     def test_defaults_fit_their_fields(self) -> None:
         for part in self.make().type.config:

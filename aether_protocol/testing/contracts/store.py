@@ -138,6 +138,16 @@ class RunContract(Contract):
 
         self.play(body)
 
+    def test_without_a_limit_all_rows_come(self) -> None:
+        async def body(store: Store) -> None:
+            for number in range(205):
+                await store.create(new_run(f"r{number}", created_at=number))
+            assert len(await store.rows(RunQuery())) == 205
+            assert len(await store.rows(RunQuery(name="tiny"))) == 205
+            assert len(await store.rows(RunQuery(limit=100))) == 100
+
+        self.play(body)
+
     def test_rows_are_filtered(self) -> None:
         async def body(store: Store) -> None:
             odd = {'qu"ote': "x", "back\\slash": "ü", "%": "_"}

@@ -41,6 +41,81 @@ class LeaseContract(Contract):
 
         self.play(body)
 
+    def test_a_lease_from_a_wrong_clock_has_ended(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=1_000, length_us=10))
+            await store.create(new_run("b"))
+            assert await store.claim(["b"], "me", 990, 1_000) == [("b", 1)]
+            assert await store.lock("door", "me", 990, 1_000)
+            assert await store.owner("a", 980) == ("me", 1_000), "clocks may differ a little"
+            assert await store.owner("a", 979) is None
+            assert await store.owner("a") == ("me", 1_000)
+            assert await store.claim(None, "you", 980, 990) == []
+            assert not await store.lock("door", "you", 980, 990)
+            assert [run for run, _ in await store.claim(["a"], "you", 979, 989)] == ["a"]
+            assert await store.lock("door", "you", 979, 989)
+            assert await store.owner("a", 988) == ("you", 989)
+            assert await store.renew("you", {"a": 2}, 900) == [], "and so has one that is renewed by one"
+            assert [run for run, _ in await store.claim(["a"], "third", 500, 510)] == ["a"]
+
+        self.play(body)
+
+    def test_a_run_whose_lease_is_from_a_wrong_clock_may_be_deleted(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=1_000, length_us=10))
+            await refused(store.delete(["a"], 985), BusyError)
+            assert await store.delete(["a"], 500) == 1
+
+        self.play(body)
+
+    def test_a_lease_without_an_end_is_from_no_wrong_clock(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a", owner="me", until=1 << 61))
+            await store.create(new_run("b"))
+            await store.claim(["b"], "him", 5, 1 << 61)
+            assert await store.claim(None, "you", 0, 10) == []
+            assert await store.claim(None, "you", 1 << 40, (1 << 40) + 10) == []
+
+        self.play(body)
+
+    def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            await store.create(new_run("b", created_at=2))
+            for time in range(3):
+                [(_, token), *_] = await store.claim(["a"], "me", time, 10)
+                assert await store.broke("a", token, 5, f"why {time}") == (time == 2)
+                await store.release("me", ["a"])
+            rows = [await store.row("a"), *await store.rows(RunQuery())]
+            assert [one.broken for one in rows if one is not None] == ["why 2", "why 2", None]
+            assert [run for run, _ in await store.claim(None, "me", 20, 30)] == ["b"]
+            assert await store.claim(["a"], "me", 20, 30) == []
+            assert [await store.mend(run) for run in ("a", "a", "b", "nobody")] == [True, False, False, False]
+            row = await store.row("a")
+            assert row is not None
+            assert row.broken is None
+            [(_, token)] = await store.claim(["a"], "me", 40, 50)
+            assert await store.broke("a", token, 5, "again"), "it is tried once"
+            assert await store.claim(["a"], "me", 60, 70) == []
+            assert await store.delete(["a"], 80) == 1
+            await store.create(new_run("a"))
+            assert [run for run, _ in await store.claim(["a"], "me", 90, 99)] == ["a"]
+
+        self.play(body)
+
+    def test_breaks_count_in_a_row_and_by_its_driver(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            [(_, token)] = await store.claim(["a"], "me", 0, 10)
+            for ended in (0, 0, 1, 1, 2, 3):
+                assert not await store.broke("a", token, ended, "why"), "something ended in between"
+            assert not await store.broke("a", token + 1, 3, "who says so?")
+            assert not await store.broke("a", token, 3, "why")
+            assert not await store.broke("nobody", token, 3, "why")
+            assert await store.broke("a", token, 3, "why")
+
+        self.play(body)
+
     def test_closed_runs_are_not_claimed(self) -> None:
         async def body(store: Store) -> None:
             await store.create(new_run("a"))

@@ -35,11 +35,13 @@ def row(run_id: str, **changes: Any) -> RunRow:
     return replace(bare, **changes)
 
 
-def new_run(run_id: str, *, owner: str | None = None, until: int = 0, **changes: Any) -> NewRun:
+def new_run(
+    run_id: str, *, owner: str | None = None, until: int = 0, length_us: int | None = None, **changes: Any
+) -> NewRun:
     """A run of the tiny plan."""
     made = row(run_id, **changes)
     header = RunHeader(run_id, made.created_at, None, {"greeting": "hello"}, {"system": {"os": "linux"}}, 7)
-    return NewRun(made, tiny_plan(), header, owner, until)
+    return NewRun(made, tiny_plan(), header, owner, until, length_us)
 
 
 def step(seq: int, text: str = "") -> Step:

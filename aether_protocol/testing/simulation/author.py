@@ -20,6 +20,16 @@ SECRET: Final = ("vault", "key")  # the secret that documents refer to
 _WORK: Final = ExecutorType(EXECUTOR, "Anything.", open_config=True, open_outputs=True)
 _OPTIONS: Final = CompileOptions(executor_types={EXECUTOR: _WORK})
 
+# The templates of hooks: what takes its time, is repeated, cannot be bound, or cannot be resolved at its dispatch.
+_NOTES: Final[dict[str, dict[str, Any]]] = {
+    "note": {},
+    "note-again": {"retry": {"limit": 1, "backoff": {"duration": "1s"}}},
+    "note-open": {"inputs": {"parameters": [{"name": "who", "type": "string"}]}},
+    "note-misfit": {"inputs": {"parameters": [{"name": "phase", "type": "integer", "value": "{{hook.workflow.phase}}"}]}},
+    "note-config": {"executor": {"type": EXECUTOR, "config": {"given": "{{hook.workflow.outputs.nothing}}"}}},
+}
+_DRAWN: Final = ("note", "note", *_NOTES)
+
 
 class InvalidDocumentError(Exception):
     """A document that does not compile, with the reasons."""
@@ -53,7 +63,7 @@ class Author:
         rng = self.rng
         spec: dict[str, Any] = {"entrypoint": self.container(0), "maxNestedDepth": 10}
         spec["templates"] = self.templates
-        self.templates.append({"task": {"name": "note", "executor": {"type": EXECUTOR}}})
+        self.templates += [{"task": {"name": name, "executor": {"type": EXECUTOR}, **more}} for name, more in _NOTES.items()]
         if self.timed and rng.random() < 0.4:
             spec["timeout"] = rng.choice(["5s", "30s", "10m"])
         if rng.random() < 0.3:
@@ -73,7 +83,7 @@ class Author:
 
     def hooks(self) -> dict[str, Any]:
         events = ["onStart", "onSuccess", "onFailure", "onError", "onSuspend", "onResume", "onCancel", "onExit"]
-        return {event: {"template": "note"} for event in events if self.rng.random() < 0.4}
+        return {event: {"template": self.rng.choice(_DRAWN)} for event in events if self.rng.random() < 0.4}
 
     def container(self, depth: int) -> str:
         return self.loop(depth) if self.rng.random() < 0.3 else self.dag(depth)

@@ -52,6 +52,7 @@ class Record:
         self.ended: dict[int, f.NodeEnded] = {}
         self._thorough = thorough
         self._live: Counter[int] = Counter()
+        self._exited: set[int] = set()  # scopes whose onExit was fired
 
     def read(self, lines: Iterable[tuple[int, str]]) -> RunState:
         """Apply what is stored; the state that it gives."""
@@ -77,6 +78,11 @@ class Record:
         nodes = self.state.nodes
         if isinstance(fact, f.NodeCreated):
             self._made(nodes[fact.node])
+        elif isinstance(fact, f.HookFired):
+            told = f"{fact.event} of node {fact.scope} at step {self.state.seq}"
+            demand(fact.scope not in self._exited, "onExit is fired once, as the last hook of its scope", told)
+            if fact.event == "onExit":
+                self._exited.add(fact.scope)
         elif isinstance(fact, RESULTS):
             node = nodes[fact.node]
             demand(fact.node not in self.ended, "a result is recorded once", f"{node.path} ended before step {self.state.seq}")

@@ -25,13 +25,13 @@ from aether_protocol.testing.simulation.slots import broker_of
 from aether_protocol.testing.simulation.store import Reached
 from aether_protocol.testing.simulation.workers import SECOND, Workers
 
-LEASE_S: Final = 15.0
+LEASE_US: Final = 15 * SECOND
 _READS: Final = frozenset(
     {"load", "row", "rows", "lines", "requests", "owner", "owners", "read_logs", "schedule", "schedules", "next_due", "fires"}
     | {"schedule_plan", "scheduled_runs", "unfinished_runs"}
 )
 _WRITES: Final = frozenset(
-    {"create", "append", "claim", "renew", "release", "lock", "unlock", "turn", "delete"}
+    {"create", "append", "claim", "renew", "release", "lock", "unlock", "turn", "delete", "broke", "mend"}
     | {"post", "answered", "answer", "withdraw", "write_logs", "put_schedule", "remove_schedule"}
 )
 _LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs", "answered", "withdraw"})  # of one that closes
@@ -122,7 +122,7 @@ class Process:
             secrets=workers.secrets.providers,
             observers=[self._stored],
             owner=self.engine_name,
-            lease_s=LEASE_S,
+            lease_s=LEASE_US / SECOND,
         )
 
     async def start(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.ports.schedules import ScheduleTurn
-from aether_protocol.ports.store import RunAppend
+from aether_protocol.ports.store import RunAppend, goes_on
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import Step
@@ -22,7 +22,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
 from aether_protocol.testing.simulation.oracles import LawBrokenError, demand
-from aether_protocol.testing.simulation.process import Machine, Process
+from aether_protocol.testing.simulation.process import LEASE_US, Machine, Process
 from aether_protocol.testing.simulation.store import House
 from aether_protocol.testing.simulation.workers import Workers
 
@@ -160,7 +160,8 @@ class Stage:
     def _taken_over(self, run_id: str, holder: Process, heir: Process, now: int) -> None:
         told = f"process {heir.number} took {run_id} from {holder.number}"
         until = self._leases.get(holder.number, 0)
-        self.demanded(until <= now, "what is held is not taken", f"{told} at {now}, whose lease went to {until}")
+        free = not goes_on(until, LEASE_US, now)
+        self.demanded(free, "what is held is not taken", f"{told} at {now}, whose lease went to {until}")
         alone = not any(self.chaos.counts[kind] for kind in _EXCUSES)
         self.demanded(holder.dead or not alone, "a living engine keeps its runs", told)
 

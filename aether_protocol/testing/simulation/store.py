@@ -67,7 +67,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         row = replace(run.row, tier=self.tier)
         kept = self._runs[run_id] = _Kept(row, _text(encode_plan(run.plan)), _text(encode_header(run.header)))
         kept.artifacts.update(run.artifacts)
-        return 0 if run.owner is None else self._leases.take(run_id, run.owner, run.until)
+        return 0 if run.owner is None else self._leases.take(run_id, run.owner, run.until, run.length_us)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         refused: dict[str, AetherError] = {}
@@ -115,10 +115,11 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
     async def row(self, run_id: str) -> RunRow | None:
         kept = self._runs.get(run_id)
-        return None if kept is None else kept.row
+        return None if kept is None else replace(kept.row, broken=self._leases.broken.get(run_id))
 
     async def rows(self, query: RunQuery) -> list[RunRow]:
-        rows = [kept.row for kept in self._runs.values() if query.closed in (None, kept.row.closed)]
+        found = [await self.row(run_id) for run_id in self._runs]
+        rows = [row for row in found if row is not None and query.closed in (None, row.closed)]
         rows.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
         return rows[: query.limit]
 
@@ -148,7 +149,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
     async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
         wanted = list(self._runs) if run_ids is None else [run_id for run_id in run_ids if run_id in self._runs]
         free = [run_id for run_id in wanted if not self._runs[run_id].row.closed and self._leases.may(run_id, owner, now)]
-        return [(run_id, self._leases.take(run_id, owner, until)) for run_id in free]
+        return [(run_id, self._leases.take(run_id, owner, until, until - now)) for run_id in free]
 
     # --- upkeep ---
 

@@ -35,7 +35,8 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock(0)
         self.due: list[tuple[int, TimerKind, int]] = []
-        self.timers = Timers(self.clock, lambda run, node, kind, due: self.due.append((node, kind, due)))
+        on_due = lambda run, node, kind, due: self.due.append((node, kind, due))  # noqa: E731
+        self.timers = Timers(self.clock, on_due, self.clock.now)
         self.run = ActiveRun("r", 1, plan(dag(task("a"))))
 
     def pass_to(self, instant: int) -> None:

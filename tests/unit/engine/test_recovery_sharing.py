@@ -14,7 +14,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
-from tests.unit.engine.plans import dag, plan, retry, secret, task, value
+from tests.unit.engine.plans import dag, plan, secret, task, value
 from tests.unit.engine.town import Town, visit
 from tests.unit.engine.world import succeed
 
@@ -25,6 +25,12 @@ def waiting_plan() -> Plan:
 
 def slow_plan(duration: str = "60s") -> Plan:
     return plan(dag(task("a", "sleep", {"duration": duration}), task("b", after=(0,))))
+
+
+async def work_for_a_minute(given: TaskAssignment, context: Any) -> TaskResult:
+    """Begins again after a crash, as most executors do."""
+    await context.sleep(60)
+    return succeed(given)
 
 
 def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tmp_path: Path) -> None:
@@ -44,7 +50,7 @@ def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tm
         assert await second.recover() == [run]
         await town.pass_time(130)
         assert second.get(run).phase == "Succeeded"
-        assert second.get(run).duration_seconds == 118.0  # the attempt began again at 58 s
+        assert second.get(run).duration_seconds == 60.0  # it slept for the rest
         assert [(path, attempt) for path, attempt in town.dispatched] == [("main.a", 1), ("main.a", 1), ("main.b", 1)]
         assert second.get(run).tasks[1].retries == 0
         assert await second.recover([run]) == []
@@ -223,7 +229,7 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
 def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()
-        run = await engine.submit(slow_plan())
+        run = await engine.submit(plan(dag(task("a", "work"), task("b", after=(0,)))))
         await town.pass_time(1)
         for _ in range(9):
             await town.kill(engine)
@@ -241,13 +247,13 @@ def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
         assert (report.phase, report.message) == ("Error", "a: attempt 1 was lost 10 times in a row")
         assert len(town.dispatched) == 10
 
-    visit(Town(tmp_path), body)
+    visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}), body)
 
 
 def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()
-        run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "abc"))))
+        run = await engine.submit(plan(dag(*(task(name, "work") for name in "abc"))))
         for _ in range(12):
             await town.pass_time(1)
             await town.kill(engine)
@@ -262,7 +268,7 @@ def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path
             ("main.c", "Succeeded", 0),
         ]
 
-    visit(Town(tmp_path, concurrency=1), body)
+    visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}, concurrency=1), body)
 
 
 @pytest.mark.rule("CTRL-4")
@@ -393,24 +399,6 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
     visit(Town(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
 
 
-def test_a_clock_that_was_set_back_takes_no_run_back(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
-        engine = await town.engine()
-        run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "5s"}), task("b", after=(0,), retry=retry(1)))))
-        await town.pass_time(1)
-        town.clock._now -= 3_600_000_000
-        await town.kill(engine)
-        engine = await town.engine()
-        await engine.recover()
-        await town.pass_time()
-        report = engine.get(run)
-        assert (report.phase, report.duration_seconds) == ("Succeeded", 0.0)
-        ats = [step.at for step in town.steps]
-        assert ats == sorted(ats)
-
-    visit(Town(tmp_path), body)
-
-
 def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()
@@ -491,7 +479,7 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
         assert await second.recover() == [run], "and it lasts no longer than it should"
         assert await second.lock("nightly")
         await town.pass_time(300)
-        assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 160.0)
+        assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 100.0)
 
     visit(Town(tmp_path, lease_s=15), body)
 

@@ -23,7 +23,8 @@ import asyncio, os, signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup has it ignored
 from aether_protocol.adapters.executors import guard
 from tests.unit.executors.test_programs import gone
-from aether_protocol.adapters.executors.child import run_child
+from aether_protocol.adapters.executors.child import Child, Command, run_child
+from aether_protocol.adapters.executors.streams import Pipe
 
 begun = guard.begun
 
@@ -37,8 +38,8 @@ guard.begun = and_say_so
 async def main():
     def told(text):
         print(text, end="", flush=True)
-    call = run_child(["sh", "-c", sys.argv[1]], env=dict(os.environ), cwd=None, on_stdout=told, on_stderr=told)
-    await call
+    command = Command(["sh", "-c", sys.argv[1]], dict(os.environ))
+    await run_child(Child(command, lambda excess: (Pipe(told, 0), Pipe(told, 0))), command)
     print("over", flush=True)
     await asyncio.Event().wait()
 

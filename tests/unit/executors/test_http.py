@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,11 +43,14 @@ class Handler(BaseHTTPRequestHandler):
             "status": (int(detail or 200), {}, b"{}"),
             "moved": (302, {"Location": "/text"}, b""),
             "large": (200, {}, b"x" * 2_000),
+            "late": (200, {}, b""),
         }
         if kind == "silent":
             self.close_connection = True
             self.rfile.read(1)  # until the client has gone
             return
+        if kind == "late":
+            threading.Event().wait(0.1)  # so that requests are under way together
         if kind == "drop":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -175,7 +180,8 @@ class TestTrouble:
     def test_too_much_comes(self, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(http, "BODY_LIMIT", 1_000)
         given = send(f"{server}/large")
-        assert (given.code, given.message) == (3, "the response is larger than 1000 bytes")
+        text = "the response is larger than 1000 bytes, the limit of a value: fetch it as an artifact (source `http`)"
+        assert (given.code, given.message) == (3, text)
 
     @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/path", "127.0.0.1", "file:///etc/hosts"])
     def test_no_http_address(self, url: str) -> None:
@@ -208,3 +214,18 @@ def test_a_cancel_ends_the_wait(server: str) -> None:
 
     with pytest.raises(TimeoutError):
         asyncio.run(run())
+
+
+def test_many_requests_with_few_descriptors(server: str, tmp_path: Path) -> None:
+    """That no connection can be made for want of descriptors is waited for."""
+    config = {"url": f"{server}/late"}
+    templates = [
+        {"loop": {"name": "main", "body": "ask", "items": list(range(100)), "concurrency": 0}},
+        {"task": {"name": "ask", "executor": {"type": "http", "config": config}}},
+    ]
+    spec = {"entrypoint": "main", "templates": templates}
+    document = {"apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "ask"}, "spec": spec}
+    (tmp_path / "ask.json").write_text(json.dumps(document))
+    command = f"ulimit -n 64 && exec {sys.executable} -m aether_protocol.cli run ask.json --quiet"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import dataclasses
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.executors import child
+from aether_protocol.adapters.executors import child, programs
 from aether_protocol.adapters.executors.script import ProcessExecutor, ScriptExecutor
-from aether_protocol.plan.model import Literal, OutputBinding
+from aether_protocol.plan.model import ArtifactOutput, Literal, OutputBinding
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.testing.contracts.executor import RecordingContext, Sample, assignment, attempt
 
 pytestmark = pytest.mark.rule("EXEC-3")
+
+LARGE = "head -c 3000000 /dev/zero | tr '\\0' x"
+NEITHER = "of the outputs file is neither name=value nor the beginning of a block name<<END"
 
 
 def script(
@@ -110,9 +115,9 @@ class TestOutputs:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("a=1\nno equals sign", "line 2 of the outputs file is not name=value: 'no equals sign'"),
-            ("=1", "line 1 of the outputs file is not name=value: '=1'"),
-            ("[1]", "line 1 of the outputs file is not name=value: '[1]'"),
+            ("a=1\nno equals sign", f"line 2 {NEITHER}: 'no equals sign'"),
+            ("=1", f"line 1 {NEITHER}: '=1'"),
+            ("[1]", f"line 1 {NEITHER}: '[1]'"),
             ('{"a": NaN}', "the outputs file is no JSON object: NaN is no JSON"),
             ('{"a": 1e999}', "the outputs file is no JSON object: number 1e999 is too large"),
             ('{"a": ' + "[" * 100_000, "the outputs file is no JSON object: JSON is nested too deeply"),
@@ -258,12 +263,49 @@ class TestOutputInBulk:
         given = script("head -c 300000 /dev/zero | tr '\\0' x", context=context)
         assert len(given.parameters["stdout"]) == len(context.text("stdout")) == 300_000
 
-    def test_stdout_is_cut_and_says_so(self) -> None:
+    @pytest.mark.rule("DATA-9")
+    def test_stdout_that_is_too_large_is_left_out_and_told(self) -> None:
         context = RecordingContext()
-        given = script("head -c 3000000 /dev/zero | tr '\\0' x", context=context)
-        note = f"\n[cut: {3_000_000 - child.CAPTURE_LIMIT} more bytes]"
-        assert given.parameters["stdout"] == "x" * child.CAPTURE_LIMIT + note
+        given = script(LARGE, context=context)
+        assert (given.code, dict(given.parameters)) == (0, {"exit-code": 0})
+        text = "standard output is larger than 1048576 bytes, the limit of a value"
+        assert list(given.warnings) == [f"output 'stdout' is left out: {text}; the log has all of it"]
         assert len(context.text("stdout")) == 3_000_000
+
+    @pytest.mark.rule("DATA-9")
+    @pytest.mark.parametrize("name", ["stdout", "result"])
+    def test_or_an_error_where_it_is_declared(self, name: str) -> None:
+        given = script(LARGE, outputs={name: "string"})
+        text = "standard output is larger than 1048576 bytes, the limit of a value"
+        assert given.code == 3
+        assert given.message == f"output {name!r}: {text}; keep it as an artifact (`stdout: {{artifact: NAME}}`)"
+        assert name not in given.parameters
+
+    @pytest.mark.rule("DATA-9")
+    @pytest.mark.parametrize(
+        ("source", "outputs"), [("", {"n": "integer"}), ("echo result=1 >> $AETHER_OUTPUTS;", {"result": "any"})]
+    )
+    def test_or_nothing_where_others_are_declared(self, source: str, outputs: dict[str, str]) -> None:
+        given = script(f"{source} {LARGE}", outputs=outputs)
+        assert (given.code, list(given.warnings)) == (0, [])
+
+    @pytest.mark.rule("DATA-9")
+    def test_exactly_the_limit_is_whole(self) -> None:
+        given = script(f"head -c {programs.VALUE_LIMIT} /dev/zero | tr '\\0' x")
+        assert given.parameters["stdout"] == "x" * programs.VALUE_LIMIT
+
+    @pytest.mark.rule("DATA-9")
+    def test_a_failure_stays_the_verdict_and_the_rest_is_a_warning(self) -> None:
+        given = script(f"{LARGE}; exit 3", outputs={"stdout": "string"})
+        assert (given.code, given.message, len(given.warnings)) == (2, "exit code 3", 1)
+
+    @pytest.mark.rule("DATA-9")
+    def test_files_that_are_too_large(self) -> None:
+        many = "head -c 10485761 /dev/zero | tr '\\0' x"
+        advice = "is larger than 10485760 bytes, the limit of a value: keep it as an artifact"
+        assert script(f"{many} > $AETHER_OUTPUTS").message == f"the outputs file {advice}"
+        given = script(f"{many} > out", bindings=(OutputBinding("x", "string", (), file="out"),))
+        assert (given.code, given.message) == (3, f"file 'out' of output 'x' {advice}")
 
     def test_the_log_gets_whole_lines_of_both_streams(self) -> None:
         context = RecordingContext()
@@ -369,39 +411,279 @@ class TestFilesThatAreNone:
         assert (given.code, given.message) == (3, f"file {pipe!r} of output 'x' is no regular file")
 
 
-def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the process has started by then is in its group, and asyncio would end the process only."""
-    pipe = tmp_path / "pid"
-    os.mkfifo(pipe)
-    real = asyncio.create_subprocess_exec
-    pids: list[int] = []
+def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The start is one piece: whenever the cancel comes, the process is not there yet or is ended with its group."""
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    source = f"exec 9> {tmp_path}/held; sleep 600 & wait"
 
-    async def go() -> None:
-        started, go_on = asyncio.Event(), asyncio.Event()
-
-        async def slow(*argv: str, **options: Any) -> asyncio.subprocess.Process:
-            process = await real(*argv, **options)
-            pids.append(int(await asyncio.to_thread(pipe.read_text)))
-            started.set()
-            await go_on.wait()
-            return process
-
-        monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
-        sample = Sample({"source": f"sleep 600 & echo $! > {pipe}; wait", "runtime": "sh"}, {}, {})
-        running = asyncio.ensure_future(attempt(ScriptExecutor(), assignment("script", sample)))
-        await started.wait()
+    async def go(turns: int) -> None:
+        running = asyncio.ensure_future(attempt(ScriptExecutor(), assignment("script", Sample({"source": source}))))
+        for _ in range(turns):
+            await asyncio.sleep(0)
         running.cancel()
-        asyncio.get_running_loop().call_soon(go_on.set)
-        with contextlib.suppress(asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError):
             await running
 
-    asyncio.run(go())
-    assert ended(pids[0])
+    for turns in range(6):
+        asyncio.run(go(turns))
+    assert not child._groups
+    os.set_blocking(held, True)
+    assert select.select([held], [], [], 10)[0]
+    assert os.read(held, 1) == b""
+    os.close(held)
 
 
-def ended(pid: int) -> bool:
-    """Is it gone, or will it be as soon as whoever inherited it takes note?"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
-    except FileNotFoundError:
-        return True
+class TestEnvironment:
+    """`inherit` (EXEC-3)."""
+
+    def names(self, **config: Any) -> set[str]:
+        given = process(sys.executable, "-c", "import os; print(' '.join(os.environ))", **config)
+        return {name for name in given.parameters["stdout"].split() if not name.startswith(("AETHER_", "LC_"))}
+
+    def test_a_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WANTED", "1")
+        monkeypatch.setenv("UNWANTED", "1")
+        assert self.names(inherit=["WANTED", "NOT_SET"], env={"MORE": "1"}) == {"WANTED", "MORE"}
+
+    @pytest.mark.parametrize("nothing", ["none", []])
+    def test_none(self, nothing: Any) -> None:
+        assert self.names(inherit=nothing) == set()
+
+    def test_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("odd.name", "1")
+        assert {"odd.name", "PATH"} <= self.names(inherit="all")
+
+    def test_programs_are_found_all_the_same(self) -> None:
+        assert script("echo here", inherit="none", runtime="sh").parameters["stdout"] == "here"
+
+    @pytest.mark.rule("DATA-12")
+    def test_a_secret_is_wired_and_not_inherited(self) -> None:
+        given = script("true", inherit=["AETHER_SECRET_X"])
+        assert given.message == "inherit: 'AETHER_SECRET_X' is a secret: wire it to `env` by a parameter with a secretKeyRef"
+
+
+class TestLaidFiles:
+    """`files` (EXEC-3)."""
+
+    def test_are_private_and_gone_at_the_end(self, tmp_path: Path) -> None:
+        source = f"stat -c '%a %n' key sub/conf; cat sub/conf; cp -r . {tmp_path}/copy; ls -A {tmp_path}/copy"
+        given = script(source, files={"key": "k", "sub/conf": 5})
+        assert given.parameters["stdout"] == "600 key\n600 sub/conf\n5key\nsub"
+
+    def test_nothing_is_left_of_them_whatever_became_of_them(self) -> None:
+        context = RecordingContext()
+        seen: list[list[str]] = []
+        context.close = lambda: seen.append(sorted(os.listdir(context.workspace)))  # type: ignore[method-assign]
+        script("rm key; mkdir key; touch own sub/own", files={"key": "k", "sub/conf": "x", "gone/x": "x"}, context=context)
+        assert seen == [["key", "own", "sub"]]
+
+    @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "", ".", "a/", "a\0b"])
+    def test_only_below_the_workspace(self, name: str) -> None:
+        given = script("true", files={name: "x"})
+        assert (given.code, given.message) == (3, f"files: {name!r} is no path below the workspace")
+
+    def test_nothing_is_written_over_or_through_a_link(self, tmp_path: Path) -> None:
+        context = RecordingContext()
+        (context.workspace / "there").write_text("kept")
+        (context.workspace / "link").symlink_to(tmp_path)
+        for name, reason in [("there", "file exists"), ("link/x", "'link' is no folder"), ("there/x", "'there' is no folder")]:
+            task = assignment("script", Sample({"source": "true", "files": {name: "x"}}))
+            given = asyncio.run(ScriptExecutor().execute(task, context))
+            assert (given.code, given.message) == (3, f"files: {name!r} cannot be written: {reason}")
+        assert (context.workspace / "there").read_text() == "kept"
+        assert list(tmp_path.iterdir()) == []
+        context.close()
+
+
+class TestSuccess:
+    """`success` (EXEC-3)."""
+
+    def test_other_exit_codes(self) -> None:
+        codes = {"exitCodes": [0, 3]}
+        assert [script(f"exit {code}", success=codes).code for code in (0, 3, 1)] == [0, 0, 2]
+        assert script("exit 3", success=codes).parameters["exit-code"] == 3
+        assert script("true", success={"exitCodes": [1]}).message == "exit code 0"
+
+    @pytest.mark.parametrize(
+        ("success", "message"),
+        [
+            ({"require": ["made", "out/x"]}, "exit code 0, but 'out/x' is not there (success.require)"),
+            ({"forbid": ["core", "made"]}, "exit code 0, but 'made' is there (success.forbid)"),
+        ],
+    )
+    def test_files(self, success: dict[str, Any], message: str) -> None:
+        given = script("touch made", success=success)
+        assert (given.code, given.message) == (2, message)
+
+    def test_files_that_are_as_they_should_be(self) -> None:
+        assert script("touch made", success={"require": ["made"], "forbid": ["core"]}).code == 0
+
+
+class TestStop:
+    """`stop` (EXEC-3)."""
+
+    def stopped(self, source: str, **stop: Any) -> tuple[str, float]:
+        """What the program said, and how long stopping took, when it was stopped after its first line."""
+        context = RecordingContext()
+
+        async def go() -> float:
+            ready = asyncio.Event()
+            log = context.log
+
+            def noting(text: str, stream: Any = "stdout") -> None:
+                log(text, stream)
+                ready.set()
+
+            context.log = noting  # type: ignore[method-assign]
+            task = assignment("script", Sample({"source": source, "stop": stop}))
+            running = asyncio.ensure_future(attempt(ScriptExecutor(), task, context))
+            await ready.wait()
+            running.cancel()
+            begun = time.monotonic()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            return time.monotonic() - begun
+
+        seconds = asyncio.run(go())
+        return context.text("stdout"), seconds
+
+    def test_another_signal(self) -> None:
+        said, _ = self.stopped("trap 'echo int; exit' INT; echo up; while :; do sleep 0.02; done", signal="INT", grace="10s")
+        assert said == "up\nint\n"
+
+    def test_a_short_grace(self) -> None:
+        said, seconds = self.stopped("trap '' TERM; echo up; while :; do sleep 0.02; done", grace="50ms")
+        assert (said, seconds < 1.5) == ("up\n", True)
+
+
+class TestArtifacts:
+    """`stdout` and `stderr` that become artifacts (EXEC-3, DATA-9)."""
+
+    def run(self, source: str, context: RecordingContext | None = None, **config: Any) -> tuple[TaskResult, dict[str, bytes]]:
+        context = context or RecordingContext()
+        artifacts = tuple(ArtifactOutput(name, f"out/{name}", None, None) for name in ("log", "trace"))
+        task = assignment("script", Sample({"source": source, **config}))
+        task.target = dataclasses.replace(task.target, artifacts=artifacts)
+        given = asyncio.run(ScriptExecutor().execute(task, context))
+        files = {name: context.workspace / "out" / name for name in ("log", "trace")}
+        kept = {name: file.read_bytes() for name, file in files.items() if file.exists()}
+        context.close()
+        return given, kept
+
+    def test_any_size_and_any_bytes_and_no_log(self) -> None:
+        context = RecordingContext()
+        given, kept = self.run("head -c 3000000 /dev/zero; printf '\\377'; echo said >&2", context, stdout={"artifact": "log"})
+        assert (given.code, dict(given.parameters), list(given.warnings)) == (0, {"exit-code": 0}, [])
+        assert kept == {"log": b"\0" * 3_000_000 + b"\377"}
+        assert context.logged == [("stderr", "said\n")]
+
+    def test_both_in_one(self) -> None:
+        _, kept = self.run("echo a; echo b >&2; echo c", stdout={"artifact": "log"}, stderr={"artifact": "log"})
+        assert kept == {"log": b"a\nb\nc\n"}
+
+    def test_the_last_line_of_stderr_is_still_told(self) -> None:
+        given, kept = self.run("seq 100000 >&2; echo why >&2; exit 2", stderr={"artifact": "trace"})
+        assert (given.code, given.message, kept["trace"][-10:]) == (2, "exit code 2: why", b"100000\nwhy"[-9:] + b"\n")
+
+    def test_one_that_is_not_declared(self) -> None:
+        given, _ = self.run("true", stdout={"artifact": "nothing"})
+        assert (given.code, given.message) == (3, "stdout.artifact: the task declares no output artifact of that name")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "source", "said"),
+    [
+        ("sh -c", "echo yes", "yes"),
+        ("bash -euc", "echo $-", "ehuB"),
+        (f"{sys.executable} -c", "print('yes')", "yes"),
+        (f"{sys.executable} -Ic", "import sys; print(sys.flags.isolated)", "1"),
+        ("perl -e", "print 'yes'", "yes"),
+        ("bash -e", "echo yes; false; echo no", "yes"),
+    ],
+)
+def test_a_runtime_with_a_flag_for_its_source(runtime: str, source: str, said: str) -> None:
+    """`sh -c` works, with a source of any length."""
+    given = script(source + "\n#" + "x" * 200_000, runtime=runtime)
+    assert (given.message in ("", "exit code 1"), given.parameters["stdout"]) == (True, said)
+
+
+@pytest.mark.rule("DATA-12")
+class TestMasking:
+    """Half a secret is not known as one: what is quoted or cut is masked before."""
+
+    SECRET = "it's \"q\"/" + "s3cr3t" * 100
+
+    def message(self, source: str, **config: Any) -> str:
+        context = RecordingContext(secrets=[self.SECRET])
+        given = script(source, env={"SECRET": self.SECRET}, context=context, **config)
+        text = f"{given.message} {' '.join(given.warnings)}"
+        assert "s3cr3t" not in text
+        return text.strip()
+
+    def test_the_last_line_of_stderr(self) -> None:
+        assert self.message('echo "x $SECRET y" >&2; exit 1') == "exit code 1: x *** y"
+
+    @pytest.mark.parametrize("filler", [0, 400, 4000, 65_000, 65_536 - 700, 65_536 - 300, 65_536 + 10, 200_000])
+    def test_wherever_it_stands_in_what_is_kept(self, filler: int) -> None:
+        """Also where the end of stderr that is kept begins, or a long line is cut."""
+        line = f"printf '%{filler}s' ''"
+        assert "exit code 1" in self.message(f'(echo "$SECRET"; {line}; echo; echo why) >&2; exit 1')
+        assert "exit code 1" in self.message(f'({line}; printf "$SECRET"; {line}) >&2; exit 1')
+        assert "exit code 1" in self.message(f'(printf "$SECRET"; {line}; printf "$SECRET") >&2; exit 1')
+
+    def test_a_line_of_the_outputs_file(self) -> None:
+        assert self.message('echo "$SECRET" > $AETHER_OUTPUTS') == f"line 1 {NEITHER}: '***'"
+        assert self.message('echo "a<<$SECRET" > $AETHER_OUTPUTS') == f"line 1 {NEITHER}: 'a<<***'"
+
+    def test_the_end_of_a_block(self) -> None:
+        context = RecordingContext(secrets=[self.SECRET[9:]])
+        given = script("echo a'<<'$SECRET > $AETHER_OUTPUTS", env={"SECRET": self.SECRET[9:]}, context=context)
+        text = "the block 'a' that begins in line 1 of the outputs file has no line '***' as its end"
+        assert (given.code, given.message) == (3, text)
+
+    def test_a_name_of_an_output(self) -> None:
+        source = "import json, os; json.dump({os.environ['SECRET']: 1}, open(os.environ['AETHER_OUTPUTS'], 'w'))"
+        assert self.message(source, runtime="python3", outputs={"n": "any"}).startswith("output '***' was written and not kept")
+
+    @pytest.mark.parametrize("program", ["runtime", "command"])
+    def test_a_program_that_cannot_be_started(self, program: str) -> None:
+        context = RecordingContext(secrets=[self.SECRET])
+        if program == "runtime":
+            given = script("", runtime=f"'{self.SECRET}'", context=context)
+            assert given.message == "runtime \"'***'\" is no command: no closing quotation"
+            given = script("", runtime=f"x'-{self.SECRET}", context=context)
+            assert given.message.startswith("cannot start \"x'-***\"")
+        else:
+            task = assignment("process", Sample({"command": [self.SECRET]}))
+            given = asyncio.run(attempt(ProcessExecutor(), task, context))
+            assert given.message.startswith("cannot start '***'")
+
+    def test_a_file_that_must_be_there(self) -> None:
+        assert "'***' is not there" in self.message("true", success={"require": [self.SECRET]})
+
+
+@pytest.mark.parametrize("source", ["exit 3", "sleep 0.05; exit 3"])
+def test_where_the_system_has_no_descriptors_of_processes(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    assert script(source).parameters["exit-code"] == 3
+
+
+def test_an_end_takes_no_thread(tmp_path: Path) -> None:
+    """Hundreds of programs under way need no hundreds of threads."""
+    os.mkfifo(tmp_path / "gate")
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    sample = Sample({"source": f"read line < {tmp_path}/gate", "runtime": "sh"})
+
+    async def go() -> int:
+        running = [asyncio.ensure_future(attempt(ScriptExecutor(), assignment("script", sample))) for _ in range(10)]
+        while len(child._groups) < 10:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        most = threading.active_count()
+        os.write(gate, b"\n" * 10)
+        await asyncio.gather(*running)
+        return most
+
+    before = threading.active_count()
+    assert asyncio.run(go()) <= before
+    os.close(gate)

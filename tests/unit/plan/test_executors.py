@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.expressions.sizes import parse_size
+from aether_protocol.expressions.values import Json, SecretValue, has_secret
 from aether_protocol.plan.compile import Compiled, CompileOptions
 from aether_protocol.plan.config import check_config
-from aether_protocol.plan.executors import ConfigField, ExecutorType
+from aether_protocol.plan.config_schema import config_schema, with_configs
+from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
+from aether_protocol.plan.model import TaskDef
 
 Compile = Callable[..., Compiled]
 
@@ -96,3 +102,160 @@ def test_faulty_configs_are_found_where_they_stand(compiled: Compile) -> None:
         "AE402 error spec.templates[0].task.executor.config.source",
         "AE404 error spec.templates[0].task.inputs.artifacts[0].source.config",
     ]
+
+
+NESTED = ExecutorType(
+    "nested",
+    "For tests.",
+    config=(
+        ConfigField(
+            "out",
+            "object",
+            "Where to.",
+            fields=(
+                ConfigField("artifact", "string", "Which.", required=True, artifact=True),
+                ConfigField("limits", "object", "How much.", fields=(ConfigField("memory", "size", "Bytes."),)),
+            ),
+        ),
+        ConfigField("names", "array", "Which.", items="string", words=("all", "none")),
+    ),
+)
+
+
+@pytest.mark.rule("SPEC-15")
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"out": {"artifact": "log", "limits": {"memory": "64Mi"}}, "names": "none"}, []),
+        ({"out": {"artifact": "{{x}}", "limits": "{{y}}"}, "names": "{{z}}"}, []),
+        ({"out": {"artifact": None}}, [(("out",), "'out' needs the config field 'artifact'", "Which.")]),
+        (
+            {"out": {"artefact": "x"}},
+            [(("out", "artefact"), "'out' has no config field 'artefact'", "did you mean 'artifact'?")],
+        ),
+        ({"out": "log"}, [(("out",), "'out' must be object, not string", "Where to.")]),
+        (
+            {"out": {"artifact": "x", "limits": {"memroy": 1, "memory": "1 GB"}}},
+            [
+                (("out", "limits", "memroy"), "'limits' has no config field 'memroy'", "did you mean 'memory'?"),
+                (("out", "limits", "memory"), "'memory' must be a size such as '512Mi', not 1 GB", "Bytes."),
+            ],
+        ),
+        ({"names": "some"}, [(("names",), "'names' must be 'all' or 'none' or array, not string", "Which.")]),
+    ],
+)
+def test_nested_fields(config: Json, expected: list[tuple[tuple[str, ...], str, str]]) -> None:
+    found = [(fault.path, fault.message, fault.hint) for fault in check_config(NESTED, config, placeholders=True)]
+    assert found == expected
+
+
+def test_all_names_of_nested_fields() -> None:
+    names = [name for name, _ in with_nested(NESTED.config)]
+    assert names == ["out", "out.artifact", "out.limits", "out.limits.memory", "names"]
+
+
+WRITES = """
+- task:
+    name: main
+    executor: {type: nested, config: {out: {artifact: log}}}
+    outputs: {artifacts: [{name: log}, {name: other}]}
+"""
+
+
+@pytest.mark.rule("ART-1", "EXEC-3")
+@pytest.mark.parametrize("types", [{"nested": NESTED}, None])
+def test_an_artifact_that_the_executor_writes_needs_no_path(types: dict[str, ExecutorType] | None, compiled: Compile) -> None:
+    text = WRITES if types else WRITES.replace("nested", "script").replace("out: {", "stdout: {")
+    result = compiled(text, CompileOptions(types))
+    assert [f"{d.code} {d.path}" for d in result.diagnostics] == ["AE913 spec.templates[0].task.outputs.artifacts[1]"]
+    assert result.plan is not None
+    target = result.plan.root.target
+    assert isinstance(target, TaskDef)
+    assert [(one.name, one.path) for one in target.artifacts] == [("log", ".aether-log"), ("other", None)]
+
+
+def test_one_with_a_path_keeps_it_and_one_that_is_not_declared_is_an_error(compiled: Compile) -> None:
+    text = WRITES.replace("{name: log}, {name: other}", "{name: logs, path: x}")
+    [fault] = compiled(text, CompileOptions({"nested": NESTED})).diagnostics
+    assert (fault.code, fault.path, fault.hint) == (
+        "AE402",
+        "spec.templates[0].task.executor.config.out.artifact",
+        "did you mean 'logs'?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        (4096, 4096),
+        (1e9, 10**9),
+        ("512Mi", 512 << 20),
+        ("1.5G", 1_500_000_000),
+        ("2k", 2000),
+        ("1KiB", 1024),
+        ("0.5Ki", 512),
+    ],
+)
+def test_sizes(text: object, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1 Mi", "Mi", "1mi", "1e3", True, None, 1.5, "0.1", "٣", "1" * 30])
+def test_what_is_no_size(text: object) -> None:
+    with pytest.raises(ValueError, match=r"size|byte"):
+        parse_size(text)
+
+
+def fits(type_: ExecutorType, config: Json) -> bool:
+    schema = {"$ref": "#/$defs/Executor", "$defs": {"Executor": {}}}
+    whole = with_configs(schema, {type_.name: type_})
+    validator: Any = Draft202012Validator(whole)
+    return bool(validator.is_valid({"type": type_.name, "config": config}))
+
+
+class TestSchema:
+    """Editors are told the same as `aether validate` (SPEC-15)."""
+
+    @pytest.mark.parametrize("config", [config for config, faults in CONFIGS if not faults and not has_secret(config)])
+    def test_is_never_stricter(self, config: Json) -> None:
+        assert fits(CLOSED, config)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"source": []},
+            {"count": 0},
+            {"count": 10},
+            {"count": "3"},
+            {"mode": "slow"},
+            {"wait": "5"},
+            {"list": ["a", {}]},
+            {"list": "a"},
+            {"cuont": 1},
+        ],
+    )
+    def test_finds_what_the_check_finds(self, change: dict[str, Json]) -> None:
+        config = {"source": "x", **change}
+        assert (fits(CLOSED, config), check_config(CLOSED, config, placeholders=True) == []) == (False, False)
+        assert fits(OPEN, config) == ("cuont" in change)
+
+    @pytest.mark.parametrize(
+        ("config", "good"),
+        [
+            ({"out": {"artifact": "x", "limits": {"memory": "64Mi"}}, "names": "none"}, True),
+            ({"out": {"artifact": "{{x}}", "limits": "{{y}}"}, "names": ["a", "{{z}}"]}, True),
+            ({"out": {}}, False),
+            ({"out": {"artifact": "x", "limits": {"memroy": 1}}}, False),
+            ({"out": {"artifact": "x", "limits": {"memory": []}}}, False),
+            ({"names": "some"}, False),
+            ({"names": [[]]}, False),
+        ],
+    )
+    def test_of_nested_ones(self, config: Json, good: bool) -> None:
+        assert fits(NESTED, config) == good
+        assert (check_config(NESTED, config, placeholders=True) == []) == good
+
+    def test_is_a_schema(self) -> None:
+        for type_ in executor_types().values():
+            Draft202012Validator.check_schema(config_schema(type_))

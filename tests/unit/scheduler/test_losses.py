@@ -13,10 +13,10 @@ from tests.unit.engine.plans import dag, plan, retry, task
 
 
 class Run:
-    """A run of some noops side by side; the attempts are ours to start, end and lose."""
+    """A run of some tasks side by side; the attempts are ours to start, end and lose."""
 
-    def __init__(self, *names: str) -> None:
-        self.machine = Machine(plan(dag(*(task(name, "noop", retry=retry(3)) for name in names))))
+    def __init__(self, *names: str, type_: str = "script") -> None:
+        self.machine = Machine(plan(dag(*(task(name, type_, retry=retry(3)) for name in names))))
         self.handle(e.Submitted(0, e.RunHeader("run", 0, None, {}, {}, 0), "test"))
 
     def handle(self, event: e.Event) -> list[tuple[str, int]]:
@@ -87,3 +87,25 @@ def test_a_new_attempt_begins_to_count_anew() -> None:
     if due >= 0:
         run.handle(e.TimerFired(due, node.id, e.TimerKind.BACKOFF, due, "test"))
     assert (node.attempt, node.losses, node.phase) == (2, 0, "Ready")
+
+
+@pytest.mark.rule("SCHED-9", "EXEC-2")
+@pytest.mark.parametrize("type_", ["sleep", "await", "noop", "echo", "fail"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_cannot_end_a_process_is_never_blamed(type_: str, begun: bool) -> None:
+    run = Run("a", "b", type_=type_)
+    for _ in range(30):
+        if begun:
+            run.start("a")
+        run.lose_the_engine()
+    assert [(run.node(name).phase, run.node(name).losses) for name in "ab"] == [("Ready", 0), ("Ready", 0)]
+
+
+@pytest.mark.rule("SCHED-9")
+def test_beside_a_sleep_that_has_begun_what_only_waits_for_its_turn_is_not_blamed() -> None:
+    run = Run("a", "b")
+    object.__setattr__(run.node("a").target, "executor_type", "sleep")
+    for _ in range(30):
+        run.start("a")
+        run.lose_the_engine()
+    assert [(run.node(name).phase, run.node(name).losses) for name in "ab"] == [("Ready", 0), ("Ready", 0)]

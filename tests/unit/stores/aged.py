@@ -15,7 +15,8 @@ _SUMS: Final = {
 _MADE_BY: Final = {  # the tables that a migration made
     2: ("logs", "log_bounds", "documents"),
     3: ("schedules", "fires"),
-    4: ("undigested", "artifacts"),
+    4: ("breaks",),
+    5: ("undigested", "artifacts"),
 }
 
 
@@ -25,9 +26,10 @@ def age(path: Path, version: int) -> None:
     for number, tables in _MADE_BY.items():
         for table in tables if number > version else ():
             connection.execute(f"DROP TABLE {table}")
-    for table, columns in _SUMS.items():
+    lengths = [(table, ("length",), 4) for table in ("owners", "locks")]
+    for table, columns, made_by in [*((*item, 5) for item in _SUMS.items()), *lengths]:
         there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-        for column in columns if there and version < 4 else ():
+        for column in columns if there and version < made_by else ():
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("VACUUM")

@@ -1,0 +1,79 @@
+"""The config of an executor type as JSON Schema (2020-12), for editors.
+
+Law: made from the same table as the checks, and never stricter than they are. Branches are chosen with if/else, so that an
+editor points at the fault; text with a placeholder and null fit everything.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aether_protocol.expressions.durations import PATTERN
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.executors import ConfigField, ExecutorType, ExecutorTypes
+
+_OPEN: Final = {"anyOf": [{"type": "null"}, {"type": "string", "pattern": r"\{\{"}]}  # not known yet, or left out
+_TYPES: Final[dict[str, dict[str, Json]]] = {
+    "any": {},
+    "string": {"type": ["string", "number", "boolean"]},  # a plain scalar keeps its spelling where text is meant
+    "duration": {"type": "string", "pattern": PATTERN},
+    "size": {"type": ["string", "number"]},
+}
+
+
+def with_configs(schema: dict[str, Json], types: ExecutorTypes) -> dict[str, Json]:
+    """The schema of documents, which also knows the configs of these executors."""
+    definitions = dict(schema["$defs"])
+    branches = [
+        {
+            "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
+            "then": {"properties": {"config": config_schema(types[name])}},
+        }
+        for name in sorted(types)
+    ]
+    definitions["Executor"] = {**definitions["Executor"], "allOf": branches}
+    return {**schema, "$defs": definitions}
+
+
+def config_schema(type_: ExecutorType) -> dict[str, Json]:
+    """The config of one executor type."""
+    return {"description": type_.description, "if": _OPEN, "else": _object(type_.config, open_=type_.open_config)}
+
+
+def _object(fields: tuple[ConfigField, ...], *, open_: bool) -> dict[str, Json]:
+    found: dict[str, Json] = {"type": "object", "properties": {field.name: _field(field) for field in fields}}
+    required = [field.name for field in fields if field.required]
+    if required:
+        found["required"] = required
+    if not open_:
+        found["additionalProperties"] = False
+    return found
+
+
+def _field(field: ConfigField) -> dict[str, Json]:
+    shown: dict[str, Json] = {"title": field.name, "description": field.description}
+    if field.default is not None:
+        shown["default"] = field.default
+    typed = _typed(field)
+    if field.words:
+        typed = {"if": {"type": "string"}, "then": {"enum": list(field.words)}, "else": typed}
+    return {**shown, "if": _OPEN, "else": typed} if typed else shown
+
+
+def _typed(field: ConfigField) -> dict[str, Json]:
+    if field.fields:
+        return _object(field.fields, open_=False)
+    if field.enum is not None:
+        return {"enum": list(field.enum)}
+    typed = dict(_TYPES.get(field.type, {"type": field.type}))
+    if field.type == "array":
+        if field.items is not None:
+            typed["items"] = {"if": _OPEN, "else": _TYPES.get(field.items, {"type": field.items})}
+        if field.minimum is not None:
+            typed["minItems"] = int(field.minimum)
+        return typed
+    if field.minimum is not None:
+        typed["minimum"] = field.minimum
+    if field.maximum is not None:
+        typed["maximum"] = field.maximum
+    return typed

@@ -1,0 +1,147 @@
+"""A run that breaks the engine that drives it, again and again, is set aside, and no other run suffers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.engine.api import Engine
+from aether_protocol.errors import BrokenInvariant, PortError, UsageError
+from aether_protocol.plan.model import Plan, Retry
+from aether_protocol.ports.store import RunAppend, RunQuery
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.facts import RunClosed
+from tests.unit.engine.plans import dag, plan, task
+from tests.unit.engine.town import Town, visit
+
+
+def breaking_plan() -> Plan:
+    """The end of its second task breaks the scheduler: the plan, which no compiler made, gives a wait that is no number."""
+    endless: Any = math.nan
+    made = dag(task("first"), task("bad", "of-no-known-type", after=(0,), retry=Retry(1, duration_us=endless)))
+    return plan(made, timeout_us=10**15)
+
+
+async def broken(engine: Engine, run: str) -> str | None:
+    await engine.settled()
+    return (await engine.row(run)).broken
+
+
+@pytest.mark.rule("RT-91")
+def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        good = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
+        run = await engine.submit(breaking_plan())
+        with pytest.raises(BrokenInvariant, match="ValueError"):
+            await engine.wait(run)
+        assert await broken(engine, run) is None
+        for time in (2, 3):
+            assert await engine.recover() == [run], "it was given back"
+            assert (await broken(engine, run) is not None) == (time == 3)
+        assert await engine.recover() == []
+        with pytest.raises(UsageError, match=r"was set aside, for it broke its engine 3 times in a row: ValueError"):
+            await engine.recover([run])
+        assert [row.broken is not None for row in await engine.rows(RunQuery())] == [True, False]
+        other = await town.engine("other")
+        assert await other.recover() == [], "nor does another one take it"
+        await town.pass_time(70)
+        assert engine.get(good).phase == "Succeeded"
+        assert await other.mend(run)
+        assert not await other.mend(run)
+        assert await other.recover() == [run]
+        assert "ValueError" in str(await broken(other, run)), "once more, and not three times"
+        assert await other.recover() == []
+
+    visit(Town(tmp_path), body)
+    assert "was set aside: it broke its engine 3 times in a row" in caplog.text
+
+
+@pytest.mark.rule("RT-91")
+def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) -> None:
+    """As each `aether resume` of such a run is one."""
+
+    async def body(town: Town) -> None:
+        engine = await town.engine("first")
+        run = await engine.submit(breaking_plan())
+        for _ in range(2):
+            with pytest.raises(BrokenInvariant):
+                await engine.wait(run)
+            town.engines.remove(engine)
+            await engine.close()
+            engine = await town.engine("next")
+            assert await engine.recover([run]) == [run]
+        assert await broken(engine, run) is not None
+
+    visit(Town(tmp_path), body)
+
+
+@pytest.mark.rule("RT-91")
+def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
+        for _ in range(5):
+            await engine.settled()
+            await town.kill(engine)
+            engine = await town.engine()
+            assert await engine.recover() == [run]
+        await town.pass_time(70)
+        assert await broken(engine, run) is None
+        assert engine.get(run).phase == "Succeeded"
+
+    visit(Town(tmp_path), body)
+
+
+@pytest.mark.rule("RT-91")
+def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "ab"))))
+        await engine.settled()
+        given = engine._store.append
+
+        async def fails(batch: Any) -> Any:
+            raise PortError("the disk is full")
+
+        for _ in range(5):
+            engine._store.append = fails  # type: ignore[method-assign]
+            node = engine.run_state(run).nodes[1]
+            engine._driver.started(run, node.id, 99)  # changes nothing
+            with pytest.raises(PortError):
+                await engine.cancel(run)
+            engine._store.append = given  # type: ignore[method-assign]
+            await engine.settled()
+            assert await engine.recover() == [run]
+        assert await broken(engine, run) is None
+
+    visit(Town(tmp_path), body)
+
+
+@pytest.mark.rule("RT-91")
+def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A law of ours that does not hold in a record is met by every recovery."""
+
+    async def body(town: Town) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
+        await engine.settled()
+        await town.kill(engine)
+        engine = await town.engine()
+        store = engine._store
+        [(_, token)] = await store.claim([run], engine.owner, 0, 1)
+        row = await engine.row(run)
+        step = Step(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
+        after = replace(row, seq=step.seq)
+        assert await store.append([RunAppend(run, row.seq, [step], lambda: after, lambda: None, token)]) == {}
+        for time in (1, 2, 3):
+            assert await engine.recover() == []
+            assert (await broken(engine, run) is not None) == (time == 3)
+        with pytest.raises(UsageError, match="set aside"):
+            await engine.recover([run])
+
+    visit(Town(tmp_path), body)
