@@ -35,7 +35,7 @@ from plans import fan_out
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
-from aether_protocol.adapters.stores.sqlite_runs import ROW as COLUMNS
+from aether_protocol.adapters.stores.sqlite_rows import ROW as COLUMNS
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 from aether_protocol.plan.executors import ConfigField, ExecutorTypes
-from aether_protocol.ports.artifacts import ArtifactFetcher, Stager
+from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager
 
 
 def executor_types() -> ExecutorTypes:
@@ -45,9 +45,10 @@ def fetcher_types() -> Mapping[str, tuple[ConfigField, ...]]:
     return _FetcherTypes()
 
 
-def local_stager(repository: str | Path) -> Stager:
-    """A stager that keeps artifacts in folder `repository`."""
+def local_stager(repository: str | Path | ArtifactRepository) -> Stager:
+    """A stager that keeps artifacts in a repository, or in the folder of one."""
     from aether_protocol.adapters.artifacts.repository import LocalRepository
     from aether_protocol.execution.staging.stager import LocalStager
 
-    return LocalStager(LocalRepository(repository), _fetchers())
+    kept = LocalRepository(repository) if isinstance(repository, str | Path) else repository
+    return LocalStager(kept, _fetchers())

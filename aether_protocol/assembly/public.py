@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack, cast
+from typing import Any, Unpack, cast
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
@@ -16,7 +16,7 @@ from aether_protocol.assembly.cron import find_application
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, what_it_lacks
-from aether_protocol.assembly.stores import open_store
+from aether_protocol.assembly.stores import artifacts_of, open_store
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.assembly.workspace import Readable, Workspace
 from aether_protocol.engine import api
@@ -37,8 +37,6 @@ from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
 
-ARTIFACTS: Final = Path(".aether", "artifacts")
-
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
 Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
 Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource]
@@ -56,6 +54,7 @@ class Engine(api.Engine):
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
     carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
     that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
+    `artifacts` is the repository of what its runs keep, beside the file of the store.
     """
 
     def __init__(
@@ -80,12 +79,12 @@ class Engine(api.Engine):
         self._library = as_several(library)
         self._namespaces = frozenset(source.namespace for source in sources)
         providers = [*secret_providers(secrets), EnvironmentSecrets()]
+        opened = _store(store)
+        self.artifacts = artifacts_of(opened)
+        stager = local_stager(self.artifacts)
         super().__init__(
-            store=_store(store),
-            broker=broker
-            or LocalBroker(
-                installed, clock, concurrency=concurrency, stager=local_stager(ARTIFACTS), secrets=providers
-            ),
+            store=opened,
+            broker=broker or LocalBroker(installed, clock, concurrency=concurrency, stager=stager, secrets=providers),
             clock=clock,
             ids=RandomIds(),
             secrets=providers,
@@ -136,7 +135,7 @@ class Engine(api.Engine):
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
         `stopping` is set, or `tick()` once. Several on one store are fine."""
         clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
-        return CronScheduler(self, self._schedules(), clock)
+        return CronScheduler(self, self._schedules(), clock, artifacts=self.artifacts)
 
     def _schedules(self) -> CronStore:
         if not hasattr(self._store, "turn"):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
 
 from aether_protocol.errors import UsageError
+from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import STATE_ACTION_LOG
 
@@ -44,6 +46,18 @@ def open_store(
     options = dict(parse_qsl(query, keep_blank_values=True))
     options |= {name: given for name, given in (("durability", durability), ("tier", tier)) if given is not None}
     return opener(url, path, options, reads_only)
+
+
+def artifacts_of(store: object) -> ArtifactRepository:
+    """The repository of the artifacts that a store's runs name: `artifacts` beside a file `aether.db`, `FILE-artifacts` beside
+    any other, so that no store takes what another one needs for its own. That of a store without a file ends with the process.
+    """
+    from aether_protocol.adapters.artifacts.repository import LocalRepository, TemporaryRepository
+
+    file: Path | None = getattr(store, "file", None)
+    if file is None:
+        return TemporaryRepository()
+    return LocalRepository(file.with_name("artifacts" if file.name == "aether.db" else f"{file.name}-artifacts"))
 
 
 def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:

@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine
 from aether_protocol.engine.rows import make_row
 from aether_protocol.engine.submission import check_run_id
@@ -102,6 +103,7 @@ def read_archive(lines: Iterable[str], file: str) -> Archive:
             raise ValueError("its parts do not belong together")
         state = examine(replace(run, snapshot=deepcopy(run.snapshot)))  # what is restored from a snapshot uses it up
         run.row = make_row(state, row.tier)
+        run.artifacts = sorted(named_of(state))
     except UsageError:
         raise
     except AetherError as error:

@@ -250,7 +250,8 @@ async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
         crowd = Crowd(engine, journal, hosting, leaving)
         try:
             await bury(store)
-            code = await body(Host(store, engine, CronScheduler(engine, store, clock, witness=crowd), crowd))
+            scheduler = CronScheduler(engine, store, clock, witness=crowd, artifacts=engine.artifacts)
+            code = await body(Host(store, engine, scheduler, crowd))
         finally:
             crowd.close()
             await _close(engine, leaving, hosting.left_code)

@@ -6,9 +6,10 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import fields, replace
 
+from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine, rebuild, state_at
 from aether_protocol.engine.rows import make_row
 from aether_protocol.errors import AetherError, UsageError
@@ -34,8 +35,9 @@ async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
     return await state_at(store, await store.load(run_id), seq)
 
 
-async def fault_of(store: RunStore, run_id: str) -> str | None:
-    """What is wrong with the record of a run; None if it can be replayed from its first step and its row fits."""
+async def fault_of(store: RunStore, run_id: str, named: Set[str]) -> str | None:
+    """What is wrong with the record of a run; None if it can be replayed from its first step, its row fits, and the artifacts
+    that it names are among those that the store counts (`named`)."""
     try:
         stored = await store.load(run_id)
         state = examine(stored)
@@ -43,6 +45,8 @@ async def fault_of(store: RunStore, run_id: str) -> str | None:
             await state_at(store, replace(stored, snapshot=None), stored.row.seq)
     except AetherError as error:
         return error.message
+    if not named >= named_of(state):
+        return f"artifacts of run {run_id!r} are not counted: they may be deleted"
     made = make_row(state, stored.row.tier)
     made.message = made.message.encode("utf-8", "backslashreplace").decode("utf-8")  # as a store holds it
     wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]

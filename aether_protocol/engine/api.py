@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
+from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.inbox import Cancel, Submit
@@ -243,8 +244,11 @@ class Engine:
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
-        lease = (self._keeper.owner, self._keeper.horizon(), self._keeper.length_us) if self._store.durable else ()
-        return Draft(run, NewRun(run.row(), plan, header, *lease))
+        new = NewRun(run.row(), plan, header, artifacts=named_by(header))
+        if self._store.durable:
+            keeper = self._keeper
+            new.owner, new.until, new.length_us = keeper.owner, keeper.horizon(), keeper.length_us
+        return Draft(run, new)
 
     async def _begin(self, draft: Draft) -> str:
         return self.begin(draft, await self._store.create(draft.new))

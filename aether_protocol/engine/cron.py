@@ -15,8 +15,10 @@ from typing import Final, Protocol
 
 from aether_protocol.cron.policy import Decision, Missed, decide, expired, next_fire, run_name
 from aether_protocol.engine.api import Engine
+from aether_protocol.engine.artifacts import collect
 from aether_protocol.engine.runs import Draft
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.schedules import (
     BACKFILLED,
@@ -34,6 +36,7 @@ from aether_protocol.scheduler.state import RunState
 
 POLL_S: Final = 1.0  # schedules of others come and change while one waits
 ORPHANS_US: Final = 5_000_000  # between two looks for runs that nobody drives
+COLLECT_US: Final = 600_000_000  # between two looks for artifacts that no run names: it costs a look at all of them
 _TRIES: Final = 20  # against other schedulers, for one schedule
 
 _log = logging.getLogger("aether_protocol")
@@ -61,14 +64,24 @@ class Witness(Protocol):
 
 class CronScheduler:
     """Deals with the schedules of `store`, which is the engine's. `clock` tells the time of day; `poll_s`: seconds after which
-    it looks, at the latest, what others changed. `witness` is told what happens; by default the log is.
+    it looks, at the latest, what others changed. `witness` is told what happens; by default the log is. `artifacts`: where
+    those lie that the runs name; what none names any more is deleted with runs that the history limits delete.
 
     All methods belong to the engine's event loop.
     """
 
     def __init__(
-        self, engine: Engine, store: CronStore, clock: Clock, *, poll_s: float = POLL_S, witness: Witness | None = None
+        self,
+        engine: Engine,
+        store: CronStore,
+        clock: Clock,
+        *,
+        poll_s: float = POLL_S,
+        witness: Witness | None = None,
+        artifacts: ArtifactRepository | None = None,
     ) -> None:
+        self._artifacts = artifacts
+        self._collected_at = -COLLECT_US
         self._poll_s = poll_s
         self._witness = witness or _LogWitness()
         self._failing: dict[str, str] = {}  # what cannot be dealt with, and the reason that was told
@@ -231,6 +244,9 @@ class CronScheduler:
                 await self._store.delete(old, self._clock.now())
                 self._witness.deleted(old)
                 deleted += old
+        if deleted and self._artifacts is not None and self._clock.now() - self._collected_at >= COLLECT_US:
+            self._collected_at = self._clock.now()
+            await collect(self._store, self._artifacts, self._clock.now())
         return deleted
 
     # --- in the foreground ---

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, assert_never
 
+from aether_protocol.engine.artifacts import named_in
 from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, SetBack, Settled, Started, Submit, to_event
 from aether_protocol.engine.keeper import Keeper
 from aether_protocol.engine.logs import Logs
@@ -426,7 +427,8 @@ class Driver:
 def _append(run: ActiveRun) -> RunAppend:
     """What is to be stored of a run. Only a durable store gives tokens, and asks how far the run is."""
     progress = run.progress() if run.token else None
-    return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, run.state.closed, progress)
+    closed = run.state.closed
+    return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, closed, progress, named_in(run.steps))
 
 
 def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:

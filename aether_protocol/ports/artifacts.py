@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,15 +12,44 @@ from aether_protocol.plan.executors import ConfigField
 from aether_protocol.plan.model import ArtifactOutput
 
 
+@dataclass(frozen=True, slots=True)
+class KeptArtifact:
+    """A content of a repository. `put_at`: when it was given last, in microseconds since the epoch."""
+
+    digest: str
+    size: int
+    put_at: int
+
+
 class ArtifactRepository(Protocol):
-    """Content by digest. Blocking calls, made in a thread. Raises PortError."""
+    """Content by digest. Blocking calls, made in a thread. Raises PortError.
+
+    Whoever collects what no run names relies on this: a content that is put again counts as put now, also for a `delete` that
+    is under way, so that one of the two comes first.
+    """
 
     def put(self, file: Path) -> tuple[str, int]:
         """Keep this file's content; gives (`sha256:<hex>`, size in bytes)."""
         ...
 
     def get(self, digest: str, target: Path) -> None:
-        """Write the content to `target`. An unknown or damaged digest is a PortError."""
+        """Write the content to `target`, a file of its owner alone. An unknown or damaged digest is a PortError."""
+        ...
+
+    def sound(self, digest: str) -> bool:
+        """Whether a content is there and is what was put; reads all of it."""
+        ...
+
+    def kept(self) -> Iterator[KeptArtifact]:
+        """Everything that is kept, in no order; what comes or goes meanwhile may be in it or not."""
+        ...
+
+    def delete(self, digest: str, before: int) -> bool:
+        """Forget a content that was put last before the instant `before`; False where it was put since, or is not there."""
+        ...
+
+    def tidy(self, before: int) -> None:
+        """Remove what calls that were cut off before the instant `before` have left behind."""
         ...
 
 
@@ -46,10 +76,12 @@ class Stager(Protocol):
     def bring(self, artifacts: Mapping[str, Json], folder: Path) -> None:
         """Lay each input artifact down, unpacked, at its `path` below `folder` (ART-2); one without a path is only passed on.
 
-        Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config}.
+        Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config}; `executable: true` where the
+        file that was kept as it is was a program. What is laid down is its owner's alone.
         """
         ...
 
     def keep(self, outputs: Sequence[ArtifactOutput], folder: Path) -> dict[str, Json]:
-        """Keep what lies at each output's `path` below `folder` (ART-1): {name: {name, digest, size, archive}}."""
+        """Keep what lies at each output's `path` below `folder` (ART-1): {name: {name, digest, size, archive}}, with
+        `executable: true` for a program that is kept as it is."""
         ...

@@ -57,7 +57,8 @@ class RunRow:
 
 @dataclass(slots=True)
 class NewRun:
-    """A run to make known. With an `owner` it is claimed at once, until instant `until`, by a lease of `length_us`."""
+    """A run to make known. With an `owner` it is claimed at once, until instant `until`, by a lease of `length_us`.
+    `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
 
     row: RunRow
     plan: Plan
@@ -65,6 +66,7 @@ class NewRun:
     owner: str | None = None
     until: int = 0
     length_us: int | None = None
+    artifacts: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -74,7 +76,8 @@ class RunAppend:
     `row` and `snapshot` make what they say, as of the last of these steps; they are called before `append` returns or not
     at all, except that a store that keeps nothing may keep `row` until the run is closed. `token` is what `create` or
     `claim` gave. `closed`: the run closes with these steps. `progress` is the number of leaves ended where that and `seq` are
-    all that the row says anew since step `expected_seq`; None where it says more, or nobody looked.
+    all that the row says anew since step `expected_seq`; None where it says more, or nobody looked. `artifacts` are the digests
+    of those that the steps name; they are the run's from then on, until it is deleted.
     """
 
     run_id: str
@@ -85,13 +88,15 @@ class RunAppend:
     token: int = 0
     closed: bool = False
     progress: int | None = None
+    artifacts: Sequence[str] = ()
 
 
 @dataclass(slots=True)
 class StoredRun:
     """All that is needed to have a run back: its snapshot, if there is one, and the encoded steps after it (scheduler.codec).
 
-    The last line is step `row.seq`; without lines the snapshot is of that step (or the run has no step yet).
+    The last line is step `row.seq`; without lines the snapshot is of that step (or the run has no step yet). `artifacts`, the
+    digests of those that it names, is for `adopt`: a store leaves it empty.
     """
 
     row: RunRow
@@ -99,6 +104,7 @@ class StoredRun:
     header: RunHeader
     snapshot: Json | None
     lines: list[str]
+    artifacts: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -174,13 +180,15 @@ class NewDocument:
 
 @dataclass(slots=True)
 class StoreInfo:
-    """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library)."""
+    """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library).
+    `undigested`: runs that were recorded, at least in part, before records carried digests."""
 
     schema: int
     runs: int
     open_runs: int
     size: int  # bytes
     details: Mapping[str, str]
+    undigested: int = 0
 
 
 class RunStore(Protocol):
@@ -365,6 +373,10 @@ class UpkeepStore(Protocol):
 
     async def migrate(self) -> tuple[int, int]:
         """Bring the schema up to date: its version before and after."""
+        ...
+
+    async def artifacts(self) -> Mapping[str, str]:
+        """The digests of all artifacts that runs name, each with the id of one that does."""
         ...
 
 

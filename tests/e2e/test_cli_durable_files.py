@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, environment
 from tests.e2e.store_cli import Cli, ids, make_cli
+from tests.unit.stores.aged import age
 
 Records = list[dict[str, Any]]
 THERE = ("--store", "sqlite:there.db")
@@ -216,6 +217,10 @@ def test_nothing_may_follow_the_end_of_a_file(cli: Cli, records: Records, tmp_pa
 def test_an_export_goes_where_it_is_sent(cli: Cli, records: Records, tmp_path: Path) -> None:
     whole = (tmp_path / "r1.jsonl").read_text()
     assert cli("export", "r1", "-o", "-").out == whole
+    before = os.umask(0)
+    assert cli("export", "r1", "-o", "new.jsonl").code == 0
+    os.umask(before)
+    assert (tmp_path / "new.jsonl").stat().st_mode & 0o777 == 0o600, "a new file is its owner's alone"
     pipe, link, kept = tmp_path / "pipe", tmp_path / "link", tmp_path / "kept"
     os.mkfifo(pipe)
     reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
@@ -257,18 +262,42 @@ def change(tmp_path: Path, statement: str) -> None:
     connection.close()
 
 
+@pytest.mark.rule("RT-58", "RT-100")
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE runs SET phase = 'Succeeded'", "the row of run 'r1' does not fit its digest"),
+        ("UPDATE steps SET lines = replace(lines, 'NodeEnded', 'NodeLost')", "that do not fit their digest"),
+        ("UPDATE plans SET text = replace(text, 'exit 3', 'exit 4')", "plan 1 does not fit its digest"),
+        ("UPDATE heads SET header = '[99]'", "the header of run 'r1' does not fit its digest"),
+    ],
+)
+def test_what_is_read_is_held_against_its_digest(
+    cli: Cli, records: Records, tmp_path: Path, statement: str, told: str
+) -> None:
+    change(tmp_path, statement)
+    said = cli("db", "check")
+    assert (said.code, told in said.out) == (9, True), said.out
+    for arguments in (("show", "r1"), ("retry", "r1"), ("export", "r1", "-o", "x")):
+        said = cli(*arguments)
+        assert (said.code, "does not fit its digest" in said.err) == (9, True), said.err
+
+
 @pytest.mark.rule("RT-58")
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
         ("UPDATE runs SET phase = 'Succeeded'", "the row of run 'r1' differs from its record: phase"),
         ("UPDATE steps SET lines = replace(lines, 'NodeEnded', 'NodeLost')", "cannot be read: a record holds the unknown fact"),
-        ("UPDATE plans SET text = '{}'", "run 'r1' cannot be read"),
         ("UPDATE heads SET header = '[99]'", "run 'r1' cannot be read"),
     ],
 )
 def test_a_check_replays_every_run(cli: Cli, records: Records, tmp_path: Path, statement: str, told: str) -> None:
-    assert cli("db", "check").code == 0
+    """Here the runs are of an older version, without digests."""
+    age(tmp_path / ".aether" / "aether.db", 3)
+    assert cli("db", "migrate").code == 0
+    said = cli("db", "check")
+    assert (said.code, "recorded by an older version, without digests" in said.err) == (0, True)
     change(tmp_path, statement)
     said = cli("db", "check")
     assert said.code == 9

@@ -324,8 +324,8 @@ FAULTS = (
         "replay",
         "a run is loaded from one step after its snapshot (SQLite)",
         RUNS,
-        "saved[0] + 1 if saved is not None",
-        "saved[0] + 2 if saved is not None",
+        "saved[1] + 1 if saved is not None",
+        "saved[1] + 2 if saved is not None",
     ),
     Fault(
         "lost",

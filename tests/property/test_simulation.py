@@ -19,7 +19,7 @@ from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.execution.masking import Masker
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.simulation import chaos
+from aether_protocol.testing.simulation import chaos, shelf
 from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import play_cron, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.schedules import CronScenario
@@ -58,6 +58,8 @@ def test_every_law_holds_whatever_fails(part: int) -> None:
     for name in ("crashes", "takeovers", "messages lost", "messages doubled", "messages delayed", "store failures"):
         assert counts[name] > 100, name  # the faults do happen
     assert counts["runs compared"] > 100
+    assert counts["artifacts named"] > 100
+    assert counts["artifacts collected"] > 100
 
 
 @pytest.mark.rule("CRON-3", "CRON-4", "CRON-5", "CRON-6")
@@ -178,3 +180,17 @@ def test_the_command_prints_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert counts["seeds"] == counts["runs"] == 10
     assert counts["results lost"] == counts["results duplicated"] == 0
     assert counts["failures"] == []
+
+
+@pytest.mark.rule("RT-102")
+def test_artifacts_that_are_deleted_too_early_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace is left out, or the store forgets what a run names."""
+    with monkeypatch.context() as patch:
+        patch.setattr(shelf, "GRACE_US", -1)
+        failed = first_failure()
+        assert failed is not None
+        assert failed.law == shelf.LAW
+    monkeypatch.setattr(driver, "named_in", lambda steps: ())
+    failed = first_failure()
+    assert failed is not None
+    assert failed.law == shelf.LAW

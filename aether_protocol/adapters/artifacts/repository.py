@@ -1,20 +1,28 @@
 """The local artifact repository: content in files named by their digest.
 
 Law: what is kept is never changed. A file appears under its digest in one step, complete and synced, or not at all; and
-nothing is handed out before its digest was checked. Equal contents are kept once.
+nothing is handed out before its digest was checked. Equal contents are kept once; the time of a file is that of the last
+time that it was put. All of it is its owner's alone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from aether_protocol.errors import PortError
+from aether_protocol.execution.private import make_private
 from aether_protocol.execution.staging.limits import CHUNK
+from aether_protocol.ports.artifacts import KeptArtifact
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -29,8 +37,7 @@ class LocalRepository:
         """Keep the content of `file`; gives (`sha256:<hex>`, size in bytes). Raises PortError."""
         try:
             digest, size = _digest(file)
-            kept = self._path(digest)
-            if not (kept.is_file() and kept.stat().st_size == size):
+            if not self._renew(self._path(digest), size):
                 # The file may change while it is copied: what was copied is what counts.
                 digest, size = self._keep(file)
         except OSError as fault:
@@ -50,12 +57,77 @@ class LocalRepository:
         try:
             if found != digest:
                 raise PortError(f"artifact {digest} is damaged", hint="delete it and run the task that made it again")
-            temporary.chmod(0o644)
             os.replace(temporary, target)
         except OSError as fault:
             raise PortError(f"artifact {digest} cannot be written to {str(target)!r}: {_why(fault)}") from fault
         finally:
             temporary.unlink(missing_ok=True)
+
+    def sound(self, digest: str) -> bool:
+        """Whether the file of a digest has that digest. Raises PortError."""
+        try:
+            return _digest(self._path(digest))[0] == digest
+        except FileNotFoundError:
+            return False
+        except OSError as fault:
+            raise PortError(f"artifact {digest} cannot be read: {_why(fault)}") from fault
+
+    def kept(self) -> Iterator[KeptArtifact]:
+        """Every file that is kept under a digest. Raises PortError."""
+        try:
+            for folder in _entries(self._folder / "sha256"):
+                for name in _entries(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                    digest = f"sha256:{folder.name}{name.name}"
+                    with suppress(FileNotFoundError):
+                        found = name.stat(follow_symlinks=False)
+                        if _DIGEST.fullmatch(digest) and name.is_file(follow_symlinks=False):
+                            yield KeptArtifact(digest, found.st_size, found.st_mtime_ns // 1_000)
+        except OSError as fault:
+            raise PortError(f"the artifacts in {str(self._folder)!r} cannot be listed: {_why(fault)}") from fault
+
+    def delete(self, digest: str, before: int) -> bool:
+        """Remove the file of a digest if it was put last before the instant `before`. Raises PortError."""
+        kept = self._path(digest)
+        try:
+            if not kept.exists():
+                return False
+            with self._locked(fcntl.LOCK_EX):
+                if kept.stat().st_mtime_ns // 1_000 >= before:
+                    return False
+                kept.unlink()
+                with suppress(OSError):  # others are in it
+                    kept.parent.rmdir()
+            return True
+        except FileNotFoundError:
+            return False
+        except OSError as fault:
+            raise PortError(f"artifact {digest} cannot be deleted: {_why(fault)}") from fault
+
+    def tidy(self, before: int) -> None:
+        """Remove files that were being written to when their process died, and have not changed since `before`."""
+        with suppress(OSError):  # the next one does it
+            for item in _entries(self._folder / "incoming"):
+                if item.stat(follow_symlinks=False).st_mtime_ns // 1_000 < before:
+                    os.unlink(item.path)
+
+    def _renew(self, kept: Path, size: int) -> bool:
+        """Whether a content of this size is kept already; it counts as put now."""
+        if not kept.is_file():
+            return False
+        with self._locked(fcntl.LOCK_SH):  # against a `delete` that has looked at its time and has not deleted it yet
+            if not (kept.is_file() and kept.stat().st_size == size):
+                return False
+            os.utime(kept)
+        return True
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, how)
+            yield
+        finally:
+            os.close(handle)
 
     def _path(self, digest: str) -> Path:
         match = _DIGEST.fullmatch(digest)
@@ -66,17 +138,37 @@ class LocalRepository:
 
     def _keep(self, file: Path) -> tuple[str, int]:
         incoming = self._folder / "incoming"
-        incoming.mkdir(parents=True, exist_ok=True)
+        make_private(incoming)
         temporary, digest, size = _copy(file, incoming)
         try:
             kept = self._path(digest)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            temporary.chmod(0o444)
-            os.replace(temporary, kept)
+            temporary.chmod(0o400)
+            with self._locked(fcntl.LOCK_SH):  # against a `delete` of what was there, damaged
+                os.utime(temporary)
+                make_private(kept.parent)
+                os.replace(temporary, kept)
             _sync_folder(kept.parent)
         finally:
             temporary.unlink(missing_ok=True)
         return digest, size
+
+
+class TemporaryRepository(LocalRepository):
+    """A LocalRepository that is gone with its process, for runs that end with it."""
+
+    def __init__(self) -> None:
+        folder = Path(tempfile.gettempdir(), f"aether-artifacts-{os.getpid()}-{os.urandom(6).hex()}")
+        super().__init__(folder)
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as found:
+            yield from found
+    except FileNotFoundError:
+        return
 
 
 def _digest(file: Path) -> tuple[str, int]:

@@ -30,7 +30,7 @@ _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 class _Past:
     """How far a run is; its steps while they are few, then None. `open_row` makes the row of a run that goes on."""
 
-    __slots__ = ("adopted", "closed", "facts", "header", "open_row", "plan", "row", "seq", "snapshot", "steps")
+    __slots__ = ("adopted", "artifacts", "closed", "facts", "header", "open_row", "plan", "row", "seq", "snapshot", "steps")
 
     def __init__(self, row: RunRow, plan: Plan, header: RunHeader) -> None:
         self.seq = row.seq
@@ -43,6 +43,7 @@ class _Past:
         self.steps: list[Step] | None = []
         self.snapshot: Json | None = None
         self.adopted: list[str] = []  # steps that came encoded
+        self.artifacts: set[str] = set()
 
     def now(self) -> RunRow:
         return self.open_row() if self.open_row is not None else self.row
@@ -72,7 +73,9 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
     # --- runs ---
 
     async def create(self, run: NewRun) -> int:
-        self._add(run.row.run_id, _Past(run.row, run.plan, run.header))
+        past = _Past(run.row, run.plan, run.header)
+        past.artifacts.update(run.artifacts)
+        self._add(run.row.run_id, past)
         if run.owner is None:
             return 0
         return self._leases.take(run.row.run_id, run.owner, run.until, run.length_us)
@@ -87,6 +90,8 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
                 refused[part.run_id] = self._refusal(part)
                 continue
             past.seq = part.steps[-1].seq
+            if part.artifacts:
+                past.artifacts.update(part.artifacts)
             if part.closed:
                 past.closed, past.row, past.open_row = True, part.row(), None
             else:
@@ -126,6 +131,7 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
     async def adopt(self, run: StoredRun) -> None:
         past = _Past(run.row, run.plan, run.header)
         past.snapshot, past.adopted = run.snapshot, list(run.lines)
+        past.artifacts.update(run.artifacts)
         self._add(run.row.run_id, past)
 
     async def delete(self, run_ids: Sequence[str], now: int) -> int:
@@ -162,6 +168,9 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
     async def migrate(self) -> tuple[int, int]:
         return (0, 0)
+
+    async def artifacts(self) -> Mapping[str, str]:
+        return {digest: run_id for run_id in sorted(self._runs, reverse=True) for digest in self._runs[run_id].artifacts}
 
     async def close(self) -> None:
         self._runs.clear()

@@ -7,8 +7,11 @@ at once; leases keep them off each other's runs.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
+from aether_protocol.adapters.stores.sqlite_check import check, undigested
 from aether_protocol.adapters.stores.sqlite_database import Database
 from aether_protocol.adapters.stores.sqlite_leases import SqliteLeases
 from aether_protocol.adapters.stores.sqlite_reading import ReadOnlyDatabase, may_be_readable
@@ -32,6 +35,11 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
         self.tier = tier
         SqliteSchedules.__init__(self)
 
+    @property
+    def file(self) -> Path | None:
+        """The file of the store; None for one that ends with the process."""
+        return None if self._db.path == ":memory:" else Path(self._db.path).absolute()
+
     async def info(self) -> StoreInfo:
         with self._db.read() as execute:
             runs, open_runs = execute("SELECT count(*), coalesce(sum(closed = 0), 0) FROM runs").fetchone()
@@ -44,29 +52,11 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
                 "journal": str(execute("PRAGMA journal_mode").fetchone()[0]) if self._db.writable else "(read-only)",
                 "sqlite": sqlite3.sqlite_version,
             }
-            return StoreInfo(self._db.version(), runs, open_runs, pages * size, details)
+            return StoreInfo(self._db.version(), runs, open_runs, pages * size, details, undigested(execute))
 
     async def check(self) -> list[str]:
-        with self._db.read() as execute:
-            found = [str(line) for (line,) in execute("PRAGMA integrity_check") if line != "ok"]
-            if found:
-                return found
-            for number, run_id, seq, exact, tier, head, saved in execute(_CHECKED).fetchall():
-                if head is None:
-                    found.append(f"run {run_id!r} has lost its plan or its header")
-                expected = 1
-                for id_, last in execute(_CHUNKS, (number << 32, ((number + 1) << 32) - 1)):
-                    first = id_ - (number << 32)
-                    if first != expected and not (expected == 1 and first == (saved or 0) + 1):
-                        found.append(f"run {run_id!r} has no steps {expected} to {first - 1}")
-                    expected = last + 1
-                reached = max(expected - 1, saved or 0)
-                if reached < seq or (exact and reached != seq):
-                    found.append(f"run {run_id!r} is at step {seq}, its {_KEPT[tier]} at {reached}")
-            stray = execute("SELECT count(*) FROM steps WHERE id >> 32 NOT IN (SELECT number FROM runs)").fetchone()[0]
-            if stray:
-                found.append(f"{stray} rows of steps belong to no run")
-        return found
+        with self._db.read_anything() as execute:
+            return check(execute, self._db.migrations)
 
     async def vacuum(self) -> None:
         async with self._db.write() as execute:
@@ -77,17 +67,13 @@ class SqliteStore(SqliteSchedules, SqliteLeases, SqliteLogs, SqliteDocuments):
     async def migrate(self) -> tuple[int, int]:
         return self._db.migrate()
 
+    async def artifacts(self) -> Mapping[str, str]:
+        with self._db.read() as execute:
+            text = "SELECT artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1"
+            return dict(execute(text).fetchall())
+
     async def close(self) -> None:
         self._db.close()
-
-
-_CHECKED: Final = (  # the fourth: whether the row must be at the newest step
-    "SELECT runs.number, run_id, runs.seq, closed OR tier = 'snapshot', tier, plans.number, snapshots.seq FROM runs "
-    "LEFT JOIN heads ON heads.run = runs.number LEFT JOIN plans ON plans.number = plan "
-    "LEFT JOIN snapshots ON snapshots.run = runs.number ORDER BY 1"
-)
-_CHUNKS: Final = "SELECT id, last FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
-_KEPT: Final = {SNAPSHOT: "snapshot", STATE_ACTION_LOG: "log"}
 
 
 def open_sqlite(

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aether_protocol.adapters.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from aether_protocol.adapters.stores.sqlite_schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.execution.private import make_private
 
 DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
 PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
@@ -26,7 +27,9 @@ _PAGE: Final = 2048  # bytes: a commit writes and sums up whole pages, and a ste
 _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
 
-_UNFIT: Final = (UnicodeEncodeError, OverflowError)  # what SQLite cannot hold, somebody gave: documents are checked before
+# What SQLite cannot hold, the caller gave: documents are checked before. What cannot be decoded stands in a damaged file, in a
+# text or in the name of a table or column.
+_UNFIT: Final = (UnicodeEncodeError, OverflowError, UnicodeDecodeError)
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 _READ_ONLY: Final = "cannot be written: it or its directory is read-only"
@@ -44,6 +47,9 @@ _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     ),
 }
 
+_LOG_BEGIN: Final = b"\x37\x7f\x06"  # of every log of SQLite
+
+_Place = tuple[int, int, int]  # device, number and size of a file; zeros where there is none
 Execute = Callable[..., sqlite3.Cursor]
 
 
@@ -79,7 +85,7 @@ class Database:
         try:
             with self._told():
                 self._open_to_read() if reads_only else self._open(migrate)
-            self._file = self._find_file()
+            self._files = self._find_files()
         except BaseException:
             self.connection.close()
             raise
@@ -89,10 +95,11 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             try:
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+                make_private(Path(self.path).parent)
             except OSError as error:
                 raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
             self._check_rights()
+            self._make_file()
         return sqlite3.connect(self.path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
 
     def _connect_to_read(self) -> sqlite3.Connection:
@@ -104,6 +111,13 @@ class Database:
         """Before SQLite leaves files beside it that its owner may not write to."""
         if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
             raise ReadOnlyError(self.path)
+
+    def _make_file(self) -> None:
+        """A new file is its owner's alone, and SQLite gives `-wal` and `-shm` the mode of the file that they belong to."""
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError:  # it is there, or SQLite will say why it cannot be
+            return
 
     def _open_to_read(self) -> None:
         version = self.version()
@@ -144,6 +158,8 @@ class Database:
         with self._told():
             self._patiently("BEGIN IMMEDIATE")
             try:
+                for name, function in FUNCTIONS.items():
+                    self.connection.create_function(name, 1, function)
                 before = self.version()  # again: another process may have been first
                 for number in range(before, len(self.migrations)):
                     for statement in self.migrations[number]:
@@ -181,22 +197,42 @@ class Database:
                     raise
             yield
 
-    def _find_file(self) -> tuple[int, int] | None:
-        """Which file lies at the path."""
+    def _find_files(self) -> tuple[_Place, ...]:
+        """Which files lie at the paths: the file itself, and beside it the log and its index, where it has them."""
         if self.path == ":memory:":
-            return None
-        try:
-            found = os.stat(self._place)
-        except OSError:
-            return (0, 0)
-        return found.st_dev, found.st_ino
+            return ()
+        return tuple([_find(self._place + end) for end in ("", "-wal", "-shm")])
 
     def require_file(self) -> None:
-        """Raises PortError where the file is not there: what is written to it goes nowhere, and what is in its place is another
-        store. Costs one look into the folder."""
-        if self._find_file() != self._file:
-            told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
-            raise PortError(f"{self.path!r} {told}", hint="put it back and start again; if it is gone, so is what it held")
+        """Raises PortError where the file, or one of the two beside it, is not there: what is written to it goes nowhere, and
+        what is in its place is another store. Costs three looks into the folder and one into the log."""
+        files = self._files
+        if not files:
+            return
+        place = self._place
+        for (kind, number, _), end in zip(files, ("", "-wal", "-shm"), strict=True):
+            found = _find(place + end)
+            if number and found[:2] != (kind, number):
+                told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
+                hint = "put it back and start again; if it is gone, so is what it held"
+                raise PortError(f"{self.path + end!r} {told}", hint=hint)
+            if end and number and self._emptied(end, found[2]):
+                told = "was emptied while it was in use: what was recorded last may be lost"
+                raise PortError(f"{self.path + end!r} {told}", hint="`aether db check` tells what is left")
+
+    def _emptied(self, end: str, size: int) -> bool:
+        """Whether a file holds nothing that should hold something, or held nothing before more was written to it. The log is
+        empty before the first write, and where another process has taken all of it over: then SQLite knows of nothing in it."""
+        if end == "-shm":
+            return size == 0
+        if size:
+            with open(self._place + end, "rb", 0) as log:  # SQLite has no locks on this one: closing it takes none away
+                return log.read(3) != _LOG_BEGIN
+        try:
+            busy, frames, _ = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return True
+        return not busy and frames > 0
 
     # --- use ---
 
@@ -227,6 +263,16 @@ class Database:
             finally:
                 self._roll_back()
 
+    @contextmanager
+    def read_anything(self) -> Iterator[Execute]:
+        """`read` that gives also what is no text where a text should be: its bytes as half characters (surrogateescape)."""
+        with self.read() as execute:
+            self.connection.text_factory = _any_text
+            try:
+                yield execute
+            finally:
+                self.connection.text_factory = str
+
     async def exclusively(self, statement: str) -> None:
         """Run a statement that must stand alone (VACUUM)."""
         with self._told():
@@ -256,31 +302,17 @@ class Database:
         if isinstance(error, UnicodeEncodeError):
             told = f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that"
             return UsageError(told, hint="write it in UTF-8")
-        if not isinstance(error, sqlite3.Error):
+        if isinstance(error, OverflowError):
             return UsageError("a number is too large: a store holds whole numbers of up to 63 bits", hint="give a smaller one")
         code = _code(error)
+        if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
+            code = sqlite3.SQLITE_CORRUPT
         if code in _BUSY:
             return BusyError(f"{self.path!r} is in use by another process", hint="try again when it is done")
         if isinstance(error, sqlite3.ProgrammingError):
             return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
         told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
         return PortError(f"{self.path!r} {told}", hint=hint)
-
-
-def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=uri)
-
-
-def _tried(uri: str) -> sqlite3.Connection:
-    """A connection by URI that was seen to work."""
-    connection = _connected(uri, uri=True)
-    try:
-        connection.execute("PRAGMA user_version").fetchone()
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 class _Write:
@@ -326,6 +358,24 @@ class ReadOnlyError(PortError):
         super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
 
 
-def _code(error: sqlite3.Error) -> int:
+def _find(path: str) -> _Place:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return found.st_dev, found.st_ino, found.st_size
+
+
+def _any_text(given: bytes) -> str:
+    return given.decode("utf-8", "surrogateescape")
+
+
+def _code(error: Exception) -> int:
     """The primary result code; 0 where Python itself raised."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def next_id(execute: Execute, table: str) -> int:
+    """The id that the next row of an AUTOINCREMENT table gets; inside of a transaction that writes."""
+    found = execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return found[0] + 1 if found is not None else 1

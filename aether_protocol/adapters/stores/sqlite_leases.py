@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Database, Execute
+from aether_protocol.adapters.stores.sqlite_sums import COVERED, damaged, require, sum_of
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.copying import clean
 from aether_protocol.expressions.values import Json
@@ -43,8 +44,11 @@ _OWNERS: Final = (
 )
 
 _ASKED: Final = (
-    "SELECT id, run_id, request FROM requests JOIN runs ON number = run WHERE answer IS NULL AND owner = ? ORDER BY id"
+    "SELECT id, run_id, run, request, given, requests.sum FROM requests JOIN runs ON number = run "
+    "WHERE answer IS NULL AND owner = ? ORDER BY id"
 )
+
+_REQUEST: Final = COVERED["requests"]
 
 _log = logging.getLogger("aether_protocol")
 
@@ -146,11 +150,10 @@ class SqliteLeases:
 
     async def post(self, run_id: str, request: Json) -> int:
         async with self._db.write() as execute:
-            text = clean(json.dumps(request, ensure_ascii=False))
-            made = execute("INSERT INTO requests (run, request) SELECT number, ? FROM runs WHERE run_id = ?", (text, run_id))
-            if made.rowcount != 1 or made.lastrowid is None:
+            id_ = ask(execute, run_id, clean(json.dumps(request, ensure_ascii=False)))
+            if id_ is None:
                 raise UsageError(f"run {run_id!r} is unknown")
-            return made.lastrowid
+            return id_
 
     async def requests(self, owner: str) -> list[Request]:
         with self._db.read() as execute:
@@ -158,24 +161,47 @@ class SqliteLeases:
                 return []
         async with self._db.write() as execute:  # whoever takes one back must find out which of the two came first
             found = execute(_ASKED, (owner,)).fetchall()
-            for id_, _, _ in found:
-                execute("UPDATE requests SET given = 1 WHERE id = ?", (id_,))
-        return [Request(id_, run_id, json.loads(request)) for id_, run_id, request in found]
+            for id_, _, run, request, given, sum_ in found:
+                require("requests", (run, request, given, None), sum_, f"request {id_}")
+                values = (sum_of("requests", (run, request, 1, None)), id_)
+                execute("UPDATE requests SET given = 1, sum = ? WHERE id = ?", values)
+        return [Request(id_, run_id, _read(request, id_)) for id_, run_id, _, request, _, _ in found]
 
     async def answered(self, id_: int, answer: Json) -> None:
         async with self._db.write() as execute:
             text = clean(json.dumps(answer, ensure_ascii=False))
-            execute("UPDATE requests SET answer = ? WHERE id = ? AND answer IS NULL", (text, id_))
+            found = execute("SELECT run, request, given FROM requests WHERE id = ? AND answer IS NULL", (id_,)).fetchone()
+            if found is not None:
+                values = (text, sum_of("requests", (*found, text)), id_)
+                execute("UPDATE requests SET answer = ?, sum = ? WHERE id = ?", values)
 
     async def answer(self, id_: int) -> Json | None:
         with self._db.read() as execute:
-            found = execute("SELECT answer FROM requests WHERE id = ? AND answer IS NOT NULL", (id_,)).fetchone()
+            found = execute(f"SELECT {_REQUEST}, sum FROM requests WHERE id = ? AND answer IS NOT NULL", (id_,)).fetchone()
         if found is None:
             return None
+        require("requests", found[:-1], found[-1], f"request {id_}")
         async with self._db.write() as execute:
             execute("DELETE FROM requests WHERE id = ?", (id_,))
-        return json.loads(found[0])
+        return _read(found[3], id_)
 
     async def withdraw(self, id_: int) -> bool:
         async with self._db.write() as execute:
             return execute("DELETE FROM requests WHERE id = ? AND given = 0 AND answer IS NULL", (id_,)).rowcount == 1
+
+
+def ask(execute: Execute, run_id: str, request: str, further: str = "") -> int | None:
+    """Put a request for a run, if it is there, where the condition `further` holds; its id."""
+    found = execute(f"SELECT number FROM runs WHERE run_id = ? {further}", (run_id,)).fetchone()
+    if found is None:
+        return None
+    values = (found[0], request, 0, None)
+    made = execute(f"INSERT INTO requests ({_REQUEST}, sum) VALUES (?, ?, ?, ?, ?)", (*values, sum_of("requests", values)))
+    return made.lastrowid
+
+
+def _read(text: str, id_: int) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise damaged(f"request {id_}") from error

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from aether_protocol.adapters.stores.sqlite_database import Execute
+from aether_protocol.adapters.stores.sqlite_sums import damaged
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.expressions.copying import clean
 from aether_protocol.plan.codec import decode_plan, encode_plan
@@ -57,10 +58,15 @@ class Records:
         assert number is not None
         return number
 
-    def read_plan(self, text: str | None, whose: str) -> Plan:
-        """Raises PortError where there is none, or it cannot be read: of `whose`."""
+    def read_plan(self, found: Sequence[str | None] | None, whose: str) -> Plan:
+        """The plan of `whose` from its digest and text. Raises PortError where there is none, or it does not fit its digest."""
+        digest, text = found or (None, None)
         try:
+            if text is not None and sha256(text.encode()).hexdigest() != digest:
+                raise damaged(f"the plan of {whose}")
             return decode_plan(json.loads(text or ""))
+        except PortError:
+            raise
         except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise self._unreadable(whose, error) from error
 

@@ -10,10 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.stores.sqlite_database import Database, Execute
-from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, RUNS, SHOWN, SqliteRuns, make_row
+from aether_protocol.adapters.stores.sqlite_database import Database, Execute, next_id
+from aether_protocol.adapters.stores.sqlite_leases import ask
+from aether_protocol.adapters.stores.sqlite_rows import RUNS, SHOWN, make_row
+from aether_protocol.adapters.stores.sqlite_runs import FORGET_PLAN, SqliteRuns
+from aether_protocol.adapters.stores.sqlite_sums import COVERED, damaged, require, sum_of
 from aether_protocol.cron.settings import decode_settings, encode_settings
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.copying import clean
 from aether_protocol.ports.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleTurn, StoredSchedule
 from aether_protocol.ports.store import RunRow
@@ -26,12 +29,13 @@ _SCHEDULE: Final = (
     "namespace, name, settings, spec, document, applied_at, changed_at, seen, next_at, last_at, generation, version"
 )
 _INSERT: Final = f"INSERT INTO schedules ({_SCHEDULE}, plan) VALUES ({', '.join('?' * 13)}) ON CONFLICT DO NOTHING"
+_SUMMED: Final = f"{COVERED['schedules']}, sum"
 _CHANGE: Final = (
     "UPDATE schedules SET settings = ?, spec = ?, document = ?, applied_at = ?, changed_at = ?, seen = ?, next_at = ?, "
     f"last_at = ?, generation = ?, version = version + 1 {_ONE} AND version = ? RETURNING number"
 )
 _FIRE: Final = "at, kind, noted_at, run_id, reason, count, first, generation"
-_INSERT_FIRE: Final = f"INSERT INTO fires (schedule, {_FIRE}) VALUES ({', '.join('?' * 9)})"
+_INSERT_FIRE: Final = f"INSERT INTO fires (id, schedule, {_FIRE}, sum) VALUES ({', '.join('?' * 11)})"
 _OLD_FIRES: Final = (
     "DELETE FROM fires WHERE schedule = ?1 AND id <= (SELECT id FROM fires WHERE schedule = ?1 ORDER BY id DESC LIMIT 1 "
     f"OFFSET {KEEP_FIRES}) AND (run_id IS NULL OR run_id NOT IN (SELECT run_id FROM runs))"
@@ -44,7 +48,6 @@ _UNFINISHED: Final = (
     "SELECT run_id FROM runs WHERE closed = 0 AND EXISTS (SELECT 1 FROM fires WHERE fires.run_id = runs.run_id) "
     "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1) ORDER BY created_at, run_id"
 )
-_ASK: Final = "INSERT INTO requests (run, request) SELECT number, ? FROM runs WHERE run_id = ? AND closed = 0"
 _CANCEL_TEXT: Final = json.dumps(CANCEL)
 
 
@@ -68,6 +71,7 @@ class SqliteSchedules(SqliteRuns):
                     before = execute(f"SELECT plan FROM schedules {_ONE}", where).fetchone()
                     execute(f"UPDATE schedules SET plan = ? {_ONE}", (number, *where))
                     execute(FORGET_PLAN, before)
+            _sum_up(execute, schedule.namespace, schedule.name)
             found = _find(execute, schedule.namespace, schedule.name)
         assert found is not None
         return found
@@ -79,7 +83,7 @@ class SqliteSchedules(SqliteRuns):
     async def schedules(self, namespace: str | None = None, due: int | None = None) -> list[StoredSchedule]:
         where = "WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY namespace, name"
         with self._db.read() as execute:
-            return [_make(item) for item in execute(f"SELECT {_SCHEDULE} FROM schedules {where}", (namespace, due))]
+            return [_make(item) for item in execute(f"SELECT {_SUMMED} FROM schedules {where}", (namespace, due))]
 
     async def next_due(self) -> int | None:
         with self._db.read() as execute:
@@ -88,11 +92,12 @@ class SqliteSchedules(SqliteRuns):
 
     async def schedule_plan(self, namespace: str, name: str) -> Plan:
         with self._db.read() as execute:
-            text = f"SELECT text FROM schedules JOIN plans ON plans.number = plan {_ONE}"
+            there = _find(execute, namespace, name)
+            text = f"SELECT digest, text FROM plans WHERE number = (SELECT plan FROM schedules {_ONE})"
             found = execute(text, (namespace, name)).fetchone()
-        if found is None:
+        if there is None:
             raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
-        return self._records.read_plan(found[0], f"schedule {name!r}")
+        return self._records.read_plan(found, f"schedule {name!r}")
 
     async def remove_schedule(self, namespace: str, name: str) -> bool:
         async with self._db.write() as execute:
@@ -108,15 +113,17 @@ class SqliteSchedules(SqliteRuns):
         begun = {}
         async with self._db.write() as execute:
             number = self._change(execute, turn.schedule)
+            _sum_up(execute, turn.schedule.namespace, turn.schedule.name)
             there = {run.row.run_id for run in turn.runs if _is_there(execute, run.row.run_id)}
             for run in turn.runs:
                 if run.row.run_id not in there:
                     tokens[run.row.run_id], begun[run.row.run_id] = self._begin(execute, run)
             for record in turn.records:
                 if record.run_id not in there:
-                    execute(_INSERT_FIRE, (number, *_fire_values(record)))
+                    values = (next_id(execute, "fires"), number, *_fire_values(record))
+                    execute(_INSERT_FIRE, (*values, sum_of("fires", values)))
             for run_id in turn.cancel:
-                execute(_ASK, (_CANCEL_TEXT, run_id))
+                ask(execute, run_id, _CANCEL_TEXT, "AND closed = 0")
             if turn.records:
                 execute(_OLD_FIRES, (number,))
         self._known.update(begun)
@@ -124,11 +131,15 @@ class SqliteSchedules(SqliteRuns):
 
     async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
         text = (
-            f"SELECT {_FIRE}, id FROM fires WHERE schedule = (SELECT number FROM schedules WHERE namespace = ?1 AND name = ?2) "
+            f"SELECT id, schedule, {_FIRE}, sum FROM fires "
+            "WHERE schedule = (SELECT number FROM schedules WHERE namespace = ?1 AND name = ?2) "
             "AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
         )
         with self._db.read() as execute:
-            return [FireRecord(*item) for item in execute(text, (namespace, name, before, limit))]
+            found: list[Any] = execute(text, (namespace, name, before, limit)).fetchall()
+        for *values, sum_ in found:
+            require("fires", values, sum_, f"a fire of schedule {name!r}")
+        return [_make_fire(item) for item in found]
 
     async def scheduled_runs(self, namespace: str, name: str) -> list[RunRow]:
         with self._db.read() as execute:
@@ -154,13 +165,30 @@ def _is_there(execute: Execute, run_id: str) -> bool:
 
 
 def _find(execute: Execute, namespace: str, name: str) -> StoredSchedule | None:
-    found = execute(f"SELECT {_SCHEDULE} FROM schedules {_ONE}", (namespace, name)).fetchone()
+    found = execute(f"SELECT {_SUMMED} FROM schedules {_ONE}", (namespace, name)).fetchone()
     return _make(found) if found is not None else None
 
 
+def _sum_up(execute: Execute, namespace: str, name: str) -> None:
+    """Make the digest of a schedule's row that was written just now."""
+    values = execute(f"SELECT {COVERED['schedules']} FROM schedules {_ONE}", (namespace, name)).fetchone()
+    execute(f"UPDATE schedules SET sum = ? {_ONE}", (sum_of("schedules", values), namespace, name))
+
+
 def _make(found: tuple[Any, ...]) -> StoredSchedule:
-    namespace, name, settings, *rest = found
-    return StoredSchedule(namespace, name, decode_settings(json.loads(settings)), *rest)
+    *values, sum_ = found
+    what = f"schedule {found[2]!r}"
+    require("schedules", values, sum_, what)
+    _, namespace, name, settings, *rest, _ = values
+    try:
+        return StoredSchedule(namespace, name, decode_settings(json.loads(settings)), *rest)
+    except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise damaged(what) from error
+
+
+def _make_fire(found: tuple[Any, ...]) -> FireRecord:
+    id_, _, at, kind, noted_at, run_id, reason, count, first, generation, _ = found
+    return FireRecord(at, kind, noted_at, run_id, reason, count, first, generation, id_)
 
 
 def _values(schedule: StoredSchedule) -> tuple[Any, ...]:

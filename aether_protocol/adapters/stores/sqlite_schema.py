@@ -1,12 +1,15 @@
 """The tables of a SQLite store, as numbered migrations.
 
 Law: a migration that was released is never changed; a new one is added at the end. `user_version` counts those that a file
-has been through, `application_id` says that it is ours.
+has been through, `application_id` says that it is ours. A migration may call the SQL functions of FUNCTIONS.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
 
@@ -138,4 +141,44 @@ _LENGTHS_AND_BREAKS: Final = (
     )""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_RUNS, _LOGS_AND_LIBRARY, _SCHEDULES, _LENGTHS_AND_BREAKS)
+# Every row that says something carries a digest of what it says, `sum` (see sqlite_sums). Of a run, `fixed` covers what is said
+# once, `moved` the rest; `head` is the sum of the row of steps that `seq` is in, so that a log whose end was cut does not fit.
+# Rows that were there before have none: `undigested` tells up to which rowid a table may have such rows (of steps and
+# log_bounds: up to which run). `artifacts`: what a run names.
+_SUMS_AND_ARTIFACTS: Final = (
+    "ALTER TABLE runs ADD COLUMN fixed BLOB",
+    "ALTER TABLE runs ADD COLUMN moved BLOB",
+    "ALTER TABLE runs ADD COLUMN head BLOB",
+    *(
+        f"ALTER TABLE {table} ADD COLUMN sum BLOB"
+        for table in ("heads", "steps", "snapshots", "requests", "logs", "log_bounds", "documents", "schedules", "fires")
+    ),
+    "CREATE TABLE undigested (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
+    *(
+        f"INSERT INTO undigested SELECT '{table}', max(rowid) FROM {table} HAVING max(rowid) > 0"
+        for table in ("runs", "requests", "logs", "documents", "schedules", "fires")
+    ),
+    "CREATE TABLE artifacts (run INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, digest)) WITHOUT ROWID",
+    "CREATE INDEX artifacts_digest ON artifacts (digest)",
+    "INSERT OR IGNORE INTO artifacts SELECT run, value FROM heads, json_each(artifact_digests(header))",
+    "INSERT OR IGNORE INTO artifacts SELECT steps.id >> 32, value FROM steps, json_each(artifact_digests(lines))",
+    "INSERT OR IGNORE INTO artifacts SELECT run, value FROM snapshots, json_each(artifact_digests(text))",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _RUNS,
+    _LOGS_AND_LIBRARY,
+    _SCHEDULES,
+    _LENGTHS_AND_BREAKS,
+    _SUMS_AND_ARTIFACTS,
+)
+
+_DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
+
+
+def _artifact_digests(text: str) -> str:
+    """A JSON list of what looks like the digest of an artifact."""
+    return json.dumps(sorted(set(_DIGEST.findall(text))))
+
+
+FUNCTIONS: Final[dict[str, Callable[[Any], Any]]] = {"artifact_digests": _artifact_digests}

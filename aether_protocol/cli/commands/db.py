@@ -8,12 +8,15 @@ from dataclasses import asdict
 
 import click
 
+from aether_protocol.assembly.stores import artifacts_of
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.options import report_option, store_option
 from aether_protocol.cli.past import fault_of
 from aether_protocol.cli.render.text import counted, printable
 from aether_protocol.cli.stored import check_there, look, open_at
+from aether_protocol.engine.artifacts import survey
 from aether_protocol.errors import PortError
+from aether_protocol.ports.artifacts import KeptArtifact
 from aether_protocol.ports.store import RunQuery, Store, StoreInfo
 
 PAGE = 500
@@ -43,18 +46,22 @@ def info(output: str, store: str) -> int:
 def to_json(found: StoreInfo) -> dict[str, object]:
     record = asdict(found)
     record["openRuns"] = record.pop("open_runs")
+    if not record["undigested"]:
+        del record["undigested"]
     return record
 
 
 @command.command("check")
 @store_option
 def check(store: str) -> int:
-    """Read everything, replay every run, and tell what is wrong, changing nothing.
+    """Read everything, compare it with the digests that it was stored with, replay every run, and tell what is wrong.
+
+    Nothing is changed.
 
     Exit codes: 0 all is well, 9 something is wrong.
     """
     try:
-        faults = look(store, find_faults)
+        faults, found, orphans = look(store, find)
     except PortError as error:
         here = error.hint is not None and "aether db check" in error.hint
         raise PortError(error.message, hint=DAMAGED if here else error.hint) from error
@@ -63,8 +70,26 @@ def check(store: str) -> int:
     if faults:
         click.secho(f"{counted(len(faults), 'fault')} found", fg="red", err=True)
         return OUTSIDE
+    if found.undigested:
+        told = "recorded by an older version, without digests: what a disk may have changed in them cannot be told"
+        click.echo(f"{counted(found.undigested, 'run')} {told}", err=True)
+    for orphan in orphans:
+        click.echo(f"artifact {orphan.digest} ({orphan.size} bytes) is named by no run")
+    if orphans:
+        click.echo("  hint: 'aether prune' and 'aether rm' delete such artifacts an hour after they were kept", err=True)
     click.echo("all is well", err=True)
     return FINE
+
+
+async def find(store: Store) -> tuple[list[str], StoreInfo, list[KeptArtifact]]:
+    """Faults of the store and of its artifacts; where there are none, also contents that no run names."""
+    found = await find_faults(store)
+    if found:
+        return found, await store.info(), []
+    seen = await survey(store, artifacts_of(store))
+    lost = [f"artifact {digest} of run {run_id!r} is not there" for digest, run_id in seen.missing]
+    lost += [f"artifact {digest} of run {run_id!r} is damaged" for digest, run_id in seen.damaged]
+    return lost, await store.info(), seen.orphans
 
 
 async def find_faults(store: Store) -> list[str]:
@@ -73,8 +98,9 @@ async def find_faults(store: Store) -> list[str]:
     if found:
         return found
     query = RunQuery(limit=PAGE)
+    named = set(await store.artifacts())
     while rows := await store.rows(query):
-        faults = [await fault_of(store, row.run_id) for row in rows]
+        faults = [await fault_of(store, row.run_id, named) for row in rows]
         found += [fault for fault in faults if fault is not None]
         query.before = (rows[-1].created_at, rows[-1].run_id)
     return found

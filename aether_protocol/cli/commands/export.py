@@ -73,16 +73,11 @@ def write_file(target: Path, fill: Callable[[Write], str]) -> str:
     try:
         with open(number, "w", encoding="ascii", newline="\n") as file:
             done = fill(file.write)
-        os.chmod(name, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
+        if target.exists():  # a new one is its owner's alone
+            os.chmod(name, stat.S_IMODE(target.stat().st_mode))
         os.replace(name, target)
     except BaseException:
         os.unlink(name)
         raise
     return done
 
-
-def _umask() -> int:
-    """What this process takes away from new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

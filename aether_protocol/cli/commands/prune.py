@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import Span, now_us
 from aether_protocol.cli.options import store_option
 from aether_protocol.cli.render.text import PHASE_COLORS, counted
 from aether_protocol.cli.stored import look
+from aether_protocol.engine.artifacts import Collected
 from aether_protocol.ports.store import RunQuery, Store
 
 EPILOG = """\b
@@ -27,14 +29,22 @@ BATCH = 500
 @click.option("--phase", "phases", multiple=True, type=click.Choice(list(PHASE_COLORS), case_sensitive=False),
               help="Only runs that ended so; may be given several times.")
 @click.option("--name", help="Only runs of the workflow with this name.")
-@click.option("--dry-run", is_flag=True, help="Name the runs on standard output and delete none.")
+@click.option("--dry-run", is_flag=True,
+              help="Name the runs on standard output and delete nothing. Artifacts: those that none names now.")
 @store_option
 def command(older_than: int, phases: tuple[str, ...], name: str | None, dry_run: bool, store: str) -> int:
-    """Delete runs that ended long ago, with their steps and logs. Runs that have not ended are never touched."""
+    """Delete runs that ended long ago, with their steps and logs. Runs that have not ended are never touched.
+
+    Artifacts that no run names any more, and that were kept more than an hour ago, are deleted, too.
+    """
     query = RunQuery(phases=phases, name=name, closed=True, ended_before=now_us() - older_than, limit=BATCH)
-    count = look(store, lambda opened: prune(opened, query, dry_run), writes=not dry_run)
-    click.echo(f"{'would delete' if dry_run else 'deleted'} {counted(count, 'run')}", err=True)
+    count, freed = look(store, lambda opened: prune_all(opened, query, dry_run), writes=not dry_run)
+    click.echo(f"{'would delete' if dry_run else 'deleted'} {counted(count, 'run')}{told(freed)}", err=True)
     return FINE
+
+
+async def prune_all(store: Store, query: RunQuery, dry_run: bool) -> tuple[int, Collected]:
+    return await prune(store, query, dry_run), await free(store, dry_run=dry_run)
 
 
 async def prune(store: Store, query: RunQuery, dry_run: bool) -> int:

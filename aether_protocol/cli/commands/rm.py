@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import store_option
 from aether_protocol.cli.render.text import counted
 from aether_protocol.cli.stored import driven_by, find_run, look
+from aether_protocol.engine.artifacts import Collected
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
 
@@ -26,11 +28,17 @@ Examples:
 def command(runs: tuple[str, ...], force: bool, store: str) -> int:
     """Delete runs: their steps, logs and results. All of them or, if one may not be deleted, none.
 
+    Artifacts that no run names any more, and that were kept more than an hour ago, are deleted, too.
+
     RUN is a run's id, the beginning of it, or latest.
     """
-    count = look(store, lambda opened: delete(opened, runs, force), writes=True)
-    click.echo(f"deleted {counted(count, 'run')}", err=True)
+    count, freed = look(store, lambda opened: delete_all(opened, runs, force), writes=True)
+    click.echo(f"deleted {counted(count, 'run')}{told(freed)}", err=True)
     return FINE
+
+
+async def delete_all(store: Store, texts: tuple[str, ...], force: bool) -> tuple[int, Collected]:
+    return await delete(store, texts, force), await free(store)
 
 
 async def delete(store: Store, texts: tuple[str, ...], force: bool) -> int:

@@ -69,6 +69,8 @@ class LocalStager:
             self._get(value, came)
             archive = value.get("archive") or "none"
             if archive == "none":
+                if value.get("executable") is True and came.is_file():
+                    came.chmod(0o700)
                 move(came, target)
             elif unpack(came, archive, unpacked, self._limits) and "digest" in value:
                 # What a task kept as an archive of one file lies at `path` as that file again.
@@ -101,7 +103,8 @@ class LocalStager:
                 packed = Path(folder, "packed")
                 pack(source, archive, packed, self._limits)
                 digest, size = self._repository.put(packed)
-        return {"name": output.name, "digest": digest, "size": size, "archive": archive}
+        kept: dict[str, Json] = {"name": output.name, "digest": digest, "size": size, "archive": archive}
+        return {**kept, "executable": True} if archive == "none" and mode & 0o111 else kept
 
 
 def place(folder: Path, path: str) -> Path:

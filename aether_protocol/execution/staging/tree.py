@@ -37,7 +37,7 @@ class Tree:
         """Write a file with all that `source` gives."""
         self._budget.entry()
         path = self._place(split_name(name), name)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755 if executable else 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o700 if executable else 0o600)
         with os.fdopen(handle, "wb") as sink:
             self._budget.copy(source, sink.write)
 
@@ -69,7 +69,7 @@ class Tree:
         path = self._make_folder(parts[:-1]) / parts[-1] if parts else self._root
         mode = _mode(path)
         if mode == 0:
-            path.mkdir()
+            path.mkdir(mode=0o700)
         elif not stat.S_ISDIR(mode):
             raise PortError(f"{str(path)!r} is in the way: it is no folder")
         self._folders.add(parts)

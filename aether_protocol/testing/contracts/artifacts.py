@@ -6,6 +6,7 @@ Law: subclass `ArtifactRepositoryContract` and give `make`; every test here then
 from __future__ import annotations
 
 import hashlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,6 +66,46 @@ class ArtifactRepositoryContract:
         except PortError:
             return
         raise AssertionError("a missing file must be a PortError")
+
+    def test_what_is_kept_can_be_listed_and_deleted(self, tmp_path: Path) -> None:
+        repository = self.make(tmp_path / "kept")
+        assert list(repository.kept()) == []
+        put = {self._put(repository, tmp_path, content) for content in CONTENTS}
+        listed = list(repository.kept())
+        assert {(one.digest, one.size) for one in listed} == put
+        later = max(one.put_at for one in listed) + 1
+        for digest, _ in put:
+            assert not repository.delete(digest, 0), "it was put since"
+            repository.get(digest, tmp_path / "got")
+            assert repository.sound(digest)
+            assert repository.delete(digest, later)
+            assert not repository.sound(digest)
+            assert not repository.delete(digest, later), "it is gone"
+        assert list(repository.kept()) == []
+        repository.tidy(later)
+        for content in CONTENTS:
+            digest, _ = self._put(repository, tmp_path, content)
+            repository.get(digest, tmp_path / "got")
+            assert (tmp_path / "got").read_bytes() == content
+
+    def test_what_is_put_again_counts_as_put_now(self, tmp_path: Path) -> None:
+        repository = self.make(tmp_path / "kept")
+        self._put(repository, tmp_path, CONTENTS[1])
+        [first] = repository.kept()
+        time.sleep(0.02)  # the clock of files
+        digest, _ = self._put(self.make(tmp_path / "kept"), tmp_path, CONTENTS[1])
+        [again] = repository.kept()
+        assert again.put_at > first.put_at
+        assert not repository.delete(digest, first.put_at + 1)
+
+    def test_a_digest_that_is_none_cannot_be_deleted(self, tmp_path: Path) -> None:
+        repository = self.make(tmp_path / "kept")
+        assert not repository.delete("sha256:" + "0" * 64, 1)
+        try:
+            repository.delete("sha256:../../etc/passwd", 1)
+        except PortError:
+            return
+        raise AssertionError("what is no digest must be a PortError")
 
     def test_threads_may_share_it(self, tmp_path: Path) -> None:
         repository = self.make(tmp_path / "kept")

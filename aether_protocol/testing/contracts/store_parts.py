@@ -5,11 +5,12 @@ Law: time is what the test says; nothing in this file knows a particular store.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import LogLine, NewDocument, Request, RunQuery, Store
-from aether_protocol.testing.contracts.store_tools import Contract, all_well, more, new_run, refused
+from aether_protocol.testing.contracts.store_tools import Contract, all_well, digest, more, new_run, refused
 
 MANY = 4 * 1024 * 1024  # characters; every store keeps less of one task run
 
@@ -396,5 +397,37 @@ class UpkeepContract(Contract):
             assert await store.check() == []
             assert await store.migrate() == (info.schema, info.schema)
             assert await all_well(store, more("b", 1))
+
+        self.play(body)
+
+    def test_what_runs_name_is_counted_until_the_last_of_them_goes(self) -> None:
+        async def body(store: Store) -> None:
+            assert await store.artifacts() == {}
+            await store.create(replace(new_run("a"), artifacts=[digest(1), digest(2)]))
+            token = await store.create(new_run("b", owner="me", until=10))
+            steps = more("b", 0, "x", "y", token=token)
+            assert await all_well(store, replace(steps, artifacts=[digest(2), digest(3)]))
+            assert await all_well(store, replace(more("b", 2, token=token, progress=0), artifacts=[digest(4), digest(2)]))
+            late = replace(more("b", 1, token=token), artifacts=[digest(5)])
+            foreign = replace(more("b", 3, token=token + 1), artifacts=[digest(6)])
+            assert len(await store.append([late])) == len(await store.append([foreign])) == 1
+            named = await store.artifacts()
+            assert set(named) == {digest(1), digest(2), digest(3), digest(4)}, "what was refused names nothing"
+            assert (named[digest(1)], named[digest(3)], named[digest(4)]) == ("a", "b", "b")
+            await store.delete(["a"], 0)
+            assert await store.artifacts() == dict.fromkeys([digest(2), digest(3), digest(4)], "b")
+            await store.delete(["b"], 10)
+            assert await store.artifacts() == {}
+
+        self.play(body)
+
+    def test_a_run_that_was_taken_in_names_what_it_came_with(self) -> None:
+        async def body(store: Store) -> None:
+            await store.create(new_run("a"))
+            assert await all_well(store, more("a", 0, closed=True))
+            run = await store.load("a")
+            await store.delete(["a"], 0)
+            await store.adopt(replace(run, artifacts=[digest(7)]))
+            assert await store.artifacts() == {digest(7): "a"}
 
         self.play(body)

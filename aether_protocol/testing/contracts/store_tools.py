@@ -60,6 +60,11 @@ def more(
     return RunAppend(run_id, after, steps, lambda: made, lambda: {"seq": made.seq}, token, made.closed, progress)
 
 
+def digest(number: int) -> str:
+    """What looks like the digest of an artifact."""
+    return f"sha256:{number:064x}"
+
+
 def texts(lines: list[str]) -> list[str]:
     """What the steps of encoded lines report."""
     steps = [decode_step(line, lambda node, name: None) for line in lines]

@@ -96,6 +96,7 @@ class SlottedBroker:
                 context.log(deed.says)
             if deed.duration:
                 await context.sleep(deed.duration / SECOND)
+            self._workers.shelf.give(deed.result.artifacts)
             return deed.result
         finally:
             self._at_work[key] -= 1

@@ -28,7 +28,7 @@ from aether_protocol.scheduler.codec import decode_header, encode_header, encode
 class _Kept:
     """One run as text. `seq` is what the next append must follow; `at` the number of the snapshot, 0 for none."""
 
-    __slots__ = ("at", "header", "lines", "plan", "row", "seq", "snapshot", "writer")
+    __slots__ = ("artifacts", "at", "header", "lines", "plan", "row", "seq", "snapshot", "writer")
 
     def __init__(self, row: RunRow, plan: str, header: str) -> None:
         self.row = row
@@ -39,6 +39,7 @@ class _Kept:
         self.snapshot: str | None = None
         self.at = 0
         self.writer = 0
+        self.artifacts: set[str] = set()
 
 
 class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
@@ -64,7 +65,8 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         if run_id in self._runs:
             raise UsageError(f"run {run_id!r} exists already")
         row = replace(run.row, tier=self.tier)
-        self._runs[run_id] = _Kept(row, _text(encode_plan(run.plan)), _text(encode_header(run.header)))
+        kept = self._runs[run_id] = _Kept(row, _text(encode_plan(run.plan)), _text(encode_header(run.header)))
+        kept.artifacts.update(run.artifacts)
         return 0 if run.owner is None else self._leases.take(run_id, run.owner, run.until, run.length_us)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
@@ -88,6 +90,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
     def _append(self, kept: _Kept, part: RunAppend) -> None:
         kept.writer = part.token
+        kept.artifacts.update(part.artifacts)
         kept.seq = part.steps[-1].seq
         if self.tier == STATE_ACTION_LOG:
             kept.lines += [encode_step(step) for step in part.steps]
@@ -124,7 +127,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         return list(enumerate(self._run(run_id).lines, 1))[after : after + limit]
 
     async def adopt(self, run: StoredRun) -> None:
-        await self.create(NewRun(run.row, run.plan, run.header))
+        await self.create(NewRun(run.row, run.plan, run.header, artifacts=run.artifacts))
         kept = self._runs[run.row.run_id]
         kept.lines, kept.snapshot = list(run.lines), None if run.snapshot is None else _text(run.snapshot)
         kept.at = run.row.seq - len(run.lines)
@@ -162,6 +165,9 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
     async def migrate(self) -> tuple[int, int]:
         return (0, 0)
+
+    async def artifacts(self) -> Mapping[str, str]:
+        return {digest: run_id for run_id, kept in self._runs.items() for digest in kept.artifacts}
 
     async def close(self) -> None:
         """What is kept stays: others may go on with it."""

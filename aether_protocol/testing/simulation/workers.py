@@ -22,6 +22,7 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.author import SECRET
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
+from aether_protocol.testing.simulation.shelf import Shelf, artifacts_of
 
 SECOND: Final = 1_000_000
 PASSWORD: Final = "correct-horse-battery"
@@ -58,6 +59,7 @@ class Workers:
         self.clock = clock
         self.chaos = chaos
         self.elsewhere = elsewhere
+        self.shelf = Shelf(seed, clock)
         self.secrets = SecretBook([MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})])
         self.stopped: set[tuple[int, Key]] = set()  # (number of the broker, attempt)
 
@@ -95,7 +97,10 @@ class Workers:
         return replace(deed, says=masker.text(deed.says), result=sealed(masker, task.target, deed.result))
 
     def _returned(self, broker: SimulatedBroker, task: TaskAssignment, result: TaskResult) -> None:
-        if self._gone(broker, task) or self.chaos.strikes("result-lost"):
+        if self._gone(broker, task):
+            return
+        self.shelf.give(result.artifacts)
+        if self.chaos.strikes("result-lost"):
             return
         for _ in range(2 if self.chaos.strikes("result-doubled") else 1):
             self.later(self.delay(), lambda: self._arrives(broker, result))
@@ -159,10 +164,13 @@ class Deed:
 
 def deed_of(seed: int, task: TaskAssignment) -> Deed:
     """What this attempt does, in every world with this seed."""
-    dice = [fraction(seed, crc32(f"{task.hook}/{task.path}".encode()), task.attempt, site) for site in range(4)]
+    place = crc32(f"{task.hook}/{task.path}".encode())
+    dice = [fraction(seed, place, task.attempt, site) for site in range(4)]
     token = task.inputs.get("token")
     says = f"here is {token}\n" if isinstance(token, str) else "at work\n" if dice[1] < 0.1 else ""
-    return Deed(dice[0] < 0.5, says, outcome(task, dice[1:]), _DELAYS[int(dice[3] * len(_DELAYS))])
+    result = outcome(task, dice[1:])
+    result.artifacts = artifacts_of(seed, place, task.attempt)
+    return Deed(dice[0] < 0.5, says, result, _DELAYS[int(dice[3] * len(_DELAYS))])
 
 
 def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:

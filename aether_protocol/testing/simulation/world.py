@@ -144,6 +144,8 @@ class World(Stage):
         self.errand(self._tend())
 
     async def _tend(self) -> None:
+        if self.workers.shelf.wants():
+            self.errand(self._collect())
         row = await self.store.row(RUN)
         living = self.living()
         now = self.clock.now()
@@ -193,6 +195,9 @@ class World(Stage):
             raise
         self._accepted.add(number)
 
+    async def _collect(self) -> None:
+        self.counts["artifacts collected"] += (await self.workers.shelf.collect(self.store)).count
+
     def _cancel(self) -> None:
         for process in self.living():
             self.errand(self._cancel_by(process))
@@ -222,6 +227,7 @@ class World(Stage):
         for process in self.processes:
             if not process.cut_off:
                 self._live(process, loaded)
+        self.counts["artifacts named"] += await self.workers.shelf.judge(self.store, loaded)
         await self._judge_secrets(loaded)
         self.count_faults()
         return loaded

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from aether_protocol.adapters.artifacts.repository import LocalRepository
+from aether_protocol.adapters.artifacts.repository import LocalRepository, TemporaryRepository
 from aether_protocol.errors import PortError
 
 
@@ -22,7 +26,7 @@ def write(path: Path, data: bytes) -> Path:
 
 
 def kept(tmp_path: Path) -> list[Path]:
-    return [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    return [path for path in (tmp_path / "kept" / "sha256").rglob("*") if path.is_file()]
 
 
 @pytest.mark.rule("ART-1")
@@ -41,7 +45,55 @@ def test_equal_content_is_kept_once(tmp_path: Path, repository: LocalRepository)
     made = only.stat().st_ino
     assert repository.put(write(tmp_path / "b", b"same")) == first
     assert [path.stat().st_ino for path in kept(tmp_path)] == [made]
-    assert only.stat().st_mode & 0o222 == 0
+    assert only.stat().st_mode & 0o777 == 0o400
+
+
+def test_all_of_it_is_its_owners_alone(tmp_path: Path, repository: LocalRepository) -> None:
+    before = os.umask(0)
+    try:
+        digest, _ = repository.put(write(tmp_path / "a", b"secret"))
+        repository.put(tmp_path / "a")
+        repository.get(digest, tmp_path / "got")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "kept", *(tmp_path / "kept").rglob("*")) if path.is_dir()}
+    assert modes == {0o700}
+    files = {path.stat().st_mode & 0o777 for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+    assert files == {0o400, 0o600}
+    assert (tmp_path / "got").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_dead_process_was_writing_goes_after_the_grace(tmp_path: Path, repository: LocalRepository) -> None:
+    repository.put(write(tmp_path / "a", b"a"))
+    incoming = tmp_path / "kept" / "incoming"
+    os.utime(write(incoming / ".aether-dead", b"half"), (1, 1))
+    write(incoming / ".aether-now", b"half")
+    repository.tidy(2_000_000)
+    assert [path.name for path in incoming.iterdir()] == [".aether-now"]
+
+
+def test_a_content_that_is_put_while_it_is_deleted_stays(tmp_path: Path, repository: LocalRepository) -> None:
+    """The one who deletes has the lock, and looks at the time only then."""
+    digest, _ = repository.put(write(tmp_path / "a", b"same"))
+    (only,) = kept(tmp_path)
+    os.utime(only, (1, 1))
+    with ThreadPoolExecutor(1) as pool:
+        with repository._locked(fcntl.LOCK_EX):
+            deleting = pool.submit(repository.delete, digest, 2_000_000)
+            os.utime(only)  # as `put` does under its lock
+        assert deleting.result(10) is False
+    repository.get(digest, tmp_path / "got")
+
+
+def test_a_repository_of_this_process_is_gone_with_it(tmp_path: Path) -> None:
+    made = TemporaryRepository()
+    digest, _ = made.put(write(tmp_path / "a", b"same"))
+    made.get(digest, tmp_path / "got")
+    folder = made._folder
+    assert folder.is_dir()
+    del made
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_a_damaged_content_is_an_error_and_the_target_stays(tmp_path: Path, repository: LocalRepository) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
 from aether_protocol.testing.contracts.store_tools import SECOND, all_well, more, new_run, refused, texts
+from tests.unit.stores.aged import age
 
 
 def play(store: SqliteStore, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
@@ -192,7 +194,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
         store._db.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
         store._db.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
         store._db.execute("DELETE FROM heads WHERE run = 3")
-        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '')")
+        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '', NULL)")
         assert await store.check() == [
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",
@@ -218,7 +220,8 @@ def test_an_older_file_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) 
         assert len(await store.read_logs("a")) == 1
         assert await store.migrate() == (len(MIGRATIONS), len(MIGRATIONS))
 
-    play(SqliteStore(Database(path, migrations=MIGRATIONS[:1])), fill)
+    play(open_sqlite(path), fill)
+    age(Path(path), 1)
     with pytest.raises(PortError, match="has schema version 1") as caught:
         open_sqlite(path, migrate=False)
     assert caught.value.hint == "run `aether db migrate`"
@@ -230,6 +233,59 @@ def test_an_older_file_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) 
 
 async def look_again(store: SqliteStore) -> None:
     assert len(await store.rows(RunQuery())) == 1
+
+
+def test_runs_that_were_recorded_without_digests_are_read_and_told_and_go_on_with_them(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+    artifact = "sha256:" + "ab" * 32
+
+    async def fill(store: SqliteStore) -> None:
+        await store.create(new_run("old"))
+        assert await all_well(store, more("old", 0, "first"), more("old", 1, f"made {artifact}"))
+        await store.write_logs([LogLine("old", 0, "only", 1, "stdout", "hello\n", 1)])
+        await store.put_document("T", "default", "lib", "one", 1)
+
+    async def look(store: SqliteStore) -> None:
+        assert await store.check() == []
+        assert (await store.info()).undigested == 1
+        assert await store.artifacts() == {artifact: "old"}, "what it may name is kept"
+        assert texts((await store.load("old")).lines) == ["first", f"made {artifact}"]
+        assert [line.text for line in await store.read_logs("old")] == ["hello\n"]
+        assert await all_well(store, more("old", 2, "second"), more("old", 3, "third", progress=0))
+        await store.create(new_run("new"))
+        assert await all_well(store, more("new", 0))
+        assert (await store.info()).undigested == 1
+        assert await store.check() == []
+        store._db.execute("UPDATE steps SET sum = NULL WHERE id = (1 << 32) + 4")
+        store._db.execute("UPDATE steps SET sum = NULL WHERE id = (2 << 32) + 1")
+        assert await store.check() == [
+            "run 'old' has no digest of steps 4 to 4",
+            "run 'new' has no digest of steps 1 to 1",
+            "the log of run 'new' is not the one that its row was written with",
+        ]
+        store._db.execute("UPDATE steps SET lines = replace(lines, 'second', 'sexond') WHERE id = (1 << 32) + 3")
+        assert "run 'old' has steps 3 to 3 that do not fit their digest" in await store.check()
+        assert "does not fit its digest" in str(await refused(store.load("old"), PortError))
+        assert "does not fit its digest" in str(await refused(store.lines("old", 2), PortError))
+
+    play(open_sqlite(path), fill)
+    age(Path(path), 3)
+    play(open_sqlite(path), look)
+
+
+def test_a_log_whose_end_was_cut_off_does_not_fit_its_row(tmp_path: Path) -> None:
+    """Also where the row is made to tell of fewer steps: it holds the digest of the last one."""
+
+    async def body(store: SqliteStore) -> None:
+        await store.create(new_run("a"))
+        for after in range(4):
+            assert await all_well(store, more("a", after, phase="Suspended" if after == 3 else "Running"))
+        store._db.execute("DELETE FROM steps WHERE id > (1 << 32) + 2")
+        assert await store.check() == ["run 'a' is at step 4, its log at 2"]
+        store._db.execute("UPDATE runs SET seq = 2")
+        assert await store.check() == ["the row of run 'a' does not fit its digest"]
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
@@ -406,3 +462,111 @@ def test_a_file_that_is_gone_is_not_written_to(tmp_path: Path, progress: int | N
         await store.close()
 
     asyncio.run(body())
+
+
+LOST = "was moved, deleted or replaced|was emptied"
+
+
+def harm(beside: Path, how: str) -> None:
+    assert beside.stat().st_size
+    elsewhere = beside.with_name("elsewhere")
+    if how == "emptied" and beside.name.endswith("-wal"):
+        os.truncate(beside, 0)
+    elif how == "emptied":  # a page that is mapped and then cut off ends the process that touches it: put an empty one there
+        beside.rename(elsewhere)
+        beside.touch()
+    elif how == "replaced":
+        held = beside.read_bytes()
+        beside.rename(elsewhere)
+        beside.write_bytes(held)
+    elif how == "moved":
+        beside.rename(elsewhere)
+    else:
+        beside.unlink()
+
+
+@pytest.mark.parametrize("progress", [None, 0])
+@pytest.mark.parametrize("how", ["deleted", "emptied", "moved", "replaced"])
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_what_lies_beside_the_file_is_missed_at_the_next_write(
+    tmp_path: Path, end: str, how: str, progress: int | None
+) -> None:
+    path = tmp_path / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.append([more("a", 0, "one", token=1)])
+        assert not await store.append([more("a", 1, "two", token=1, progress=progress)])
+        harm(Path(f"{path}{end}"), how)
+        store._db._next_look = 0.0
+        with pytest.raises(PortError, match=LOST):
+            await store.append([more("a", 2, "three", token=1, progress=progress)])
+        with pytest.raises(PortError, match=LOST):
+            await store.create(new_run("b"))
+        store._db.connection.close()
+
+    asyncio.run(body())
+
+
+def test_a_log_that_was_emptied_between_two_looks_is_missed_at_the_next_look(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.append([more("a", 0, "one", token=1)])
+        store._db._next_look = float("inf")
+        os.truncate(f"{path}-wal", 0)
+        await store.append([more("a", 1, "two", token=1, progress=0)])
+        store._db._next_look = 0.0
+        with pytest.raises(PortError, match="was emptied while it was in use"):
+            await store.append([more("a", 2, "three", token=1, progress=0)])
+        store._db.connection.close()
+
+    asyncio.run(body())
+
+
+def size(path: str) -> int:
+    return os.path.getsize(path)
+
+
+def test_a_log_that_another_process_has_taken_over_is_not_missed(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def body() -> None:
+        store = open_sqlite(str(path))
+        await store.create(new_run("a"))
+        other = open_sqlite(str(path))
+        await other.vacuum()
+        assert not size(f"{path}-wal")
+        assert await all_well(store, more("a", 0))
+        await other.vacuum()
+        assert await all_well(store, more("a", 1, progress=0), more("a", 2, progress=0))
+        await other.close()
+        assert await all_well(store, more("a", 3))
+        assert await store.check() == []
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_new_file_and_its_folders_are_their_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "a.db"
+    before = os.umask(0)
+    try:
+        store = open_sqlite(str(path))
+        asyncio.run(store.create(new_run("a")))
+        modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in (path.parent.parent, *path.parent.parent.rglob("*"))}
+        asyncio.run(store.close())
+    finally:
+        os.umask(before)
+    assert modes == {"deep": 0o700, "er": 0o700, "a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    path.chmod(0o640)
+    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
-from aether_protocol.adapters.stores.sqlite_database import Database
-from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused
+from tests.unit.stores.aged import age
 from tests.unit.stores.test_sqlite_files import as_somebody_else, play
 
 
@@ -63,7 +62,8 @@ def test_a_reader_makes_nothing_and_brings_nothing_up_to_date(tmp_path: Path) ->
     assert "cannot be opened" in seen(tmp_path / "deep" / "new.db")
     assert list(tmp_path.iterdir()) == []
     old = tmp_path / "old.db"
-    play(SqliteStore(Database(str(old), migrations=MIGRATIONS[:1])), fill)
+    play(open_sqlite(str(old)), fill)
+    age(old, 1)
     assert seen(old) == f"{str(old)!r} has schema version 1 (run `aether db migrate`)"
     play(open_sqlite(str(old)), lambda store: store.vacuum())
     assert seen(old) == "a"

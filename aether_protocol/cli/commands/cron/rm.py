@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import click
 
 from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.freeing import free
+from aether_protocol.cli.freeing import told as freed
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import namespace_option, store_option
 from aether_protocol.cli.render.schedules import called
@@ -43,7 +45,8 @@ async def remove(store: CronStore, namespace: str | None, names: Sequence[str], 
         told = f"removed schedule {name}" if removed else f"schedule {name} was removed by somebody else"
         if runs:
             ended = [row.run_id for row in one.runs if row.closed]
-            told += f" and {counted(await store.delete(ended, now_us()), 'run')} of it"
+            count = await store.delete(ended, now_us())
+            told += f" and {counted(count, 'run')} of it{freed(await free(store))}"
         if one.unfinished:
             told += f"; not ended, and left alone: {', '.join(row.run_id for row in one.unfinished)}"
         click.echo(told)

@@ -1,0 +1,126 @@
+"""Which artifacts runs name, and what becomes of those that none names any more.
+
+Law: a content is deleted only if it was put longer ago than the grace and no run of the store names it. What a run names is
+recorded with the step that names it, so that the grace has to last only from the end of an attempt to its record. What is put
+again counts as put now, and the repository puts and deletes one after the other: so nothing that a new run relies on goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
+from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.facts import InputsBound, NodeEnded, TaskSuspended
+from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.state import RunState
+
+GRACE_US: Final = 3_600_000_000
+
+_NAMING: Final = frozenset({InputsBound, NodeEnded, TaskSuspended})
+_NONE: Final[tuple[str, ...]] = ()
+
+
+def named_in(steps: Sequence[Step]) -> Sequence[str]:
+    """The digests of the artifacts that steps name."""
+    found: list[str] | None = None
+    for step in steps:
+        for fact in step.facts:
+            if type(fact) in _NAMING and fact.artifacts:  # type: ignore[union-attr]
+                found = found or []
+                found += _digests(fact.artifacts)  # type: ignore[union-attr]
+    return _NONE if found is None else list(dict.fromkeys(found))
+
+
+def named_by(header: RunHeader) -> Sequence[str]:
+    """The digests of the artifacts that a run names from its beginning: those of the task runs that a retry keeps."""
+    if header.kept is None:
+        return _NONE
+    found: list[str] = []
+    for kept in header.kept.values():
+        for artifacts in (kept.get("artifacts"), kept.get("inputArtifacts")) if isinstance(kept, dict) else ():
+            found += _digests(artifacts or {})
+    return list(dict.fromkeys(found))
+
+
+def named_of(state: RunState) -> set[str]:
+    """The digests of the artifacts that a run names as it is now."""
+    found = set(named_by(state.header))
+    for node in state.nodes:
+        found.update(_digests(node.artifacts))
+        if isinstance(node, TaskNode):
+            found.update(_digests(node.input_artifacts))
+    return found
+
+
+def _digests(artifacts: Mapping[str, Json]) -> Iterator[str]:
+    for value in artifacts.values():
+        if isinstance(value, dict) and isinstance(value.get("digest"), str):
+            yield value["digest"]
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was deleted, or would be."""
+
+    count: int = 0
+    size: int = 0  # bytes
+
+
+async def collect(
+    store: Store,
+    repository: ArtifactRepository,
+    now: int,
+    *,
+    grace_us: int = GRACE_US,
+    dry_run: bool = False,
+    aside: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+) -> Collected:
+    """Delete the contents that no run of `store` names and that were put before `now - grace_us`. Raises PortError.
+
+    `aside` makes the blocking calls.
+    """
+    before = now - grace_us
+    old: list[KeptArtifact] = await aside(lambda: [one for one in repository.kept() if one.put_at < before])
+    named = await store.artifacts()  # after the list: what is named since then was put since then
+    loose = [one for one in old if one.digest not in named]
+    if dry_run:
+        return _sum(loose)
+    freed: Collected = await aside(_delete, repository, loose, before)
+    return freed
+
+
+def _delete(repository: ArtifactRepository, loose: Sequence[KeptArtifact], before: int) -> Collected:
+    repository.tidy(before)
+    return _sum([one for one in loose if repository.delete(one.digest, before)])
+
+
+def _sum(several: Sequence[KeptArtifact]) -> Collected:
+    return Collected(len(several), sum(one.size for one in several))
+
+
+@dataclass(slots=True)
+class Survey:
+    """`orphans` are contents that no run names, `missing` those that are not there, and `damaged` those that are not what was
+    put, with a run that names each."""
+
+    orphans: list[KeptArtifact]
+    missing: list[tuple[str, str]]
+    damaged: list[tuple[str, str]]
+
+
+async def survey(store: Store, repository: ArtifactRepository) -> Survey:
+    """Compare what runs name with what is kept; reads all that they name."""
+    named = await store.artifacts()
+    kept = {one.digest: one for one in await asyncio.to_thread(lambda: list(repository.kept()))}
+    orphans = sorted((one for digest, one in kept.items() if digest not in named), key=lambda one: one.digest)
+    missing = sorted((digest, run_id) for digest, run_id in named.items() if digest not in kept)
+    there = sorted((digest, run_id) for digest, run_id in named.items() if digest in kept)
+    damaged = await asyncio.to_thread(lambda: [one for one in there if not repository.sound(one[0])])
+    return Survey(orphans, missing, damaged)

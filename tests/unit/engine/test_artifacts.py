@@ -1,0 +1,128 @@
+"""Artifacts that no run names are deleted after the grace, and no other ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.artifacts.repository import LocalRepository
+from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.engine.artifacts import GRACE_US, Collected, collect, named_by, named_in, survey
+from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.facts import InputsBound, NodeEnded, Reported, TaskSuspended
+from aether_protocol.scheduler.transitions import SUCCEEDED
+from aether_protocol.testing.contracts.store_tools import all_well, digest, more, new_run
+
+STORES: list[Callable[[], Store]] = [MemoryStore, lambda: open_sqlite(":memory:")]
+PUT_AT = 5_000_000_000  # microseconds
+
+
+class Shop:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.repository = LocalRepository(folder / "kept")
+
+    def put(self, text: str, at: int = PUT_AT) -> str:
+        (self.folder / "given").write_text(text)
+        found, _ = self.repository.put(self.folder / "given")
+        os.utime(self.repository._path(found), ns=(at * 1_000, at * 1_000))
+        return found
+
+    def digests(self) -> set[str]:
+        return {one.digest for one in self.repository.kept()}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def play(make: Callable[[], Store], body: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
+    async def go() -> None:
+        store = make()
+        await body(store)
+        await store.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-102")
+@pytest.mark.parametrize("make", STORES)
+def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop: Shop) -> None:
+    async def body(store: Store) -> None:
+        mine, both, other, loose = (shop.put(text) for text in ("mine", "both", "other", "loose"))
+        young = shop.put("young", PUT_AT + 1)
+        await store.create(replace(new_run("a"), artifacts=[mine, both]))
+        await store.create(new_run("b"))
+        assert await all_well(store, replace(more("b", 0, closed=True), artifacts=[both, other]))
+        now = PUT_AT + GRACE_US
+        assert await collect(store, shop.repository, now) == Collected(0, 0), "exactly as old as the grace"
+        assert await collect(store, shop.repository, now + 1, dry_run=True) == Collected(1, 5)
+        assert len(shop.digests()) == 5
+        assert await collect(store, shop.repository, now + 1) == Collected(1, 5)
+        assert shop.digests() == {mine, both, other, young}
+        await store.delete(["b"], 0)
+        assert await collect(store, shop.repository, now + 2) == Collected(2, 10), "the young one has come of age"
+        assert shop.digests() == {mine, both}
+        seen = await survey(store, shop.repository)
+        assert (seen.orphans, seen.missing, seen.damaged) == ([], [], [])
+        assert loose not in shop.digests()
+
+    play(make, body)
+
+
+@pytest.mark.parametrize("make", STORES)
+def test_what_is_named_and_not_there_and_what_is_there_and_not_named(make: Callable[[], Store], shop: Shop) -> None:
+    async def body(store: Store) -> None:
+        loose, held = shop.put("loose"), shop.put("held")
+        await store.create(replace(new_run("a"), artifacts=[digest(1), held]))
+        seen = await survey(store, shop.repository)
+        assert [(one.digest, one.size) for one in seen.orphans] == [(loose, 5)]
+        assert seen.missing == [(digest(1), "a")]
+
+    play(make, body)
+
+
+def test_what_is_put_again_while_somebody_collects_stays(shop: Shop) -> None:
+    """The attempt of another run gives the same content after the collector has looked who names it."""
+
+    class Slow(LocalRepository):
+        def delete(self, digest: str, before: int) -> bool:
+            self.put(shop.folder / "given")
+            return super().delete(digest, before)
+
+    async def body(store: Store) -> None:
+        found = shop.put("same")
+        assert await collect(store, Slow(shop.folder / "kept"), PUT_AT + 2 * GRACE_US) == Collected(0, 0)
+        assert shop.digests() == {found}
+
+    play(MemoryStore, body)
+
+
+def test_steps_name_what_tasks_kept_and_were_given() -> None:
+    def held(number: int) -> dict[str, Any]:
+        return {"x": {"name": "x", "digest": digest(number), "size": 1}}
+
+    source = {"y": {"name": "y", "path": "p", "source": {"type": "raw", "config": {"text": digest(9)}}}}
+    facts = [
+        Reported(0, digest(8)),
+        InputsBound(1, {}, [], held(1) | source, False),
+        NodeEnded(1, SUCCEEDED, 0, "", {"text": digest(7)}, held(2)),
+        TaskSuspended(1, "", {}, held(3)),
+        NodeEnded(2, SUCCEEDED, 0, "", {}, held(2)),
+    ]
+    assert named_in([Step(1, 0, "", facts[:2], []), Step(2, 0, "", facts[2:], [])]) == [digest(number) for number in (1, 2, 3)]
+    assert not named_in([Step(1, 0, "", facts[:1], [])])
+    header = RunHeader("a", 0, None, {}, {}, 0)
+    assert not named_by(header)
+    kept = {"main.a": {"artifacts": held(1), "inputArtifacts": held(2)}, "main.b": {"artifacts": {}}}
+    assert named_by(replace(header, kept=kept)) == [digest(1), digest(2)]
