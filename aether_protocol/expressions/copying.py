@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.expressions.values import MAX_LEVELS, Json, SecretValue
 
 MAX_INTEGER_BITS: Final = 14_000  # about 4 200 digits: what Python still writes as text
 
@@ -43,27 +43,26 @@ def own(value: Json) -> Json:
 
     Raises ValueError that says what is no JSON and where (`rows[2].id`).
     """
-    try:
-        return _own(value, "")
-    except RecursionError:
-        raise ValueError("a value that is nested too deeply") from None
+    return _own(value, "", 0)
 
 
-def _own(value: Json, where: str) -> Json:
+def _own(value: Json, where: str, level: int) -> Json:
     kind = type(value)
     if kind is str:
         return value if value.isascii() else _text(value, where)
     if kind in _SCALARS:
         return value
+    if level >= MAX_LEVELS and isinstance(value, Mapping | list | tuple):
+        raise ValueError(f"a value that is nested too deeply (more than {MAX_LEVELS} levels)")
     if kind is dict:
         return {
             (key if type(key) is str and key.isascii() else _key(key, where)): (
-                item if type(item) is str and item.isascii() else _own(item, f"{where}.{key}")
+                item if type(item) is str and item.isascii() else _own(item, f"{where}.{key}", level + 1)
             )
             for key, item in value.items()
         }
     if kind is list or kind is tuple:
-        return [_own(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_own(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
     if isinstance(value, int):
         if value.bit_length() > MAX_INTEGER_BITS:
             raise ValueError(f"an integer of {value.bit_length()} bits{_at(where)}")
@@ -75,9 +74,9 @@ def _own(value: Json, where: str) -> Json:
     if isinstance(value, str):
         return _text(str.__str__(value), where)
     if isinstance(value, Mapping):
-        return _own(dict(value), where)
+        return _own(dict(value), where, level)
     if isinstance(value, list | tuple):
-        return _own(list(value), where)
+        return _own(list(value), where, level)
     raise ValueError(f"a value of type {kind.__name__}{_at(where)}, which is no JSON")
 
 

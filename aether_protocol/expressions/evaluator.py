@@ -21,6 +21,22 @@ from aether_protocol.expressions.operators import BINARY, COMPARE, UNARY
 from aether_protocol.expressions.placeholders import Text
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, type_name
 
+# What Python raises where an operation meets values that it cannot work with. Operators and functions give reasons of their
+# own; this is the net below them, since an exception out of an expression would stop the engine that evaluates it.
+FAULTS: Final = (ExpressionError, ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (MemoryError, "the expression needs too much memory"),
+    (RecursionError, "a value is nested too deeply"),
+    (OverflowError, "the number is too large"),
+    (ZeroDivisionError, "division by zero"),
+)
+
+
+def reason_of(fault: Exception) -> str:
+    """Why an operation failed for which Python raised `fault`."""
+    known = next((reason for kind, reason in _REASONS if isinstance(fault, kind)), None)
+    return known or f"the operation does not work on these values ({fault})"
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -126,8 +142,10 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
         """The value, checked to be JSON within the bounds."""
         return limits.check_value(self._eval(self.code.body), self.meter)
 
-    def _failed(self, fault: ExpressionError, column: int) -> ExpressionError:
+    def _failed(self, fault: Exception, column: int) -> ExpressionError:
         """`fault`, placed at `column` of the source unless it has a place."""
+        if not isinstance(fault, ExpressionError):
+            fault = ExpressionError(reason_of(fault))
         if fault.offset is None:
             fault.offset = self.code.lexer.original(column)
         return fault
@@ -142,7 +160,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
         try:
             value = self.lookup(name)
             return _usable(value)
-        except ExpressionError as fault:
+        except FAULTS as fault:
             raise self._failed(fault, column) from None
 
     def _eval_name(self, node: ast.Name) -> Json:
@@ -160,7 +178,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
             try:
                 pieces.append(part if type(part) is str else write(self._look_up(part, column), self.meter))
                 limits.check_length(sum(map(len, pieces)))
-            except ExpressionError as fault:
+            except FAULTS as fault:
                 raise self._failed(fault, column) from None
         return "".join(pieces)
 
@@ -168,7 +186,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
         value = self._eval(node.operand)
         try:
             return UNARY[type(node.op)](value)
-        except ExpressionError as fault:
+        except FAULTS as fault:
             raise self._failed(fault, node.col_offset) from None
 
     def _eval_binop(self, node: ast.BinOp) -> Json:
@@ -176,7 +194,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
         right = self._eval(node.right)
         try:
             return BINARY[type(node.op)][1](left, right, self.meter)
-        except ExpressionError as fault:
+        except FAULTS as fault:
             raise self._failed(fault, self._between(node.left, node.right)) from None
 
     def _eval_compare(self, node: ast.Compare) -> Json:
@@ -186,7 +204,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
             try:
                 if not COMPARE[type(operator)][1](left, right, self.meter):
                     return False
-            except ExpressionError as fault:
+            except FAULTS as fault:
                 raise self._failed(fault, self._between(previous, following)) from None
             previous, left = following, right
         return True
@@ -207,7 +225,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
         arguments = [self._eval(argument) for argument in node.args]
         try:
             return TABLE[node.func.id].apply(self.meter, arguments)  # type: ignore[attr-defined]  # checked at parse
-        except ExpressionError as fault:
+        except FAULTS as fault:
             raise self._failed(fault, node.col_offset) from None
 
     def _eval_subscript(self, node: ast.Subscript) -> Json:
@@ -217,7 +235,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
             if type(key) is not str and type(key) is not int:
                 raise ExpressionError(f"an index is text or an integer, not {type_name(key)}")
             return _usable(step_into(container, key))
-        except ExpressionError as fault:
+        except FAULTS as fault:
             raise self._failed(fault, node.slice.col_offset) from None
 
     def _eval_list(self, node: ast.List) -> Json:

@@ -61,7 +61,8 @@ def _times(left: Json, right: Json, meter: Meter) -> Json:
     for sequence, count in ((left, right), (right, left)):
         if type(sequence) in (str, list) and type(count) is int:
             check_length(len(sequence) * max(count, 0))
-            result = sequence * max(count, 0)
+            # Python repeats nothing at all only as often as an index of its own can count.
+            result = sequence * max(count, 0) if sequence else sequence
             meter.charge(_cost(result))
             return result
     return _multiply(left, right, meter)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aether_protocol.expressions.limits import MAX_TEXT
+from aether_protocol.expressions.limits import MAX_TEXT, check_growth
 from aether_protocol.expressions.names import ExpressionError, Lookup, Name
 from aether_protocol.expressions.placeholders import Text, split_text
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text
@@ -69,10 +69,14 @@ class Template:
         node = self._node
         if type(node) is _Fixed:
             return node.value
+        if self.sole is not None:
+            return _look_up(self.sole, lookup, 0)
         try:
-            return _resolve(node, lookup, ()) if self.sole is None else _look_up(self.sole, lookup, 0)
+            value = _resolve(node, lookup, ())
         except RecursionError:
             raise ExpressionError("a value is nested too deeply") from None
+        check_growth(value)
+        return value
 
 
 def parse_template(value: Json, namespaces: frozenset[str]) -> Template:
@@ -163,10 +167,11 @@ def _fill(text: Text, lookup: Lookup, path: Path) -> str | SecretValue:
         value = _present(part, lookup, offset, path)
         if type(value) is SecretValue:
             pieces.extend(value.parts)
-            continue
-        written = _write(part, value, offset, path)
-        pieces.append(written)
-        length += len(written)
+            length += sum(map(len, value.parts))
+        else:
+            written = _write(part, value, offset, path)
+            pieces.append(written)
+            length += len(written)
         if length > MAX_TEXT:
             raise ExpressionError(f"the text is too long (more than {MAX_TEXT} characters)", offset, path)
     if all(isinstance(piece, str) for piece in pieces):

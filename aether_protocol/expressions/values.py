@@ -13,6 +13,9 @@ from typing import Any, Final
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; mypy gains nothing from the recursion
 
 
+MAX_LEVELS: Final = 200  # of nesting of a value: what every JSON reader and writer on its way can carry
+
+
 class Absent:
     """The type of `ABSENT`: a value that a task did not give, or a field that a value does not have (DATA-13)."""
 

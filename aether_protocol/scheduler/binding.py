@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aether_protocol.expressions import ExpressionError, Name
-from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text, equal, fit, type_name
+from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text, equal, fit, has_secret, type_name
 from aether_protocol.plan.model import (
     ArtifactBinding,
     Computed,
@@ -109,7 +109,7 @@ def type_name_of(value: Json) -> str:
 
 
 def _shown(value: Json) -> str:
-    return repr(value) if isinstance(value, SecretValue) else as_text(value)[:200]
+    return "a value with a secret" if has_secret(value) else as_text(value)[:200]
 
 
 def bind_inputs(lookup: Lookup, bindings: Sequence[InputBinding], artifacts: Sequence[ArtifactBinding]) -> Bound:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aether_protocol.expressions import Expression, ExpressionError, get_path
+from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.limits import check_growth
 from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.model import LoopDef, OutputBinding, Reference
 from aether_protocol.scheduler import lookup as at
@@ -35,8 +37,11 @@ def items_of(turn: Turn, loop: LoopNode) -> Sequence[Json] | None:
         value = _resolve_items(target, lookup)
     except ExpressionError as error:
         raise BindError(f"{field}: {error.reason}") from error
-    if isinstance(value, str):
-        value = _json_array(value)
+    if isinstance(value, str) and value.lstrip(" \t\r\n").startswith("["):
+        try:
+            value = _json_array(value)
+        except ValueError as fault:
+            raise BindError(f"{field} must give an array, not text with {fault}") from None
     if value is None:
         value = []
     if not isinstance(value, list):
@@ -61,12 +66,16 @@ def _resolve_items(target: LoopDef, lookup: at.Lookup) -> Json:
 
 
 def _json_array(text: str) -> Json:
-    """A string that holds a JSON array gives that array; any other stays what it is."""
+    """The array that a text holds as JSON (LOOP-2). Raises ValueError that says what is no JSON in it."""
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, list) else text
+    except json.JSONDecodeError as fault:
+        raise ValueError(f"no JSON in it: {fault.msg.lower()} at character {fault.pos + 1}") from None
+    except ValueError:
+        raise ValueError("a number that is too large") from None
+    except RecursionError:
+        raise ValueError("an array that is nested too deeply") from None
+    return own(value)
 
 
 def advance(turn: Turn, loop: LoopNode, body: Node) -> Verdict | None:
@@ -103,7 +112,7 @@ NO_ITERATIONS: Final = "loop had no iterations"
 
 def outputs_of(turn: Turn, loop: LoopNode, report: Report) -> dict[str, Json]:
     """The loop's outputs (LOOP-4, LOOP-6); one that cannot be had is left out and reported."""
-    held = _aggregate(turn, loop)
+    held = _bounded(_aggregate(turn, loop), report)
     declared = loop.target.outputs
     if not declared:
         return held
@@ -122,6 +131,17 @@ def outputs_of(turn: Turn, loop: LoopNode, report: Report) -> dict[str, Json]:
 
     resolve_outputs(declared, read, report, outputs)
     return outputs
+
+
+def _bounded(held: dict[str, Json], report: Report) -> dict[str, Json]:
+    """Without what is beyond the bounds of a value: lists of lists of what went before can double with each iteration."""
+    for name in tuple(held):
+        try:
+            check_growth(held[name])
+        except ExpressionError as error:
+            report(f"output {name!r}: {error.reason}")
+            del held[name]
+    return held
 
 
 def _aggregate(turn: Turn, loop: LoopNode) -> dict[str, Json]:

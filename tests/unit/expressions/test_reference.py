@@ -19,7 +19,7 @@ from aether_protocol.expressions import (
     parse_expression,
     parse_template,
 )
-from aether_protocol.expressions.values import ABSENT
+from aether_protocol.expressions.values import ABSENT, MAX_LEVELS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "expressions.md"
 LIMITS = {
@@ -30,7 +30,9 @@ LIMITS = {
     "elements looked at in one evaluation": limits.MAX_WORK,
     "digits of an integer, about": limits.MAX_DIGITS,
     "depth of what `fromjson` reads": limits.MAX_JSON_DEPTH,
+    "levels of nesting of a value": MAX_LEVELS,
     "characters that placeholders put into one text": limits.MAX_TEXT,
+    "elements and characters of a list or object that placeholders are put into": limits.MAX_TEXT,
 }
 
 
