@@ -17,6 +17,7 @@ from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files
 from aether_protocol.assembly.schedules import check_document
 from aether_protocol.diagnostics import Diagnostic
+from aether_protocol.diagnostics.bounds import first_of
 from aether_protocol.documents.library import Library, Shelf, leads_out
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
 from aether_protocol.documents.source import DEFAULT, Limits
@@ -171,7 +172,7 @@ class Workspace:
         for group in groups:
             if not any(file.file in faulty for file in group):
                 found += unused([document for file in group for document in file.documents], uses)
-        return sorted(set(found))
+        return first_of(found)
 
     def plan(self, file: LoadedFile, name: str | None = None, *, strict: bool = True, how: str = "name") -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1); `how` a name is given, for advice.
@@ -189,8 +190,8 @@ class Workspace:
         if errors or plan is None:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = f": {errors[0].message}{more}" if errors else ""
-            raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=sorted(set(found)))
-        self.warnings = tuple(sorted(set(found)))
+            raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=first_of(found))
+        self.warnings = tuple(first_of(found))
         return plan
 
     def faults_of_libraries(self) -> list[Diagnostic]:

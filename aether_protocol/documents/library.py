@@ -22,11 +22,13 @@ class Library:
         self._farther = farther
         self._place = place
         self._documents: dict[tuple[str, str], LoadedDocument] = {}
+        self._spaces: dict[str, list[str]] | None = None  # namespaces by name, once somebody asked
 
     def add(self, document: LoadedDocument) -> Diagnostic | None:
         """Take a document in. Only WorkflowTemplates count; a name that is taken here is reported, the first one stays."""
         if not isinstance(document.model, WorkflowTemplate) or document.name is None:
             return None
+        self._spaces = None
         first = self._documents.setdefault((document.model.metadata.namespace, document.name), document)
         if first is document:
             return None
@@ -46,7 +48,11 @@ class Library:
 
     def namespaces(self, name: str) -> list[str]:
         """All namespaces that have a WorkflowTemplate of that name, for suggestions."""
-        return sorted({space for space, known in self._keys() if known == name})
+        if self._spaces is None:
+            self._spaces = {}
+            for space, known in sorted(set(self._keys())):
+                self._spaces.setdefault(known, []).append(space)
+        return self._spaces.get(name, [])
 
     def places(self) -> list[str]:
         """What people call the places that are looked in, from near to far."""

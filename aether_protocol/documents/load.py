@@ -27,6 +27,7 @@ from aether_protocol.documents.wording import format_path
 from aether_protocol.expressions.values import Json
 
 _UNTOUCHED: Final = Repaired()
+_LINE: Final = 10_000  # characters into a text that are counted, for each of its findings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ class LoadedDocument:
         """A finding at `path`. `offset`: the character in that text that it is about, where that stands on one line."""
         written = self.written(path)
         at = self.places.find(written)
-        if offset:
+        if offset and offset <= _LINE:
             at = self._inside(at, offset)
         line, column = self.source.position(at)
         severity = CODES[code].severity
@@ -116,10 +117,11 @@ def load_value(value: Json, file: str = "<document>", limits: Limits = DEFAULT) 
 def load_trees(source: Source, trees: list[Tree]) -> LoadedFile:
     """Documents that stand inside of a text that was parsed already, such as those of a case file."""
     documents: list[LoadedDocument] = []
+    names: dict[tuple[str | None, str, str], LoadedDocument] = {}
     try:
         for index, tree in enumerate(trees):
             documents.append(_document(source, tree, index))
-            _report_clash(documents, source)
+            _report_clash(documents[-1], names, source)
     except TooManyFaultsError:
         pass
     except RecursionError:
@@ -205,17 +207,14 @@ def _below(part: Part, path: Path) -> Iterator[tuple[Part, Path]]:
                 yield entry, (*path, alias_of(type(part), name), index)
 
 
-def _report_clash(documents: list[LoadedDocument], source: Source) -> None:
-    """Whether the last document has the name of one before it."""
-    last = documents[-1]
+def _report_clash(last: LoadedDocument, names: dict[tuple[str | None, str, str], LoadedDocument], source: Source) -> None:
+    """Whether a document has the name of one before it."""
     if last.model is None or last.name is None:
         return
-    identity = (last.kind, last.name, last.model.metadata.namespace)
-    for other in documents[:-1]:
-        if other.model and other.name and (other.kind, other.name, other.model.metadata.namespace) == identity:
-            path = last.written(("metadata", "name"))
-            source.note("AE135", last.places.find(path), format_path(path), *taken(last, other))
-            return
+    other = names.setdefault((last.kind, last.name, last.model.metadata.namespace), last)
+    if other is not last:
+        path = last.written(("metadata", "name"))
+        source.note("AE135", last.places.find(path), format_path(path), *taken(last, other))
 
 
 def taken(document: LoadedDocument, first: LoadedDocument) -> tuple[str, str]:

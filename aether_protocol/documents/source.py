@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aether_protocol.diagnostics import CODES, Diagnostic
+from aether_protocol.diagnostics.bounds import MOST as MOST_FAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,6 @@ _LINE_END: Final = re.compile(r"\r\n?|\n")
 _CONTROL: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
-MOST_FAULTS: Final = 1000  # of one file; nobody reads more, and hostile input could have millions
 
 
 class TooManyFaultsError(Exception):

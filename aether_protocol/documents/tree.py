@@ -57,6 +57,7 @@ class Tree:
     faulty: bool = False
     plain: bool = False
     spelt: dict[int, dict[str | int, str]] = field(default_factory=dict)
+    _indices: dict[int, dict[str, int]] = field(default_factory=dict)  # of wide mappings: the place of each key
 
     def spelling(self, path: Path) -> str | None:
         """How the number or boolean at `path` is written; None where there is none, or it was not read from YAML."""
@@ -96,13 +97,22 @@ class Tree:
         text = holder[key] = self.spelt.get(id(holder), {}).get(key) or usual(holder[key])
         return text
 
+    def _index(self, node: dict[str, Json], key: str) -> int:
+        """How many keys stand before `key`."""
+        if len(node) <= 16:
+            return list(node).index(key)
+        known = self._indices.get(id(node))
+        if known is None:
+            known = self._indices[id(node)] = {one: place for place, one in enumerate(node)}
+        return known[key]
+
     def find(self, path: Path) -> int:
         """The index of the character where the nearest existing node on `path` begins: its key where that says more."""
         node, at = self.root, self.at
         for segment in path:
             marks = self.marks.get(id(node), ())
             if isinstance(node, dict) and segment in node:
-                place = 2 * list(node).index(segment)
+                place = 2 * self._index(node, str(segment))
                 node = node[segment]
                 at = marks[place] if isinstance(node, dict | list) else marks[place + 1]
             elif isinstance(node, list) and isinstance(segment, int) and segment < len(node):
@@ -118,7 +128,7 @@ class Tree:
             parent = parent[segment]
         if not path or not isinstance(parent, dict):
             return self.find(path)
-        return self.marks[id(parent)][2 * list(parent).index(path[-1])]
+        return self.marks[id(parent)][2 * self._index(parent, str(path[-1]))]
 
 
 class _Frame(NamedTuple):

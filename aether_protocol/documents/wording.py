@@ -6,9 +6,9 @@ Law: messages are lower-case fragments with the values in them; advice goes into
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Final
 
+from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.documents.fields import Path
 from aether_protocol.expressions.values import Json, type_name
 
@@ -62,8 +62,8 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     plain = {_plain(other): other for other in known}
     if (found := plain.get(_plain(name))) is not None:
         return found
-    close = get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
-    return plain[close[0]] if close else None
+    close = suggest(_plain(name), plain)
+    return plain[close] if close is not None else None
 
 
 def _plain(name: str) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Final
 
+from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE
 from aether_protocol.expressions.names import NAME_RE, SEGMENT_RE, ExpressionError, Name, build_name
@@ -194,8 +194,8 @@ class Lexer:
         if text not in TABLE:
             if "." in text or "[" in text:
                 raise ExpressionError(f"{text[:60]!r} cannot be called: only functions can", at)
-            near = get_close_matches(text[:60].lower(), TABLE, 1)
-            hint = f"did you mean {near[0]}()?" if near else f"the functions are {', '.join(TABLE)}"
+            near = suggest(text[:60].lower(), TABLE)
+            hint = f"did you mean {near}()?" if near else f"the functions are {', '.join(TABLE)}"
             raise ExpressionError(f"unknown function {text[:60]!r}", at, hint=hint)
         self._expect_operand(at, end)
         self._emit(text, at)

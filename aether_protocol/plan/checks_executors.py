@@ -14,7 +14,7 @@ from aether_protocol.documents.models import Artifact, Executor, Task
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config, check_fields
 from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorTypes, written_artifacts
-from aether_protocol.plan.findings import DID_YOU_MEAN, Fault, Findings, Origin, Path, near
+from aether_protocol.plan.findings import DID_YOU_MEAN, Fault, Findings, Near, Origin, Path
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.symbols import Site, Symbol
 
@@ -76,7 +76,8 @@ class ExecutorChecks:
     def _executor(self, executor: Executor, types: ExecutorTypes, origin: Origin, path: Path) -> None:
         type_ = types.get(executor.type)
         if type_ is None:
-            hint = near(executor.type, types, "see `aether executors` for those that are installed")
+            other = "see `aether executors` for those that are installed"
+            hint = Near(executor.type, types, other).text(self.findings.suggestions)
             fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self._severity(hint))
             self.findings.add(origin, (*path, "type"), fault)
             return
@@ -99,7 +100,7 @@ class ExecutorChecks:
             fields = self.fetchers.get(entry.source.type)
             if fields is None:
                 message = f"there is no artifact source {entry.source.type!r}"
-                hint = near(entry.source.type, self.fetchers)
+                hint = Near(entry.source.type, self.fetchers).text(self.findings.suggestions)
                 fault = Fault("AE403", message, hint, self._severity(hint))
                 self.findings.add(origin, (*where, "type"), fault)
                 continue
@@ -114,8 +115,8 @@ class ExecutorChecks:
             names.append(name)
             if name not in symbol.given_artifacts and "{{" not in name:
                 message = f"{'.'.join(place)} names {name!r}, which is no output artifact of the task"
-                hint = near(name, symbol.given_artifacts, f"declare it: outputs: {{artifacts: [{{name: {name}}}]}}")
-                self.findings.add(origin, (*path, *place), Fault("AE402", message, hint))
+                unlike = Near(name, symbol.given_artifacts, f"declare it: outputs: {{artifacts: [{{name: {name}}}]}}")
+                self.findings.add(origin, (*path, *place), Fault("AE402", message, unlike))
         return names
 
     def _outputs(self, symbol: Symbol, written: list[str], origin: Origin, path: Path) -> None:

@@ -68,6 +68,8 @@ class NameChecks:
         self.texts = texts
         self.names = names
         self.wirings = context.wirings
+        names.suggestions = findings.suggestions
+        self._reads_tasks = False  # whether something judged since it was set names a task
         self._open: dict[int, tuple[Symbol, list[Mention]]] = {}  # what the callers of a symbol decide
         self._ancestries: dict[int, Ancestry] = {}
         self._asked: dict[int, tuple[Symbol, list[tuple[int, Depends, Mention]]]] = {}
@@ -114,6 +116,7 @@ class NameChecks:
 
     def _fine(self, name: Name, scope: Scope) -> bool:
         """Whether a name is fine at a glance, as nearly all are: known, or of a direct dependency."""
+        self._reads_tasks = self._reads_tasks or name.segments[0] == "tasks"
         verdict = self.names.check(name, scope)
         if isinstance(verdict, Depends) and scope.dag is not None:
             return self._ancestry(scope.dag).direct(scope.position, verdict.other)
@@ -129,6 +132,7 @@ class NameChecks:
     def _name(self, mention: Mention) -> None:
         """Judge one name."""
         scope = mention.scope
+        self._reads_tasks = self._reads_tasks or mention.name.segments[0] == "tasks"
         verdict = self.names.check(mention.name, scope)
         if verdict is None:
             pass
@@ -300,14 +304,25 @@ class NameChecks:
     def finish(self, symbols: list[Symbol]) -> None:
         """Judge what depends on the calls, then what depends on the dependencies between tasks."""
         for symbol in symbols:
-            for scope in _rivals([call_scope(site, symbol) for site in symbol.callers if symbol.model.inputs is not None]):
-                self._declared(symbol, scope)
+            if symbol.model.inputs is not None:
+                self._declared_by_callers(symbol)
         for symbol, mentions in self._open.values():
             for mention in mentions:
                 self._judge(mention, symbol)
         for dag, asked in self._asked.values():
             if self.wirings[id(dag)].sound:
                 self._judge_order(dag, asked)
+
+    def _declared_by_callers(self, symbol: Symbol) -> None:
+        """The declared sources as each caller sees them: all calls of one dag see the same, but for its other tasks."""
+        alike: dict[tuple[int, At], bool] = {}
+        scopes = _rivals([call_scope(site, symbol) for site in symbol.callers])
+        for site, scope in zip(symbol.callers, scopes, strict=True):
+            place = (id(site.owner), site.at)
+            if alike.get(place, True):
+                self._reads_tasks = False
+                self._declared(symbol, scope)
+                alike[place] = self._reads_tasks
 
     def _judge(self, mention: Mention, symbol: Symbol) -> None:
         """A mention that was deferred, as each caller makes it."""

@@ -25,8 +25,7 @@ class Secrets:
         self._inputs: dict[int, set[str]] = {}  # by id of the definition
         symbols = list(definitions)
         if self._parameters or any(_begins(symbol) for symbol in symbols):
-            while self._spread(symbols):  # once more for each level of calls that a secret goes down
-                pass
+            self._spread(symbols)
 
     def fault(self, name: Name, scope: Scope) -> Fault | None:
         """The fault of `name` in an expression at `scope`, if it is a secret."""
@@ -49,21 +48,25 @@ class Secrets:
         owner = next((symbol for symbol in inputs if segments[2] in symbol.inputs or segments[2] in symbol.extras), None)
         return owner is not None and segments[2] in self._inputs.get(id(owner), ())
 
-    def _spread(self, symbols: Iterable[Symbol]) -> bool:
-        """Follow every call once; whether something new was found."""
-        new = False
-        for symbol in symbols:
-            for site in symbol.callers:
-                arguments = site.model.arguments if site.model is not None else None
-                given = {entry.name: entry for entry in arguments.parameters} if arguments is not None else {}
-                held = self._inputs.setdefault(id(symbol), set())
-                for name in dict.fromkeys((*symbol.inputs, *given)):
-                    entry = given.get(name) or symbol.inputs[name]
-                    own = site.at is At.ROOT and name in self._parameters  # DATA-14
-                    if name not in held and (own or self._gives_secret(entry, site)):
-                        held.add(name)
-                        new = True
-        return new
+    def _spread(self, symbols: Iterable[Symbol]) -> None:
+        """Follow every call once, and once more the calls of what turned out to take a secret."""
+        todo = [(symbol, site) for symbol in symbols for site in symbol.callers]
+        for symbol, site in todo:  # grows while it is walked
+            if self._takes(symbol, site):
+                todo += [(below.target, below) for below in symbol.sites if below.target is not None]
+
+    def _takes(self, symbol: Symbol, site: Site) -> bool:
+        """Whether one call brings a secret into an input that held none."""
+        arguments = site.model.arguments if site.model is not None else None
+        given = {entry.name: entry for entry in arguments.parameters} if arguments is not None else {}
+        held = self._inputs.setdefault(id(symbol), set())
+        before = len(held)
+        for name in dict.fromkeys((*symbol.inputs, *given)):
+            entry = given.get(name) or symbol.inputs[name]
+            own = site.at is At.ROOT and name in self._parameters  # DATA-14
+            if name not in held and (own or self._gives_secret(entry, site)):
+                held.add(name)
+        return len(held) > before
 
     def _gives_secret(self, entry: Parameter, site: Site) -> bool:
         """Whether the first source of `entry` is a secret, or text with one in it."""

@@ -7,20 +7,21 @@ wrong, or to the call that leaves an input open.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from aether_protocol.documents.models import Artifact, Loop, Parameter, Task
 from aether_protocol.expressions.values import ABSENT, Json, as_text, equal, fit, type_name
 from aether_protocol.plan.executors import input_variable
-from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
+from aether_protocol.plan.findings import Fault, Findings, Near, Origin, Path
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.names import Names
 from aether_protocol.plan.sources import literal_of
 from aether_protocol.plan.symbols import At, Site, Symbol
 from aether_protocol.plan.texts import Texts
 
+_ANY: Final = ""  # counts the items that may have any field; no parameter has this name
 NAME_RE: Final = re.compile(r"[.\[]")  # where the bare name of an aggregated parameter ends
 
 
@@ -33,6 +34,8 @@ class ValueChecks:
         self._required: dict[int, tuple[list[str], list[str]]] = {}
         self._declared_variables: dict[int, Mapping[str, str]] = {}
         self._near: dict[tuple[int, str], str | None] = {}
+        self._fields: dict[int, Counter[str]] = {}  # by id of a loop: in how many of its items each field stands
+        self._members: dict[int, frozenset[tuple[bool, Json]]] = {}  # by id of a declaration: the plain members of its enum
 
     # --- declarations ---
 
@@ -60,10 +63,20 @@ class ValueChecks:
         if fit(value, type_) is ABSENT:
             message = f"{declared.name!r} must be {type_}, not {type_name(value)} {_shown(value)}"
             self.findings.add(origin, path, Fault("AE213", message, _advice(value, type_)))
-        elif declared.enum and not any(equal(value, member) for member in declared.enum):
-            allowed = ", ".join(map(as_text, declared.enum))
+        elif declared.enum and not self._member(value, declared, declared.enum):
+            allowed = _listed(declared.enum)
             message = f"{declared.name!r} must be one of {allowed}, not {_shown(value)}"
             self.findings.add(origin, path, Fault("AE214", message))
+
+    def _member(self, value: Json, declared: Parameter, enum: list[Json]) -> bool:
+        """Whether `value` is in an enum; plain values of a long one are looked up."""
+        if len(enum) > 8 and not isinstance(value, list | dict):
+            members = self._members.get(id(declared))
+            if members is None:
+                plain = ((isinstance(one, bool), one) for one in enum if not isinstance(one, list | dict))
+                members = self._members[id(declared)] = frozenset(plain)
+            return (isinstance(value, bool), value) in members
+        return any(equal(value, member) for member in enum)
 
     def symbol(self, symbol: Symbol) -> None:
         """The declarations of a definition."""
@@ -97,7 +110,7 @@ class ValueChecks:
         given: Mapping[str, Parameter] = {}
         if arguments is not None:
             given = {entry.name: entry for entry in arguments.parameters}
-            self._arguments(site, arguments.parameters, target)
+            self._arguments(site, arguments.parameters, given, target)
             if target.kind is Kind.TASK and not given.keys() <= target.inputs.keys():
                 path = (*site.path, "arguments", "parameters")
                 self._variables(arguments.parameters, self._taken(target), site.unit.origin, path)
@@ -138,16 +151,18 @@ class ValueChecks:
     def entry(self, target: Symbol, parameters: Mapping[str, Parameter], artifacts: Iterable[str]) -> None:
         """The entrypoint's inputs take workflow parameters of the same name (DATA-14)."""
         names, wanted = self.required(target)
+        given = set(artifacts)
         path = (*target.path, "inputs")
         for noun, field, missing in (
             ("input", "parameters", [name for name in names if name not in parameters]),
-            ("input artifact", "artifacts", [name for name in wanted if name not in set(artifacts)]),
+            ("input artifact", "artifacts", [name for name in wanted if name not in given]),
         ):
             origin = target.unit.origin
             if origin.doubtful((*origin.base, "arguments", field)):
                 continue
+            places = {entry.name: index for index, entry in enumerate(getattr(target.model.inputs, field) if missing else ())}
             for name in missing:
-                index = [e.name for e in getattr(target.model.inputs, field)].index(name)
+                index = places[name]
                 fault = Fault(
                     "AE212",
                     f"{noun} {name!r} of the entrypoint {target.name!r} gets no value",
@@ -155,28 +170,26 @@ class ValueChecks:
                 )
                 self.findings.add(origin, (*path, field, index), fault)
 
-    def _arguments(self, site: Site, entries: list[Parameter], target: Symbol) -> None:
+    def _arguments(self, site: Site, entries: list[Parameter], given: Collection[str], target: Symbol) -> None:
         origin = site.unit.origin
         for index, entry in enumerate(entries):
             declared = target.inputs.get(entry.name)
             if declared is None:
                 if target.inputs and not target.unit.origin.doubtful((*target.path, "inputs", "parameters")):
-                    self._undeclared(site, entries, index, target)
+                    self._undeclared(site, given, index, entry.name, target)
                 continue
             if declared.type != "any" or declared.enum is not None:
                 value = literal_of(entry.value, self.texts)
                 if value is not ABSENT and value is not None:
                     self.fits(value, declared, origin, (*site.path, "arguments", "parameters", index, "value"))
 
-    def _undeclared(self, site: Site, entries: list[Parameter], index: int, target: Symbol) -> None:
+    def _undeclared(self, site: Site, given: Collection[str], index: int, name: str, target: Symbol) -> None:
         """An argument that may be meant for a declared input, which this call does not give otherwise."""
-        name = entries[index].name
         key = (id(target), name)
         if key not in self._near:
-            found = get_close_matches(name, target.inputs, 1, 0.75)
-            self._near[key] = found[0] if found else None
+            self._near[key] = self.findings.suggestions.nearest(name, target.inputs, 0.75)
         meant = self._near[key]
-        if meant is not None and all(entry.name != meant for entry in entries):
+        if meant is not None and meant not in given:
             message = f"{target.name!r} declares no input {name!r}; it is passed on as it is"
             path = (*site.path, "arguments", "parameters", index, "name")
             self.findings.add(site.unit.origin, path, Fault("AE905", message, f"did you mean {meant!r}?"))
@@ -211,7 +224,11 @@ class ValueChecks:
             fault = Fault("AE907", message, f"name {name!r} in the arguments of the loop, if that is not meant")
             self.findings.add(site.unit.origin, (*site.path, "body"), fault)
             return True
-        return all((isinstance(item, dict) and name in item) or _unknown(item) for item in loop.items)
+        found = self._fields.get(id(loop))
+        if found is None:
+            found = self._fields[id(loop)] = Counter(key for item in loop.items if isinstance(item, dict) for key in item)
+            found[_ANY] = sum(map(_unknown, loop.items))
+        return found[name] + found[_ANY] == len(loop.items)
 
     def items(self, site: Site) -> None:
         """Fields of literal items against the inputs of the body that they fill."""
@@ -219,13 +236,13 @@ class ValueChecks:
         if not isinstance(loop, Loop) or target is None or not isinstance(loop.items, list) or not target.inputs:
             return
         named = {entry.name for entry in loop.arguments.parameters} if loop.arguments is not None else set()
-        filled = [entry for name, entry in target.inputs.items() if name not in named]
+        filled = {name: entry for name, entry in target.inputs.items() if name not in named}
         for index, item in enumerate(loop.items):
-            if isinstance(item, dict):
-                for entry in filled:
-                    value = literal_of(item.get(entry.name), self.texts)
-                    if entry.name in item and value is not ABSENT:
-                        self.fits(value, entry, site.unit.origin, (*site.path, "items", index, entry.name))
+            for name in item if isinstance(item, dict) else ():
+                entry = filled.get(name)
+                value = literal_of(item[name], self.texts) if entry is not None else ABSENT
+                if entry is not None and value is not ABSENT:
+                    self.fits(value, entry, site.unit.origin, (*site.path, "items", index, name))
 
 
 def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
@@ -239,7 +256,7 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
     chosen = model.aggregate.parameters if model.aggregate is not None else None
     for index, name in enumerate(chosen or ()):
         if gives is not None and name not in gives:
-            fault = Fault("AE216", f"the body {model.body!r} has no output {name!r}", near(name, gives))
+            fault = Fault("AE216", f"the body {model.body!r} has no output {name!r}", Near(name, gives))
             findings.add(origin, (*loop.path, "aggregate", "parameters", index), fault)
     known = frozenset(chosen) if chosen is not None else gives
     lists = ((*loop.path, "aggregate", "parameters"), (*loop.path, "outputs", "parameters"))
@@ -250,13 +267,13 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
         if given is None:
             if entry.name not in known:
                 message = f"loop {loop.name!r} aggregates nothing named {entry.name!r}"
-                hint = near(entry.name, known, "add a valueFrom, or take it into aggregate.parameters")
+                hint = Near(entry.name, known, "add a valueFrom, or take it into aggregate.parameters")
                 findings.add(origin, path, Fault("AE216", message, hint))
             continue
         for field, text in (("parameter", given.parameter), ("path", given.path)):
             if text is not None and NAME_RE.split(text.strip(), 1)[0] not in known:
                 message = f"loop {loop.name!r} aggregates nothing named {text!r}"
-                hint = near(text, known, "name an aggregated parameter by its bare name")
+                hint = Near(text, known, "name an aggregated parameter by its bare name")
                 findings.add(origin, (*path, "valueFrom", field), Fault("AE216", message, hint))
 
 
@@ -268,6 +285,11 @@ def has_source(entry: Parameter) -> bool:
 def has_origin(entry: Artifact) -> bool:
     """Whether an artifact says where it comes from (ART-2)."""
     return entry.from_ is not None or entry.source is not None
+
+
+def _listed(enum: list[Json]) -> str:
+    more = f" and {len(enum) - 20} more" if len(enum) > 20 else ""
+    return ", ".join(map(as_text, enum[:20])) + more
 
 
 def _unknown(item: Json) -> bool:

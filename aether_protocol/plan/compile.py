@@ -26,7 +26,7 @@ from aether_protocol.plan.checks_surprises import Surprises
 from aether_protocol.plan.checks_types import TypeChecks
 from aether_protocol.plan.checks_values import ValueChecks, check_aggregate
 from aether_protocol.plan.executors import ConfigField, ExecutorTypes
-from aether_protocol.plan.findings import Fault, Findings, near
+from aether_protocol.plan.findings import Fault, Findings, Near
 from aether_protocol.plan.graph import Ancestry
 from aether_protocol.plan.known_types import Known
 from aether_protocol.plan.model import Kind, Plan
@@ -149,7 +149,7 @@ class _Compilation:
         if target is None:
             self.workspace.complete = False
             if not unit.origin.doubtful((*unit.origin.base, "templates")):
-                fault = Fault("AE201", f"entrypoint {name!r} names no template", near(name, unit.templates))
+                fault = Fault("AE201", f"entrypoint {name!r} names no template", Near(name, unit.templates))
                 self.findings.add(at.origin, at.path, fault)
             return
         self.root = Site(unit, At.ROOT, at.path, owner=None, model=None, name=name, position=0)
@@ -293,8 +293,8 @@ class _Compilation:
 
     def _snapshot(self, settings: Settings) -> Json:
         """The documents that the run depends on: enough to compile it again, anywhere (TMPL-2)."""
-        used = [settings.library] if settings.library is not None else []
-        used += [unit.origin.document for unit in self.workspace.units.values() if unit.origin.document not in used]
+        used = dict.fromkeys([settings.library] if settings.library is not None else [])
+        used |= dict.fromkeys(unit.origin.document for unit in self.workspace.units.values())
         return {"workflow": self.spellings.tree(self.document), "library": [self.spellings.tree(one) for one in used]}
 
 

@@ -6,8 +6,7 @@ defaults are the executor's affair.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
+from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, as_text, equal, fit, has_secret, type_name
@@ -37,6 +36,7 @@ def _check_object(
 ) -> list[ConfigFault]:
     known = {field.name: field for field in fields}
     faults: list[ConfigFault] = []
+    suggestions = Suggestions(500)
     meant = set()  # by misspelt names: they are reported once, and not as missing too
     for name, value in config.items():
         field = known.get(name)
@@ -44,9 +44,10 @@ def _check_object(
             if value is not None and not (placeholders and _unknown_yet(value)):
                 faults.extend(_check_value(field, value, placeholders))
         elif not open_:
-            near = get_close_matches(name, known, 1)
-            meant.update(near)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'no config'}"
+            near = suggestions.nearest(name, known)
+            if near is not None:
+                meant.add(near)
+            hint = f"did you mean {near!r}?" if near is not None else f"it takes {', '.join(known) or 'no config'}"
             faults.append(ConfigFault((name,), f"{what} has no config field {name!r}", hint))
     faults.extend(
         ConfigFault((), f"{what} needs the config field {field.name!r}", field.description)

@@ -6,16 +6,37 @@ follow-ups of what it has reported already, and are kept quiet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Final, NamedTuple
 
-from aether_protocol.diagnostics import Diagnostic, Severity
+from aether_protocol.diagnostics import CODES, Diagnostic, Severity
+from aether_protocol.diagnostics.bounds import MOST, more_of
+from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.documents.load import LoadedDocument
 
 Path = tuple[str | int, ...]
 DID_YOU_MEAN: Final = "did you mean "
+
+
+class Near(NamedTuple):
+    """A hint that is worked out only for a fault that is told: the name in `known` that is nearest, else `instead`."""
+
+    name: str
+    known: Collection[str] | Callable[[], Collection[str]]
+    instead: str | None = None
+
+    def text(self, suggestions: Suggestions) -> str | None:
+        """The hint in words."""
+        if suggestions.left <= 0 and self.instead is not None:
+            return self.instead
+        known = self.known() if callable(self.known) else self.known
+        found = suggestions.nearest(self.name, known)
+        if found is not None:
+            return f"{DID_YOU_MEAN}{found!r}?"
+        if self.instead is None and 0 < len(known) <= 8:
+            return f"there {'is' if len(known) == 1 else 'are'} {', '.join(map(repr, known))}"
+        return self.instead
 
 
 class Fault(NamedTuple):
@@ -23,20 +44,21 @@ class Fault(NamedTuple):
 
     code: str
     message: str
-    hint: str | None = None
+    hint: str | Near | None = None
     severity: Severity | None = None
 
 
 class Origin:
     """A document that a part of a workflow comes from, and the path of the spec in it."""
 
-    __slots__ = ("_doubtful", "base", "document", "tainted")
+    __slots__ = ("_above", "_doubtful", "base", "document", "tainted")
 
     def __init__(self, document: LoadedDocument, base: Path) -> None:
         self.document = document
         self.base = base
         self.tainted = document.tainted
         self._doubtful = {list_ for path in self.tainted for list_ in _lists_above(path)} | document.incomplete
+        self._above = {path[:end] for path in self._doubtful for end in range(len(path) + 1)}
 
     @property
     def whole(self) -> bool:
@@ -45,7 +67,7 @@ class Origin:
 
     def touched(self, path: Path) -> bool:
         """Whether anything at or below `path` is not as the author wrote it."""
-        return any(faulty[: len(path)] == path for faulty in self._doubtful)
+        return path in self._above
 
     def quiet(self, path: Path) -> bool:
         """Whether what stands at `path` is not as the author wrote it."""
@@ -71,10 +93,13 @@ def _lists_above(path: Path) -> Iterable[Path]:
 
 
 class Findings:
-    """All findings of one compilation."""
+    """All findings of one compilation; beyond `MOST` of a severity they are counted and not worked out."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[int, str, Path, str], Diagnostic] = {}
+        self._count: dict[Severity, int] = {"error": 0, "warning": 0}
+        self._untold = 0
+        self.suggestions = Suggestions()
         self.failed = False
 
     def add(self, origin: Origin, path: Path, fault: Fault, offset: int | None = None) -> None:
@@ -82,38 +107,19 @@ class Findings:
         key = (id(origin.document), fault.code, path, fault.message)
         if key in self._found or origin.quiet(path):
             return
-        found = origin.document.report(fault.code, path, fault.message, fault.hint, offset)
-        if fault.severity is not None and fault.severity != found.severity:
-            found = replace(found, severity=fault.severity)
-        self._found[key] = found
-        self.failed = self.failed or found.severity == "error"
+        severity = fault.severity or CODES[fault.code].severity
+        self.failed = self.failed or severity == "error"
+        self._count[severity] += 1
+        if self._count[severity] > MOST:
+            self._untold += 1
+            return
+        hint = fault.hint.text(self.suggestions) if isinstance(fault.hint, Near) else fault.hint
+        found = origin.document.report(fault.code, path, fault.message, hint, offset)
+        self._found[key] = found if found.severity == severity else replace(found, severity=severity)
 
     def all(self) -> tuple[Diagnostic, ...]:
-        """Everything found, by file and position."""
-        return tuple(sorted(self._found.values(), key=lambda d: (d.file, d.line, d.column, d.code, d.path, d.message)))
-
-
-def near(name: str, known: Collection[str], instead: str | None = None) -> str | None:
-    """A hint that suggests the known name nearest to `name`, else `instead`."""
-    found = get_close_matches(name, _candidates(name, known), 1)
-    if found:
-        return f"{DID_YOU_MEAN}{found[0]!r}?"
-    if instead is None and 0 < len(known) <= 8:
-        return f"there {'is' if len(known) == 1 else 'are'} {', '.join(map(repr, known))}"
-    return instead
-
-
-def closest(name: str, known: Collection[str]) -> list[str]:
-    """The known names nearest to `name`, at most three, the nearest first."""
-    return get_close_matches(name, _candidates(name, known), 3)
-
-
-def _candidates(name: str, known: Collection[str]) -> Collection[str]:
-    """Where many names are known, a few that agree with `name` in one half: each comparison is dear, and faults may be many."""
-    if len(known) <= 30:
-        return known
-    if len(known) > 2000:
-        return ()
-    half = len(name) // 2
-    start, end = name[:half], name[half:]
-    return [one for one in known if one.startswith(start) or one.endswith(end)][:30]
+        """Everything found, by file and position; the last one says how many more there are."""
+        found = sorted(self._found.values(), key=lambda d: (d.file, d.line, d.column, d.code, d.path, d.message))
+        if self._untold:
+            found[-1] = replace(found[-1], hint=more_of(self._untold))
+        return tuple(found)

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
+from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.documents.models import Loop, Parameter
 from aether_protocol.expressions import NAMESPACES, Name
 from aether_protocol.plan import places as p
-from aether_protocol.plan.findings import DID_YOU_MEAN, Fault, closest
+from aether_protocol.plan.findings import DID_YOU_MEAN, Fault
 from aether_protocol.plan.model import Kind
 from aether_protocol.plan.places import FIELDS, Place
 from aether_protocol.plan.proposals import equivalents, replaced
 from aether_protocol.plan.symbols import At, Symbol, Unit
+
+Known = Collection[str] | Callable[[], Collection[str]]  # the latter where it is dear to put together
 
 
 class Deferred:
@@ -67,6 +71,7 @@ class Names:
         self.excluded: dict[int, list[bool]] = {}  # id of a dag -> tasks that its entrypoints keep (SCHED-2)
         self._gives: dict[int, frozenset[str] | None] = {}
         self._proposing = False
+        self.suggestions = Suggestions()  # the budget of the whole document; set by the checks
         self.depends: Callable[[Symbol, int, int], bool] = lambda dag, task, other: False  # directly; set by the checks
 
     def check(self, name: Name, scope: Scope) -> Verdict:
@@ -105,9 +110,9 @@ class Names:
             return None
         if any(unit.origin.doubtful((*unit.origin.base, "arguments", "parameters")) for unit in scope.units):
             return None
-        known = [*self.parameters, *(key for unit in scope.units for key in unit.parameters)]
+        known: Known = partial(_declared, self.parameters, scope.units)
         if parameter in self.below:
-            known, other = [], "it is declared below; a parameter sees those declared above it"
+            known, other = (), "it is declared below; a parameter sees those declared above it"
         else:
             other = "declare it in spec.arguments.parameters"
         hint = self._near(name, name.segments.index("parameters") + 1, scope, known, other)
@@ -141,7 +146,10 @@ class Names:
                 return None
             if symbol.unit.origin.doubtful((*symbol.path, "inputs", segments[1])):
                 return None
-        known = [key for s in scope.inputs for key in (s.artifacts if segments[1] == "artifacts" else s.inputs)]
+
+        def known() -> list[str]:
+            return [key for s in scope.inputs for key in (s.artifacts if segments[1] == "artifacts" else s.inputs)]
+
         noun, owner = "input" if segments[1] == "parameters" else "input artifact", scope.inputs[0]
         message = f"there is no {noun} {wanted!r} in {_what(owner)} ({name.text!r})"
         return Fault("AE305", message, self._near(name, 2, scope, known, f"declare it in the inputs of {owner.name!r}"))
@@ -296,11 +304,14 @@ class Names:
 
     # --- what is proposed instead: never what this place would refuse as well (DATA-4) ---
 
-    def _near(self, name: Name, at: int, scope: Scope, known: Collection[str], instead: str | None = None) -> str | None:
+    def _near(self, name: Name, at: int, scope: Scope, known: Known, instead: str | None = None) -> str | None:
         """A hint for segment `at` of `name`: the nearest known one, else what is known if that is little, else `instead`."""
         if self._proposing or len(scope.rivals) > MOST_RIVALS:
             return None
-        for found in closest(str(name.segments[at]), known):
+        if self.suggestions.left <= 0:
+            return instead
+        known = known() if callable(known) else known
+        for found in self.suggestions.closest(str(name.segments[at]), known, 3):
             better = replaced(name, at, found)
             if self.accepts(better, scope):
                 return f"{DID_YOU_MEAN}{found!r}?"
@@ -372,6 +383,10 @@ class Names:
             return gives
         chosen = frozenset(model.aggregate.parameters)
         return chosen if gives is None else chosen & gives
+
+
+def _declared(parameters: Mapping[str, Parameter], units: Iterable[Unit]) -> list[str]:
+    return [*parameters, *(key for unit in units for key in unit.parameters)]
 
 
 def _what(symbol: Symbol) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, NamedTuple
 
+from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.findings import Path
@@ -45,6 +46,11 @@ def strays(value: Json, known: frozenset[str]) -> Iterator[Stray]:
 def _of_text(text: str, path: Path, known: frozenset[str]) -> Iterator[Stray]:
     for match in _PLACEHOLDER.finditer(text):
         root, rest = match.groups()
-        found = get_close_matches(root, NAMESPACES, 1, 0.8) if root not in known else ()
-        if found:
-            yield Stray(path, match.start(), root, found[0], f"{found[0]}{rest}".rstrip())
+        found = _namespace(root) if root not in known else None
+        if found is not None:
+            yield Stray(path, match.start(), root, found, f"{found}{rest}".rstrip())
+
+
+@lru_cache(maxsize=1024)
+def _namespace(root: str) -> str | None:
+    return suggest(root, NAMESPACES, 0.8)

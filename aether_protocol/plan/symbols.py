@@ -24,7 +24,7 @@ from aether_protocol.documents.models import (
     TemplateRef,
     WorkflowTemplate,
 )
-from aether_protocol.plan.findings import Fault, Findings, Origin, Path, near
+from aether_protocol.plan.findings import Fault, Findings, Near, Origin, Path
 from aether_protocol.plan.model import HookEvent, Kind
 
 NO_PARAMETERS: Final[Mapping[str, Parameter]] = {}
@@ -215,7 +215,7 @@ class Workspace:
     def _unknown(self, unit: Unit, name: str, path: Path, origin: Origin) -> None:
         self.complete = False
         if not unit.origin.doubtful((*unit.origin.base, "templates")):
-            self.findings.add(origin, path, Fault("AE204", f"there is no template {name!r}", near(name, unit.templates)))
+            self.findings.add(origin, path, Fault("AE204", f"there is no template {name!r}", Near(name, unit.templates)))
 
     def hooks(self, unit: Unit, origin: Origin, hooks: Hooks, path: Path) -> list[Site]:
         """The calls that hooks make: each of a task template (SPEC-15)."""
@@ -252,14 +252,15 @@ class Workspace:
             return None
         return found
 
-    def _advice(self, name: str, namespace: str) -> str:
+    def _advice(self, name: str, namespace: str) -> str | Near:
         """What to do about a WorkflowTemplate that is not found."""
         others = self.library.namespaces(name)
         if others:
             return f"it is in namespace {others[0]!r}: add namespace: {others[0]}"
         places = self.library.places()
         looked = f"it was looked for in {', then in '.join(places)}" if places else None
-        return near(name, self.library.names(namespace), looked) or "it is looked for in the same file and in libraries"
+        instead = looked or "it is looked for in the same file and in libraries"
+        return Near(name, lambda: self.library.names(namespace), instead)
 
     def _call_library(self, site: Site, ref: TemplateRef, path: Path) -> None:
         origin = site.unit.origin
@@ -274,7 +275,7 @@ class Workspace:
         self.complete = False
         if not unit.origin.doubtful((*unit.origin.base, "templates")):
             message = f"WorkflowTemplate {ref.name!r} has no template {ref.template!r}"
-            self.findings.add(origin, (*path, "template"), Fault("AE210", message, near(ref.template, unit.templates)))
+            self.findings.add(origin, (*path, "template"), Fault("AE210", message, Near(ref.template, unit.templates)))
 
     def library_unit(self, document: LoadedDocument) -> Unit:
         """The unit of a WorkflowTemplate that a templateRef leads to."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from aether_protocol.documents.models import Dag, Task
 from aether_protocol.plan import graph
-from aether_protocol.plan.findings import Fault, Findings, Path, near
+from aether_protocol.plan.findings import Fault, Findings, Near, Path
 from aether_protocol.plan.model import Kind
-from aether_protocol.plan.symbols import Symbol
+from aether_protocol.plan.symbols import Site, Symbol
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ def _dependencies(symbol: Symbol, position: int, task: Task, findings: Findings)
             found[other] = None
         elif not symbol.unit.origin.doubtful((*symbol.path, "tasks")):
             path = (*symbol.path, "tasks", position, "dependencies", index)
-            fault = Fault("AE205", f"there is no task {name!r} in dag {symbol.name!r}", near(name, known))
+            fault = Fault("AE205", f"there is no task {name!r} in dag {symbol.name!r}", Near(name, known))
             findings.add(symbol.unit.origin, path, fault)
     return tuple(found)
 
@@ -73,7 +73,7 @@ def _kept(symbol: Symbol, dag: Dag, dependents: graph.Edges, findings: Findings)
         elif not symbol.unit.origin.doubtful((*symbol.path, "tasks")):
             path: Path = (*symbol.path, "entrypoints")
             path = path if isinstance(dag.entrypoints, str) else (*path, index)
-            fault = Fault("AE207", f"there is no task {name!r} in dag {symbol.name!r}", near(name, symbol.tasks))
+            fault = Fault("AE207", f"there is no task {name!r} in dag {symbol.name!r}", Near(name, symbol.tasks))
             findings.add(symbol.unit.origin, path, fault)
     return graph.downstream(dependents, roots)
 
@@ -93,9 +93,10 @@ def check_nesting(symbols: list[Symbol], entry: Symbol | None, limit: int, findi
     around = graph.reverse(inside)
     order = graph.topological(inside, around)  # the innermost first
     if len(order) < len(containers):
+        first = _Sites()
         for cycle in graph.cycles(around, inside, order):
             names = " -> ".join(containers[index].name for index in cycle)
-            origin, path = _site(containers[cycle[0]], containers[cycle[1]])
+            origin, path = first.site(containers[cycle[0]], containers[cycle[1]])
             fault = Fault("AE209", f"templates run each other without end: {names}", "a template may not run itself")
             findings.add(origin.unit.origin, path, fault)
         return
@@ -115,6 +116,7 @@ def _check_depth(
             if depth[index] + 1 > depth.get(inner, 0):
                 depth[inner] = depth[index] + 1
                 above[inner] = index
+    first = _Sites()
     for inner in order:
         if depth.get(inner) != limit + 1:
             continue
@@ -122,7 +124,7 @@ def _check_depth(
         while chain[-1] in above:
             chain.append(above[chain[-1]])
         names = " -> ".join(containers[index].name for index in reversed(chain))
-        owner, path = _site(containers[above[inner]], containers[inner])
+        owner, path = first.site(containers[above[inner]], containers[inner])
         fault = Fault(
             "AE208",
             f"{limit + 1} dags and loops stand inside each other: {names}; maxNestedDepth is {limit}",
@@ -131,12 +133,21 @@ def _check_depth(
         findings.add(owner.unit.origin, path, fault)
 
 
-def _site(owner: Symbol, target: Symbol) -> tuple[Symbol, Path]:
-    """The first call of `target` in `owner`, as the path of the name that makes it."""
-    for site in owner.sites:
-        if site.target is target:
-            if owner.kind is Kind.LOOP:
-                return owner, (*site.path, "body")
-            reference = "template" if isinstance(site.model, Task) and site.model.template is not None else "templateRef"
-            return owner, (*site.path, reference)
-    return owner, owner.path
+class _Sites:
+    """The first call of each template in each container."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[int, Site]] = {}
+
+    def site(self, owner: Symbol, target: Symbol) -> tuple[Symbol, Path]:
+        """The first call of `target` in `owner`, as the path of the name that makes it."""
+        known = self._known.get(id(owner))
+        if known is None:
+            known = self._known[id(owner)] = {}
+            for site in owner.sites:
+                known.setdefault(id(site.target), site)
+        site = known[id(target)]
+        if owner.kind is Kind.LOOP:
+            return owner, (*site.path, "body")
+        reference = "template" if isinstance(site.model, Task) and site.model.template is not None else "templateRef"
+        return owner, (*site.path, reference)

@@ -6,8 +6,8 @@ Law: all problems are told together, and nothing starts while there is one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
+from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Literal, Plan
@@ -49,10 +49,11 @@ def bind_parameters(plan: Plan, given: Mapping[str, Json], header: RunHeader) ->
 
 
 def _unknown(plan: Plan, given: Mapping[str, Json]) -> list[str]:
-    declared = [binding.name for binding in plan.parameters]
+    declared = dict.fromkeys(binding.name for binding in plan.parameters)
+    suggestions = Suggestions()
     problems = []
     for name in given:
         if name not in declared:
-            near = get_close_matches(name, declared, 1)
-            problems.append(f"parameter {name!r} is not declared" + (f", did you mean {near[0]!r}?" if near else ""))
+            near = suggestions.nearest(name, declared)
+            problems.append(f"parameter {name!r} is not declared" + (f", did you mean {near!r}?" if near else ""))
     return problems

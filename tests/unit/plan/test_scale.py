@@ -59,5 +59,6 @@ def test_one_task_that_reads_all_others() -> None:
 def test_as_many_faults_as_tasks() -> None:
     size = 2000
     result = compiled([task(f"t{i}", [f"t{(i + 1) % size}", f"t{i}x"], ["missing"]) for i in range(size)])
-    codes = [diagnostic.code for diagnostic in result.diagnostics]
-    assert {code: codes.count(code) for code in set(codes)} == {"AE205": size, "AE206": 1, "AE306": size}
+    assert len(result.diagnostics) == 1000
+    assert result.diagnostics[-1].hint == f"there are {2 * size + 1 - 1000} more findings; only the first 1000 are shown"
+    assert result.plan is None
