@@ -11,8 +11,11 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
+from aether_protocol.expressions import functions_more as more
+from aether_protocol.expressions.arguments import number, wrong
+from aether_protocol.expressions.arguments import text as demand_text
 from aether_protocol.expressions.limits import (
     MAX_DIGITS,
     MAX_JSON_DEPTH,
@@ -24,7 +27,7 @@ from aether_protocol.expressions.limits import (
 )
 from aether_protocol.expressions.names import ExpressionError
 from aether_protocol.expressions.operators import contains, is_number, order
-from aether_protocol.expressions.values import Json, as_text, type_name
+from aether_protocol.expressions.values import Json, as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +45,12 @@ _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 _FLOAT = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
-def _wrong(function: str, wanted: str, value: Json) -> NoReturn:
-    raise ExpressionError(f"{function}() needs {wanted}, not {type_name(value)}")
-
-
-def _text(function: str, value: Json) -> str:
-    if type(value) is not str:
-        _wrong(function, "text", value)
-    return str(value)
-
-
-def _number(function: str, value: Json) -> Any:
-    if not is_number(value):
-        _wrong(function, "a number", value)
-    return value
-
-
 # --- sizes and numbers ----------------------------------------------------------------------------------------------
 
 
 def _len(meter: Meter, args: list[Json]) -> Json:
     if type(args[0]) not in (str, list, dict):
-        _wrong("len", "text, an array or an object", args[0])
+        wrong("len", "text, an array or an object", args[0])
     return len(args[0])
 
 
@@ -71,13 +58,13 @@ def _extreme(function: str, sign: int) -> Callable[[Meter, list[Json]], Json]:
     def apply(meter: Meter, args: list[Json]) -> Json:
         values = args[0] if len(args) == 1 else args
         if type(values) is not list:
-            _wrong(function, "an array or several values", values)
+            wrong(function, "an array or several values", values)
         if not values:
             raise ExpressionError(f"{function}() of nothing")
         meter.charge(len(values))
         best = values[0]
         if not is_number(best) and type(best) is not str:
-            _wrong(function, "numbers or texts", best)
+            wrong(function, "numbers or texts", best)
         for value in values[1:]:
             if order(value, best, meter, f"{function}()") * sign > 0:
                 best = value
@@ -88,26 +75,26 @@ def _extreme(function: str, sign: int) -> Callable[[Meter, list[Json]], Json]:
 
 def _sum(meter: Meter, args: list[Json]) -> Json:
     if type(args[0]) is not list:
-        _wrong("sum", "an array", args[0])
+        wrong("sum", "an array", args[0])
     meter.charge(len(args[0]))
     total: int | float = 0
     for value in args[0]:
         try:
-            total = check_number(total + _number("sum", value))
+            total = check_number(total + number("sum", value))
         except OverflowError:
             raise ExpressionError("the number is too large") from None
     return total
 
 
 def _abs(meter: Meter, args: list[Json]) -> Json:
-    return abs(_number("abs", args[0]))
+    return abs(number("abs", args[0]))
 
 
 def _round(meter: Meter, args: list[Json]) -> Json:
-    value = _number("round", args[0])
+    value = number("round", args[0])
     digits = args[1] if len(args) > 1 else None
     if digits is not None and type(digits) is not int:
-        _wrong("round", "an integer as its number of digits", digits)
+        wrong("round", "an integer as its number of digits", digits)
     if digits is not None and not -MAX_DIGITS <= digits <= MAX_DIGITS:
         raise ExpressionError(f"round() takes at most {MAX_DIGITS} digits")
     try:
@@ -129,7 +116,7 @@ def _int(meter: Meter, args: list[Json]) -> Json:
         return int(value)
     if type(value) is float and not math.isfinite(value):
         raise ExpressionError("int() needs a finite number")
-    return int(_number("int", value))
+    return int(number("int", value))
 
 
 def _float(meter: Meter, args: list[Json]) -> Json:
@@ -137,7 +124,7 @@ def _float(meter: Meter, args: list[Json]) -> Json:
     if type(value) is str and not _FLOAT.fullmatch(value):
         raise ExpressionError(f"float() cannot read {value[:60]!r}")
     if type(value) is not str and type(value) is not bool:
-        _number("float", value)
+        number("float", value)
     try:
         return check_number(float(value))
     except OverflowError:
@@ -171,7 +158,7 @@ def _tojson(meter: Meter, args: list[Json]) -> Json:
 
 
 def _fromjson(meter: Meter, args: list[Json]) -> Json:
-    text = _text("fromjson", args[0])
+    text = demand_text("fromjson", args[0])
     check_length(len(text))
     meter.charge(len(text))
     try:
@@ -213,7 +200,7 @@ def _check_nesting(value: Json) -> None:
 
 def _textual(function: str, change: Callable[[str], str]) -> Callable[[Meter, list[Json]], Json]:
     def apply(meter: Meter, args: list[Json]) -> Json:
-        text = _text(function, args[0])
+        text = demand_text(function, args[0])
         meter.charge(text_cost(text))
         changed = change(text)
         check_length(len(changed))  # one character may become three
@@ -223,22 +210,22 @@ def _textual(function: str, change: Callable[[str], str]) -> Callable[[Meter, li
 
 
 def _strip(meter: Meter, args: list[Json]) -> Json:
-    text = _text("strip", args[0])
+    text = demand_text("strip", args[0])
     meter.charge(text_cost(text))
     if len(args) == 1:
         return text.strip()
-    characters = _text("strip", args[1])
+    characters = demand_text("strip", args[1])
     if len(characters) > 100:
         raise ExpressionError("strip() takes at most 100 characters to strip")
     return text.strip(characters)
 
 
 def _split(meter: Meter, args: list[Json]) -> Json:
-    text = _text("split", args[0])
+    text = demand_text("split", args[0])
     if len(args) == 1:
         meter.charge(len(text) >> 1)
         return text.split()
-    separator = _text("split", args[1])
+    separator = demand_text("split", args[1])
     if not separator:
         raise ExpressionError("split() needs a separator that is not empty")
     parts = text.count(separator) + 1
@@ -252,8 +239,8 @@ def _join(meter: Meter, args: list[Json]) -> Json:
     if type(items) is str and type(separator) is list:
         items, separator = separator, items
     if type(items) is not list:
-        _wrong("join", "an array", items)
-    between = _text("join", separator)
+        wrong("join", "an array", items)
+    between = demand_text("join", separator)
     check_value(items, meter)
     check_length(len(between) * max(len(items) - 1, 0))
     # An integer is its own JSON, and long lists of them are common.
@@ -265,7 +252,7 @@ def _join(meter: Meter, args: list[Json]) -> Json:
 
 def _affix(function: str, test: Callable[[str, str], bool]) -> Callable[[Meter, list[Json]], Json]:
     def apply(meter: Meter, args: list[Json]) -> Json:
-        return test(_text(function, args[0]), _text(function, args[1]))
+        return test(demand_text(function, args[0]), demand_text(function, args[1]))
 
     return apply
 
@@ -275,7 +262,7 @@ def _contains(meter: Meter, args: list[Json]) -> Json:
 
 
 def _replace(meter: Meter, args: list[Json]) -> Json:
-    text, old, new = (_text("replace", arg) for arg in args)
+    text, old, new = (demand_text("replace", arg) for arg in args)
     meter.charge((text_cost(text)) + (text_cost(old)) + 1)
     growth = text.count(old) * (len(new) - len(old))
     check_length(len(text) + max(growth, 0))
@@ -290,7 +277,7 @@ def _replace(meter: Meter, args: list[Json]) -> Json:
 def _parts(function: str, take: Callable[[dict[str, Json]], list[Json]]) -> Callable[[Meter, list[Json]], Json]:
     def apply(meter: Meter, args: list[Json]) -> Json:
         if type(args[0]) is not dict:
-            _wrong(function, "an object", args[0])
+            wrong(function, "an object", args[0])
         meter.charge(len(args[0]))
         return take(args[0])
 
@@ -348,6 +335,12 @@ TABLE: Final[dict[str, Function]] = dict(
         _row("keys(object)", "the keys of an object as an array", _parts("keys", lambda o: list(o))),
         _row("values(object)", "the values of an object as an array", _parts("values", lambda o: list(o.values()))),
         _row("default(x, y)", "y where x is null or absent, else x", _default),
+        _row("sorted(items)", "an array of numbers, or of texts, in ascending order", more.sorted_),
+        _row("unique(items)", "the elements of an array, of those that are equal the first", more.unique),
+        _row("range(start[, stop, step])", "the integers from start to before stop; with one argument from 0", more.range_),
+        _row("matches(text, pattern)", "whether the pattern (RE2) is found in the text; ^ and $ are its ends", more.matches),
+        _row("query(x, expression)", "what a JMESPath expression finds in x; null for nothing", more.query),
+        _row("formattime(instant, format[, zone])", "the instant as text; in UTC unless a zone is given", more.formattime),
     )
 )
 
