@@ -51,6 +51,12 @@ inputs from there rather than by `{{inputs.parameters.name}}` in the source: wha
 **Environment**: first the engine's own, or what `inherit` takes of it, then `env`, then `AETHER_INPUT_*`, `AETHER_INPUTS`,
 `AETHER_OUTPUTS`, `AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`. Standard input is empty.
 
+**Where it runs**: in the attempt's own workspace, an empty private folder that goes when the attempt has Succeeded.
+`AETHER_WORKSPACE` names it, `AETHER_RUN_DIR` a folder that all attempts of the run on this machine share, and
+`AETHER_DOCUMENT_DIR` the folder of the document, where it came from a file. `workingDir: document` runs the program there;
+a relative `workingDir` is relative to the workspace. `bin/` beside the document comes first on PATH. A file in the workspace
+that nothing keeps is told in a warning of the task.
+
 **Outputs** are written to the file named by `AETHER_OUTPUTS`: either one JSON object, or lines `name=value` (empty lines
 are fine, the last of two wins) and, for values of several lines, blocks: `name<<END`, the lines of the value, `END` (any word
 will do). A line of neither form is an Error. A value is read as JSON where it is JSON, unless the output is declared as
@@ -90,6 +96,9 @@ POSIX only.
 Functions are registered by name: `FunctionExecutor({"publish": publish})` in Python, or by an installed package under
 the entry-point group `aether.functions`. A document can call nothing else; a module path is no name. An unknown name is
 an Error that lists near ones.
+
+A parameter that is annotated `ExecutionContext` gets the context of the attempt: `context.workspace` is the folder in which
+input artifacts lie and output artifacts are looked for, `context.log` writes to the run's log.
 
 A sync function runs in a thread, an async one on the loop. A dict becomes the outputs, None none, anything else the
 output `result`; what is no JSON is an Error. Whatever is raised is an Error with the exception's type and text. A cancel

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 from aether_protocol.assembly.documents import load_with
 from aether_protocol.assembly.schedules import cron_settings
-from aether_protocol.assembly.workspace import Readable, Workspace, choose
+from aether_protocol.assembly.workspace import Readable, Workspace, choose, folder_of
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.engine.schedules import Application
@@ -25,7 +26,8 @@ def application(document: LoadedDocument, plan: Plan) -> Application:
     if not isinstance(model, CronWorkflow):
         raise UsageError(f"{document.name!r} is a {document.kind}, not a CronWorkflow")
     text = json.dumps(plan.snapshot["workflow"], ensure_ascii=False, separators=(",", ":"))
-    return Application(plan.namespace, plan.name, cron_settings(model), spec_digest(document), text, plan)
+    settings = replace(cron_settings(model), folder=folder_of(document.file))
+    return Application(plan.namespace, plan.name, settings, spec_digest(document), text, plan)
 
 
 async def find_application(workspace: Workspace, document: Readable, store: DocumentStore, name: str | None) -> Application:

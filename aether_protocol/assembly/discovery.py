@@ -21,9 +21,10 @@ def executor_types() -> ExecutorTypes:
 
 @cache
 def _fetchers() -> tuple[ArtifactFetcher, ...]:
-    from aether_protocol.adapters.artifacts.fetchers import HttpFetcher, LocalFetcher
+    from aether_protocol.adapters.artifacts.fetchers import HttpFetcher, LocalFetcher, RawFetcher
+    from aether_protocol.adapters.artifacts.git import GitFetcher
 
-    return (HttpFetcher(), LocalFetcher())
+    return (HttpFetcher(), LocalFetcher(), RawFetcher(), GitFetcher())
 
 
 class _FetcherTypes(Mapping[str, tuple[ConfigField, ...]]):

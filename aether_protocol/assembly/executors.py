@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -107,6 +108,11 @@ def kill_programs() -> None:
     """End what `script` and `process` tasks have started, at once: for a process that does not wait for them any more."""
     if f"{_FAMILY}.child" in sys.modules:
         import_module(f"{_FAMILY}.child").kill_all()
+
+
+def watch_folder(folder: Path) -> None:
+    """Have a folder removed when this process has ended, whatever ends it."""
+    import_module(f"{_FAMILY}.guard").laid(folder)
 
 
 class InstalledExecutors(Mapping[str, Executor]):

@@ -15,8 +15,8 @@ from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.assembly.cron import find_application
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
-from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, what_it_lacks
-from aether_protocol.assembly.stores import artifacts_of, open_store
+from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, watch_folder, what_it_lacks
+from aether_protocol.assembly.stores import artifacts_of, open_store, workspaces_root
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.assembly.workspace import Readable, Workspace
 from aether_protocol.engine import api
@@ -27,6 +27,7 @@ from aether_protocol.engine.keeper import Holding
 from aether_protocol.engine.report import Report
 from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
+from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
@@ -42,6 +43,12 @@ Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
 Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource]
 
 
+class Places(Holding, total=False):
+    """What an engine may be told besides: how it holds its runs, and the folder below which attempts get their workspaces."""
+
+    workspaces: str | Path | None
+
+
 class Engine(api.Engine):
     """Runs workflow documents; see `engine.api.Engine` for the methods.
 
@@ -50,6 +57,9 @@ class Engine(api.Engine):
     (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files, folders or
     dicts with WorkflowTemplates, looked up before those of the store. With a `broker` of one's own, `executors` and
     `concurrency` are that broker's affair.
+
+    `workspaces` is the folder below which attempts get their workspaces: by default beside the file of the store, and the
+    system's folder for temporary files with a store that does not last.
 
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
     carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
@@ -68,8 +78,10 @@ class Engine(api.Engine):
         variables: Variables = (),
         library: Libraries = (),
         clock: Clock | None = None,
-        **holding: Unpack[Holding],
+        **places: Unpack[Places],
     ) -> None:
+        workspaces = places.pop("workspaces", None)
+        holding = cast(Holding, places)
         clock = clock or SystemClock()
         installed = InstalledExecutors(executors_by_type(executors))
         if concurrency is not None and (type(concurrency) is not int or concurrency < 0):
@@ -81,16 +93,24 @@ class Engine(api.Engine):
         providers = [*secret_providers(secrets), EnvironmentSecrets()]
         opened = _store(store)
         self.artifacts = artifacts_of(opened)
-        stager = local_stager(self.artifacts)
+        rooms = None
+        if broker is None:
+            rooms = Workspaces(workspaces_root(opened, workspaces), announce=watch_folder, hears=True)
+            stager = local_stager(self.artifacts)
+            broker = LocalBroker(
+                installed, clock, concurrency=concurrency, stager=stager, workspaces=rooms, secrets=providers
+            )
         super().__init__(
             store=opened,
-            broker=broker or LocalBroker(installed, clock, concurrency=concurrency, stager=stager, secrets=providers),
+            broker=broker,
             clock=clock,
             ids=RandomIds(),
             secrets=providers,
             variables=[SystemVariables(), *sources],
             **holding,
         )
+        if rooms is not None:
+            self.observers.append(rooms.stored)
 
     def plan(self, document: Document) -> Plan:
         """The plan of a document, checked against what this engine has. Templates are looked up in the document and in

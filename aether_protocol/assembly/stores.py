@@ -20,6 +20,7 @@ from aether_protocol.ports.store import STATE_ACTION_LOG
 
 VARIABLE: Final = "AETHER_STORE"
 DEFAULT: Final = "sqlite:.aether/aether.db"
+PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
 
 def open_store(
@@ -81,6 +82,18 @@ def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> C
             raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
     durability, tier = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
     return open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)
+
+
+def workspaces_root(store: object, given: str | Path | None = None) -> Path | None:
+    """Where the workspaces of a store's runs lie: where it is said, else in `.aether` beside the file of the store; None for a
+    store that has no place."""
+    if given is not None:
+        return Path(given)
+    file: Path | None = getattr(store, "file", None)
+    if file is None:
+        return None
+    folder = file.parent
+    return (folder if folder.name == PROJECT else folder / PROJECT) / "workspaces"
 
 
 _OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], CronStore]]] = {"memory": _memory, "sqlite": _sqlite}

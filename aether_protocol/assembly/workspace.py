@@ -192,7 +192,7 @@ class Workspace:
             first = f": {errors[0].message}{more}" if errors else ""
             raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=first_of(found))
         self.warnings = tuple(first_of(found))
-        return plan
+        return replace(plan, folder=folder_of(file.file))
 
     def faults_of_libraries(self) -> list[Diagnostic]:
         """What is wrong with the libraries and with what was taken from the shelf."""
@@ -210,6 +210,11 @@ def _fill(library: Library, files: Iterable[LoadedFile]) -> Iterator[Diagnostic]
         templates = [document for document in file.documents if document.kind == "WorkflowTemplate"]
         yield from file.diagnostics if templates else ()
         yield from (clash for document in templates if (clash := library.add(document)) is not None)
+
+
+def folder_of(file: str) -> str | None:
+    """The folder of the document that was read from `file` (ART-4); None for one that came from no file."""
+    return os.path.dirname(os.path.abspath(file)) if os.path.isfile(file) else None
 
 
 def choose(file: LoadedFile, name: str | None, how: str) -> LoadedDocument | None:

@@ -49,6 +49,7 @@ class Hosting:
 
     store: str
     durability: str | None = None
+    workspaces: str | None = None
     concurrency: int | None = None
     secrets: tuple[str, ...] = ()
     output: str = "text"
@@ -241,7 +242,12 @@ async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
     with interrupts(interrupted):
         try:
             engine = await build_engine(
-                store=store, owner=this_process(), concurrency=hosting.concurrency, secrets_files=hosting.secrets, clock=clock
+                store=store,
+                owner=this_process(),
+                concurrency=hosting.concurrency,
+                secrets_files=hosting.secrets,
+                clock=clock,
+                workspaces=hosting.workspaces,
             )
         except BaseException:
             await store.close()

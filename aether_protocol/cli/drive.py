@@ -50,6 +50,7 @@ class Driving:
     concurrency: int | None = None
     store: str = DEFAULT_STORE
     durability: str | None = None
+    workspaces: str | None = None
     keeps: bool = True
     answers: Answers = field(default_factory=dict)
 
@@ -120,7 +121,11 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
     with interrupts(session.interrupted):  # without a gap: from before the first task to after the last one's end
         try:
             engine = await build_engine(
-                store=store, owner=this_process(), concurrency=driving.concurrency, secrets_files=driving.secrets
+                store=store,
+                owner=this_process(),
+                concurrency=driving.concurrency,
+                secrets_files=driving.secrets,
+                workspaces=driving.workspaces,
             )
         except BaseException:
             await store.close()

@@ -62,6 +62,11 @@ looked_up_option = click.option(
     help="Where templates are looked up that neither the files nor --library have. It is only read, and never made. "
          "AETHER_STORE sets another default.",
 )
+workspace_option = click.option(
+    "--workspace", "workspaces", envvar="AETHER_WORKSPACES", type=click.Path(file_okay=False), metavar="DIR",
+    help="Folder below which every attempt gets a workspace of its own; by default .aether/workspaces beside the store. "
+         "AETHER_WORKSPACES sets another default.",
+)
 durability_option = click.option(
     "--durability", type=click.Choice(["full", "normal"]), default=None,
     help="full (the default) survives a loss of power, normal the death of the process; it is faster.",
@@ -90,7 +95,8 @@ def usual_store() -> str:
 
 def driving_options(command: _Command) -> _Command:
     """The options of every command that may drive a run in the foreground."""
-    for option in (durability_option, store_option, concurrency_option, watch_option, output_option, secrets_option):
+    own = (durability_option, store_option, workspace_option, concurrency_option, watch_option, output_option, secrets_option)
+    for option in own:
         command = option(command)
     return command
 

@@ -7,7 +7,8 @@ read-only can be looked at. Every store that is opened here is closed here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -71,6 +72,23 @@ def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite store, None for any other."""
     scheme, _, rest = url.partition(":")
     return Path(rest.partition("?")[0]) if scheme == "sqlite" and rest else None
+
+
+def workspaces_of(store: Store) -> Path | None:
+    """Where the workspaces of a store's runs lie, if they lie anywhere: see `options.workspace_option`."""
+    from aether_protocol.assembly.stores import workspaces_root
+
+    return workspaces_root(store, os.environ.get("AETHER_WORKSPACES") or None)
+
+
+def forget_workspaces(store: Store, run_ids: Iterable[str]) -> None:
+    """Remove what was kept of the workspaces of runs that are deleted."""
+    from aether_protocol.execution.workspace import forget
+
+    root = workspaces_of(store)
+    if root is not None:
+        for run_id in run_ids:
+            forget(root, run_id)
 
 
 def check_there(url: str) -> None:

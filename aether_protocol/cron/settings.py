@@ -6,7 +6,7 @@ field names of documents, with instants as numbers, and every field in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aether_protocol.expressions.values import Json
@@ -30,7 +30,10 @@ class CronSettings:
     keep_succeeded: int = 3
     keep_failed: int = 1
     suspend: bool = False
+    folder: str | None = field(default=None, compare=False)  # where the document lies; it changes no times
 
+
+FOLDER: Final = "folder"  # no field of documents
 
 _NAMES: Final = {
     "schedule": "schedule",
@@ -47,9 +50,10 @@ _NAMES: Final = {
 
 def encode_settings(settings: CronSettings) -> dict[str, Json]:
     """`settings` as a JSON object: `startAt`, `concurrencyPolicy` and so on."""
-    return {name: getattr(settings, field) for field, name in _NAMES.items()}
+    record = {name: getattr(settings, field) for field, name in _NAMES.items()}
+    return record if settings.folder is None else {**record, FOLDER: settings.folder}
 
 
 def decode_settings(record: Json) -> CronSettings:
     """The inverse of `encode_settings`. Fields that the record lacks have their defaults, others in it mean nothing."""
-    return CronSettings(**{field: record[name] for field, name in _NAMES.items() if name in record})
+    return CronSettings(**{field: record[name] for field, name in _NAMES.items() if name in record}, folder=record.get(FOLDER))

@@ -103,7 +103,8 @@ class Artifact(RuledPart):
     )
     source: Opt[ArtifactSource] = doc("Where to fetch the artifact from.", None)
     archive: Opt[Archive] = doc("How the artifact is packed.", None)
-    path: Opt[str] = doc("Where the file or folder lies, relative to the working directory.", None)
+    path: Opt[str] = doc("Where the file or folder lies, relative to the workspace.", None)
+    optional: bool = doc("On an input: what is absent is an absent value, no error.", False)
 
 
 class _Lists(RuledPart):

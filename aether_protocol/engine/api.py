@@ -126,14 +126,15 @@ class Engine:
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        folder: str | None = None,
     ) -> Draft:
-        """A run as `submit` would begin it, for whoever makes it known to the store together with something else."""
+        """A run as `submit` would begin it, to be made known to the store with something else. `folder`: of its document."""
         self._must_be_open()
         now = self._clock.now()
         if scheduled_time is None and plan.of_schedule:  # DOC-1: it is run once, now
             scheduled_time = now
-        variables, seed = read_variables(self._variables), self._ids.seed()
-        bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed)
+        variables, seed, folder = read_variables(self._variables), self._ids.seed(), folder or plan.folder
+        bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed, folder=folder)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
     def begin(self, draft: Draft, token: int) -> str:

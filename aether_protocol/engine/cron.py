@@ -148,7 +148,7 @@ class CronScheduler:
     async def _draft(self, schedule: StoredSchedule, at: int, run_id: str | None = None) -> Draft:
         plan = await self._store.schedule_plan(schedule.namespace, schedule.name)
         named = run_id or run_name(schedule.namespace, schedule.name, at)
-        return self._engine.draft(plan, run_id=named, scheduled_time=at)
+        return self._engine.draft(plan, run_id=named, scheduled_time=at, folder=schedule.settings.folder)
 
     async def _turn(
         self, after: StoredSchedule, records: list[FireRecord], drafts: Sequence[Draft], cancel: list[str]
@@ -174,7 +174,8 @@ class CronScheduler:
         now = self._clock.now()
         for _ in range(_TRIES):
             schedule = await self._known(namespace, name)
-            draft = self._engine.draft(await self._store.schedule_plan(namespace, name), scheduled_time=now)
+            plan = await self._store.schedule_plan(namespace, name)
+            draft = self._engine.draft(plan, scheduled_time=now, folder=schedule.settings.folder)
             record = _record(schedule, now, TRIGGERED, now, draft.run.id)
             if begun := await self._turn(schedule, [record], [draft], []):
                 return begun[0]

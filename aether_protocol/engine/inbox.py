@@ -94,7 +94,7 @@ def to_event(item: Item, at: int) -> Event:
     """What the machine is told; the most frequent first."""
     if isinstance(item, TaskResult):
         given = (item.code, item.message, item.parameters, item.artifacts)
-        return TaskFinished(at, item.node, item.attempt, *given, "broker", item.warnings)
+        return TaskFinished(at, item.node, item.attempt, *given, "broker", item.warnings, item.fetched)
     if isinstance(item, Started):
         return TaskStarted(at, item.node, item.attempt, "broker")
     if isinstance(item, Go):

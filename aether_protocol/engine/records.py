@@ -75,6 +75,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
     f.HookFired: lambda state, fact: {"context": shown(fact.context)},
     f.Reported: lambda state, fact: {"message": fact.message},
     f.AttemptRepeated: lambda state, fact: {"losses": fact.losses},
+    f.ArtifactsFetched: lambda state, fact: {"fetched": shown(fact.fetched)},
     f.RunClosed: lambda state, fact: {"phase": str(state.phase), "message": state.message},
 }
 

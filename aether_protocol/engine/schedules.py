@@ -70,7 +70,8 @@ async def weigh(store: ScheduleStore, given: Application, now: int, *, replaces:
         return Change("replaced", made, given.plan)
     anew = before.settings != given.settings
     plan = await store.schedule_plan(given.namespace, given.name)
-    if not anew and before.document == given.document and plan.digest == given.plan.digest:
+    same = before.document == given.document and before.settings.folder == given.settings.folder
+    if not anew and same and plan.digest == given.plan.digest:
         return Change("unchanged", before, plan)
     made = replace(_changed(before, given.settings, now, anew=anew), document=given.document)
     return Change("updated", made, given.plan)
@@ -113,7 +114,7 @@ async def change(store: ScheduleStore, before: StoredSchedule, settings: CronSet
 
 def _changed(before: StoredSchedule, settings: CronSettings, now: int, *, anew: bool) -> StoredSchedule:
     if not anew:
-        return replace(before)
+        return replace(before, settings=settings)
     seen = max(before.seen, first_seen(now))
     return _with_next(replace(before, settings=settings, changed_at=now, seen=seen))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
@@ -21,7 +22,7 @@ from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.arguments import bind_parameters
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.scheduler.keep import kept
+from aether_protocol.scheduler.keep import fetched, kept
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUCCEEDED
 
@@ -70,15 +71,7 @@ def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) ->
     parameters, problems = bind_parameters(plan, given, header)
     if problems:
         raise UsageError("; ".join(problems))
-    return RunHeader(
-        header.run_id,
-        header.created_at,
-        header.scheduled_time,
-        parameters,
-        header.variables,
-        header.seed,
-        header.trace_context,
-    )
+    return replace(header, parameters=parameters)
 
 
 def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed: int) -> RunHeader:
@@ -103,6 +96,8 @@ def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed
         seed,
         retry_of=before.run_id,
         kept=kept(state, start),
+        folder=before.folder,
+        fetched=fetched(state) or None,
     )
 
 

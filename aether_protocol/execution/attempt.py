@@ -16,6 +16,7 @@ from aether_protocol.execution.capacity import Patience, begin, is_full, under_w
 from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
+from aether_protocol.execution.workspace import Workspace, warning_of
 from aether_protocol.expressions.copying import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
@@ -140,42 +141,49 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
     except ValueError as error:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
     outcome.epoch = assignment.header.epoch  # executors need not know of it
+    outcome.fetched = _NOTHING  # nor what was fetched for them
     return outcome
 
 
 def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> TaskResult:
     """Carry out an attempt here and now."""
     context = Context(host, assignment, None)
+    result = None
     try:
         if assignment.secrets:
             assignment = host.secrets.fill(assignment)
         fault = prepare(executor, assignment, context)
         if fault is not None:
-            return context.seal(refuse(assignment, fault))
-        return context.seal(to_result(assignment, executor.execute(assignment, context)))
+            result = refuse(assignment, fault)
+        else:
+            result = to_result(assignment, executor.execute(assignment, context))
+            _tell_strays(assignment, result, context.workspace_of)
     except MissingSecretError as error:
-        return context.seal(refuse(assignment, str(error)))
+        result = refuse(assignment, str(error))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # nothing that foreign code raises may end the loop that called it
-        return context.seal(crashed(assignment, error, context))
+        result = crashed(assignment, error, context)
     finally:
-        context.close()
+        context.close(result)
+    return context.seal(result)
 
 
 async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResult:
     """Secrets filled in, artifacts in, the executor, artifacts out (ART-1, ART-2), masked. Raises CancelledError only."""
     context = Context(host, attempt.assignment, attempt)
+    result = None
     try:
-        return context.seal(await _carry_out(attempt, executor, host, context))
+        result = await _carry_out(attempt, executor, host, context)
     except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
         raise
     except MissingSecretError as error:
-        return context.seal(refuse(attempt.assignment, str(error)))
+        result = refuse(attempt.assignment, str(error))
     except BaseException as error:
-        return context.seal(crashed(attempt.assignment, error, context))
+        result = crashed(attempt.assignment, error, context)
     finally:
-        context.close()
+        context.close(None if attempt.stopped else result)
+    return context.seal(result)
 
 
 async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: Context) -> TaskResult:
@@ -188,7 +196,7 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
     if fault is not None:
         return refuse(assignment, fault)
     if assignment.artifacts and host.stager is not None:
-        await _lay_down(assignment.artifacts, host.stager, context)
+        context.fetched = await _lay_down(assignment, host.stager, context)
     if executor.mode == "async":
         outcome = await executor.execute(assignment, context)  # type: ignore[misc]
     elif executor.mode == "inline":
@@ -198,15 +206,31 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
     result = to_result(assignment, outcome)
     if result.code == 0 and assignment.target.artifacts and host.stager is not None:
         result.artifacts = await _keep(assignment, result, host.stager, context)
+    _tell_strays(assignment, result, context.workspace_of)
     return result
 
 
-async def _lay_down(artifacts: Mapping[str, Json], stager: Stager, context: Context) -> None:
-    await _with_room(lambda: stager.bring(artifacts, context.workspace), context)
+def _tell_strays(assignment: TaskAssignment, result: TaskResult, workspace: Workspace) -> None:
+    """Warn of files in the workspace that go with it (ART-4)."""
+    if result.code == 0 and workspace.made:
+        known = [item["path"] for item in assignment.artifacts.values() if item.get("path")]
+        known += [item.path for item in assignment.target.artifacts if item.path]
+        known += [item.file for item in assignment.target.outputs if item.file]
+        strays = workspace.strays(known)
+        if strays:
+            result.warnings = (*result.warnings, warning_of(strays))
+
+
+async def _lay_down(assignment: TaskAssignment, stager: Stager, context: Context) -> Mapping[str, Json]:
+    return await _with_room(
+        lambda: stager.bring(assignment.artifacts, context.workspace, context.scratch, assignment.header.folder), context
+    )
 
 
 async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager, context: Context) -> Mapping[str, Json]:
-    kept = await _with_room(lambda: stager.keep(assignment.target.artifacts, context.workspace), context)
+    kept = await _with_room(
+        lambda: stager.keep(assignment.target.artifacts, context.workspace, context.scratch), context
+    )
     return {**result.artifacts, **kept}
 
 

@@ -50,7 +50,7 @@ class Running(Protocol):
 class Context:
     """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nothing can stop them."""
 
-    __slots__ = ("_assignment", "_attempt", "_host", "_lock", "_secrets", "_streams", "workspace_of")
+    __slots__ = ("_assignment", "_attempt", "_host", "_lock", "_secrets", "_streams", "fetched", "workspace_of")
 
     def __init__(self, host: Host, assignment: TaskAssignment, attempt: Running | None) -> None:
         self._host = host
@@ -60,10 +60,19 @@ class Context:
         self._streams: dict[Stream, StreamMask] = {}
         self._lock: threading.Lock | None = None
         self.workspace_of: Workspace = host.workspaces.of(assignment)
+        self.fetched: Mapping[str, Json] | None = None  # what came from sources for this attempt
 
     @property
     def workspace(self) -> Path:
         return self.workspace_of.folder
+
+    @property
+    def scratch(self) -> Path:
+        return self.workspace_of.scratch
+
+    @property
+    def shared(self) -> Path:
+        return self.workspace_of.shared
 
     def mask(self, text: str) -> str:
         masker = self._secrets.masker
@@ -116,17 +125,22 @@ class Context:
     def cancelled(self) -> bool:
         return self._attempt is not None and self._attempt.stopped
 
-    def close(self) -> None:
-        """The attempt is over: what its streams held back goes out, and its workspace goes."""
+    def close(self, result: TaskResult | None) -> None:
+        """The attempt is over, without a result where it was stopped: what its streams held back goes out, and its workspace
+        waits for the record of the result."""
         for stream, mask in self._streams.items():
             self._write(mask.flush(), stream)
         self._streams.clear()
-        self.workspace_of.close()
+        self._host.workspaces.end(self.workspace_of, self._assignment, result)
 
     def seal(self, result: TaskResult) -> TaskResult:
         """The result as it may leave: see `sealed`."""
         masker = self._secrets.masker
-        return result if masker is None else sealed(masker, self._assignment.target, result)
+        if masker is not None:
+            result = sealed(masker, self._assignment.target, result)
+        if self.fetched:
+            result.fetched = self.fetched  # whatever became of it: the next attempt gets the same
+        return result
 
 
 def sealed(masker: Masker, target: TaskDef, result: TaskResult) -> TaskResult:

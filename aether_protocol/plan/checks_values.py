@@ -144,7 +144,7 @@ class ValueChecks:
         if found is None:
             found = self._required[id(symbol)] = (
                 [name for name, entry in symbol.inputs.items() if not has_source(entry)],
-                [name for name, entry in symbol.artifacts.items() if not has_origin(entry)],
+                [name for name, entry in symbol.artifacts.items() if not (has_origin(entry) or entry.optional)],
             )
         return found
 

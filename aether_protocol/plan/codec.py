@@ -86,7 +86,8 @@ class _Writer:
 
     def artifact_input(self, item: m.ArtifactBinding) -> Json:
         source = [item.source.type, self.template(item.source.config)] if item.source is not None else None
-        return [item.name, item.path, item.archive, item.from_.text if item.from_ is not None else None, source]
+        from_ = item.from_.text if item.from_ is not None else None
+        return [item.name, item.path, item.archive, from_, source, *([True] if item.optional else [])]
 
     def conditions(self, item: m.PhaseConditions) -> Json:
         return [self.expression(item.succeeded), self.expression(item.failed), self.expression(item.error)]
@@ -243,9 +244,9 @@ class _Reader:
         return tuple(self.output(output) for output in item["outputs"])
 
     def artifact_input(self, item: Json) -> m.ArtifactBinding:
-        name, path, archive, from_, source = item
+        name, path, archive, from_, source, *optional = item
         fetched = m.ArtifactSource(source[0], self.template(source[1])) if source is not None else None
-        return m.ArtifactBinding(name, path, archive, parse_name(from_) if from_ is not None else None, fetched)
+        return m.ArtifactBinding(name, path, archive, parse_name(from_) if from_ is not None else None, fetched, bool(optional))
 
     def call(self, item: Json, position: int = 0) -> m.Call:
         target = self.definitions[item[1]]

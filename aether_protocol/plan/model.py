@@ -123,6 +123,7 @@ class ArtifactBinding:
     archive: str | None
     from_: Name | None
     source: ArtifactSource | None
+    optional: bool = False  # absent is an absent value, no Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +303,7 @@ class Plan:
     digest: str  # sha256 of the canonical JSON of `snapshot`
     snapshot: Json  # the resolved documents that this was compiled from: {"workflow": ..., "library": [...]}
     namespaces: frozenset[str] = frozenset()  # those that variable sources injected when this was compiled
+    folder: str | None = None  # where the document lies; no part of the plan's record, runs and schedules have it
 
     @property
     def of_schedule(self) -> bool:

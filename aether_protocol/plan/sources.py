@@ -137,6 +137,7 @@ def artifact_binding(entry: Artifact, given: Artifact | None, texts: Texts) -> A
         archive.type if archive is not None else None,
         name if isinstance(name, Name) else None,
         source,
+        entry.optional or (given is not None and given.optional),
     )
 
 

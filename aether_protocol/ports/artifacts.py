@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField
 from aether_protocol.plan.model import ArtifactOutput
@@ -19,6 +20,10 @@ class KeptArtifact:
     digest: str
     size: int
     put_at: int
+
+
+class AbsentError(PortError):
+    """The source says that there is no such thing; with `optional: true` that is fine (ART-2)."""
 
 
 class ArtifactRepository(Protocol):
@@ -54,7 +59,7 @@ class ArtifactRepository(Protocol):
 
 
 class ArtifactFetcher(Protocol):
-    """A type of `source` (SPEC-6): `http`, `local`."""
+    """A type of `source` (SPEC-6): `http`, `local`, `raw`, `git`."""
 
     @property
     def name(self) -> str: ...
@@ -62,8 +67,9 @@ class ArtifactFetcher(Protocol):
     @property
     def config(self) -> tuple[ConfigField, ...]: ...
 
-    def fetch(self, config: Mapping[str, Json], target: Path) -> None:
-        """Bring the file to `target`. Raises PortError."""
+    def fetch(self, config: Mapping[str, Json], target: Path, origin: str | None = None) -> str | None:
+        """Bring the file or folder to `target`; relative paths mean `origin`, the folder of the document. Gives the revision
+        that it was, where the source has such. Raises PortError, AbsentError where the source is there and lacks it."""
         ...
 
 
@@ -73,15 +79,18 @@ class Stager(Protocol):
     Blocking calls, made in a thread. Raises PortError whose message names the artifact.
     """
 
-    def bring(self, artifacts: Mapping[str, Json], folder: Path) -> None:
+    def bring(
+        self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None
+    ) -> Mapping[str, Json]:
         """Lay each input artifact down, unpacked, at its `path` below `folder` (ART-2); one without a path is only passed on.
 
-        Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config}; `executable: true` where the
-        file that was kept as it is was a program. What is laid down is its owner's alone.
+        Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config} and, where it was fetched
+        before, `fetched`; with `optional` a source need not have it. Gives what was fetched now: {name: {digest, size}}, of git
+        with `commit`. `scratch` is a folder for
+        what lies about meanwhile, `origin` the folder of the document, if it has one: relative paths of sources mean that.
         """
         ...
 
-    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path) -> dict[str, Json]:
-        """Keep what lies at each output's `path` below `folder` (ART-1): {name: {name, digest, size, archive}}, with
-        `executable: true` for a program that is kept as it is."""
+    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Json]:
+        """Keep what lies at each output's `path` below `folder` (ART-1): {name: {name, digest, size, archive}}."""
         ...

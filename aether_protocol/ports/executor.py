@@ -21,7 +21,19 @@ class ExecutionContext(Protocol):
 
     @property
     def workspace(self) -> Path:
-        """The attempt's own folder, absolute, empty but for its input artifacts (ART-4); made on first use. Raises OSError."""
+        """The attempt's own folder, absolute, empty but for its input artifacts (ART-4); made on first use.
+        Raises PortError."""
+        ...
+
+    @property
+    def scratch(self) -> Path:
+        """A private folder for what must not be kept (keys, configs): it goes when the attempt is over,
+        whatever became of it."""
+        ...
+
+    @property
+    def shared(self) -> Path:
+        """The folder that the attempts of this run share on this machine."""
         ...
 
     def mask(self, text: str) -> str:

@@ -17,7 +17,8 @@ __all__ = ["TaskAssignment", "TaskResult"]
 @dataclass(slots=True)
 class TaskResult:
     """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` are
-    {name: {name, digest, size}}; `warnings` say what was strange or left out, and change nothing; `epoch` is that of the
+    {name: {name, digest, size}}; `fetched` says what input artifacts from a source were: {name: {digest, size}}, and the
+    `commit` of a git one; `warnings` say what was strange or left out, and change nothing; `epoch` is that of the
     assignment's header: the broker sees to it."""
 
     run_id: str
@@ -29,3 +30,4 @@ class TaskResult:
     artifacts: Mapping[str, Json] = field(default_factory=dict)
     epoch: int = 0
     warnings: Sequence[str] = ()
+    fetched: Mapping[str, Json] = field(default_factory=dict)

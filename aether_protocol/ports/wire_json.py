@@ -18,7 +18,7 @@ from aether_protocol.scheduler.timing import duration_text, rfc3339
 PROTOCOL: Final = "aether/v1"
 
 _RESULT_FIELDS: Final = frozenset(
-    {"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts", "warnings"}
+    {"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts", "warnings", "fetched"}
 )
 
 
@@ -77,6 +77,7 @@ def encode_result(result: TaskResult) -> dict[str, Json]:
         "parameters": dict(result.parameters),
         "artifacts": dict(result.artifacts),
         "warnings": list(result.warnings),
+        "fetched": dict(result.fetched),
     }
 
 
@@ -106,6 +107,7 @@ def decode_result(message: Json) -> TaskResult:
         _artifacts(own(_take(message, "artifacts", dict, {}))),
         int(epoch or 0),
         _warnings(_take(message, "warnings", list, [])),
+        _artifacts(own(_take(message, "fetched", dict, {}))),
     )
 
 

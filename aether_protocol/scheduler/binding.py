@@ -112,8 +112,14 @@ def _shown(value: Json) -> str:
     return "a value with a secret" if has_secret(value) else as_text(value)[:200]
 
 
-def bind_inputs(lookup: Lookup, bindings: Sequence[InputBinding], artifacts: Sequence[ArtifactBinding]) -> Bound:
-    """Bind once, when the task is ready (DATA-1). Raises BindError naming the input."""
+def bind_inputs(
+    lookup: Lookup,
+    bindings: Sequence[InputBinding],
+    artifacts: Sequence[ArtifactBinding],
+    before: Mapping[str, Json] = NO_VALUES,
+) -> Bound:
+    """Bind once, when the task is ready (DATA-1). `before`: what the run that this one retries has fetched for it, by artifact.
+    Raises BindError naming the input."""
     inputs: dict[str, Json] = {}
     refs: list[tuple[str, int, str]] = []
     for binding in bindings:
@@ -133,7 +139,7 @@ def bind_inputs(lookup: Lookup, bindings: Sequence[InputBinding], artifacts: Seq
                 if ref is not None:
                     refs.append((name, *ref))
         inputs[name] = value
-    held = _bind_artifacts(lookup, artifacts) if artifacts else NO_VALUES
+    held = _bind_artifacts(lookup, artifacts, before) if artifacts else NO_VALUES
     return Bound(inputs, refs, held, lookup.secret)
 
 
@@ -150,7 +156,9 @@ def _output_ref(name: Name, lookup: Lookup, value: Json) -> tuple[int, str] | No
     return (node.id, output) if node.outputs.get(output) is value else None
 
 
-def _bind_artifacts(lookup: Lookup, bindings: Sequence[ArtifactBinding]) -> dict[str, Json]:
+def _bind_artifacts(
+    lookup: Lookup, bindings: Sequence[ArtifactBinding], before: Mapping[str, Json]
+) -> dict[str, Json]:
     """Input artifacts as {name: {name, path, archive, and digest and size, or source}}; absent is an Error (ART-2)."""
     held: dict[str, Json] = {}
     for binding in bindings:
@@ -159,10 +167,18 @@ def _bind_artifacts(lookup: Lookup, bindings: Sequence[ArtifactBinding]) -> dict
         except ExpressionError as error:
             raise BindError(f"input artifact {binding.name!r}: {error.reason}") from error
         if not isinstance(value, dict):
+            if binding.optional:
+                continue
             raise BindError(f"input artifact {binding.name!r} is absent")
         origin = {key: item for key, item in value.items() if key not in ("path", "archive", "name")}
         archive = binding.archive or value.get("archive")
         held[binding.name] = {"name": binding.name, "path": binding.path, "archive": archive, **origin}
+        if "source" in origin:
+            if binding.optional:
+                held[binding.name]["optional"] = True  # whether it is there, only the source knows
+            pinned = before.get(binding.name)
+            if pinned is not None and pinned["source"] == origin["source"]:
+                held[binding.name]["fetched"] = pinned["fetched"]
     return held
 
 

@@ -130,14 +130,15 @@ def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
     record = {field.name: getattr(header, field.name) for field in fields(RunHeader) if field.compare}
     record["parameters"] = encode_value(dict(header.parameters))
-    record["kept"] = encode_value(dict(header.kept)) if header.kept is not None else None
+    for name in ("kept", "fetched"):
+        record[name] = encode_value(dict(given)) if (given := getattr(header, name)) is not None else None
     return record
 
 
 def decode_header(record: dict[str, Json]) -> RunHeader:
     """The inverse of `encode_header`."""
-    kept = decode_value(record["kept"]) if record.get("kept") is not None else None
-    return RunHeader(**{**record, "parameters": decode_value(record["parameters"]), "kept": kept})
+    held = {name: decode_value(given) for name in ("kept", "fetched") if (given := record.get(name)) is not None}
+    return RunHeader(**{**record, "parameters": decode_value(record["parameters"]), **held})
 
 
 def _values(value: Mapping[str, Json]) -> str:

@@ -30,6 +30,8 @@ class RunHeader:
     trace_context: str | None = None
     retry_of: str | None = None  # the run that this one retries (CTRL-4)
     kept: Mapping[str, Mapping[str, Json]] | None = None  # what it keeps of that run, by path
+    folder: str | None = None  # where the document lies, if it came from a file (ART-4)
+    fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
     epoch: int = field(default=0, compare=False)
     """Not 0 once the run has gone back to an earlier state, where task runs may get other numbers than before: what is said of
     a task run of another epoch is not meant for it. Never stored."""
@@ -64,8 +66,8 @@ class TaskStarted:
 
 @dataclass(slots=True)
 class TaskFinished:
-    """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}; `warnings` are for
-    the report of the run and change nothing."""
+    """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}; `fetched` is what
+    its input artifacts from sources were (ART-2); `warnings` are for the report of the run and change nothing."""
 
     at: int
     node: int
@@ -76,6 +78,7 @@ class TaskFinished:
     artifacts: Mapping[str, Json]
     cause: str
     warnings: Sequence[str] = ()
+    fetched: Mapping[str, Json] = field(default_factory=dict)
 
 
 class TimerKind(IntEnum):

@@ -338,6 +338,15 @@ def apply_attempt_repeated(state: RunState, fact: f.AttemptRepeated) -> None:
         node.timeout_due = NEVER
 
 
+def apply_artifacts_fetched(state: RunState, fact: f.ArtifactsFetched) -> None:
+    node = state.nodes[fact.node]
+    held = dict(node.input_artifacts)
+    for name, fetched in fact.fetched.items():
+        if name in held:
+            held[name] = {**held[name], "fetched": fetched}
+    node.input_artifacts = held
+
+
 def apply_run_closed(state: RunState, fact: f.RunClosed) -> None:
     state.closed = True
 
@@ -358,5 +367,6 @@ APPLY: Final[dict[type, Callable[[RunState, Any], None]]] = {
     f.HookFired: apply_hook_fired,
     f.Reported: apply_reported,
     f.AttemptRepeated: apply_attempt_repeated,
+    f.ArtifactsFetched: apply_artifacts_fetched,
     f.RunClosed: apply_run_closed,
 }

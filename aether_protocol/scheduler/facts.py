@@ -158,6 +158,15 @@ class AttemptRepeated:
 
 
 @dataclass(slots=True)
+class ArtifactsFetched:
+    """What input artifacts of this leaf that come from sources were (ART-2), by name: {digest, size}, of git also {commit}.
+    Later attempts, and a retry of the run, get the same."""
+
+    node: int
+    fetched: Mapping[str, Json]
+
+
+@dataclass(slots=True)
 class RunClosed:
     """The run is terminal and its hooks have ended (HOOK-3)."""
 
@@ -178,5 +187,6 @@ Fact = (
     | HookFired
     | Reported
     | AttemptRepeated
+    | ArtifactsFetched
     | RunClosed
 )

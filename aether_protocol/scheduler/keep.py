@@ -29,6 +29,17 @@ def kept(state: RunState, start: str | None = None) -> dict[str, dict[str, Json]
     return found
 
 
+def fetched(state: RunState) -> dict[str, dict[str, Json]]:
+    """What the tasks of the ended run `state` fetched, and those of the runs that it retried: {path: {artifact: {source,
+    fetched}}}."""
+    found: dict[str, dict[str, Json]] = {path: dict(held) for path, held in (state.header.fetched or {}).items()}
+    for node in state.nodes:
+        for name, held in node.input_artifacts.items():
+            if node.hook is None and isinstance(held, dict) and "fetched" in held:
+                found.setdefault(node.path, {})[name] = {"source": held["source"], "fetched": held["fetched"]}
+    return found
+
+
 def _keep(state: RunState, node: Node, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
     """Collect what is kept of `node` and in it; whether all of it is. Recursion is bounded by maxNestedDepth."""
     path = node.path

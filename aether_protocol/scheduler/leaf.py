@@ -20,6 +20,7 @@ from aether_protocol.scheduler.container import dispatched, settle, started
 from aether_protocol.scheduler.events import AttemptLost, TaskFinished, TimerKind
 from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
 from aether_protocol.scheduler.facts import (
+    ArtifactsFetched,
     AttemptRepeated,
     InputsBound,
     RetryScheduled,
@@ -28,7 +29,7 @@ from aether_protocol.scheduler.facts import (
     TaskRunning,
     TaskSuspended,
 )
-from aether_protocol.scheduler.nodes import NEVER, Node, TaskNode
+from aether_protocol.scheduler.nodes import NEVER, NO_VALUES, Node, TaskNode
 from aether_protocol.scheduler.timing import backoff_us, duration_text, fraction
 from aether_protocol.scheduler.transitions import (
     CODE_PHASES,
@@ -62,7 +63,8 @@ def admit(turn: Turn, node: Node) -> bool:
             return False
         lookup.secret = False
     try:
-        bound = bind_inputs(lookup, call.inputs, call.artifacts)
+        before = turn.state.header.fetched.get(node.path) if call.artifacts and turn.state.header.fetched else None
+        bound = bind_inputs(lookup, call.inputs, call.artifacts, before or NO_VALUES)
     except BindError as error:
         return _refuse(turn, node, str(error))
     if bound.inputs or bound.artifacts:
@@ -154,6 +156,8 @@ def finished(turn: Turn, node: TaskNode, event: TaskFinished) -> None:
         running(turn, node, watch=event.code == 1)
     for warning in event.warnings:
         turn.report(node, warning)
+    if event.fetched:
+        turn.emit(ArtifactsFetched(node.id, event.fetched))
     declared = node.call.target.outputs
     if event.code == 0 and not declared and not node.outputs and node.call.phase_conditions is None:
         turn.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)

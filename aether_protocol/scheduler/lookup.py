@@ -168,7 +168,10 @@ class Lookup:
             if segments[2] in held:
                 self.secret = self.secret or node.secret
                 return get_path(held[segments[2]], segments[3:])  # type: ignore[index]
-        if self.inputs and any(b.name == segments[2] for n in self.inputs for b in n.call.inputs):
+        calls = [node.call for node in self.inputs]
+        if any(b.name == segments[2] for call in calls for b in call.inputs):
+            return ABSENT
+        if any(b.name == segments[2] and b.optional for call in calls for b in call.artifacts):
             return ABSENT
         raise ExpressionError(f"there is no input {segments[2]!r} here ({name.text!r})")
 

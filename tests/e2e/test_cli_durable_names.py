@@ -24,7 +24,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.fixture
 def failed(cli: Cli, tmp_path: Path) -> Path:
     """Run r1: first Succeeded, second Failed as long as there is no file `ok`, third has not run."""
-    second = task("second", "script", "{runtime: sh, source: test -e ok}", ", dependencies: [first]")
+    second = task("second", "script", "{runtime: sh, workingDir: document, source: test -e ok}", ", dependencies: [first]")
     path = workflow(tmp_path, task("first", "noop"), second, task("third", "noop", more=", dependencies: [second]"))
     assert cli("run", path, "--run-id", "r1", *WRONG).code == 1
     return path

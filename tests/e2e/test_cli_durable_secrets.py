@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,7 +114,14 @@ class Folder:
             assert not found, f"{found} in {file.name}"
 
     def files(self) -> Iterator[Path]:
-        yield from (file for file in (self.path / ".aether").rglob("*") if file.is_file())
+        used = self.being_used()
+        yield from (file for file in (self.path / ".aether").rglob("*") if file.is_file() and file not in used)
+
+    def being_used(self) -> list[Path]:
+        """Files of attempts under way, which only their owner may read."""
+        live = [one for one in (self.path / ".aether" / "workspaces").glob(".live/*") if one.is_dir()]
+        assert all(stat.S_IMODE(one.stat().st_mode) == 0o700 for one in live)
+        return [file for one in live for file in one.rglob("*") if file.is_file()]
 
 
 @pytest.fixture
@@ -167,8 +176,13 @@ def test_a_process_that_is_killed_leaves_nothing_in_its_files(folder: Folder) ->
     assert process.stderr is not None
     folder.clean("the view", read_until(process.stderr, "| waiting"))
     folder.files_are_clean()
+    assert folder.being_used(), "a program gets its inputs in a file"
     process.send_signal(signal.SIGKILL)
     folder.clean("the view", "".join(process.communicate(timeout=60)))
+    until = time.monotonic() + 20
+    while folder.being_used() and time.monotonic() < until:  # the guard needs a moment
+        time.sleep(0.02)
+    assert folder.being_used() == []
     assert any(file.name.endswith("-wal") and file.stat().st_size for file in folder.files())
     look_everywhere(folder, "r1")
     assert folder.call("run", "leaky.yaml", "--run-id", "r1", "--resume", "ask=yes").code == 0

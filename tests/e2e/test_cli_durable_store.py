@@ -250,7 +250,7 @@ def test_a_store_that_cannot_be_used_is_told_before_anything_runs(cli: Cli, tmp_
             connection = sqlite3.connect(place / "aether.db")
             connection.execute("CREATE TABLE theirs (x)")
             connection.close()
-    path = workflow(tmp_path, task("a", "script", "{runtime: sh, source: touch started}"))
+    path = workflow(tmp_path, task("a", "script", "{runtime: sh, workingDir: document, source: touch started}"))
     said = cli("run", path)
     assert (said.code, said.out) == (9, "")
     assert "--store memory" in said.err

@@ -89,7 +89,7 @@ def beheaded(path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_told_by_every_command_and_not_touched(
     tmp_path: Path, spoil: Callable[[Path], None], words: str
 ) -> None:
-    workflow(tmp_path, task("a", "script", "{runtime: sh, source: touch started}"))
+    workflow(tmp_path, task("a", "script", "{runtime: sh, workingDir: document, source: touch started}"))
     path = tmp_path / "runs.db"
     if spoil in (future, beheaded):
         assert aether("run", "flow.yaml", "--run-id", "r1", cwd=tmp_path, AETHER_STORE="sqlite:runs.db").returncode == 0
@@ -269,11 +269,12 @@ def killed_at_work(folder: Path, path: Path, words: str) -> None:
 
 @pytest.mark.parametrize("tier", ["state-action-log", "snapshot"])
 def test_a_clock_that_was_set_back_loses_nothing(tmp_path: Path, tier: str) -> None:
+    beside = "{runtime: sh, workingDir: document"
     wait = "echo $AETHER_IDEMPOTENCY_KEY >> effects; test -e again || { echo waiting; sleep 60; }"
     path = workflow(
         tmp_path,
-        task("a", "script", "{runtime: sh, source: 'echo a >> effects'}"),
-        task("b", "script", f"{{runtime: sh, source: {json.dumps(wait)}}}", ", dependencies: [a], timeout: 30s"),
+        task("a", "script", f"{beside}, source: 'echo a >> effects'}}"),
+        task("b", "script", f"{beside}, source: {json.dumps(wait)}}}", ", dependencies: [a], timeout: 30s"),
         task("c", "echo", "{outputs: [{name: x, value: 1}]}", ", dependencies: [b], retry: {limit: 2}"),
     )
     given: dict[str, Any] = {"cwd": tmp_path, "AETHER_STORE": f"sqlite:runs.db?tier={tier}"}
@@ -300,7 +301,7 @@ def test_a_clock_that_was_set_back_loses_nothing(tmp_path: Path, tier: str) -> N
 
 def test_whose_clock_was_set_back_takes_no_run_from_a_living_process(tmp_path: Path) -> None:
     wait = "echo waiting; until test -e go; do sleep 0.05; done"
-    path = workflow(tmp_path, task("a", "script", f"{{runtime: sh, source: {wait!r}}}"))
+    path = workflow(tmp_path, task("a", "script", f"{{runtime: sh, workingDir: document, source: {wait!r}}}"))
     process = subprocess.Popen(
         [*AETHER, "run", str(path), "--run-id", "r1", "--lock", "nightly"], cwd=tmp_path,
         env=environment(AETHER_STORE="sqlite:runs.db"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

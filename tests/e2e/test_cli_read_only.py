@@ -54,21 +54,26 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     kept = tmp_path / "kept"
     kept.chmod(0o755)
-    for item in kept.iterdir():
+    for item in files_of(kept):
         item.chmod(0o644)
 
 
 def lock(kept: Path, *, folder: bool = True, files: bool = True) -> dict[str, bytes]:
     """Take the right to write away; what is there, by name."""
-    for item in kept.iterdir() if files else ():
+    for item in files_of(kept) if files else ():
         item.chmod(0o444)
     if folder:
         kept.chmod(0o555)
     return held(kept)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files of the store; workspaces lie in a folder beside them."""
+    return [item for item in folder.iterdir() if item.is_file()]
+
+
 def held(kept: Path) -> dict[str, bytes]:
-    return {item.name: item.read_bytes() for item in kept.iterdir()}
+    return {item.name: item.read_bytes() for item in files_of(kept)}
 
 
 @pytest.mark.parametrize(("folder", "files"), [(True, True), (True, False), (False, True)])
@@ -89,7 +94,7 @@ def test_who_looks_sees_all_and_who_would_write_is_told(home: Path, folder: bool
 
 
 def test_a_run_that_cannot_be_recorded_does_not_start(home: Path) -> None:
-    path = workflow(home, task("a", "script", "{runtime: sh, source: touch started}"))
+    path = workflow(home, task("a", "script", "{runtime: sh, workingDir: document, source: touch started}"))
     before = lock(home / "kept")
     for arguments in (("run", path), ("run", path, "--run-id", "open"), ("run", path, "--store", "sqlite:kept/deep/er.db")):
         said = call(*arguments, cwd=home)
@@ -104,7 +109,8 @@ def test_a_run_that_cannot_be_recorded_does_not_start(home: Path) -> None:
 
 def test_a_run_that_goes_on_elsewhere_can_be_watched(home: Path) -> None:
     """The writer may write, the watcher may not: as with a service's store."""
-    path = workflow(home, task("a", "script", "{runtime: sh, source: echo waiting; until test -e go; do sleep 0.05; done}"))
+    wait = "echo waiting; until test -e go; do sleep 0.05; done"
+    path = workflow(home, task("a", "script", f"{{runtime: sh, workingDir: document, source: {wait}}}"))
     running = subprocess.Popen(
         [*AETHER, "run", str(path), "--run-id", "live"], cwd=home, env=environment(AETHER_STORE="sqlite:kept/runs.db"),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -138,7 +144,7 @@ def test_what_a_killed_process_left_is_read_with_its_end_or_not_at_all(home: Pat
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     kept = home / "kept"
-    assert sorted(item.name for item in kept.iterdir()) == ["runs.db", "runs.db-shm", "runs.db-wal"]
+    assert sorted(item.name for item in files_of(kept)) == ["runs.db", "runs.db-shm", "runs.db-wal"]
     lock(kept)
     assert json.loads(call("show", "killed", "--output", "json", cwd=home).stdout)["phase"] == "Running"
     kept.chmod(0o755)
@@ -150,7 +156,7 @@ def test_what_a_killed_process_left_is_read_with_its_end_or_not_at_all(home: Pat
     copy = home / "copy"
     shutil.copytree(kept, copy)
     copy.chmod(0o755)
-    for item in copy.iterdir():
+    for item in files_of(copy):
         item.chmod(0o644)
     assert json.loads(call("show", "killed", "--output", "json", "--store", "sqlite:copy/runs.db", cwd=home).stdout)["tasks"]
 

@@ -133,7 +133,8 @@ def test_wrong_usage_is_told_before_anything_runs(tmp_path: Path, options: list[
 
 
 def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
-    touch = task("a", "script", "{runtime: sh, source: 'touch started'}", ", when: \"workflow.parameters.count > 1\"")
+    config = "{runtime: sh, workingDir: document, source: 'touch started'}"
+    touch = task("a", "script", config, ", when: \"workflow.parameters.count > 1\"")
     path = workflow(tmp_path, touch, spec=PARAMETERS)
     done = aether("run", path, "-p", "count=1", "-p", "free=x", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0

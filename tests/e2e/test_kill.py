@@ -1,6 +1,7 @@
 """Nothing is lost and nothing is done behind the record's back when `aether run` is killed: at 200 random moments, for real.
 
 Law: the side effects of scripts are held against the keys that they were given (AETHER_IDEMPOTENCY_KEY) and against the record.
+No folder of a killed process is left after the next start, and files go from task to task whatever happened in between.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tests.e2e.process import AETHER, PATIENCE_S, environment
 KILLS = 200
 PARTS = 4  # so that several processes share the work
 CHAIN, WIDE = 30, 30
+LEAVES = CHAIN + WIDE + 5
+SECRET = "a-word-that-stands-in-the-files-of-attempts"
 
 DOCUMENT = f"""
 apiVersion: aether/v1
@@ -36,18 +39,50 @@ spec:
           - {{name: prepare, template: step}}
           - {{name: chain, template: one-by-one, dependencies: [prepare]}}
           - {{name: wide, template: side-by-side, dependencies: [prepare]}}
+          - {{name: make, template: make, dependencies: [prepare]}}
+          - name: use
+            template: use
+            dependencies: [make]
+            arguments: {{artifacts: [{{name: file, from: tasks.make.outputs.artifacts.file}}]}}
           - name: flaky
             template: twice
             dependencies: [prepare]
             retry: {{limit: 50, expression: "phase == 'Failed'", backoff: {{duration: 100ms}}}}
-          - {{name: last, template: step, dependencies: [chain, wide, flaky]}}
+          - {{name: last, template: step, dependencies: [chain, wide, flaky, use]}}
     - loop: {{name: one-by-one, body: step, items: {list(range(CHAIN))}, concurrency: 1}}
     - loop: {{name: side-by-side, body: step, items: {list(range(WIDE))}, concurrency: 3}}
     - task:
         name: step
+        inputs: {{parameters: [{{name: key, value: {SECRET}}}]}}
         executor:
           type: script
-          config: {{runtime: sh, source: 'echo "$AETHER_IDEMPOTENCY_KEY" >> "$EFFECTS"'}}
+          config:
+            runtime: sh
+            source: |
+              test -z "$(ls)" || {{ echo "$AETHER_IDEMPOTENCY_KEY" >> "$EFFECTS.strangers"; }}
+              echo "$AETHER_IDEMPOTENCY_KEY" >> "$EFFECTS"
+              echo "$AETHER_IDEMPOTENCY_KEY" > .mine
+              touch "$AETHER_RUN_DIR/seen"
+    - task:
+        name: make
+        executor:
+          type: script
+          config:
+            runtime: sh
+            source: |
+              echo "$AETHER_IDEMPOTENCY_KEY" >> "$EFFECTS"
+              mkdir out && seq 1 2000 > out/numbers
+        outputs: {{artifacts: [{{name: file, path: out}}]}}
+    - task:
+        name: use
+        inputs: {{artifacts: [{{name: file, path: in}}]}}
+        executor:
+          type: script
+          config:
+            runtime: sh
+            source: |
+              test "$(tail -n 1 in/numbers)" = 2000 && test "$(ls)" = in || exit 1
+              echo "$AETHER_IDEMPOTENCY_KEY" >> "$EFFECTS"
     - task:
         name: twice
         executor:
@@ -128,7 +163,7 @@ def check(victim: Victim, report: dict[str, Any]) -> None:
     assert report["phase"] == "Succeeded"
     tasks = [task for task in report["tasks"] if task["templateType"] == "task"]
     leaves = {task["path"]: f"{victim.name}:{task['path']}" for task in tasks}
-    assert len(leaves) == CHAIN + WIDE + 3
+    assert len(leaves) == LEAVES
     keys = victim.effects.read_text().split()
     done = Counter(keys)
     assert set(done) == set(leaves.values())  # every task left its mark, under its own key and no other
@@ -142,6 +177,20 @@ def check(victim: Victim, report: dict[str, Any]) -> None:
     for index in range(1, CHAIN):  # what was recorded is not done again: whatever follows it comes after its last mark
         assert first[leaves[f"main.chain[{index}]"]] > final[leaves[f"main.chain[{index - 1}]"]]
     assert done[leaves["main.flaky"]] >= 5
+    assert not victim.effects.with_name(f"{victim.effects.name}.strangers").exists()  # every attempt began in an empty folder
+    check_folders(victim.folder)
+
+
+def check_folders(folder: Path) -> None:
+    """What killed processes left is gone, and nothing of it is anywhere: only the failed attempts of `flaky` may be kept."""
+    root = folder / ".aether" / "workspaces"
+    until = time.monotonic() + PATIENCE_S
+    while list(root.glob(".live/*")) and time.monotonic() < until:  # the guards of the last kill are at work
+        time.sleep(0.02)
+    assert [str(one) for one in root.glob(".live/*")] == []
+    assert {one.name.partition("@")[0] for one in root.glob("*/*")} <= {"main.flaky"}
+    assert [one for one in folder.rglob("*") if one.is_file() and one.suffix != ".yaml" and SECRET.encode() in one.read_bytes()
+            and ".aether" in one.relative_to(folder).parts and "artifacts" not in one.parts] == []
 
 
 @pytest.mark.rule("EXEC-3", "SCHED-9")

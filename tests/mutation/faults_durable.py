@@ -190,8 +190,8 @@ FAULTS = (
         "secrets",
         "results are not masked",
         "execution/context.py",
-        "return result if masker is None else sealed(",
-        "return result if True else sealed(",
+        "if masker is not None:\n            result = sealed(",
+        "if False:\n            result = sealed(",
     ),
     # --- recovery ---
     Fault(

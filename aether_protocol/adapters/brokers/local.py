@@ -78,6 +78,7 @@ class LocalBroker:
 
     def start(self, sink: ResultSink) -> None:
         self.sink = sink
+        self.workspaces.start()
 
     def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
         for assignment in sorted(assignments, key=_urgency) if len(assignments) > 1 else assignments:
@@ -116,6 +117,7 @@ class LocalBroker:
         for runner in self._idle:
             runner.task.cancel()
         await self._end_runners(stop_s)
+        self.workspaces.close()
 
     async def _end_runners(self, stop_s: float) -> None:
         """Wait for them, and leave those behind that do not stop: code that stops for nothing must not keep us for ever."""

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -39,16 +38,19 @@ class Exchange:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, task: TaskAssignment) -> Iterator[Exchange]:
-        with tempfile.TemporaryDirectory(prefix="aether-", ignore_cleanup_errors=True) as folder:
-            exchange = cls(Path(folder))
-            exchange.inputs_file.write_text(json.dumps(dict(task.inputs)), encoding="ascii")
-            exchange.outputs_file.touch()
-            yield exchange
+    def opened(cls, task: TaskAssignment, folder: Path) -> Iterator[Exchange]:
+        """In `folder`, which is private and goes with the attempt."""
+        exchange = cls(folder)
+        exchange.inputs_file.write_text(json.dumps(dict(task.inputs)), encoding="ascii")
+        exchange.outputs_file.touch()
+        yield exchange
 
-    def environment(self, task: TaskAssignment, config: Mapping[str, Json], note: Callable[[str], None]) -> dict[str, str]:
+    def environment(
+        self, task: TaskAssignment, config: Mapping[str, Json], places: Mapping[str, str], note: Callable[[str], None]
+    ) -> dict[str, str]:
         """What `inherit` takes of the engine's own environment, without its secrets (a task gets those that are wired to it,
-        DATA-12), then the config's `env` (null takes a variable away), then what the protocol gives.
+        DATA-12), then the config's `env` (null takes a variable away), then what the protocol gives, `places` (variables that
+        name folders) among it.
 
         Inputs that the system could not carry in the environment are left out and `note`d: the JSON file has them all.
         Raises ValueError for a name in `env` that is no environment variable.
@@ -71,6 +73,10 @@ class Exchange:
                 continue
             left -= size
             env[input_variable(name)] = text
+        env |= places
+        if "AETHER_DOCUMENT_DIR" in places:  # a document's own programs are called by name (ART-4)
+            programs = os.path.join(places["AETHER_DOCUMENT_DIR"], "bin")
+            env["PATH"] = os.pathsep.join((programs, env.get("PATH", os.defpath)))
         env["AETHER_INPUTS"] = str(self.inputs_file)
         env["AETHER_OUTPUTS"] = str(self.outputs_file)
         env["AETHER_RUN_ID"] = task.run_id

@@ -61,6 +61,7 @@ class FunctionExecutor:
             function = self._find(name)
             arguments = task.config.get("arguments")
             keywords = _keywords(task.inputs if arguments is None else arguments)
+            keywords |= _asked_for(function, context)
         except LookupError as error:
             return result(task, ERROR, str(error.args[0]))
         try:
@@ -131,6 +132,22 @@ async def _call(function: Function, keywords: dict[str, Json]) -> Any:
         raise _RaisedError(_text(error)) from error
     except (Exception, SystemExit) as error:
         raise _RaisedError(_text(error)) from error
+
+
+def _asked_for(function: Function, context: ExecutionContext) -> dict[str, Any]:
+    """The context, for a parameter that is annotated `ExecutionContext`: it has the attempt's workspace and log."""
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of code without a signature
+        return {}
+    return {one.name: context for one in parameters if _means_context(one.annotation)}
+
+
+def _means_context(annotation: object) -> bool:
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", "")
+    return text.rpartition(".")[2] == ExecutionContext.__name__
 
 
 def _is_async(function: Function) -> bool:

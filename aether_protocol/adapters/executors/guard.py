@@ -1,9 +1,9 @@
-"""No program outlives the process that started it, even where that is killed: a small shell beside it ends what it left.
+"""Nothing that a process started or laid down outlives it, even where it is killed: a small shell beside it tidies up.
 
-Law: the guard holds one end of a pipe and we the other; it is told which process groups begin and end, and when the pipe ends
-we are gone. Then it ends the groups that are left, SIGTERM first, and itself. A group is known by the process that began it
-and the instant of its start, so a number that the system has given to somebody else is not touched. Where there is no
-`/bin/sh` there is no guard: programs of a killed engine then go on to their own end.
+Law: the guard holds one end of a pipe and we the other; it is told which process groups begin and end and which folders are
+ours, and when the pipe ends we are gone. Then it ends the groups that are left, SIGTERM first, removes the folders, and ends.
+A group is known by the process that began it and the instant of its start, so a number that the system has given to another
+one is not touched. Where there is no `/bin/sh` there is no guard: programs of a killed engine then go on to their own end.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ cd /
 groups=' '
 while read -r sign group; do
   case "$sign$groups" in
+    /*) set -- "$@" "$group" ;;
     +*) groups="$groups$group " ;;
     -*" $group "*) groups="${groups%% $group *} ${groups#* $group }" ;;
   esac
@@ -41,6 +42,10 @@ for signal in TERM KILL; do
     same "${group%:*}" "${group#*:}" && kill -s $signal -- "-${group%:*}" 2>/dev/null && left=yes
   done
   [ $signal = TERM ] && [ -n "$left" ] && { sleep GRACE 2>/dev/null || sleep 1; }
+done
+for folder; do
+  chmod -R u+rwx "$folder"
+  rm -rf -- "$folder" "$folder.lock"
 done
 """.replace("GRACE", str(GRACE_S))
 
@@ -85,6 +90,13 @@ def begun(pid: int) -> str:
     return name
 
 
+def laid(folder: Path) -> None:
+    """This folder, and the file of its lock beside it, are to go when we are gone."""
+    ready()
+    if "\n" not in str(folder):
+        _tell(f"/ {folder}\n")
+
+
 def ended(name: str) -> None:
     """Nothing of that group is left."""
     _tell(f"- {name}\n")
@@ -93,7 +105,7 @@ def ended(name: str) -> None:
 def _tell(line: str) -> None:
     if _pipe is not None and _owner == os.getpid():
         with contextlib.suppress(OSError):
-            os.write(_pipe, line.encode("ascii"))
+            os.write(_pipe, os.fsencode(line))
 
 
 def _start_of(pid: int) -> str:

@@ -57,7 +57,9 @@ PROGRAM_LIMIT: Final = 200  # characters of a program's name in a message
 
 Config = dict[str, Json]
 Environment = dict[str, str]
-CommandLine = Callable[[Config, Exchange, Environment], list[str]]
+CommandLine = Callable[[Config, Exchange, Environment, str], list[str]]
+
+DOCUMENT: Final = "document"  # the workingDir that is the document's folder
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def _start(task: TaskAssignment, context: ExecutionContext, command_line: Comman
             child = Child(replace(command, argv=argv), _streams(ready, context))
         except (OSError, ValueError) as error:
             name = _name(task.config, command.argv[0], context.mask)
-            raise _NotStartedError(_not_started(name, command.cwd, error)) from error
+            raise _NotStartedError(_not_started(name, command, error, task.header.folder)) from error
         undo.pop_all()
         return ready, child
 
@@ -116,15 +118,15 @@ def _prepare(task: TaskAssignment, context: ExecutionContext, command_line: Comm
     """Lay down all files of the attempt. Raises ValueError or OSError, and leaves nothing then."""
     config: Config = task.config or {}
     with contextlib.ExitStack() as undo:
-        exchange = undo.enter_context(Exchange.opened(task))
+        exchange = undo.enter_context(Exchange.opened(task, context.scratch))
         workspace = context.workspace
-        env = exchange.environment(task, config, _note(context))
+        folder = working_folder(task, context, config.get("workingDir"))
+        env = exchange.environment(task, config, places(task, context), _note(context))
         try:
-            argv = command_line(config, exchange, env)
+            argv = command_line(config, exchange, env, str(folder))
         except _CommandError as error:
             raise ValueError(error.told(context.mask)) from None
         undo.enter_context(laid(config.get("files"), workspace))
-        folder = workspace / (config.get("workingDir") or ".")
         stop = config.get("stop") or {}
         command = Command(
             argv,
@@ -183,7 +185,23 @@ class _CommandError(Exception):
         return self.text.format(repr(shorten(mask(self.raw), PROGRAM_LIMIT)))
 
 
-def process_command(config: Config, exchange: Exchange, env: Environment) -> list[str]:
+def working_folder(task: TaskAssignment, context: ExecutionContext, given: str | None) -> Path:
+    """Where the program runs (ART-4): the workspace, a folder relative to it, the document's, or an absolute one. Raises
+    ValueError where the document has none."""
+    if given != DOCUMENT:
+        return context.workspace / (given or ".")
+    if task.header.folder is None:
+        raise ValueError("workingDir is 'document', and the document did not come from a file")
+    return Path(task.header.folder)
+
+
+def places(task: TaskAssignment, context: ExecutionContext) -> dict[str, str]:
+    """The variables that name folders (ART-4)."""
+    named = {"AETHER_WORKSPACE": str(context.workspace), "AETHER_RUN_DIR": str(context.shared)}
+    return named if task.header.folder is None else {**named, "AETHER_DOCUMENT_DIR": task.header.folder}
+
+
+def process_command(config: Config, exchange: Exchange, env: Environment, cwd: str) -> list[str]:
     """The command line of `process`. Raises _CommandError where the config gives none."""
     command = [as_text(part) for part in config["command"]]
     if not command or not command[0]:
@@ -191,7 +209,7 @@ def process_command(config: Config, exchange: Exchange, env: Environment) -> lis
     return command
 
 
-def script_command(config: Config, exchange: Exchange, env: Environment) -> list[str]:
+def script_command(config: Config, exchange: Exchange, env: Environment, cwd: str) -> list[str]:
     """The command line of `script`, its source in a file. Raises _CommandError where the runtime is no command.
 
     Python takes modules from the working directory, as with `python -c`, and shows its output as it comes.
@@ -207,9 +225,8 @@ def script_command(config: Config, exchange: Exchange, env: Environment) -> list
         raise _CommandError("runtime is empty")
     _drop_source_flag(command)
     if _is_python(command[0]):
-        folder = os.path.abspath(config.get("workingDir") or ".")
         path = env.get("PYTHONPATH")
-        env["PYTHONPATH"] = f"{folder}{os.pathsep}{path}" if path else folder
+        env["PYTHONPATH"] = f"{cwd}{os.pathsep}{path}" if path else cwd
         env.setdefault("PYTHONUNBUFFERED", "1")
     file = exchange.folder / f"aether-script{_suffix(command[0])}"
     file.write_bytes(config["source"].encode("utf-8", errors="replace"))
@@ -311,11 +328,16 @@ def _name(config: Config, program: str, mask: Callable[[str], str]) -> str:
     return mask(program)
 
 
-def _not_started(program: str, cwd: str | None, error: OSError | ValueError) -> str:
+def _not_started(program: str, command: Command, error: OSError | ValueError, origin: str | None) -> str:
     program = shorten(program, PROGRAM_LIMIT)
+    cwd, path = command.cwd, command.argv[0]
     if cwd is not None and not os.path.isdir(cwd):
         return f"cannot start {program!r}: working directory {cwd!r} does not exist"
     if isinstance(error, FileNotFoundError):
+        if "/" in path and not os.path.isabs(path):
+            beside = origin is not None and os.path.exists(os.path.join(origin, path))
+            told = "it lies beside the document: set workingDir: document, or put it into bin/ there and call it by its name"
+            return f"cannot start {program!r}: it is not in the workspace{'; ' + told if beside else ''}"
         return f"cannot start {program!r}: no such command (is it installed and on PATH?)"
     return f"cannot start {program!r}: {_reason(error)}"
 

@@ -32,7 +32,11 @@ _COMMON = (
         words=("all", "none"),
         default="all",
     ),
-    ConfigField("workingDir", "string", "Where it runs; relative to the attempt's own workspace, its default."),
+    ConfigField(
+        "workingDir",
+        "string",
+        "Where it runs; relative to the attempt's own workspace, its default. `document` is the folder of the document.",
+    ),
     ConfigField(
         "files",
         "object",

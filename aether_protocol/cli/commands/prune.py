@@ -9,7 +9,7 @@ from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import Span, now_us
 from aether_protocol.cli.options import store_option
 from aether_protocol.cli.render.text import PHASE_COLORS, counted
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import forget_workspaces, look
 from aether_protocol.engine.artifacts import Collected
 from aether_protocol.ports.store import RunQuery, Store
 
@@ -56,5 +56,6 @@ async def prune(store: Store, query: RunQuery, dry_run: bool) -> int:
             count += len(ids)
         else:
             count += await store.delete(ids, now_us())
+            forget_workspaces(store, ids)
         query.before = (rows[-1].created_at, rows[-1].run_id)
     return count

@@ -9,7 +9,7 @@ from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import store_option
 from aether_protocol.cli.render.text import counted
-from aether_protocol.cli.stored import driven_by, find_run, look
+from aether_protocol.cli.stored import driven_by, find_run, forget_workspaces, look
 from aether_protocol.engine.artifacts import Collected
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
@@ -54,4 +54,7 @@ async def delete(store: Store, texts: tuple[str, ...], force: bool) -> int:
         held = await store.owner(row.run_id)
         if held is not None:  # by a process that is dead
             await store.release(held[0])
-    return await store.delete([row.run_id for row in rows], now_us())
+    ids = [row.run_id for row in rows]
+    count = await store.delete(ids, now_us())
+    forget_workspaces(store, ids)
+    return count

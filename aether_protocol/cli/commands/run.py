@@ -25,6 +25,7 @@ from aether_protocol.cli.options import (
     secrets_option,
     store_option,
     watch_option,
+    workspace_option,
 )
 from aether_protocol.cli.stored import LATEST
 from aether_protocol.cli.workspace import Workspace
@@ -88,6 +89,7 @@ class Request:
 @click.option("--lock", metavar="NAME", help="At most one invocation with this lock at a time.")
 @click.option("--lock-mode", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True,
               help="While another has the lock: wait for it, fail (exit code 8), or do nothing (exit code 0).")
+@workspace_option
 @store_option
 @durability_option
 @click.option("--dry-run", is_flag=True, help="Show what would run, with its inputs, and start nothing.")
@@ -113,6 +115,7 @@ def command(
         concurrency=options["concurrency"],
         store=options["store"],
         durability=options["durability"],
+        workspaces=options["workspaces"],
         keeps=request.run_id is not None,
         answers=read_answers(options["resumes"]),
     )

@@ -9,17 +9,20 @@ import click
 
 from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import report_option, run_argument, store_option
-from aether_protocol.cli.past import load
+from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.render.report import MAX_LINES, print_report
-from aether_protocol.cli.stored import find_run, look
+from aether_protocol.cli.stored import find_run, look, workspaces_of
 from aether_protocol.engine.report import Report, faults, make_excerpt, make_report
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunRow, Store
+from aether_protocol.scheduler.nodes import TaskNode
 
 EPILOG = """\b
 Examples:
   aether show latest
-  aether show 0195c3f2 --output json            (the run report)"""
+  aether show 0195c3f2 --output json            (the run report)
+  cd "$(aether show latest build --workspace)"  (the files that a task which did not succeed left)"""
 
 MAX_CULPRITS = 5
 TAIL = 2_000  # log pieces of a culprit that are looked at
@@ -40,13 +43,21 @@ class Shown:
 
 @click.command("show", epilog=EPILOG)
 @run_argument
+@click.argument("task", required=False)
+@click.option("--workspace", is_flag=True, help="Print the folder of the workspace that was kept of TASK, and no more.")
 @report_option
 @store_option
-def command(run: str, output: str, store: str) -> int:
+def command(run: str, task: str | None, workspace: bool, output: str, store: str) -> int:
     """Show a run: its tasks with their times, its outputs, and why it failed.
 
-    RUN is a run's id, the beginning of it, or latest.
+    RUN is a run's id, the beginning of it, or latest. TASK, a path or name as for 'aether resume', is for --workspace alone.
     """
+    if workspace or task is not None:
+        if task is None or not workspace:
+            hint = "'aether logs RUN TASK' shows the log of a task"
+            raise UsageError("--workspace and TASK belong together", hint=hint)
+        click.echo(look(store, lambda opened: find_workspace(opened, run, task)))
+        return FINE
     if output == "json":
         print_report(look(store, lambda opened: whole(opened, run)))
         return FINE
@@ -56,6 +67,23 @@ def command(run: str, output: str, store: str) -> int:
     show_run(shown.row, shown.report, shown.parameters, shown.owner)
     show_reasons(shown.reasons, shown.more)
     return FINE
+
+
+async def find_workspace(store: Store, text: str, task: str) -> str:
+    """The folder of the workspace that was kept of a task. Raises UsageError where there is none."""
+    from aether_protocol.execution.workspace import find_kept
+
+    row = await find_run(store, text)
+    state = await load(store, row.run_id)
+    path = find_task(state, task)
+    node = state.find(path)
+    root = workspaces_of(store)
+    found = find_kept(root, row.run_id, path, node.attempt) if root is not None and isinstance(node, TaskNode) else None
+    if found is None:
+        told = "that of a task which Succeeded goes, and so do empty ones and the oldest"
+        hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
+        raise UsageError(f"no workspace of {path} is kept", hint=hint)
+    return str(found)
 
 
 async def whole(store: Store, text: str) -> Report:

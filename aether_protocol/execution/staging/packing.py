@@ -1,8 +1,8 @@
 """Packing: a file or folder becomes one archive, the same bytes for the same content (ART-1).
 
-Law: an archive depends on names, contents, links and the executable bit alone: entries are sorted, times, owners and the
-rest of the modes are fixed. A folder's archive begins with an entry for the folder itself, which tells it from the
-archive of a single file.
+Law: an archive depends on names, contents, links and modes alone: entries are sorted, times and owners are fixed. Of a mode
+counts what its owner may do, and what others may read and execute: nothing becomes wider on its way. A folder's archive begins
+with an entry for the folder itself, which tells it from the archive of a single file.
 """
 
 from __future__ import annotations
@@ -116,10 +116,10 @@ class _Tar:
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
             self._tar.addfile(info)
         elif stat.S_ISDIR(entry.mode):
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            info.type, info.mode = tarfile.DIRTYPE, kept_mode(entry.mode)
             self._tar.addfile(info)
         else:
-            info.size, info.mode = entry.size, _file_mode(entry)
+            info.size, info.mode = entry.size, kept_mode(entry.mode)
             with entry.path.open("rb") as content:
                 self._tar.addfile(info, content)
 
@@ -135,10 +135,10 @@ class _Zip:
             info.external_attr = (stat.S_IFLNK | 0o777) << 16
             self._box.writestr(info, entry.link)
         elif stat.S_ISDIR(entry.mode):
-            info.external_attr = (stat.S_IFDIR | 0o755) << 16
+            info.external_attr = (stat.S_IFDIR | kept_mode(entry.mode)) << 16
             self._box.writestr(info, b"")
         else:
-            info.external_attr = (stat.S_IFREG | _file_mode(entry)) << 16
+            info.external_attr = (stat.S_IFREG | kept_mode(entry.mode)) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             info.file_size = entry.size
             with entry.path.open("rb") as content, self._box.open(info, "w") as sink:
@@ -146,5 +146,6 @@ class _Zip:
                     sink.write(chunk)
 
 
-def _file_mode(entry: Entry) -> int:
-    return 0o755 if entry.mode & 0o111 else 0o644
+def kept_mode(mode: int) -> int:
+    """What is kept of a mode. No more than there is, so that a key stays a key; nobody else may write."""
+    return mode & 0o755

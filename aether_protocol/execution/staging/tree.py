@@ -26,20 +26,24 @@ class Tree:
         self._budget = budget
         self._links: list[tuple[tuple[str, ...], str]] = []
         self._folders: set[tuple[str, ...]] = set()
+        self._modes: list[tuple[tuple[str, ...], int]] = []
         self._make_folder(())
 
-    def folder(self, name: str) -> None:
-        """Make a folder and those above it."""
+    def folder(self, name: str, mode: int = 0o755) -> None:
+        """Make a folder and those above it; its mode is set by `finish`."""
         self._budget.entry()
-        self._make_folder(split_name(name))
+        parts = split_name(name)
+        self._make_folder(parts)
+        self._modes.append((parts, mode))
 
-    def file(self, name: str, source: Reader, *, executable: bool = False) -> None:
-        """Write a file with all that `source` gives."""
+    def file(self, name: str, source: Reader, mode: int = 0o644) -> None:
+        """Write a file with all that `source` gives. Of `mode`, what others may write does not count."""
         self._budget.entry()
         path = self._place(split_name(name), name)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o700 if executable else 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as sink:
             self._budget.copy(source, sink.write)
+            os.fchmod(sink.fileno(), mode & 0o755 | 0o600)
 
     def copy(self, name: str, of: str) -> None:
         """A hard link of an archive: a copy of an entry that has been written before."""
@@ -48,7 +52,7 @@ class Tree:
         if parts[:-1] not in self._folders or not stat.S_ISREG(_mode(origin)):
             raise PortError(f"entry {name!r} is a link to {of!r}, which is no file before it in the archive")
         with origin.open("rb") as source:
-            self.file(name, source, executable=bool(_mode(origin) & 0o100))
+            self.file(name, source, _mode(origin))
 
     def link(self, name: str, target: str) -> None:
         """A symbolic link; it is made by `finish`."""
@@ -58,7 +62,9 @@ class Tree:
         self._links.append((parts, target))
 
     def finish(self) -> None:
-        """Make the links."""
+        """Make the links, and give the folders their modes."""
+        for parts, mode in self._modes:
+            self._root.joinpath(*parts).chmod(mode & 0o755 | 0o700)
         for parts, target in self._links:
             self._place(parts, "/".join(parts)).symlink_to(target)
 

@@ -119,11 +119,11 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree) -> Non
     elif member.islnk():
         tree.copy(member.name, member.linkname)
     elif member.isdir():
-        tree.folder(member.name)
+        tree.folder(member.name, member.mode)
     elif member.isreg() and not member.issparse():
         content = tar.extractfile(member)
         assert content is not None  # it is a regular file
-        tree.file(member.name, content, executable=bool(member.mode & 0o111))
+        tree.file(member.name, content, member.mode)
     else:
         raise PortError(f"entry {member.name[:100]!r} is neither a file nor a folder nor a link")
 
@@ -133,15 +133,16 @@ def _unzip(file: Path, tree: Tree, limits: Limits) -> bool:
     _check_table(file, limits)
     with zipfile.ZipFile(file) as box:
         for info in box.filelist:
-            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
+            attributes = info.external_attr >> 16 if info.create_system == 3 else 0
+            kind, mode = stat.S_IFMT(attributes), stat.S_IMODE(attributes)
             if info.filename.endswith("/"):
-                tree.folder(info.filename)
+                tree.folder(info.filename, mode or 0o755)
             elif kind == stat.S_IFLNK:
                 with box.open(info) as content:
                     tree.link(info.filename, content.read(MAX_NAME + 1).decode())
             elif kind in (0, stat.S_IFREG):
                 with box.open(info) as content:
-                    tree.file(info.filename, content, executable=bool(info.external_attr >> 16 & 0o111))
+                    tree.file(info.filename, content, mode or 0o644)
             else:
                 raise PortError(f"entry {info.filename[:100]!r} is neither a file nor a folder nor a link")
             if len(names) < 2:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aether_protocol.execution.masking import Masker
-from aether_protocol.execution.workspace import Workspace
+from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
@@ -60,7 +60,8 @@ class RecordingContext:
         self.logged: list[tuple[str, str]] = []
         self.slept: list[float] = []
         self.stop_s = 0.0
-        self._workspace = Workspace(None)
+        self._home = Workspaces()
+        self._workspace = self._home.of(assignment("any", Sample()))
 
     def log(self, text: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
         self.logged.append((stream, text))
@@ -73,8 +74,17 @@ class RecordingContext:
     def workspace(self) -> Path:
         return self._workspace.folder
 
+    @property
+    def scratch(self) -> Path:
+        return self._workspace.scratch
+
+    @property
+    def shared(self) -> Path:
+        return self._workspace.shared
+
     def close(self) -> None:
         self._workspace.close()
+        self._home.close()
 
     def mask(self, text: str) -> str:
         return self._masker.text(text)

@@ -80,7 +80,7 @@ def test_equal_folders_give_equal_bytes(tmp_path: Path, kind: str) -> None:
             path = tmp_path / str(i) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(name, "utf-8")
-            path.chmod(0o640 if i else 0o604)
+            path.chmod(0o664 if i else 0o644)
             os.utime(path, (i * 1000, i * 1000))
         pack(tmp_path / str(i), kind, tmp_path / f"packed{i}", LIMITS)
     assert (tmp_path / "packed0").read_bytes() == (tmp_path / "packed1").read_bytes()

@@ -28,24 +28,26 @@ class Staged:
 
     stager: LocalStager
     folder: Path
+    scratch: Path
 
     def bring(self, artifacts: dict[str, Any]) -> None:
-        self.stager.bring(artifacts, self.folder)
+        self.stager.bring(artifacts, self.folder, self.scratch, None)
 
     def keep(self, outputs: list[ArtifactOutput]) -> dict[str, Any]:
-        return self.stager.keep(outputs, self.folder)
+        return self.stager.keep(outputs, self.folder, self.scratch)
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     (tmp_path / "work").mkdir()
+    (tmp_path / "scratch").mkdir()
     return tmp_path / "work"
 
 
 @pytest.fixture
 def stager(tmp_path: Path, work: Path) -> Staged:
     fetchers = (LocalFetcher(work, LIMITS), HttpFetcher(LIMITS))
-    return Staged(LocalStager(LocalRepository(tmp_path / "kept"), fetchers, limits=LIMITS), work)
+    return Staged(LocalStager(LocalRepository(tmp_path / "kept"), fetchers, limits=LIMITS), work, tmp_path / "scratch")
 
 
 def output(path: str | None, archive: str | None = None) -> ArtifactOutput:

@@ -190,7 +190,7 @@ def test_the_table_of_built_in_executors_is_that_of_the_entry_points() -> None:
     assert "nope" not in types
     assert types.get("nope") is None
     assert types["noop"].name == "noop"
-    assert set(fetcher_types()) == {"http", "local"}
+    assert set(fetcher_types()) == {"git", "http", "local", "raw"}
 
 
 def test_executors_of_other_packages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,14 +28,15 @@ class Desk:
         self.gate: threading.Event | None = None
         self.began = threading.Event()
 
-    def bring(self, artifacts: Mapping[str, Any], folder: Path) -> None:
+    def bring(self, artifacts: Mapping[str, Any], folder: Path, scratch: Path, origin: str | None) -> dict[str, Any]:
         self.log.append(f"bring {','.join(artifacts)}")
         self.began.set()
         if self.gate is not None:
             assert self.gate.wait(10)
             self.log.append("brought")
+        return {}
 
-    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path) -> dict[str, Any]:
+    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Any]:
         self.log.append(f"keep {','.join(output.name for output in outputs)}")
         if self.fault is not None:
             raise PortError(self.fault)

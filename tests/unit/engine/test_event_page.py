@@ -31,7 +31,9 @@ spec:
           - { name: ask, dependencies: [each], executor: { type: await } }
           - name: again
             executor: { type: echo, config: { failCount: 1 } }
-            inputs: { parameters: [{ name: x, value: 1 }] }
+            inputs:
+              parameters: [{ name: x, value: 1 }]
+              artifacts: [{ name: note, path: note, source: { type: raw, config: { text: hello } } }]
             retry: { limit: 1, expression: "phase == 'Failed'", backoff: { duration: 0s } }
           - { name: bad, executor: { type: fail }, dependencies: [ask] }
           - { name: never, executor: { type: noop }, dependencies: [bad] }

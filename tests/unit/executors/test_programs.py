@@ -343,10 +343,12 @@ class TestNothingStays:
         os.kill(pid, signal.SIGKILL)
 
     def test_files_go_with_the_attempt(self) -> None:
-        given = script("dirname $AETHER_OUTPUTS")
-        folder = Path(given.parameters["stdout"])
-        assert folder.name.startswith("aether-")
-        assert not folder.exists()
+        given = script('dirname "$AETHER_OUTPUTS"; pwd; touch it; stat -c %a "$(dirname "$AETHER_OUTPUTS")" .')
+        files, workspace, *modes = given.parameters["stdout"].split()
+        assert modes == ["700", "700"]
+        assert files != workspace
+        assert not Path(files).exists()
+        assert not Path(workspace).exists()
 
     def cancel(self, source: str, monkeypatch: pytest.MonkeyPatch, grace: float) -> str:
         """Run, cancel once it has printed a line, give what it printed in the end."""

@@ -13,6 +13,7 @@ from aether_protocol.cli.options import (
     quiet_option,
     secrets_option,
     store_option,
+    workspace_option,
 )
 
 EPILOG = """\b
@@ -40,6 +41,7 @@ Exit codes: 0 all Succeeded, or nothing was left to do; else that of the run tha
 @secrets_option
 @journal_option
 @quiet_option
+@workspace_option
 @store_option
 @durability_option
 def command(

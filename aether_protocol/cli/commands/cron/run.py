@@ -12,6 +12,7 @@ from aether_protocol.cli.options import (
     quiet_option,
     secrets_option,
     store_option,
+    workspace_option,
 )
 
 EPILOG = """\b
@@ -34,6 +35,7 @@ and the next scheduler goes on with them. A second signal ends it at once. The e
 @concurrency_option
 @journal_option
 @quiet_option
+@workspace_option
 @store_option
 @durability_option
 def command(grace: float, store: str, **hosting: object) -> int:

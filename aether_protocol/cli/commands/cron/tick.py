@@ -13,6 +13,7 @@ from aether_protocol.cli.options import (
     quiet_option,
     secrets_option,
     store_option,
+    workspace_option,
 )
 
 EPILOG = """\b
@@ -35,6 +36,7 @@ Exit codes: 0 nothing was due, or all Succeeded; else that of the run that went 
 @concurrency_option
 @journal_option
 @quiet_option
+@workspace_option
 @store_option
 @durability_option
 def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting: object) -> int:
