@@ -38,7 +38,7 @@ def grow_old(folder: Path) -> None:
         os.utime(path, (then, then))
 
 
-@pytest.mark.rule("RT-101")
+@pytest.mark.rule("RT-94")
 def test_what_is_laid_down_keeps_what_it_may_and_gets_no_wider(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, MAKE, USE)
     assert cli("run", path, "--run-id", "r", "--quiet").code == 0
@@ -46,7 +46,7 @@ def test_what_is_laid_down_keeps_what_it_may_and_gets_no_wider(cli: Cli, tmp_pat
     assert json.dumps("hi\nhi\n700\n700\n700\n600")[1:-1] in tasks
 
 
-@pytest.mark.rule("RT-102")
+@pytest.mark.rule("RT-95")
 @pytest.mark.parametrize("store", [(), ("--store", "sqlite:other.db")])
 def test_artifacts_go_with_the_last_run_that_names_them(cli: Cli, tmp_path: Path, store: tuple[str, ...]) -> None:
     folder = tmp_path / "other.db-artifacts" if store else tmp_path / ".aether" / "artifacts"
@@ -74,7 +74,7 @@ def test_artifacts_go_with_the_last_run_that_names_them(cli: Cli, tmp_path: Path
     assert (check.code, "of run 'b' is not there" in check.out) == (9, True)
 
 
-@pytest.mark.rule("RT-102")
+@pytest.mark.rule("RT-95")
 def test_an_imported_run_names_what_it_named(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, OWN)
     assert cli("run", path, "--run-id", "a", "--quiet").code == 0

@@ -34,7 +34,7 @@ def set_aside(folder: Path) -> None:
     visit(Town(folder), body)
 
 
-@pytest.mark.rule("RT-91")
+@pytest.mark.rule("RT-84")
 def test_a_run_that_was_set_aside(cli: Cli, tmp_path: Path) -> None:
     set_aside(tmp_path)
     [listed] = cli("ls", "--output", "json").json["runs"]

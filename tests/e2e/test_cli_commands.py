@@ -90,7 +90,7 @@ def test_init_refuses_what_cannot_be_a_name(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.rule("RT-99")
+@pytest.mark.rule("RT-92")
 @pytest.mark.parametrize("name", [".", "./"])
 def test_init_makes_a_project_of_this_folder(tmp_path: Path, name: str) -> None:
     here = tmp_path / "My Project_2"

@@ -262,7 +262,7 @@ def change(tmp_path: Path, statement: str) -> None:
     connection.close()
 
 
-@pytest.mark.rule("RT-58", "RT-100")
+@pytest.mark.rule("RT-58", "RT-93")
 @pytest.mark.parametrize(
     ("statement", "told"),
     [

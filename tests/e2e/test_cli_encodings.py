@@ -31,7 +31,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.rule("RT-97")
+@pytest.mark.rule("RT-90")
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_command_ends_as_it_would_and_json_is_that_json(here: Path, encoding: str) -> None:
     name = encoding.partition(":")[0]
@@ -49,7 +49,7 @@ def test_every_command_ends_as_it_would_and_json_is_that_json(here: Path, encodi
         (done.stdout + done.stderr).decode(name, "strict" if name != "utf-16" else "replace")
 
 
-@pytest.mark.rule("RT-97")
+@pytest.mark.rule("RT-90")
 def test_marks_that_an_encoding_lacks_are_escaped(here: Path) -> None:
     workflow(here, task("a", "noop"), name="plain.yaml")
     done = said(here, "run", "plain.yaml", "--quiet", PYTHONIOENCODING="latin-1")
@@ -61,7 +61,7 @@ PARAMETER = "  arguments: {parameters: [{name: p, value: x}]}\n"
 ECHO = "{name: a, executor: {type: echo, config: {outputs: [{name: o, value: '{{workflow.parameters.p}}'}]}}}"
 
 
-@pytest.mark.rule("RT-97")
+@pytest.mark.rule("RT-90")
 @pytest.mark.parametrize("env", [{}, C_LOCALE], ids=["utf-8", "C"])
 def test_arguments_are_read_as_utf8_whatever_the_locale(tmp_path: Path, env: dict[str, str]) -> None:
     workflow(tmp_path, ECHO, spec=PARAMETER)
@@ -73,7 +73,7 @@ def test_arguments_are_read_as_utf8_whatever_the_locale(tmp_path: Path, env: dic
 HALF = '"\\ud800"'
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -95,7 +95,7 @@ def test_what_is_no_text_is_refused_before_anything_runs(
     assert not (tmp_path / "s.db").exists()
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 def test_files_may_be_called_anything(tmp_path: Path) -> None:
     flow = workflow(tmp_path, task("a", "noop"))
     odd = bytes(tmp_path) + b"/\xff.yaml"
@@ -104,7 +104,7 @@ def test_files_may_be_called_anything(tmp_path: Path) -> None:
     assert said(tmp_path, "validate", odd).returncode == 0
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 def test_secrets_that_are_no_text_are_told_without_their_text(tmp_path: Path) -> None:
     secret = "{name: p, valueFrom: {secretKeyRef: {name: n, key: k}}}"
     script = "executor: {type: script, config: {source: 'true'}}"
@@ -123,7 +123,7 @@ def test_secrets_that_are_no_text_are_told_without_their_text(tmp_path: Path) ->
     assert b"geheim" not in done.stdout + done.stderr
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @pytest.mark.parametrize(
     ("source", "phase"),
     [
@@ -141,7 +141,7 @@ def test_what_a_script_writes_is_refused_or_cleaned(tmp_path: Path, source: str,
         assert said(tmp_path, *command.split()).returncode == 0
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 def test_an_import_refuses_what_is_no_text(tmp_path: Path) -> None:
     import hashlib
 

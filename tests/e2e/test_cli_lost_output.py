@@ -47,7 +47,7 @@ def phase(here: Path, run: str = "latest") -> str:
     return found
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 @pytest.mark.parametrize("way", LOST)
 def test_the_outcome_of_a_run_decides_wherever_its_output_went(here: Path, way: str) -> None:
     for how in HOWS[:1] if "full" not in way and "goes" not in way else HOWS:
@@ -60,7 +60,7 @@ def test_the_outcome_of_a_run_decides_wherever_its_output_went(here: Path, way: 
     assert phase(here, "r") == "Succeeded"
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 @pytest.mark.parametrize("way", ["the reader goes", "both are full", "stderr is closed"])
 def test_schedules_are_driven_whoever_looks(here: Path, way: str) -> None:
     cron_file(here, "nightly", "seq 30 >&2", schedule="0 0 * * *")
@@ -79,7 +79,7 @@ def test_schedules_are_driven_whoever_looks(here: Path, way: str) -> None:
     assert ran
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 @pytest.mark.parametrize("way", ["the reader goes", "both are full", "stdout is full"])
 def test_what_only_prints_says_that_it_could_not(here: Path, way: str) -> None:
     lines = "{source: 'seq 30000'}"  # more than a pipe holds
@@ -91,7 +91,7 @@ def test_what_only_prints_says_that_it_could_not(here: Path, way: str) -> None:
         assert lost(here, way, f"aether {command} {store}") in expected, command
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 @pytest.mark.parametrize("way", ["the reader goes", "both are full", "stdout is full"])
 def test_a_verdict_is_no_less_true_for_not_being_read(here: Path, way: str) -> None:
     fine = "case: fine\ndocumentFile: plain.yaml\nexpect: {phase: Succeeded}\n"
@@ -105,7 +105,7 @@ def test_a_verdict_is_no_less_true_for_not_being_read(here: Path, way: str) -> N
     assert lost(here, way, "aether wait latest --store sqlite:s.db") == 1
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 def test_a_full_device_is_told_and_a_reader_that_left_is_not(here: Path) -> None:
     full = shell("aether run fails.yaml --store memory --quiet >/dev/full", here)
     assert full.returncode == 1
@@ -135,7 +135,7 @@ def ended(here: Path) -> int:
     return waited.returncode
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 @pytest.mark.parametrize("output", ["text", "json", "events"])
 def test_a_reader_that_does_not_read_holds_no_run_up(here: Path, output: str) -> None:
     flood = task("a", "script", "{source: 'seq 100000 >&2'}")
@@ -148,7 +148,7 @@ def test_a_reader_that_does_not_read_holds_no_run_up(here: Path, output: str) ->
     assert "Succeeded" in out
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 def test_every_event_reaches_a_reader_that_comes_late(here: Path) -> None:
     loop = (
         "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: many}\nspec:\n  entrypoint: main\n  templates:\n"
@@ -165,7 +165,7 @@ def test_every_event_reaches_a_reader_that_comes_late(here: Path) -> None:
     assert kinds[-1] == "RunClosed"
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 def test_a_process_ends_though_nobody_ever_reads_its_notes(here: Path) -> None:
     flood = workflow(here, task("a", "script", "{source: 'seq 20000 >&2; exit 3'}"))
     process = stalled(here, str(flood))
@@ -175,7 +175,7 @@ def test_a_process_ends_though_nobody_ever_reads_its_notes(here: Path) -> None:
     process.communicate()
 
 
-@pytest.mark.rule("RT-95")
+@pytest.mark.rule("RT-88")
 def test_a_terminal_keeps_the_order_of_what_is_said_and_what_is_printed(here: Path) -> None:
     terminal = Terminal("run", "fails.yaml", "--store", "sqlite:s.db", cwd=here, TERM="dumb")
     assert terminal.end() == 1

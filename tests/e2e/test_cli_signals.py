@@ -46,7 +46,7 @@ def begun(flow: Path, *more: str, ignored: bool = False) -> subprocess.Popen[str
     return process
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_cancels_a_run_without_a_name_and_its_hooks_run(hooked: Path, number: signal.Signals) -> None:
     process = begun(hooked)
@@ -57,7 +57,7 @@ def test_a_signal_cancels_a_run_without_a_name_and_its_hooks_run(hooked: Path, n
     assert "Traceback" not in err
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_leaves_a_named_run_as_it_is(hooked: Path, number: signal.Signals) -> None:
     process = begun(hooked, "--run-id", "r")
@@ -70,7 +70,7 @@ def test_a_signal_leaves_a_named_run_as_it_is(hooked: Path, number: signal.Signa
     assert json.loads(shown.stdout)["phase"] == "Running"
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 def test_a_hangup_that_is_to_be_ignored_is(hooked: Path) -> None:
     process = begun(hooked, ignored=True)
     process.send_signal(signal.SIGHUP)
@@ -81,7 +81,7 @@ def test_a_hangup_that_is_to_be_ignored_is(hooked: Path) -> None:
     assert process.returncode == 130
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 def test_a_hangup_that_is_told_twice_waits_for_the_hooks(hooked: Path) -> None:
     process = begun(hooked)
     for _ in range(3):
@@ -91,7 +91,7 @@ def test_a_hangup_that_is_told_twice_waits_for_the_hooks(hooked: Path) -> None:
     assert trace(hooked) == ["onCancel", "onExit"]
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_a_terminal_that_goes_cancels_the_run_and_its_hooks_run(hooked: Path, term: str) -> None:
     terminal = Terminal("run", hooked, "--store", f"sqlite:{hooked.parent}/s.db", cwd=hooked.parent, TERM=term)
@@ -101,7 +101,7 @@ def test_a_terminal_that_goes_cancels_the_run_and_its_hooks_run(hooked: Path, te
     assert trace(hooked) == ["onCancel", "onExit"]
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 def test_a_terminal_that_goes_while_it_asks_answers_nothing(tmp_path: Path) -> None:
     flow = workflow(tmp_path, task("ok", "await"))
     store = f"sqlite:{tmp_path}/s.db"
@@ -144,7 +144,7 @@ sys.exit(main({arguments!r}))
 """
 
 
-@pytest.mark.rule("RT-96")
+@pytest.mark.rule("RT-89")
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     "module",

@@ -11,7 +11,7 @@ from tests.e2e.documents import task, workflow
 from tests.e2e.process import aether
 from tests.e2e.store_cli import Cli, make_cli
 
-pytestmark = pytest.mark.rule("ART-4", "RT-105")
+pytestmark = pytest.mark.rule("ART-4", "RT-98")
 
 FAILS = "{runtime: sh, source: 'echo $AETHER_WORKSPACE > here; exit 1'}"
 

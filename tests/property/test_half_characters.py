@@ -110,7 +110,7 @@ def is_whole(value: Any) -> bool:
     return True
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(VALUE)
 def test_arguments(url: str, value: Any) -> None:
@@ -122,7 +122,7 @@ def test_arguments(url: str, value: Any) -> None:
     assert (used(url, use) is None) is is_whole(value)
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(VALUE, st.sampled_from(["dict", "json", "ascii"]))
 def test_documents(url: str, value: Any, form: str) -> None:
@@ -137,7 +137,7 @@ def test_documents(url: str, value: Any, form: str) -> None:
         assert isinstance(refused, DocumentError)
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(TEXT, TEXT)
 def test_labels_and_names(url: str, key: str, text: str) -> None:
@@ -153,7 +153,7 @@ def test_labels_and_names(url: str, key: str, text: str) -> None:
         assert isinstance(refused, DocumentError)
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(TEXT)
 def test_run_ids(url: str, text: str) -> None:
@@ -165,7 +165,7 @@ def test_run_ids(url: str, text: str) -> None:
         assert isinstance(refused, UsageError)
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(st.dictionaries(TEXT, VALUE, max_size=3))
 def test_answers(url: str, payload: dict[str, Any]) -> None:
@@ -178,7 +178,7 @@ def test_answers(url: str, payload: dict[str, Any]) -> None:
     assert (used(url, use) is None) is is_whole(payload)
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(TEXT, TEXT, st.one_of(st.dictionaries(TEXT, VALUE, max_size=3), VALUE))
 def test_results_messages_and_logs(url: str, message: str, log: str, outputs: Any) -> None:
@@ -191,7 +191,7 @@ def test_results_messages_and_logs(url: str, message: str, log: str, outputs: An
     assert used(url, use, executors=Odd(message, log, outputs)) is None
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(VALUE, TEXT)
 def test_functions(url: str, value: Any, raised: str) -> None:
@@ -209,7 +209,7 @@ def test_functions(url: str, value: Any, raised: str) -> None:
     assert used(url, use, executors=FunctionExecutor({"gives": gives, "raises": raises})) is None
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(TEXT, VALUE)
 def test_variables(url: str, name: str, value: Any) -> None:
@@ -219,7 +219,7 @@ def test_variables(url: str, name: str, value: Any) -> None:
     assert (used(url, use, variables={"site": {name: value}}) is None) is is_whole({name: value})
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(TEXT)
 def test_secrets(url: str, text: str) -> None:
@@ -237,7 +237,7 @@ def test_secrets(url: str, text: str) -> None:
             used(url, use, secrets={"n": {"k": text}})
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @tries
 @given(TEXT, VALUE)
 def test_schedules(url: str, label: str, value: Any) -> None:
@@ -255,7 +255,7 @@ def test_schedules(url: str, label: str, value: Any) -> None:
         assert isinstance(refused, DocumentError)
 
 
-@pytest.mark.rule("RT-98")
+@pytest.mark.rule("RT-91")
 @given(TEXT, st.dictionaries(TEXT, VALUE, max_size=3))
 def test_results_from_the_wire(message: str, outputs: dict[str, Any]) -> None:
     sent = {"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1, "message": message, "parameters": outputs}

@@ -182,7 +182,7 @@ def test_the_command_prints_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert counts["failures"] == []
 
 
-@pytest.mark.rule("RT-102")
+@pytest.mark.rule("RT-95")
 def test_artifacts_that_are_deleted_too_early_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace is left out, or the store forgets what a run names."""
     with monkeypatch.context() as patch:

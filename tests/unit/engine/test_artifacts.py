@@ -55,7 +55,7 @@ def play(make: Callable[[], Store], body: Callable[[Store], Coroutine[Any, Any, 
     asyncio.run(go())
 
 
-@pytest.mark.rule("RT-102")
+@pytest.mark.rule("RT-95")
 @pytest.mark.parametrize("make", STORES)
 def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop: Shop) -> None:
     async def body(store: Store) -> None:

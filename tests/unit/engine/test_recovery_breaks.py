@@ -31,7 +31,7 @@ async def broken(engine: Engine, run: str) -> str | None:
     return (await engine.row(run)).broken
 
 
-@pytest.mark.rule("RT-91")
+@pytest.mark.rule("RT-84")
 def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()
@@ -61,7 +61,7 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
     assert "was set aside: it broke its engine 3 times in a row" in caplog.text
 
 
-@pytest.mark.rule("RT-91")
+@pytest.mark.rule("RT-84")
 def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) -> None:
     """As each `aether resume` of such a run is one."""
 
@@ -80,7 +80,7 @@ def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) ->
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-91")
+@pytest.mark.rule("RT-84")
 def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()
@@ -97,7 +97,7 @@ def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-91")
+@pytest.mark.rule("RT-84")
 def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         engine = await town.engine()
@@ -122,7 +122,7 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-91")
+@pytest.mark.rule("RT-84")
 def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A law of ours that does not hold in a record is met by every recovery."""
 

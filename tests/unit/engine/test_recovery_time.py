@@ -138,7 +138,7 @@ def forget_the_dead(town: Town) -> None:
     town.clock._sleepers.clear()
 
 
-@pytest.mark.rule("RT-48", "RT-90", "SCHED-10")
+@pytest.mark.rule("RT-48", "RT-83", "SCHED-10")
 @pytest.mark.parametrize("name", OVERDUE)
 def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path: Path) -> None:
     text, phase, handed_over = OVERDUE[name]
@@ -157,7 +157,7 @@ def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path:
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-90")
+@pytest.mark.rule("RT-83")
 def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_path: Path) -> None:
     """The store is asked in between: a run that looks suspended then may be about to time out."""
 
@@ -198,7 +198,7 @@ ASKED: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.rule("RT-48", "RT-90")
+@pytest.mark.rule("RT-48", "RT-83")
 @pytest.mark.parametrize("limit", ["", "timeout: 2s, "])
 @pytest.mark.parametrize("name", ASKED)
 def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, limit: str, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ async def after_a_crash(town: Town, made: Any, at: float, set_back_us: int = 0, 
     return other, run
 
 
-@pytest.mark.rule("RT-93", "EXEC-2", "SCHED-10")
+@pytest.mark.rule("RT-86", "EXEC-2", "SCHED-10")
 @pytest.mark.parametrize(("down", "ends_at"), [(0, 60.0), (20, 60.0), (300, 340.0)])
 def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at: float) -> None:
     async def body(town: Town) -> None:
@@ -246,7 +246,7 @@ def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at:
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-93", "SCHED-10")
+@pytest.mark.rule("RT-86", "SCHED-10")
 def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=50 * SECOND)))
@@ -258,7 +258,7 @@ def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-93")
+@pytest.mark.rule("RT-86")
 def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=30 * SECOND, retry=retry(2, 5))))
@@ -272,7 +272,7 @@ def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) ->
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-93")
+@pytest.mark.rule("RT-86")
 def test_a_hook_that_sleeps_goes_on_with_what_is_left(tmp_path: Path) -> None:
     text = """
   hooks: {onExit: {template: note}}
@@ -305,7 +305,7 @@ BEHIND: dict[str, tuple[Callable[[], Any], str, float]] = {  # after a crash at 
 }
 
 
-@pytest.mark.rule("RT-47", "RT-94")
+@pytest.mark.rule("RT-47", "RT-87")
 @pytest.mark.parametrize("hours", [1, 5000])
 @pytest.mark.parametrize("name", BEHIND)
 def test_a_record_from_the_future_goes_on_with_what_was_left(
@@ -344,7 +344,7 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
     assert "behind the last step of run" in caplog.text
 
 
-@pytest.mark.rule("RT-94")
+@pytest.mark.rule("RT-87")
 def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}), task("b")))
@@ -356,7 +356,7 @@ def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
     visit(Town(tmp_path), body)
 
 
-@pytest.mark.rule("RT-94")
+@pytest.mark.rule("RT-87")
 @pytest.mark.parametrize("name", BEHIND)
 def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: Path, name: str) -> None:
     """As the clock of `aether cron run` may be: it shows what the machine's clock shows."""
