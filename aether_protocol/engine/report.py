@@ -203,8 +203,16 @@ def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]
         tasks=tuple(tasks),
         hooks=tuple(_hook(node) for node in state.hook_nodes),
         not_run=tuple(not_run),
-        warnings=tuple(Note("" if node == WORKFLOW else state.nodes[node].path, text) for node, text in state.notes),
+        warnings=tuple(Note(_place(state, node), text) for node, text in state.notes),
     )
+
+
+def _place(state: RunState, number: int) -> str:
+    """The path of a task run, the name of a hook's; empty for the workflow."""
+    if number == WORKFLOW:
+        return ""
+    node = state.nodes[number]
+    return hook_name(node) if isinstance(node, HookNode) else node.path
 
 
 def not_run(state: RunState) -> list[str]:

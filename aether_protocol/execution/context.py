@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook
@@ -21,6 +22,8 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+
+MESSAGE_LIMIT: Final = 8_192  # characters of a message, which is text for people
 
 Stream = Literal["stdout", "stderr"]
 
@@ -138,6 +141,9 @@ class Context:
         masker = self._secrets.masker
         if masker is not None:
             result = sealed(masker, self._assignment.target, result)
+        if len(result.message) > MESSAGE_LIMIT:  # only now, for half a secret is not known as one
+            more = len(result.message) - MESSAGE_LIMIT
+            result = replace(result, message=f"{result.message[:MESSAGE_LIMIT]}\u2026 ({more} characters more)")
         if self.fetched:
             result.fetched = self.fetched  # whatever became of it: the next attempt gets the same
         return result

@@ -95,6 +95,7 @@ _TITLES: Final = {
     "ART-1": "output artifacts",
     "ART-2": "input artifacts",
     "ART-3": "names of artifacts",
+    "ART-4": "workspaces of attempts",
 }
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(_TITLES)

@@ -97,7 +97,7 @@ def _check(url: str, revision: str) -> None:
     if not (url.lower().startswith(_SCHEMES) or _SCP.fullmatch(url)) or "\n" in url:
         raise PortError("source git: the url is not one of https, http, ssh, git, file, or user@host:path")
     if _REVISION.fullmatch(revision) is None or ".." in revision or "@{" in revision:
-        raise PortError(f"source git: {revision[:100]!r} is not a branch, tag or commit id")
+        raise PortError(f"source git: {revision!r} is not a branch, tag or commit id")
 
 
 def _git(url: str, folder: str, *arguments: str) -> str:

@@ -132,7 +132,7 @@ class LocalRepository:
     def _path(self, digest: str) -> Path:
         match = _DIGEST.fullmatch(digest)
         if match is None:
-            raise PortError(f"{digest[:100]!r} is not a digest", hint="a digest is sha256: and 64 hexadecimal digits")
+            raise PortError(f"{digest!r} is not a digest", hint="a digest is sha256: and 64 hexadecimal digits")
         name = match.group(1)
         return self._folder / "sha256" / name[:2] / name[2:]
 

@@ -23,27 +23,30 @@ class LogPrinter:
 
     def __init__(self, *, paths: bool) -> None:
         self.paths = paths
-        self.partial: dict[tuple[str, int, str], str] = {}
+        self.partial: dict[tuple[str, int, str], list[str]] = {}  # of lines that have not ended
 
     def take(self, piece: LogLine) -> None:
         key = (piece.path, piece.attempt, piece.stream)
         if piece.attempt > 1:
             self._end_attempts(piece)
-        *lines, rest = (self.partial.pop(key, "") + piece.text).split("\n")
+        if "\n" not in piece.text:
+            self.partial.setdefault(key, []).append(piece.text)
+            return
+        *lines, rest = ("".join(self.partial.pop(key, ())) + piece.text).split("\n")
         if rest:
-            self.partial[key] = rest
+            self.partial[key] = [rest]
         for line in lines:
             self._print(key, line)
 
     def _end_attempts(self, piece: LogLine) -> None:
         """Nothing more comes of the attempts before this one."""
         for key in [key for key in self.partial if key[0] == piece.path and key[1] < piece.attempt]:
-            self._print(key, self.partial.pop(key))
+            self._print(key, "".join(self.partial.pop(key)))
 
     def end(self) -> None:
         """Nothing more comes: what is not a whole line is one now."""
         for key, rest in self.partial.items():
-            self._print(key, rest)
+            self._print(key, "".join(rest))
         self.partial.clear()
 
     def _print(self, key: tuple[str, int, str], line: str) -> None:

@@ -122,7 +122,7 @@ class LineView(QuietView):
     """One line for each thing that happens: for logs of a CI and for pipes."""
 
     def __init__(self) -> None:
-        self.partial: dict[tuple[int, str], str] = {}
+        self.partial: dict[tuple[int, str], list[str]] = {}  # of lines that have not ended
 
     def resume(self, state: RunState) -> None:
         done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
@@ -147,9 +147,12 @@ class LineView(QuietView):
 
     def log(self, node: Node | None, stream: str, text: str) -> None:
         key = (node.id if node is not None else -1, stream)
-        *lines, rest = (self.partial.pop(key, "") + text).split("\n")
+        if "\n" not in text:
+            self.partial.setdefault(key, []).append(text)
+            return
+        *lines, rest = ("".join(self.partial.pop(key, ())) + text).split("\n")
         if rest:
-            self.partial[key] = rest
+            self.partial[key] = [rest]
         for line in lines:
             self._log_line(node, line)
 
@@ -158,7 +161,7 @@ class LineView(QuietView):
 
     def _ended(self, since: float, node: Node) -> None:
         for stream in ("stdout", "stderr"):
-            rest = self.partial.pop((node.id, stream), "")
+            rest = "".join(self.partial.pop((node.id, stream), ()))
             if rest:
                 self._log_line(node, rest)
         if node.started_at is None and node.phase == "Succeeded" and is_leaf(node):

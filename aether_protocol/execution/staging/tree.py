@@ -97,12 +97,12 @@ class Tree:
 def split_name(name: str) -> tuple[str, ...]:
     """The segments of an entry's name, `.` and empty ones left out. Raises PortError for one that leads elsewhere."""
     if name.startswith("/") or "\0" in name or len(name) > MAX_NAME:
-        raise PortError(f"entry {name[:100]!r} is not a relative path")
+        raise PortError(f"entry {name!r} is not a relative path")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts or ".." in name.replace("\\", "/").split("/"):
-        raise PortError(f"entry {name[:100]!r} leads out of the artifact")
+        raise PortError(f"entry {name!r} leads out of the artifact")
     if len(parts) > 200:
-        raise PortError(f"entry {name[:100]!r} is nested too deeply")
+        raise PortError(f"entry {name!r} is nested too deeply")
     return parts
 
 
@@ -113,7 +113,7 @@ def check_link(name: str, target: str) -> None:
     depth = len(split_name(name)) - 1
     bad = PurePosixPath(target).is_absolute() or "\0" in target or not target or len(target) > MAX_NAME
     if bad or up > depth or ".." in steps[up:]:
-        raise PortError(f"link {name[:100]!r} to {target[:100]!r} leads out of the artifact")
+        raise PortError(f"link {name!r} to {target!r} leads out of the artifact")
 
 
 def _mode(path: Path) -> int:

@@ -125,7 +125,7 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree) -> Non
         assert content is not None  # it is a regular file
         tree.file(member.name, content, member.mode)
     else:
-        raise PortError(f"entry {member.name[:100]!r} is neither a file nor a folder nor a link")
+        raise PortError(f"entry {member.name!r} is neither a file nor a folder nor a link")
 
 
 def _unzip(file: Path, tree: Tree, limits: Limits) -> bool:
@@ -144,7 +144,7 @@ def _unzip(file: Path, tree: Tree, limits: Limits) -> bool:
                 with box.open(info) as content:
                     tree.file(info.filename, content, mode or 0o644)
             else:
-                raise PortError(f"entry {info.filename[:100]!r} is neither a file nor a folder nor a link")
+                raise PortError(f"entry {info.filename!r} is neither a file nor a folder nor a link")
             if len(names) < 2:
                 names.append((info.filename, kind in (0, stat.S_IFREG)))
     return _is_single(names)
