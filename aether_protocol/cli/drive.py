@@ -154,12 +154,18 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
 
 
 async def bury(store: Store) -> None:
-    """Free what dead processes of this machine hold: nobody need wait for the end of their leases."""
-    from aether_protocol.cli.owners import is_dead
+    """Free what dead processes of this machine hold, without waiting for the end of their leases; and where the clock was set
+    back under a living one, write its lease anew by the clock as it is, so that it is not taken for that of a wrong clock."""
+    from aether_protocol.cli.instants import now_us
+    from aether_protocol.cli.owners import is_alive, is_dead
+    from aether_protocol.engine.keeper import LEASE_S
 
-    for owner in await store.owners():
+    until = now_us() + round(LEASE_S * 1_000_000)
+    for owner, end in (await store.owners()).items():
         if is_dead(owner):
             await store.release(owner)
+        elif end > until and is_alive(owner):
+            await store.renew(owner, {}, until)
 
 
 async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:

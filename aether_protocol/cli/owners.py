@@ -51,15 +51,26 @@ def called(owner: str) -> str:
 
 def is_dead(owner: str) -> bool:
     """Is this the name of a process of this place that has ended?"""
+    return _lives(owner) is False
+
+
+def is_alive(owner: str) -> bool:
+    """Is this the name of a process of this place that provably runs? Its clock was perhaps set back; then its lease seems to
+    have been written by a wrong one."""
+    return _lives(owner) is True
+
+
+def _lives(owner: str) -> bool | None:
+    """None where it cannot be found out."""
     parts = owner.split("|")
     if len(parts) != 4 or parts[0] != place() or not parts[1].isdecimal():
-        return False
+        return None
     pid = int(parts[1])
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
+    except OSError:
+        return None
     now = started(pid)
-    return bool(parts[2] and now) and now != parts[2]
+    return now == parts[2] if parts[2] and now else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.owners import is_dead
+from aether_protocol.cli.owners import is_alive, is_dead
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
@@ -156,8 +156,12 @@ async def driven_by(store: Store, row: RunRow) -> str | None:
     """Who drives an unfinished run at this moment, None for nobody."""
     if row.closed:
         return None
-    held = await store.owner(row.run_id, now_us())
-    return held[0] if held is not None and not is_dead(held[0]) else None
+    held = await store.owner(row.run_id)
+    if held is None or is_dead(held[0]):
+        return None
+    if not is_alive(held[0]):  # of another machine: its lease tells
+        held = await store.owner(row.run_id, now_us())
+    return held[0] if held is not None else None
 
 
 @asynccontextmanager

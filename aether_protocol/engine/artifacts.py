@@ -17,7 +17,7 @@ from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.scheduler.facts import InputsBound, NodeEnded, TaskSuspended
+from aether_protocol.scheduler.facts import ArtifactsFetched, InputsBound, NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.state import RunState
 
@@ -35,15 +35,21 @@ def named_in(steps: Sequence[Step]) -> Sequence[str]:
             if type(fact) in _NAMING and fact.artifacts:  # type: ignore[union-attr]
                 found = found or []
                 found += _digests(fact.artifacts)  # type: ignore[union-attr]
+            elif type(fact) is ArtifactsFetched:
+                found = found or []
+                found += _digests(fact.fetched)
     return _NONE if found is None else list(dict.fromkeys(found))
 
 
 def named_by(header: RunHeader) -> Sequence[str]:
-    """The digests of the artifacts that a run names from its beginning: those of the task runs that a retry keeps."""
-    if header.kept is None:
+    """The digests of the artifacts that a run names from its beginning: those of the task runs that a retry keeps, and
+    what sources gave to the run that it retries."""
+    if header.kept is None and header.fetched is None:
         return _NONE
     found: list[str] = []
-    for kept in header.kept.values():
+    for held in (header.fetched or {}).values():
+        found += _digests(held)
+    for kept in (header.kept or {}).values():
         for artifacts in (kept.get("artifacts"), kept.get("inputArtifacts")) if isinstance(kept, dict) else ():
             found += _digests(artifacts or {})
     return list(dict.fromkeys(found))
@@ -61,8 +67,9 @@ def named_of(state: RunState) -> set[str]:
 
 def _digests(artifacts: Mapping[str, Json]) -> Iterator[str]:
     for value in artifacts.values():
-        if isinstance(value, dict) and isinstance(value.get("digest"), str):
-            yield value["digest"]
+        for record in (value, value.get("fetched")) if isinstance(value, dict) else ():
+            if isinstance(record, dict) and isinstance(record.get("digest"), str):
+                yield record["digest"]
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ def test_what_is_laid_down_keeps_what_it_may_and_gets_no_wider(cli: Cli, tmp_pat
     path = workflow(tmp_path, MAKE, USE)
     assert cli("run", path, "--run-id", "r", "--quiet").code == 0
     tasks = json.dumps(cli("show", "r", "--output", "json").json)
-    assert json.dumps("hi\nhi\n700\n700\n700\n600")[1:-1] in tasks
+    assert json.dumps("hi\nhi\n755\n755\n755\n600")[1:-1] in tasks
 
 
 @pytest.mark.rule("RT-95")
@@ -86,3 +86,25 @@ def test_an_imported_run_names_what_it_named(cli: Cli, tmp_path: Path) -> None:
     assert cli("prune", "--older-than", "1d").err == "deleted 0 runs\n"
     assert len(kept(folder)) == 1
     assert cli("db", "check").err == "all is well\n"
+
+
+@pytest.mark.rule("RT-95", "ART-2")
+def test_what_a_source_gave_is_kept_for_the_runs_that_may_be_retried(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / ".aether" / "artifacts"
+    given = "[{name: note, path: note, source: {type: raw, config: {text: hello}}}]"
+    path = workflow(tmp_path, SCRIPT % ("read", "'cat note; exit 1'", "parameters: []", f", inputs: {{artifacts: {given}}}"))
+    assert cli("run", path, "--run-id", "a", "--quiet").code == 1
+    assert len(kept(folder)) == 1
+    grow_old(folder)
+    assert cli("prune", "--older-than", "1d").err.startswith("deleted 0 runs")
+    assert cli("db", "check").err == "all is well\n"
+    assert len(kept(folder)) == 1
+    again = cli("retry", "a", "--output", "json")
+    assert (again.code, again.json["runId"] != "a") == (1, True)
+    cli("rm", "a")
+    grow_old(folder)
+    cli("prune", "--older-than", "1d")
+    assert len(kept(folder)) == 1
+    cli("rm", again.json["runId"])
+    cli("prune", "--older-than", "1d")
+    assert kept(folder) == []
