@@ -87,7 +87,7 @@ def used(url: str, use: Callable[[Engine], Awaitable[object]], **engine: Any) ->
         try:
             async with Engine(store=url) as looking:
                 for row in await store.rows(RunQuery(limit=1000)):
-                    assert await fault_of(store, row.run_id) is None
+                    assert await fault_of(store, row.run_id, set(await store.artifacts())) is None
                     json.dumps((await looking.report(row.run_id)).to_json(), ensure_ascii=False).encode()
                     async for event in looking.events(row.run_id, follow=False):
                         json.dumps(event, ensure_ascii=False).encode()

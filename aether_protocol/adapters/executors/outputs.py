@@ -15,7 +15,7 @@ from typing import Final
 
 from aether_protocol.adapters.executors.exchange import OutputsError, read_file
 from aether_protocol.adapters.executors.results import read_json, read_typed, shorten
-from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import OutputBinding
 
 QUOTED: Final = 80  # characters of a line in a message
@@ -37,14 +37,8 @@ class Outputs:
     warnings: list[str] = field(default_factory=list)
 
     def take(self, name: str, text: str, type_: str) -> None:
-        """Text as the value of an output, read as JSON where its type is not string."""
-        value = self.values[name] = read_typed(text, type_)
-        if type_ == "any" and type(value) in (int, float) and as_text(value) != text.strip():
-            shown = self.mask(text.strip())
-            kept = f", written as {shorten(shown, QUOTED)}" if shown == text.strip() else ""
-            number = f" {shorten(as_text(value), QUOTED)}" if kept else ""
-            name = self.mask(name)
-            self.warnings.append(f"output {name!r} is the number{number}{kept}: declare it as string to keep its spelling")
+        """Take text as the value of an output, read as JSON where its type is not string and no spelling is lost (DOC-10)."""
+        self.values[name] = read_typed(text, type_)
 
 
 def read_outputs(text: str, declared: Collection[OutputBinding], found: Outputs) -> None:

@@ -15,6 +15,7 @@ from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
 
+NUMBER: Final = "fromjson('7')"  # where a condition or a list should stand; no check before the run can know
 EXECUTOR: Final = "work"
 SECRET: Final = ("vault", "key")  # the secret that documents refer to
 _WORK: Final = ExecutorType(EXECUTOR, "Anything.", open_config=True, open_outputs=True)
@@ -76,7 +77,8 @@ class Author:
         rng = self.rng
         retry: dict[str, Any] = {"limit": rng.randint(0, 3)}
         if rng.random() < 0.5:
-            retry["expression"] = rng.choice(["true", "phase == 'Failed'", "code == 3", "1 + 1", "outputs.parameters.x > 1"])
+            conditions = ["true", "phase == 'Failed'", "code == 3", NUMBER, "outputs.parameters.x > 1"]
+            retry["expression"] = rng.choice(conditions)
         if rng.random() < 0.7:
             retry["backoff"] = {"duration": rng.choice(["0s", "1s", "3s"]), "jitter": rng.choice([0, 0.5])}
         return retry
@@ -169,10 +171,10 @@ class Author:
             loop["items"] = list(range(80 if many else rng.randint(0, 5)))
             loop["concurrency"] = rng.choice([0, 1, 2])
         elif kind < 0.8:
-            loop["itemsFrom"] = rng.choice(["[1, 2, 3]", "null", "'[7]'", "7", "[[1], [2]]"])
+            loop["itemsFrom"] = rng.choice(["[1, 2, 3]", "null", "'[7]'", NUMBER, "[[1], [2]]"])
         else:
             loop["repeatCondition"] = rng.choice(
-                ["loop_iter.index < 2", "true", f"tasks.{loop['body']}.phase == 'Failed'", "1"]
+                ["loop_iter.index < 2", "true", f"tasks.{loop['body']}.phase == 'Failed'", NUMBER]
             )
             loop["maxIterations"] = rng.randint(1, 4)
         if rng.random() < 0.5:

@@ -88,8 +88,8 @@ def test_names_that_are_not_declared_are_told() -> None:
         ("3.10", "string", "3.10", False),
         ("0644", "any", "0644", False),  # JSON has no such number
         ("3.10", "number", 3.1, False),
-        ("3.10", "any", 3.1, True),
-        ("1e3", "any", 1000.0, True),
+        ("3.10", "any", "3.10", False),
+        ("1e3", "any", "1e3", False),
         ("3.5", "any", 3.5, False),
         (" 7 ", "any", 7, False),
         ("1e999", "any", "1e999", False),
@@ -102,18 +102,6 @@ def test_spellings_of_numbers(text: str, type_: str, value: object, warned: bool
     result = Outputs(lambda text: text)
     read_stdout(f"{text}\n", 100, [OutputBinding("result", type_, ())], result)
     assert (result.values["result"], bool(result.warnings)) == (value, warned)
-
-
-def test_the_spelling_is_told() -> None:
-    text = "output 'v' is the number 3.1, written as 3.10: declare it as string to keep its spelling"
-    assert read("v=3.10").warnings == [text]
-
-
-@pytest.mark.rule("DATA-12")
-def test_a_secret_number_is_not_told_in_another_spelling() -> None:
-    found = Outputs(lambda text: text.replace("3.10", "***"))
-    read_outputs("v=3.10", [], found)
-    assert found.warnings == ["output 'v' is the number: declare it as string to keep its spelling"]
 
 
 @for_all(st.lists(st.text(alphabet="ab\n ", max_size=30), max_size=8), st.integers(1, 40))
