@@ -87,6 +87,7 @@ class Driver:
         for _, item in self._inbox:
             if isinstance(item, _ASKED) and not item.answer.done():
                 item.answer.set_exception(UsageError("the engine was closed"))
+                item.answer.exception()  # the caller may have left, and asyncio shall not complain
         self._inbox.clear()
         await self.logs.save()
 

@@ -29,7 +29,7 @@ from aether_protocol.testing.simulation.store import SharedStore
 SEEDS = 2_000
 CRON_SEEDS = 400
 ONCE = "a fire is dealt with once"
-HELD = "what is held is not taken"  # the same fire is started by two, and both would have its run
+HELD = "a lease is given to one owner at a time, with a token that grows"  # the same fire is started by two
 PARTS = 8  # so that several processes share the work
 
 
