@@ -211,6 +211,23 @@ def _calls_and_inputs(count: int, reads: str) -> Json:
     return document([task(inputs=inputs), dag([call(f"task-{i}") for i in range(count)], inputs=more)])
 
 
+def _calls_and_tasks(count: int, last: int, text: str = "{{tasks.t-#.outputs.parameters.x}}") -> Json:
+    """A chain of tasks, and as many calls of a template each of whose inputs reads one of them; they depend on the chain up to
+    task `last`."""
+    inputs = {"parameters": [{"name": f"p-{i}", "value": text.replace("#", str(i))} for i in range(count)]}
+    chain = [call(f"t-{i}", "leaf", dependencies=[f"t-{i - 1}"] if i else []) for i in range(count)]
+    calls = [call(f"c-{i}", dependencies=[f"t-{last}"]) for i in range(count)]
+    return document([task(inputs=inputs), task("leaf", outputs={"parameters": [{"name": "x"}]}), dag([*chain, *calls])])
+
+
+def _loops_and_tasks(count: int) -> Json:
+    """A chain of tasks, and as many calls of a loop whose items read each of them."""
+    chain = [call(f"t-{i}", "leaf", dependencies=[f"t-{i - 1}"] if i else []) for i in range(count)]
+    calls = [call(f"c-{i}", "each", dependencies=[f"t-{count - 1}"]) for i in range(count)]
+    each = loop("each", "leaf", items=[f"{{{{tasks.t-{i}.outputs.parameters.x}}}}" for i in range(count)])
+    return document([each, task("leaf", outputs={"parameters": [{"name": "x"}]}), dag([*chain, *calls])])
+
+
 def _bare_items(count: int) -> Json:
     """Items without a field, for a body with as many inputs."""
     return document([task(inputs=params(count)), loop(items=[{} for _ in range(count)])])
@@ -341,6 +358,12 @@ CASES: Final[dict[str, Maker]] = {
     "values of a long enum": one(lambda n: _long_enum(n, "member")),
     "values that a long enum lacks": one(lambda n: _long_enum(n, "membre")),
     "calls of a template with many sources": one(lambda n: _calls_and_inputs(n, "inputs.parameters.p-#")),
+    "calls of a template that reads many tasks": one(lambda n: _calls_and_tasks(n, n - 1)),
+    "calls of a template that reads many tasks too early": one(lambda n: _calls_and_tasks(n, n // 2)),
+    "calls of a template that reads many missing tasks": one(
+        lambda n: _calls_and_tasks(n, n - 1, "{{tasks.u-#.outputs.parameters.x}}")
+    ),
+    "calls of a loop that reads many tasks": one(_loops_and_tasks),
     "calls of a template with many missing sources": one(lambda n: _calls_and_inputs(n, "inputs.parameters.q-#")),
     # artifacts
     "artifacts": one(lambda n: document([task(outputs=artifacts(n, path="x")), dag([call("a")])])),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from aether_protocol.documents.models import (
@@ -34,6 +35,7 @@ from aether_protocol.plan.texts import Texts
 from aether_protocol.plan.wiring import Wiring
 
 CONDITIONS: Final = ("succeeded", "failed", "error")
+MOST_SHARED: Final = 100_000  # faults of order of one template in one dag that are looked at: far more than are told
 
 
 @dataclass(slots=True)
@@ -46,6 +48,9 @@ class Mention:
     path: Path
     offset: int
     computes: bool
+
+
+Reads = list[tuple[Depends, Mention]]  # of other tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,9 @@ class NameChecks:
         self.names = names
         self.wirings = context.wirings
         names.suggestions = findings.suggestions
-        self._reads_tasks = False  # whether something judged since it was set names a task
+        self._reads: Reads | None = None  # collects, where it is set, what is read of other tasks
+        self._shared: dict[tuple[int, int], tuple[Symbol, list[int], Reads]] = {}  # what further tasks of a dag read, too
+        self._alike: dict[tuple[int, bool], list[tuple[Site, list[int]]]] = {}  # callers of a symbol that see the same
         self._open: dict[int, tuple[Symbol, list[Mention]]] = {}  # what the callers of a symbol decide
         self._ancestries: dict[int, Ancestry] = {}
         self._asked: dict[int, tuple[Symbol, list[tuple[int, Depends, Mention]]]] = {}
@@ -95,7 +102,7 @@ class NameChecks:
             self.findings.add(origin, (*path, *parsed.path), Fault("AE302", parsed.reason), parsed.offset)
             return
         for name, (below, offset) in zip(parsed.names, parsed.places, strict=True):
-            if not self._fine(name, scope):
+            if self._reads is not None or not self._fine(name, scope):
                 self._name(Mention(name, scope, origin, (*path, *below), offset, False))
         for stray in strays(value, self.texts.namespaces):
             meant = self.texts.name(stray.name)
@@ -111,12 +118,11 @@ class NameChecks:
             hint = "write the name without braces" if "{{" in text else None
             self.findings.add(origin, path, Fault("AE303", parsed.reason, hint), parsed.offset)
             return
-        if not self._fine(parsed, scope):
+        if self._reads is not None or not self._fine(parsed, scope):
             self._name(Mention(parsed, scope, origin, path, 0, False))
 
     def _fine(self, name: Name, scope: Scope) -> bool:
         """Whether a name is fine at a glance, as nearly all are: known, or of a direct dependency."""
-        self._reads_tasks = self._reads_tasks or name.segments[0] == "tasks"
         verdict = self.names.check(name, scope)
         if isinstance(verdict, Depends) and scope.dag is not None:
             return self._ancestry(scope.dag).direct(scope.position, verdict.other)
@@ -132,7 +138,6 @@ class NameChecks:
     def _name(self, mention: Mention) -> None:
         """Judge one name."""
         scope = mention.scope
-        self._reads_tasks = self._reads_tasks or mention.name.segments[0] == "tasks"
         verdict = self.names.check(mention.name, scope)
         if verdict is None:
             pass
@@ -143,6 +148,8 @@ class NameChecks:
             assert scope.dag is not None
             asked = self._asked.setdefault(id(scope.dag), (scope.dag, []))
             asked[1].append((scope.position, verdict, mention))
+            if self._reads is not None:
+                self._reads.append((verdict, mention))
         else:
             owner = scope.loop or scope.inputs[0]
             self._open.setdefault(id(owner), (owner, []))[1].append(mention)
@@ -312,30 +319,64 @@ class NameChecks:
         for dag, asked in self._asked.values():
             if self.wirings[id(dag)].sound:
                 self._judge_order(dag, asked)
+        for dag, tasks, reads in self._shared.values():
+            if self.wirings[id(dag)].sound:
+                self._judge_shared(dag, tasks, reads)
 
     def _declared_by_callers(self, symbol: Symbol) -> None:
-        """The declared sources as each caller sees them: all calls of one dag see the same, but for its other tasks."""
-        alike: dict[tuple[int, At], bool] = {}
-        scopes = _rivals([call_scope(site, symbol) for site in symbol.callers])
-        for site, scope in zip(symbol.callers, scopes, strict=True):
-            place = (id(site.owner), site.at)
-            if alike.get(place, True):
-                self._reads_tasks = False
-                self._declared(symbol, scope)
-                alike[place] = self._reads_tasks
+        """The declared sources as each caller sees them: calls of one dag see the same, and differ in what they depend on."""
+        alike: dict[object, list[Scope]] = {}
+        for site, scope in zip(symbol.callers, _rivals([call_scope(site, symbol) for site in symbol.callers]), strict=True):
+            alike.setdefault((id(site.owner), site.at, self._kept(scope.dag, scope.position)), []).append(scope)
+        for first, *more in alike.values():
+            self._judge_alike(first, [scope.position for scope in more], lambda scope: self._declared(symbol, scope))
+
+    def _kept(self, dag: Symbol | None, position: int) -> bool:
+        """Whether a task of a dag is a part of the run (SCHED-2)."""
+        kept = self.names.excluded.get(id(dag))
+        return kept is None or position < 0 or kept[position]
+
+    def _judge_alike(self, scope: Scope, others: list[int], judge: Callable[[Scope], None]) -> None:
+        """Judge for one caller; `others` are the tasks of its dag that see the same and differ in what they depend on, which is
+        asked for all at once."""
+        self._reads = []
+        judge(scope)
+        if self._reads and others and scope.dag is not None:
+            shared = self._shared.setdefault((id(scope.dag), id(others)), (scope.dag, others, []))
+            shared[2].extend(self._reads)
+        self._reads = None
 
     def _judge(self, mention: Mention, symbol: Symbol) -> None:
         """A mention that was deferred, as each caller makes it."""
-        scopes = []
-        for site in symbol.callers:
-            if mention.name.root == "hook":
+        if mention.name.root == "hook":
+            for site in symbol.callers:
                 self._judge_hook(mention, site, symbol)
-                continue
-            dag = site.owner if site.at is At.DAG and symbol.kind is Kind.LOOP else None
-            position = site.position if dag is not None else -1
-            scopes.append(replace(mention.scope, called=True, own=site.name, dag=dag, position=position))
-        for scope in _rivals(scopes):
-            self._name(replace(mention, scope=scope))
+            return
+
+        def scope_of(site: Site) -> Scope:
+            dag, position = _dag_of(site, symbol)
+            return replace(mention.scope, called=True, own=site.name, dag=dag, position=position)
+
+        rivals = tuple(map(scope_of, symbol.callers[: MOST_RIVALS + 1]))
+        for site, others in self._callers(symbol, p.SELF in mention.scope.place.more):
+            scope = scope_of(site)
+            scope.rivals = rivals if len(rivals) > 1 else scope.rivals
+            self._judge_alike(scope, others, lambda scope: self._name(replace(mention, scope=scope)))
+
+    def _callers(self, symbol: Symbol, by_name: bool) -> list[tuple[Site, list[int]]]:
+        """The first of the callers that see the same, with the positions of the others. `by_name`: their own names count."""
+        found = self._alike.get((id(symbol), by_name))
+        if found is None:
+            places: dict[object, tuple[Site, list[int]]] = {}
+            for site in symbol.callers:
+                dag, position = _dag_of(site, symbol)
+                place = (id(dag), self._kept(dag, position), site.name if by_name else None)
+                if place in places:
+                    places[place][1].append(position)
+                else:
+                    places[place] = (site, [])
+            found = self._alike[id(symbol), by_name] = list(places.values())
+        return found
 
     def _judge_hook(self, mention: Mention, site: Site, symbol: Symbol) -> None:
         if site.at is not At.HOOK:
@@ -348,23 +389,34 @@ class NameChecks:
         """SPEC-13: a task may read the outputs of those that it depends on."""
         no = self._ancestry(dag).not_above((task, depends.other) for task, depends, _ in asked)
         for task, depends, mention in asked:
-            if (task, depends.other) not in no:
-                continue
-            reader, other = dag.sites[task].name, dag.sites[depends.other].name
-            hint = f"add {other!r} to the dependencies of {reader!r}"
-            if task == depends.other:
-                message = f"task {reader!r} reads itself before it has run ({mention.name.text!r})"
-                fault = Fault("AE308", message, "it may in its retry, phaseConditions and outputs")
-            elif not depends.outputs:
-                message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
-                fault = Fault("AE908", message, f"it reads null until {other!r} has ended; {hint}")
-            elif depends.other < task:
-                message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
-                fault = Fault("AE908", message, f"it may start before {other!r} has ended; {hint}")
-            else:
-                message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
-                fault = Fault("AE308", message, hint)
-            self.findings.add(mention.origin, mention.path, fault, mention.offset)
+            if (task, depends.other) in no:
+                self._tell_order(dag, task, depends, mention)
+
+    def _judge_shared(self, dag: Symbol, tasks: list[int], reads: Reads) -> None:
+        """`_judge_order` where each of `tasks` makes the same mentions. Of very many faults the first are enough."""
+        mentions: dict[int, Reads] = {}
+        for depends, mention in reads:
+            mentions.setdefault(depends.other, []).append((depends, mention))
+        for task, other in islice(self._ancestry(dag).missing(tasks, mentions), MOST_SHARED):
+            for depends, mention in mentions[other]:
+                self._tell_order(dag, task, depends, mention)
+
+    def _tell_order(self, dag: Symbol, task: int, depends: Depends, mention: Mention) -> None:
+        reader, other = dag.sites[task].name, dag.sites[depends.other].name
+        hint = f"add {other!r} to the dependencies of {reader!r}"
+        if task == depends.other:
+            message = f"task {reader!r} reads itself before it has run ({mention.name.text!r})"
+            fault = Fault("AE308", message, "it may in its retry, phaseConditions and outputs")
+        elif not depends.outputs:
+            message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
+            fault = Fault("AE908", message, f"it reads null until {other!r} has ended; {hint}")
+        elif depends.other < task:
+            message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
+            fault = Fault("AE908", message, f"it may start before {other!r} has ended; {hint}")
+        else:
+            message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
+            fault = Fault("AE308", message, hint)
+        self.findings.add(mention.origin, mention.path, fault, mention.offset)
 
 
 def _rivals(scopes: list[Scope]) -> list[Scope]:
@@ -372,6 +424,13 @@ def _rivals(scopes: list[Scope]) -> list[Scope]:
     for scope in scopes if len(scopes) > 1 else ():
         scope.rivals = tuple(scopes) if len(scopes) <= MOST_RIVALS else tuple(scopes[: MOST_RIVALS + 1])
     return scopes
+
+
+def _dag_of(site: Site, symbol: Symbol) -> tuple[Symbol | None, int]:
+    """The dag whose tasks a loop sees by way of this call, and the position of the call in it."""
+    if site.at is At.DAG and symbol.kind is Kind.LOOP:
+        return site.owner, site.position
+    return None, -1
 
 
 def container_scope(symbol: Symbol) -> Scope:

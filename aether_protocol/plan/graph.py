@@ -7,7 +7,7 @@ SCHED-13). A graph is a list that holds for each task the indices of those that 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 Edges = Sequence[Sequence[int]]
@@ -188,12 +188,34 @@ class Ancestry:
         return False
 
     def _pass(self, bits: dict[int, int], asked: list[tuple[int, int]], start: int) -> set[tuple[int, int]]:
-        last = max(self._rank[task] for task, _ in asked)
-        above_of: dict[int, int] = {}  # task -> the targets that stand above it or are it
+        above_of = self._above(bits, start, max(self._rank[task] for task, _ in asked))
+        return {(task, other) for task, other in asked if not above_of.get(task, 0) & bits[other]}
+
+    def _above(self, bits: dict[int, int], start: int, last: int) -> dict[int, int]:
+        """For each task from rank `start` to `last` the targets that stand above it or are it, as `bits`; none where absent."""
+        above_of: dict[int, int] = {}
         for task in self._order[start : last + 1]:
             found = bits.get(task, 0)
             for one in self._dependencies[task]:
                 found |= above_of.get(one, 0)
             if found:
                 above_of[task] = found
-        return {(task, other) for task, other in asked if not above_of.get(task, 0) & bits[other]}
+        return above_of
+
+    def missing(self, tasks: Sequence[int], others: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """The pairs (task, other) of all `tasks` and all `others` in which the task does not depend on the other.
+
+        Costs a pass over the graph for every few thousand others, and the pairs that are given; not all pairs that there are.
+        """
+        ordered = sorted(set(others), key=self._rank.__getitem__)
+        last = max((self._rank[task] for task in tasks), default=-1)
+        for start in range(0, len(ordered), _BLOCK):
+            block = ordered[start : start + _BLOCK]
+            bits = {other: 1 << bit for bit, other in enumerate(block)}
+            above_of = self._above(bits, self._rank[block[0]], last)
+            for task in tasks:
+                lacking = ((1 << len(block)) - 1) & ~above_of.get(task, 0) | bits.get(task, 0)
+                while lacking:
+                    lowest = lacking & -lacking
+                    yield task, block[lowest.bit_length() - 1]
+                    lacking ^= lowest
