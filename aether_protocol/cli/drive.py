@@ -25,7 +25,7 @@ from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DEFAULT_STORE, usual_store
 from aether_protocol.cli.render.text import PHASE_MARKS, printable
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
-from aether_protocol.cli.stored import check_there, is_there, open_at
+from aether_protocol.cli.stored import check_there, drop_shared, is_there, open_at
 from aether_protocol.cli.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -166,6 +166,7 @@ async def bury(store: Store) -> None:
             await store.release(owner)
         elif end > until and is_alive(owner):
             await store.renew(owner, {}, until)
+    await drop_shared(store)
 
 
 async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:

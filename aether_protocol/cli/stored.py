@@ -7,6 +7,7 @@ read-only can be looked at. Every store that is opened here is closed here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -89,6 +90,20 @@ def forget_workspaces(store: Store, run_ids: Iterable[str]) -> None:
     if root is not None:
         for run_id in run_ids:
             forget(root, run_id)
+
+
+async def drop_shared(store: Store) -> None:
+    """Remove the shared folders of runs that Succeeded: of a process that was killed just after it had recorded the end."""
+    from aether_protocol.execution.folders import remove
+    from aether_protocol.execution.workspace import SHARED
+
+    root = workspaces_of(store)
+    for folder in root.glob(f"*/{SHARED}") if root is not None else ():
+        row = await store.row(folder.parent.name)
+        if row is not None and row.closed and row.phase == "Succeeded":
+            remove(folder)
+            with contextlib.suppress(OSError):  # what was kept of its attempts stays
+                folder.parent.rmdir()
 
 
 def check_there(url: str) -> None:
