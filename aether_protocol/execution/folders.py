@@ -31,7 +31,7 @@ class Area:
         self.folder = root / LIVE / f"{os.getpid()}-{os.urandom(6).hex()}"
         for left in reversed(range(_TRIES)):
             try:
-                make_private(root)
+                ensure_private(root)
                 self.folder.parent.mkdir(PRIVATE, exist_ok=True)
                 self._lock = self._take_lock(Path(f"{self.folder}{_LOCK}"))
                 break
@@ -67,15 +67,15 @@ class Area:
         os.close(self._lock)
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder that is nobody else's business; those above it as usual. Raises OSError."""
+def ensure_private(folder: Path) -> None:
+    """Make a folder 0700, or take one that is there and is ours and make it so; those above it as usual. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(PRIVATE)
         return
     info = folder.stat()
     if info.st_uid != os.getuid():
-        raise PermissionError(13, "it belongs to somebody else", str(folder))
+        raise PermissionError(13, "it belongs to another user", str(folder))
     if info.st_mode & 0o077:
         folder.chmod(PRIVATE)
 

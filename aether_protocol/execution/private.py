@@ -1,4 +1,4 @@
-"""Folders that are nobody else's business.
+"""Private folders: made for their owner alone.
 
 Law: what holds data of runs (stores, artifacts) is its owner's alone from the moment that it is there.
 """

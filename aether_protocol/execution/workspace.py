@@ -20,7 +20,7 @@ from typing import Final
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.capacity import is_full
-from aether_protocol.execution.folders import LIVE, PRIVATE, Area, left_behind, make_private, remove, size_of, temporary_root
+from aether_protocol.execution.folders import LIVE, PRIVATE, Area, ensure_private, left_behind, remove, size_of, temporary_root
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import NodeEnded, RetryScheduled, RunClosed, TaskSuspended
@@ -180,7 +180,7 @@ class Workspaces:
         try:
             if self._keeps:
                 folder = self.root / run_id / SHARED
-                make_private(self.root)
+                ensure_private(self.root)
                 folder.parent.mkdir(PRIVATE, exist_ok=True)
             else:
                 with self._lock:

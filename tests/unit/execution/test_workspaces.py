@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aether_protocol import Engine, ExecutionContext, FunctionExecutor, Report
-from aether_protocol.execution.folders import LIVE, left_behind, make_private, remove
+from aether_protocol.execution.folders import LIVE, ensure_private, left_behind, remove
 from aether_protocol.execution.workspace import find_kept, keep_within_bounds, kept_name
 
 pytestmark = pytest.mark.rule("ART-4")
@@ -391,7 +391,7 @@ class TestTheDead:
     def test_somebody_elses_folder_is_not_taken(self, tmp_path: Path) -> None:
         made = tmp_path / "root"
         made.mkdir(mode=0o755)
-        make_private(made)
+        ensure_private(made)
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
         remove(made)
         assert not made.exists()
