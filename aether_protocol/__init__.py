@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.public import run as run
     from aether_protocol.diagnostics import Diagnostic as Diagnostic
     from aether_protocol.engine.logs import LogRecord as LogRecord
-    from aether_protocol.engine.report import HookReport as HookReport
-    from aether_protocol.engine.report import Report as Report
-    from aether_protocol.engine.report import TaskReport as TaskReport
     from aether_protocol.errors import AetherError as AetherError
     from aether_protocol.errors import BrokenInvariant as BrokenInvariant
     from aether_protocol.errors import BusyError as BusyError
@@ -35,6 +32,9 @@ if TYPE_CHECKING:
     from aether_protocol.ports.variables import VariableSource as VariableSource
     from aether_protocol.ports.wire import TaskAssignment as TaskAssignment
     from aether_protocol.ports.wire import TaskResult as TaskResult
+    from aether_protocol.views.report import HookReport as HookReport
+    from aether_protocol.views.report import Report as Report
+    from aether_protocol.views.report import TaskReport as TaskReport
 
 _HOMES = {
     "AetherError": "errors",
@@ -48,15 +48,15 @@ _HOMES = {
     "Executor": "ports.executor",
     "ExecutorType": "plan.executors",
     "FunctionExecutor": "adapters.executors.function",
-    "HookReport": "engine.report",
+    "HookReport": "views.report",
     "LogRecord": "engine.logs",
     "OutputField": "plan.executors",
     "Plan": "plan.model",
     "PortError": "errors",
-    "Report": "engine.report",
+    "Report": "views.report",
     "SecretProvider": "ports.secrets",
     "TaskAssignment": "ports.wire",
-    "TaskReport": "engine.report",
+    "TaskReport": "views.report",
     "TaskResult": "ports.wire",
     "UsageError": "errors",
     "VariableSource": "ports.variables",

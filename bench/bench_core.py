@@ -26,7 +26,7 @@ from plans import chain, fan_out
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
-from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cron.policy import decide
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import CronSettings

@@ -34,16 +34,16 @@ from plans import fan_out
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
-from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
-from aether_protocol.adapters.stores.sqlite_rows import ROW as COLUMNS
+from aether_protocol.adapters.stores.sqlite.rows import ROW as COLUMNS
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.recovery import rebuild
-from aether_protocol.engine.rows import make_row
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.summary import make_row
 
 ROW = "x" * 300
 LIMITS = {"fan_out": 4.0, "chain": 3.0}

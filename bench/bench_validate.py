@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_bytes
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import Limits
-from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.executors import ExecutorType
 
 ROUNDS = 9

@@ -1,6 +1,6 @@
 """Makes the table of names in docs/reference/expressions.md from the table that the checks read: `python docs/names_page.py`.
 
-Law: which names are visible where stands in aether_protocol/plan/places.py; only words stand here. A test compares the page
+Which names are visible where stands in aether_protocol/compiler/name_scopes.py; only words stand here. A test compares the page
 with what this gives.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aether_protocol.plan import places
-from aether_protocol.plan.places import FIELDS, MORE, PLACES, Place
+from aether_protocol.compiler import name_scopes as places
+from aether_protocol.compiler.name_scopes import FIELDS, MORE, PLACES, Place
 
 PAGE = Path(__file__).parent / "reference" / "expressions.md"
-START = "<!-- names: made by docs/names_page.py from aether_protocol/plan/places.py; a test keeps it equal -->"
+START = "<!-- names: made by docs/names_page.py from aether_protocol/compiler/name_scopes.py; a test keeps it equal -->"
 END = "<!-- /names -->"
 
 INPUTS = {

@@ -37,7 +37,7 @@ Names of types in signatures:
 | `RunRow`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
 | `Readable` | a `Document` that is no `Plan` |
 | `StoredSchedule` | how a schedule stands: `aether_protocol.ports.schedules` |
-| `CronScheduler` | starts what is due: `aether_protocol.engine.cron` |
+| `CronScheduler` | starts what is due: `aether_protocol.engine.schedule_runner` |
 | `RunState` | all that is so in a run, for tools: `aether_protocol.scheduler.state` |
 | `Holding` | the keywords `owner` and `lease_s`, see below |
 

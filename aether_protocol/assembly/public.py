@@ -21,10 +21,9 @@ from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.assembly.workspace import Readable, Workspace
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
-from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.ids import RandomIds
-from aether_protocol.engine.keeper import Holding
-from aether_protocol.engine.report import Report
+from aether_protocol.engine.leases import Holding
+from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.workspace import Workspaces
@@ -37,6 +36,7 @@ from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
+from aether_protocol.views.report import Report
 
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
 Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
@@ -151,11 +151,11 @@ class Engine(api.Engine):
         schedule, _ = await apply(store, given, self._clock.now(), replaces=replaces)
         return schedule
 
-    def scheduler(self) -> CronScheduler:
+    def scheduler(self) -> ScheduleRunner:
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
         `stopping` is set, or `tick()` once. Several on one store are fine."""
         clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
-        return CronScheduler(self, self._schedules(), clock, artifacts=self.artifacts)
+        return ScheduleRunner(self, self._schedules(), clock, artifacts=self.artifacts)
 
     def _schedules(self) -> CronStore:
         if not hasattr(self._store, "turn"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from aether_protocol.compiler.findings import Fault, Findings, Origin
 from aether_protocol.cron.fields import BadScheduleError, NeverFiresError, read_schedule
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import CronSettings
@@ -16,7 +17,6 @@ from aether_protocol.cron.zones import find_zone
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import CronWorkflow, CronWorkflowSpec
-from aether_protocol.plan.findings import Fault, Findings, Origin
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

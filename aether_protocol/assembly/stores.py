@@ -62,7 +62,7 @@ def artifacts_of(store: object) -> ArtifactRepository:
 
 
 def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
-    from aether_protocol.adapters.stores.memory import MemoryStore
+    from aether_protocol.adapters.stores.memory.store import MemoryStore
 
     options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
     if path or options:
@@ -71,7 +71,7 @@ def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> C
 
 
 def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
-    from aether_protocol.adapters.stores.sqlite import open_sqlite
+    from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 
     if not path:
         raise UsageError(f"the store {url!r} has no path", hint=f"like {DEFAULT!r}")

@@ -12,11 +12,11 @@ from typing import Final
 
 from aether_protocol.assembly.workspace import Workspace
 from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.documents.library import KeptText, Shelf, references
+from aether_protocol.documents.library import KeptText, StoredLibrary, references
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.models import WorkflowTemplate
 from aether_protocol.documents.source import DEFAULT, Limits
-from aether_protocol.documents.written import document_texts
+from aether_protocol.documents.source_texts import document_texts
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.ports.store import DocumentStore, NewDocument, StoredDocument
 
@@ -36,13 +36,13 @@ def called(document: StoredDocument) -> str:
     return f"store:{document.namespace}/{document.name}@{document.version}"
 
 
-def make_shelf(documents: Iterable[StoredDocument], place: str = "the store", limits: Limits = DEFAULT) -> Shelf:
+def make_shelf(documents: Iterable[StoredDocument], place: str = "the store", limits: Limits = DEFAULT) -> StoredLibrary:
     """Stored templates, to be looked up in. `place` is what people call the store."""
     texts = {(one.namespace, one.name): KeptText(called(one), one.text) for one in documents}
-    return Shelf(texts, place, limits)
+    return StoredLibrary(texts, place, limits)
 
 
-async def read_shelf(store: DocumentStore, place: str = "the store", limits: Limits = DEFAULT) -> Shelf:
+async def read_shelf(store: DocumentStore, place: str = "the store", limits: Limits = DEFAULT) -> StoredLibrary:
     """All templates of a store as they are at this moment, each in its newest version."""
     return make_shelf(await store.list_documents(KIND), place, limits)
 
@@ -82,7 +82,7 @@ def _namespace(document: LoadedDocument) -> str:
     return document.model.metadata.namespace
 
 
-def template_names(shelf: Shelf, document: StoredDocument) -> list[str]:
+def template_names(shelf: StoredLibrary, document: StoredDocument) -> list[str]:
     """The templates of a stored WorkflowTemplate."""
     found = shelf.find(document.name, document.namespace)
     if found is None or not isinstance(found.model, WorkflowTemplate):

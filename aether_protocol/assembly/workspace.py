@@ -16,15 +16,15 @@ from typing import Final
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files
 from aether_protocol.assembly.schedules import check_document
+from aether_protocol.compiler.checks.unused import unused
+from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.diagnostics.bounds import first_of
-from aether_protocol.documents.library import Library, Shelf, leads_out
+from aether_protocol.documents.library import Library, StoredLibrary, leads_out
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.checks_unused import unused
-from aether_protocol.plan.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.plan.model import Plan
 
@@ -60,7 +60,7 @@ class Workspace:
         self._library_files: list[LoadedFile] | None = None  # read when they are first looked in
         self._folders: dict[LoadedFile, None] = {}
         self._together: dict[LoadedFile, None] = {}
-        self._shelf: Shelf | None = None
+        self._shelf: StoredLibrary | None = None
         self._shared: tuple[Library, list[Diagnostic]] | None = None
         self._views: dict[LoadedFile, Library] = {}  # what each file sees
 
@@ -94,7 +94,7 @@ class Workspace:
         self._together |= dict.fromkeys(files)
         self._look_again()
 
-    def put_on_shelf(self, shelf: Shelf) -> None:
+    def put_on_shelf(self, shelf: StoredLibrary) -> None:
         """Look in these templates, too, where files and libraries lack one."""
         self._shelf = shelf
         self._look_again()

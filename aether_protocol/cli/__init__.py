@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(ValueError):  # in another thread than the main one there are no signals
             for number in before:
                 signal.signal(number, _interrupt)
-        from aether_protocol.cli.boundary import guarded
+        from aether_protocol.cli.entry import guarded
 
         return guarded(arguments)
     except KeyboardInterrupt:  # at any moment, that of the imports included

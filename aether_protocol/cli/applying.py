@@ -15,6 +15,7 @@ from aether_protocol.assembly.schedules import check_document
 from aether_protocol.assembly.variables import SystemVariables
 from aether_protocol.cli.faults import InvalidDocumentError
 from aether_protocol.cli.workspace import Workspace
+from aether_protocol.compiler.compile import Compiled
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.fields import Path
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
@@ -23,7 +24,6 @@ from aether_protocol.documents.source import Limits
 from aether_protocol.engine.schedules import Application, Change, ChangedSpecError, NoFireError, check_fires, weigh
 from aether_protocol.engine.submission import read_variables
 from aether_protocol.errors import UsageError
-from aether_protocol.plan.compile import Compiled
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.schedules import ScheduleStore
 from aether_protocol.scheduler.arguments import bind_parameters

@@ -16,12 +16,12 @@ from aether_protocol.cli.crowd import Host
 from aether_protocol.cli.exits import worst
 from aether_protocol.cli.instants import Moment, now_us
 from aether_protocol.cli.render.journal import left_out_entry
-from aether_protocol.cli.render.text import counted
 from aether_protocol.cli.render.times import in_zone
 from aether_protocol.cli.schedules import find_schedule, fires_of, zone_of
 from aether_protocol.cron.policy import run_name
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import BACKFILLED, STARTED, CronStore, StoredSchedule
+from aether_protocol.views.text import counted
 
 MOST: Final = 100_000  # fires at a time
 _PAGE: Final = 1_000

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class FinishedRun:
     """There is nothing to drive: the run ended before."""
 
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Then:
+class RunToAnswer:
     """A run that is gone on with, and what is to be done to it once somebody watches. What `act` raises ends the command."""
 
     run_id: str
     act: Callable[[], Awaitable[None]]
 
 
-Begun = str | Then | Over | None  # None: there is nothing to do or show
+Target = str | RunToAnswer | FinishedRun | None  # None: there is nothing to do or show

@@ -28,7 +28,7 @@ from aether_protocol.cli.render.journal import (
     suspended_entry,
 )
 from aether_protocol.cli.session import leave
-from aether_protocol.cli.streams import apart
+from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
 from aether_protocol.scheduler.commands import Step
@@ -37,13 +37,13 @@ from aether_protocol.scheduler.state import RunState
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
-    from aether_protocol.engine.cron import CronScheduler
+    from aether_protocol.engine.schedule_runner import ScheduleRunner
 
 CLOSE_S: Final = 3.0  # how long executors may take to stop once somebody wants to leave
 
 
 @dataclass(frozen=True, slots=True)
-class Hosting:
+class HostOptions:
     """How runs are driven and told of. `stays`: suspended runs are waited for like others. `left_code`: the exit code of one
     who was interrupted."""
 
@@ -59,11 +59,14 @@ class Hosting:
     more: str = ""  # what `aether resume` needs to find the runs
 
 
-class Crowd:
-    """The runs; see `engine.cron.Witness` for how it comes to know of them. `leaving` is set once somebody wants to leave.
-    `codes` are exit codes: of runs that are over (by their ids), and of what failed besides; one who stays counts none."""
+class RunHost:
+    """The runs; see `schedule_runner.ScheduleObserver` for how it learns of them.
 
-    def __init__(self, engine: Engine, journal: Journal, hosting: Hosting, leaving: asyncio.Event) -> None:
+    `leaving` is set once the process is asked to end. `codes` are exit codes: of runs that are over (by their ids), and of
+    what failed besides; a host that stays counts none.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, hosting: HostOptions, leaving: asyncio.Event) -> None:
         self.engine = engine
         self.journal = journal
         self.leaving = leaving
@@ -193,8 +196,8 @@ class Host:
 
     store: CronStore
     engine: Engine
-    cron: CronScheduler
-    crowd: Crowd
+    cron: ScheduleRunner
+    crowd: RunHost
 
     def tell(self, entry: Entry) -> None:
         self.crowd.journal.tell(entry)
@@ -210,7 +213,7 @@ class Host:
 Body = Callable[[Host], Awaitable[int]]
 
 
-def host(hosting: Hosting, body: Body) -> int:
+def host(hosting: HostOptions, body: Body) -> int:
     """Open the store, an engine and a scheduler of schedules, and let `body` use them; the exit code, which is `left_code`
     where somebody wanted to leave."""
     from aether_protocol.cli.drive import freeze
@@ -222,13 +225,13 @@ def host(hosting: Hosting, body: Body) -> int:
         return asyncio.run(_host(hosting, store, body))
 
 
-async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
+async def _host(hosting: HostOptions, store: CronStore, body: Body) -> int:
     from aether_protocol.assembly import build_engine
     from aether_protocol.cli.drive import bury
-    from aether_protocol.cli.interaction import interrupts
-    from aether_protocol.cli.owners import this_process
+    from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.engine.clock import WallClock
-    from aether_protocol.engine.cron import CronScheduler
+    from aether_protocol.engine.schedule_runner import ScheduleRunner
+    from aether_protocol.service.process_identity import this_process
 
     clock = WallClock()  # of the engine as well: what is started in weeks shall say when
     leaving = asyncio.Event()
@@ -253,10 +256,10 @@ async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
             await store.close()
             raise
         journal = Journal(clock.now, as_events=hosting.output == "events", quiet=not hosting.watch)
-        crowd = Crowd(engine, journal, hosting, leaving)
+        crowd = RunHost(engine, journal, hosting, leaving)
         try:
             await bury(store)
-            scheduler = CronScheduler(engine, store, clock, witness=crowd, artifacts=engine.artifacts)
+            scheduler = ScheduleRunner(engine, store, clock, witness=crowd, artifacts=engine.artifacts)
             code = await body(Host(store, engine, scheduler, crowd))
         finally:
             crowd.close()

@@ -20,22 +20,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aether_protocol.cli.begun import Begun, Over
+from aether_protocol.cli.begun import FinishedRun, Target
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DEFAULT_STORE, usual_store
-from aether_protocol.cli.render.text import PHASE_MARKS, printable
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
 from aether_protocol.cli.stored import check_there, drop_shared, is_there, open_at
-from aether_protocol.cli.streams import apart, shows
+from aether_protocol.cli.terminal.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import Store
+from aether_protocol.views.phases import PHASE_MARKS
+from aether_protocol.views.text import printable
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
     from aether_protocol.cli.session import Ending
-    from aether_protocol.engine.report import Report
+    from aether_protocol.views.report import Report
 
 Answers = Mapping[str, list[dict[str, Json]]]
 
@@ -55,7 +56,7 @@ class Driving:
     answers: Answers = field(default_factory=dict)
 
 
-Begin = Callable[["Engine", CronStore], Awaitable[Begun]]
+Begin = Callable[["Engine", CronStore], Awaitable[Target]]
 After = Callable[[], Awaitable[None]]
 
 
@@ -107,9 +108,9 @@ def _joined(first: str | None, second: str) -> str:
 
 async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After) -> int:
     from aether_protocol.assembly import build_engine
-    from aether_protocol.cli.interaction import at_terminal, interrupts
-    from aether_protocol.cli.owners import this_process
     from aether_protocol.cli.session import Session
+    from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
+    from aether_protocol.service.process_identity import this_process
 
     session = Session(
         choose_view(driving.watch),
@@ -134,7 +135,7 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
             if store.durable:
                 await bury(store)
             ending = await session.run(engine, lambda: begin(engine, store))
-            if isinstance(ending, Over):
+            if isinstance(ending, FinishedRun):
                 return await show_again(engine, ending.run_id, driving)
             if ending is None:
                 return FINE
@@ -157,8 +158,8 @@ async def bury(store: Store) -> None:
     """Free what dead processes of this machine hold, without waiting for the end of their leases; and where the clock was set
     back under a living one, write its lease anew by the clock as it is, so that it is not taken for that of a wrong clock."""
     from aether_protocol.cli.instants import now_us
-    from aether_protocol.cli.owners import is_alive, is_dead
-    from aether_protocol.engine.keeper import LEASE_S
+    from aether_protocol.engine.leases import LEASE_S
+    from aether_protocol.service.process_identity import is_alive, is_dead
 
     until = now_us() + round(LEASE_S * 1_000_000)
     for owner, end in (await store.owners()).items():

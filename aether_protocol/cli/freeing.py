@@ -8,10 +8,10 @@ from __future__ import annotations
 import click
 
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.render.text import counted
 from aether_protocol.engine.artifacts import Collected, collect
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import Store
+from aether_protocol.views.text import counted
 
 
 async def free(store: Store, *, dry_run: bool = False) -> Collected:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from aether_protocol.cli.begun import Over
+from aether_protocol.cli.begun import FinishedRun
 from aether_protocol.cli.exits import FINE_PHASES
-from aether_protocol.cli.render.text import as_value, printable
 from aether_protocol.errors import BusyError
 from aether_protocol.execution.masking import MASK
-from aether_protocol.expressions.copying import shown
+from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.store import RunQuery, RunSummary, Store
+from aether_protocol.views.text import as_value, printable
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -30,7 +30,7 @@ _PAGE: Final = 1_000
 _NUMBERED: Final = re.compile(r"(.+)\.([0-9]{1,9})")
 
 
-async def current(store: Store, run_id: str) -> RunRow | None:
+async def current(store: Store, run_id: str) -> RunSummary | None:
     """The run of that name, or the newest of its retries; None where there is neither."""
     row = await store.row(run_id)
     base = _base(run_id, row)
@@ -54,16 +54,16 @@ async def next_id(store: Store, run_id: str) -> str:
     return f"{base}.{number}"
 
 
-def _base(run_id: str, row: RunRow | None) -> str:
+def _base(run_id: str, row: RunSummary | None) -> str:
     """The name that retries of this run share."""
     numbered = _NUMBERED.fullmatch(run_id)
     return numbered[1] if row is not None and row.retry_of is not None and numbered is not None else run_id
 
 
-async def _retries(store: Store, base: str) -> list[RunRow]:
+async def _retries(store: Store, base: str) -> list[RunSummary]:
     """The retries named `base`.N that are still there, oldest first."""
     query = RunQuery(prefix=f"{base}.", retries=True, limit=_PAGE)
-    found: list[RunRow] = []
+    found: list[RunSummary] = []
     while rows := await store.rows(query):
         for row in rows:
             numbered = _NUMBERED.fullmatch(row.run_id)
@@ -73,11 +73,11 @@ async def _retries(store: Store, base: str) -> list[RunRow]:
     return found[::-1]
 
 
-async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool, tells: bool) -> str | Over:
+async def go_on(engine: Engine, store: Store, row: RunSummary, *, again: bool, tells: bool) -> str | FinishedRun:
     """Carry on with an unfinished run, retry one that did not succeed if that is wanted, else it is over."""
     if not row.closed:
         try:
-            return row.run_id if await engine.recover([row.run_id]) else Over(row.run_id)
+            return row.run_id if await engine.recover([row.run_id]) else FinishedRun(row.run_id)
         except BusyError as error:
             hint = f"'aether wait {row.run_id}' waits for its end, 'aether logs {row.run_id} --follow' shows what it does"
             raise BusyError(error.message, hint=hint) from error
@@ -86,10 +86,10 @@ async def go_on(engine: Engine, store: Store, row: RunRow, *, again: bool, tells
         if tells:
             click.echo(f"run {row.run_id} is {row.phase}: retrying it as {new_id}", err=True)
         return new_id
-    return Over(row.run_id)
+    return FinishedRun(row.run_id)
 
 
-async def tell_what_changed(store: Store, row: RunRow, plan: Plan, arguments: Mapping[str, Json]) -> None:
+async def tell_what_changed(store: Store, row: RunSummary, plan: Plan, arguments: Mapping[str, Json]) -> None:
     """Warn of a document or parameters that are not those of the recorded run."""
     used = "the recorded one is used" if not row.closed else "the result is that of the recorded one"
     if plan.digest != row.digest:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aether_protocol.cli.render.text import as_value, one_line
 from aether_protocol.expressions import ExpressionError, Name, get_path
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, has_secret
 from aether_protocol.plan.model import (
@@ -29,6 +28,7 @@ from aether_protocol.plan.model import (
 )
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.views.text import as_value, one_line
 
 MOST = 10_000  # entries; templates that call templates can stand for billions of tasks
 LATER_ROOTS = frozenset({"tasks", "iterator", "loop_iter", "outputs", "phase", "code", "msg", "hook"})

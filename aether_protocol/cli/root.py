@@ -9,7 +9,7 @@ import os
 
 import click
 
-from aether_protocol.cli.lazy import LazyGroup
+from aether_protocol.cli.lazy_group import LazyGroup
 
 # What `aether --help` lists, by what one is about to do.
 SECTIONS = {

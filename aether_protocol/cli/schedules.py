@@ -22,7 +22,7 @@ from aether_protocol.cron.zones import find_zone
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import RunSummary
 
 EVER: Final = 1 << 61  # later than any fire
 
@@ -32,17 +32,17 @@ class Standing:
     """A schedule with its runs that are kept, the latest fire's first."""
 
     schedule: StoredSchedule
-    runs: Sequence[RunRow]
+    runs: Sequence[RunSummary]
 
     @property
-    def last_run(self) -> RunRow | None:
+    def last_run(self) -> RunSummary | None:
         """The run of the last fire that started one, while it is kept."""
         at = self.schedule.last_at
         named = None if at is None else run_name(self.schedule.namespace, self.schedule.name, at)
         return next((row for row in self.runs if row.run_id == named), None)
 
     @property
-    def unfinished(self) -> list[RunRow]:
+    def unfinished(self) -> list[RunSummary]:
         return [row for row in self.runs if not row.closed]
 
 

@@ -19,17 +19,15 @@ import click
 
 from aether_protocol.assembly.executors import kill_programs
 from aether_protocol.cli.arguments import read_payload
-from aether_protocol.cli.begun import Begun, Over, Then
+from aether_protocol.cli.begun import FinishedRun, RunToAnswer, Target
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
-from aether_protocol.cli.interaction import read_line
 from aether_protocol.cli.preview import task_names
 from aether_protocol.cli.render.events import print_events
-from aether_protocol.cli.render.text import one_line, printable
 from aether_protocol.cli.render.views import View, is_leaf
-from aether_protocol.cli.streams import settle
+from aether_protocol.cli.terminal.prompt import read_line
+from aether_protocol.cli.terminal.streams import settle
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.logs import LogRecord
-from aether_protocol.engine.report import Report
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -37,6 +35,8 @@ from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.report import Report
+from aether_protocol.views.text import one_line, printable
 
 REFRESH_S = 0.25
 LEAVE_S = 1.0  # how long one who leaves at once waits for a reader that reads nothing
@@ -77,12 +77,12 @@ class Session:
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def run(self, engine: Engine, begin: Callable[[], Awaitable[Begun]]) -> Ending | Over | None:
+    async def run(self, engine: Engine, begin: Callable[[], Awaitable[Target]]) -> Ending | FinishedRun | None:
         """See the run that `begin` names to its end. What `begin` gives instead of an id is given back."""
         engine.observers.append(self._stored)
         engine.log_observers.append(self._logged)
         begun = await self._begin(begin)
-        if begun is None or isinstance(begun, Over):
+        if begun is None or isinstance(begun, FinishedRun):
             return begun
         run_id = self.run_id = begun if isinstance(begun, str) else begun.run_id
         self._look_at(engine.run_state(run_id))
@@ -95,7 +95,7 @@ class Session:
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
         try:
-            if isinstance(begun, Then):
+            if isinstance(begun, RunToAnswer):
                 await begun.act()
             left = await self._see_through(engine, ended)
             if stream is not None:
@@ -106,7 +106,7 @@ class Session:
             self.view.end()
         return Ending(engine.get(run_id), self.signals > 0, left)
 
-    async def _begin(self, begin: Callable[[], Awaitable[Begun]]) -> Begun:
+    async def _begin(self, begin: Callable[[], Awaitable[Target]]) -> Target:
         """`begin` may wait (for a lock): an interrupt ends that."""
         beginning = asyncio.ensure_future(begin())
         while not beginning.done():

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.owners import is_alive, is_dead
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import MEMORY, RunQuery, RunRow, Store
+from aether_protocol.ports.store import MEMORY, RunQuery, RunSummary, Store
+from aether_protocol.service.process_identity import is_alive, is_dead
 
 if TYPE_CHECKING:
-    from aether_protocol.documents.library import Shelf
+    from aether_protocol.documents.library import StoredLibrary
     from aether_protocol.documents.source import Limits
 
 LATEST = "latest"
@@ -117,7 +117,7 @@ def check_there(url: str) -> None:
         )
 
 
-def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
+def read_templates(url: str, limits: Limits, *, reads_only: bool) -> StoredLibrary:
     """The templates of the store at `url`. One that is not there has none, and is not made."""
     from aether_protocol.assembly import open_store
     from aether_protocol.assembly.templates import make_shelf, read_shelf
@@ -127,7 +127,7 @@ def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
     if not is_there(url):
         return make_shelf((), f"the store {url} (there is none yet)")
 
-    async def go() -> Shelf:
+    async def go() -> StoredLibrary:
         store = open_store(url, reads_only=reads_only)
         try:
             return await read_shelf(store, f"the store {url}", limits)
@@ -137,7 +137,7 @@ def read_templates(url: str, limits: Limits, *, reads_only: bool) -> Shelf:
     return asyncio.run(go())
 
 
-async def find_run(store: Store, text: str) -> RunRow:
+async def find_run(store: Store, text: str) -> RunSummary:
     """The run that `text` means: its id, the beginning of its id, or `latest`. Raises UsageError."""
     if text == LATEST:
         newest = await store.rows(RunQuery(limit=1))
@@ -167,7 +167,7 @@ async def _hint(store: Store, text: str) -> str:
     return "'aether ls' lists the runs" if newest else "the store holds no run"
 
 
-async def driven_by(store: Store, row: RunRow) -> str | None:
+async def driven_by(store: Store, row: RunSummary) -> str | None:
     """Who drives an unfinished run at this moment, None for nobody."""
     if row.closed:
         return None
@@ -180,7 +180,7 @@ async def driven_by(store: Store, row: RunRow) -> str | None:
 
 
 @asynccontextmanager
-async def told_when_left(store: Store, row: RunRow) -> AsyncIterator[None]:
+async def told_when_left(store: Store, row: RunSummary) -> AsyncIterator[None]:
     """While somebody waits for more of a run, say so (on standard error) when nobody drives it, or does no longer."""
     watching = asyncio.ensure_future(_tell_when_left(store, row.run_id))
     try:

@@ -12,12 +12,12 @@ import click
 
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.render.schedules import called, next_text
-from aether_protocol.cli.render.text import printable
 from aether_protocol.cli.schedules import find_schedule, find_schedules
 from aether_protocol.cli.stored import look
 from aether_protocol.engine.schedules import set_suspended
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
+from aether_protocol.views.text import printable
 
 _TRIES: Final = 20  # against schedulers that change it at the same moment
 

@@ -16,13 +16,13 @@ import click
 from aether_protocol.assembly.workspace import Workspace as Mechanism
 from aether_protocol.cli.faults import InvalidDocumentError
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
+from aether_protocol.compiler.compile import Compiled
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.compile import Compiled
 from aether_protocol.plan.model import Plan
 
 

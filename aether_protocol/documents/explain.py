@@ -1,7 +1,7 @@
 """What is wrong with the fields of a document, all at once (DOC-5, DOC-7), and a repaired tree to look further into.
 
 Law: this walks the published schema itself, so it finds a fault exactly where the schema does; a property test keeps both
-verdicts equal. A fault is reported once, where it is: what was repaired, filled in or dropped is `tainted`, and nobody
+verdicts equal. A fault is reported once, where it is: what was repaired, filled in or dropped is `repaired`, and nobody
 reports what follows from it. An unknown field whose near neighbour is missing is read as that neighbour.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from aether_protocol.documents import models
 from aether_protocol.documents.fields import Path, alias_of
+from aether_protocol.documents.messages import ARTICLES, FORMS, NAME, VALUE_NAME, listed, nearest, shown
 from aether_protocol.documents.schema import Schema
 from aether_protocol.documents.tree import FAULTY, MERGE
-from aether_protocol.documents.wording import ARTICLES, FORMS, NAME, VALUE_NAME, listed, nearest, shown
 from aether_protocol.expressions.values import Json
 
 Report = Callable[[str, Path, str, str | None, bool], None]
@@ -40,13 +40,13 @@ _HOLDERS: Final = ("Inputs", "Outputs", "Arguments")  # all that they hold is th
 class Repaired:
     """The result: the tree, the paths in it whose content is not what was written, and where entries have moved.
 
-    `tainted`: fields that were filled in, dropped or read as something else. `incomplete`: lists and mappings of which
+    `repaired`: fields that were filled in, dropped or read as something else. `incomplete`: lists and mappings of which
     entries were dropped, so that what is not in them may well have been meant. `moved`: by path of a container in the
     repaired tree, what each of its segments was when written.
     """
 
     tree: Json = None
-    tainted: set[Path] = field(default_factory=set)
+    repaired: set[Path] = field(default_factory=set)
     incomplete: set[Path] = field(default_factory=set)
     moved: dict[Path, dict[str | int, str | int]] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ def explain(schema: Schema, tree: Json, report: Report) -> Repaired:
     branch = next(b for b in schema["allOf"] if b["if"]["properties"]["kind"]["const"] == document["kind"])
     written = result.moved.get((), {}).get("spec", "spec")
     spec = branch["then"]["properties"]["spec"]
-    if ("spec",) in result.tainted:
+    if ("spec",) in result.repaired:
         document["spec"] = walk.filler(spec, ("spec",))
     else:
         fixed = walk.value(spec, document["spec"], _Place(("spec",), (written,)))
@@ -120,7 +120,7 @@ class _Walk:
     def value(self, schema: Schema, value: Json, place: _Place) -> Json:
         """The repaired value, or FAULTY where nothing is left of it."""
         if value is FAULTY:
-            self.result.tainted.add(place.path)
+            self.result.repaired.add(place.path)
             return FAULTY
         name = ""
         while "$ref" in schema:
@@ -155,7 +155,7 @@ class _Walk:
         self._report(code, place.written, message, hint, key)
 
     def _drop(self, place: _Place) -> Json:
-        self.result.tainted.add(place.path)
+        self.result.repaired.add(place.path)
         return FAULTY
 
     def _wrong_type(self, schema: Schema, value: Json, place: _Place) -> Json:
@@ -178,7 +178,7 @@ class _Walk:
         hint = f"did you mean {near!r}?" if near else None
         expected = f"one of {listed(allowed, 'or')}" if len(allowed) > 1 else repr(allowed[0])
         self._say("AE123", place, f"expected {expected}, found {shown(value)}", hint)
-        self.result.tainted.add(place.path)
+        self.result.repaired.add(place.path)
         return near if near is not None else FAULTY
 
     def _text(self, schema: Schema, value: str, place: _Place) -> Json:
@@ -186,7 +186,7 @@ class _Walk:
         if "pattern" in schema and (fault := ill_formed(schema, value)):
             self._say("AE124", place, f"{shown(value)} is {fault}", FORMS[schema["title"]])
             if schema["title"] not in (NAME, VALUE_NAME):
-                self.result.tainted.add(place.path)
+                self.result.repaired.add(place.path)
             elif place.path[-1] == "name":
                 self.result.incomplete.update(place.path[:-up] for up in (2, 3) if type(place.path[-up:][0]) is int)
         return value
@@ -202,7 +202,7 @@ class _Walk:
     def _array(self, schema: Schema, value: list[Json], place: _Place) -> Json:
         if not value and schema.get("minItems"):
             self._say("AE125", place, "the list is empty", "give at least one entry")
-            self.result.tainted.add(place.path)
+            self.result.repaired.add(place.path)
         kept: list[Json] = []
         moved: dict[str | int, str | int] = {}
         for index, entry in enumerate(value):
@@ -275,7 +275,7 @@ class _Walk:
                 if other not in meant:
                     message, hint = f"missing field {other!r}", f"it is needed with {given!r}"
                     self._say("AE121", place, message, hint, key=True)
-                    self.result.tainted.add((*place.path, other))
+                    self.result.repaired.add((*place.path, other))
         for given, below in schema.get("dependentSchemas", {}).items():
             for other in below["properties"] if given in meant else ():
                 if other in meant:
@@ -292,21 +292,21 @@ class _Walk:
             message = f"expected exactly one of {listed(names, 'and')}, found {found}"
             if given_names or not any(name in schema.get("required", ()) for name in names):
                 self._say("AE126", place, message, "keep one of them" if given_names else "add one of them", key=True)
-            self.result.tainted.update((*place.path, name) for name in names)
+            self.result.repaired.update((*place.path, name) for name in names)
             for extra in given_names[1:]:
                 result.pop(extra, None)
 
     def _forget(self, path: Path) -> None:
         """Nothing at `path` or below it is in the repaired tree."""
         size = len(path)
-        for known in (self.result.tainted, self.result.incomplete):
+        for known in (self.result.repaired, self.result.incomplete):
             known.difference_update([other for other in known if other[:size] == path])
         for other in [other for other in self.result.moved if other[:size] == path]:
             del self.result.moved[other]
 
     def filler(self, schema: Schema, path: Path) -> Json:
         """A value for a field that is needed and not there."""
-        self.result.tainted.add(path)
+        self.result.repaired.add(path)
         self.filled.add(path)
         name = schema.get("$ref", "").removeprefix(_REF)
         target = self._definitions[name] if name else schema
@@ -332,5 +332,5 @@ class _Walk:
         if type(value) is list:
             return [None if (fixed := self._scrub(entry, place)) is FAULTY else fixed for entry in value]
         if value is FAULTY:
-            self.result.tainted.add(place.path)
+            self.result.repaired.add(place.path)
         return value

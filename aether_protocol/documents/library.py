@@ -72,7 +72,7 @@ class KeptText(NamedTuple):
     text: str
 
 
-class Shelf(Library):
+class StoredLibrary(Library):
     """WorkflowTemplates that are kept as texts, by (namespace, name), such as those of a store: each is read when it is
     first asked for. `opened` are those that were read."""
 

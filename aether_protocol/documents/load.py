@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.documents.explain import Repaired, explain
 from aether_protocol.documents.fields import LENIENT, Part, Path, alias_of
+from aether_protocol.documents.messages import format_path
 from aether_protocol.documents.models import KINDS, Document
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published, verdict
@@ -23,7 +24,6 @@ from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFau
 from aether_protocol.documents.spelling import restore_texts
 from aether_protocol.documents.tree import Tree, readable
 from aether_protocol.documents.values import read_value
-from aether_protocol.documents.wording import format_path
 from aether_protocol.expressions.values import Json
 
 _UNTOUCHED: Final = Repaired()
@@ -35,7 +35,7 @@ class LoadedDocument:
     """One document of a file. Paths are those of `model`; positions and reported paths are those of the text.
 
     `tree`: the document as written (null where a value could not be read). `model`: None only where no kind can be made
-    out. `tainted` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
+    out. `repaired` and `incomplete`: see `Repaired`; follow-up faults of either are not to be reported.
     """
 
     file: str
@@ -46,21 +46,21 @@ class LoadedDocument:
     index: int
     source: Source
     places: Tree
-    repaired: Repaired
+    repair: Repaired
 
     @property
-    def tainted(self) -> frozenset[Path]:
+    def repaired(self) -> frozenset[Path]:
         """Fields of the model that were filled in, dropped, or read as something else."""
-        return frozenset(self.repaired.tainted)
+        return frozenset(self.repair.repaired)
 
     @property
     def incomplete(self) -> frozenset[Path]:
         """Lists and mappings of the model that lack entries of the text."""
-        return frozenset(self.repaired.incomplete)
+        return frozenset(self.repair.incomplete)
 
     def written(self, path: Path) -> Path:
         """`path` in the spelling and numbering of the text."""
-        moved = self.repaired.moved
+        moved = self.repair.moved
         if not moved:
             return path
         return tuple(moved.get(path[:size], {}).get(segment, segment) for size, segment in enumerate(path))
@@ -151,11 +151,11 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     if type(root) is not dict:
         source.note("AE128", tree.at, "", "a document is a mapping with apiVersion, kind, metadata and spec", None)
         return LoadedDocument(source.file, None, None, written, None, index, source, tree, _UNTOUCHED)
-    repaired = explain(published(), root, note)
-    model = _lenient(repaired.tree)
+    repair = explain(published(), root, note)
+    model = _lenient(repair.tree)
     kind = model.kind if model else None
-    name = model.metadata.name if model and ("metadata", "name") not in repaired.tainted else None
-    document = LoadedDocument(source.file, kind, name, written, model, index, source, tree, repaired)
+    name = model.metadata.name if model and ("metadata", "name") not in repair.repaired else None
+    document = LoadedDocument(source.file, kind, name, written, model, index, source, tree, repair)
     if model is not None:
         _note_problems(document, model)
     if len(source.faults) == before and not tree.faulty:
@@ -190,7 +190,7 @@ def _note_problems(document: LoadedDocument, model: Document) -> None:
         part, path = stack.pop()
         for problem in part.problems():
             whole = (*path, *problem.path)
-            if whole not in document.repaired.tainted:
+            if whole not in document.repaired:
                 written = document.written(whole)
                 at = document.places.find(written)
                 document.source.note(problem.code, at, format_path(written), problem.message, problem.hint)

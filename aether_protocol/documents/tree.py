@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from aether_protocol.documents.fields import Path
+from aether_protocol.documents.messages import format_path
 from aether_protocol.documents.scalars import usual
 from aether_protocol.documents.source import Limits, Source
-from aether_protocol.documents.wording import format_path
 from aether_protocol.expressions.values import Json
 
 

@@ -12,31 +12,31 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
+from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
-from aether_protocol.engine.driver import Driver, Observer
 from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.inbox import Cancel, Submit
-from aether_protocol.engine.keeper import LEASE_S, Holding
+from aether_protocol.engine.leases import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
+from aether_protocol.engine.loop import Observer, RunLoop
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
 from aether_protocol.engine.recovery import rebuild, revive, state_at
-from aether_protocol.engine.report import Report, make_report
-from aether_protocol.engine.runs import ActiveRun, Draft
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.execution.secrets import SecretBook
-from aether_protocol.expressions.copying import own
+from aether_protocol.expressions.json_copy import own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunQuery, RunRow, Store
+from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunQuery, RunSummary, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.report import Report, make_report
 
 _log = logging.getLogger("aether_protocol")
 
@@ -71,7 +71,7 @@ class Engine:
         self._variables = tuple(variables)
         lease_s = holding.get("lease_s", LEASE_S)
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
-        self._driver = Driver(store, broker, clock, SecretBook(secrets), holding.get("owner") or new_owner(), lease_us)
+        self._driver = RunLoop(store, broker, clock, SecretBook(secrets), holding.get("owner") or new_owner(), lease_us)
         self._keeper = self._driver.keeper
         self.observers = self._driver.observers
         self.observers.extend(observers)
@@ -221,14 +221,14 @@ class Engine:
             run = ActiveRun(run_id, self._submitted, state.plan, state)
             run.token = token
             if stored.row.tier == SNAPSHOT:
-                run.goes_back()
+                run.gone()
             answer = asyncio.get_running_loop().create_future() if cancel else None
             settled = await self._driver.adopt(run, None if answer is None else Cancel(answer))
         except Exception as error:
             told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
             known = self._driver.runs.get(run_id)
             if known is not None and known.token == token:
-                self._driver.break_run(known, told)
+                self._driver.abandon(known, told)
             if isinstance(told, BrokenInvariant):
                 ended = known.state.leaves_ended if known is not None and known.token == token else 0
                 self._keeper.broke(run_id, token, ended, told.message)
@@ -275,11 +275,11 @@ class Engine:
         stored = await self._store.load(run_id)
         return rebuild(stored) if to_seq is None else await state_at(self._store, stored, to_seq)
 
-    async def rows(self, query: RunQuery | None = None) -> list[RunRow]:
+    async def rows(self, query: RunQuery | None = None) -> list[RunSummary]:
         """The rows of the runs that `query` asks for, newest first: of all runs, where it sets no `limit` and nothing else."""
         return await self._store.rows(query or RunQuery())
 
-    async def row(self, run_id: str) -> RunRow:
+    async def row(self, run_id: str) -> RunSummary:
         """The row of any run. Raises UsageError for an unknown one."""
         row = await self._store.row(run_id)
         if row is None:
@@ -319,7 +319,7 @@ class Engine:
             return
         if not run.over:
             self._must_be_its_loop()
-        waiting = run.pausers if or_suspended else run.waiters
+        waiting = run.pause_waiters if or_suspended else run.waiters
         while not run.over and not (or_suspended and run.paused):
             future = asyncio.get_running_loop().create_future()
             waiting.append(future)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from aether_protocol.engine.report import hook_name
-from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
 from aether_protocol.scheduler.nodes import HookNode
+from aether_protocol.views.report import hook_name
 
 LINE: Final = 8_192  # characters; pieces that follow each other are put together up to here
 FULL: Final = 65_536  # characters that are not left waiting

@@ -113,7 +113,7 @@ def examine(stored: StoredRun) -> RunState:
 
 def _misfits(stored: StoredRun, going: Replay) -> Iterator[str | None]:
     """What does not fit in a record, while it is replayed."""
-    from aether_protocol.engine.shapes import misfit, misfit_of_node
+    from aether_protocol.engine.record_check import misfit, misfit_of_node
 
     state = going.state
     yield misfit("its plan", stored.plan, Plan)

@@ -11,14 +11,14 @@ import asyncio
 from collections import deque
 from typing import Final
 
+from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.logs import Logs
-from aether_protocol.engine.records import EventRecord, step_records
 from aether_protocol.engine.recovery import Replay
-from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import LogLine, RunStore, Store, StoredRun
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.event_feed import EventRecord, step_records
 
 PAGE: Final = 1_000  # steps of the past that are fetched at a time
 LOOK_S: Final = 0.5  # between two looks at a run that somebody else drives

@@ -12,19 +12,19 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
-from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
-from aether_protocol.expressions.copying import HalfCharacterError, own
+from aether_protocol.expressions.json_copy import HalfCharacterError, own
 from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.arguments import bind_parameters
+from aether_protocol.scheduler.carry_over import fetched, kept
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.scheduler.keep import fetched, kept
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUCCEEDED
+from aether_protocol.views.report import not_run
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?")

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable
 from typing import Final
 
-from aether_protocol.engine.runs import ActiveRun
+from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.outstanding import firing_order

@@ -17,7 +17,7 @@ from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
 from aether_protocol.execution.workspace import Workspace, warning_of
-from aether_protocol.expressions.copying import clean, own
+from aether_protocol.expressions.json_copy import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.executors import ConfigFault
@@ -33,19 +33,20 @@ _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
 
 class Attempt:
     """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
-    `threaded`: it is in a thread, where it can be told to stop but not be made to; `slotless`: it lost its slot; `heir`: the
-    same attempt handed over again, which waits for its end; `stop_s`: how long its stop may take, as it says itself."""
+    `threaded`: it is in a thread, where it can be told to stop but not be made to; `slot_released`: it lost its slot;
+    `successor`: the same attempt dispatched again, which waits for its end; `stop_s`: how long
+    its stop may take, as it says itself."""
 
     __slots__ = (
         "assignment",
         "begun",
         "executor",
-        "heir",
         "key",
         "sleeps",
-        "slotless",
+        "slot_released",
         "stop_s",
         "stopped",
+        "successor",
         "task",
         "threaded",
     )
@@ -58,8 +59,8 @@ class Attempt:
         self.begun = False
         self.stopped = False
         self.threaded = False
-        self.slotless = False
-        self.heir: TaskAssignment | None = None
+        self.slot_released = False
+        self.successor: TaskAssignment | None = None
         self.sleeps = 0
         self.stop_s = 0.0
 

@@ -15,7 +15,7 @@ from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook
 from aether_protocol.execution.threads import Threads
 from aether_protocol.execution.workspace import Workspace, Workspaces
-from aether_protocol.expressions.copying import clean
+from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import TaskDef
 from aether_protocol.ports.artifacts import Stager
@@ -37,7 +37,7 @@ class Host(Protocol):
     workspaces: Workspaces
     secrets: SecretBook
 
-    def rouse(self) -> None: ...
+    def mark_busy(self) -> None: ...
     def rest(self) -> None: ...
     def threads(self) -> Threads: ...
 
@@ -119,7 +119,7 @@ class Context:
         finally:
             attempt.sleeps -= 1
             if not attempt.sleeps:
-                self._host.rouse()
+                self._host.mark_busy()
 
     def stops_within(self, seconds: float) -> None:
         if self._attempt is not None:

@@ -16,7 +16,7 @@ import simpleeval  # type: ignore[import-untyped]
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE, write
 from aether_protocol.expressions.lexer import Constant, Lexer
-from aether_protocol.expressions.names import ExpressionError, Lookup, Name, step_into
+from aether_protocol.expressions.names import ExpressionError, Name, Resolver, step_into
 from aether_protocol.expressions.operators import BINARY, COMPARE, UNARY
 from aether_protocol.expressions.placeholders import Text
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, type_name
@@ -46,7 +46,7 @@ class Code:
     leaves: dict[str, Constant | Name | Text]
     lexer: Lexer
 
-    def evaluate(self, lookup: Lookup) -> Json:
+    def evaluate(self, lookup: Resolver) -> Json:
         """The value, checked to be JSON within the bounds. Raises ExpressionError."""
         return Evaluator(self, lookup).run()
 
@@ -123,7 +123,7 @@ def _check_arguments(name: str, given: int, at: int) -> None:
 class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the package has no types
     """Evaluates one parsed expression once. Making one is cheap: its tables are shared by all."""
 
-    def __init__(self, code: Code, lookup: Lookup) -> None:
+    def __init__(self, code: Code, lookup: Resolver) -> None:
         # The base class copies its own tables of functions and operators here; none of them is wanted.
         self.code = code
         self.lookup = lookup

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Lookup, Name
+from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Name, Resolver
 from aether_protocol.expressions.values import Json, type_name
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
-    def evaluate(self, lookup: Lookup) -> Json:
+    def evaluate(self, lookup: Resolver) -> Json:
         """The value. Absent names are null; a secret or any failure is an ExpressionError."""
         try:
             return self.code.evaluate(lookup)
@@ -38,7 +38,7 @@ class Expression:
         except MemoryError:
             raise ExpressionError("the expression needs too much memory") from None
 
-    def condition(self, lookup: Lookup) -> bool:
+    def condition(self, lookup: Resolver) -> bool:
         """The value as a condition: a boolean, or the text `true` or `false` (DATA-8); else ExpressionError."""
         value = self.evaluate(lookup)
         if type(value) is bool:

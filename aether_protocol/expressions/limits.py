@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from aether_protocol.expressions.copying import is_whole
+from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.names import ExpressionError
 from aether_protocol.expressions.values import MAX_LEVELS, Json, SecretValue
 

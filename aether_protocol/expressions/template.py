@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from aether_protocol.expressions.limits import MAX_TEXT, check_growth
-from aether_protocol.expressions.names import ExpressionError, Lookup, Name
+from aether_protocol.expressions.names import ExpressionError, Name, Resolver
 from aether_protocol.expressions.placeholders import Text, split_text
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text
 
@@ -60,7 +60,7 @@ class Template:
     def __repr__(self) -> str:
         return f"Template({self.raw!r})"
 
-    def resolve(self, lookup: Lookup) -> Json | Absent | SecretValue:
+    def resolve(self, lookup: Resolver) -> Json | Absent | SecretValue:
         """The value with placeholders filled in.
 
         One that is the whole text keeps its type (and may be ABSENT); inside text or a container an absent one raises
@@ -128,7 +128,7 @@ def _sole(node: _Node) -> Name | None:
     return None
 
 
-def _look_up(name: Name, lookup: Lookup, offset: int, path: Path = ()) -> Json | Absent | SecretValue:
+def _look_up(name: Name, lookup: Resolver, offset: int, path: Path = ()) -> Json | Absent | SecretValue:
     try:
         return lookup(name)
     except ExpressionError as fault:
@@ -137,7 +137,7 @@ def _look_up(name: Name, lookup: Lookup, offset: int, path: Path = ()) -> Json |
         raise
 
 
-def _resolve(node: _Node, lookup: Lookup, path: Path) -> Json | SecretValue:
+def _resolve(node: _Node, lookup: Resolver, path: Path) -> Json | SecretValue:
     if isinstance(node, _Fixed):
         return node.value
     if isinstance(node, _List):
@@ -149,14 +149,14 @@ def _resolve(node: _Node, lookup: Lookup, path: Path) -> Json | SecretValue:
     return _fill(node, lookup, path)
 
 
-def _present(name: Name, lookup: Lookup, offset: int, path: Path) -> Json | SecretValue:
+def _present(name: Name, lookup: Resolver, offset: int, path: Path) -> Json | SecretValue:
     value = _look_up(name, lookup, offset, path)
     if value is ABSENT:
         raise ExpressionError(f"{name.text!r} has no value", offset, path)
     return value
 
 
-def _fill(text: Text, lookup: Lookup, path: Path) -> str | SecretValue:
+def _fill(text: Text, lookup: Resolver, path: Path) -> str | SecretValue:
     """The text with its values written in; a `SecretValue` once one of them is."""
     pieces: list[str | tuple[str, str]] = []
     length = 0

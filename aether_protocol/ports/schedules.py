@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import NewRun, RunRow, Store
+from aether_protocol.ports.store import NewRun, RunSummary, Store
 
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
@@ -73,7 +73,7 @@ class FireRecord:
 
 
 @dataclass(slots=True)
-class ScheduleTurn:
+class ScheduleDecision:
     """One decision about a schedule: how it stands from now on (with the version that was read), and what follows from it.
 
     `cancel` are runs that shall be cancelled by whoever drives them.
@@ -115,7 +115,7 @@ class ScheduleStore(Protocol):
         """Forget a schedule with its records; its runs stay. False if there was none."""
         ...
 
-    async def turn(self, turn: ScheduleTurn) -> Mapping[str, int]:
+    async def turn(self, turn: ScheduleDecision) -> Mapping[str, int]:
         """Carry a decision out: all of it, or (BusyError: somebody else changed the schedule) nothing.
 
         Gives the fencing token of each new run. A run that exists already stays as it is, is not among them, and its record
@@ -127,7 +127,7 @@ class ScheduleStore(Protocol):
         """Records of a schedule, newest first; `before` is the `id` of the last one of the page before."""
         ...
 
-    async def scheduled_runs(self, namespace: str, name: str) -> list[RunRow]:
+    async def scheduled_runs(self, namespace: str, name: str) -> list[RunSummary]:
         """The runs of a schedule that are there, by the time of their fires, latest first."""
         ...
 

@@ -27,7 +27,7 @@ BREAKS: Final = 3  # in a row set a run aside
 
 
 @dataclass(slots=True)
-class RunRow:
+class RunSummary:
     """What lists show and filters ask of a run, and the head of its report. `digest` is its plan's.
 
     `closed`: the run has ended and its hooks too. `tier` is how the run is kept, `broken` why it was set aside (BreakStore); a
@@ -60,7 +60,7 @@ class NewRun:
     """A run to make known. With an `owner` it is claimed at once, until instant `until`, by a lease of `length_us`.
     `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
 
-    row: RunRow
+    row: RunSummary
     plan: Plan
     header: RunHeader
     owner: str | None = None
@@ -83,7 +83,7 @@ class RunAppend:
     run_id: str
     expected_seq: int
     steps: list[Step]
-    row: Callable[[], RunRow]
+    row: Callable[[], RunSummary]
     snapshot: Callable[[], Json]
     token: int = 0
     closed: bool = False
@@ -99,7 +99,7 @@ class StoredRun:
     digests of those that it names, is for `adopt`: a store leaves it empty.
     """
 
-    row: RunRow
+    row: RunSummary
     plan: Plan
     header: RunHeader
     snapshot: Json | None
@@ -211,11 +211,11 @@ class RunStore(Protocol):
         """A run as it is now. UsageError for an unknown one, and for one whose past was not kept."""
         ...
 
-    async def row(self, run_id: str) -> RunRow | None:
+    async def row(self, run_id: str) -> RunSummary | None:
         """A run's row, None for an unknown run."""
         ...
 
-    async def rows(self, query: RunQuery) -> list[RunRow]:
+    async def rows(self, query: RunQuery) -> list[RunSummary]:
         """The rows that `query` asks for, newest first; of equal age the greater run id first."""
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from aether_protocol.expressions.copying import clean, own
+from aether_protocol.expressions.json_copy import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import duration_text, rfc3339

@@ -13,7 +13,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Literal, Plan
 from aether_protocol.scheduler.binding import BindError, check_value, read_sources
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.scheduler.lookup import Lookup
+from aether_protocol.scheduler.name_resolution import Resolver
 from aether_protocol.scheduler.state import RunState
 
 
@@ -34,7 +34,7 @@ def bind_parameters(plan: Plan, given: Mapping[str, Json], header: RunHeader) ->
             if given.get(name) is not None:
                 values[name] = check_value(what, given[name], binding.type, binding.enum)
                 continue
-            value, source = read_sources(binding.sources, Lookup(state, (), None, ()))
+            value, source = read_sources(binding.sources, Resolver(state, (), None, ()))
             if source is None:
                 problems.append(f"{what} has no value")
             elif isinstance(source, Literal):

@@ -24,7 +24,7 @@ from aether_protocol.plan.model import (
     Source,
     Templated,
 )
-from aether_protocol.scheduler.lookup import Lookup
+from aether_protocol.scheduler.name_resolution import Resolver
 from aether_protocol.scheduler.nodes import NO_VALUES
 
 Value = Json | Absent
@@ -44,38 +44,38 @@ class Bound:
     secret: bool
 
 
-def _literal(source: Literal, lookup: Lookup) -> Value:
+def _literal(source: Literal, lookup: Resolver) -> Value:
     return source.value
 
 
-def _templated(source: Templated, lookup: Lookup) -> Value:
+def _templated(source: Templated, lookup: Resolver) -> Value:
     value = source.template.resolve(lookup)
     if value is ABSENT and not source.optional:
         raise ExpressionError(f"{as_text(source.template.raw)} has no value")
     return value
 
 
-def _reference(source: Reference, lookup: Lookup) -> Value:
+def _reference(source: Reference, lookup: Resolver) -> Value:
     return lookup(source.name)
 
 
-def _computed(source: Computed, lookup: Lookup) -> Value:
+def _computed(source: Computed, lookup: Resolver) -> Value:
     return source.expression.evaluate(lookup)
 
 
-def _secret(source: SecretRef, lookup: Lookup) -> Value:
+def _secret(source: SecretRef, lookup: Resolver) -> Value:
     lookup.secret = True
     return SecretValue(((source.name, source.key),))
 
 
-def _item_field(source: ItemField, lookup: Lookup) -> Value:
+def _item_field(source: ItemField, lookup: Resolver) -> Value:
     item = lookup.item
     if isinstance(item, dict) and source.field in item:
         return item[source.field]
     return ABSENT
 
 
-_READ: Final[dict[type, Callable[[Any, Lookup], Value]]] = {
+_READ: Final[dict[type, Callable[[Any, Resolver], Value]]] = {
     Literal: _literal,
     Templated: _templated,
     Reference: _reference,
@@ -85,7 +85,7 @@ _READ: Final[dict[type, Callable[[Any, Lookup], Value]]] = {
 }
 
 
-def read_sources(sources: Iterable[Source], lookup: Lookup) -> tuple[Value, Source | None]:
+def read_sources(sources: Iterable[Source], lookup: Resolver) -> tuple[Value, Source | None]:
     """The first value that `sources` give, and the source that gave it; ABSENT where none does. Raises ExpressionError."""
     for source in sources:
         value = _READ[type(source)](source, lookup)
@@ -113,7 +113,7 @@ def _shown(value: Json) -> str:
 
 
 def bind_inputs(
-    lookup: Lookup,
+    lookup: Resolver,
     bindings: Sequence[InputBinding],
     artifacts: Sequence[ArtifactBinding],
     before: Mapping[str, Json] = NO_VALUES,
@@ -143,7 +143,7 @@ def bind_inputs(
     return Bound(inputs, refs, held, lookup.secret)
 
 
-def _output_ref(name: Name, lookup: Lookup, value: Json) -> tuple[int, str] | None:
+def _output_ref(name: Name, lookup: Resolver, value: Json) -> tuple[int, str] | None:
     """The node and output that `name` is, as it stands: recorded by reference instead of by value."""
     segments = name.segments
     if lookup.dag is None or len(segments) != 5 or segments[0] != "tasks" or segments[3] != "parameters":
@@ -157,7 +157,7 @@ def _output_ref(name: Name, lookup: Lookup, value: Json) -> tuple[int, str] | No
 
 
 def _bind_artifacts(
-    lookup: Lookup, bindings: Sequence[ArtifactBinding], before: Mapping[str, Json]
+    lookup: Resolver, bindings: Sequence[ArtifactBinding], before: Mapping[str, Json]
 ) -> dict[str, Json]:
     """Input artifacts as {name: {name, path, archive, and digest and size, or source}}; absent is an Error (ART-2)."""
     held: dict[str, Json] = {}
@@ -182,7 +182,7 @@ def _bind_artifacts(
     return held
 
 
-def _artifact_origin(lookup: Lookup, binding: ArtifactBinding) -> Value:
+def _artifact_origin(lookup: Resolver, binding: ArtifactBinding) -> Value:
     if binding.from_ is not None:
         return lookup.artifact(binding.from_)
     if binding.source is None:
@@ -190,7 +190,7 @@ def _artifact_origin(lookup: Lookup, binding: ArtifactBinding) -> Value:
     return {"source": {"type": binding.source.type, "config": binding.source.config.resolve(lookup)}}
 
 
-def fill_outputs(lookup: Lookup, declared: Sequence[OutputBinding], given: Mapping[str, Json]) -> dict[str, Json]:
+def fill_outputs(lookup: Resolver, declared: Sequence[OutputBinding], given: Mapping[str, Json]) -> dict[str, Json]:
     """Outputs of a Succeeded leaf: what the executor gave, and declared values for what it did not (DATA-9).
 
     Raises BindError naming the first output that cannot be resolved or does not fit.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # executors and the checks of documents import this file, and
     from aether_protocol.scheduler.facts import Fact
 
 
-class Place(Protocol):
+class TaskRunRef(Protocol):
     """Where an assignment comes from: the never-changing part of a node."""
 
     @property
@@ -41,7 +41,7 @@ class TaskAssignment:
     """
 
     header: RunHeader
-    place: Place
+    place: TaskRunRef
     call: Call
     target: TaskDef
     attempt: int

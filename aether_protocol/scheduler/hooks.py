@@ -11,19 +11,19 @@ from collections import Counter
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent
-from aether_protocol.scheduler import leaf
+from aether_protocol.scheduler import tasks as leaf
 from aether_protocol.scheduler.binding import BindError, bind_inputs
-from aether_protocol.scheduler.container import decider
+from aether_protocol.scheduler.containers import decider
 from aether_protocol.scheduler.facts import HookFired, InputsBound
-from aether_protocol.scheduler.lookup import of_config
+from aether_protocol.scheduler.name_resolution import of_config
 from aether_protocol.scheduler.nodes import HookNode, Node
 from aether_protocol.scheduler.state import WORKFLOW
+from aether_protocol.scheduler.step_builder import ENGINE_ERROR, StepBuilder
 from aether_protocol.scheduler.timing import SECOND
 from aether_protocol.scheduler.transitions import ERROR, SKIPPED
-from aether_protocol.scheduler.turn import ENGINE_ERROR, Turn
 
 
-def fire_wanted(turn: Turn) -> None:
+def fire_wanted(turn: StepBuilder) -> None:
     """Fire the hooks that the rules asked for, in their order, and those that follow from their ends."""
     state = turn.state
     while turn.wanted:
@@ -38,7 +38,7 @@ def fire_wanted(turn: Turn) -> None:
             _fire(turn, event, scope, trigger)
 
 
-def ended(turn: Turn, hook: HookNode) -> None:
+def ended(turn: StepBuilder, hook: HookNode) -> None:
     """A hook's run has ended: onExit of its scope may be due now."""
     scope = hook.scope
     key = _id(scope)
@@ -54,7 +54,7 @@ def _id(scope: Node | None) -> int:
     return scope.id if scope is not None else WORKFLOW
 
 
-def _fire(turn: Turn, event: HookEvent, scope: Node | None, trigger: Node | None) -> None:
+def _fire(turn: StepBuilder, event: HookEvent, scope: Node | None, trigger: Node | None) -> None:
     state = turn.state
     context = _context(turn, event, scope, trigger)
     id_ = len(state.nodes)
@@ -76,7 +76,7 @@ def _fire(turn: Turn, event: HookEvent, scope: Node | None, trigger: Node | None
         ended(turn, node)
 
 
-def _context(turn: Turn, event: HookEvent, scope: Node | None, trigger: Node | None) -> dict[str, Json]:
+def _context(turn: StepBuilder, event: HookEvent, scope: Node | None, trigger: Node | None) -> dict[str, Json]:
     """The `hook.*` names that are fixed when the hook fires (HOOK-2); parameters and outputs are read from the run."""
     state = turn.state
     duration = (state.now - state.header.created_at) / SECOND

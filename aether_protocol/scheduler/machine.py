@@ -13,21 +13,22 @@ from typing import Any, Final
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.scheduler import events as e
-from aether_protocol.scheduler import hooks, leaf
+from aether_protocol.scheduler import hooks
+from aether_protocol.scheduler import tasks as leaf
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer, Step
-from aether_protocol.scheduler.container import impose, open_scope, settle
+from aether_protocol.scheduler.containers import impose, open_scope, settle
 from aether_protocol.scheduler.evolve import apply_node_created
 from aether_protocol.scheduler.facts import Fact, InputsBound, NodeCreated, NodeEnded, Reported, RunClosed, RunCreated
 from aether_protocol.scheduler.nodes import NEVER, Container, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
+from aether_protocol.scheduler.step_builder import ENGINE_TIMEOUT, StepBuilder
 from aether_protocol.scheduler.timing import duration_text
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, TIMEOUT, Phase
-from aether_protocol.scheduler.turn import ENGINE_TIMEOUT, Turn
 
 START_LIMIT: Final = 64
 
 
-class Machine(Turn):
+class Machine(StepBuilder):
     """The scheduler of one run. `state` may be one that was rebuilt from its facts."""
 
     def __init__(self, plan: Plan, state: RunState | None = None) -> None:

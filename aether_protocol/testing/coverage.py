@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aether_protocol.testing.case_fields import near
 from aether_protocol.testing.cases import Case, Fault
-from aether_protocol.testing.fields import near
 from aether_protocol.testing.rules import RULES, is_own
 
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.engine.report import hook_name
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.ports.wire_json import encode_assignment
 from aether_protocol.scheduler.nodes import Container, Node
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.case_fields import near
 from aether_protocol.testing.cases import Path
 from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.fields import near
-from aether_protocol.testing.watch import Watch
+from aether_protocol.testing.recorder import Watch
+from aether_protocol.views.report import hook_name
 
 
 @dataclass(slots=True)

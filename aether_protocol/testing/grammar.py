@@ -11,7 +11,7 @@ from typing import Final
 from aether_protocol.diagnostics import CODES
 from aether_protocol.documents.source import Limits
 from aether_protocol.scheduler.transitions import Phase
-from aether_protocol.testing.fields import (
+from aether_protocol.testing.case_fields import (
     Record,
     anything,
     boolean,

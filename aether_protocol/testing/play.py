@@ -31,12 +31,12 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.cases import Case, CaseResult, Drive, Fault
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.detail import run_detail
 from aether_protocol.testing.expectations import Ran, judge
+from aether_protocol.testing.failure_detail import run_detail
+from aether_protocol.testing.harness import Door, StoredLibrary, Workers
 from aether_protocol.testing.prepare import Prepared
-from aether_protocol.testing.restart import Door, Shelf, Workers
+from aether_protocol.testing.recorder import Watch, texts
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
-from aether_protocol.testing.watch import Watch, texts
 
 RUN_ID: Final = "case"
 
@@ -112,7 +112,7 @@ class Play:
             executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets
         )
         self._workers = Workers(self._broker, case.store)
-        self._shelf = Shelf(case.store)
+        self._shelf = StoredLibrary(case.store)
         self._run_id = RUN_ID
         self._losses = 0
         self._drives = deque(case.drive)

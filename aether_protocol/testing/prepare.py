@@ -14,18 +14,18 @@ from typing import Final
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.schedules import check_document
+from aether_protocol.compiler.checks.unused import unused
+from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_trees
 from aether_protocol.documents.source import DEFAULT, Limits, Source
 from aether_protocol.documents.tree import Tree
 from aether_protocol.documents.values import read_value
-from aether_protocol.plan.checks_unused import unused
-from aether_protocol.plan.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
 from aether_protocol.testing.cases import Case, DocumentSource, Fault
-from aether_protocol.testing.known import unknown_names, unscripted, used_types
+from aether_protocol.testing.plan_names import unknown_names, unscripted, used_types
 
 _WORKFLOWS: Final = ("Workflow", "CronWorkflow")
 VALIDATION: Final = frozenset({"valid", "diagnostics"})

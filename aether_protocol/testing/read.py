@@ -20,6 +20,7 @@ from aether_protocol.documents.tree import Tree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, STATE_ACTION_LOG
+from aether_protocol.testing.case_fields import Reading, parse_instant
 from aether_protocol.testing.cases import (
     Action,
     Attempt,
@@ -35,7 +36,6 @@ from aether_protocol.testing.cases import (
     Watching,
 )
 from aether_protocol.testing.clock import DEFAULT_START_US
-from aether_protocol.testing.fields import Reading, parse_instant
 from aether_protocol.testing.grammar import CASE, DOCUMENT_FIELDS
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")

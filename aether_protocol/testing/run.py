@@ -25,11 +25,11 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.testing.cases import Case, CaseResult
 from aether_protocol.testing.compare import Comparison
 from aether_protocol.testing.expectations import check_diagnostics
-from aether_protocol.testing.known import touches_files
+from aether_protocol.testing.plan_names import touches_files
 from aether_protocol.testing.play import RUN_ID, Play, result_of, variables_of
 from aether_protocol.testing.prepare import Prepared, prepare, runs
+from aether_protocol.testing.recorder import texts
 from aether_protocol.testing.schedules import SchedulePlay
-from aether_protocol.testing.watch import texts
 
 REAL_LIMIT_S: Final = 60.0  # of one case: real programs may run in it
 

@@ -18,23 +18,23 @@ from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.cron import application
 from aether_protocol.documents.load import load_value
 from aether_protocol.engine.api import Engine
-from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.ids import uuid7
+from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.schedules import MISSED, SKIPPED, STARTED, CronStore, FireRecord
 from aether_protocol.scheduler.outstanding import under_way
+from aether_protocol.testing.case_fields import parse_instant
 from aether_protocol.testing.cases import Case, CaseResult, Change, Path, Watching
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.fields import parse_instant
+from aether_protocol.testing.harness import Door, StoredLibrary, Workers
 from aether_protocol.testing.play import Messages, real_executor, result_of, variables_of
 from aether_protocol.testing.prepare import Prepared
-from aether_protocol.testing.restart import Door, Shelf, Workers
+from aether_protocol.testing.recorder import Watch, texts
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
-from aether_protocol.testing.watch import Watch, texts
 
 _ALL: Final = 1_000_000
 _MOST_TURNS: Final = 1_000_000  # of the loop below; a case that needs more goes round in circles
@@ -57,7 +57,7 @@ class _Ids:
 class _Scheduler:
     """One engine with its scheduler; None of both while it is down."""
 
-    def __init__(self, door: Door, engine: Engine, cron: CronScheduler) -> None:
+    def __init__(self, door: Door, engine: Engine, cron: ScheduleRunner) -> None:
         self.door = door
         self.engine = engine
         self.cron = cron
@@ -90,7 +90,7 @@ class SchedulePlay:
         secrets = [MappingSecrets(dict(case.secrets))]
         broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
         self._workers = Workers(broker, case.store)
-        self._shelf = Shelf(case.store)
+        self._shelf = StoredLibrary(case.store)
         self._ids = _Ids()
         self._losses = 0
         self._lose_after = lose_after
@@ -128,7 +128,7 @@ class SchedulePlay:
             lease_s=None,
         )
         await engine.__aenter__()
-        self._up.insert(number, _Scheduler(door, engine, CronScheduler(engine, store, self._clock)))
+        self._up.insert(number, _Scheduler(door, engine, ScheduleRunner(engine, store, self._clock)))
 
     def _watch(self, run_id: str) -> Watch:
         return self._watches.setdefault(run_id, Watch())

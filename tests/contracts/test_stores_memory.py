@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.ports.store import Store
 from aether_protocol.testing.contracts.schedules import ScheduleContract
 from aether_protocol.testing.contracts.store import StoreContract

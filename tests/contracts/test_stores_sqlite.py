@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
 from aether_protocol.testing.contracts.schedules import ScheduleContract
@@ -48,7 +48,7 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
     def test_a_stale_owner_is_fenced_off_where_it_saves(self) -> None:
         async def body(store: Store) -> None:
             old = await store.create(new_run("a", owner="dead", until=10))
-            await store.claim(["a"], "heir", 10, 20)
+            await store.claim(["a"], "successor", 10, 20)
             assert isinstance((await store.append([more("a", 0, token=old, closed=True)]))["a"], BusyError)
             assert (await store.load("a")).row.seq == 0
 
@@ -168,7 +168,7 @@ def test_a_writer_waits_for_another_and_the_loop_goes_on(tmp_path: Path) -> None
 
 WRITER = """
 import asyncio, sys
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.testing.contracts.store_tools import more, new_run
 
 async def main(path, name):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError
 from tests.e2e.process import AETHER, aether, environment
 

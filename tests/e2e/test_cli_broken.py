@@ -10,7 +10,7 @@ import pytest
 from aether_protocol.errors import BrokenInvariant
 from tests.e2e.store_cli import Cli, make_cli
 from tests.unit.engine.test_recovery_breaks import breaking_plan
-from tests.unit.engine.town import Town, visit
+from tests.unit.engine.town import Cluster, visit
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def set_aside(folder: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(breaking_plan(), run_id="bad")
         with pytest.raises(BrokenInvariant):
@@ -31,7 +31,7 @@ def set_aside(folder: Path) -> None:
             await engine.recover()
         await engine.settled()
 
-    visit(Town(folder), body)
+    visit(Cluster(folder), body)
 
 
 @pytest.mark.rule("RT-84")

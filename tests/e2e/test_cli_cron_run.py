@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite import SqliteStore
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.ports.schedules import FireRecord
 from tests.e2e.process import environment, read_until
 from tests.e2e.schedules import MINUTE, Place, set_due

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.cli import boundary, main
+from aether_protocol.cli import entry as boundary
+from aether_protocol.cli import main
 from tests.e2e.documents import HEAD, task, workflow
 from tests.e2e.process import RELEASE, Terminal, aether, read_until, start
 

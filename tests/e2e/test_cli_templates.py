@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite_database import Database
-from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.database import Database
+from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.cli import main
 from tests.e2e.process import AETHER, aether, environment
 

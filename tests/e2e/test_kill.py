@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from tests.e2e.process import AETHER, PATIENCE_S, environment
 
 KILLS = 200

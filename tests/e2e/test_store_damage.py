@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.cli import main
 from aether_protocol.cli.commands.db import find_faults
 from aether_protocol.cli.stored import look

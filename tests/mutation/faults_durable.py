@@ -35,7 +35,7 @@ FAULTS = (
         "stored",
         "a run whose steps were refused goes on",
         DRIVER,
-        "                if run.id in refused:\n                    self.break_run(run, refused[run.id])\n",
+        "                if run.id in refused:\n                    self.abandon(run, refused[run.id])\n",
         "                if run.id in refused:\n                    pass\n",
     ),
     Fault(
@@ -43,7 +43,7 @@ FAULTS = (
         "a run whose steps could not be written goes on",
         DRIVER,
         "                except Exception as error:  # the states are ahead of the log now: nobody may go on with them\n"
-        "                    for run in touched:\n                        self.break_run(run, error)\n",
+        "                    for run in touched:\n                        self.abandon(run, error)\n",
         "                except Exception as error:\n                    self._stored(touched, {})\n",
     ),
     Fault(
@@ -167,7 +167,7 @@ FAULTS = (
         "ends",
         "a run whose requests cannot be read is held and not driven",
         DRIVER,
-        "        except AetherError as error:\n            self.break_run(run, error)\n            raise\n",
+        "        except AetherError as error:\n            self.abandon(run, error)\n            raise\n",
         "        except AetherError as error:\n            return\n",
         tests="tests/unit/engine/test_recovery_sharing.py",
     ),
@@ -401,7 +401,7 @@ FAULTS = (
         "slots",
         "a slot is given back twice",
         LOCAL,
-        "        if not attempt.slotless:\n            self._running -= 1\n        self._forget(attempt)\n",
+        "        if not attempt.slot_released:\n            self._running -= 1\n        self._forget(attempt)\n",
         "        self._running -= 1 + attempt.stopped\n        self._forget(attempt)\n",
     ),
     Fault(
@@ -415,8 +415,8 @@ FAULTS = (
         "ends",
         "a slot is not given back by what was stopped",
         LOCAL,
-        "        if not attempt.slotless:\n            self._running -= 1\n        self._forget(attempt)\n",
-        "        if not (attempt.slotless or attempt.stopped):\n            self._running -= 1\n"
+        "        if not attempt.slot_released:\n            self._running -= 1\n        self._forget(attempt)\n",
+        "        if not (attempt.slot_released or attempt.stopped):\n            self._running -= 1\n"
         "        self._forget(attempt)\n",
     ),
     # --- the rules that the record is held against ---

@@ -14,10 +14,10 @@ import random
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.carry_over import Kept
 from aether_protocol.scheduler.codec import decode_step, encode_step
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
-from aether_protocol.scheduler.keep import Kept
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import outstanding, under_way

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from aether_protocol import Engine, FunctionExecutor
 from aether_protocol.assembly import open_store
-from aether_protocol.cli.past import fault_of
 from aether_protocol.errors import AetherError, DocumentError, PortError, UsageError
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.executor import ExecutionContext
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_result
+from aether_protocol.service.runs.inspect import fault_of
 
 ODD = st.sampled_from(["\ud800", "\udcff", "\udfff\ud800", "\x00", "é", "😀", "\x1b[31m", "\u2028", "\ufeff"])
 TEXT = st.lists(st.one_of(ODD, st.text(max_size=4)), max_size=4).map("".join)

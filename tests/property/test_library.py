@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.assembly.workspace import Workspace
-from aether_protocol.documents.library import KeptText, Library, Shelf
+from aether_protocol.documents.library import KeptText, Library, StoredLibrary
 from aether_protocol.documents.load import load_bytes, load_value
-from aether_protocol.documents.written import document_texts
+from aether_protocol.documents.source_texts import document_texts
 
 NAMES = ("a", "b", "c")
 SPACES = ("default", "ops")
@@ -42,14 +42,14 @@ def templates(place: dict[tuple[str, str], Calls], says: str) -> list[dict[str, 
     return [document("WorkflowTemplate", name, space, calls, says) for (space, name), calls in place.items()]
 
 
-def shelf_of(place: dict[tuple[str, str], Calls]) -> Shelf:
+def shelf_of(place: dict[tuple[str, str], Calls]) -> StoredLibrary:
     documents = load_value(templates(place, "store")).documents
     keys = list(place)
     texts = {
         key: KeptText(f"store:{key[0]}/{key[1]}@1", text)
         for key, text in zip(keys, document_texts(documents), strict=False)  # no place: one document that is none
     }
-    return Shelf(texts, "the store")
+    return StoredLibrary(texts, "the store")
 
 
 @pytest.mark.rule("TMPL-2")
@@ -116,7 +116,7 @@ def test_a_shelf_answers_as_a_library_of_the_same_documents(place: dict[tuple[st
 @given(st.binary(max_size=60))
 def test_a_shelf_holds_whatever_bytes(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    shelf = Shelf({("default", "a"): KeptText("store:default/a@1", text)}, "the store")
+    shelf = StoredLibrary({("default", "a"): KeptText("store:default/a@1", text)}, "the store")
     found = shelf.find("a", "default")
     loaded = load_bytes(text.encode(), "store:default/a@1")
     assert (found is None) or (found.model is None) or not loaded.diagnostics

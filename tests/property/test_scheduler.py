@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.keep import kept
+from aether_protocol.scheduler.carry_over import kept
 from aether_protocol.scheduler.nodes import TaskNode
-from aether_protocol.testing.simulation.author import Author, compile_value
+from aether_protocol.testing.simulation.document_generator import DocumentGenerator, compile_value
 from tests.property.scheduler_world import World, restored
 
 
 def make_plan(rng: random.Random) -> Plan:
-    return compile_value(Author(rng).document())
+    return compile_value(DocumentGenerator(rng).document())
 
 
 @pytest.mark.rule("SCHED-12", "SCHED-13", "WIRE-2")

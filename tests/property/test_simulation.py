@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
+from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
 from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.engine import cron, driver
-from aether_protocol.engine.cron import CronScheduler
+from aether_protocol.engine import loop as driver
+from aether_protocol.engine import schedule_runner as cron
+from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.execution.masking import Masker
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.scheduler.state import RunState
@@ -78,8 +79,8 @@ def test_every_fire_is_dealt_with_once_whatever_fails(part: int) -> None:
     ("place", "name", "instead", "law"),
     [
         (MemorySchedules, "_changeable", lambda self, one: self._schedules[one.namespace, one.name][1], HELD),
-        (CronScheduler, "tidy", nothing, "history limits hold"),
-        (CronScheduler, "adopt_orphans", nothing, "every run ends"),
+        (ScheduleRunner, "tidy", nothing, "history limits hold"),
+        (ScheduleRunner, "adopt_orphans", nothing, "every run ends"),
         (cron, "decide", lambda settings, seen, now, _: decide(settings, seen, now, []), "Forbid starts nothing beside a run"),
         (cron, "decide", lambda *given: replace(decide(*given), seen=given[1]), ONCE),
         (cron, "decide", lambda *given: replace(decide(*given), missed=None), "no fire is lost"),

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether_protocol.cli.timetables import calendars, crontab_fields
 from aether_protocol.cron.fields import SHORTHANDS, read_schedule
 from aether_protocol.cron.schedule import fire_times
+from aether_protocol.service.schedules.calendar_formats import calendars, crontab_fields
 from tests.property.cron_oracle import Oracle, oracle
 from tests.property.test_cron import SCHEDULES
 

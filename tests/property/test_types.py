@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from aether_protocol import run
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.load import load_value
 from aether_protocol.expressions import ExpressionError, Name, parse_expression
 from aether_protocol.expressions.kinds import Kinds, fits, kind_of, kinds_of
 from aether_protocol.expressions.values import ABSENT, fit
-from aether_protocol.plan.compile import CompileOptions, compile_document
 
 TYPES = ("string", "number", "integer", "boolean", "object", "array")
 SAMPLES: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 
 from aether_protocol import Engine, FunctionExecutor, run
 from aether_protocol.assembly import executors
-from aether_protocol.cli.boundary import explain
+from aether_protocol.cli.entry import explain
 from aether_protocol.errors import PortError, UsageError, why
 from aether_protocol.plan.executors import ExecutorType
 

@@ -91,7 +91,7 @@ class LocalBroker:
         found = self._attempts.get((run_id, node, attempt))
         if found is None:
             return
-        found.heir = None
+        found.successor = None
         if not found.stopped:
             found.stopped = True
             if found.task is None:  # it waits in the queue, where it is passed over
@@ -141,7 +141,7 @@ class LocalBroker:
         if before is attempt:
             return attempt
         if before.stopped:
-            before.heir = assignment
+            before.successor = assignment
         return None
 
     def _enqueue(self, assignment: TaskAssignment) -> None:
@@ -166,7 +166,7 @@ class LocalBroker:
             return
         attempt.executor = executor
         self._running += 1
-        self.rouse()
+        self.mark_busy()
         if self._idle:
             self._idle.pop().give(attempt)
         else:
@@ -190,7 +190,7 @@ class LocalBroker:
     def _give_up(self, attempt: Attempt) -> None:
         """It was told to stop and did not: nobody waits for it any longer."""
         if self._attempts.get(attempt.key) is attempt and not self._closing:
-            attempt.slotless = True
+            attempt.slot_released = True
             self._running -= 1
             self._forget(attempt)
             self._pump()
@@ -198,8 +198,8 @@ class LocalBroker:
     def _forget(self, attempt: Attempt) -> None:
         if self._attempts.get(attempt.key) is attempt:
             del self._attempts[attempt.key]
-            if attempt.heir is not None and not self._closing:
-                self.dispatch([attempt.heir])
+            if attempt.successor is not None and not self._closing:
+                self.dispatch([attempt.successor])
 
     def _runner_ended(self, task: asyncio.Task[None]) -> None:
         self._runners.discard(task)
@@ -214,7 +214,7 @@ class LocalBroker:
 
     def ended(self, attempt: Attempt, result: TaskResult | None) -> None:
         """A runner is through with its attempt."""
-        if not attempt.slotless:
+        if not attempt.slot_released:
             self._running -= 1
         self._forget(attempt)
         if result is not None and not attempt.stopped:
@@ -230,7 +230,7 @@ class LocalBroker:
         self._idle.append(runner)
         return True
 
-    def rouse(self) -> None:
+    def mark_busy(self) -> None:
         """One more is busy."""
         self.busy += 1
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.adapters.executors.exchange import OutputsError, read_file
+from aether_protocol.adapters.executors.io_files import OutputsError, read_file
 from aether_protocol.adapters.executors.results import read_json, read_typed, shorten
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import OutputBinding

@@ -134,7 +134,7 @@ class ScriptExecutor:
     mode: Mode = "async"
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        from aether_protocol.adapters.executors.programs import run_program, script_command
+        from aether_protocol.adapters.executors.program_task import run_program, script_command
 
         return await run_program(task, context, script_command)
 
@@ -144,6 +144,6 @@ class ProcessExecutor:
     mode: Mode = "async"
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        from aether_protocol.adapters.executors.programs import process_command, run_program
+        from aether_protocol.adapters.executors.program_task import process_command, run_program
 
         return await run_program(task, context, process_command)

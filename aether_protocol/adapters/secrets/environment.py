@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from aether_protocol.adapters.secrets.naming import PREFIX, flat_name
 from aether_protocol.errors import PortError
-from aether_protocol.expressions.copying import is_whole
+from aether_protocol.expressions.json_copy import is_whole
 
 
 class EnvironmentSecrets:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from aether_protocol.errors import PortError
-from aether_protocol.expressions.copying import is_whole
+from aether_protocol.expressions.json_copy import is_whole
 
 
 class MappingSecrets:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aether_protocol.cli.begun import Begun
+from aether_protocol.cli.begun import Target
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
 from aether_protocol.cli.options import driving_options, run_argument
@@ -42,7 +42,7 @@ def command(run: str, **driving: Json) -> int:
     RUN is a run's id, the beginning of it, or latest.
     """
 
-    async def begin(engine: Engine, store: Store) -> Begun:
+    async def begin(engine: Engine, store: Store) -> Target:
         row = await find_run(store, run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")

@@ -11,13 +11,13 @@ import click
 from aether_protocol.assembly.stores import artifacts_of
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.options import report_option, store_option
-from aether_protocol.cli.past import fault_of
-from aether_protocol.cli.render.text import counted, printable
 from aether_protocol.cli.stored import check_there, look, open_at
 from aether_protocol.engine.artifacts import survey
 from aether_protocol.errors import PortError
 from aether_protocol.ports.artifacts import KeptArtifact
 from aether_protocol.ports.store import RunQuery, Store, StoreInfo
+from aether_protocol.service.runs.inspect import fault_of
+from aether_protocol.views.text import counted, printable
 
 PAGE = 500
 DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can still be read"

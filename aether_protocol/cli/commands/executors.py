@@ -7,10 +7,10 @@ import json
 import click
 
 from aether_protocol.assembly.discovery import executor_types
-from aether_protocol.cli.render.text import as_value
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
+from aether_protocol.views.text import as_value
 
 WIDTH = 100
 

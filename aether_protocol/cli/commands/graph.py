@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import click
 
 from aether_protocol.cli.options import library_option, limits_option, looked_up_option, name_option
-from aether_protocol.cli.render.graph.picture import Picture, picture
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
+from aether_protocol.views.graph.picture import Picture, picture
 
 EPILOG = """\b
 Examples:
@@ -20,25 +20,25 @@ Examples:
 
 
 def _ascii(shown: Picture) -> str:
-    from aether_protocol.cli.render.graph.ascii import as_ascii
+    from aether_protocol.views.graph.ascii import as_ascii
 
     return as_ascii(shown)
 
 
 def _svg(shown: Picture) -> str:
-    from aether_protocol.cli.render.graph.svg import as_svg
+    from aether_protocol.views.graph.svg import as_svg
 
     return as_svg(shown)
 
 
 def _mermaid(shown: Picture) -> str:
-    from aether_protocol.cli.render.graph.markup import as_mermaid
+    from aether_protocol.views.graph.markup import as_mermaid
 
     return as_mermaid(shown)
 
 
 def _dot(shown: Picture) -> str:
-    from aether_protocol.cli.render.graph.markup import as_dot
+    from aether_protocol.views.graph.markup import as_dot
 
     return as_dot(shown)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from aether_protocol.cli.archive import Archive, read_archive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import MEMORY, store_option
 from aether_protocol.cli.paths import STDIN
 from aether_protocol.cli.stored import open_at
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import Store
+from aether_protocol.service.archive import Archive, read_archive
 
 EPILOG = """\b
 Examples:

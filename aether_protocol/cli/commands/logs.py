@@ -12,14 +12,14 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
-from aether_protocol.cli.past import POLL_S, find_task, load
 from aether_protocol.cli.stored import find_run, look, told_when_left
-from aether_protocol.cli.streams import stop_when_lost
-from aether_protocol.engine.report import hook_name, not_run
+from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.plan.model import Kind
-from aether_protocol.ports.store import LogLine, RunRow, Store
+from aether_protocol.ports.store import LogLine, RunSummary, Store
 from aether_protocol.scheduler.nodes import Container, DagNode
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.runs.inspect import POLL_S, find_task, load
+from aether_protocol.views.report import hook_name, not_run
 
 EPILOG = """\b
 Examples:
@@ -91,7 +91,7 @@ async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
     return path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks)
 
 
-async def pieces(store: Store, row: RunRow, path: str | None, follow: bool) -> AsyncIterator[LogLine]:
+async def pieces(store: Store, row: RunSummary, path: str | None, follow: bool) -> AsyncIterator[LogLine]:
     after, closed = 0, row.closed
     while True:
         found = await store.read_logs(row.run_id, path, after)

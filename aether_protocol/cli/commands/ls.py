@@ -11,10 +11,10 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Instant
 from aether_protocol.cli.options import DEFAULT_STORE, store_option
-from aether_protocol.cli.render.text import PHASE_COLORS
 from aether_protocol.cli.stored import is_there, look
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunQuery, RunRow, Store
+from aether_protocol.ports.store import RunQuery, RunSummary, Store
+from aether_protocol.views.phases import PHASE_COLORS
 
 EPILOG = """\b
 Examples:
@@ -65,7 +65,7 @@ def command(labels: tuple[str, ...], page: str | None, output: str, store: str, 
     return FINE
 
 
-async def read(store: Store, query: RunQuery) -> list[RunRow]:
+async def read(store: Store, query: RunQuery) -> list[RunSummary]:
     return await store.rows(query)
 
 
@@ -79,7 +79,7 @@ def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
     return labels
 
 
-def cursor(row: RunRow) -> str:
+def cursor(row: RunSummary) -> str:
     """The place after `row`."""
     return f"{row.created_at}:{row.run_id}"
 

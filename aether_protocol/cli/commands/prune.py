@@ -8,10 +8,11 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import Span, now_us
 from aether_protocol.cli.options import store_option
-from aether_protocol.cli.render.text import PHASE_COLORS, counted
 from aether_protocol.cli.stored import forget_workspaces, look
 from aether_protocol.engine.artifacts import Collected
 from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.text import counted
 
 EPILOG = """\b
 Examples:

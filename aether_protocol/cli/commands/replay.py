@@ -8,12 +8,12 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import report_option, run_argument, store_option
-from aether_protocol.cli.past import load_at
 from aether_protocol.cli.stored import find_run, look
-from aether_protocol.engine.report import make_report
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.runs.inspect import load_at
+from aether_protocol.views.report import make_report
 
 EPILOG = """\b
 Examples:
@@ -37,7 +37,7 @@ def command(run: str, to: int | None, other: int | None, output: str, store: str
     """
     at, state, later = look(store, lambda opened: gather(opened, run, to, other))
     if other is not None and later is not None:
-        from aether_protocol.cli.differences import differences
+        from aether_protocol.views.diff import differences
 
         changes = differences(state, later)
         if output == "json":

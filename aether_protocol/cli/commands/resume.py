@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 from aether_protocol.cli.arguments import Payload, read_answers, read_given, read_payload
-from aether_protocol.cli.begun import Begun, Then
+from aether_protocol.cli.begun import RunToAnswer, Target
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.options import answers_option, driving_options, run_argument
-from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.stored import find_run
 from aether_protocol.engine.mailbox import suspended_paths
-from aether_protocol.engine.report import not_run
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import InputBinding
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.nodes import Container, Node
+from aether_protocol.service.runs.inspect import find_task, load
+from aether_protocol.views.report import not_run
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -58,7 +58,7 @@ def command(
     if given is None:
         raise UsageError(f"--payload {payload!r} is neither a JSON object, yes nor no")
 
-    async def begin(engine: Engine, store: Store) -> Begun:
+    async def begin(engine: Engine, store: Store) -> Target:
         row = await find_run(store, run)
         if row.closed:
             hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
@@ -75,7 +75,7 @@ def command(
             await engine.resume(row.run_id, path, answer)
             click.echo(f"{path} was answered; the run is driven by another process", err=True)
             return None
-        return Then(row.run_id, lambda: engine.resume(row.run_id, path, answer))
+        return RunToAnswer(row.run_id, lambda: engine.resume(row.run_id, path, answer))
 
     return drive(Driving(answers=read_answers(resumes), **driving), begin)
 

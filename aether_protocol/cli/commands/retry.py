@@ -9,12 +9,12 @@ import click
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import answers_option, driving_options, run_argument
-from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.stored import find_run
-from aether_protocol.engine.report import not_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
+from aether_protocol.service.runs.inspect import find_task, load
+from aether_protocol.views.report import not_run
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine

@@ -8,11 +8,11 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import store_option
-from aether_protocol.cli.render.text import counted
 from aether_protocol.cli.stored import driven_by, find_run, forget_workspaces, look
 from aether_protocol.engine.artifacts import Collected
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
+from aether_protocol.views.text import counted
 
 EPILOG = """\b
 Examples:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
-from aether_protocol.cli.begun import Over
+from aether_protocol.cli.begun import FinishedRun
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import (
@@ -157,7 +157,7 @@ def show_what_would_run(request: Request, *, as_json: bool) -> None:
     show_preview(request.plan, entries, header.parameters, as_json=as_json)
 
 
-async def begin(request: Request, engine: Engine, store: Store) -> str | Over | None:
+async def begin(request: Request, engine: Engine, store: Store) -> str | FinishedRun | None:
     """Take the lock, then start the run, or find it as it is."""
     from aether_protocol.cli.identity import current
 
@@ -183,7 +183,7 @@ async def begin(request: Request, engine: Engine, store: Store) -> str | Over | 
 async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
     """False where the lock is taken and that is fine. Raises BusyError where it is not."""
     from aether_protocol.cli.drive import bury
-    from aether_protocol.cli.past import POLL_S
+    from aether_protocol.service.runs.inspect import POLL_S
 
     told = False
     while not await engine.lock(name):

@@ -9,14 +9,14 @@ import click
 
 from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import report_option, run_argument, store_option
-from aether_protocol.cli.past import find_task, load
 from aether_protocol.cli.render.report import MAX_LINES, print_report
 from aether_protocol.cli.stored import find_run, look, workspaces_of
-from aether_protocol.engine.report import Report, faults, make_excerpt, make_report
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import LogLine, RunRow, Store
+from aether_protocol.ports.store import LogLine, RunSummary, Store
 from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.service.runs.inspect import find_task, load
+from aether_protocol.views.report import Report, faults, make_excerpt, make_report
 
 EPILOG = """\b
 Examples:
@@ -33,7 +33,7 @@ class Shown:
     """All that is shown. `reasons`: the first tasks that went wrong, with their logs; `more`: the number of the others;
     `owner` drives it, if anybody does."""
 
-    row: RunRow
+    row: RunSummary
     report: dict[str, Json]
     parameters: Mapping[str, Json]
     reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
@@ -95,7 +95,7 @@ async def whole(store: Store, text: str) -> Report:
 async def gather(store: Store, text: str) -> Shown:
     """What people look at first; of a long run that is little."""
     from aether_protocol.cli.stored import driven_by
-    from aether_protocol.expressions.copying import shown
+    from aether_protocol.expressions.json_copy import shown
 
     row = await find_run(store, text)
     state = await load(store, row.run_id)

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from aether_protocol.cli.exits import FAILED, FINE
-from aether_protocol.cli.render.text import counted, printable
-from aether_protocol.cli.streams import let_outcome_decide
+from aether_protocol.cli.terminal.streams import let_outcome_decide
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.testing.cases import Case, CaseResult
 from aether_protocol.testing.read import find_files, read_files
+from aether_protocol.views.text import counted, printable
 
 EPILOG = """\b
 Examples:
@@ -74,7 +74,7 @@ def selected(case: Case, words: str | None) -> bool:
 
 def judging(store: str | None, crash_everywhere: bool) -> Callable[[Case], CaseResult]:
     """What runs one case."""
-    from aether_protocol.testing.everywhere import on_tier, run_everywhere
+    from aether_protocol.testing.every_tier import on_tier, run_everywhere
     from aether_protocol.testing.run import run_case
 
     if crash_everywhere:

@@ -10,12 +10,12 @@ import click
 from aether_protocol.cli.exits import PHASE_EXITS
 from aether_protocol.cli.instants import Span
 from aether_protocol.cli.options import report_option, run_argument, store_option
-from aether_protocol.cli.past import POLL_S, load
 from aether_protocol.cli.stored import find_run, look, told_when_left
-from aether_protocol.cli.streams import let_outcome_decide
+from aether_protocol.cli.terminal.streams import let_outcome_decide
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.runs.inspect import POLL_S, load
 
 EPILOG = """\b
 Examples:
@@ -39,7 +39,7 @@ def command(run: str, timeout: int | None, or_suspended: bool, output: str, stor
     RUN is a run's id, the beginning of it, or latest. Waiting drives nothing: another process does.
     """
     from aether_protocol.cli.drive import show_ending
-    from aether_protocol.engine.report import make_report
+    from aether_protocol.views.report import make_report
 
     let_outcome_decide()
     phase, state = look(store, lambda opened: until_over(opened, run, timeout, or_suspended))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from aether_protocol.cli.render.text import cells, counted, printable
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.expressions.values import Json
+from aether_protocol.views.text import cells, counted, printable
 
 Sources = Mapping[str, bytes]  # what was read, by the file name in the diagnostics
 

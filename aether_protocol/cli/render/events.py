@@ -6,7 +6,7 @@ import json
 
 import click
 
-from aether_protocol.cli.streams import caught_up
+from aether_protocol.cli.terminal.streams import caught_up
 from aether_protocol.engine.stream import EventStream
 
 

@@ -10,18 +10,19 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from aether_protocol.cli.owners import called
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
-from aether_protocol.cli.render.text import PHASE_COLORS, as_value, counted, one_line, printable
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import LogLine, RunRow
+from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.process_identity import called
+from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.text import as_value, counted, one_line, printable
 
 TAIL_LINES = 8
 
 
-def show_run(row: RunRow, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
+def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
     """The run's head and its report."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner):
@@ -51,7 +52,7 @@ def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
         click.echo(f"({counted(more, 'more task')} went wrong)")
 
 
-def _head(row: RunRow, owner: str | None) -> list[tuple[str, str]]:
+def _head(row: RunSummary, owner: str | None) -> list[tuple[str, str]]:
     head = [("created", rfc3339(row.created_at)), ("steps", f"{row.seq} ({row.tier})"), ("digest", row.digest[:16])]
     if row.labels:
         head.append(("labels", one_line(", ".join(f"{key}={value}" for key, value in row.labels.items()))))

@@ -16,13 +16,14 @@ import click
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.schedules import called
-from aether_protocol.cli.render.text import PHASE_COLORS, counted, duration, one_line, printable
 from aether_protocol.cli.render.times import in_zone
 from aether_protocol.cli.schedules import zone_of
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.text import counted, duration, one_line, printable
 
 KINDS: Final = {
     STARTED: "FireStarted",

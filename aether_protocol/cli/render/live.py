@@ -14,12 +14,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, duration, one_line
 from aether_protocol.cli.render.views import QuietView, is_leaf
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import HookFired, NodeCreated, NodeEnded
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.text import duration, one_line
 
 TAIL_LINES = 3
 KEPT_ENDED = 200

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from aether_protocol.cli.render.text import printable
 from aether_protocol.ports.store import LogLine
+from aether_protocol.views.text import printable
 
 NOTE = "note"  # the stream of what the store says itself
 

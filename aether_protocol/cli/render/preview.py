@@ -9,9 +9,9 @@ from dataclasses import asdict
 import click
 
 from aether_protocol.cli.preview import Entry
-from aether_protocol.cli.render.text import as_value, one_line
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
+from aether_protocol.views.text import as_value, one_line
 
 
 def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, Json], *, as_json: bool) -> None:

@@ -13,9 +13,10 @@ import click
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.pretty import pretty
-from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, as_value, counted, duration, one_line
-from aether_protocol.engine.report import Report
 from aether_protocol.expressions.values import Json
+from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.report import Report
+from aether_protocol.views.text import as_value, counted, duration, one_line
 
 MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
 

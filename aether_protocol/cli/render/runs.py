@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import click
 
-from aether_protocol.cli.render.text import BROKEN, PHASE_COLORS, PHASE_MARKS, cells, cut, duration, one_line
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import RunSummary
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.views.phases import BROKEN, PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.text import cells, cut, duration, one_line
 
 HEADINGS = ("RUN", "WORKFLOW", "PHASE", "TASKS", "CREATED", "TOOK", "MESSAGE")
 PHASE_COLUMN = HEADINGS.index("PHASE")
@@ -29,7 +30,7 @@ _Key = Any  # what a text is made of
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def row_json(row: RunRow) -> dict[str, Json]:
+def row_json(row: RunSummary) -> dict[str, Json]:
     """A run in a list; the names are those of the run report."""
     took = None if row.ended_at is None else (row.ended_at - row.created_at) / SECOND
     return {
@@ -52,14 +53,14 @@ def row_json(row: RunRow) -> dict[str, Json]:
     }
 
 
-def print_rows_json(rows: Sequence[RunRow], following: str | None) -> None:
+def print_rows_json(rows: Sequence[RunSummary], following: str | None) -> None:
     """`{"runs": [...], "next": cursor}`, a line for each run."""
     lines = ",\n".join(f"    {_to_json(row_json(row))}" for row in rows)
     listed = f"[\n{lines}\n  ]" if rows else "[]"
     click.echo(f'{{\n  "runs": {listed},\n  "next": {json.dumps(following)}\n}}')
 
 
-def show_rows(rows: Sequence[RunRow], width: int | None = None) -> None:
+def show_rows(rows: Sequence[RunSummary], width: int | None = None) -> None:
     """A table, each column as wide as it must be; on a terminal of `width` columns a line stays a line: the message is cut,
     and what matters least is left out."""
     columns = _columns(rows)
@@ -109,7 +110,7 @@ class _Column:
         return [made[key] for key in self._keys]
 
 
-def _columns(rows: Sequence[RunRow]) -> list[_Ids | _Column]:
+def _columns(rows: Sequence[RunSummary]) -> list[_Ids | _Column]:
     """In the order of the headings."""
     keys: list[list[_Key]] = [
         [row.workflow for row in rows],

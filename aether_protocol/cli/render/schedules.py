@@ -11,17 +11,18 @@ from typing import Final
 
 import click
 
-from aether_protocol.cli.oddities import moment, oddity
 from aether_protocol.cli.render.runs import row_json, show_rows
 from aether_protocol.cli.render.table import show_table
-from aether_protocol.cli.render.text import PHASE_COLORS, PHASE_MARKS, counted, one_line, printable
 from aether_protocol.cli.render.times import away, in_zone
 from aether_protocol.cli.schedules import Standing, zone_of
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import FireRecord, StoredSchedule
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import RunSummary
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.schedules.dst_notes import moment, oddity
+from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.text import counted, one_line, printable
 
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -132,7 +133,7 @@ def fire_line(settings: CronSettings, at: int, now: int) -> str:
 # --- what became of fires ---
 
 
-def record_json(record: FireRecord, run: RunRow | None) -> dict[str, Json]:
+def record_json(record: FireRecord, run: RunSummary | None) -> dict[str, Json]:
     """`first` and `count` where several were missed; `phase` is null where the run is not kept, or there was none."""
     return {
         "at": rfc3339(record.at),
@@ -147,7 +148,7 @@ def record_json(record: FireRecord, run: RunRow | None) -> dict[str, Json]:
     }
 
 
-def show_records(schedule: StoredSchedule, records: Sequence[FireRecord], runs: Mapping[str, RunRow]) -> None:
+def show_records(schedule: StoredSchedule, records: Sequence[FireRecord], runs: Mapping[str, RunSummary]) -> None:
     """A table, the newest first."""
     zone = zone_of(schedule.settings)
     rows, colors = [], []

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from aether_protocol.cli.render.text import cells
+from aether_protocol.views.text import cells
 
 
 def show_table(

@@ -14,10 +14,10 @@ import click
 
 from aether_protocol.assembly.templates import Applied
 from aether_protocol.cli.render.table import show_table
-from aether_protocol.cli.render.text import counted, one_line, printable
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import StoredDocument
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.views.text import counted, one_line, printable
 
 SHORT = 12  # characters of a digest in tables
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Final
 
-from aether_protocol.cli.oddities import moment
+from aether_protocol.service.schedules.dst_notes import moment
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 

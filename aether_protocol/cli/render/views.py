@@ -11,12 +11,13 @@ from typing import Protocol
 
 import click
 
-from aether_protocol.cli.render.text import PHASE_COLORS, counted, duration, one_line, printable
-from aether_protocol.cli.streams import behind
+from aether_protocol.cli.terminal.streams import behind
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.text import counted, duration, one_line, printable
 
 
 class View(Protocol):

@@ -19,7 +19,7 @@ from aether_protocol.ports.schedules import (
     STARTED,
     CronStore,
     FireRecord,
-    ScheduleTurn,
+    ScheduleDecision,
     StoredSchedule,
 )
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused, tiny_plan
@@ -86,7 +86,7 @@ class ScheduleContract:
             changed = await store.put_schedule(replace(first, settings=replace(SETTINGS, suspend=True), next_at=None, seen=12))
             assert (changed.version, changed.settings.suspend, changed.next_at, changed.seen) == (2, True, None, 12)
             await refused(store.put_schedule(replace(first, seen=99)), BusyError)
-            await refused(store.turn(ScheduleTurn(replace(first, seen=99), [started("a", 20)], [new_run("a")])), BusyError)
+            await refused(store.turn(ScheduleDecision(replace(first, seen=99), [started("a", 20)], [new_run("a")])), BusyError)
             assert await store.schedule("default", "nightly") == changed
             assert (await store.row("a"), await store.fires("default", "nightly")) == (None, []), "all or nothing"
             again = await store.put_schedule(changed, replace(tiny_plan(), name="other"))
@@ -109,7 +109,7 @@ class ScheduleContract:
         async def body(store: CronStore) -> None:
             first = await store.put_schedule(new_schedule(), tiny_plan())
             after = replace(first, seen=20, next_at=30, last_at=20)
-            tokens = await store.turn(ScheduleTurn(after, [started("a", 20)], [new_run("a", owner="me", until=100)]))
+            tokens = await store.turn(ScheduleDecision(after, [started("a", 20)], [new_run("a", owner="me", until=100)]))
             assert set(tokens) == {"a"}
             assert await store.owner("a") == ("me", 100)
             assert await all_well(store, more("a", 0, token=tokens["a"]))
@@ -123,10 +123,10 @@ class ScheduleContract:
     def test_a_run_that_is_there_is_not_started_again(self) -> None:
         async def body(store: CronStore) -> None:
             schedule = await store.put_schedule(new_schedule(), tiny_plan())
-            await store.turn(ScheduleTurn(schedule, [started("a", 20)], [new_run("a")]))
+            await store.turn(ScheduleDecision(schedule, [started("a", 20)], [new_run("a")]))
             assert await all_well(store, more("a", 0))
             schedule = replace(schedule, version=2)
-            turn = ScheduleTurn(schedule, [started("a", 20), started("b", 30)], [new_run("a"), new_run("b")])
+            turn = ScheduleDecision(schedule, [started("a", 20), started("b", 30)], [new_run("a"), new_run("b")])
             assert set(await store.turn(turn)) == {"b"}
             assert [one.run_id for one in await store.fires("default", "nightly")] == ["b", "a"]
             row = await store.row("a")
@@ -138,13 +138,13 @@ class ScheduleContract:
     def test_who_is_to_be_cancelled_is_asked_by_mail(self) -> None:
         async def body(store: CronStore) -> None:
             schedule = await store.put_schedule(new_schedule(), tiny_plan())
-            await store.turn(ScheduleTurn(schedule, [started("a", 20)], [new_run("a", owner="me", until=100)]))
-            await store.turn(ScheduleTurn(replace(schedule, version=2), cancel=["a", "nobody"]))
+            await store.turn(ScheduleDecision(schedule, [started("a", 20)], [new_run("a", owner="me", until=100)]))
+            await store.turn(ScheduleDecision(replace(schedule, version=2), cancel=["a", "nobody"]))
             [request] = await store.requests("me")
             assert (request.run_id, request.request["kind"]) == ("a", "cancel")
             await store.answered(request.id, {})
             assert await all_well(store, more("a", 0, token=1, closed=True))
-            await store.turn(ScheduleTurn(replace(schedule, version=3), cancel=["a"]))
+            await store.turn(ScheduleDecision(replace(schedule, version=3), cancel=["a"]))
             assert await store.requests("me") == [], "it has ended"
 
         self.play_cron(body)
@@ -154,7 +154,7 @@ class ScheduleContract:
             schedule = await store.put_schedule(new_schedule(), tiny_plan())
             missed = FireRecord(30, MISSED, 50, None, "missed: why", 200, 20, 2)
             records = [missed, FireRecord(40, SKIPPED, 50, None, "Forbid: \0 ü"), started("a", 50)]
-            await store.turn(ScheduleTurn(schedule, records, [new_run("a")]))
+            await store.turn(ScheduleDecision(schedule, records, [new_run("a")]))
             page = await store.fires("default", "nightly", limit=2)
             assert [replace(one, id=0) for one in page] == [records[2], records[1]]
             rest = await store.fires("default", "nightly", before=page[-1].id)
@@ -166,9 +166,9 @@ class ScheduleContract:
     def test_old_records_go_but_not_those_of_runs_that_are_there(self) -> None:
         async def body(store: CronStore) -> None:
             schedule = await store.put_schedule(new_schedule(), tiny_plan())
-            await store.turn(ScheduleTurn(schedule, [started("a", 1)], [new_run("a")]))
+            await store.turn(ScheduleDecision(schedule, [started("a", 1)], [new_run("a")]))
             many = [FireRecord(at, SKIPPED, at) for at in range(2, KEEP_FIRES + 10)]
-            await store.turn(ScheduleTurn(replace(schedule, version=2), many))
+            await store.turn(ScheduleDecision(replace(schedule, version=2), many))
             found = await store.fires("default", "nightly", limit=5_000)
             assert len(found) == KEEP_FIRES + 1
             assert (found[0].at, found[-1].run_id) == (KEEP_FIRES + 9, "a")
@@ -182,7 +182,7 @@ class ScheduleContract:
             await store.put_schedule(new_schedule("other"), tiny_plan())
             runs = {"late": 50, "early": 20, "gone": 30}
             await store.turn(
-                ScheduleTurn(schedule, [started(run, at) for run, at in runs.items()], [new_run(run) for run in runs])
+                ScheduleDecision(schedule, [started(run, at) for run, at in runs.items()], [new_run(run) for run in runs])
             )
             assert await all_well(store, more("early", 0, closed=True))
             await store.delete(["gone"], 0)
@@ -196,12 +196,12 @@ class ScheduleContract:
     def test_a_schedule_that_is_removed_leaves_its_runs(self) -> None:
         async def body(store: CronStore) -> None:
             schedule = await store.put_schedule(new_schedule(), tiny_plan())
-            await store.turn(ScheduleTurn(schedule, [started("a", 20)], [new_run("a")]))
+            await store.turn(ScheduleDecision(schedule, [started("a", 20)], [new_run("a")]))
             assert await store.remove_schedule("default", "nightly")
             assert not await store.remove_schedule("default", "nightly")
             assert (await store.schedules(), await store.fires("default", "nightly")) == ([], [])
             assert (await store.load("a")).plan.name == "tiny"
-            await refused(store.turn(ScheduleTurn(replace(schedule, version=2))), BusyError)
+            await refused(store.turn(ScheduleDecision(replace(schedule, version=2))), BusyError)
             await store.put_schedule(new_schedule(), tiny_plan())
             assert await store.scheduled_runs("default", "nightly") == []
             assert await store.delete(["a"], 0) == 1

@@ -128,11 +128,11 @@ class LeaseContract(Contract):
     def test_a_dead_owners_runs_change_hands_and_it_is_fenced_off(self) -> None:
         async def body(store: Store) -> None:
             old = await store.create(new_run("a", owner="dead", until=10))
-            assert await store.claim(["a"], "heir", 9, 20) == []
-            [(_, new)] = await store.claim(["a"], "heir", 10, 20)
+            assert await store.claim(["a"], "successor", 9, 20) == []
+            [(_, new)] = await store.claim(["a"], "successor", 10, 20)
             assert new > old
             assert await store.renew("dead", {"a": old}, 30) == ["a"]
-            assert await store.renew("heir", {"a": new}, 30) == []
+            assert await store.renew("successor", {"a": new}, 30) == []
             assert isinstance((await store.append([more("a", 0, token=old)]))["a"], BusyError)
             assert await all_well(store, more("a", 0, token=new))
             [(_, newer)] = await store.claim(["a"], "dead", 30, 40)
@@ -220,9 +220,9 @@ class MailboxContract(Contract):
         async def body(store: Store) -> None:
             await store.create(new_run("a", owner="dead", until=10))
             asked = await store.post("a", {})
-            await store.claim(["a"], "heir", 10, 20)
+            await store.claim(["a"], "successor", 10, 20)
             assert await store.requests("dead") == []
-            assert [item.id for item in await store.requests("heir")] == [asked]
+            assert [item.id for item in await store.requests("successor")] == [asked]
 
         self.play(body)
 
@@ -246,8 +246,8 @@ class MailboxContract(Contract):
             assert await store.requests("you") == []
             assert [item.id for item in await store.requests("me")] == [asked]
             assert not await store.withdraw(asked)
-            await store.claim(["a"], "heir", 10, 20)
-            assert [item.id for item in await store.requests("heir")] == [asked], "it is not answered yet"
+            await store.claim(["a"], "successor", 10, 20)
+            assert [item.id for item in await store.requests("successor")] == [asked], "it is not answered yet"
             await store.answered(asked, {"done": True})
             assert await store.answer(asked) == {"done": True}
 

@@ -13,7 +13,7 @@ from typing import Any
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions import parse_template
 from aether_protocol.plan.model import Call, Kind, Plan, TaskDef
-from aether_protocol.ports.store import NewRun, RunAppend, RunRow, Store
+from aether_protocol.ports.store import NewRun, RunAppend, RunSummary, Store
 from aether_protocol.scheduler.codec import decode_step
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.events import RunHeader
@@ -29,9 +29,9 @@ def tiny_plan() -> Plan:
     return Plan("tiny", "default", None, {}, {}, root, (), 3_600_000_000, 500, {}, "0" * 64, {})
 
 
-def row(run_id: str, **changes: Any) -> RunRow:
+def row(run_id: str, **changes: Any) -> RunSummary:
     """The row of a new run that was created at second 1."""
-    bare = RunRow(run_id, "tiny", "default", None, {}, "Created", "", SECOND, None, None, False, 0, 0, 1, "0" * 64)
+    bare = RunSummary(run_id, "tiny", "default", None, {}, "Created", "", SECOND, None, None, False, 0, 0, 1, "0" * 64)
     return replace(bare, **changes)
 
 

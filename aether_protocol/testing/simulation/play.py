@@ -13,7 +13,7 @@ from typing import Final
 
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG
-from aether_protocol.testing.simulation.author import compile_value
+from aether_protocol.testing.simulation.document_generator import compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Ending, compare, ending
 from aether_protocol.testing.simulation.schedules import CronScenario, CronWorld, cron_scenario

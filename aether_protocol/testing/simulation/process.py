@@ -14,15 +14,15 @@ from typing import Any, Final, Protocol, cast
 
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import PortError
-from aether_protocol.ports.schedules import CronStore, ScheduleTurn
+from aether_protocol.ports.schedules import CronStore, ScheduleDecision
 from aether_protocol.ports.store import NewRun, RunAppend
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import Chaos
-from aether_protocol.testing.simulation.slots import broker_of
-from aether_protocol.testing.simulation.store import Reached
+from aether_protocol.testing.simulation.local_broker import broker_of
+from aether_protocol.testing.simulation.store import GatedStore
 from aether_protocol.testing.simulation.workers import SECOND, Workers
 
 LEASE_US: Final = 15 * SECOND
@@ -41,7 +41,7 @@ class _KilledError(Exception):
     """This process is no more."""
 
 
-class Witness(Protocol):
+class ScheduleObserver(Protocol):
     """Who looks on."""
 
     def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None: ...
@@ -50,7 +50,7 @@ class Witness(Protocol):
     def leased(self, process: Process, until: int) -> None: ...
     def released(self, owner: str, run_ids: Sequence[str] | None) -> None: ...
     def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
-    def turned(self, process: Process, turn: ScheduleTurn) -> None: ...
+    def turned(self, process: Process, turn: ScheduleDecision) -> None: ...
     def demanded(self, holds: bool, law: str, told: str) -> None: ...
 
 
@@ -100,7 +100,7 @@ class Process:
     """`number` counts the processes of a world; each is an owner of its own."""
 
     def __init__(
-        self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: Witness, machine: Machine
+        self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: ScheduleObserver, machine: Machine
     ) -> None:
         self.number = number
         self.engine_name = f"process-{number}"
@@ -113,7 +113,7 @@ class Process:
         self._reachable_at = 0
         self._held_up = 0  # calls that wait for the store to be in reach
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.store = cast(CronStore, Reached(store, self))
+        self.store = cast(CronStore, GatedStore(store, self))
         self.engine = Engine(
             store=self.store,
             broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),

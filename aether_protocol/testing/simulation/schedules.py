@@ -15,17 +15,17 @@ from typing import Any, Final
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import FORBID, CronSettings, encode_settings
-from aether_protocol.engine.cron import CronScheduler
+from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import Application, apply, change, set_suspended
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.schedules import STARTED, ScheduleTurn
+from aether_protocol.ports.schedules import STARTED, ScheduleDecision
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.testing.simulation.author import compile_value
+from aether_protocol.testing.simulation.base_world import BaseWorld
 from aether_protocol.testing.simulation.chaos import Chaos
+from aether_protocol.testing.simulation.document_generator import compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored
 from aether_protocol.testing.simulation.process import Process
-from aether_protocol.testing.simulation.stage import Stage
 from aether_protocol.testing.simulation.store import SharedStore
 from aether_protocol.testing.simulation.workers import SECOND
 
@@ -95,7 +95,7 @@ def _settings(rng: random.Random) -> CronSettings:
     )
 
 
-class CronWorld(Stage):
+class CronWorld(BaseWorld):
     """Plays one scenario of a schedule."""
 
     absences = (0, SECOND, 5 * SECOND, 3 * MINUTE)
@@ -138,7 +138,7 @@ class CronWorld(Stage):
 
     async def live(self, process: Process) -> None:
         await process.start()
-        cron = CronScheduler(process.engine, process.store, process.clock, poll_s=POLL_S)
+        cron = ScheduleRunner(process.engine, process.store, process.clock, poll_s=POLL_S)
         serving = asyncio.ensure_future(cron.serve(asyncio.Event()))
         self._serving[process.number] = serving
         await serving
@@ -198,7 +198,7 @@ class CronWorld(Stage):
         if not self._settings.suspend:
             self._epochs.append((self._settings, self._since, seen))
 
-    def turned(self, process: Process, turn: ScheduleTurn) -> None:
+    def turned(self, process: Process, turn: ScheduleDecision) -> None:
         """A decision was written just now."""
         self.counts["turns"] += 1
         new = {run.row.run_id for run in turn.runs}

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aether_protocol.testing.simulation.author import InvalidDocumentError
+from aether_protocol.testing.simulation.document_generator import InvalidDocumentError
 from aether_protocol.testing.simulation.play import Played, play_again
 from aether_protocol.testing.simulation.schedules import CronScenario
 from aether_protocol.testing.simulation.world import Scenario

@@ -1,7 +1,7 @@
 """A durable store without a disk, for several engines at once; and the door through which a process that fails reaches one.
 
 Law: `SharedStore` keeps text (and rows, which nobody changes): what an engine gets, it decodes, and nothing is shared by
-reference. `SqliteHouse` is the SQLite adapter itself. `Reached` hands every call to the process that it belongs to; it knows
+reference. `SqliteHouse` is the SQLite adapter itself. `GatedStore` hands every call to the process that it belongs to; it knows
 no particular store.
 """
 
@@ -13,15 +13,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from aether_protocol.adapters.stores.memory_parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
-from aether_protocol.adapters.stores.memory_schedules import MemorySchedules
-from aether_protocol.adapters.stores.sqlite import SqliteStore
-from aether_protocol.adapters.stores.sqlite_database import Database
+from aether_protocol.adapters.stores.memory.parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
+from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
+from aether_protocol.adapters.stores.sqlite.database import Database
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunRow, StoredRun, StoreInfo
+from aether_protocol.ports.store import (
+    SNAPSHOT,
+    STATE_ACTION_LOG,
+    NewRun,
+    RunAppend,
+    RunQuery,
+    RunSummary,
+    StoredRun,
+    StoreInfo,
+)
 from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
 
 
@@ -30,7 +39,7 @@ class _Kept:
 
     __slots__ = ("artifacts", "at", "header", "lines", "plan", "row", "seq", "snapshot", "writer")
 
-    def __init__(self, row: RunRow, plan: str, header: str) -> None:
+    def __init__(self, row: RunSummary, plan: str, header: str) -> None:
         self.row = row
         self.plan = plan
         self.header = header
@@ -102,7 +111,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
             kept.snapshot, kept.at = _text(part.snapshot()), kept.seq
             kept.row = self._row(part)
 
-    def _row(self, part: RunAppend) -> RunRow:
+    def _row(self, part: RunAppend) -> RunSummary:
         row = part.row()
         row.tier = self.tier
         return row
@@ -113,11 +122,11 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         snapshot = None if kept.snapshot is None else json.loads(kept.snapshot)
         return StoredRun(kept.row, decode_plan(json.loads(kept.plan)), header, snapshot, kept.lines[kept.at :])
 
-    async def row(self, run_id: str) -> RunRow | None:
+    async def row(self, run_id: str) -> RunSummary | None:
         kept = self._runs.get(run_id)
         return None if kept is None else replace(kept.row, broken=self._leases.broken.get(run_id))
 
-    async def rows(self, query: RunQuery) -> list[RunRow]:
+    async def rows(self, query: RunQuery) -> list[RunSummary]:
         found = [await self.row(run_id) for run_id in self._runs]
         rows = [row for row in found if row is not None and query.closed in (None, row.closed)]
         rows.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
@@ -181,7 +190,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
     def open_runs(self) -> list[str]:
         return [run_id for run_id, kept in self._runs.items() if not kept.row.closed]
 
-    def demolish(self) -> None:
+    def dispose(self) -> None:
         """Memory goes by itself."""
 
     def text(self) -> str:
@@ -201,7 +210,7 @@ def _text(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, default=dict)
 
 
-class House(CronStore, Protocol):
+class SimStore(CronStore, Protocol):
     """A store as the world has it: nothing that it does with it ever fails."""
 
     def opened(self) -> CronStore:
@@ -220,7 +229,7 @@ class House(CronStore, Protocol):
         """Everything that is kept, to search in."""
         ...
 
-    def demolish(self) -> None:
+    def dispose(self) -> None:
         """The world is over."""
         ...
 
@@ -245,7 +254,7 @@ class SqliteHouse(SqliteStore):
     def open_runs(self) -> list[str]:
         return [run_id for (run_id,) in self._db.execute("SELECT run_id FROM runs WHERE closed = 0")]
 
-    def demolish(self) -> None:
+    def dispose(self) -> None:
         self._db.close()
 
     def text(self) -> str:
@@ -258,7 +267,7 @@ class Gate(Protocol):
     async def call(self, name: str, call: Callable[[], Awaitable[Any]], arguments: tuple[Any, ...]) -> Any: ...
 
 
-class Reached:
+class GatedStore:
     """A store as one process reaches it: every call of `inner` goes through `gate`."""
 
     def __init__(self, inner: Any, gate: Gate) -> None:

@@ -20,9 +20,9 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.testing.simulation.author import SECRET
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
-from aether_protocol.testing.simulation.shelf import Shelf, artifacts_of
+from aether_protocol.testing.simulation.document_generator import SECRET
+from aether_protocol.testing.simulation.shelf import StoredLibrary, artifacts_of
 
 SECOND: Final = 1_000_000
 PASSWORD: Final = "correct-horse-battery"
@@ -59,7 +59,7 @@ class Workers:
         self.clock = clock
         self.chaos = chaos
         self.elsewhere = elsewhere
-        self.shelf = Shelf(seed, clock)
+        self.shelf = StoredLibrary(seed, clock)
         self.secrets = SecretBook([MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})])
         self.stopped: set[tuple[int, Key]] = set()  # (number of the broker, attempt)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aether_protocol.engine.mailbox import suspended_paths
-from aether_protocol.engine.report import make_report
 from aether_protocol.engine.stream import StoredEvents
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError
 from aether_protocol.plan.model import Plan
@@ -23,14 +22,15 @@ from aether_protocol.scheduler.codec import encode_step
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import TaskResumed
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.simulation.author import Author, compile_value
+from aether_protocol.testing.simulation.base_world import BaseWorld
 from aether_protocol.testing.simulation.chaos import Chaos
+from aether_protocol.testing.simulation.document_generator import DocumentGenerator, compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored, same
 from aether_protocol.testing.simulation.process import Machine, Process
-from aether_protocol.testing.simulation.stage import Stage
 from aether_protocol.testing.simulation.store import SharedStore, SqliteHouse
 from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
+from aether_protocol.views.report import make_report
 
 RUN: Final = "run"
 SAME: Final = 5
@@ -75,7 +75,7 @@ def scenario(seed: int) -> Scenario:
     work = seed // SAME
     rng = random.Random(work)
     timed = rng.random() < 0.35
-    document = Author(rng, timed=timed, secrets=rng.random() < 0.5).document()
+    document = DocumentGenerator(rng, timed=timed, secrets=rng.random() < 0.5).document()
     rng = random.Random(~seed)
     tier = SNAPSHOT if rng.random() < 0.2 else STATE_ACTION_LOG
     slots = rng.choice([0, 1, 2, 5]) if tier == SNAPSHOT or rng.random() < 0.3 else None
@@ -95,7 +95,7 @@ def scenario(seed: int) -> Scenario:
     )
 
 
-class World(Stage):
+class World(BaseWorld):
     """Plays one scenario: one run, and who starts it, answers what waits, and looks after the engines."""
 
     absences = (0, SECOND, 5 * SECOND, 40 * SECOND)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.cli.applying import Candidate
 from aether_protocol.cli.commands.cron.apply import write
-from aether_protocol.cli.crowd import Crowd, Hosting
+from aether_protocol.cli.crowd import HostOptions, RunHost
 from aether_protocol.cli.render.journal import Journal
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine.api import Engine
@@ -24,7 +24,7 @@ from aether_protocol.plan.model import Call
 from aether_protocol.ports.schedules import STARTED, FireRecord, StoredSchedule
 from aether_protocol.testing.contracts.store_tools import tiny_plan
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Town, visit
+from tests.unit.engine.town import Cluster, visit
 
 SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", "{}", 0, 0, 0, None)
 
@@ -32,11 +32,11 @@ SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", 
 class Scene:
     """An engine with a crowd around it, on a virtual clock; `told` are the journal's JSON lines."""
 
-    def __init__(self, town: Town, engine: Engine, stays: bool) -> None:
+    def __init__(self, town: Cluster, engine: Engine, stays: bool) -> None:
         self.town = town
         self.engine = engine
-        self.crowd = Crowd(
-            engine, Journal(town.clock.now, as_events=True), Hosting("sqlite:x", stays=stays), asyncio.Event()
+        self.crowd = RunHost(
+            engine, Journal(town.clock.now, as_events=True), HostOptions("sqlite:x", stays=stays), asyncio.Event()
         )
 
     async def start(self, run_id: str, *tasks: Call) -> None:
@@ -57,14 +57,14 @@ def play(
 ) -> list[tuple[str, ...]]:
     """(kind, run, phase) of all that was told."""
 
-    async def go(town: Town) -> None:
+    async def go(town: Cluster) -> None:
         scene = Scene(town, await town.engine(), stays)
         try:
             await body(scene)
         finally:
             scene.crowd.close()
 
-    visit(Town(tmp_path), go)
+    visit(Cluster(tmp_path), go)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [tuple(str(one[name]) for name in ("kind", "runId", "phase") if name in one) for one in lines]
 
@@ -106,7 +106,7 @@ def test_a_run_that_was_lost_is_told_with_its_code(tmp_path: Path, capsys: pytes
         through = asyncio.create_task(scene.crowd.through())
         await scene.town.pass_time(5)
         run = scene.engine._driver.runs["long"]
-        scene.engine._driver.break_run(run, BusyError("run 'long' was taken over by another engine"))
+        scene.engine._driver.abandon(run, BusyError("run 'long' was taken over by another engine"))
         await through
         assert scene.crowd.codes == {"long": 8}
 

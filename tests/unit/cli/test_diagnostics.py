@@ -32,7 +32,7 @@ def test_text_reads_like_a_compiler(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("line", ["\tkind: x", "ключ: x", "鍵鍵鍵: x", "x" * 500])
 def test_the_caret_stands_under_the_character(capsys: pytest.CaptureFixture[str], line: str) -> None:
-    from aether_protocol.cli.render.text import cells
+    from aether_protocol.views.text import cells
 
     for column in (1, len(line) // 2, len(line)):
         found = Diagnostic("f", 1, column, CODE, "error", "m", "")

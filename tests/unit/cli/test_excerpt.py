@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.cli.render.report import MAX_LINES, show_report
-from aether_protocol.engine.report import faults, make_excerpt, make_report
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.report import faults, make_excerpt, make_report
 from tests.unit.cli.plans import dag, loop, plan, task
 from tests.unit.cli.runs import PureRun
 

@@ -7,11 +7,11 @@ from itertools import combinations
 
 import pytest
 
-from aether_protocol.cli.render.graph.ascii import as_ascii
-from aether_protocol.cli.render.graph.layout import Layout, Metrics, Rect, arrange
-from aether_protocol.cli.render.graph.markup import as_dot, as_mermaid
-from aether_protocol.cli.render.graph.picture import MAX_BOXES, Picture, picture
-from aether_protocol.cli.render.graph.svg import as_svg
+from aether_protocol.views.graph.ascii import as_ascii
+from aether_protocol.views.graph.layout import Layout, Metrics, Rect, arrange
+from aether_protocol.views.graph.markup import as_dot, as_mermaid
+from aether_protocol.views.graph.picture import MAX_BOXES, Picture, picture
+from aether_protocol.views.graph.svg import as_svg
 from tests.unit.cli.plans import dag, everything, loop, plan, task
 
 METRICS = Metrics(lambda box: (11, 4), (2, 2, 2, 1), lambda box: 20, 3, lambda bent: 2 + bent)

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether_protocol.cli.owners import called, this_process
 from aether_protocol.cli.render.runs import show_rows
-from aether_protocol.cli.render.text import cells, cut
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import RunSummary
+from aether_protocol.service.process_identity import called, this_process
+from aether_protocol.views.text import cells, cut
 
 SECOND = 1_000_000
 
 
-def row(run_id: str = "r1", message: str = "", workflow: str = "flow") -> RunRow:
-    return RunRow(run_id, workflow, "default", None, {}, "Failed", message, 0, 0, 2 * SECOND, True, 5, 1, 2, "d")
+def row(run_id: str = "r1", message: str = "", workflow: str = "flow") -> RunSummary:
+    return RunSummary(run_id, workflow, "default", None, {}, "Failed", message, 0, 0, 2 * SECOND, True, 5, 1, 2, "d")
 
 
-def shown(capsys: pytest.CaptureFixture[str], rows: list[RunRow], width: int | None) -> list[str]:
+def shown(capsys: pytest.CaptureFixture[str], rows: list[RunSummary], width: int | None) -> list[str]:
     show_rows(rows, width)
     return capsys.readouterr().out.splitlines()
 

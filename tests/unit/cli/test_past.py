@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from aether_protocol import Engine, ExecutionContext, ExecutorType, TaskAssignment, TaskResult
-from aether_protocol.adapters.stores.sqlite import open_sqlite
-from aether_protocol.cli.past import fault_of
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.ports.executor import Mode
+from aether_protocol.service.runs.inspect import fault_of
 
 WORKFLOW = """
 apiVersion: aether/v1

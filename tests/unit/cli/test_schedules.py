@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
 from aether_protocol.cli.instants import ZonedInstant
-from aether_protocol.cli.oddities import oddity
 from aether_protocol.cli.paths import names_file
 from aether_protocol.cli.render import journal
 from aether_protocol.cli.render.journal import (
@@ -43,7 +42,8 @@ from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import RunSummary
+from aether_protocol.service.schedules.dst_notes import oddity
 from tests.unit.cli.plans import everything
 from tests.unit.cli.runs import PureRun
 
@@ -63,9 +63,9 @@ def stored(**changes: Any) -> StoredSchedule:
     return StoredSchedule("default", "nightly", settings, **{**bare, **changes})
 
 
-def run_row(run_id: str, phase: str = "Succeeded", closed: bool = True) -> RunRow:
+def run_row(run_id: str, phase: str = "Succeeded", closed: bool = True) -> RunSummary:
     ended = SECOND if closed else None
-    return RunRow(run_id, "nightly", "default", None, {}, phase, "", 0, 0, ended, closed, 3, 1, 1, "d" * 64)
+    return RunSummary(run_id, "nightly", "default", None, {}, phase, "", 0, 0, ended, closed, 3, 1, 1, "d" * 64)
 
 
 # --- times ---

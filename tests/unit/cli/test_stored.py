@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cli.stored import look
 from aether_protocol.ports.store import Store
 

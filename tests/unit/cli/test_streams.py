@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether_protocol.cli import streams
-from aether_protocol.cli.streams import CHUNK, FLOOD, Outlet, Stream
+from aether_protocol.cli.terminal import streams
+from aether_protocol.cli.terminal.streams import CHUNK, FLOOD, Outlet, Stream
 
 Pipe = tuple[int, int]
 

@@ -12,7 +12,7 @@ from aether_protocol.diagnostics import CODES
 from aether_protocol.documents.durations import parse_duration
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import LoadedDocument, load_bytes, load_value
-from aether_protocol.documents.wording import format_path, nearest, shown
+from aether_protocol.documents.messages import format_path, nearest, shown
 
 TEXT = """\
 # a comment

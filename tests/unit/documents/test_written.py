@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.documents.load import LoadedDocument, load_bytes, load_value
-from aether_protocol.documents.written import document_texts
+from aether_protocol.documents.source_texts import document_texts
 
 
 def body(name: str, value: str = "1") -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.artifacts.repository import LocalRepository
-from aether_protocol.adapters.stores.memory import MemoryStore
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.memory.store import MemoryStore
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.artifacts import GRACE_US, Collected, collect, named_by, named_in, survey
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.commands import Step

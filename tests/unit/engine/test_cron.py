@@ -12,12 +12,12 @@ import pytest
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
-from aether_protocol.adapters.stores.memory import MemoryStore
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.memory.store import MemoryStore
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cron.settings import FORBID, CronSettings
 from aether_protocol.engine.api import Engine
-from aether_protocol.engine.cron import CronScheduler
 from aether_protocol.engine.ids import RandomIds
+from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import Application, apply
 from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.plan.model import Plan
@@ -61,7 +61,7 @@ class Stage:
         broker = LocalBroker([NoopExecutor()], self.clock)
         self.engine = Engine(store=self.store, broker=broker, clock=self.clock, ids=RandomIds(), lease_s=None)
         await self.engine.__aenter__()
-        self.cron = CronScheduler(self.engine, self.store, self.clock, witness=self.memory)
+        self.cron = ScheduleRunner(self.engine, self.store, self.clock, witness=self.memory)
 
     async def apply(self, name: str, settings: CronSettings = EVERY_MINUTE, namespace: str = "default") -> None:
         made = replace(plan(dag(task("a"))), name=name, namespace=namespace)
@@ -173,7 +173,7 @@ def test_a_failing_schedule_makes_no_hot_loop() -> None:
     async def body(stage: Stage) -> None:
         await stage.apply("bad")
         stage.clock.advance(stage.at(1))
-        stage.cron = CronScheduler(stage.engine, stage.store, Impatient(stage.clock.now()), witness=stage.memory)
+        stage.cron = ScheduleRunner(stage.engine, stage.store, Impatient(stage.clock.now()), witness=stage.memory)
         stopping = asyncio.Event()
         serving = asyncio.create_task(stage.cron.serve(stopping))
         for _ in range(200):
@@ -303,7 +303,7 @@ def test_old_runs_that_go_are_told() -> None:
 
 def test_without_a_witness_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async def body(stage: Stage) -> None:
-        cron = CronScheduler(stage.engine, stage.store, stage.clock)
+        cron = ScheduleRunner(stage.engine, stage.store, stage.clock)
         await stage.apply("bad")
         await stage.apply("good")
         stage.clock.advance(stage.at(200))

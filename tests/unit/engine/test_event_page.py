@@ -11,7 +11,7 @@ from typing import Any
 
 from aether_protocol import Engine
 from aether_protocol.cli import exits
-from aether_protocol.engine.records import _FIELDS
+from aether_protocol.views.event_feed import _FIELDS
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 COMMON = {"v", "runId", "seq", "index", "at", "cause", "kind", "id", "path", "hook"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import get_args
 
-from aether_protocol.engine.records import _FIELDS
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler.facts import Fact
+from aether_protocol.views.event_feed import _FIELDS
 from tests.unit.engine.plans import dag, plan, retry, task, value
 from tests.unit.engine.world import World, play
 

@@ -9,9 +9,9 @@ import uuid
 
 import pytest
 
+from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds, uuid7
-from aether_protocol.engine.runs import ActiveRun
 from aether_protocol.engine.timers import Timers
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.testing.clock import ManualClock

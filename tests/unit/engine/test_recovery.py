@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from aether_protocol.assembly.documents import load_plan
-from aether_protocol.engine.report import Report
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.scheduler.machine import START_LIMIT
-from tests.unit.engine.town import Town, outcome, visit
+from aether_protocol.views.report import Report
+from tests.unit.engine.town import Cluster, outcome, visit
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: survivor}\nspec:\n"
 
@@ -98,7 +98,7 @@ WORKFLOWS = {
 }
 
 
-async def through(town: Town, text: str, cleanup: list[asyncio.Future[Any]]) -> Report:
+async def through(town: Cluster, text: str, cleanup: list[asyncio.Future[Any]]) -> Report:
     """Submit, and see the run to its end: whoever suspends is answered, a killed engine is followed by another."""
     engine = await town.engine()
     run = await engine.submit(load_plan(HEAD + text), run_id="survivor")
@@ -118,11 +118,11 @@ async def through(town: Town, text: str, cleanup: list[asyncio.Future[Any]]) -> 
     raise AssertionError("the run did not end")
 
 
-def end_of(folder: Path, text: str, **options: Any) -> tuple[Any, Town]:
+def end_of(folder: Path, text: str, **options: Any) -> tuple[Any, Cluster]:
     """What the run came to, and its town."""
     found: list[Any] = []
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         cleanup: list[asyncio.Future[Any]] = []
         found.append(outcome(await through(town, text, cleanup)))
         for waiting in cleanup:
@@ -130,7 +130,7 @@ def end_of(folder: Path, text: str, **options: Any) -> tuple[Any, Town]:
             with contextlib.suppress(asyncio.CancelledError, AetherError):
                 await waiting
 
-    town = visit(Town(folder, **options), body)
+    town = visit(Cluster(folder, **options), body)
     return found[0], town
 
 

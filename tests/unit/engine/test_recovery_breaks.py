@@ -16,7 +16,7 @@ from aether_protocol.ports.store import RunAppend, RunQuery
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import RunClosed
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Town, visit
+from tests.unit.engine.town import Cluster, visit
 
 
 def breaking_plan() -> Plan:
@@ -33,7 +33,7 @@ async def broken(engine: Engine, run: str) -> str | None:
 
 @pytest.mark.rule("RT-84")
 def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         good = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         run = await engine.submit(breaking_plan())
@@ -57,7 +57,7 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         assert "ValueError" in str(await broken(other, run)), "once more, and not three times"
         assert await other.recover() == []
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
     assert "was set aside: it broke its engine 3 times in a row" in caplog.text
 
 
@@ -65,7 +65,7 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
 def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) -> None:
     """As each `aether resume` of such a run is one."""
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine("first")
         run = await engine.submit(breaking_plan())
         for _ in range(2):
@@ -77,12 +77,12 @@ def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) ->
             assert await engine.recover([run]) == [run]
         assert await broken(engine, run) is not None
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-84")
 def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         for _ in range(5):
@@ -94,12 +94,12 @@ def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
         assert await broken(engine, run) is None
         assert engine.get(run).phase == "Succeeded"
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-84")
 def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "ab"))))
         await engine.settled()
@@ -119,14 +119,14 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
             assert await engine.recover() == [run]
         assert await broken(engine, run) is None
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-84")
 def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A law of ours that does not hold in a record is met by every recovery."""
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         await engine.settled()
@@ -144,4 +144,4 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
         with pytest.raises(UsageError, match="set aside"):
             await engine.recover([run])
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)

@@ -15,7 +15,7 @@ from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
 from tests.unit.engine.plans import dag, plan, secret, task, value
-from tests.unit.engine.town import Town, visit
+from tests.unit.engine.town import Cluster, visit
 from tests.unit.engine.world import succeed
 
 
@@ -34,7 +34,7 @@ async def work_for_a_minute(given: TaskAssignment, context: Any) -> TaskResult:
 
 
 def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first, second = await town.engine("first"), await town.engine("second")
         run = await first.submit(slow_plan())
         await town.pass_time(40)  # the lease is renewed as long as the engine lives
@@ -55,7 +55,7 @@ def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tm
         assert second.get(run).tasks[1].retries == 0
         assert await second.recover([run]) == []
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
             stopped.append(given.path)
         return succeed(given)
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first = await town.engine("first")
         run = await first.submit(plan(dag(task("a", "slow"))))
         await town.pass_time(1)
@@ -88,11 +88,11 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
         await town.pass_time(140)
         assert (await first.wait(run)).phase == "Succeeded"
 
-    visit(Town(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
+    visit(Cluster(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
 
 
 def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first = await town.engine("first")
         run = await first.submit(slow_plan("10s"))
         await town.pass_time(1)
@@ -106,11 +106,11 @@ def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
         row = await other.row(run)
         assert (row.phase, row.leaves_ended) == ("Running", 0)
 
-    visit(Town(tmp_path, lease_s=10_000_000), body)
+    visit(Cluster(tmp_path, lease_s=10_000_000), body)
 
 
 def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         driving, other = await town.engine("driving"), await town.engine("other")
         run, second = await driving.submit(waiting_plan()), await driving.submit(waiting_plan())
         await town.pass_time(0.5)
@@ -132,11 +132,11 @@ def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="Succeeded"):
             await other.cancel(run)
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         driving = await town.engine("driving")
         run = await driving.submit(waiting_plan())
         await town.pass_time(0.5)
@@ -153,7 +153,7 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
         await town.pass_time(41)
         assert other.get(run).phase == "Succeeded"
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 @pytest.mark.rule("CTRL-3")
@@ -161,7 +161,7 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
 def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, last: int) -> None:
     """Also where its engine was killed before its first step was written, in the middle of a fan-out, or at rest."""
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         many = [task(f"t{number}", "sleep", {"duration": "60s"}) for number in range(100)]
         run = await engine.submit(plan(dag(*many, task("z", after=(0,)))))
@@ -177,12 +177,12 @@ def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, l
         with pytest.raises(UsageError, match="has ended: it is Cancelled"):
             await engine.cancel(run)
 
-    visit(Town(tmp_path, last=last, before=True), body)
+    visit(Cluster(tmp_path, last=last, before=True), body)
 
 
 @pytest.mark.rule("CTRL-3")
 def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         driving, other = await town.engine("driving"), await town.engine("other")
         run = await driving.submit(slow_plan())
         await town.pass_time(10)
@@ -191,17 +191,17 @@ def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over
         await town.pass_time(20)  # its lease goes on
         asking = asyncio.ensure_future(other.cancel(run))
         await town.pass_time(26)
-        heir = await town.engine("heir")
-        assert await heir.recover() == [run]
+        successor = await town.engine("successor")
+        assert await successor.recover() == [run]
         await town.pass_time(28)
         await asking
-        assert (heir.get(run).phase, town.dispatched) == ("Cancelled", [])
+        assert (successor.get(run).phase, town.dispatched) == ("Cancelled", [])
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(slow_plan())
         await town.pass_time(1)
@@ -223,11 +223,11 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
         assert third.get(run).phase == "Succeeded"
         assert town.dispatched == [("main.a", 1), ("main.b", 1)]
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(task("a", "work"), task("b", after=(0,)))))
         await town.pass_time(1)
@@ -247,11 +247,11 @@ def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
         assert (report.phase, report.message) == ("Error", "a: attempt 1 was lost 10 times in a row")
         assert len(town.dispatched) == 10
 
-    visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}), body)
+    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}), body)
 
 
 def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(*(task(name, "work") for name in "abc"))))
         for _ in range(12):
@@ -268,7 +268,7 @@ def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path
             ("main.c", "Succeeded", 0),
         ]
 
-    visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}, concurrency=1), body)
+    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}, concurrency=1), body)
 
 
 @pytest.mark.rule("CTRL-4")
@@ -280,7 +280,7 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
             return TaskResult(given.run_id, given.node, given.attempt, 2, "not yet")
         return succeed(given, text=given.inputs["password"])
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         inputs = (secret("password", "db", "password"),)
         run = await engine.submit(
@@ -307,11 +307,11 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
         assert town.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
         assert [row.run_id for row in await engine.rows(RunQuery(phases=["Succeeded"]))] != []
 
-    visit(Town(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
+    visit(Cluster(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
 
 
 def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(slow_plan())
         await town.pass_time()
@@ -324,11 +324,11 @@ def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="unknown"):
             await engine.load_state("nobody")
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         driving, other = await town.engine("driving"), await town.engine("other")
         run = await driving.submit(slow_plan("5s"))
         own = driving.events(run)
@@ -350,7 +350,7 @@ def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="unknown"):
             await anext(other.events("nobody"))
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) ->
         context.log("bye\n", "stderr")
         return succeed(given)
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         driving, other = await town.engine("driving"), await town.engine("other")
         run = await driving.submit(plan(dag(task("a", "talk", None, secret("p", "db", "p")))))
         await town.pass_time(2)
@@ -372,7 +372,7 @@ def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) ->
         assert [line.text async for line in other.logs(run, after=lines[0].seq)] == ["bye\n"]
         assert [line async for line in other.logs(run, "main.b")] == []
 
-    visit(Town(tmp_path, {"talk": ("async", talk)}, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
+    visit(Cluster(tmp_path, {"talk": ("async", talk)}, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
 
 
 @pytest.mark.rule("DATA-12")
@@ -381,7 +381,7 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         await context.sleep(1000)
         return succeed(given)
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(task("a", "hang", None, secret("p", "db", "p")))))
         await town.pass_time(1)
@@ -396,11 +396,11 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         assert "hunter2" not in json.dumps([stored.lines, stored.snapshot])
         assert "hunter2" not in json.dumps([record async for record in engine.events(run)])
 
-    visit(Town(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
+    visit(Cluster(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
 
 
 def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         bad, good = await engine.submit(slow_plan()), await engine.submit(slow_plan())
         await town.pass_time(1)
@@ -414,11 +414,11 @@ def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog:
             await engine.recover([bad])
         assert told.value.exit_code == 9
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 def test_a_lock_is_one_engines(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first, second = await town.engine("first"), await town.engine("second")
         assert await first.lock("nightly")
         assert await first.lock("nightly")
@@ -432,11 +432,11 @@ def test_a_lock_is_one_engines(tmp_path: Path) -> None:
         await town.pass_time(80)
         assert await first.lock("nightly")
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first, second = await town.engine("first"), await town.engine("second")
         assert await first.lock("nightly")
         run = await first.submit(slow_plan())
@@ -455,14 +455,14 @@ def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(t
         await town.pass_time(300)
         assert second.get(run).phase == "Succeeded"
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_path: Path, hours: int) -> None:
     """Others see its lease by the clock as it is set now; so it is written anew at once."""
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first, second = await town.engine("first"), await town.engine("second")
         run = await first.submit(slow_plan("100s"))
         assert await first.lock("nightly")
@@ -481,14 +481,14 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
         await town.pass_time(300)
         assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 100.0)
 
-    visit(Town(tmp_path, lease_s=15), body)
+    visit(Cluster(tmp_path, lease_s=15), body)
 
 
 @pytest.mark.rule("SCHED-12", "RT-50")
 def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
     """On tier snapshot a run goes back, and its task runs may get other numbers: what comes late is not for their namesakes."""
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         first = await town.engine()
         run = await first.submit(slow_plan())
         await town.pass_time(1)
@@ -507,4 +507,4 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
         await town.pass_time(4)
         assert second.get(run).phase == "Succeeded"
 
-    visit(Town(tmp_path, tier=SNAPSHOT), body)
+    visit(Cluster(tmp_path, tier=SNAPSHOT), body)

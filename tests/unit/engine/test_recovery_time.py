@@ -15,7 +15,7 @@ from aether_protocol.engine.mailbox import cancel_question, resume_question
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import rfc3339
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
-from tests.unit.engine.town import Town, visit
+from tests.unit.engine.town import Cluster, visit
 from tests.unit.engine.world import succeed
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: overdue}\nspec:\n  entrypoint: main\n"
@@ -109,7 +109,7 @@ OVERDUE: dict[str, tuple[str, str, list[str]]] = {
 
 
 async def left_for_ten_seconds(
-    town: Town, text: str, meanwhile: Callable[[Engine, str], Any] | None = None
+    town: Cluster, text: str, meanwhile: Callable[[Engine, str], Any] | None = None
 ) -> tuple[Engine, str]:
     """The run of `text` is left as soon as nothing happens any more; another engine takes it over."""
     engine = await town.engine()
@@ -125,13 +125,13 @@ async def left_for_ten_seconds(
     return other, run
 
 
-async def let_pass(town: Town, seconds: float) -> None:
+async def let_pass(town: Cluster, seconds: float) -> None:
     """Nobody drives anything meanwhile."""
     forget_the_dead(town)
     town.clock.advance(town.begin + round(seconds * SECOND))
 
 
-def forget_the_dead(town: Town) -> None:
+def forget_the_dead(town: Cluster) -> None:
     """What dead engines still wait for does not come any more; it is kept, or Python would complain of it."""
     town.forgotten = [*getattr(town, "forgotten", []), *town.clock._sleepers]  # type: ignore[attr-defined]
     town.clock._timers.clear()
@@ -143,7 +143,7 @@ def forget_the_dead(town: Town) -> None:
 def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path: Path) -> None:
     text, phase, handed_over = OVERDUE[name]
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine, run = await left_for_ten_seconds(town, text)
         assert engine.get(run).phase == phase
         assert [path for path, _ in town.dispatched if path] == handed_over
@@ -154,14 +154,14 @@ def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path:
         await town.pass_time(200)
         assert (await waiting).phase in ("Suspended", engine.get(run).phase)
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-83")
 def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_path: Path) -> None:
     """The store is asked in between: a run that looks suspended then may be about to time out."""
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(load_plan(HEAD + OVERDUE["the time limit of a task"][0]))
         await town.pass_time(0)
@@ -189,7 +189,7 @@ def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_pa
         await looking[0]
         assert seen == ["Succeeded"]
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 ASKED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -208,19 +208,19 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
     async def ask(engine: Engine, run: str) -> None:
         await engine._store.post(run, question())
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine, run = await left_for_ten_seconds(town, text, ask)
         await engine.settled()
         over = name == "a resume" and limit  # the time limit counts over suspensions and resumes, to the task's end
         assert engine.get(run).phase == ("Error" if over else phase)
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 # --- clocks ---
 
 
-async def after_a_crash(town: Town, made: Any, at: float, set_back_us: int = 0, down: float = 0) -> tuple[Engine, str]:
+async def after_a_crash(town: Cluster, made: Any, at: float, set_back_us: int = 0, down: float = 0) -> tuple[Engine, str]:
     """A run whose engine dies `at` seconds after the beginning, and another one `down` seconds later."""
     engine = await town.engine()
     run = await engine.submit(made)
@@ -237,30 +237,30 @@ async def after_a_crash(town: Town, made: Any, at: float, set_back_us: int = 0, 
 @pytest.mark.rule("RT-86", "EXEC-2", "SCHED-10")
 @pytest.mark.parametrize(("down", "ends_at"), [(0, 60.0), (20, 60.0), (300, 340.0)])
 def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at: float) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine, run = await after_a_crash(town, plan(dag(task("a", "sleep", {"duration": "60s"}))), 40, down=down)
         await town.pass_time(1000)
         report = engine.get(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", ends_at)
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-86", "SCHED-10")
 def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=50 * SECOND)))
         engine, run = await after_a_crash(town, made, 40)
         await town.pass_time(1000)
         report = engine.get(run)
         assert (report.phase, report.message, report.duration_seconds) == ("Error", "a: timed out after 50s", 50.0)
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-86")
 def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=30 * SECOND, retry=retry(2, 5))))
         engine, run = await after_a_crash(town, made, 45)  # 10 s into the second attempt
         await town.pass_time(45)
@@ -269,7 +269,7 @@ def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) ->
         await town.pass_time(1000)
         assert engine.get(run).duration_seconds == 30 + 5 + 30 + 10 + 30
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-86")
@@ -281,13 +281,13 @@ def test_a_hook_that_sleeps_goes_on_with_what_is_left(tmp_path: Path) -> None:
     - task: {name: note, executor: {type: sleep, config: {duration: 20s}}}
 """
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine, run = await after_a_crash(town, load_plan(HEAD + text), 15)
         await town.pass_time(1000)
         [hook] = engine.get(run).hooks
         assert (hook.phase, hook.finished_at) == ("Succeeded", rfc3339(town.begin + 20 * SECOND))
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 async def work_for_a_minute(given: TaskAssignment, context: Any) -> TaskResult:
@@ -313,7 +313,7 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
 ) -> None:
     make, phase, ends_at = BEHIND[name]
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         made = make()
         engine = await town.engine()
         run = await engine.submit(made)
@@ -340,20 +340,20 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
         assert "behind this run" in note.message
         assert note.path == ""
 
-    visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}), body)
+    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}), body)
     assert "behind the last step of run" in caplog.text
 
 
 @pytest.mark.rule("RT-87")
 def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}), task("b")))
         engine, run = await after_a_crash(town, made, 0, set_back_us=900_000)
         await town.pass_time(100)
         report = engine.get(run)
         assert (report.phase, report.duration_seconds, report.warnings) == ("Succeeded", 60.0, ())
 
-    visit(Town(tmp_path), body)
+    visit(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-87")
@@ -363,7 +363,7 @@ def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: 
     make, phase, ends_at = BEHIND[name]
     ends_at = 60 if name == "work that begins again" else ends_at
 
-    async def body(town: Town) -> None:
+    async def body(town: Cluster) -> None:
         engine = await town.engine()
         run = await engine.submit(make())
         await town.pass_time(10)
@@ -379,4 +379,4 @@ def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: 
         assert report.duration_seconds is not None
         assert ends_at - 1 <= report.duration_seconds <= ends_at  # a beat of the engine
 
-    visit(Town(tmp_path, {"work": ("async", work_for_a_minute)}, lease_s=15), body)
+    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}, lease_s=15), body)

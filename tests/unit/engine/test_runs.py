@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.engine.submission import read_texts
 from aether_protocol.errors import BrokenInvariant, BusyError, PortError, UsageError
 from aether_protocol.plan.model import HookEvent, InputBinding, Literal
@@ -401,7 +401,7 @@ def test_closing_stops_executors_and_tells_who_waits() -> None:
 
 
 def test_runs_long_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aether_protocol.engine.driver.KEEP_ENDED", 2)
+    monkeypatch.setattr("aether_protocol.engine.loop.KEEP_ENDED", 2)
 
     async def body(world: World) -> None:
         for _ in range(4):

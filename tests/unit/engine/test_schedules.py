@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.memory import MemoryStore
-from aether_protocol.adapters.stores.sqlite import open_sqlite
+from aether_protocol.adapters.stores.memory.store import MemoryStore
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine.schedules import Application, ChangedSpecError, NoFireError, apply, set_suspended, weigh
 from aether_protocol.errors import AetherError, BusyError, UsageError

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from aether_protocol.assembly.documents import load_plan
-from aether_protocol.engine.shapes import misfit
+from aether_protocol.engine.record_check import misfit
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan, Retry
 from aether_protocol.scheduler.facts import Fact, NodeCreated, NodeEnded

@@ -24,7 +24,7 @@ def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-class Shelf:
+class StoredLibrary:
     """A stager that has everything and keeps nothing."""
 
     def bring(self, artifacts: Any, folder: Path, scratch: Path, origin: str | None) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def assignments() -> list[TaskAssignment]:
         )
         await world.engine.wait(await world.engine.submit(plan(dag(task("bare", "look"), full))))
 
-    play(World({"look": ("inline", look)}, secrets={"db": {"password": "x"}}, stager=Shelf()), body)
+    play(World({"look": ("inline", look)}, secrets={"db": {"password": "x"}}, stager=StoredLibrary()), body)
     return seen
 
 

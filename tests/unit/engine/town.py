@@ -13,7 +13,7 @@ from aether_protocol.adapters.executors.echo import EchoExecutor
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
@@ -27,10 +27,10 @@ from tests.unit.engine.world import Ids
 Function = Callable[[TaskAssignment, ExecutionContext], Any]
 
 
-class Deadly:
+class KillingStore:
     """A store whose `last` append (counted over all engines of the town) kills: after it was written, or before."""
 
-    def __init__(self, town: Town, store: SqliteStore) -> None:
+    def __init__(self, town: Cluster, store: SqliteStore) -> None:
         self._town = town
         self._store = store
 
@@ -49,8 +49,8 @@ class Deadly:
         raise asyncio.CancelledError
 
 
-class Town:
-    """`tools` are executors besides the built-in ones. `last` and `before`: see Deadly."""
+class Cluster:
+    """`tools` are executors besides the built-in ones. `last` and `before`: see KillingStore."""
 
     def __init__(self, folder: Path, tools: Mapping[str, tuple[Mode, Function]] | None = None, **options: Any) -> None:
         self.path = str(folder / "town.db")
@@ -89,7 +89,7 @@ class Town:
 
         broker.dispatch = dispatch  # type: ignore[method-assign]
         engine = Engine(
-            store=Deadly(self, open_sqlite(self.path, durability="normal", tier=self.tier)),  # type: ignore[arg-type]
+            store=KillingStore(self, open_sqlite(self.path, durability="normal", tier=self.tier)),  # type: ignore[arg-type]
             broker=broker,
             clock=self.clock,
             ids=self.ids,
@@ -137,7 +137,7 @@ class Town:
             await broker.close()
 
 
-def visit(town: Town, body: Callable[[Town], Coroutine[Any, Any, None]]) -> Town:
+def visit(town: Cluster, body: Callable[[Cluster], Coroutine[Any, Any, None]]) -> Cluster:
     """Run `body`; every law of the state holds at the end for every run that is not broken."""
 
     async def go() -> None:

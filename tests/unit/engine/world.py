@@ -11,7 +11,7 @@ from aether_protocol.adapters.executors.echo import EchoExecutor
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.adapters.stores.memory import MemoryStore
+from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.engine.api import Engine
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import Store

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.adapters.executors import guard
+from aether_protocol.adapters.executors import orphan_guard as guard
 from tests.unit.executors.test_programs import gone
 
 ENGINE = """
 import asyncio, os, signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup has it ignored
-from aether_protocol.adapters.executors import guard
+from aether_protocol.adapters.executors import orphan_guard as guard
 from tests.unit.executors.test_programs import gone
-from aether_protocol.adapters.executors.child import Child, Command, run_child
+from aether_protocol.adapters.executors.child_process import Child, Command, run_child
 from aether_protocol.adapters.executors.streams import Pipe
 
 begun = guard.begun

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from aether_protocol.adapters.executors.exchange import OutputsError
+from aether_protocol.adapters.executors.io_files import OutputsError
 from aether_protocol.adapters.executors.outputs import Outputs, read_outputs, read_stdout
 from aether_protocol.adapters.executors.streams import TAIL, Tail
 from aether_protocol.plan.model import OutputBinding

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.executors import child, programs
+from aether_protocol.adapters.executors import child_process as child
+from aether_protocol.adapters.executors import program_task as programs
 from aether_protocol.adapters.executors.script import ProcessExecutor, ScriptExecutor
 from aether_protocol.plan.model import ArtifactOutput, Literal, OutputBinding
 from aether_protocol.ports.wire import TaskResult

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from aether_protocol.compiler.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_bytes
-from aether_protocol.plan.compile import Compiled, CompileOptions, compile_document
 
 Compile = Callable[..., Compiled]
 

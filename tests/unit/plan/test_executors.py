@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.compiler.compile import Compiled, CompileOptions
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import Json, SecretValue, has_secret
-from aether_protocol.plan.compile import Compiled, CompileOptions
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_schema import config_schema, with_configs
 from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether_protocol.plan import graph
+from aether_protocol.compiler import graph
 
 
 @st.composite

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_value
-from aether_protocol.plan.compile import CompileOptions, compile_document
 
 BASE: dict[str, Any] = {
     "apiVersion": "aether/v1",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aether_protocol.compiler.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_bytes
-from aether_protocol.plan.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.plan.model import DagDef, HookEvent, Literal, Retry, TaskDef
 
 Compile = Callable[..., Compiled]

@@ -15,9 +15,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_value
-from aether_protocol.plan.compile import CompileOptions, compile_document
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "workflows"
 SPOILT: list[Any] = [None, 5, "not a name", "", [], {}, {"zzz": 1}, [None], [[]]]

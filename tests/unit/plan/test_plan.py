@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.plan.compile import Compiled, CompileOptions
+from aether_protocol.compiler.compile import Compiled, CompileOptions
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import (
     Call,

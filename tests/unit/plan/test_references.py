@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aether_protocol.plan.compile import Compiled
+from aether_protocol.compiler.compile import Compiled
 
 Found = Callable[..., list[str]]
 Compile = Callable[..., Compiled]

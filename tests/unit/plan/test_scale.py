@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.compiler.compile import Compiled, compile_document
 from aether_protocol.documents.load import load_value
-from aether_protocol.plan.compile import Compiled, compile_document
 from aether_protocol.plan.model import DagDef
 
 SIZE = 10_000

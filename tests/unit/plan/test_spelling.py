@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.compiler.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.documents.load import load_bytes, load_value
-from aether_protocol.documents.written import document_texts
+from aether_protocol.documents.source_texts import document_texts
 from aether_protocol.engine.submission import read_text
-from aether_protocol.plan.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.plan.model import Call, InputBinding, Literal, LoopDef, TaskDef
 
 Compile = Callable[..., Compiled]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from aether_protocol.compiler.checks.unused import unused
+from aether_protocol.compiler.compile import compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_bytes
-from aether_protocol.plan.checks_unused import unused
-from aether_protocol.plan.compile import compile_document
 from tests.unit.plan.conftest import document
 
 CALLER = "- dag: {name: main, tasks: [{name: a, templateRef: {name: lib, template: %s}}]}"

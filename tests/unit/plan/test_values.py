@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aether_protocol.plan.compile import Compiled, CompileOptions
+from aether_protocol.compiler.compile import Compiled, CompileOptions
 
 Found = Callable[..., list[str]]
 Compile = Callable[..., Compiled]

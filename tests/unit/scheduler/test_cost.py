@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_value
-from aether_protocol.plan.compile import CompileOptions, compile_document
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e

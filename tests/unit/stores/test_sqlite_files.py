@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
-from aether_protocol.adapters.stores.sqlite_database import Database
-from aether_protocol.adapters.stores.sqlite_schema import MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.database import Database
+from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
 from aether_protocol.testing.contracts.store_tools import SECOND, all_well, more, new_run, refused, texts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.testing import grammar
-from aether_protocol.testing.fields import Record
+from aether_protocol.testing.case_fields import Record
 from aether_protocol.testing.grammar import LIMITS
 from aether_protocol.testing.read import read_text
 from aether_protocol.testing.reports import explain

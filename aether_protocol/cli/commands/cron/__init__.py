@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from aether_protocol.cli.lazy import LazyGroup
+from aether_protocol.cli.lazy_group import LazyGroup
 
 SECTIONS = {
     "Keep schedules": {

@@ -15,7 +15,6 @@ from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import library_option, limits_option, report_option, store_option
 from aether_protocol.cli.render.diagnostics import show_diagnostics
 from aether_protocol.cli.render.schedules import called, next_text, schedule_json
-from aether_protocol.cli.render.text import printable
 from aether_protocol.cli.schedules import Standing, refuse_memory, standing
 from aether_protocol.cli.stored import open_at
 from aether_protocol.cli.workspace import Workspace
@@ -23,6 +22,7 @@ from aether_protocol.documents.source import Limits
 from aether_protocol.engine.schedules import Change, carry_out
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.schedules import CronStore
+from aether_protocol.views.text import printable
 
 EPILOG = """\b
 Examples:

@@ -53,7 +53,7 @@ def command(
     startAt and endAt hold; that it is suspended, or was, does not count.
     """
     from aether_protocol.cli.backfilling import Span, backfill, list_fires
-    from aether_protocol.cli.crowd import Hosting, host
+    from aether_protocol.cli.crowd import HostOptions, host
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
     from aether_protocol.cli.stored import check_there, look
 
@@ -66,5 +66,5 @@ def command(
     if dry_run:
         look(store, lambda opened: list_fires(opened, span))
         return FINE
-    settings = Hosting(more=store_option_text(store), **hosting)  # type: ignore[arg-type]
+    settings = HostOptions(more=store_option_text(store), **hosting)  # type: ignore[arg-type]
     return host(settings, lambda at: backfill(at, span, at_once))

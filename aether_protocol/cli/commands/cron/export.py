@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.hosts import Placed, crontab, service, timer
 from aether_protocol.cli.options import limits_option, namespace_option, store_option
 from aether_protocol.cli.schedules import asked_for, refuse_memory
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import PortError, UsageError
+from aether_protocol.service.schedules.system_units import Placed, crontab, service, timer
 
 EPILOG = """\b
 Examples:

@@ -12,7 +12,7 @@ from aether_protocol.cli.schedules import find_schedule
 from aether_protocol.cli.stored import look
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
-from aether_protocol.ports.store import RunRow
+from aether_protocol.ports.store import RunSummary
 
 EPILOG = """\b
 Examples:
@@ -64,7 +64,7 @@ def read_cursor(text: str | None) -> int | None:
 
 async def read(
     store: CronStore, namespace: str | None, name: str, before: int | None, limit: int
-) -> tuple[StoredSchedule, list[FireRecord], dict[str, RunRow]]:
+) -> tuple[StoredSchedule, list[FireRecord], dict[str, RunSummary]]:
     """The schedule, a page of its records, and the runs of these that are kept."""
     schedule = await find_schedule(store, namespace, name)
     records = await store.fires(schedule.namespace, schedule.name, before, limit)

@@ -73,7 +73,7 @@ def print_json(told: list[tuple[Asked, list[int]]]) -> None:
 
 def show(told: list[tuple[Asked, list[int]]], now: int) -> None:
     from aether_protocol.cli.render.schedules import fire_line
-    from aether_protocol.cli.render.text import one_line
+    from aether_protocol.views.text import one_line
 
     for one, fires in told:
         settings = one.settings

@@ -12,10 +12,10 @@ from aether_protocol.cli.freeing import told as freed
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import namespace_option, store_option
 from aether_protocol.cli.render.schedules import called
-from aether_protocol.cli.render.text import counted
 from aether_protocol.cli.schedules import find_schedules, standing
 from aether_protocol.cli.stored import look
 from aether_protocol.ports.schedules import CronStore
+from aether_protocol.views.text import counted
 
 EPILOG = """\b
 Examples:

@@ -44,7 +44,7 @@ def command(grace: float, store: str, **hosting: object) -> int:
     Fires that came while no scheduler was there are missed, but for the latest one of each schedule, which is started
     now if startingDeadlineSeconds allows it. Runs that were left behind are gone on with.
     """
-    from aether_protocol.cli.crowd import Host, Hosting, host
+    from aether_protocol.cli.crowd import Host, HostOptions, host
     from aether_protocol.cli.render.journal import began_entry, leaving_entry, left_entry
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
 
@@ -60,4 +60,4 @@ def command(grace: float, store: str, **hosting: object) -> int:
         return FINE
 
     more = store_option_text(store)
-    return host(Hosting(store, stays=True, left_code=FINE, more=more, **hosting), serve)  # type: ignore[arg-type]
+    return host(HostOptions(store, stays=True, left_code=FINE, more=more, **hosting), serve)  # type: ignore[arg-type]

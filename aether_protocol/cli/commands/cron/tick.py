@@ -45,7 +45,7 @@ def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting
 
     For what starts it every minute: the system's crontab, a systemd timer, a Kubernetes CronJob, CI.
     """
-    from aether_protocol.cli.crowd import Host, Hosting, host
+    from aether_protocol.cli.crowd import Host, HostOptions, host
     from aether_protocol.cli.schedules import find_schedules, refuse_memory, standing, store_option_text
     from aether_protocol.cli.stored import check_there
 
@@ -62,4 +62,4 @@ def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting
         await at.tidy()
         return worst(at.crowd.codes.values())
 
-    return host(Hosting(store, more=store_option_text(store), **hosting), tick)  # type: ignore[arg-type]
+    return host(HostOptions(store, more=store_option_text(store), **hosting), tick)  # type: ignore[arg-type]

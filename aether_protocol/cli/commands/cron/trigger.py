@@ -15,7 +15,7 @@ from aether_protocol.ports.schedules import CronStore
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
-    from aether_protocol.engine.cron import CronScheduler
+    from aether_protocol.engine.schedule_runner import ScheduleRunner
 
 EPILOG = """\b
 Examples:
@@ -37,14 +37,14 @@ def command(name: str, namespace: str | None, resumes: tuple[str, ...], **drivin
     end.
     """
     refuse_memory(driving["store"])
-    made: list[CronScheduler] = []
+    made: list[ScheduleRunner] = []
 
     async def begin(engine: Engine, store: CronStore) -> str:
         from aether_protocol.engine.clock import WallClock
-        from aether_protocol.engine.cron import CronScheduler
+        from aether_protocol.engine.schedule_runner import ScheduleRunner
 
         found = await find_schedule(store, namespace, name)
-        made.append(CronScheduler(engine, store, WallClock()))
+        made.append(ScheduleRunner(engine, store, WallClock()))
         return await made[0].trigger(found.namespace, found.name)
 
     async def tidy() -> None:

@@ -1,0 +1,207 @@
+"""Who drives which run, in SQLite: leases, locks, and the mailbox between processes.
+
+Law: an owner has one lease for all that it holds, so renewing it is one row. A run's token grows in the transaction that
+changes its owner: what the owner before still writes is refused from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aether_protocol.adapters.stores.sqlite.database import Database, Execute
+from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, require, sum_of
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.json_copy import clean
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import BREAKS, Request, goes_on
+
+_SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
+
+# Whether a lease goes on at the instant that is given twice (ports.store.goes_on).
+GOES_ON: Final = "(until > ? AND until - ? <= 2 * coalesce(length, until))"
+_FREE: Final = (
+    "SELECT run_id, number, token, runs.owner FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
+    f"WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR NOT coalesce({GOES_ON}, 0)) "
+    "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1)"
+)
+LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until, length) VALUES (?, ?, ?)"
+_RENEW: Final = "INSERT INTO owners (owner, until) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
+_HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
+_LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
+_BROKE: Final = (
+    "INSERT INTO breaks (run, times, ended, aside, reason) SELECT number, 1, ?2, 0, ?3 FROM runs "
+    "WHERE run_id = ?1 AND token = ?4 ON CONFLICT (run) DO UPDATE SET ended = excluded.ended, reason = excluded.reason, "
+    "times = CASE ended WHEN excluded.ended THEN times + 1 ELSE 1 END, "
+    f"aside = (ended = excluded.ended AND times + 1 >= {BREAKS}) RETURNING aside"
+)
+
+_OWNERS: Final = (
+    "SELECT owner, max(until) FROM (SELECT owner, until FROM owners UNION ALL SELECT owner, until FROM locks) GROUP BY owner"
+)
+
+_ASKED: Final = (
+    "SELECT id, run_id, run, request, given, requests.sum FROM requests JOIN runs ON number = run "
+    "WHERE answer IS NULL AND owner = ? ORDER BY id"
+)
+
+_REQUEST: Final = COVERED["requests"]
+
+_log = logging.getLogger("aether_protocol")
+
+
+class SqliteLeases:
+    """The `LeaseStore` and `MailboxStore` parts of a SQLite store."""
+
+    _db: Database
+    _warned = False
+
+    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+        claimed: list[tuple[str, int]] = []
+        async with self._db.write() as execute:
+            found = self._free(execute, run_ids, (owner, now, now))
+            execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
+            for run_id, number, token, holder in found:
+                if holder != owner:
+                    token += 1
+                    execute("UPDATE runs SET owner = ?, token = ? WHERE number = ?", (owner, token, number))
+                claimed.append((run_id, token))
+            if claimed:
+                execute(LEASE, (owner, until, until - now))
+            alone = execute("SELECT 1 FROM owners WHERE owner <> ?", (owner,)).fetchone() is None
+        if not alone:
+            self._warn()
+        return claimed
+
+    def _free(
+        self, execute: Execute, run_ids: Sequence[str] | None, values: tuple[str, int, int]
+    ) -> list[tuple[str, int, int, str | None]]:
+        if run_ids is None:
+            return execute(f"{_FREE} ORDER BY created_at, run_id", values).fetchall()
+        found = []
+        for run_id in dict.fromkeys(run_ids):
+            found += execute(f"{_FREE} AND run_id = ?", (*values, run_id)).fetchall()
+        return found
+
+    def _warn(self) -> None:
+        """Once per store."""
+        if sqlite3.sqlite_version_info < _SAFE and not self._warned and self._db.path != ":memory:":
+            self._warned = True
+            told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
+            _log.warning(told, self._db.path, sqlite3.sqlite_version)
+
+    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        async with self._db.write() as execute:
+            execute(_RENEW, (owner, until))
+            execute("UPDATE locks SET until = ? WHERE owner = ?", (until, owner))
+            mine = set(execute("SELECT run_id, token FROM runs WHERE closed = 0 AND owner = ?", (owner,)))
+            lost = [run_id for run_id, token in held.items() if (run_id, token) not in mine]
+            ask = "SELECT 1 FROM runs WHERE run_id = ? AND owner = ? AND token = ?"  # one that has closed is not lost
+            return [run_id for run_id in lost if execute(ask, (run_id, owner, held[run_id])).fetchone() is None]
+
+    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
+        async with self._db.write() as execute:
+            if run_ids is None:
+                execute("UPDATE runs SET owner = NULL WHERE closed = 0 AND owner = ?", (owner,))
+                execute("DELETE FROM owners WHERE owner = ?", (owner,))
+                execute("DELETE FROM locks WHERE owner = ?", (owner,))
+            for run_id in run_ids or ():
+                execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
+
+    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
+        asked = "SELECT owner, until, length FROM runs JOIN owners USING (owner) WHERE run_id = ?"
+        with self._db.read() as execute:
+            found = execute(asked, (run_id,)).fetchone()
+        if found is None or (now is not None and not goes_on(found[1], found[2], now)):
+            return None
+        return found[0], found[1]
+
+    async def owners(self) -> Mapping[str, int]:
+        with self._db.read() as execute:
+            return dict(execute(_OWNERS).fetchall())
+
+    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        async with self._db.write() as execute:
+            if execute(_HELD, (name, owner, now, now)).fetchone() is not None:
+                return False
+            execute(_LOCK, (name, owner, until, until - now))
+            return True
+
+    async def unlock(self, name: str, owner: str) -> None:
+        async with self._db.write() as execute:
+            execute("DELETE FROM locks WHERE name = ? AND owner = ?", (name, owner))
+
+    # --- what breaks its engine ---
+
+    async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        async with self._db.write() as execute:
+            found = execute(_BROKE, (run_id, ended, clean(reason), token)).fetchall()
+        return found == [(1,)]
+
+    async def mend(self, run_id: str) -> bool:
+        asked = "UPDATE breaks SET aside = 0 WHERE aside = 1 AND run = (SELECT number FROM runs WHERE run_id = ?)"
+        async with self._db.write() as execute:
+            return execute(asked, (run_id,)).rowcount == 1
+
+    # --- mailbox ---
+
+    async def post(self, run_id: str, request: Json) -> int:
+        async with self._db.write() as execute:
+            id_ = ask(execute, run_id, clean(json.dumps(request, ensure_ascii=False)))
+            if id_ is None:
+                raise UsageError(f"run {run_id!r} is unknown")
+            return id_
+
+    async def requests(self, owner: str) -> list[Request]:
+        with self._db.read() as execute:
+            if execute(_ASKED, (owner,)).fetchone() is None:
+                return []
+        async with self._db.write() as execute:  # whoever takes one back must find out which of the two came first
+            found = execute(_ASKED, (owner,)).fetchall()
+            for id_, _, run, request, given, sum_ in found:
+                require("requests", (run, request, given, None), sum_, f"request {id_}")
+                values = (sum_of("requests", (run, request, 1, None)), id_)
+                execute("UPDATE requests SET given = 1, sum = ? WHERE id = ?", values)
+        return [Request(id_, run_id, _read(request, id_)) for id_, run_id, _, request, _, _ in found]
+
+    async def answered(self, id_: int, answer: Json) -> None:
+        async with self._db.write() as execute:
+            text = clean(json.dumps(answer, ensure_ascii=False))
+            found = execute("SELECT run, request, given FROM requests WHERE id = ? AND answer IS NULL", (id_,)).fetchone()
+            if found is not None:
+                values = (text, sum_of("requests", (*found, text)), id_)
+                execute("UPDATE requests SET answer = ?, sum = ? WHERE id = ?", values)
+
+    async def answer(self, id_: int) -> Json | None:
+        with self._db.read() as execute:
+            found = execute(f"SELECT {_REQUEST}, sum FROM requests WHERE id = ? AND answer IS NOT NULL", (id_,)).fetchone()
+        if found is None:
+            return None
+        require("requests", found[:-1], found[-1], f"request {id_}")
+        async with self._db.write() as execute:
+            execute("DELETE FROM requests WHERE id = ?", (id_,))
+        return _read(found[3], id_)
+
+    async def withdraw(self, id_: int) -> bool:
+        async with self._db.write() as execute:
+            return execute("DELETE FROM requests WHERE id = ? AND given = 0 AND answer IS NULL", (id_,)).rowcount == 1
+
+
+def ask(execute: Execute, run_id: str, request: str, further: str = "") -> int | None:
+    """Put a request for a run, if it is there, where the condition `further` holds; its id."""
+    found = execute(f"SELECT number FROM runs WHERE run_id = ? {further}", (run_id,)).fetchone()
+    if found is None:
+        return None
+    values = (found[0], request, 0, None)
+    made = execute(f"INSERT INTO requests ({_REQUEST}, sum) VALUES (?, ?, ?, ?, ?)", (*values, sum_of("requests", values)))
+    return made.lastrowid
+
+
+def _read(text: str, id_: int) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise damaged(f"request {id_}") from error

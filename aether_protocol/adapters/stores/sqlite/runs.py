@@ -1,0 +1,385 @@
+"""Runs in SQLite: rows, steps, plans, snapshots.
+
+Law: one append is one transaction, whatever the number of runs. The key of `steps` is the optimistic lock, the run's token
+the fence, both in the statement that inserts. The row of `runs` is written when something but the number of steps and ended
+leaves has changed; these two stand beside the steps. How a run is kept (its tier) is said at its creation and holds for its
+life, whoever opens it. Rows of steps are a chain of digests, whose end the run's row has as of its last change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from aether_protocol.adapters.stores.sqlite.database import Database, Execute
+from aether_protocol.adapters.stores.sqlite.leases import GOES_ON, LEASE
+from aether_protocol.adapters.stores.sqlite.rows import (
+    HEAD,
+    LINES,
+    ROW,
+    RUNS,
+    SEQ,
+    SHOWN,
+    SUMMED,
+    WIDTH,
+    chained,
+    condition,
+    make_row,
+    moved_values,
+    require_chained,
+    require_row,
+    to_json,
+)
+from aether_protocol.adapters.stores.sqlite.sums import next_sum, require, sum_of, sum_of_moved
+from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.expressions.json_copy import clean
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
+
+if TYPE_CHECKING:  # loaded with the first run that is written or opened
+    from aether_protocol.adapters.stores.sqlite.records import Records
+
+# Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
+SNAPSHOT_STEPS: Final = 20_000
+SNAPSHOT_SHARE: Final = 4  # and for at least the number of its tasks divided by this
+SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
+SAVE_US: Final = 5_000_000  # or after this time
+_CHUNK: Final = 128  # steps in a row, of a run that was imported
+
+_NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
+
+_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 22)})"
+_CHANGE: Final = (
+    "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?, moved=?, head=?"
+)
+_ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq<=? AND token=?"
+_CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq<=? AND token=?"  # apart: `closed` is indexed
+_APPEND: Final = (
+    "INSERT OR IGNORE INTO steps (id, last, ended, lines, sum) SELECT ?, ?, ?, ?, ? FROM runs WHERE number = ? AND token = ?"
+)
+_INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines, sum) VALUES (?, ?, ?, ?, ?)"
+_SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text, sum) VALUES (?, ?, ?, ?)"
+_MINE: Final = "SELECT 1 FROM runs WHERE number=? AND token=?"
+_NAME: Final = "INSERT OR IGNORE INTO artifacts (run, digest) VALUES (?, ?)"
+# A plan that neither a run nor a schedule needs any more.
+FORGET_PLAN: Final = (
+    "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
+    "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
+)
+_OF_RUN: Final = tuple(
+    f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks", "artifacts")
+)
+
+
+
+class _Known:
+    """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
+    instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet; `sum` the digest of
+    the row that it is in."""
+
+    __slots__ = ("base", "leaves_known", "number", "saved", "saved_at", "seq", "sum", "tier", "waiting")
+
+    def __init__(self, number: int, tier: str, seq: int, saved: int, leaves_known: int, sum_: bytes = b"") -> None:
+        self.number = number
+        self.base = number << 32  # the id of the row of steps that begins with step 0, which there never is
+        self.tier = tier
+        self.seq = seq
+        self.sum = sum_
+        self.saved = saved
+        self.leaves_known = leaves_known
+        self.saved_at = 0
+        self.waiting = False  # it was saved as Suspended
+
+    def wants_snapshot(self, last: int, closed: bool, every: int) -> bool:
+        """Whether a log that has come to step `last` gets a snapshot, after more than `every` steps."""
+        steps = last - self.saved
+        return steps > every and (steps * SNAPSHOT_SHARE > self.leaves_known or closed)
+
+
+class SqliteRuns:
+    """The `RunStore` part of a SQLite store."""
+
+    snapshot_steps = SNAPSHOT_STEPS
+    tier: str
+    _db: Database
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    @cached_property
+    def _records(self) -> Records:
+        from aether_protocol.adapters.stores.sqlite.records import Records
+
+        return Records(self._db.path)
+
+    # --- writing ---
+
+    async def create(self, run: NewRun) -> int:
+        async with self._db.write() as execute:
+            token, known = self._begin(execute, run)
+        self._known[run.row.run_id] = known
+        return token
+
+    def _begin(self, execute: Execute, run: NewRun) -> tuple[int, _Known]:
+        """A new run, inside of a transaction: its token, and what is known of it once that is through."""
+        token = 0 if run.owner is None else 1
+        number = self._insert(execute, run.row, self.tier, token, run.owner)
+        self._keep_head(execute, number, run)
+        if run.owner is not None:
+            execute(LEASE, (run.owner, run.until, run.length_us))
+        _name(execute, number, run.artifacts)
+        known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
+        known.saved_at = run.row.created_at
+        return token, known
+
+    async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
+        if len(batch) == 1 and self._append_alone(batch[0]):
+            return _NONE
+        refused: dict[str, AetherError] = {}
+        try:
+            async with self._db.write() as execute:
+                for part in batch:
+                    known = self._known.get(part.run_id) or self._look_up(execute, part.run_id)
+                    if known is None:
+                        refused[part.run_id] = UsageError(f"run {part.run_id!r} is unknown")
+                    elif not (
+                        self._advance(execute, known, part) if known.tier != SNAPSHOT else self._pass(execute, known, part)
+                    ):
+                        refused[part.run_id] = _refusal(execute, part)
+        except BaseException:
+            for part in batch:  # what is known may be ahead of the file
+                self._known.pop(part.run_id, None)
+            raise
+        for part in batch:
+            if part.closed or part.run_id in refused:
+                self._known.pop(part.run_id, None)
+        return refused or _NONE
+
+    def _append_alone(self, part: RunAppend) -> bool:
+        """Steps that leave the row as it is, in one statement; False where there is more to do, or to find out."""
+        known = self._known.get(part.run_id)
+        if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
+            return False
+        if part.artifacts:
+            return False
+        steps = part.steps
+        first, last = part.expected_seq + 1, steps[-1].seq
+        if part.closed or known.wants_snapshot(last, False, self.snapshot_steps):
+            return False
+        lines = self._records.steps(steps)
+        row = known.base + first, last, part.progress, lines
+        sum_ = next_sum(known.sum, *row)
+        if self._db.once(_APPEND, (*row, sum_, known.number, part.token)) != 1:
+            return False
+        known.seq, known.sum = last, sum_
+        return True
+
+    def _advance(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
+        """Record every step; False if somebody else was first."""
+        if known.seq != part.expected_seq:  # somebody began anew from what the file has
+            fresh = self._look_up(execute, part.run_id)
+            if fresh is None or fresh.seq != part.expected_seq:
+                return False
+            known = fresh
+        row = part.row() if part.closed or part.progress is None else None
+        ended = row.leaves_ended if row is not None else part.progress
+        first, last = part.expected_seq + 1, part.steps[-1].seq
+        values = known.base + first, last, ended, self._records.steps(part.steps)
+        sum_ = next_sum(known.sum, *values)
+        if execute(_APPEND, (*values, sum_, known.number, part.token)).rowcount != 1:
+            return False
+        known.seq, known.sum = last, sum_
+        if row is not None:
+            _change(execute, known, part.expected_seq, part, row)
+        _name(execute, known.number, part.artifacts)
+        if known.wants_snapshot(last, part.closed, self.snapshot_steps):
+            self._save(execute, known, part)
+        return True
+
+    def _pass(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
+        """Tier snapshot: record the state where it is time to, and no step."""
+        if known.seq != part.expected_seq:  # somebody began anew from what the file has
+            fresh = self._look_up(execute, part.run_id)
+            if fresh is None or fresh.seq != part.expected_seq:
+                return False
+            known = fresh
+        row = part.row()
+        if part.artifacts and execute(_MINE, (known.number, part.token)).fetchone() is not None:
+            _name(execute, known.number, part.artifacts)
+        known.seq = part.steps[-1].seq
+        steps, at = known.seq - known.saved, part.steps[-1].at
+        waits = row.phase == "Suspended"
+        first = known.saved == 0  # from here on deadlines stay what they are
+        due = first or (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
+        if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
+            return execute(_MINE, (known.number, part.token)).fetchone() is not None
+        if not _change(execute, known, known.saved, part, row):
+            return False
+        self._save(execute, known, part)
+        known.saved_at, known.waiting = at, waits
+        return True
+
+    def _save(self, execute: Execute, known: _Known, part: RunAppend) -> None:
+        _save(execute, known.number, known.seq, part.snapshot())
+        known.saved = known.seq
+
+    async def adopt(self, run: StoredRun) -> None:
+        async with self._db.write() as execute:
+            number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
+            self._keep_head(execute, number, run)
+            _name(execute, number, run.artifacts)
+            first = run.row.seq - len(run.lines) + 1
+            if run.snapshot is not None:
+                _save(execute, number, first - 1, run.snapshot)
+            sum_ = b""
+            for start in range(0, len(run.lines), _CHUNK):
+                lines = run.lines[start : start + _CHUNK]
+                begin = first + start
+                values = (number << 32) + begin, begin + len(lines) - 1, run.row.leaves_ended, clean("\n".join(lines))
+                sum_ = next_sum(sum_, *values)
+                execute(_INSERT_STEPS, (*values, sum_))
+            if sum_:
+                moved = sum_of_moved(moved_values(run.row), sum_)
+                execute("UPDATE runs SET moved = ?, head = ? WHERE number = ?", (moved, sum_, number))
+
+    async def delete(self, run_ids: Sequence[str], now: int) -> int:
+        deleted = 0
+        async with self._db.write() as execute:
+            for run_id in dict.fromkeys(run_ids):
+                found = execute(
+                    f"SELECT number, closed = 0 AND {GOES_ON}, plan FROM runs LEFT JOIN owners USING (owner) "
+                    "LEFT JOIN heads ON run = number WHERE run_id = ?",
+                    (now, now, run_id),
+                ).fetchone()
+                if found is None:
+                    continue
+                number, driven, plan = found
+                if driven:
+                    raise BusyError(f"run {run_id!r} is being driven", hint="cancel it first")
+                execute("DELETE FROM steps WHERE id BETWEEN ? AND ?", (number << 32, ((number + 1) << 32) - 1))
+                for table in _OF_RUN:
+                    execute(f"DELETE FROM {table} = ?", (number,))
+                execute("DELETE FROM runs WHERE number = ?", (number,))
+                execute(FORGET_PLAN, (plan,))
+                deleted += 1
+        for run_id in run_ids:
+            self._known.pop(run_id, None)
+        return deleted
+
+    # --- reading ---
+
+    async def load(self, run_id: str) -> StoredRun:
+        with self._db.read() as execute:
+            row = execute(f"SELECT {SHOWN}, {SUMMED}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+            if row is None:
+                raise UsageError(f"run {run_id!r} is unknown")
+            number, whose = row[-1], f"run {run_id!r}"
+            require_row(row, whose)
+            head = execute(HEAD, (number,)).fetchone()
+            if head is not None:
+                require("heads", head[:3], head[3], f"the header of {whose}")
+            saved = execute("SELECT run, seq, text, sum FROM snapshots WHERE run = ?", (number,)).fetchone()
+            if saved is not None:
+                require("snapshots", saved[:3], saved[3], f"the snapshot of {whose}")
+            lines = chained(execute, number, saved[1] + 1 if saved is not None else 0, whose)
+        header = self._records.read_header(head[2] if head is not None else None, whose)
+        plan = self._records.read_plan(head[4:] if head is not None else None, whose)
+        try:
+            snapshot = json.loads(saved[2]) if saved is not None else None
+        except ValueError as error:
+            told = f"{whose} cannot be read from {self._db.path!r}: {error}"
+            raise PortError(told, hint="`aether db check` tells more") from error
+        return StoredRun(make_row(row[:WIDTH]), plan, header, snapshot, lines)
+
+    async def row(self, run_id: str) -> RunSummary | None:
+        with self._db.read() as execute:
+            found = execute(f"SELECT {SHOWN} FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+        return make_row(found) if found is not None else None
+
+    async def rows(self, query: RunQuery) -> list[RunSummary]:
+        where, values = condition(query)
+        text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        with self._db.read() as execute:
+            return [make_row(found) for found in execute(text, (*values, -1 if query.limit is None else query.limit))]
+
+    async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        with self._db.read() as execute:
+            known = self._known.get(run_id) or self._look_up(execute, run_id, keep=False)
+            if known is None:
+                raise UsageError(f"run {run_id!r} is unknown")
+            base = known.number << 32
+            before: bytes | None = None
+            for row in execute(LINES, (base, base + after + 1, base, base + (1 << 32))):
+                before = require_chained(execute, row, before, f"run {run_id!r}")
+                if row[1] > after:
+                    first = row[0] - base
+                    found += [(seq, line) for seq, line in enumerate(row[3].split("\n"), first) if seq > after]
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
+    # --- inside ---
+
+    def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
+        saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
+        text = f"SELECT number, tier, {SEQ}, {saved}, leaves_known, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
+        found = execute(text, (run_id,)).fetchone()
+        if found is None:
+            return None
+        known = _Known(*found)
+        if keep:
+            self._known[run_id] = known
+        return known
+
+    def _insert(self, execute: Execute, row: RunSummary, tier: str, token: int, owner: str | None) -> int:
+        if execute("SELECT 1 FROM runs WHERE run_id = ?", (row.run_id,)).fetchone() is not None:
+            raise UsageError(f"run {row.run_id!r} exists already")
+        labels = clean(to_json(dict(row.labels)))
+        place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
+        times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
+        fixed = sum_of("fixed", (*place[:5], row.created_at, row.digest, row.retry_of, tier))
+        sums = fixed, sum_of_moved(moved_values(row), None), None
+        number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner, *sums)).lastrowid
+        assert number is not None
+        return number
+
+    def _keep_head(self, execute: Execute, number: int, run: NewRun | StoredRun) -> None:
+        """What of a run never changes."""
+        plan = self._records.keep_plan(execute, run.plan)
+        values = number, plan, self._records.header(run.header)
+        execute("INSERT INTO heads (run, plan, header, sum) VALUES (?, ?, ?, ?)", (*values, sum_of("heads", values)))
+
+
+def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:
+    """Record that a run names artifacts."""
+    for digest in artifacts:
+        execute(_NAME, (number, digest))
+
+
+def _save(execute: Execute, number: int, seq: int, snapshot: Json) -> None:
+    values = number, seq, clean(to_json(snapshot))
+    execute(_SAVE, (*values, sum_of("snapshots", values)))
+
+
+def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunSummary) -> bool:
+    """Write the row anew, which was last written at step `seq` or before; False if it was later, or the token is stale."""
+    known.leaves_known = row.leaves_known
+    now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
+    head = known.sum or None
+    told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known, row.leaves_ended, now.seq)
+    values = (*told, sum_of_moved(moved_values(now), head), head, known.number, seq, part.token)
+    return execute(_CLOSE if part.closed else _ADVANCE, values).rowcount == 1
+
+
+def _refusal(execute: Execute, part: RunAppend) -> AetherError:
+    found = execute(f"SELECT token, {SEQ} FROM {RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
+    if found is None:
+        return BusyError(f"run {part.run_id!r} was deleted by somebody else")
+    if found[0] != part.token:
+        return BusyError(f"run {part.run_id!r} was taken over by another owner")
+    return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")

@@ -1,0 +1,184 @@
+"""Logs and the library in SQLite.
+
+Law: the log of a task run is bounded by KEEP_LOG_CHARACTERS; what is dropped is counted, and the count is shown in its place.
+A document's versions are kept until it is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
+from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, require, sum_of
+from aether_protocol.expressions.json_copy import clean
+from aether_protocol.ports.store import LogLine, NewDocument, StoredDocument
+
+KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
+
+_DOCUMENT: Final = COVERED["documents"]
+_INSERT_LOG: Final = f"INSERT INTO logs ({COVERED['logs']}, sum) VALUES ({', '.join('?' * 9)})"
+_NEWEST: Final = (
+    "version = (SELECT max(version) FROM documents d WHERE (d.kind, d.namespace, d.name) = (o.kind, o.namespace, o.name))"
+)
+
+
+class SqliteLogs:
+    """The `LogStore` part of a SQLite store."""
+
+    _db: Database
+
+    async def write_logs(self, lines: Sequence[LogLine]) -> None:
+        numbers: dict[str, int | None] = {}
+        sizes: dict[tuple[int, str], int] = {}
+        async with self._db.write() as execute:
+            id_ = next_id(execute, "logs")
+            for line in lines:
+                if line.run_id not in numbers:
+                    found = execute("SELECT number FROM runs WHERE run_id = ?", (line.run_id,)).fetchone()
+                    numbers[line.run_id] = found[0] if found is not None else None
+                number = numbers[line.run_id]
+                if number is None:
+                    continue
+                text = clean(line.text)
+                values = (id_, number, line.path, line.node, line.attempt, line.stream, text, line.at)
+                execute(_INSERT_LOG, (*values, sum_of("logs", values)))
+                id_ += 1
+                sizes[number, line.path] = sizes.get((number, line.path), 0) + len(text)
+            for (number, path), size in sizes.items():
+                (total,) = execute(
+                    "INSERT INTO log_bounds (run, path, size, dropped, last, sum) VALUES (?1, ?2, ?3, 0, 0, ?4) "
+                    "ON CONFLICT DO UPDATE SET size = size + ?3 RETURNING size",
+                    (number, path, size, sum_of("log_bounds", (number, path, 0, 0))),
+                ).fetchall()[0]
+                if total > KEEP_LOG_CHARACTERS:
+                    _rotate(execute, number, path, total)
+
+    async def read_logs(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+        there = "" if path is None else "AND (path = ?3 OR substr(path, 1, length(?3) + 1) IN (?3 || '.', ?3 || '['))"
+        with self._db.read() as execute:
+            found = execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if found is None:
+                return []
+            values = (found[0], after, path, limit) if path is not None else (found[0], after, None, limit)
+            dropped = execute(
+                f"SELECT {COVERED['log_bounds']}, sum FROM log_bounds WHERE run = ?1 AND last > ?2 {there} "
+                "ORDER BY last LIMIT ?4",
+                values,
+            ).fetchall()
+            kept = execute(
+                f"SELECT {COVERED['logs']}, sum FROM logs WHERE run = ?1 AND id > ?2 {there} ORDER BY id LIMIT ?4",
+                values,
+            )
+            lines = []
+            for *line, sum_ in kept:
+                require("logs", line, sum_, f"a log of run {run_id!r}")
+                id_, _, there_, node, attempt, stream, text, at = line
+                lines.append(LogLine(run_id, node, there_, attempt, stream, text, at, id_))
+            for *bound, sum_ in dropped:
+                require("log_bounds", bound, sum_, f"a log of run {run_id!r}")
+                _, there_, characters, last = bound
+                lines.append(_note(execute, run_id, found[0], there_, (characters, last)))
+        lines.sort(key=lambda line: line.seq)
+        return lines[:limit]
+
+
+def _rotate(execute: Execute, number: int, path: str, total: int) -> None:
+    """Drop the oldest lines of a task run until three quarters of the bound are left, but never the newest one."""
+    found = execute("SELECT id, length(text) FROM logs WHERE run = ? AND path = ? ORDER BY id", (number, path)).fetchall()
+    gone, last = 0, 0
+    for id_, size in found[:-1]:
+        if total - gone <= KEEP_LOG_CHARACTERS * 3 // 4:
+            break
+        gone, last = gone + size, id_
+    if gone:
+        execute("DELETE FROM logs WHERE run = ? AND path = ? AND id <= ?", (number, path, last))
+        where = (number, path)
+        [before] = execute("SELECT dropped FROM log_bounds WHERE run = ? AND path = ?", where).fetchone()
+        sum_ = sum_of("log_bounds", (*where, before + gone, last))
+        execute(
+            "UPDATE log_bounds SET size = size - ?, dropped = ?, last = ?, sum = ? WHERE run = ? AND path = ?",
+            (gone, before + gone, last, sum_, *where),
+        )
+
+
+def _note(execute: Execute, run_id: str, number: int, path: str, dropped: tuple[int, int]) -> LogLine:
+    """The line that stands for those that were dropped."""
+    characters, last = dropped
+    text = "SELECT node, attempt, at FROM logs WHERE run = ? AND path = ? ORDER BY id LIMIT 1"
+    found = execute(text, (number, path)).fetchone()
+    if found is None:  # the newest one is never dropped
+        raise damaged(f"a log of run {run_id!r}")
+    node, attempt, at = found
+    return LogLine(run_id, node, path, attempt, "note", f"{characters} characters before this were dropped\n", at, last)
+
+
+class SqliteDocuments:
+    """The `DocumentStore` part of a SQLite store."""
+
+    _db: Database
+
+    async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
+        ((stored, _),) = await self.put_documents([NewDocument(kind, namespace, name, text)], at)
+        return stored
+
+    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        async with self._db.write() as execute:
+            return [_put(execute, document, at) for document in documents]
+
+    async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+        with self._db.read() as execute:
+            return _newest(execute, kind, namespace, name, digest)
+
+    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        where = "WHERE kind = ? AND namespace = ? AND name = ? ORDER BY version DESC"
+        with self._db.read() as execute:
+            found = execute(f"SELECT {_DOCUMENT}, sum FROM documents {where}", (kind, namespace, name))
+            return [_make(item) for item in found]
+
+    async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
+        with self._db.read() as execute:
+            found = execute(
+                f"SELECT {_DOCUMENT}, sum FROM documents o WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) "
+                f"AND {_NEWEST} ORDER BY kind, namespace, name",
+                (kind, namespace),
+            )
+            return [_make(item) for item in found]
+
+    async def remove_document(self, kind: str, namespace: str, name: str) -> bool:
+        async with self._db.write() as execute:
+            where = "WHERE kind = ? AND namespace = ? AND name = ?"
+            return execute(f"DELETE FROM documents {where}", (kind, namespace, name)).rowcount > 0
+
+
+def _put(execute: Execute, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
+    """Keep a version, if it is one."""
+    text = clean(new.text)
+    digest = sha256(text.encode()).hexdigest()
+    newest = _newest(execute, new.kind, new.namespace, new.name)
+    if newest is not None and newest.digest == digest:
+        return newest, False
+    version = newest.version + 1 if newest is not None else 1
+    values = (new.kind, new.namespace, new.name, text, digest, version, at)
+    execute(f"INSERT INTO documents ({_DOCUMENT}, sum) VALUES ({', '.join('?' * 8)})", (*values, sum_of("documents", values)))
+    return StoredDocument(*values), True
+
+
+def _newest(execute: Execute, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+    found = execute(
+        f"SELECT {_DOCUMENT}, sum FROM documents "
+        "WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND (?4 IS NULL OR digest = ?4) ORDER BY version DESC LIMIT 1",
+        (kind, namespace, name, digest),
+    ).fetchone()
+    return _make(found) if found is not None else None
+
+
+def _make(found: tuple[Any, ...]) -> StoredDocument:
+    """A document from the columns of _DOCUMENT and its digest. Raises PortError where it is damaged."""
+    *values, sum_ = found
+    require("documents", values, sum_, f"document {values[2]!r}")
+    made = StoredDocument(*values)
+    if sha256(made.text.encode()).hexdigest() != made.digest:
+        raise damaged(f"document {made.name!r}")
+    return made

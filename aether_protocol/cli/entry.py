@@ -1,0 +1,147 @@
+"""Where every exception of the command line ends: as a message, a hint and an exit code.
+
+Law: no traceback reaches the user unless AETHER_DEBUG is set. Results go to standard output, all that is said here to
+standard error. The exit codes are those of the contract, and each error class owns its own. A code that says something is
+never replaced by the news that it could not be said.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from aether_protocol.cli.exits import FINE, INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
+from aether_protocol.cli.root import root
+from aether_protocol.cli.terminal.streams import LostOutputError, installed
+from aether_protocol.errors import AetherError, DocumentError, why
+from aether_protocol.execution.descriptors import raise_descriptors
+
+# What to do where the system refuses something and nobody nearer knew more.
+ADVICE: Final = {
+    errno.ENOSPC: "free some space, or let --store and TMPDIR name places with room",
+    errno.EDQUOT: "free some space, or let --store and TMPDIR name places with room",
+    errno.EMFILE: "allow more open files (ulimit -n), or give --concurrency",
+    errno.ENFILE: "the machine has too many open files",
+    errno.ENOMEM: "the machine is out of memory",
+    errno.EACCES: "may you read and write there?",
+    errno.EROFS: "it is read-only: name another place",
+}
+
+
+def guarded(arguments: Sequence[str] | None) -> int:
+    """Run the command line; every way to fail becomes an exit code."""
+    gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
+    fill_standard_streams()
+    raise_descriptors()
+    with installed() as streams:
+        code = carried_out(arguments)
+        if streams is None or streams.out.lost is None:
+            return code
+        return without_output(streams.out.lost, code, outcome_decides=streams.outcome_decides)
+
+
+def carried_out(arguments: Sequence[str] | None) -> int:
+    """Run the command; its exit code, or that of what it raised."""
+    try:
+        code = root.main(arguments, prog_name="aether", standalone_mode=False)
+        return code if isinstance(code, int) else FINE
+    except LostOutputError:
+        return FINE  # until `without_output` has looked at it
+    except Exception as error:
+        if os.environ.get("AETHER_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        return explain(error)
+
+
+def without_output(why: OSError, code: int, *, outcome_decides: bool) -> int:
+    """The exit code of a command whose standard output led nowhere: of one that did something, what it did; of one that was
+    to print, OUTSIDE. A reader that went away (`aether ... | head`) knows of it."""
+    if why.errno != errno.EPIPE:
+        told = f"standard output cannot be written: {why.strerror}; what is there is not complete"
+        if outcome_decides or code != FINE:
+            warn(told)
+        else:
+            say(told, "point it to a place with room")
+    return code if outcome_decides or code != FINE else OUTSIDE
+
+
+def fill_standard_streams() -> None:
+    """Streams that the caller closed (`aether ... >&-`) lead nowhere, and no file that is opened later takes their place."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def explain(error: Exception) -> int:
+    """Say what went wrong; gives the exit code."""
+    if isinstance(error, click.Abort):
+        say("interrupted", None)
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return USAGE
+    if isinstance(error, DocumentError) and error.diagnostics:
+        from aether_protocol.cli.faults import InvalidDocumentError
+        from aether_protocol.cli.render.diagnostics import show_diagnostics, summary
+
+        sources = error.sources if isinstance(error, InvalidDocumentError) else None
+        show_diagnostics(error.diagnostics, sources)
+        click.echo(summary(error.diagnostics, len({d.file for d in error.diagnostics})), err=True)
+        say(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, AetherError) and error.exit_code != OWN_FAULT:
+        say(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        return explain(error.exceptions[0])
+    if isinstance(error, OSError):
+        say(f"the system refused: {why(error)}", ADVICE.get(error.errno or 0))
+        return OUTSIDE
+    say(
+        f"this is a fault of ours: {type(error).__name__}: {why(error)}",
+        f"please report it with what you did and: {version_line()}; AETHER_DEBUG=1 shows where it happened",
+    )
+    return OWN_FAULT
+
+
+def warn(message: str) -> None:
+    """Something that changes nothing about the exit code."""
+    _labelled("warning: ", "yellow", message)
+
+
+def say(message: str, hint: str | None) -> None:
+    """One error and its advice, on standard error."""
+    from aether_protocol.views.text import printable
+
+    _labelled("error: ", "red", message)
+    if hint:
+        click.echo(f"  hint: {printable(hint)}", err=True)
+
+
+def _labelled(label: str, color: str, message: str) -> None:
+    from aether_protocol.views.text import printable
+
+    coloured = False if os.environ.get("NO_COLOR") else None  # there is no context here that would know
+    click.echo(click.style(label, fg=color, bold=True), err=True, nl=False, color=coloured)
+    click.echo(printable(message), err=True)
+
+
+def version_line() -> str:
+    """What a report of a fault should tell."""
+    import platform
+    from importlib.metadata import version
+
+    return f"aether {version('aether-protocol')}, Python {platform.python_version()}, {platform.system()}"

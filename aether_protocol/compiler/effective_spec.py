@@ -1,0 +1,136 @@
+"""The spec that is run: a document's own, or a WorkflowTemplate's with the workflow's fields over it (TMPL-1, DOC-1).
+
+Law: every setting knows the document that it comes from, so that a fault in it is reported there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aether_protocol.compiler.findings import Origin, Path
+from aether_protocol.compiler.spelling import Spellings
+from aether_protocol.compiler.symbols import Unit, Workspace
+from aether_protocol.documents.load import LoadedDocument
+from aether_protocol.documents.models import (
+    Arguments,
+    Artifact,
+    CronWorkflow,
+    Hooks,
+    Parameter,
+    Retry,
+    WorkflowSpec,
+    WorkflowTemplate,
+    WorkflowTemplateSpec,
+)
+
+Spec = WorkflowSpec | WorkflowTemplateSpec
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """Where a setting stands."""
+
+    origin: Origin
+    path: Path
+
+
+@dataclass(slots=True)
+class Settings:
+    """The fields of the effective spec. `unit` has its templates; `own` is the workflow, `library` the document of its
+    workflowTemplateRef."""
+
+    unit: Unit
+    own: Origin
+    entrypoint: str | None
+    entrypoint_at: From
+    timeout: str
+    timeout_given: bool
+    priority: int
+    max_nested_depth: int
+    hooks: Hooks | None
+    hooks_at: From
+    retry: Retry | None
+    retry_at: From
+    library: LoadedDocument | None
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    parameters_at: dict[str, From] = field(default_factory=dict)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    artifacts_at: dict[str, From] = field(default_factory=dict)
+
+
+def settings_of(document: LoadedDocument, workspace: Workspace, spellings: Spellings) -> Settings | None:
+    """The effective spec of `document`; None where the WorkflowTemplate that it takes is not to be had (reported)."""
+    model = document.model
+    assert model is not None
+    spec: Spec = model.spec.workflow_spec if isinstance(model, CronWorkflow) else model.spec
+    own = Origin(document, ("spec", "workflowSpec") if isinstance(model, CronWorkflow) else ("spec",))
+    layers: list[tuple[Spec, Origin]] = [(spec, own)]
+    library = None
+    if spec.workflow_template_ref is not None and not spec.templates:
+        ref = spec.workflow_template_ref
+        library = workspace.find_library(own, ref.name, ref.namespace, (*own.base, "workflowTemplateRef", "name"))
+        if library is None:
+            return None
+        assert isinstance(library.model, WorkflowTemplate)
+        layers.append((library.model.spec, Origin(library, ("spec",))))
+    return _merged(layers, library, spellings)
+
+
+def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, spellings: Spellings) -> Settings:
+    below, templates_at = layers[-1]
+
+    def pick(name: str) -> tuple[Spec, Origin]:
+        return next((layer for layer in layers if name in layer[0].model_fields_set), layers[-1])
+
+    def at(origin: Origin, name: str) -> From:
+        return From(origin, (*origin.base, name))
+
+    entry, entry_at = pick("entrypoint")
+    hooks, hooks_at = pick("hooks")
+    retry, retry_at = pick("retry")
+    timeout, _ = pick("timeout")
+    unit = Unit(templates_at, False, {})
+    settings = Settings(
+        unit=unit,
+        own=layers[0][1],
+        entrypoint=entry.entrypoint,
+        entrypoint_at=at(entry_at, "entrypoint"),
+        timeout=timeout.timeout,
+        timeout_given="timeout" in timeout.model_fields_set,
+        priority=pick("priority")[0].priority,
+        max_nested_depth=pick("max_nested_depth")[0].max_nested_depth,
+        hooks=hooks.hooks,
+        hooks_at=at(hooks_at, "hooks"),
+        retry=retry.retry,
+        retry_at=at(retry_at, "retry"),
+        library=library,
+    )
+    for spec, origin in reversed(layers):
+        if spec.arguments is not None:
+            _merge_arguments(settings, spec.arguments, origin, spellings)
+    unit.parameters = settings.parameters
+    unit.take_in(below.templates)
+    return settings
+
+
+def _merge_arguments(settings: Settings, given: Arguments, origin: Origin, spellings: Spellings) -> None:
+    base = (*origin.base, "arguments")
+    for index, written in enumerate(given.parameters):
+        path = (*base, "parameters", index)
+        below = settings.parameters.get(written.name)
+        typed = written if below is None or "type" in written.model_fields_set else below
+        entry = spellings.parameter(written, typed.resolved_type, origin, path)
+        settings.parameters[entry.name] = entry if below is None else _over(entry, below)
+        settings.parameters_at[entry.name] = From(origin, path)
+    for index, artifact in enumerate(given.artifacts):
+        settings.artifacts[artifact.name] = artifact
+        settings.artifacts_at[artifact.name] = From(origin, (*base, "artifacts", index))
+
+
+def _over(entry: Parameter, below: Parameter) -> Parameter:
+    """The workflow's argument over the template's: what it says wins, a value of its own over every value below."""
+    values = ("value", "value_from", "default")
+    own = entry.model_fields_set
+    given = any(name in own for name in values)
+    taken = [name for name in below.model_fields_set if name not in own and not (given and name in values)]
+    return entry.model_copy(update={name: getattr(below, name) for name in taken})

@@ -1,0 +1,119 @@
+"""A run as the engine holds it in memory: its machine, and who waits for what.
+
+Law: data only; the driver alone writes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import NewRun, RunSummary
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.snapshot import snapshot
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import SUSPENDED
+from aether_protocol.views.summary import make_row
+
+
+class ActiveRun:
+    """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
+    fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
+
+    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
+    why nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
+    `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
+    end, `pause_waiters` also when it is paused, `streams` of each step.
+    """
+
+    __slots__ = (
+        "error",
+        "id",
+        "machine",
+        "number",
+        "pause_waiters",
+        "plan",
+        "recovering",
+        "secrets",
+        "skew_us",
+        "state",
+        "steps",
+        "stored",
+        "streams",
+        "timers",
+        "token",
+        "told",
+        "waiters",
+    )
+
+    def __init__(self, id_: str, number: int, plan: Plan, state: RunState | None = None) -> None:
+        self.id = id_
+        self.number = number
+        self.plan = plan
+        self.machine = Machine(plan, state)
+        self.state: RunState = self.machine.state
+        self.stored = self.state.seq
+        self.token = 0
+        self.told: tuple[object, ...] | None = None
+        self.steps: list[Step] = []
+        self.timers: dict[int, int] = {}
+        self.secrets: tuple[tuple[str, str], ...] = ()
+        self.skew_us = 0
+        self.recovering = False
+        self.error: BaseException | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+        self.pause_waiters: list[asyncio.Future[None]] = []
+        self.streams: list[Callable[[Step], None]] = []
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come: it is closed, or broken."""
+        return self.state.closed or self.error is not None
+
+    @property
+    def paused(self) -> bool:
+        """Nothing but an answer from outside, or time, takes it on: it is Suspended, and no hook of it runs."""
+        return self.state.phase is SUSPENDED and not self.state.hooks_live and not self.recovering
+
+    def gone(self) -> None:
+        """It goes on from an earlier state than others may have seen (RunHeader.epoch)."""
+        self.state.header = replace(self.state.header, epoch=self.token << 24 | self.number & 0xFFFFFF)
+
+    def row(self) -> RunSummary:
+        """The run as it is now, for lists."""
+        return make_row(self.state)
+
+    def progress(self) -> int | None:
+        """The leaves ended, where nothing else in the row has changed since this was asked last; else None."""
+        state = self.state
+        root = state.root
+        if root is None:
+            return None
+        told = (root.phase, root.message, root.started_at, root.ended_at, state.closed, state.leaves_known)
+        if told == self.told:
+            return state.leaves_ended
+        self.told = told
+        return None
+
+    def snapshot(self) -> Json:
+        """The state as it is now, for the store."""
+        return snapshot(self.state)
+
+    @staticmethod
+    def wake(waiting: list[asyncio.Future[None]]) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        waiting.clear()
+
+
+class Draft(NamedTuple):
+    """A run that is checked and has not begun: as the engine will hold it, and as the store is told of it."""
+
+    run: ActiveRun
+    new: NewRun

@@ -1,0 +1,221 @@
+"""An engine's chores on a durable store: its lease, and what others ask of its runs.
+
+Law: an engine drives a run only while it holds it, and its locks. The lease is renewed well before it ends, and at once where
+the machine's clock was set; what was taken over, or could not be renewed in time, is given up here at once. All of it happens
+between two turns of the driver, so no write of ours is under way at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol, TypedDict
+
+from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.inbox import Item
+from aether_protocol.engine.mailbox import to_item, told, wants_answer
+from aether_protocol.errors import AetherError, BusyError, PortError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.ports.store import BREAKS, Request, Store
+
+LEASE_S: Final = 15.0
+BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
+FOREVER_US: Final = 1 << 61  # the end of a lease that needs no renewal
+
+_log = logging.getLogger("aether_protocol")
+
+
+class Holding(TypedDict, total=False):
+    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
+
+    owner: str | None
+    lease_s: float | None
+
+
+class Drives(Protocol):
+    """What the keeper needs of its driver."""
+
+    runs: dict[str, ActiveRun]
+
+    def put(self, run: ActiveRun, item: Item) -> None: ...
+    def abandon(self, run: ActiveRun, error: BaseException) -> None: ...
+
+
+class LeaseKeeper:
+    """`owner` names the engine in the store. `lease_us` None: it never ends, and nothing is done by the clock.
+
+    `due`: the driver shall call `work` before its next turn; `wake` tells it so.
+    """
+
+    def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None, wake: Callable[[], None]) -> None:
+        self.owner = owner
+        self.due = False
+        self._store = store
+        self._clock = clock
+        self._lease_us = lease_us
+        self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
+        self._wake = wake
+        self._until = 0  # when the lease ends
+        self._took_at = 0  # by our clock
+        self._locks: set[str] = set()
+        self._given_up: list[str] = []
+        self._broke: list[tuple[str, int, int, str]] = []  # runs that broke this engine: token, leaves ended by then, reason
+        self._alarm: TimerHandle | None = None
+        self._asked: set[int] = set()  # requests that are on their way through the inbox
+        self._answers: list[tuple[int, Json | None]] = []  # None: nobody waits for it
+        self._stopped = False
+
+    # --- the lease ---
+
+    def horizon(self) -> int:
+        """Until when a lease goes that is taken now."""
+        return FOREVER_US if self._lease_us is None else self._clock.wall() + self._lease_us
+
+    @property
+    def length_us(self) -> int | None:
+        """How long a lease is that is taken now; None: it has no end."""
+        return self._lease_us
+
+    def took(self, until: int) -> None:
+        """Something was claimed until then: keep it."""
+        self._until = until
+        if self._lease_us is not None:
+            self._took_at = until - self._lease_us
+            if self._alarm is None:
+                self._arm()
+
+    def look(self) -> None:
+        """Look into the mailbox before the next turn."""
+        self.due = True
+        self._wake()
+
+    def give_up(self, run_id: str) -> None:
+        """The run is not driven here any more: others may have it."""
+        self._given_up.append(run_id)
+        self.due = True
+        self._wake()
+
+    def broke(self, run_id: str, token: int, ended: int, reason: str) -> None:
+        """The run broke this engine: the store shall know before others may have it."""
+        self._broke.append((run_id, token, ended, reason))
+
+    async def tell_breaks(self) -> None:
+        """Let the store know of what broke this engine."""
+        while self._broke:
+            run_id, token, ended, reason = self._broke[0]
+            if await self._store.broke(run_id, token, ended, reason):
+                _log.error("run %s was set aside: it broke its engine %d times in a row; %s", run_id, BREAKS, reason)
+            self._broke.pop(0)
+
+    async def lock(self, name: str) -> bool:
+        until = self.horizon()
+        taken = await self._store.lock(name, self.owner, self._clock.wall(), until)
+        if taken:
+            self._locks.add(name)
+            self.took(until)
+        return taken
+
+    async def unlock(self, name: str) -> None:
+        self._locks.discard(name)
+        await self._store.unlock(name, self.owner)
+
+    def _arm(self) -> None:
+        self._alarm = self._clock.call_at(self._clock.now() + self._beat_us, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.due = True
+        self._wake()
+
+    def stop(self) -> None:
+        """No more beats; what was not answered so far is the next owner's affair."""
+        self._stopped = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    # --- the chores ---
+
+    async def work(self, driver: Drives) -> None:
+        """What is due now. What the store refuses for a moment is tried again at the next beat."""
+        self.due = False
+        held = {run.id: run.token for run in driver.runs.values() if run.token and not run.over}
+        try:
+            await self._answer()
+            await self._renew(driver, held)
+            if held:
+                await self.collect(driver)
+        except (PortError, BusyError) as error:
+            _log.warning("the store does not answer: %s", error.message)
+        if self._alarm is None and self._lease_us is not None and (held or self._locks or self._answers):
+            self._arm()
+
+    async def _renew(self, driver: Drives, held: dict[str, int]) -> None:
+        await self.tell_breaks()
+        if self._given_up:
+            dropped = [run_id for run_id in self._given_up if run_id not in held]
+            await self._store.release(self.owner, dropped)
+            self._given_up.clear()
+        if self._lease_us is None or not (held or self._locks):
+            return
+        if self._took_at <= self._clock.wall() < self._took_at + self._lease_us // 3:
+            return
+        until = self.horizon()
+        try:
+            lost = await self._store.renew(self.owner, held, until)
+        except (PortError, BusyError) as error:
+            if self._clock.wall() >= self._until:
+                for run_id in held:
+                    text = f"the lease of run {run_id!r} ended before it could be renewed: {error.message}"
+                    driver.abandon(driver.runs[run_id], PortError(text, hint=error.hint))
+            raise
+        self.took(until)
+        for run_id in lost:
+            driver.abandon(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
+        for name in list(self._locks):
+            if not await self._store.lock(name, self.owner, self._clock.wall(), until):  # whoever has it relies on it
+                self._locks.discard(name)
+                for run_id in held:
+                    text = f"lock {name!r} was taken over by another engine: run {run_id!r} is left as it is"
+                    driver.abandon(driver.runs[run_id], BusyError(text))
+
+    async def collect(self, driver: Drives) -> None:
+        """Put what others ask of our runs into the inbox."""
+        for request in await self._store.requests(self.owner):
+            run = driver.runs.get(request.run_id)
+            if run is None or run.error is not None or request.id in self._asked:
+                continue
+            self._asked.add(request.id)
+            answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            answer.add_done_callback(lambda done, request=request: self._answered(request, done))  # type: ignore[misc]
+            try:
+                driver.put(run, to_item(run.state, request.request, answer))
+            except AetherError as error:
+                answer.set_exception(error)
+
+    def _answered(self, request: Request, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if self._stopped or done.cancelled() or isinstance(error, BusyError | PortError):
+            self._asked.discard(request.id)  # the next owner's affair
+            return
+        self._answers.append((request.id, told(error) if wants_answer(request.request) else None))
+        self.due = True
+        self._wake()
+
+    async def _answer(self) -> None:
+        while self._answers:
+            number, answer = self._answers[0]
+            await self._store.answered(number, {} if answer is None else answer)
+            if answer is None:  # nobody else will read it
+                await self._store.answer(number)
+            self._asked.discard(number)
+            self._answers.pop(0)
+
+    async def release(self) -> None:
+        """Give everything back, with the last answers."""
+        self.stop()
+        await self.tell_breaks()
+        await self._answer()
+        await self._store.release(self.owner)

@@ -1,0 +1,337 @@
+"""The scheduler of schedules: starts what is due through an engine, and tidies up after it.
+
+Law: what follows from a fire is decided by cron.policy alone and written in one turn of the store before anything is run;
+whoever was second learns that there and looks again. A run that was written and not begun is gone on with like any other
+that lost its engine. Nothing that fails for one schedule keeps the others from their fires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from aether_protocol.cron.policy import Decision, Missed, decide, expired, next_fire, run_name
+from aether_protocol.engine.active_run import Draft
+from aether_protocol.engine.api import Engine
+from aether_protocol.engine.artifacts import collect
+from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.ports.artifacts import ArtifactRepository
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.schedules import (
+    BACKFILLED,
+    MISSED,
+    SKIPPED,
+    STARTED,
+    TRIGGERED,
+    CronStore,
+    FireRecord,
+    ScheduleDecision,
+    StoredSchedule,
+)
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.state import RunState
+
+POLL_S: Final = 1.0  # schedules of others come and change while one waits
+ORPHANS_US: Final = 5_000_000  # between two looks for runs that nobody drives
+COLLECT_US: Final = 600_000_000  # between two looks for artifacts that no run names: it costs a look at all of them
+_TRIES: Final = 20  # against other schedulers, for one schedule
+
+_log = logging.getLogger("aether_protocol")
+
+
+class ScheduleObserver(Protocol):
+    """Who is told of what the scheduler of schedules does. What it raises is not caught."""
+
+    def fired(self, schedule: StoredSchedule, record: FireRecord) -> None:
+        """This became of a fire, and is recorded; a run that it started has begun."""
+        ...
+
+    def adopted(self, run_id: str) -> None:
+        """An unfinished run that nobody drove is gone on with here."""
+        ...
+
+    def deleted(self, run_ids: Sequence[str]) -> None:
+        """Old runs went, by the history limits."""
+        ...
+
+    def failed(self, what: str, error: AetherError) -> None:
+        """A schedule that cannot be dealt with, or a run that cannot be gone on with; told again only if the reason changes."""
+        ...
+
+
+class ScheduleRunner:
+    """Deals with the schedules of `store`, which is the engine's. `clock` tells the time of day; `poll_s`: seconds after which
+    it looks, at the latest, what others changed. `witness` is told what happens; by default the log is. `artifacts`: where
+    those lie that the runs name; what none names any more is deleted with runs that the history limits delete.
+
+    All methods belong to the engine's event loop.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: CronStore,
+        clock: Clock,
+        *,
+        poll_s: float = POLL_S,
+        witness: ScheduleObserver | None = None,
+        artifacts: ArtifactRepository | None = None,
+    ) -> None:
+        self._artifacts = artifacts
+        self._collected_at = -COLLECT_US
+        self._poll_s = poll_s
+        self._witness = witness or _LogWitness()
+        self._failing: dict[str, str] = {}  # what cannot be dealt with, and the reason that was told
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._to_tidy: set[tuple[str, str]] = set()
+        self._hopeless: set[str] = set()  # runs that cannot be gone on with: told once
+        self._looked_at = 0
+        self._woken = asyncio.Event()
+        engine.observers.append(self._saw)
+
+    # --- what is due ---
+
+    async def tick(self, wanted: Callable[[StoredSchedule], bool] = lambda _: True) -> list[str]:
+        """Deal with every fire that is due by now, of the schedules that are wanted when it is their turn; the ids of the runs
+        that were started, one schedule after the other.
+
+        The witness is told what is wrong with one schedule. Raises PortError where the store cannot be asked at all.
+        """
+        now = self._clock.now()
+        started: list[str] = []
+        failing: dict[str, str] = {}
+        for schedule in await self._store.schedules(due=now):
+            if not wanted(schedule):
+                continue
+            what = _called(schedule)
+            try:
+                started += await self._deal(schedule, now)
+            except AetherError as error:
+                failing[what] = error.message
+                if self._failing.get(what) != error.message:
+                    self._witness.failed(what, error)
+        self._failing = failing
+        return started
+
+    async def _deal(self, schedule: StoredSchedule, now: int) -> list[str]:
+        for _ in range(_TRIES):
+            rows = await self._store.scheduled_runs(schedule.namespace, schedule.name)
+            decision = decide(schedule.settings, schedule.seen, now, [row.run_id for row in rows if not row.closed])
+            records = _records(schedule, decision, now)
+            drafts: list[Draft] = []
+            last_at = schedule.last_at
+            if decision.start is not None:
+                try:
+                    drafts.append(await self._draft(schedule, decision.start))
+                    last_at = decision.start
+                    records.append(_record(schedule, decision.start, STARTED, now, drafts[0].run.id))
+                except UsageError as error:
+                    told = f"the run could not be started: {error.message}"
+                    records.append(_record(schedule, decision.start, SKIPPED, now, reason=told))
+                    decision.cancel.clear()
+                    self._witness.failed(_called(schedule), error)
+            after = replace(schedule, seen=decision.seen, next_at=decision.next_at, last_at=last_at)
+            if (begun := await self._turn(after, records, drafts, decision.cancel)) is not None:
+                self._to_tidy.add((schedule.namespace, schedule.name))
+                return begun
+            found = await self._store.schedule(schedule.namespace, schedule.name)
+            if found is None or found.next_at is None or found.next_at > now:
+                return []  # somebody else has dealt with it
+            schedule = found
+        raise BusyError("others change it all the time")
+
+    async def _draft(self, schedule: StoredSchedule, at: int, run_id: str | None = None) -> Draft:
+        plan = await self._store.schedule_plan(schedule.namespace, schedule.name)
+        named = run_id or run_name(schedule.namespace, schedule.name, at)
+        return self._engine.draft(plan, run_id=named, scheduled_time=at, folder=schedule.settings.folder)
+
+    async def _turn(
+        self, after: StoredSchedule, records: list[FireRecord], drafts: Sequence[Draft], cancel: list[str]
+    ) -> list[str] | None:
+        """Write a decision and begin its runs; None where somebody else changed the schedule."""
+        turn = ScheduleDecision(after, records, [draft.new for draft in drafts], cancel)
+        try:
+            tokens = await self._store.turn(turn)
+        except BusyError:
+            return None
+        begun = [self._engine.begin(draft, tokens[draft.run.id]) for draft in drafts if draft.run.id in tokens]
+        if cancel:
+            self._engine.look()
+        for record in records:
+            if record.run_id is None or record.run_id in tokens:
+                self._witness.fired(after, record)
+        return begun
+
+    # --- runs that are asked for ---
+
+    async def trigger(self, namespace: str, name: str) -> str:
+        """Start a run of a schedule now, whatever its policy and times say; its id. UsageError for an unknown schedule."""
+        now = self._clock.now()
+        for _ in range(_TRIES):
+            schedule = await self._known(namespace, name)
+            plan = await self._store.schedule_plan(namespace, name)
+            draft = self._engine.draft(plan, scheduled_time=now, folder=schedule.settings.folder)
+            record = _record(schedule, now, TRIGGERED, now, draft.run.id)
+            if begun := await self._turn(schedule, [record], [draft], []):
+                return begun[0]
+        raise BusyError(f"schedule {name!r} is changed by others all the time", hint="try again")
+
+    async def backfill(self, namespace: str, name: str, at: int) -> str | None:
+        """Start the run of the fire at `at`, which may be long past; None where there is (or was, and is kept) one."""
+        now = self._clock.now()
+        for _ in range(_TRIES):
+            schedule = await self._known(namespace, name)
+            draft = await self._draft(schedule, at)
+            record = _record(schedule, at, BACKFILLED, now, draft.run.id)
+            begun = await self._turn(schedule, [record], [draft], [])
+            if begun is not None:
+                return begun[0] if begun else None
+        raise BusyError(f"schedule {name!r} is changed by others all the time", hint="try again")
+
+    async def _known(self, namespace: str, name: str) -> StoredSchedule:
+        schedule = await self._store.schedule(namespace, name)
+        if schedule is None:
+            raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+        return schedule
+
+    # --- what is left behind ---
+
+    async def adopt_orphans(self, run_ids: Collection[str] | None = None) -> list[str]:
+        """Go on with the unfinished runs of schedules that nobody drives, of all or of those named; their ids."""
+        self._looked_at = now = self._clock.now()
+        adopted: list[str] = []
+        for run_id in await self._store.unfinished_runs():
+            if run_ids is not None and run_id not in run_ids:
+                continue
+            if self._engine.drives(run_id) or run_id in self._hopeless:
+                continue
+            held = await self._store.owner(run_id, now)
+            if held is not None and held[0] != self._engine.owner:
+                continue
+            try:
+                taken = await self._engine.recover([run_id])
+            except BusyError:
+                continue  # somebody else was first
+            except AetherError as error:
+                self._hopeless.add(run_id)
+                self._witness.failed(f"run {run_id}", error)
+                continue
+            adopted += taken
+            for one in taken:
+                self._witness.adopted(one)
+        return adopted
+
+    def _saw(self, run_id: str, state: RunState, step: Step) -> None:
+        if state.closed:
+            self._to_tidy.add((state.plan.namespace, state.plan.name))
+            self._woken.set()
+
+    async def tidy(self) -> list[str]:
+        """Delete the oldest ended runs beyond the history limits, of the schedules where a run ended or began (CRON-5)."""
+        deleted: list[str] = []
+        while self._to_tidy:
+            namespace, name = self._to_tidy.pop()
+            schedule = await self._store.schedule(namespace, name)
+            if schedule is None:
+                continue
+            rows = await self._store.scheduled_runs(namespace, name)
+            old = expired(schedule.settings, [(row.run_id, row.phase == "Succeeded") for row in rows if row.closed])
+            if old:
+                await self._store.delete(old, self._clock.now())
+                self._witness.deleted(old)
+                deleted += old
+        if deleted and self._artifacts is not None and self._clock.now() - self._collected_at >= COLLECT_US:
+            self._collected_at = self._clock.now()
+            await collect(self._store, self._artifacts, self._clock.now())
+        return deleted
+
+    # --- in the foreground ---
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Start what is due, go on with what was left, tidy up; until `stopping` is set. Runs may still be under way then."""
+        fresh = True
+        while not stopping.is_set():
+            self._woken.clear()
+            try:
+                await self.tick(lambda _: not stopping.is_set())
+                if stopping.is_set():
+                    break
+                if abs(self._clock.now() - self._looked_at) >= ORPHANS_US:
+                    await self.adopt_orphans()
+                if fresh:  # whoever was here before may not have come to it
+                    self._to_tidy |= {(one.namespace, one.name) for one in await self._store.schedules()}
+                    fresh = False
+                await self.tidy()
+                due = None if self._failing else await self._store.next_due()
+            except (PortError, BusyError) as error:
+                _log.warning("the store does not answer: %s", error.message)
+                due = None
+            await self._wait(stopping, due)
+
+    async def _wait(self, stopping: asyncio.Event, due: int | None) -> None:
+        now = self._clock.now()
+        wait_s = self._poll_s if due is None else min(max(due - now, 0) / 1_000_000, self._poll_s)
+        waits = [asyncio.ensure_future(one) for one in (stopping.wait(), self._woken.wait(), self._clock.sleep(wait_s))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _called(schedule: StoredSchedule) -> str:
+    return f"schedule {schedule.namespace}/{schedule.name}"
+
+
+def _record(
+    schedule: StoredSchedule, at: int, kind: str, now: int, run_id: str | None = None, reason: str = ""
+) -> FireRecord:
+    return FireRecord(at, kind, now, run_id, reason, generation=schedule.generation)
+
+
+def _records(schedule: StoredSchedule, decision: Decision, now: int) -> list[FireRecord]:
+    """What was not started, oldest first."""
+    records = _missed(schedule, decision.missed, now) if decision.missed is not None else []
+    return records + [_record(schedule, skip.at, SKIPPED, now, reason=skip.reason) for skip in decision.skips]
+
+
+def _missed(schedule: StoredSchedule, missed: Missed, now: int) -> list[FireRecord]:
+    if missed.times:
+        return [_record(schedule, at, MISSED, now, reason=_why_missed(schedule, at, now)) for at in missed.times]
+    several = _record(schedule, missed.last, MISSED, now, reason=f"missed: {missed.count} fires, nobody was there in time")
+    return [replace(several, count=missed.count, first=missed.first)]
+
+
+def _why_missed(schedule: StoredSchedule, at: int, now: int) -> str:
+    deadline_s = schedule.settings.deadline_s
+    if deadline_s is not None and now - at > deadline_s * 1_000_000:
+        return f"missed: more than startingDeadlineSeconds ({deadline_s}) late"
+    return "missed: nobody was there in time, and a later one was due as well"
+
+
+class _LogWitness:
+    def fired(self, schedule: StoredSchedule, record: FireRecord) -> None:
+        if record.count > 1:
+            _log.warning("schedule %s/%s missed %d fires", schedule.namespace, schedule.name, record.count)
+
+    def adopted(self, run_id: str) -> None: ...
+
+    def deleted(self, run_ids: Sequence[str]) -> None: ...
+
+    def failed(self, what: str, error: AetherError) -> None:
+        _log.error("%s: %s", what, error.message)
+
+
+def upcoming(schedule: StoredSchedule, after: int, count: int) -> list[int]:
+    """The next `count` fires of a schedule after an instant, as if nothing changed; fewer where it ends."""
+    times: list[int] = []
+    at: int | None = after
+    while len(times) < count and at is not None and (at := next_fire(schedule.settings, at)) is not None:
+        times.append(at)
+    return times

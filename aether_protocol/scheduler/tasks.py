@@ -1,0 +1,304 @@
+"""Leaves: admission, dispatch, start, results, retries, suspension (SCHED-3, SCHED-7..10, CTRL-1, CTRL-2, DATA-9).
+
+Law: an attempt ends in one place, `_attempt_ended`: its code, then phaseConditions, then retry, then its end and the hooks.
+What is late, double or for another attempt never gets that far (SCHED-12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aether_protocol.errors import BrokenInvariant
+from aether_protocol.expressions import ExpressionError, Name
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import HookEvent, TaskDef
+from aether_protocol.scheduler import name_resolution as at
+from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
+from aether_protocol.scheduler.commands import SetTimer, TaskAssignment
+from aether_protocol.scheduler.containers import dispatched, settle, started
+from aether_protocol.scheduler.events import AttemptLost, TaskFinished, TimerKind
+from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
+from aether_protocol.scheduler.facts import (
+    ArtifactsFetched,
+    AttemptRepeated,
+    InputsBound,
+    RetryScheduled,
+    TaskDispatched,
+    TaskResumed,
+    TaskRunning,
+    TaskSuspended,
+)
+from aether_protocol.scheduler.nodes import NEVER, NO_VALUES, Node, TaskNode
+from aether_protocol.scheduler.step_builder import ENGINE_ERROR, ENGINE_TIMEOUT, StepBuilder
+from aether_protocol.scheduler.timing import backoff_us, duration_text, fraction
+from aether_protocol.scheduler.transitions import (
+    CODE_PHASES,
+    ERROR,
+    READY,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    SUSPENDED,
+    TIMEOUT,
+)
+
+MAX_LOSSES: Final = 10  # the tenth loss in a row of one attempt is an Error
+
+
+def admit(turn: StepBuilder, node: Node) -> bool:
+    """`when`, then inputs (SCHED-3, DATA-1), for leaves and containers alike. False: the node has ended."""
+    call = node.call
+    if call.when is None and not call.inputs and not call.artifacts:
+        return True
+    lookup = at.of_call(turn.state, node)
+    if call.when is not None:
+        try:
+            wanted = call.when.condition(lookup)
+        except ExpressionError as error:
+            return _refuse(turn, node, f"when {call.when.text!r}: {error.reason}")
+        if not wanted:
+            turn.end(node, SKIPPED, None, f"when {call.when.text!r} is false")
+            settle(turn, node)
+            return False
+        lookup.secret = False
+    try:
+        before = turn.state.header.fetched.get(node.path) if call.artifacts and turn.state.header.fetched else None
+        bound = bind_inputs(lookup, call.inputs, call.artifacts, before or NO_VALUES)
+    except BindError as error:
+        return _refuse(turn, node, str(error))
+    if bound.inputs or bound.artifacts:
+        turn.emit(InputsBound(node.id, bound.inputs, bound.refs, bound.artifacts, bound.secret))
+    return True
+
+
+def _refuse(turn: StepBuilder, node: Node, message: str) -> bool:
+    """An Error before dispatch: no code of an executor, no retry."""
+    turn.end(node, ERROR, ENGINE_ERROR, message)
+    if node.hook is None:
+        settle(turn, node)
+    return False
+
+
+def _no_names(name: Name) -> Json:
+    raise BrokenInvariant(f"a literal config asked for {name.text!r}")
+
+
+def dispatch(turn: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = None) -> None:
+    """Hand over the next attempt (or the `lost` one again): its config is resolved from its inputs now (DATA-1)."""
+    state = turn.state
+    target: TaskDef = node.call.target  # type: ignore[assignment]
+    template = target.config
+    secret = node.secret
+    if template.literal:
+        config = template.resolve(_no_names)
+    else:
+        lookup = at.of_config(state, node)
+        try:
+            config = template.resolve(lookup)
+        except ExpressionError as error:
+            _refuse(turn, node, f"executor.config: {error.reason}")
+            return
+        secret = secret or lookup.secret
+    if lost is not None:
+        turn.emit(lost)
+    else:
+        fact = TaskDispatched(node.id, node.attempt + 1)
+        turn.facts.append(fact)
+        apply_task_dispatched(state, fact)
+    scope = node.parent
+    hook = node.hook
+    deadline = scope.deadline if scope is not None else state.deadline
+    order = TaskAssignment(
+        state.header,
+        node,
+        node.call,
+        target,
+        node.attempt,
+        node.retries,
+        config,
+        node.inputs,
+        node.input_artifacts,
+        node.payloads,
+        turn.plan.priority,
+        None if hook is not None else deadline,
+        secret,
+        hook,
+        turn.cause,
+    )
+    if lost is not None and lost.goes_on:
+        began_at = node.attempt_began_at
+        order.elapsed_us = state.now - began_at if began_at is not None else 0
+    turn.commands.append(order)
+    if scope is not None and scope.phase is not RUNNING:
+        dispatched(turn, scope)
+
+
+def running(turn: StepBuilder, node: TaskNode, *, watch: bool = True) -> None:
+    """The start of the current attempt is confirmed. `watch` false: its result is here already, no timer is needed."""
+    first = node.started_at is None
+    before = node.timeout_due
+    fact = TaskRunning(node.id)
+    turn.facts.append(fact)
+    apply_task_running(turn.state, fact)
+    due = node.timeout_due
+    if watch and due != before:
+        turn.commands.append(SetTimer(node.id, TimerKind.TIMEOUT, due, turn.cause))
+    if first and node.hook is None:
+        scope = node.parent
+        if scope is None or scope.started_at is None or node.call.hooks:
+            started(turn, node)
+
+
+def finished(turn: StepBuilder, node: TaskNode, event: TaskFinished) -> None:
+    """A result for the current attempt."""
+    if node.phase is READY:
+        running(turn, node, watch=event.code == 1)
+    for warning in event.warnings:
+        turn.report(node, warning)
+    if event.fetched:
+        turn.emit(ArtifactsFetched(node.id, event.fetched))
+    declared = node.call.target.outputs
+    if event.code == 0 and not declared and not node.outputs and node.call.phase_conditions is None:
+        turn.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)
+        if node.hook is None:
+            settle(turn, node)
+        return
+    phase = CODE_PHASES.get(event.code, ERROR)
+    message = event.message
+    outputs = event.outputs
+    if declared and outputs:
+        names = {output.name for output in declared}
+        outputs = {name: value for name, value in outputs.items() if name in names}
+    if phase is SUSPENDED:
+        _suspended(turn, node, message, outputs, event.artifacts)
+        return
+    if event.code not in CODE_PHASES:
+        message = message or f"the executor returned the unknown code {event.code}"
+    if node.outputs:
+        outputs = {**node.outputs, **outputs}
+    artifacts = {**node.artifacts, **event.artifacts} if node.artifacts else event.artifacts
+    _attempt_ended(turn, node, at.Outcome(phase, event.code, message, outputs, artifacts))
+
+
+def _suspended(
+    turn: StepBuilder, node: TaskNode, message: str, outputs: Mapping[str, Json], artifacts: Mapping[str, Json]
+) -> None:
+    if node.hook is not None:
+        turn.end(node, ERROR, ENGINE_ERROR, "a hook may not suspend")
+        return
+    turn.emit(TaskSuspended(node.id, message, outputs, artifacts))
+    if node.call.hooks:
+        turn.want(HookEvent.ON_SUSPEND, node, node)
+    turn.refresh(node.parent)
+    turn.want(HookEvent.ON_SUSPEND, None, node)
+
+
+def _attempt_ended(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> None:
+    """SCHED-9: its code, then phaseConditions, then retry, then its end and the hooks."""
+    filled = _fill(turn, node, outcome)
+    conditions = node.call.phase_conditions
+    if conditions is not None:
+        lookup = at.of_outcome(turn.state, node, outcome)
+        given = turn.override(node, conditions, outcome.phase, lookup)
+        if given is not outcome.phase:
+            outcome.phase = given
+            if given is not SUCCEEDED and not outcome.message:
+                outcome.message = f"{given} by phaseConditions"
+    if outcome.phase is SUCCEEDED and not filled:
+        _fill(turn, node, outcome)
+    if outcome.phase is not SUCCEEDED and _retry(turn, node, outcome):
+        return
+    turn.end(node, outcome.phase, outcome.code, outcome.message, outcome.outputs, outcome.artifacts)
+    if node.hook is None:
+        settle(turn, node)
+
+
+def _fill(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> bool:
+    """DATA-9: declared values and types of a Succeeded task; what does not fit makes it an Error. True: done."""
+    if outcome.phase is not SUCCEEDED:
+        return False
+    try:
+        lookup = at.of_outcome(turn.state, node, outcome)
+        outcome.outputs = fill_outputs(lookup, node.target.outputs, outcome.outputs)
+    except BindError as error:
+        outcome.phase, outcome.code, outcome.message = ERROR, ENGINE_ERROR, str(error)
+        return False
+    return True
+
+
+def _retry(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> bool:
+    """Whether another attempt follows; then it is scheduled. A failing expression makes the end an Error (DATA-8)."""
+    retry = node.call.retry
+    if retry is None or node.retries >= retry.limit:
+        return False
+    if retry.expression is None:
+        if outcome.phase is not ERROR and outcome.phase is not TIMEOUT:
+            return False
+    else:
+        try:
+            if not retry.expression.condition(at.of_outcome(turn.state, node, outcome)):
+                return False
+        except ExpressionError as error:
+            outcome.phase, outcome.code = ERROR, ENGINE_ERROR
+            outcome.message = f"retry.expression {retry.expression.text!r}: {error.reason}"
+            return False
+    state = turn.state
+    number = node.retries + 1
+    wait = backoff_us(retry, number, fraction(state.header.seed, node.id, number) if retry.jitter else 0.0)
+    had_timer = node.timeout_due
+    turn.emit(RetryScheduled(node.id, state.now + wait, outcome.phase, outcome.code, outcome.message))
+    if had_timer != NEVER:
+        turn.clear_timeout(node)
+    if wait:
+        turn.commands.append(SetTimer(node.id, TimerKind.BACKOFF, node.backoff_due, turn.cause))
+        if node.parent is not None and node.parent.phase is SUSPENDED:
+            turn.refresh(node.parent)
+    else:
+        dispatch(turn, node)
+    return True
+
+
+def timed_out(turn: StepBuilder, node: TaskNode) -> None:
+    """The attempt's own timeout is over (SCHED-10)."""
+    turn.stop(node)
+    text = f"timed out after {duration_text(node.call.timeout_us or HOOK_TIMEOUT_US)}"
+    _attempt_ended(turn, node, at.Outcome(TIMEOUT, ENGINE_TIMEOUT, text, node.outputs, node.artifacts))
+
+
+def resume(turn: StepBuilder, node: TaskNode, payload: Mapping[str, Json]) -> str | None:
+    """CTRL-2: merge the payload into the inputs and dispatch again, or give the reason why not."""
+    if node.phase is not SUSPENDED:
+        return f"task {node.path!r} is {node.phase}, not Suspended"
+    fitted = dict(payload)
+    for binding in node.call.inputs:
+        if binding.declared and binding.name in fitted:
+            try:
+                fitted[binding.name] = check_value(f"input {binding.name!r}", fitted[binding.name], binding.type, binding.enum)
+            except BindError as error:
+                return str(error)
+    turn.emit(TaskResumed(node.id, fitted))
+    if node.call.hooks:
+        turn.want(HookEvent.ON_RESUME, node, node)
+    dispatch(turn, node)
+    turn.refresh(node.parent)
+    turn.want(HookEvent.ON_RESUME, None, node)
+    return None
+
+
+def lost(turn: StepBuilder, node: TaskNode, event: AttemptLost) -> None:
+    """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9)."""
+    losses = node.losses + event.counts
+    if losses >= MAX_LOSSES:
+        message = f"attempt {node.attempt} was lost {MAX_LOSSES} times in a row"
+        turn.end(node, ERROR, ENGINE_ERROR, message)
+        if node.hook is None:
+            settle(turn, node)
+    else:
+        dispatch(turn, node, AttemptRepeated(node.id, losses, event.goes_on))
+
+
+def is_current(node: Node, attempt: int) -> bool:
+    """Whether a word about `attempt` of `node` still counts (SCHED-12)."""
+    phase = node.phase
+    return (phase is READY or phase is RUNNING) and isinstance(node, TaskNode) and node.attempt == attempt

@@ -1,0 +1,78 @@
+"""A stored run looked at from outside: its state after any step, and its tasks by what people call them.
+
+Law: nothing here owns or changes a run; what is shown is what the store holds.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence, Set
+from dataclasses import fields, replace
+
+from aether_protocol.engine.artifacts import named_of
+from aether_protocol.engine.recovery import examine, rebuild, state_at
+from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.summary import make_row
+
+POLL_S = 0.2
+MAX_COMPARED = 2_000  # paths that a misspelt one is compared with
+
+
+async def load(store: RunStore, run_id: str) -> RunState:
+    """The state as it is now. Raises UsageError for an unknown run, PortError for a damaged record."""
+    gc.disable()  # nothing of what a run is made of is garbage, and to look for some takes a tenth of the time
+    try:
+        return rebuild(await store.load(run_id))
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
+    """The state after step `seq`. Raises UsageError where there is no such step, or its past was not kept."""
+    return await state_at(store, await store.load(run_id), seq)
+
+
+async def fault_of(store: RunStore, run_id: str, named: Set[str]) -> str | None:
+    """What is wrong with the record of a run; None if it can be replayed from its first step, its row fits, and the artifacts
+    that it names are among those that the store counts (`named`)."""
+    try:
+        stored = await store.load(run_id)
+        state = examine(stored)
+        if stored.row.tier == STATE_ACTION_LOG:
+            await state_at(store, replace(stored, snapshot=None), stored.row.seq)
+    except AetherError as error:
+        return error.message
+    if not named >= named_of(state):
+        return f"artifacts of run {run_id!r} are not counted: they may be deleted"
+    made = make_row(state, stored.row.tier)
+    made.message = made.message.encode("utf-8", "backslashreplace").decode("utf-8")  # as a store holds it
+    wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]
+    return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
+
+
+def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
+    """The path of the task run that `text` means: a path, one without the entrypoint's name, or a name that is there once.
+
+    `others` count like the paths of task runs. Raises UsageError with what is near.
+    """
+    from difflib import get_close_matches
+
+    root = state.root.call.name if state.root is not None else ""
+    paths = [node.path for node in state.nodes if node.hook is None] + [*others]
+    known = set(paths)
+    for path in (text, f"{root}.{text}"):
+        if path in known:
+            return path
+    named = [path for path in paths if path.rpartition(".")[2] == text]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        shown = ", ".join(named[:5])
+        raise UsageError(f"{text!r} is the name of several task runs", hint=f"{shown}{', ...' if len(named) > 5 else ''}")
+    some = paths[:MAX_COMPARED]
+    near = get_close_matches(text, some, 1) or get_close_matches(f"{root}.{text}", some, 1)
+    hint = f"did you mean {near[0]!r}?" if near else "'aether show' lists the tasks of a run"
+    raise UsageError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)

@@ -1,0 +1,199 @@
+"""What all worlds have in common: a store, processes that come and go around it, workers, and the laws that are judged as
+things happen.
+
+Law: what is done for the world's own reasons (errands) may be refused and is never a fault; whatever else goes wrong ends the
+world. A run's tokens only grow, its steps are written by whoever has the newest one, and nothing goes out before it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from aether_protocol.errors import AetherError, BrokenInvariant
+from aether_protocol.ports.schedules import ScheduleDecision
+from aether_protocol.ports.store import RunAppend, goes_on
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler import facts as f
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
+from aether_protocol.testing.simulation.oracles import LawBrokenError, demand
+from aether_protocol.testing.simulation.process import LEASE_US, Machine, Process
+from aether_protocol.testing.simulation.store import SimStore
+from aether_protocol.testing.simulation.workers import Workers
+
+_REMOTE = Machine()
+_EXCUSES = ("clock-set-back", "store-out-of-reach", "write-refused", "write-unclear", "read-refused")
+_NEWEST = "a lease is given to one owner at a time, with a token that grows"
+
+
+class BaseWorld:
+    """`counts` say what happened. It is the `ScheduleObserver` of its processes. `absences`: microseconds after which
+    another process comes for one that died. `work` decides what tasks give; `survive`: workers outlive engines."""
+
+    absences: tuple[int, ...]
+
+    def __init__(self, store: SimStore, chaos: Chaos, work: int, *, survive: bool, machine: Machine = _REMOTE) -> None:
+        self.counts: Counter[str] = Counter()
+        self.clock = ManualClock()
+        self.chaos = chaos
+        self.store = store
+        self.machine = machine
+        self.workers = Workers(work, self.clock, chaos, self._elsewhere if survive else None)
+        self.begin = self.clock.now()
+        self.broken: list[BaseException] = []
+        self.processes: list[Process] = []
+        self._made = 0
+        self._errands: set[asyncio.Task[None]] = set()
+        self._tokens: Counter[str] = Counter()
+        self._holders: dict[str, Process] = {}
+        self._leases: dict[int, int] = {}  # by number of the process: until when
+        self._sent: set[tuple[str, int, int]] = set()  # (run, node, attempt) that may go out
+        self._keys: dict[str, tuple[str, str | None]] = {}
+
+    # --- life ---
+
+    def bring_up(self) -> None:
+        self._made += 1
+        process = Process(self._made, self.clock, self.store.opened(), self.workers, self, self.machine)
+        self.processes.append(process)
+        self.errand(self.live(process))
+
+    async def live(self, process: Process) -> None:
+        """What a process does of its own accord."""
+        await process.start()
+
+    async def clear(self, process: Process) -> None:
+        """Take away what a dead process left in memory."""
+        await process.bury()
+
+    async def bury(self) -> None:
+        """Dead processes are cleared away, and others started for them: at once, or after the lease has ended."""
+        for process in [one for one in self.processes if one.dead]:
+            self.processes.remove(process)
+            await self.clear(process)
+            self.clock.call_at(self.clock.now() + self.chaos.choose(*self.absences), self.bring_up)
+
+    async def end(self) -> None:
+        for process in self.processes:
+            process.die()
+            await self.clear(process)
+        for errand in self._errands:
+            errand.cancel()
+        await asyncio.gather(*self._errands, return_exceptions=True)
+        self.store.dispose()
+
+    def living(self) -> list[Process]:
+        return [process for process in self.processes if not process.dead]
+
+    def restart(self) -> None:
+        """The operator starts all engines anew: messages were lost."""
+        self.counts["restarts by the operator"] += 1
+        for process in self.living():
+            process.die()
+
+    def errand(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Something that may fail for reasons of the world, and never for a fault of ours."""
+
+        async def go() -> None:
+            try:
+                await work
+            except BrokenInvariant as error:
+                self.broken.append(error)
+            except AetherError:
+                self.counts["errands refused"] += 1
+            except Exception as error:
+                self.broken.append(error)
+
+        task = asyncio.create_task(go())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def move_on(self, horizon: int) -> None:
+        """Whatever comes next in time. Raises LawBrokenError where that is beyond `horizon` microseconds."""
+        if not self.clock.wake() and not self.clock.fire():
+            due = self.clock.next_due()
+            assert due is not None  # the world ticks
+            demand(due < self.begin + horizon, "every run ends", f"it goes on for hours: {self.store.open_runs()}")
+            self.clock.advance(due)
+
+    def _elsewhere(self, result: TaskResult) -> None:
+        """A result whose engine is gone reaches another one, which may or may not know the run."""
+        for process in self.living()[:1]:
+            process.engine.deliver(result)
+
+    def count_faults(self) -> None:
+        counts = self.chaos.counts
+        self.counts["crashes"] += sum(counts[kind] for kind in CRASHES)
+        self.counts["messages lost"] += counts["assignment-lost"] + counts["result-lost"]
+        self.counts["messages doubled"] += counts["assignment-doubled"] + counts["result-doubled"]
+        self.counts["messages delayed"] += counts["message-delayed"]
+        failures = ("write-refused", "write-unclear", "store-out-of-reach", "read-refused")
+        self.counts["store failures"] += sum(counts[kind] for kind in failures)
+        self.counts["clocks set back"] += counts["clock-set-back"]
+
+    # --- what processes tell (ScheduleObserver) ---
+
+    def watch(self, law: Callable[[], None]) -> None:
+        try:
+            law()
+        except LawBrokenError as error:
+            self.broken.append(error)
+
+    def demanded(self, holds: bool, law: str, told: str) -> None:
+        self.watch(lambda: demand(holds, law, told))
+
+    def granted(self, process: Process, run_id: str, token: int, now: int) -> None:
+        before, holder = self._tokens[run_id], self._holders.get(run_id)
+        self.demanded(token >= before, _NEWEST, f"{token} after {before}")
+        if holder is not None and holder is not process:
+            self._taken_over(run_id, holder, process, now)
+            self.demanded(token > before, _NEWEST, f"process {process.number} has {run_id} under the token of another")
+        self.counts["takeovers"] += token > max(before, 1)
+        self._tokens[run_id] = max(before, token)
+        self._holders[run_id] = process
+
+    def _taken_over(self, run_id: str, holder: Process, successor: Process, now: int) -> None:
+        told = f"process {successor.number} took {run_id} from {holder.number}"
+        until = self._leases.get(holder.number, 0)
+        free = not goes_on(until, LEASE_US, now)
+        self.demanded(free, "what is held is not taken", f"{told} at {now}, whose lease went to {until}")
+        alone = not any(self.chaos.counts[kind] for kind in _EXCUSES)
+        self.demanded(holder.dead or not alone, "a living engine keeps its runs", told)
+
+    def leased(self, process: Process, until: int) -> None:
+        self._leases[process.number] = until
+
+    def released(self, owner: str, run_ids: Sequence[str] | None) -> None:
+        for run_id, holder in list(self._holders.items()):
+            if holder.engine_name == owner and (run_ids is None or run_id in run_ids):
+                del self._holders[run_id]
+
+    def appended(self, process: Process, part: RunAppend) -> None:
+        given = self._tokens[part.run_id]
+        told = f"process {process.number} wrote {part.run_id} with token {part.token}, and {given} was given out"
+        self.watch(lambda: demand(part.token == given and not process.dead, "a stale owner writes nothing", told))
+        for step in part.steps:
+            self.counts["steps"] += 1
+            for fact in step.facts:
+                if isinstance(fact, f.TaskDispatched):
+                    self._sent.add((part.run_id, fact.node, fact.attempt))
+
+    def dispatched(self, process: Process, task: TaskAssignment) -> None:
+        self.counts["dispatches"] += 1
+        known = (task.run_id, task.node, task.attempt) in self._sent
+        told = f"{task.run_id} {task.path}, attempt {task.attempt}"
+        self.demanded(known, "nothing goes out before it is stored", told)
+        place = task.path, task.hook
+        meant = self._keys.setdefault(task.idempotency_key, place)
+        self.demanded(meant == place, "an idempotency key means one task", f"{task.idempotency_key}: {meant} and {place}")
+
+    def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
+        """An engine was told that this step is stored."""
+
+    def turned(self, process: Process, turn: ScheduleDecision) -> None:
+        """A decision about a schedule was written."""

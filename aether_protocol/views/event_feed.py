@@ -1,0 +1,104 @@
+"""Event records: each fact of a run as a JSON object, for whoever watches from outside (docs/reference/events.md).
+
+Law: one record for each fact, made only when somebody asks. The fields of a kind are a table; new ones are added, none is
+changed: `v` is the version of this form. Secrets read `***`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from aether_protocol.expressions.json_copy import shown
+from aether_protocol.expressions.values import Json
+from aether_protocol.scheduler import facts as f
+from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.nodes import HookNode
+from aether_protocol.scheduler.state import WORKFLOW, RunState
+from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.views.report import hook_name
+
+VERSION: Final = 1
+
+EventRecord = dict[str, Json]
+_Fields = Callable[[RunState, Any], dict[str, Json]]
+
+
+def _run_created(state: RunState, fact: f.RunCreated) -> dict[str, Json]:
+    header, plan = fact.header, state.plan
+    scheduled = header.scheduled_time
+    return {
+        "workflow": {"name": plan.name, "namespace": plan.namespace, "version": plan.version},
+        "parameters": shown(header.parameters),
+        "scheduledTime": None if scheduled is None else rfc3339(scheduled),
+        "retryOf": header.retry_of,
+    }
+
+
+def _node_created(state: RunState, fact: f.NodeCreated) -> dict[str, Json]:
+    node = state.nodes[fact.node]
+    return {
+        "taskName": node.call.name,
+        "templateName": node.call.target.name,
+        "templateType": node.kind.name.lower(),
+        "depth": node.depth,
+    }
+
+
+def _nothing(state: RunState, fact: f.Fact) -> dict[str, Json]:
+    return {}
+
+
+def _given(state: RunState, fact: f.TaskSuspended | f.NodeEnded) -> dict[str, Json]:
+    return {"message": fact.message, "outputs": shown(fact.outputs), "artifacts": shown(fact.artifacts)}
+
+
+_FIELDS: Final[dict[type, _Fields]] = {
+    f.RunCreated: _run_created,
+    f.NodeCreated: _node_created,
+    f.InputsBound: lambda state, fact: {"inputs": shown(fact.inputs), "artifacts": shown(fact.artifacts)},
+    f.ScopeOpened: lambda state, fact: {"items": None if fact.items is None else len(fact.items)},
+    f.IterationGranted: lambda state, fact: {"iteration": fact.index},
+    f.TaskDispatched: lambda state, fact: {"attempt": fact.attempt, "phase": "Ready"},
+    f.TaskRunning: lambda state, fact: {"phase": "Running"},
+    f.ContainerPhase: lambda state, fact: {"phase": str(fact.phase)},
+    f.TaskSuspended: lambda state, fact: {"phase": "Suspended", **_given(state, fact)},
+    f.TaskResumed: lambda state, fact: {"payload": shown(fact.payload)},
+    f.RetryScheduled: lambda state, fact: {
+        "phase": "Created",
+        "after": str(fact.phase),
+        "code": fact.code,
+        "message": fact.message,
+        "due": rfc3339(fact.due),
+    },
+    f.NodeEnded: lambda state, fact: {"phase": str(fact.phase), "code": fact.code, **_given(state, fact)},
+    f.HookFired: lambda state, fact: {"context": shown(fact.context)},
+    f.Reported: lambda state, fact: {"message": fact.message},
+    f.AttemptRepeated: lambda state, fact: {"losses": fact.losses},
+    f.ArtifactsFetched: lambda state, fact: {"fetched": shown(fact.fetched)},
+    f.RunClosed: lambda state, fact: {"phase": str(state.phase), "message": state.message},
+}
+
+
+def step_records(state: RunState, step: Step) -> Iterator[EventRecord]:
+    """The records of one step. `state` may be ahead of the step: only what never changes is read from it."""
+    at = rfc3339(step.at)
+    for index, fact in enumerate(step.facts):
+        record: EventRecord = {
+            "v": VERSION,
+            "runId": state.header.run_id,
+            "seq": step.seq,
+            "index": index,
+            "at": at,
+            "cause": step.cause,
+            "kind": type(fact).__name__,
+        }
+        number = getattr(fact, "node", None)
+        if number is not None and number != WORKFLOW:
+            node = state.nodes[number]
+            record["id"] = f"{state.header.run_id}.{node.id}"
+            record["path"] = node.path
+            if isinstance(node, HookNode):
+                record["hook"] = hook_name(node)
+        record.update(_FIELDS[type(fact)](state, fact))
+        yield record

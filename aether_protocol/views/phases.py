@@ -1,0 +1,32 @@
+"""How phases are shown: colours and marks, one table each.
+
+Which phases there are and how one follows another: `scheduler.transitions`.
+"""
+
+from __future__ import annotations
+
+PHASE_COLORS = {
+    "Created": "bright_black",
+    "Ready": "cyan",
+    "Running": "blue",
+    "Suspended": "yellow",
+    "Succeeded": "green",
+    "Failed": "red",
+    "Error": "red",
+    "Timeout": "red",
+    "Skipped": "bright_black",
+    "Cancelled": "magenta",
+}
+BROKEN = "Broken"  # in place of the phase of a run that was set aside
+PHASE_MARKS = {
+    "Created": "·",
+    "Ready": "○",
+    "Running": "●",
+    "Suspended": "‖",
+    "Succeeded": "✓",
+    "Failed": "✗",
+    "Error": "✗",
+    "Timeout": "✗",
+    "Skipped": "-",
+    "Cancelled": "✗",
+}

@@ -1,0 +1,71 @@
+"""Small pieces of text output.
+
+Law: what comes from a document or a task is untrusted: no control character of it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+from aether_protocol.expressions.values import Json
+
+
+def printable(text: str) -> str:
+    """`text` with control characters written as escapes; tabs and line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or c.isprintable() else _escaped(c) for c in text)
+
+
+def one_line(text: str, width: int = 200) -> str:
+    """`text` on one line of at most `width` characters."""
+    if len(text) > 4 * width:
+        text = text[: 4 * width]
+    line = " ".join(printable(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """`text` in at most so many columns of a terminal."""
+    if cells(text) <= columns:
+        return text
+    while text and cells(text) >= columns:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def as_value(value: Json, width: int = 200) -> str:
+    """A value as people read it: JSON on one line, cut at `width`."""
+    return one_line(json.dumps(value, ensure_ascii=False), width)
+
+
+def duration(seconds: float) -> str:
+    """`0.04s`, `12.3s`, `2m05s`, `3h20m`."""
+    if seconds < 10:
+        return f"{seconds:.2f}s"
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`, `2 retries`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
