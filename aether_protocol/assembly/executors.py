@@ -106,13 +106,13 @@ def what_it_lacks(executor: object) -> str | None:
 
 def kill_programs() -> None:
     """End what `script` and `process` tasks have started, at once: for a process that does not wait for them any more."""
-    if f"{_FAMILY}.child" in sys.modules:
-        import_module(f"{_FAMILY}.child").kill_all()
+    if f"{_FAMILY}.child_process" in sys.modules:
+        import_module(f"{_FAMILY}.child_process").kill_all()
 
 
 def watch_folder(folder: Path) -> None:
     """Have a folder removed when this process has ended, whatever ends it."""
-    import_module(f"{_FAMILY}.guard").laid(folder)
+    import_module(f"{_FAMILY}.orphan_guard").laid(folder)
 
 
 class InstalledExecutors(Mapping[str, Executor]):

@@ -9,16 +9,16 @@ from tests.mutation.faults import Fault
 
 ARGUMENTS = "scheduler/arguments.py"
 BINDING = "scheduler/binding.py"
-BUILD = "plan/build.py"
+BUILD = "compiler/build.py"
 OUTPUTS = "adapters/executors/outputs.py"
-PROGRAMS = "adapters/executors/programs.py"
+PROGRAMS = "adapters/executors/program_task.py"
 STREAMS = "adapters/executors/streams.py"
-LEAF = "scheduler/leaf.py"
-LOOKUP = "scheduler/lookup.py"
+LEAF = "scheduler/tasks.py"
+LOOKUP = "scheduler/name_resolution.py"
 SECRETS = "execution/masking.py"
 BOOK = "execution/secrets.py"
 CONTEXT = "execution/context.py"
-SOURCES = "plan/sources.py"
+SOURCES = "compiler/sources.py"
 VALUES = "expressions/values.py"
 
 FAULTS = (
@@ -192,14 +192,14 @@ FAULTS = (
     Fault(
         "DATA-6",
         "an unknown input is absent, not an error",
-        "plan/names.py",
+        "compiler/name_rules.py",
         '        return Fault("AE305", message, self._near(name, 2',
         '        return None\n        return Fault("AE305", message, self._near(name, 2',
     ),
     Fault(
         "DATA-6",
         "an unknown namespace in an expression is fine in a run",
-        "plan/names.py",
+        "compiler/name_rules.py",
         '        severity = None if self.strict else "warning"\n',
         '        severity = "warning"\n',
     ),
@@ -276,7 +276,7 @@ FAULTS = (
     Fault(
         "DATA-8",
         "phaseConditions that fail are true",
-        "scheduler/turn.py",
+        "scheduler/step_builder.py",
         "            except ExpressionError as error:\n                self.report(",
         "            except ExpressionError as error:\n                phase = given\n                self.report(",
     ),
@@ -320,7 +320,7 @@ FAULTS = (
     Fault(
         "DATA-10",
         "failed dags have no outputs",
-        "scheduler/container.py",
+        "scheduler/containers.py",
         "    if isinstance(scope, LoopNode) and phase is not SUCCEEDED:\n",
         "    if phase is not SUCCEEDED:\n",
     ),
@@ -334,7 +334,7 @@ FAULTS = (
     Fault(
         "DATA-11",
         "the outputs of the workflow are empty",
-        "engine/report.py",
+        "views/report.py",
         "outputs=shown(root.outputs) if root is not None else {},",
         "outputs={},",
     ),

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from tests.mutation.faults import Fault
 
-DRIVER = "engine/driver.py"
-KEEPER = "engine/keeper.py"
+DRIVER = "engine/loop.py"
+KEEPER = "engine/leases.py"
 RECOVERY = "engine/recovery.py"
 MAILBOX = "engine/mailbox.py"
-MEMORY = "adapters/stores/memory_parts.py"
+MEMORY = "adapters/stores/memory/parts.py"
 SHARED = "testing/simulation/store.py"
-LEASES = "adapters/stores/sqlite_leases.py"
-RUNS = "adapters/stores/sqlite_runs.py"
+LEASES = "adapters/stores/sqlite/leases.py"
+RUNS = "adapters/stores/sqlite/runs.py"
 LOCAL = "adapters/brokers/local.py"
-LEAF = "scheduler/leaf.py"
+LEAF = "scheduler/tasks.py"
 EVOLVE = "scheduler/evolve.py"
 OUTSTANDING = "scheduler/outstanding.py"
 SNAPSHOT = "scheduler/snapshot.py"

@@ -8,17 +8,17 @@ from __future__ import annotations
 from tests.mutation.faults import Fault
 
 BINDING = "scheduler/binding.py"
-BUILD = "plan/build.py"
-CONTAINER = "scheduler/container.py"
+BUILD = "compiler/build.py"
+CONTAINER = "scheduler/containers.py"
 EVOLVE = "scheduler/evolve.py"
 HOOKS = "scheduler/hooks.py"
-LEAF = "scheduler/leaf.py"
-LOOKUP = "scheduler/lookup.py"
-LOOP = "scheduler/loop.py"
+LEAF = "scheduler/tasks.py"
+LOOKUP = "scheduler/name_resolution.py"
+LOOP = "scheduler/loops.py"
 MACHINE = "scheduler/machine.py"
 TIMING = "scheduler/timing.py"
 TRANSITIONS = "scheduler/transitions.py"
-TURN = "scheduler/turn.py"
+TURN = "scheduler/step_builder.py"
 
 SCHED = (
     Fault(
@@ -62,7 +62,7 @@ SCHED = (
     Fault(
         "SCHED-2",
         "entrypoints keep themselves, not what is downstream",
-        "plan/wiring.py",
+        "compiler/dag_edges.py",
         "    return graph.downstream(dependents, roots)\n",
         "    return [position in roots for position in range(len(dag.tasks))]\n",
     ),
@@ -98,7 +98,7 @@ SCHED = (
     Fault(
         "SCHED-4",
         "the tasks of the outermost dag are not listed as not run",
-        "engine/report.py",
+        "views/report.py",
         "                if child < 0:\n",
         "                if child < 0 and node.parent is not None:\n",
     ),
@@ -857,7 +857,7 @@ HOOK = (
     Fault(
         "HOOK-3",
         "hooks count as tasks",
-        "engine/report.py",
+        "views/report.py",
         "tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]",
         "tasks = _tasks(state, state.nodes)",
     ),

@@ -8,10 +8,10 @@ from __future__ import annotations
 from tests.mutation.faults import Fault
 
 LIBRARY = "documents/library.py"
-LOOKUP = "scheduler/lookup.py"
-SETTINGS = "plan/settings.py"
-SYMBOLS = "plan/symbols.py"
-UNUSED = "plan/checks_unused.py"
+LOOKUP = "scheduler/name_resolution.py"
+SETTINGS = "compiler/effective_spec.py"
+SYMBOLS = "compiler/symbols.py"
+UNUSED = "compiler/checks/unused.py"
 
 FAULTS = (
     Fault(

@@ -134,7 +134,7 @@ def test_a_number_that_somebody_else_has_by_now_is_not_touched(tmp_path: Path) -
     """The group began at another instant than the process of that number: it is another one."""
     other = subprocess.Popen(["sleep", "100"], process_group=0)
     code = (
-        "from aether_protocol.adapters.executors import guard; import os; guard.ready(); "
+        "from aether_protocol.adapters.executors import orphan_guard as guard; import os; guard.ready(); "
         f"guard._tell('+ {other.pid}:1\\n'); import subprocess; "
         "mine = subprocess.Popen(['sleep', '100'], process_group=0, stdout=subprocess.DEVNULL).pid; "
         "guard.begun(mine); print(mine, flush=True); os.kill(os.getpid(), 9)"

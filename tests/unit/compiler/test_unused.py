@@ -8,7 +8,7 @@ from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import compile_document
 from aether_protocol.documents.library import Library
 from aether_protocol.documents.load import load_bytes
-from tests.unit.plan.conftest import document
+from tests.unit.compiler.conftest import document
 
 CALLER = "- dag: {name: main, tasks: [{name: a, templateRef: {name: lib, template: %s}}]}"
 LIB = """

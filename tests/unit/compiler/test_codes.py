@@ -12,7 +12,7 @@ from aether_protocol.diagnostics import CODES
 from aether_protocol.diagnostics.checks import CHECKS
 
 ROOT = Path(__file__).parents[3]
-PLAN = ROOT / "aether_protocol" / "plan"
+COMPILER = ROOT / "aether_protocol" / "compiler"
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -22,7 +22,7 @@ def test_the_page_is_up_to_date() -> None:
 
 @pytest.mark.rule("DOC-7")
 def test_every_code_is_found_by_some_check_and_every_check_has_a_code() -> None:
-    used = {code for path in PLAN.glob("*.py") for code in re.findall(r'"(AE\d{3})"', path.read_text("utf-8"))}
+    used = {code for path in COMPILER.rglob("*.py") for code in re.findall(r'"(AE\d{3})"', path.read_text("utf-8"))}
     assert used == {info.code for info in CHECKS}
 
 
