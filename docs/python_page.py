@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from msgspec import NODEFAULT, Struct
+
 import aether_protocol
 
 PAGE = Path(__file__).parent / "reference" / "python-api.md"
@@ -140,7 +142,7 @@ def declaration(name: str, what: Any, *, method: bool = False) -> str:
 
 def signature(name: str, what: Any, *, method: bool = False) -> str:
     """`name(parameters) -> result`; over several lines where one would be long."""
-    found = inspect.signature(what)
+    found = signature_of(what)
     parameters = [
         one if one.annotation is one.empty else one.replace(annotation=Bare(one.annotation))
         for one in list(found.parameters.values())[1 if method else 0 :]
@@ -155,6 +157,27 @@ def signature(name: str, what: Any, *, method: bool = False) -> str:
     rows = "\n".join(f"    {one}" for one in rows_of(parameters))
     tail = "" if result in (found.empty, "None", None) else f" -> {Bare(result)!r}"
     return f"{name}(\n{rows}\n){tail}"
+
+
+def signature_of(what: Any) -> inspect.Signature:
+    """Of a struct: from its fields as written; `inspect` would look up names that only the type checker imports."""
+    if not (isinstance(what, type) and issubclass(what, Struct)):
+        return inspect.signature(what)
+    written = {name: kind for home in reversed(what.__mro__) for name, kind in vars(home).get("__annotations__", {}).items()}
+    defaults = dict(zip(reversed(what.__struct_fields__), reversed(what.__struct_defaults__), strict=False))
+    empty, kind = inspect.Parameter.empty, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        inspect.Parameter(name, kind, annotation=written[name], default=shown_default(defaults.get(name, empty)))
+        for name in what.__struct_fields__
+    ]
+    return inspect.Signature(parameters, return_annotation=None)
+
+
+def shown_default(value: Any) -> Any:
+    """What a field is where it is not given: a factory's product in place of the factory."""
+    if value is NODEFAULT:
+        return inspect.Parameter.empty
+    return value.factory() if type(value).__name__ == "Factory" else value
 
 
 def rows_of(parameters: list[inspect.Parameter]) -> Iterator[str]:

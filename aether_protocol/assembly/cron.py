@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from aether_protocol.assembly.documents import load_with
 from aether_protocol.assembly.schedules import cron_settings

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.errors import PortError, UsageError
@@ -24,8 +25,7 @@ _JSON_MARK: Final = re.compile(rb'"apiVersion"\s*:\s*"aether', re.IGNORECASE)
 _CASE_MARK: Final = re.compile(rb'^\s*(?:\[\s*)?\{\s*"case"\s*:')
 
 
-@dataclass(frozen=True, slots=True)
-class FileBytes:
+class FileBytes(Struct, frozen=True):
     """A file as it was read. `name` is how diagnostics call it."""
 
     name: str

@@ -7,8 +7,9 @@ none. A text is kept as its author wrote it, under the name and namespace that i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.assembly.workspace import Workspace
 from aether_protocol.diagnostics import Diagnostic
@@ -23,8 +24,7 @@ from aether_protocol.ports.store import DocumentStore, NewDocument, StoredDocume
 KIND: Final = "WorkflowTemplate"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """What became of one document: `action` is created, updated or unchanged."""
 
     document: StoredDocument

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files

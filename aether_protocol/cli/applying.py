@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.assembly.cron import application
 from aether_protocol.assembly.schedules import check_document
@@ -32,16 +33,14 @@ from aether_protocol.scheduler.events import RunHeader
 _PARAMETER: Final = re.compile(r"parameter '([^']*)'")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A CronWorkflow that can be applied as far as the document goes."""
 
     document: LoadedDocument
     application: Application
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """All CronWorkflows of what was given. `others` are the workflows beside them, which no schedule runs."""
 
     candidates: list[Candidate] = field(default_factory=list)

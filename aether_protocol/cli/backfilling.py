@@ -6,11 +6,11 @@ Law: a fire has one run, ever. One whose run is there is never started; one whos
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import click
+from msgspec import Struct
 
 from aether_protocol.cli.crowd import Host
 from aether_protocol.cli.exits import worst
@@ -27,8 +27,7 @@ MOST: Final = 100_000  # fires at a time
 _PAGE: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """What is asked for: the fires of a schedule from `first` to `last` (None: now). `again`: also those whose run was
     deleted."""
 
@@ -39,8 +38,7 @@ class Span:
     again: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(Struct, frozen=True):
     """A fire, and why it is not to be run, if so."""
 
     at: int

@@ -6,18 +6,17 @@ Law: data only.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
+class FinishedRun(Struct, frozen=True):
     """There is nothing to drive: the run ended before."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunToAnswer:
+class RunToAnswer(Struct, frozen=True):
     """A run that is gone on with, and what is to be done to it once somebody watches. What `act` raises ends the command."""
 
     run_id: str

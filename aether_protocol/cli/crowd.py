@@ -10,8 +10,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.render.journal import (
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
 CLOSE_S: Final = 3.0  # how long executors may take to stop once somebody wants to leave
 
 
-@dataclass(frozen=True, slots=True)
-class HostOptions:
+class HostOptions(Struct, frozen=True):
     """How runs are driven and told of. `stays`: suspended runs are waited for like others. `left_code`: the exit code of one
     who was interrupted."""
 
@@ -190,8 +190,7 @@ class RunHost:
             task.cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """What a command has to work with."""
 
     store: CronStore

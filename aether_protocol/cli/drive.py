@@ -14,11 +14,11 @@ import os
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct, field
 
 from aether_protocol.cli.begun import FinishedRun, Target
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 Answers = Mapping[str, list[dict[str, Json]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Driving:
+class Driving(Struct, frozen=True):
     """How a run is driven. `keeps`: an interrupt leaves the run as it is, to be gone on with; else it cancels it."""
 
     output: str

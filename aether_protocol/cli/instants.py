@@ -5,11 +5,11 @@ Law: what is given without a time zone is in the machine's own, and where a sche
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from aether_protocol.expressions.durations import parse_duration
 
@@ -19,8 +19,7 @@ def now_us() -> int:
     return int(datetime.now().timestamp() * 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """An instant that may still need a zone: `at` in microseconds since the epoch, or the local time; a day as a whole."""
 
     at: int | None

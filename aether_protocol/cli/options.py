@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from aether_protocol.documents.source import Limits
@@ -105,7 +105,7 @@ def _read_limits(context: click.Context, option: click.Parameter, given: Sequenc
     """`nodes=5000000` and the like, on top of the defaults (DOC-6)."""
     from aether_protocol.documents.source import DEFAULT, Limits
 
-    names = [field.name for field in fields(Limits)]
+    names = list(Limits.__struct_fields__)
     limits = DEFAULT
     for text in given:
         name, _, number = text.partition("=")

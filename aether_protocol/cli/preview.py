@@ -7,7 +7,8 @@ Nothing recurses, and a loop shows one iteration for all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from aether_protocol.expressions import ExpressionError, Name, get_path
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, has_secret
@@ -38,8 +39,7 @@ class LaterError(Exception):
     """A value that only the run can tell."""
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """One line of the preview. `inputs` are (name, text, known)."""
 
     path: str
@@ -49,8 +49,7 @@ class Entry:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Scope:
+class _Scope(Struct):
     """What names mean at one place: None stands for what is not known yet."""
 
     roots: Mapping[str, Json]

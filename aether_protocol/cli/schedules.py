@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from difflib import get_close_matches
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.cli.options import MEMORY, usual_store
 from aether_protocol.cli.paths import names_file
@@ -27,8 +28,7 @@ from aether_protocol.ports.store import RunSummary
 EVER: Final = 1 << 61  # later than any fire
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A schedule with its runs that are kept, the latest fire's first."""
 
     schedule: StoredSchedule
@@ -46,8 +46,7 @@ class Standing:
         return [row for row in self.runs if not row.closed]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A schedule of a file or of the store, for whoever needs no more than its times."""
 
     namespace: str

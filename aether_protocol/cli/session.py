@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NoReturn
 
 import click
+from msgspec import Struct, field
 
 from aether_protocol.assembly.executors import kill_programs
 from aether_protocol.cli.arguments import read_payload
@@ -43,8 +43,7 @@ LEAVE_S = 1.0  # how long one who leaves at once waits for a reader that reads n
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
 
 
-@dataclass(slots=True)
-class Ending:
+class Ending(Struct):
     """How it ended. `left` are the paths of suspended tasks that nobody answered."""
 
     report: Report

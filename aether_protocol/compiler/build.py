@@ -7,9 +7,10 @@ cost follows the size of the documents and not that of the run. Nesting is bound
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from aether_protocol.compiler import sources
 from aether_protocol.compiler.checks.executors import ExecutorChecks

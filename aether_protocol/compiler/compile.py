@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.build import Builder
@@ -39,8 +40,7 @@ from aether_protocol.plan.executors import ConfigField, ExecutorTypes
 from aether_protocol.plan.model import Kind, Plan
 
 
-@dataclass(frozen=True)
-class CompileOptions:
+class CompileOptions(Struct, frozen=True):
     """What the surroundings know. `executor_types` and `fetchers` (artifact sources): None where nobody knows them.
 
     `namespaces` are those that variable sources inject. `strict`: the document is to be run, so that unknown executor
@@ -57,8 +57,7 @@ class CompileOptions:
 Use = tuple[LoadedDocument, str]
 
 
-@dataclass(frozen=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """The plan, or None where something is wrong or the document is a WorkflowTemplate, and all findings.
 
     `uses`: the templates of WorkflowTemplates that it calls, each as the document and the template's name.

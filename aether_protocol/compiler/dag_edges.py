@@ -6,7 +6,7 @@ into names. A dag on whose graph something is wrong gives no follow-up faults.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from aether_protocol.compiler import graph
 from aether_protocol.compiler.findings import Fault, Findings, Near, Path
@@ -15,8 +15,7 @@ from aether_protocol.documents.models import Dag, Task
 from aether_protocol.plan.model import Kind
 
 
-@dataclass(slots=True)
-class Wiring:
+class Wiring(Struct):
     """The graph of one dag. `kept`: the tasks that its entrypoints leave in the run; None for all (SCHED-2)."""
 
     dependencies: list[tuple[int, ...]]

@@ -5,7 +5,7 @@ Law: every setting knows the document that it comes from, so that a fault in it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from aether_protocol.compiler.findings import Origin, Path
 from aether_protocol.compiler.spelling import Spellings
@@ -26,16 +26,14 @@ from aether_protocol.documents.models import (
 Spec = WorkflowSpec | WorkflowTemplateSpec
 
 
-@dataclass(frozen=True, slots=True)
-class From:
+class From(Struct, frozen=True):
     """Where a setting stands."""
 
     origin: Origin
     path: Path
 
 
-@dataclass(slots=True)
-class Settings:
+class Settings(Struct):
     """The fields of the effective spec. `unit` has its templates; `own` is the workflow, `library` the document of its
     workflowTemplateRef."""
 

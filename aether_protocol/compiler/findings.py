@@ -7,8 +7,9 @@ follow-ups of what it has reported already, and are kept quiet.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from aether_protocol.diagnostics import CODES, Diagnostic, Severity
 from aether_protocol.diagnostics.bounds import MOST, more_of

@@ -6,8 +6,9 @@ Law: never too few. A type counts as known only where a check of the run holds t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.checks.values import has_source
@@ -31,8 +32,7 @@ _OF_WORKFLOW: Final[Mapping[str, Kinds]] = {
 _OUTCOME: Final[Mapping[str, Kinds]] = {"phase": STRING | NULL, "code": INTEGER | NULL, "msg": STRING}
 
 
-@dataclass(slots=True)
-class Given:
+class Given(Struct):
     """What is known of a value: its types, whether it may be absent, and which tasks of its dag must have Succeeded for it."""
 
     kinds: Kinds
@@ -41,8 +41,7 @@ class Given:
     needs: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What else there is to know. `parameters` are the run's, None where a library cannot know them."""
 
     parameters: Mapping[str, Parameter] | None

@@ -7,9 +7,10 @@ depends on who calls is `DEFERRED` to the calls; one that needs a dependency bet
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.findings import DID_YOU_MEAN, Fault
@@ -41,8 +42,7 @@ _FEW: Final = 8  # so many known names are listed in a hint
 Verdict = Fault | Deferred | Depends | None
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Struct):
     """A place, filled in: whose inputs, whose tasks. `units` are those whose `arguments` fill in (TMPL-1)."""
 
     place: Place
@@ -54,7 +54,7 @@ class Scope:
     ending: Symbol | None = None  # whose outputs are seen
     loop: Symbol | None = None  # whose iterator or body is seen
     called: bool = False  # the caller is known: nothing is deferred any more
-    rivals: tuple[Scope, ...] = field(default=(), repr=False, compare=False)  # this place as each of its callers makes it
+    rivals: tuple[Scope, ...] = ()  # this place as each of its callers makes it
 
 
 class Names:

@@ -6,8 +6,9 @@ and `tasks` tell whose are seen; `more` what else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 # what `more` may hold
 PHASE: Final = "phase"  # how it ended: phase, msg
@@ -22,8 +23,7 @@ BODY: Final = "body"  # tasks.BODY of the finished iteration
 HOOK: Final = "hook"  # hook.*
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A row. `inputs` are those of the task, of the dag or the loop around the text, or none; `tasks` those of the dag around
     it (`dag`), of the dag that calls the loop around it (`caller`), or none. `unknown`: the text serves many places.
     `title` is for messages, `texts` says for the reference which texts stand there.

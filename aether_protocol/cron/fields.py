@@ -11,8 +11,9 @@ the last weekday is 6, Saturday, and 7 is 0.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from aether_protocol.errors import UsageError
 
@@ -86,8 +87,7 @@ class NeverFiresError(BadScheduleError):
     """A schedule of days that no calendar has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """The five fields as values; weekdays count from Sunday, 0.
 
     `either`: a day needs to match in one of its two fields only, as neither begins with `*`. `fixed`: neither minute nor

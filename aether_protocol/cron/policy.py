@@ -7,10 +7,11 @@ back, so that neither a restart nor a clock that is set back repeats one. Nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.cron.schedule import FireTimes, fire_times
 from aether_protocol.cron.settings import FORBID, REPLACE, CronSettings
@@ -22,16 +23,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_ID: Final = 128  # of a run
 
 
-@dataclass(slots=True)
-class Skip:
+class Skip(Struct):
     """A fire that its policy leaves out for good (CRON-4)."""
 
     at: int
     reason: str
 
 
-@dataclass(slots=True)
-class Missed:
+class Missed(Struct):
     """Fires that came too late to be started (CRON-3). `times` has all of them, or none where they are more than 100."""
 
     count: int
@@ -40,8 +39,7 @@ class Missed:
     times: list[int]
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(Struct):
     """What one look at a schedule leads to. Instants are microseconds since the epoch.
 
     `seen`: to be kept for the next look. `next_at`: when that is due at the latest; None: never, as things stand.

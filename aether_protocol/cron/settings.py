@@ -6,8 +6,9 @@ field names of documents, with instants as numbers, and every field in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 
@@ -16,8 +17,7 @@ FORBID: Final = "Forbid"
 REPLACE: Final = "Replace"
 
 
-@dataclass(frozen=True, slots=True)
-class CronSettings:
+class CronSettings(Struct, frozen=True):
     """The settings of a schedule. Instants are microseconds since the epoch, `deadline_s` seconds; `keep_...` are the
     history limits (CRON-5)."""
 
@@ -30,7 +30,7 @@ class CronSettings:
     keep_succeeded: int = 3
     keep_failed: int = 1
     suspend: bool = False
-    folder: str | None = field(default=None, compare=False)  # where the document lies; it changes no times
+    folder: str | None = None  # where the document lies; it changes no times
 
 
 FOLDER: Final = "folder"  # no field of documents

@@ -6,8 +6,9 @@ Law: at most `MOST` of one file; errors come before warnings, and the last one s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from aether_protocol.diagnostics.model import Diagnostic
 

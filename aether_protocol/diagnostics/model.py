@@ -5,14 +5,14 @@ Law: plain frozen values, ordered by file, line and column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True, order=True):
     """One finding. `line` and `column` count from 1 (0: unknown); `path` is like `spec.templates[0].dag.tasks[1]`."""
 
     file: str
@@ -38,8 +38,7 @@ class Diagnostic:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class CodeInfo:
+class CodeInfo(Struct, frozen=True):
     """A row of the table of codes: its usual severity, a title, and the text of `aether explain`."""
 
     code: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from aether_protocol.documents import models
 from aether_protocol.documents.fields import Path, alias_of
@@ -36,8 +37,7 @@ _TYPES: Final[dict[str, Callable[[Json], bool]]] = {
 _HOLDERS: Final = ("Inputs", "Outputs", "Arguments")  # all that they hold is the lists below: a field in vain may be one
 
 
-@dataclass(slots=True)
-class Repaired:
+class Repaired(Struct):
     """The result: the tree, the paths in it whose content is not what was written, and where entries have moved.
 
     `repaired`: fields that were filled in, dropped or read as something else. `incomplete`: lists and mappings of which
@@ -51,8 +51,7 @@ class Repaired:
     moved: dict[Path, dict[str | int, str | int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where a value stands: in the repaired tree, and as written."""
 
     path: Path

@@ -8,9 +8,9 @@ from it so that others can go on looking.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from aether_protocol.diagnostics import CODES, Diagnostic
@@ -30,8 +30,7 @@ _UNTOUCHED: Final = Repaired()
 _LINE: Final = 10_000  # characters into a text that are counted, for each of its findings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedDocument:
+class LoadedDocument(Struct, frozen=True, eq=False):
     """One document of a file. Paths are those of `model`; positions and reported paths are those of the text.
 
     `tree`: the document as written (null where a value could not be read). `model`: None only where no kind can be made
@@ -93,8 +92,7 @@ class LoadedDocument:
         return start + offset if plain and len(inner) == offset else at
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedFile:
+class LoadedFile(Struct, frozen=True, eq=False):
     """What a file gave: its documents, and all faults of reading it and of its fields."""
 
     file: str

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.diagnostics.bounds import MOST as MOST_FAULTS
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """DOC-6: size of a file in bytes, number of values (aliases count in full) in it, depth of nesting."""
 
     bytes: int = 10 * 1024 * 1024

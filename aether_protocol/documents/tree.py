@@ -7,9 +7,10 @@ per container: a mapping has two numbers per key (key, value), a list one per en
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from aether_protocol.documents.fields import Path
 from aether_protocol.documents.messages import format_path
@@ -43,8 +44,7 @@ def readable(value: Json) -> Json:
     return [readable(entry) for entry in value] if type(value) is list else value
 
 
-@dataclass(slots=True)
-class Tree:
+class Tree(Struct):
     """One document: `root`, where it begins, and the places in each container by the container's id.
 
     `plain`: it was read from YAML, whose plain scalars have a spelling (DOC-10). `spelt`: by the container's id and the key or

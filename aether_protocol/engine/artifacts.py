@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
@@ -72,8 +73,7 @@ def _digests(artifacts: Mapping[str, Json]) -> Iterator[str]:
                 yield record["digest"]
 
 
-@dataclass(slots=True)
-class Collected:
+class Collected(Struct):
     """What was deleted, or would be."""
 
     count: int = 0
@@ -112,8 +112,7 @@ def _sum(several: Sequence[KeptArtifact]) -> Collected:
     return Collected(len(several), sum(one.size for one in several))
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """`orphans` are contents that no run names, `missing` those that are not there, and `damaged` those that are not what was
     put, with a run that names each."""
 

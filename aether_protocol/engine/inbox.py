@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskResult
@@ -28,43 +29,36 @@ from aether_protocol.scheduler.events import (
 )
 
 
-@dataclass(slots=True)
-class Submit:
+class Submit(Struct):
     header: RunHeader
 
 
-@dataclass(slots=True)
-class Go:
+class Go(Struct):
     """The answer to `Continue`."""
 
 
-@dataclass(slots=True)
-class Started:
+class Started(Struct):
     node: int
     attempt: int
 
 
-@dataclass(slots=True)
-class Due:
+class Due(Struct):
     node: int
     kind: TimerKind
     due: int
 
 
-@dataclass(slots=True)
-class Resume:
+class Resume(Struct):
     node: int
     payload: Mapping[str, Json]
     answer: asyncio.Future[None]
 
 
-@dataclass(slots=True)
-class Cancel:
+class Cancel(Struct):
     answer: asyncio.Future[None]
 
 
-@dataclass(slots=True)
-class Lost:
+class Lost(Struct):
     """The attempt went with the engine that drove the run before."""
 
     node: int
@@ -73,15 +67,13 @@ class Lost:
     goes_on: bool = False
 
 
-@dataclass(slots=True)
-class SetBack:
+class SetBack(Struct):
     """The machine's clock was set back, or was ahead when the run was recorded."""
 
     by_us: int
 
 
-@dataclass(slots=True)
-class Settled:
+class Settled(Struct):
     """The last item of a recovery: all that was due or asked for by then has been dealt with. The machine is not told."""
 
     answer: asyncio.Future[None]

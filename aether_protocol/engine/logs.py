@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.errors import BusyError, PortError
@@ -26,8 +27,7 @@ WAIT_US: Final = 500_000  # how long a piece waits for others
 _log = logging.getLogger("aether_protocol")
 
 
-@dataclass(slots=True)
-class LogRecord:
+class LogRecord(Struct):
     """A piece of a task's log, masked. `path` of a hook's run is its name (`workflow:onExit`), `stream` is stdout or stderr,
     `at` is in microseconds since the epoch."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import fields, is_dataclass
 from functools import cache
 from math import isfinite
 from typing import Any, Final
+
+from msgspec import Struct
 
 from aether_protocol.scheduler.nodes import Node
 
@@ -88,10 +89,10 @@ _TESTS: Final[dict[Any, Callable[[object, Any], bool]]] = {int: _is_integer, flo
 
 def _parts(where: _Where, value: object, kind: Any) -> Iterator[_Spot]:
     """What is in `value`, each with the annotation that it should fit."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         hints = _hints(value.__class__)
-        for one in fields(value):
-            yield (where, f".{one.name}"), getattr(value, one.name), hints[one.name]
+        for name in value.__struct_fields__:
+            yield (where, f".{name}"), getattr(value, name), hints[name]
         return
     origin, given = _parsed(kind)
     if isinstance(value, Mapping):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from aether_protocol.cron.policy import Decision, Missed, decide, expired, next_fire, run_name
 from aether_protocol.engine.active_run import Draft

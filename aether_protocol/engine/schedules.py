@@ -6,8 +6,10 @@ changes its times makes it begin anew at that instant: fires before it are neith
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.cron.policy import first_seen, next_fire
 from aether_protocol.cron.settings import CronSettings
@@ -18,8 +20,7 @@ from aether_protocol.ports.schedules import ScheduleStore, StoredSchedule
 What = Literal["created", "updated", "unchanged", "replaced"]
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(Struct, frozen=True):
     """A CronWorkflow to apply: its name, when and what it runs, the sha256 of its workflowSpec in hex, and its text."""
 
     namespace: str
@@ -38,8 +39,7 @@ class NoFireError(UsageError):
     """It would never fire from now on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What applying comes to: the schedule as it shall be, and the plan that it shall have (both as they are: unchanged)."""
 
     what: What
@@ -68,7 +68,7 @@ async def weigh(store: ScheduleStore, given: Application, now: int, *, replaces:
             generation=before.generation + 1,
         )
         return Change("replaced", made, given.plan)
-    anew = before.settings != given.settings
+    anew = replace(before.settings, folder=given.settings.folder) != given.settings
     plan = await store.schedule_plan(given.namespace, given.name)
     same = before.document == given.document and before.settings.folder == given.settings.folder
     if not anew and same and plan.digest == given.plan.digest:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, Protocol
+
+from msgspec.structs import replace
 
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.masking import Masker

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import simpleeval  # type: ignore[import-untyped]
+from msgspec import Struct
 
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE, write
@@ -38,8 +38,7 @@ def reason_of(fault: Exception) -> str:
     return known or f"the operation does not work on these values ({fault})"
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """A parsed expression: its checked tree, and what its stand-ins mean."""
 
     body: ast.expr

@@ -10,8 +10,9 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NoReturn
+
+from msgspec import Struct
 
 from aether_protocol.expressions import functions_more as more
 from aether_protocol.expressions.arguments import number, wrong
@@ -30,8 +31,7 @@ from aether_protocol.expressions.operators import contains, is_number, order
 from aether_protocol.expressions.values import Json, as_text
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A row of the table: how it is written, what it does, how many arguments it takes (`most` None: any number)."""
 
     signature: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import limits
@@ -20,8 +21,7 @@ from aether_protocol.expressions.placeholders import PLACEHOLDER_RE, Text, split
 from aether_protocol.expressions.values import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Struct, frozen=True):
     """A literal value."""
 
     value: Json
@@ -49,8 +49,7 @@ _CLOSES: Final = {"(": ")", "[": "]", "{": "}"}
 _HINTS: Final = {"=": ": equality is written ==", "&": ": and is written && or and", "|": ": or is written || or or"}
 
 
-@dataclass(slots=True)
-class Lexer:
+class Lexer(Struct):
     """Reads one text. After `run`, `source` is what `ast.parse` gets; `original` leads back from its columns."""
 
     text: str

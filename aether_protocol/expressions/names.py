@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
 
@@ -46,8 +47,7 @@ class ExpressionError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """A parsed name. `segments` are fields (text) and indices (int); `segments[0]` is the root."""
 
     text: str

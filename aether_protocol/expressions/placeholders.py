@@ -6,8 +6,9 @@ Law: this file alone finds `{{name}}` in text. A text is cut once; what is put i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions.names import NAME_PATTERN, SEGMENT_RE, ExpressionError, Name, build_name
 
@@ -15,8 +16,7 @@ PLACEHOLDER_RE: Final = re.compile(rf"\{{\{{\s*({NAME_PATTERN})\s*\}}\}}")
 _BLANKS: Final = re.compile(r"\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """The parts of a text in order: literal strings (escapes resolved) and names, and the offset of each."""
 
     parts: tuple[str | Name, ...]

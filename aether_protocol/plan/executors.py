@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 
 _NO_WORD: Final = re.compile("[^A-Z0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigField:
+class ConfigField(Struct, frozen=True, gc=False):
     """A field of an executor's config. `type` is one of DOC-9, `duration` or `size` (`512Mi`, or a number of bytes).
 
     `items` types the elements of an array; `minimum` and `maximum` bound a number, `minimum` the length of an array too;
@@ -41,8 +41,7 @@ class ConfigField:
     text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OutputField:
+class OutputField(Struct, frozen=True, gc=False):
     """An output that an executor may give."""
 
     name: str
@@ -50,8 +49,7 @@ class OutputField:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorType:
+class ExecutorType(Struct, frozen=True, gc=False):
     """An executor type as registered under the entry-point group `aether.executors`.
 
     `open_config`: config fields that are not listed are allowed; `open_outputs`: outputs beyond the listed ones, too.
@@ -70,8 +68,7 @@ class ExecutorType:
 ExecutorTypes = Mapping[str, ExecutorType]
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFault:
+class ConfigFault(Struct, frozen=True, gc=False):
     """One fault of a config: `path` inside of it (`("env", "HOME")`), what is wrong, and what to do."""
 
     path: tuple[str | int, ...]

@@ -8,15 +8,14 @@ their definitions directly. Each input is a list of sources in the order of DATA
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Final, TypeVar, dataclass_transform
+from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.expressions import Expression, Name, Template
 from aether_protocol.expressions.values import Json
-
-_Kind = TypeVar("_Kind")
 
 EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
 
@@ -45,45 +44,39 @@ class HookEvent(StrEnum):
 # --- sources of a value (DATA-1) ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True, gc=False):
     """A value that is known now. It has been checked against the type of what it binds to."""
 
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Templated:
+class Templated(Struct, frozen=True, gc=False):
     """A value with placeholders in it. `optional`: a sole absent placeholder falls through (DATA-13)."""
 
     template: Template
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True, gc=False):
     """`valueFrom.parameter`: the value of a name; absent falls through."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
+class Computed(Struct, frozen=True, gc=False):
     """`valueFrom.expression`."""
 
     expression: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRef:
+class SecretRef(Struct, frozen=True, gc=False):
     """`valueFrom.secretKeyRef`: travels as a reference (DATA-12)."""
 
     name: str
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ItemField:
+class ItemField(Struct, frozen=True, gc=False):
     """The field of an object item of the enclosing loop (LOOP-7); absent falls through."""
 
     field: str
@@ -92,8 +85,7 @@ class ItemField:
 Source = Literal | Templated | Reference | Computed | SecretRef | ItemField
 
 
-@dataclass(frozen=True, slots=True)
-class InputBinding:
+class InputBinding(Struct, frozen=True, gc=False):
     """One input of a call: argument sources first, then the declared ones, as DATA-1 ranks them.
 
     `declared`: the definition names it, so that a missing value is an error. `type` is one of DOC-9 (aliases resolved).
@@ -106,16 +98,14 @@ class InputBinding:
     enum: tuple[Json, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactSource:
+class ArtifactSource(Struct, frozen=True, gc=False):
     """An external source of an artifact (SPEC-6): `type` is a registered artifact source, `config` may have placeholders."""
 
     type: str
     config: Template
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactBinding:
+class ArtifactBinding(Struct, frozen=True, gc=False):
     """One input artifact of a call: `path` where it is to lie (None: only passed on); `from_` or `source` gives it."""
 
     name: str
@@ -126,8 +116,7 @@ class ArtifactBinding:
     optional: bool = False  # absent is an absent value, no Error
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactOutput:
+class ArtifactOutput(Struct, frozen=True, gc=False):
     """An output artifact: of a task the file or folder at `path`; of a dag what `from_` names."""
 
     name: str
@@ -136,8 +125,7 @@ class ArtifactOutput:
     from_: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputBinding:
+class OutputBinding(Struct, frozen=True, gc=False):
     """One declared output. `sources` fill it (of a task: what the executor did not give, on Succeeded).
 
     `file`: `valueFrom.path` on a script or process task, the file whose text is the value. For a loop, `sources` is empty
@@ -154,8 +142,7 @@ class OutputBinding:
 # --- policies -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True, gc=False):
     """SPEC-5, SCHED-9. Durations in microseconds."""
 
     limit: int
@@ -166,29 +153,25 @@ class Retry:
     jitter: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ContinueOn:
+class ContinueOn(Struct, frozen=True, gc=False):
     failed: bool = False
     error: bool = False
     timeout: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseConditions:
+class PhaseConditions(Struct, frozen=True, gc=False):
     succeeded: Expression | None = None
     failed: Expression | None = None
     error: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(Struct, frozen=True, gc=False):
     cpu: str | None = None
     memory: str | None = None
     gpu: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(Struct, frozen=True, gc=False):
     """The WorkflowTemplate that a definition came from by `templateRef` (TMPL-1); its `arguments` fill in."""
 
     name: str
@@ -199,16 +182,7 @@ class Library:
 # --- definitions and calls ------------------------------------------------------------------------------------------
 
 
-@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
-def _made_often(kind: type[_Kind]) -> type[_Kind]:
-    """A frozen dataclass to the type checker alone: at run time that costs four times as much to make, and a plan may have
-    100 000 of these."""
-    return dataclass(slots=True, eq=False)(kind)
-
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TaskDef:
+class TaskDef(Struct, frozen=True, eq=False, gc=False):
     """A task template, or an inline executor (`inline`: its config sees the dag that it stands in, DATA-4)."""
 
     name: str
@@ -221,8 +195,7 @@ class TaskDef:
     library: Library | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DagDef:
+class DagDef(Struct, frozen=True, eq=False, gc=False):
     """A dag: `tasks` in document order; edges as indices into it.
 
     Tasks outside of `entrypoints` are no part of it (SCHED-2); `outside` has their names, which are absent values.
@@ -242,8 +215,7 @@ class DagDef:
     outside: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoopDef:
+class LoopDef(Struct, frozen=True, eq=False, gc=False):
     """A loop. Exactly one of `items` (its text may be one placeholder), `items_from`, `repeat`; `body` is the call of each
     iteration: its arguments are the loop's `arguments`, its name the body template's."""
 
@@ -264,8 +236,7 @@ class LoopDef:
 Definition = TaskDef | DagDef | LoopDef
 
 
-@_made_often
-class Call:
+class Call(Struct, frozen=True, eq=False, gc=False):
     """A call site joined with its definition: what the scheduler runs. `retry` is None on containers and where none applies.
 
     `timeout_us`, `retry` and `phase_conditions` are already those that win (SPEC-3); `position` is the index in the dag.
@@ -286,8 +257,7 @@ class Call:
     hooks: Mapping[HookEvent, Call] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(Struct, frozen=True, eq=False, gc=False):
     """A workflow, ready to run. `root` calls the entrypoint; its inputs bind workflow parameters by name (DATA-14)."""
 
     name: str

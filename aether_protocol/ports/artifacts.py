@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -13,8 +14,7 @@ from aether_protocol.plan.executors import ConfigField
 from aether_protocol.plan.model import ArtifactOutput
 
 
-@dataclass(frozen=True, slots=True)
-class KeptArtifact:
+class KeptArtifact(Struct, frozen=True):
     """A content of a repository. `put_at`: when it was given last, in microseconds since the epoch."""
 
     digest: str

@@ -8,8 +8,9 @@ written in one transaction, so no fire is started twice and none is lost between
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct, field
 
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
@@ -31,8 +32,7 @@ KEEP_FIRES: Final = 1_000
 """Records of a schedule that a store keeps at least; older ones may go, but for those of runs that have not ended."""
 
 
-@dataclass(slots=True)
-class StoredSchedule:
+class StoredSchedule(Struct):
     """A schedule as it stands. Instants are microseconds since the epoch.
 
     `generation` counts the schedules that had this name one after the other (apply --replace). `version` is 0 until it is
@@ -54,8 +54,7 @@ class StoredSchedule:
     version: int = 0
 
 
-@dataclass(slots=True)
-class FireRecord:
+class FireRecord(Struct):
     """What became of a fire, or of several that were missed one after the other (`count`, from `first` to `at`).
 
     `kind` is one of the words above, `noted_at` when it was written, `id` the store's own number, growing.
@@ -72,8 +71,7 @@ class FireRecord:
     id: int = 0
 
 
-@dataclass(slots=True)
-class ScheduleDecision:
+class ScheduleDecision(Struct):
     """One decision about a schedule: how it stands from now on (with the version that was read), and what follows from it.
 
     `cancel` are runs that shall be cancelled by whoever drives them.

@@ -8,8 +8,9 @@ store reads a clock: instants and leases come in, in microseconds since the epoc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct, field
 
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions.values import Json
@@ -26,8 +27,7 @@ STATE_ACTION_LOG: Final = "state-action-log"
 BREAKS: Final = 3  # in a row set a run aside
 
 
-@dataclass(slots=True)
-class RunSummary:
+class RunSummary(Struct):
     """What lists show and filters ask of a run, and the head of its report. `digest` is its plan's.
 
     `closed`: the run has ended and its hooks too. `tier` is how the run is kept, `broken` why it was set aside (BreakStore); a
@@ -55,8 +55,7 @@ class RunSummary:
     broken: str | None = None
 
 
-@dataclass(slots=True)
-class NewRun:
+class NewRun(Struct):
     """A run to make known. With an `owner` it is claimed at once, until instant `until`, by a lease of `length_us`.
     `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
 
@@ -69,8 +68,7 @@ class NewRun:
     artifacts: Sequence[str] = ()
 
 
-@dataclass(slots=True)
-class RunAppend:
+class RunAppend(Struct):
     """Steps of one run that follow step `expected_seq`. The list is the store's to keep.
 
     `row` and `snapshot` make what they say, as of the last of these steps; they are called before `append` returns or not
@@ -91,8 +89,7 @@ class RunAppend:
     artifacts: Sequence[str] = ()
 
 
-@dataclass(slots=True)
-class StoredRun:
+class StoredRun(Struct):
     """All that is needed to have a run back: its snapshot, if there is one, and the encoded steps after it (scheduler.codec).
 
     The last line is step `row.seq`; without lines the snapshot is of that step (or the run has no step yet). `artifacts`, the
@@ -107,8 +104,7 @@ class StoredRun:
     artifacts: Sequence[str] = ()
 
 
-@dataclass(slots=True)
-class RunQuery:
+class RunQuery(Struct):
     """Which runs to list: all, where nothing is said. Empty and None do not restrict; the others all hold.
 
     `since` and `until` bound the creation (until exclusive), `ended_before` the end. `before` is (created_at, run_id) of the
@@ -129,8 +125,7 @@ class RunQuery:
     retries: bool = False  # only runs that retry another one
 
 
-@dataclass(slots=True)
-class LogLine:
+class LogLine(Struct):
     """A piece of a task's log, masked. `seq` is the store's, growing; 0 until it is stored.
 
     `stream` is stdout, stderr or `note`: what the store says itself (older lines were dropped).
@@ -146,8 +141,7 @@ class LogLine:
     seq: int = 0
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """What somebody who does not drive the run asks of who does (resume, cancel)."""
 
     id: int
@@ -155,8 +149,7 @@ class Request:
     request: Json
 
 
-@dataclass(slots=True)
-class StoredDocument:
+class StoredDocument(Struct):
     """One version of a library document. `version` counts from 1 per name; `digest` is the sha256 of `text` in hex."""
 
     kind: str
@@ -168,8 +161,7 @@ class StoredDocument:
     at: int
 
 
-@dataclass(slots=True)
-class NewDocument:
+class NewDocument(Struct):
     """A document to be kept."""
 
     kind: str
@@ -178,8 +170,7 @@ class NewDocument:
     text: str
 
 
-@dataclass(slots=True)
-class StoreInfo:
+class StoreInfo(Struct):
     """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library).
     `undigested`: runs that were recorded, at least in part, before records carried digests."""
 

@@ -6,7 +6,8 @@ Law: snake_case in Python; what they are as JSON is the affair of `wire_json`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.commands import TaskAssignment
@@ -14,8 +15,7 @@ from aether_protocol.scheduler.commands import TaskAssignment
 __all__ = ["TaskAssignment", "TaskResult"]
 
 
-@dataclass(slots=True)
-class TaskResult:
+class TaskResult(Struct, gc=False):
     """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` are
     {name: {name, digest, size}}; `fetched` says what input artifacts from a source were: {name: {digest, size}}, and the
     `commit` of a git one; `warnings` say what was strange or left out, and change nothing; `epoch` is that of the

@@ -7,8 +7,9 @@ here; a test holds them together. Unknown fields of a result are refused, so tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
+
+from msgspec.structs import asdict
 
 from aether_protocol.expressions.json_copy import clean, own
 from aether_protocol.expressions.values import Json

@@ -7,8 +7,9 @@ checked against type and enum when it is bound. Literals were checked when the p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text, equal, fit, has_secret, type_name
@@ -34,8 +35,7 @@ class BindError(Exception):
     """A value that cannot be had or does not fit; the text says which and why."""
 
 
-@dataclass(slots=True)
-class Bound:
+class Bound(Struct):
     """Inputs and input artifacts of one task run, as `facts.InputsBound` records them."""
 
     inputs: Mapping[str, Json]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final, get_args
+
+from msgspec import Struct
 
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import Json, SecretValue, has_secret
@@ -27,10 +28,10 @@ VERSION: Final = 1
 _MARK: Final = "$secret"
 
 # A kind's name and nothing else identifies it in a record; the tables below say which fields are more than plain JSON.
-KINDS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(f.Fact)}
-_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
+KINDS: Final[dict[str, type[Struct]]] = {kind.__name__: kind for kind in get_args(f.Fact)}
+_FIELDS: Final = {kind: kind.__struct_fields__ for kind in KINDS.values()}
 _VALUES: Final = frozenset({"inputs", "outputs", "artifacts", "items", "payload", "context"})
-_SHORT: Final[frozenset[type]] = frozenset({f.NodeEnded, f.TaskSuspended})  # written without what is empty at their end
+_SHORT: Final[frozenset[type[Struct]]] = frozenset({f.NodeEnded, f.TaskSuspended})  # written without what is empty at their end
 _EMPTY: Final[dict[str, Json]] = {"message": "", "outputs": {}, "artifacts": {}}
 _PHASES: Final[dict[str, Phase]] = {str(phase): phase for phase in Phase}
 
@@ -116,7 +117,7 @@ def _read_any(record: Sequence[Json], output: Output) -> f.Fact:
         given["inputs"] |= {name: output(node, key) for name, node, key in given["refs"]}
     elif kind in _SHORT:
         given = _EMPTY | given
-    fact: f.Fact = kind(**given)
+    fact: f.Fact = kind(**given)  # type: ignore[assignment]
     return fact
 
 
@@ -128,7 +129,7 @@ def _read_end(record: Sequence[Json], output: Output) -> f.Fact:
 
 def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
-    record = {field.name: getattr(header, field.name) for field in fields(RunHeader) if field.compare}
+    record = {name: getattr(header, name) for name in RunHeader.__struct_fields__ if name != "epoch"}
     record["parameters"] = encode_value(dict(header.parameters))
     for name in ("kept", "fetched"):
         record[name] = encode_value(dict(given)) if (given := getattr(header, name)) is not None else None

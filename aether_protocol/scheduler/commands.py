@@ -7,8 +7,9 @@ of the step that gave it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 
@@ -29,8 +30,7 @@ class TaskRunRef(Protocol):
     def order(self) -> tuple[int, ...]: ...
 
 
-@dataclass(slots=True)
-class TaskAssignment:
+class TaskAssignment(Struct, gc=False):
     """Hand this attempt to the broker: all that a worker needs for it (WIRE-1); `ports.wire` writes it as JSON.
 
     `config` and `inputs` are resolved; where `secret` is true they hold `SecretValue`s until the engine has filled them.
@@ -109,8 +109,7 @@ class TaskAssignment:
         return f"{self.header.run_id}:{place}"
 
 
-@dataclass(slots=True)
-class StopTask:
+class StopTask(Struct, gc=False):
     """Tell whoever runs this attempt to stop; what it still says changes nothing."""
 
     node: int
@@ -118,8 +117,7 @@ class StopTask:
     cause: int
 
 
-@dataclass(slots=True)
-class SetTimer:
+class SetTimer(Struct, gc=False):
     """Send `TimerFired(node, kind, due)` at instant `due`; it takes the place of an earlier timer (node, kind)."""
 
     node: int
@@ -128,8 +126,7 @@ class SetTimer:
     cause: int
 
 
-@dataclass(slots=True)
-class ClearTimer:
+class ClearTimer(Struct, gc=False):
     """The timer (node, kind) is not wanted any more."""
 
     node: int
@@ -137,15 +134,13 @@ class ClearTimer:
     cause: int
 
 
-@dataclass(slots=True)
-class Continue:
+class Continue(Struct, gc=False):
     """There is more to start: send `Continued` after what has arrived by now."""
 
     cause: int
 
 
-@dataclass(slots=True)
-class CloseRun:
+class CloseRun(Struct, gc=False):
     """The run has ended and its hooks too: forget it."""
 
     cause: int
@@ -154,8 +149,7 @@ class CloseRun:
 Command = TaskAssignment | StopTask | SetTimer | ClearTimer | Continue | CloseRun
 
 
-@dataclass(slots=True)
-class Step:
+class Step(Struct, gc=False):
     """What one event led to: step number `seq` (from 1) at instant `at`, caused by `cause` (`broker:TaskFinished`).
 
     `refused` is the reason why a resume or cancel was turned down; then there are no facts and no commands.

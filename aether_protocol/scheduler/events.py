@@ -8,14 +8,15 @@ Events are made on the hot path: slots, not frozen at run time, yet nobody chang
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from aether_protocol.expressions.values import Json
 
 
-@dataclass(slots=True)
-class RunHeader:
+class RunHeader(Struct, eq=False, gc=False):
     """What a run is given at submission and never changes. Times in microseconds since the epoch.
 
     `parameters` are bound (DATA-14); `variables` are the namespaces of DATA-4 that sources inject (`system` among them).
@@ -32,13 +33,19 @@ class RunHeader:
     kept: Mapping[str, Mapping[str, Json]] | None = None  # what it keeps of that run, by path
     folder: str | None = None  # where the document lies, if it came from a file (ART-4)
     fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
-    epoch: int = field(default=0, compare=False)
+    epoch: int = 0
     """Not 0 once the run has gone back to an earlier state, where task runs may get other numbers than before: what is said of
     a task run of another epoch is not meant for it. Never stored."""
 
+    def __eq__(self, other: object) -> bool:
+        """The epoch does not count: it is not a part of the run, but of who drives it."""
+        return isinstance(other, RunHeader) and astuple(self)[:-1] == astuple(other)[:-1]
 
-@dataclass(slots=True)
-class Submitted:
+    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which would compare identities
+        return not self == other
+
+
+class Submitted(Struct, gc=False):
     """A run begins."""
 
     at: int
@@ -46,16 +53,14 @@ class Submitted:
     cause: str
 
 
-@dataclass(slots=True)
-class Continued:
+class Continued(Struct, gc=False):
     """The driver's answer to `Continue`: start the next ready tasks."""
 
     at: int
     cause: str
 
 
-@dataclass(slots=True)
-class TaskStarted:
+class TaskStarted(Struct, gc=False):
     """A worker confirmed the start of an attempt."""
 
     at: int
@@ -64,8 +69,7 @@ class TaskStarted:
     cause: str
 
 
-@dataclass(slots=True)
-class TaskFinished:
+class TaskFinished(Struct, gc=False):
     """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}; `fetched` is what
     its input artifacts from sources were (ART-2); `warnings` are for the report of the run and change nothing."""
 
@@ -88,8 +92,7 @@ class TimerKind(IntEnum):
     BACKOFF = 1
 
 
-@dataclass(slots=True)
-class TimerFired:
+class TimerFired(Struct, gc=False):
     """The timer (`node`, `kind`) set for instant `due` is over. A stale one (another `due` was set since) changes nothing."""
 
     at: int
@@ -99,8 +102,7 @@ class TimerFired:
     cause: str
 
 
-@dataclass(slots=True)
-class ResumeRequested:
+class ResumeRequested(Struct, gc=False):
     """Resume a suspended task (CTRL-2)."""
 
     at: int
@@ -109,16 +111,14 @@ class ResumeRequested:
     cause: str
 
 
-@dataclass(slots=True)
-class CancelRequested:
+class CancelRequested(Struct, gc=False):
     """Cancel the run (CTRL-3)."""
 
     at: int
     cause: str
 
 
-@dataclass(slots=True)
-class AttemptLost:
+class AttemptLost(Struct, gc=False):
     """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9).
 
     `counts` false: it cannot be what took its engine along. `goes_on`: the repetition does what is left of it, and does not
@@ -133,8 +133,7 @@ class AttemptLost:
     goes_on: bool = False
 
 
-@dataclass(slots=True)
-class ClockSetBack:
+class ClockSetBack(Struct, gc=False):
     """The machine's clock is `by_us` behind the run's time, which goes on from where it was."""
 
     at: int

@@ -8,22 +8,21 @@ none is ever reused. The time of a fact is that of its step. Nodes are numbered 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
 
-@dataclass(slots=True)
-class RunCreated:
+class RunCreated(Struct, gc=False):
     """The run exists. Its root follows as node 0."""
 
     header: RunHeader
 
 
-@dataclass(slots=True)
-class NodeCreated:
+class NodeCreated(Struct, gc=False):
     """A task run was made: child `index` of container `parent` (-1 for the root): the position in a dag, the iteration in
     a loop. It takes the head of the ready queue with it. Phase Created."""
 
@@ -32,8 +31,7 @@ class NodeCreated:
     index: int
 
 
-@dataclass(slots=True)
-class InputsBound:
+class InputsBound(Struct, gc=False):
     """Inputs, bound once (DATA-1). `refs` are (input, node, output) of those that are another node's output as it stands:
     recorded by reference. `secret`: some value holds a secret reference."""
 
@@ -44,8 +42,7 @@ class InputsBound:
     secret: bool
 
 
-@dataclass(slots=True)
-class ScopeOpened:
+class ScopeOpened(Struct, gc=False):
     """A container began: a dag puts its roots in the ready queue, a loop its first iterations (`items`; None on a dag and
     with repeatCondition)."""
 
@@ -53,39 +50,34 @@ class ScopeOpened:
     items: Sequence[Json] | None
 
 
-@dataclass(slots=True)
-class IterationGranted:
+class IterationGranted(Struct, gc=False):
     """The next iteration of a repeat loop goes into the ready queue."""
 
     node: int
     index: int
 
 
-@dataclass(slots=True)
-class TaskDispatched:
+class TaskDispatched(Struct, gc=False):
     """Attempt `attempt` of a leaf was handed over (phase Ready)."""
 
     node: int
     attempt: int
 
 
-@dataclass(slots=True)
-class TaskRunning:
+class TaskRunning(Struct, gc=False):
     """The start of the current attempt is confirmed (phase Running); its own timeout counts from here."""
 
     node: int
 
 
-@dataclass(slots=True)
-class ContainerPhase:
+class ContainerPhase(Struct, gc=False):
     """A container's phase follows its children: Ready, Running or Suspended."""
 
     node: int
     phase: Phase
 
 
-@dataclass(slots=True)
-class TaskSuspended:
+class TaskSuspended(Struct, gc=False):
     """The executor returned code 1: these outputs are merged into those given so far (CTRL-1)."""
 
     node: int
@@ -94,8 +86,7 @@ class TaskSuspended:
     artifacts: Mapping[str, Json]
 
 
-@dataclass(slots=True)
-class TaskResumed:
+class TaskResumed(Struct, gc=False):
     """A payload was accepted (CTRL-2); the dispatch follows."""
 
     node: int
@@ -103,8 +94,7 @@ class TaskResumed:
     secret: bool = False
 
 
-@dataclass(slots=True)
-class RetryScheduled:
+class RetryScheduled(Struct, gc=False):
     """The attempt ended as told and another one follows at instant `due` (microseconds). Phase Created."""
 
     node: int
@@ -114,8 +104,7 @@ class RetryScheduled:
     message: str
 
 
-@dataclass(slots=True)
-class NodeEnded:
+class NodeEnded(Struct, gc=False):
     """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4."""
 
     node: int
@@ -126,8 +115,7 @@ class NodeEnded:
     artifacts: Mapping[str, Json]
 
 
-@dataclass(slots=True)
-class HookFired:
+class HookFired(Struct, gc=False):
     """A hook run was made (HOOK-2): node `node`, for event `event` of node `scope` (-1: the workflow), about `trigger`.
 
     `context` holds the `hook.*` names as they were at this moment."""
@@ -139,16 +127,14 @@ class HookFired:
     context: Mapping[str, Json]
 
 
-@dataclass(slots=True)
-class Reported:
+class Reported(Struct, gc=False):
     """Something that people should know and that changes nothing (DATA-8, DATA-10)."""
 
     node: int
     message: str
 
 
-@dataclass(slots=True)
-class AttemptRepeated:
+class AttemptRepeated(Struct, gc=False):
     """The current attempt was lost with its engine or worker and is handed over again under the same number. `goes_on`: it
     does what is left, under the time limit that it had; else it begins again."""
 
@@ -157,8 +143,7 @@ class AttemptRepeated:
     goes_on: bool = False
 
 
-@dataclass(slots=True)
-class ArtifactsFetched:
+class ArtifactsFetched(Struct, gc=False):
     """What input artifacts of this leaf that come from sources were (ART-2), by name: {digest, size}, of git also {commit}.
     Later attempts, and a retry of the run, get the same."""
 
@@ -166,8 +151,7 @@ class ArtifactsFetched:
     fetched: Mapping[str, Json]
 
 
-@dataclass(slots=True)
-class RunClosed:
+class RunClosed(Struct, gc=False):
     """The run is terminal and its hooks have ended (HOOK-3)."""
 
 

@@ -8,8 +8,9 @@ in DATA-4 and fills in just what that place sees. Gives ABSENT for what a task d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions import ExpressionError, Name, get_path
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, has_secret
@@ -31,8 +32,7 @@ from aether_protocol.scheduler.transitions import Phase
 Value = Json | Absent
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """How an attempt or a container is about to end: what its own conditions see."""
 
     phase: Phase

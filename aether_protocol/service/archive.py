@@ -10,8 +10,10 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine
@@ -28,14 +30,13 @@ FORMAT: Final = "aether-run"
 VERSION: Final = 1
 PAGE: Final = 2_000
 
-_ROW: Final = tuple(field.name for field in fields(RunSummary))
+_ROW: Final = RunSummary.__struct_fields__
 _LOG_KINDS: Final = {"node": int, "path": str, "attempt": int, "stream": str, "text": str, "at": int}
 _LOG: Final = tuple(_LOG_KINDS)
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
-@dataclass(slots=True)
-class Archive:
+class Archive(Struct):
     """A run that was read from a file."""
 
     run: StoredRun

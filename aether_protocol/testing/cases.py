@@ -7,8 +7,9 @@ microseconds; those of `drive` count from the submission.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from aether_protocol.documents.source import Source
 from aether_protocol.documents.tree import Tree
@@ -20,8 +21,7 @@ Locate = Callable[[Path], tuple[int, int]]
 """Line and column (from 1) of the nearest existing node on a path inside one YAML document of a case file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Something wrong with a case file, or a difference that its run showed. `line` counts from 1."""
 
     file: str
@@ -34,8 +34,7 @@ class Fault:
         return f"{text} ({self.hint})" if self.hint else text
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentSource:
+class DocumentSource(Struct, frozen=True):
     """Where a document comes from: a part of the case file's own tree, a file beside it, or bytes; one of the three.
 
     `path` is the field of the case that holds it (`("document",)`, `("library", 0)`).
@@ -47,8 +46,7 @@ class DocumentSource:
     data: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """Which assignments a script is for; all given fields must fit. `path` may hold `*` for any text."""
 
     path: str | None = None
@@ -57,8 +55,7 @@ class Match:
     type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """What one dispatch of a task gives. `after_us` passes first; then it hangs, raises, or returns."""
 
     code: int = 0
@@ -69,8 +66,7 @@ class Attempt:
     raises: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """An entry of `executors`: dispatch n plays `attempts[n - 1]`, the last one repeats."""
 
     match: Match
@@ -78,8 +74,7 @@ class Script:
     path: Path = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Drive:
+class Drive(Struct, frozen=True):
     """An entry of `drive`. `refused`: None where it must be accepted, True or a text matcher where it must not be."""
 
     at_us: int
@@ -89,8 +84,7 @@ class Drive:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """An entry of `cron.changes`: fields of the CronWorkflow's spec that are applied anew at `at_us`; `refused` as in Drive."""
 
     at_us: int
@@ -99,8 +93,7 @@ class Change:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
+class Watching(Struct, frozen=True):
     """`cron`: for how long a schedule is watched, when no scheduler is there, how many there are, and what is changed."""
 
     until_us: int
@@ -109,8 +102,7 @@ class Watching:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One case. `expect` is as written, checked field by field; `locate` finds lines for paths inside the case."""
 
     name: str
@@ -144,8 +136,7 @@ class Case:
 Outcome = Literal["passed", "failed", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class CaseResult:
+class CaseResult(Struct, frozen=True):
     """How a case ended. `error`: the case itself is at fault (or we are); `detail` helps to see what the run did; `losses`
     counts the engines that were lost on the way."""
 

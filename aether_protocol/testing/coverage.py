@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from aether_protocol.testing.case_fields import near
 from aether_protocol.testing.cases import Case, Fault
 from aether_protocol.testing.rules import RULES, is_own
 
 
-@dataclass(frozen=True, slots=True)
-class RuleRow:
+class RuleRow(Struct, frozen=True):
     """One rule: how many cases and tests name it."""
 
     rule: str
@@ -30,8 +30,7 @@ class RuleRow:
         return self.cases + self.tests > 0
 
 
-@dataclass(frozen=True, slots=True)
-class RuleCoverage:
+class RuleCoverage(Struct, frozen=True):
     """The table, and marks that name no rule."""
 
     rows: tuple[RuleRow, ...]

@@ -7,9 +7,10 @@ last snapshot, so there how often something was done may differ; how long it too
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import count
 from typing import Final
+
+from msgspec.structs import replace
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG

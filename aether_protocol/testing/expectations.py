@@ -7,8 +7,9 @@ Law: a table of checks, keyed as the grammar's. Everything is a subset check exc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.expressions.values import Json
@@ -23,8 +24,7 @@ from aether_protocol.testing.recorder import Watch
 from aether_protocol.views.report import hook_name
 
 
-@dataclass(slots=True)
-class Ran:
+class Ran(Struct):
     """A run as it stands when its case is judged. `report` is the run report as JSON, `visible` all text that is stored
     or shown anywhere (only where `hidden` asks for it)."""
 
@@ -135,8 +135,7 @@ def _tasks(comparison: Comparison, expected: Json, path: Path, ran: Ran) -> None
                 _TASK_CHECKS[field](comparison, value, (*path, name, field), _Task(ran, node, ran.tasks[name]))
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     """One task run or hook run: its node and its entry in the report."""
 
     ran: Ran

@@ -5,7 +5,6 @@ Law: the fields stand in these tables and nowhere else; whatever no table names 
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final
 
 from aether_protocol.diagnostics import CODES
@@ -199,7 +198,7 @@ EXPECT: Final = Record(
 DOCUMENT_FIELDS: Final = ("document", "documentFile", "documentText", "documentBase64")
 
 
-LIMITS: Final = tuple(field.name for field in dataclasses.fields(Limits))  # DOC-6
+LIMITS: Final = Limits.__struct_fields__  # DOC-6
 
 CASE: Final = Record(
     {

@@ -7,8 +7,9 @@ under the same number it goes on, or gives the result that it gave before.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Any, Final, Literal, cast
+
+from msgspec.structs import replace
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.stores.memory.store import MemoryStore

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Call, DagDef, LoopDef, Plan, TaskDef
@@ -19,8 +21,7 @@ from aether_protocol.testing.scripted import Scripts, path_pattern
 _INDEX: Final = re.compile(r"\[\d+\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A place of the plan where a task run can be made; a hook's has neither task nor path. Containers have no type."""
 
     type: str | None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.schedules import check_document
@@ -31,8 +33,7 @@ _WORKFLOWS: Final = ("Workflow", "CronWorkflow")
 VALIDATION: Final = frozenset({"valid", "diagnostics"})
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(Struct):
     """What became of a case's document. `plan` is None where it was refused or only looked at; `types` has what the plan
     uses; `faults` are those of the case."""
 

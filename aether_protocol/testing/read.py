@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
 from typing import Final
+
+from msgspec.structs import replace
 
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, Source
@@ -93,7 +94,7 @@ def read_files(paths: Iterable[FilePath]) -> list[Case]:
             first = names.setdefault(case.name, case)
             if first is not case and case.document is not None:
                 told = case.fault(("case",), f"the name {case.name!r} is taken by {first.file}:{first.line}")
-                case = dataclasses.replace(case, faults=(*case.faults, told))
+                case = replace(case, faults=(*case.faults, told))
             cases.append(case)
     return cases
 
@@ -141,7 +142,7 @@ def _read_case(source: Source, tree: Tree) -> Case:
         return Case(name=title, file=source.file, locate=locate, faults=tuple(reading.faults))
     case = _build(title, raw, source, tree, locate)
     bad = [found for part in (case.document, *case.library) if (found := _unreadable(case, part)) is not None]
-    return dataclasses.replace(case, faults=tuple(bad)) if bad else case
+    return replace(case, faults=tuple(bad)) if bad else case
 
 
 def _cross_check(reading: Reading, raw: Json) -> None:

@@ -12,10 +12,11 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, chdir
-from dataclasses import replace
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
 from typing import Final
+
+from msgspec.structs import replace
 
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.engine.submission import make_header, read_variables

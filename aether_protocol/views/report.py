@@ -7,10 +7,11 @@ Law: pure, from the run's state alone; copies, so whoever has a report cannot re
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
@@ -26,8 +27,7 @@ _FAULTY: Final = frozenset({FAILED, ERROR, TIMEOUT})
 _KINDS: Final = {kind: kind.name.lower() for kind in Kind}
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowName:
+class WorkflowName(Struct, frozen=True):
     """Which workflow it was a run of."""
 
     name: str
@@ -38,8 +38,7 @@ class WorkflowName:
         return {"name": self.name, "namespace": self.namespace, "version": self.version}
 
 
-@dataclass(slots=True)  # not frozen: there may be 100 000 of them, and a frozen one takes three times as long to make
-class TaskReport:
+class TaskReport(Struct):
     """One task run: a task, container or iteration. `template_type` is task, dag or loop."""
 
     id: str
@@ -74,8 +73,7 @@ class TaskReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class HookReport:
+class HookReport(Struct, frozen=True):
     """One run of a hook: `hook` is `workflow:onExit` or `task:<path>:onSuccess`, `path` the task's path or empty."""
 
     hook: str
@@ -98,8 +96,7 @@ class HookReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Something that people should know and that changed nothing; `path` is empty for the workflow."""
 
     path: str
@@ -109,8 +106,7 @@ class Note:
         return {"path": self.path, "message": self.message}
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """A run as it is now. `tasks` are in document order; `progress` is leaves ended over leaves known so far."""
 
     run_id: str

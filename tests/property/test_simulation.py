@@ -6,10 +6,10 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
 from aether_protocol.cron.policy import decide, run_name

@@ -16,9 +16,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.adapters.executors import orphan_guard as guard
 from aether_protocol.adapters.executors.streams import Stream
@@ -32,8 +33,7 @@ POLL_S: Final = 0.02  # between looks at a process, where the system has no desc
 _groups: set[int] = set()  # the process groups that are alive
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What is to be run, and how it is told to stop: `signal` first, SIGKILL after `grace_s`."""
 
     argv: Sequence[str]
@@ -43,8 +43,7 @@ class Command:
     grace_s: float | None = None
 
 
-@dataclass(slots=True)
-class ChildEnd:
+class ChildEnd(Struct):
     """`returncode` is negative for a signal. `excess` names the stream that became larger than it may."""
 
     returncode: int

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.adapters.executors.io_files import OutputsError, read_file
 from aether_protocol.adapters.executors.results import read_json, read_typed, shorten
@@ -27,8 +28,7 @@ _BLOCK: Final = re.compile(r"\s*([^\s=<]+)\s*<<(?![<=])\s*(\S+)\s*", re.ASCII)
 Mask = Callable[[str], str]
 
 
-@dataclass(slots=True)
-class Outputs:
+class Outputs(Struct):
     """Outputs so far, with what was strange about them."""
 
     mask: Mask

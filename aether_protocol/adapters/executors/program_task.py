@@ -14,9 +14,11 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.adapters.executors.child_process import KILLED_S, Child, ChildEnd, Command, Excess, run_child
 from aether_protocol.adapters.executors.files import laid
@@ -62,8 +64,7 @@ CommandLine = Callable[[Config, Exchange, Environment, str], list[str]]
 DOCUMENT: Final = "document"  # the workingDir that is the document's folder
 
 
-@dataclass(slots=True)
-class _Prepared:
+class _Prepared(Struct):
     """An attempt whose files lie there, and how its streams are made."""
 
     exchange: Exchange

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
 
 import click
+from msgspec.structs import asdict
 
 from aether_protocol.assembly.stores import artifacts_of
 from aether_protocol.cli.exits import FINE, OUTSIDE

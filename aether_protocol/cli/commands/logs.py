@@ -6,9 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
@@ -47,8 +47,7 @@ def command(run: str, task: str | None, follow: bool, stream: str | None, output
     return FINE
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What to print, and how."""
 
     follow: bool

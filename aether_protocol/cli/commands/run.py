@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
 from aether_protocol.cli.begun import FinishedRun
@@ -56,8 +56,7 @@ Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document, 4 Error, 5
 6 Cancelled, 7 left suspended, 8 busy, 9 the store cannot be used, 130 interrupted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What the command line asked for, read and checked."""
 
     plan: Plan

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import report_option, run_argument, store_option
@@ -28,8 +29,7 @@ MAX_CULPRITS = 5
 TAIL = 2_000  # log pieces of a culprit that are looked at
 
 
-@dataclass(slots=True)
-class Shown:
+class Shown(Struct):
     """All that is shown. `reasons`: the first tasks that went wrong, with their logs; `more`: the number of the others;
     `owner` drives it, if anybody does."""
 

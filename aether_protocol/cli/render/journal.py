@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import click
+from msgspec import Struct, field
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.schedules import called
@@ -36,8 +36,7 @@ KINDS: Final = {
 AGAIN_US: Final = 60 * SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One thing that happened: `text` for people, `fields` for programs. `bad`: it did not go well."""
 
     kind: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import click
+from msgspec.structs import asdict
 
 from aether_protocol.cli.preview import Entry
 from aether_protocol.expressions.values import Json, has_secret

@@ -7,9 +7,11 @@ Texts of a template that nobody calls are judged as far as they go.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.checks.secrets import Secrets
@@ -38,8 +40,7 @@ CONDITIONS: Final = ("succeeded", "failed", "error")
 MOST_SHARED: Final = 100_000  # faults of order of one template in one dag that are looked at: far more than are told
 
 
-@dataclass(slots=True)
-class Mention:
+class Mention(Struct):
     """A name, where it stands, and as what it was judged. `computes`: in an expression."""
 
     name: Name
@@ -53,8 +54,7 @@ class Mention:
 Reads = list[tuple[Depends, Mention]]  # of other tasks
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What else there is to know: the graphs of dags by id, which inputs are secrets, and whether `valueFrom.path` on an
     output of an executor type is a file (SPEC-6)."""
 

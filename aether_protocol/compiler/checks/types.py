@@ -6,8 +6,9 @@ where a check of the run holds the value to it, and a value that may be absent i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.checks.values import has_source
@@ -32,8 +33,7 @@ _CONDITION: Final = BOOLEAN | STRING
 _ITEMS: Final = ARRAY | STRING | NULL
 
 
-@dataclass(slots=True)
-class _Suspect:
+class _Suspect(Struct):
     """A fault that holds only if task `position` of `dag` depends on `needs`."""
 
     dag: Symbol

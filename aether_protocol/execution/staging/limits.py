@@ -6,8 +6,9 @@ Law: sizes are counted on the bytes that really come, never taken from a header 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from aether_protocol.errors import PortError
 
@@ -18,8 +19,7 @@ class Reader(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """`size`: bytes of one artifact, unpacked or fetched; `count`: files, folders and links in one archive."""
 
     size: int = 8 * 1024**3

@@ -13,9 +13,10 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.staging.limits import CHUNK, Budget, Limits
@@ -26,8 +27,7 @@ ARCHIVES: Final = ("tar", "tar.gz", "zip", "none")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip knows
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What is packed: `name` inside of the archive; `link` is a symbolic link's target."""
 
     name: str

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence, Set
-from dataclasses import fields, replace
+
+from msgspec.structs import replace
 
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine, rebuild, state_at
@@ -49,7 +50,7 @@ async def fault_of(store: RunStore, run_id: str, named: Set[str]) -> str | None:
         return f"artifacts of run {run_id!r} are not counted: they may be deleted"
     made = make_row(state, stored.row.tier)
     made.message = made.message.encode("utf-8", "backslashreplace").decode("utf-8")  # as a store holds it
-    wrong = [one.name for one in fields(made) if getattr(made, one.name) != getattr(stored.row, one.name)]
+    wrong = [name for name in made.__struct_fields__ if getattr(made, name) != getattr(stored.row, name)]
     return f"the row of run {run_id!r} differs from its record: {', '.join(wrong)}" if wrong else None
 
 

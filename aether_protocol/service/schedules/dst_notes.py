@@ -5,17 +5,17 @@ Law: pure; the zone alone is asked. A fire that is like every other has no note.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
+
+from msgspec import Struct
 
 from aether_protocol.cron.fields import read_schedule
 
 Kind = Literal["skipped", "only-first", "first", "second"]
 
 
-@dataclass(frozen=True, slots=True)
-class Oddity:
+class Oddity(Struct, frozen=True):
     """`kind`: skipped (it stands for local times that there are none of that day), only-first (the local time comes twice and
     fires once), first and second (it comes twice and fires twice)."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.service.schedules.calendar_formats import calendars, crontab_fields
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A schedule, and how `aether cron tick` is started for it: the program, the working directory, the store's URL, and more
     arguments."""
 

@@ -13,9 +13,10 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.workspace import Workspaces
@@ -30,8 +31,7 @@ from aether_protocol.scheduler.events import RunHeader
 FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration", "size"})
 
 
-@dataclass(slots=True)
-class Sample:
+class Sample(Struct):
     """One attempt to try: what `assignment` takes."""
 
     config: Json = None
@@ -40,8 +40,7 @@ class Sample:
     payloads: Sequence[Mapping[str, Json]] = ()
 
 
-@dataclass(slots=True)
-class TaskPlace:
+class TaskPlace(Struct):
     """Where the task of a sample stands in its run."""
 
     id: int = 7

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.errors import BusyError, UsageError

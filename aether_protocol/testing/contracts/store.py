@@ -7,8 +7,9 @@ file knows a particular store.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import RunQuery, Store

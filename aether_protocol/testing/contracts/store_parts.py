@@ -5,8 +5,9 @@ Law: time is what the test says; nothing in this file knows a particular store.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
+
+from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import LogLine, NewDocument, Request, RunQuery, Store

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.plan.model import Plan
@@ -138,8 +139,7 @@ def same(first: RunState, second: RunState, what: str) -> None:
         demand(left == right, what, f"node {node}: {left!r} against {right!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a run ended: what two runs of one workflow have in common, whatever the order in which things came.
 
     `tasks` by path: phase, code, outputs, retries, attempts, and the message where the order has no say in it. `excused`: some

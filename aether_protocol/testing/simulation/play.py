@@ -5,11 +5,12 @@ Law: a failure names the law that was broken and the command that repeats it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG
@@ -22,8 +23,7 @@ from aether_protocol.testing.simulation.world import SAME, Scenario, World, scen
 COMMAND: Final = "python -m aether_protocol.testing.simulation"
 
 
-@dataclass(slots=True)
-class Played:
+class Played(Struct):
     """What came of one scenario. `law` is the broken one, None if all held; `faults` are those that happened."""
 
     scenario: Scenario | CronScenario
@@ -33,8 +33,7 @@ class Played:
     told: str = ""
 
 
-@dataclass(slots=True)
-class _Workflow:
+class _Workflow(Struct):
     """What the seeds of one workflow have in common: its plan, and how it ends when nothing fails."""
 
     plan: Plan
@@ -103,5 +102,5 @@ def command_of(played: Scenario | CronScenario) -> str:
 def _calm(played: Scenario, plan: Plan) -> Ending:
     """How the workflow ends when nothing fails."""
     loop = QuietLoop()
-    calm = dataclasses.replace(played, strength=0.0, engines=1, tier=STATE_ACTION_LOG, survive=False, sqlite=False, slots=None)
+    calm = replace(played, strength=0.0, engines=1, tier=STATE_ACTION_LOG, survive=False, sqlite=False, slots=None)
     return ending(loop.run(World(calm, loop, plan).run()))

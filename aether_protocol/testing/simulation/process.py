@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
+
+from msgspec import Struct
 
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import PortError
@@ -87,8 +88,7 @@ class Ids:
         return self._seed
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), and whether messages
     between engine and broker may get lost (`faulty`)."""
 

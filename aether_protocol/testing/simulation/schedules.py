@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.schedule import fire_times
@@ -39,8 +41,7 @@ _HORIZON: Final = 6 * 60 * MINUTE
 _EVERYTHING: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class CronScenario:
+class CronScenario(Struct, frozen=True):
     """What one simulation of a schedule is about. `tasks` of each run; `until`: microseconds for which it fires; `changes`:
     (microseconds from the beginning, the settings from then on)."""
 

@@ -6,9 +6,10 @@ Law: greedy and deterministic; what comes out was played and failed.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from aether_protocol.testing.simulation.document_generator import InvalidDocumentError
 from aether_protocol.testing.simulation.play import Played, play_again
@@ -64,7 +65,7 @@ def _fewer_faults(trials: _Trials) -> None:
         while start < len(trials.best.faults):
             chosen = trials.best.faults[start : start + size]
             scenario = trials.best.scenario
-            if not trials.smaller(dataclasses.replace(scenario, without=scenario.without | set(chosen))):
+            if not trials.smaller(replace(scenario, without=scenario.without | set(chosen))):
                 start += size
         if size == 1:
             break
@@ -74,9 +75,9 @@ def _simpler(trials: _Trials) -> None:
     for change in ({"engines": 1}, {"engines": 2}, {"survive": False}, {"cancel_at": None}, {"sqlite": False},
                    {"tasks": 1}, {"changes": ()}):
         scenario = trials.best.scenario
-        if not change.keys() <= {one.name for one in dataclasses.fields(scenario)}:
+        if not change.keys() <= set(scenario.__struct_fields__):
             continue
-        changed = dataclasses.replace(scenario, **change)
+        changed = replace(scenario, **change)
         if changed != scenario and changed.engines <= scenario.engines:
             trials.smaller(changed)
 
@@ -88,7 +89,7 @@ def _less_workflow(trials: _Trials) -> None:
         again = False
         for place in list(_removable(best.document)):
             document = _without(best.document, place)
-            if document is not None and trials.smaller(dataclasses.replace(best, document=document)):
+            if document is not None and trials.smaller(replace(best, document=document)):
                 again = True
                 break
 

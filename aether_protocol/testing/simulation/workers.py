@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from zlib import crc32
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.errors import PortError
@@ -152,8 +154,7 @@ class SimulatedBroker:
         """Workers are nobody's children."""
 
 
-@dataclass(slots=True)
-class Deed:
+class Deed(Struct):
     """What an attempt does: whether it tells its start, what it writes to the log, what it gives, after how long."""
 
     tells_start: bool

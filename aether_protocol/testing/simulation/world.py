@@ -10,8 +10,9 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.engine.stream import StoredEvents
@@ -41,8 +42,7 @@ _HORIZON: Final = 2 * 3600 * SECOND
 _AFTERWARDS: Final = 30 * SECOND  # what comes late comes by then
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """What one simulation is about. `seed` decides the faults, `work` what tasks give. `timed`: its end may depend on how
     long things take, so it is not compared. `sqlite`: on the SQLite adapter. `slots` of the local broker (0: no limit); None:
     workers are elsewhere, and with `survive` they outlive engines.

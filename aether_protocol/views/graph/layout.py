@@ -7,9 +7,10 @@ the group around it. Long arrows run over invisible points, one per layer and so
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.views.graph.picture import Box, Picture
 
@@ -17,8 +18,7 @@ MAX_POINTS: Final = 20_000  # invisible points of one group; beyond, long arrows
 SWEEPS: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(Struct, frozen=True):
     """Sizes of one output format. `size(box)` is that of a box without children; `pad` is (left, top, right, bottom)."""
 
     size: Callable[[Box], tuple[int, int]]
@@ -28,8 +28,7 @@ class Metrics:
     layer_gap: Callable[[int], int]  # between layers, by the number of sources whose arrows bend there
 
 
-@dataclass(slots=True)
-class Rect:
+class Rect(Struct):
     x: int = 0
     y: int = 0
     width: int = 0
@@ -40,8 +39,7 @@ class Rect:
         return self.x + self.width // 2
 
 
-@dataclass(slots=True)
-class Arrow:
+class Arrow(Struct):
     """From one child to another of the same group. `points` are (x, top, bottom), a vertical piece in each layer: the first
     from the source's border to the end of its layer, the last the target's border."""
 
@@ -50,8 +48,7 @@ class Arrow:
     points: list[tuple[int, int, int]]
 
 
-@dataclass(slots=True)
-class Layout:
+class Layout(Struct):
     """`rects` by box id, absolute; all arrows, absolute."""
 
     rects: list[Rect]
@@ -62,8 +59,7 @@ class Layout:
         return self.rects[0].width, self.rects[0].height
 
 
-@dataclass(slots=True)
-class _Item:
+class _Item(Struct):
     """A box or an invisible point in a layer."""
 
     box: int  # -1: an invisible point

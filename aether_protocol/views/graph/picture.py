@@ -7,8 +7,9 @@ or lies deeper than asked for is drawn closed, with what it holds in its label.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from aether_protocol.expressions import Expression
 from aether_protocol.plan.model import Call, DagDef, LoopDef, Plan, TaskDef
@@ -18,8 +19,7 @@ MAX_BOXES: Final = 3_000
 LABEL: Final = 40  # characters of a line in a box
 
 
-@dataclass(slots=True)
-class Box:
+class Box(Struct):
     """A task, or a group. `kind` is task, dag or loop; `edges` are pairs of child ids; `optional`: it has a `when`."""
 
     id: int
@@ -37,8 +37,7 @@ class Box:
         return bool(self.children)
 
 
-@dataclass(slots=True)
-class Picture:
+class Picture(Struct):
     """Boxes by id; every box comes after its parent, box 0 is the entrypoint."""
 
     title: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import force_setattr
+
 from aether_protocol.expressions import NAMESPACES, parse_template
 from aether_protocol.plan.model import (
     ArtifactBinding,
@@ -70,7 +72,7 @@ def dag(*tasks: Call, name: str = "main", **call: Any) -> Call:
 
 
 def _at(call: Call, position: int) -> Call:
-    object.__setattr__(call, "position", position)
+    force_setattr(call, "position", position)
     return call
 
 

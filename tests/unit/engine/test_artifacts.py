@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.stores.memory.store import MemoryStore

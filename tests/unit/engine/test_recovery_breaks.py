@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import BrokenInvariant, PortError, UsageError

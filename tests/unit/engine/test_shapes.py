@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.assembly.documents import load_plan
 from aether_protocol.engine.record_check import misfit
@@ -23,8 +24,7 @@ EXAMPLES = [path for path in sorted(FOLDER.glob("*.yaml")) if not path.name.ends
 ENDED = NodeEnded(0, Phase.FAILED, None, "", {}, 5)  # type: ignore[arg-type]
 
 
-@dataclass
-class Box:
+class Box(Struct):
     label: str
     boxes: Sequence[Box] = ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 import select
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol.adapters.executors import child_process as child
 from aether_protocol.adapters.executors import program_task as programs
@@ -567,7 +567,7 @@ class TestArtifacts:
         context = context or RecordingContext()
         artifacts = tuple(ArtifactOutput(name, f"out/{name}", None, None) for name in ("log", "trace"))
         task = assignment("script", Sample({"source": source, **config}))
-        task.target = dataclasses.replace(task.target, artifacts=artifacts)
+        task.target = replace(task.target, artifacts=artifacts)
         given = asyncio.run(ScriptExecutor().execute(task, context))
         files = {name: context.workspace / "out" / name for name in ("log", "trace")}
         kept = {name: file.read_bytes() for name, file in files.items() if file.exists()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import force_setattr
 
 from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler.commands import TaskAssignment
@@ -104,7 +105,7 @@ def test_what_cannot_end_a_process_is_never_blamed(type_: str, begun: bool) -> N
 @pytest.mark.rule("SCHED-9")
 def test_beside_a_sleep_that_has_begun_what_only_waits_for_its_turn_is_not_blamed() -> None:
     run = Run("a", "b")
-    object.__setattr__(run.node("a").target, "executor_type", "sleep")
+    force_setattr(run.node("a").target, "executor_type", "sleep")
     for _ in range(30):
         run.start("a")
         run.lose_the_engine()

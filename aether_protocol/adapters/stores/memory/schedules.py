@@ -6,8 +6,9 @@ Law: the same answers as a durable store gives, within one process.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
 from aether_protocol.adapters.stores.sqlite.leases import GOES_ON, LEASE

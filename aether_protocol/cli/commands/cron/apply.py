@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 
 from aether_protocol.cli.applying import Candidate, check_now, check_stored, read, refuse
 from aether_protocol.cli.exits import FINE
@@ -37,8 +37,7 @@ Exit codes: 0 applied, 2 wrong usage, 3 something is invalid and nothing was app
 the same schedule, 9 the store cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What was done to a schedule, and how it stands; `resumed`: it was suspended, and the document lets it go on."""
 
     what: str
