@@ -21,6 +21,7 @@ from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.diagnostics.bounds import first_of
+from aether_protocol.documents.collector import collector_held
 from aether_protocol.documents.library import Library, StoredLibrary, leads_out
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
 from aether_protocol.documents.source import DEFAULT, Limits
@@ -67,6 +68,7 @@ class Workspace:
 
     # --- reading ---
 
+    @collector_held()
     def load(self, document: Readable) -> LoadedFile:
         """Read a document: a dict, a path, YAML or JSON text."""
         if isinstance(document, str):
@@ -77,6 +79,7 @@ class Workspace:
             return self.take(read_file(str(document), self.limits))
         return load_value(document, limits=self.limits)
 
+    @collector_held()
     def take(self, file: FileBytes) -> LoadedFile:
         """The documents of a file; the same file again, whatever it is called now, is the same."""
         key = os.path.realpath(file.name)
@@ -154,6 +157,7 @@ class Workspace:
         compiled = compile_document(document, self._seen_from(file), options)
         return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
 
+    @collector_held()
     def check(self, files: Iterable[Iterable[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
         """Everything that is wrong with these files. They come as they were given, each folder as one: what nothing uses is
         told of folders (and single files) that hold a workflow and have no error. `strict`: as for a run on this machine, and
@@ -175,6 +179,7 @@ class Workspace:
                 found += unused([document for file in group for document in file.documents], uses)
         return first_of(found)
 
+    @collector_held()
     def plan(self, file: LoadedFile, name: str | None = None, *, strict: bool = True, how: str = "name") -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1); `how` a name is given, for advice.
 

@@ -10,7 +10,7 @@ import pytest
 from aether_protocol.errors import BrokenInvariant
 from tests.e2e.store_cli import Cli, make_cli
 from tests.unit.engine.test_recovery_breaks import breaking_plan
-from tests.unit.engine.town import Cluster, visit
+from tests.unit.engine.town import Cluster, run_on
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def set_aside(folder: Path) -> None:
             await engine.recover()
         await engine.settled()
 
-    visit(Cluster(folder), body)
+    run_on(Cluster(folder), body)
 
 
 @pytest.mark.rule("RT-84")

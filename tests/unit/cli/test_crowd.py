@@ -24,7 +24,7 @@ from aether_protocol.plan.model import Call
 from aether_protocol.ports.schedules import STARTED, FireRecord, StoredSchedule
 from aether_protocol.testing.contracts.store_tools import tiny_plan
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Cluster, visit
+from tests.unit.engine.town import Cluster, run_on
 
 SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", "{}", 0, 0, 0, None)
 
@@ -64,7 +64,7 @@ def play(
         finally:
             scene.crowd.close()
 
-    visit(Cluster(tmp_path), go)
+    run_on(Cluster(tmp_path), go)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [tuple(str(one[name]) for name in ("kind", "runId", "phase") if name in one) for one in lines]
 

@@ -14,7 +14,7 @@ from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.scheduler.machine import START_LIMIT
 from aether_protocol.views.report import Report
-from tests.unit.engine.town import Cluster, outcome, visit
+from tests.unit.engine.town import Cluster, outcome, run_on
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: survivor}\nspec:\n"
 
@@ -130,7 +130,7 @@ def end_of(folder: Path, text: str, **options: Any) -> tuple[Any, Cluster]:
             with contextlib.suppress(asyncio.CancelledError, AetherError):
                 await waiting
 
-    town = visit(Cluster(folder, **options), body)
+    town = run_on(Cluster(folder, **options), body)
     return found[0], town
 
 

@@ -16,7 +16,7 @@ from aether_protocol.ports.store import RunAppend, RunQuery
 from aether_protocol.scheduler.commands import Step
 from aether_protocol.scheduler.facts import RunClosed
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Cluster, visit
+from tests.unit.engine.town import Cluster, run_on
 
 
 def breaking_plan() -> Plan:
@@ -57,7 +57,7 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         assert "ValueError" in str(await broken(other, run)), "once more, and not three times"
         assert await other.recover() == []
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
     assert "was set aside: it broke its engine 3 times in a row" in caplog.text
 
 
@@ -77,7 +77,7 @@ def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) ->
             assert await engine.recover([run]) == [run]
         assert await broken(engine, run) is not None
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-84")
@@ -94,7 +94,7 @@ def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
         assert await broken(engine, run) is None
         assert engine.get(run).phase == "Succeeded"
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-84")
@@ -119,7 +119,7 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
             assert await engine.recover() == [run]
         assert await broken(engine, run) is None
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-84")
@@ -144,4 +144,4 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
         with pytest.raises(UsageError, match="set aside"):
             await engine.recover([run])
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)

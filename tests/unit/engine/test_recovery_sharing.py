@@ -15,7 +15,7 @@ from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
 from tests.unit.engine.plans import dag, plan, secret, task, value
-from tests.unit.engine.town import Cluster, visit
+from tests.unit.engine.town import Cluster, run_on
 from tests.unit.engine.world import succeed
 
 
@@ -55,7 +55,7 @@ def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tm
         assert second.get(run).tasks[1].retries == 0
         assert await second.recover([run]) == []
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
         await town.pass_time(140)
         assert (await first.wait(run)).phase == "Succeeded"
 
-    visit(Cluster(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
+    run_on(Cluster(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
 
 
 def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
         row = await other.row(run)
         assert (row.phase, row.leaves_ended) == ("Running", 0)
 
-    visit(Cluster(tmp_path, lease_s=10_000_000), body)
+    run_on(Cluster(tmp_path, lease_s=10_000_000), body)
 
 
 def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="Succeeded"):
             await other.cancel(run)
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
         await town.pass_time(41)
         assert other.get(run).phase == "Succeeded"
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 @pytest.mark.rule("CTRL-3")
@@ -177,7 +177,7 @@ def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, l
         with pytest.raises(UsageError, match="has ended: it is Cancelled"):
             await engine.cancel(run)
 
-    visit(Cluster(tmp_path, last=last, before=True), body)
+    run_on(Cluster(tmp_path, last=last, before=True), body)
 
 
 @pytest.mark.rule("CTRL-3")
@@ -197,7 +197,7 @@ def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over
         await asking
         assert (successor.get(run).phase, town.dispatched) == ("Cancelled", [])
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
         assert third.get(run).phase == "Succeeded"
         assert town.dispatched == [("main.a", 1), ("main.b", 1)]
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
         assert (report.phase, report.message) == ("Error", "a: attempt 1 was lost 10 times in a row")
         assert len(town.dispatched) == 10
 
-    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}), body)
+    run_on(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}), body)
 
 
 def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path
             ("main.c", "Succeeded", 0),
         ]
 
-    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}, concurrency=1), body)
+    run_on(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}, concurrency=1), body)
 
 
 @pytest.mark.rule("CTRL-4")
@@ -307,7 +307,7 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
         assert town.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
         assert [row.run_id for row in await engine.rows(RunQuery(phases=["Succeeded"]))] != []
 
-    visit(Cluster(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
+    run_on(Cluster(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
 
 
 def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="unknown"):
             await engine.load_state("nobody")
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="unknown"):
             await anext(other.events("nobody"))
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) ->
         assert [line.text async for line in other.logs(run, after=lines[0].seq)] == ["bye\n"]
         assert [line async for line in other.logs(run, "main.b")] == []
 
-    visit(Cluster(tmp_path, {"talk": ("async", talk)}, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
+    run_on(Cluster(tmp_path, {"talk": ("async", talk)}, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
 
 
 @pytest.mark.rule("DATA-12")
@@ -396,7 +396,35 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         assert "hunter2" not in json.dumps([stored.lines, stored.snapshot])
         assert "hunter2" not in json.dumps([record async for record in engine.events(run)])
 
-    visit(Cluster(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
+    run_on(Cluster(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
+
+
+@pytest.mark.rule("DATA-12")
+def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Path) -> None:
+    """The task that used the secret has ended, and nothing after it names the secret."""
+
+    def tell(given: TaskAssignment, context: Any) -> TaskResult:
+        context.log("it was hunter2\n")
+        return TaskResult(given.run_id, given.node, given.attempt, 0, "it was hunter2", {"x": "hunter2"})
+
+    async def body(town: Cluster) -> None:
+        engine = await town.engine()
+        tasks = [task("a", "echo", None, secret("p", "db", "p")), task("ask", "await", after=(0,))]
+        tasks.append(task("c", "tell", after=(1,)))
+        run = await engine.submit(plan(dag(*tasks)))
+        await town.pass_time(1)
+        await town.kill(engine)
+        engine = await town.engine()
+        await engine.recover()
+        await engine.resume(run, "main.ask", {"x": "hunter2"})
+        report = await engine.wait(run)
+        told = [(one.message, one.outputs) for one in report.tasks if one.path in ("main.ask", "main.c")]
+        assert told == [("", {"x": "***"}), ("it was ***", {"x": "***"})]
+        stored = await engine._store.load(run)
+        lines = [line.text async for line in engine.logs(run)]
+        assert "hunter2" not in json.dumps([stored.lines, stored.snapshot, lines])
+
+    run_on(Cluster(tmp_path, {"tell": ("inline", tell)}, secrets={"db": {"p": "hunter2"}}), body)
 
 
 def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -414,7 +442,7 @@ def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog:
             await engine.recover([bad])
         assert told.value.exit_code == 9
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 def test_a_lock_is_one_engines(tmp_path: Path) -> None:
@@ -432,7 +460,7 @@ def test_a_lock_is_one_engines(tmp_path: Path) -> None:
         await town.pass_time(80)
         assert await first.lock("nightly")
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(tmp_path: Path) -> None:
@@ -455,7 +483,7 @@ def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(t
         await town.pass_time(300)
         assert second.get(run).phase == "Succeeded"
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -481,7 +509,7 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
         await town.pass_time(300)
         assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 100.0)
 
-    visit(Cluster(tmp_path, lease_s=15), body)
+    run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 @pytest.mark.rule("SCHED-12", "RT-50")
@@ -507,4 +535,4 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
         await town.pass_time(4)
         assert second.get(run).phase == "Succeeded"
 
-    visit(Cluster(tmp_path, tier=SNAPSHOT), body)
+    run_on(Cluster(tmp_path, tier=SNAPSHOT), body)

@@ -15,7 +15,7 @@ from aether_protocol.engine.mailbox import cancel_question, resume_question
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import rfc3339
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
-from tests.unit.engine.town import Cluster, visit
+from tests.unit.engine.town import Cluster, run_on
 from tests.unit.engine.world import succeed
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: overdue}\nspec:\n  entrypoint: main\n"
@@ -154,7 +154,7 @@ def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path:
         await town.pass_time(200)
         assert (await waiting).phase in ("Suspended", engine.get(run).phase)
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-83")
@@ -189,7 +189,7 @@ def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_pa
         await looking[0]
         assert seen == ["Succeeded"]
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 ASKED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -214,7 +214,7 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
         over = name == "a resume" and limit  # the time limit counts over suspensions and resumes, to the task's end
         assert engine.get(run).phase == ("Error" if over else phase)
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 # --- clocks ---
@@ -243,7 +243,7 @@ def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at:
         report = engine.get(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", ends_at)
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-86", "SCHED-10")
@@ -255,7 +255,7 @@ def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
         report = engine.get(run)
         assert (report.phase, report.message, report.duration_seconds) == ("Error", "a: timed out after 50s", 50.0)
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-86")
@@ -269,7 +269,7 @@ def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) ->
         await town.pass_time(1000)
         assert engine.get(run).duration_seconds == 30 + 5 + 30 + 10 + 30
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-86")
@@ -287,7 +287,7 @@ def test_a_hook_that_sleeps_goes_on_with_what_is_left(tmp_path: Path) -> None:
         [hook] = engine.get(run).hooks
         assert (hook.phase, hook.finished_at) == ("Succeeded", rfc3339(town.begin + 20 * SECOND))
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 async def work_for_a_minute(given: TaskAssignment, context: Any) -> TaskResult:
@@ -340,7 +340,7 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
         assert "behind this run" in note.message
         assert note.path == ""
 
-    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}), body)
+    run_on(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}), body)
     assert "behind the last step of run" in caplog.text
 
 
@@ -353,7 +353,7 @@ def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
         report = engine.get(run)
         assert (report.phase, report.duration_seconds, report.warnings) == ("Succeeded", 60.0, ())
 
-    visit(Cluster(tmp_path), body)
+    run_on(Cluster(tmp_path), body)
 
 
 @pytest.mark.rule("RT-87")
@@ -379,4 +379,4 @@ def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: 
         assert report.duration_seconds is not None
         assert ends_at - 1 <= report.duration_seconds <= ends_at  # a beat of the engine
 
-    visit(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}, lease_s=15), body)
+    run_on(Cluster(tmp_path, {"work": ("async", work_for_a_minute)}, lease_s=15), body)

@@ -137,7 +137,7 @@ class Cluster:
             await broker.close()
 
 
-def visit(town: Cluster, body: Callable[[Cluster], Coroutine[Any, Any, None]]) -> Cluster:
+def run_on(town: Cluster, body: Callable[[Cluster], Coroutine[Any, Any, None]]) -> Cluster:
     """Run `body`; every law of the state holds at the end for every run that is not broken."""
 
     async def go() -> None:
