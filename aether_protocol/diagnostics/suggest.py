@@ -10,7 +10,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
 
-BUDGET: Final = 5_000  # comparisons for one document
+BUDGET: Final = 2_000  # comparisons for one document
 LONGEST: Final = 100  # characters of a name that is compared at all
 _ALL: Final = 30  # so many names are compared as they are, and no more of any number
 _LOOK: Final = 16  # names that are looked at for the cost of one comparison

@@ -37,7 +37,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Kind
 
 CONDITIONS: Final = ("succeeded", "failed", "error")
-MOST_SHARED: Final = 100_000  # faults of order of one template in one dag that are looked at: far more than are told
+MOST_SHARED: Final = 10_000  # faults of order of one template in one dag that are looked at: far more than are told
 
 
 class Mention(Struct):
