@@ -32,7 +32,7 @@ from aether_protocol.cli.session import leave
 from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import TaskSuspended
 from aether_protocol.scheduler.state import RunState
 
@@ -120,7 +120,7 @@ class RunHost:
 
     # --- what happens to them ---
 
-    def _stored(self, run_id: str, state: RunState, step: Step) -> None:
+    def _stored(self, run_id: str, state: RunState, step: LogEntry) -> None:
         self._moved.add(run_id)
         if self._hosting.stays and any(isinstance(fact, TaskSuspended) for fact in step.facts):
             self._tell_suspended(state)

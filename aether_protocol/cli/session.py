@@ -31,7 +31,7 @@ from aether_protocol.engine.logs import LogRecord
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
@@ -147,7 +147,7 @@ class Session:
 
     # --- what the engine tells ---
 
-    def _stored(self, run_id: str, state: RunState, step: Step) -> None:
+    def _stored(self, run_id: str, state: RunState, step: LogEntry) -> None:
         """A step of the run has happened."""
         if not self.first_seq and step.seq > 1 and self.state is None:
             self._going_on(state)

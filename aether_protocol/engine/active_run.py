@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
@@ -61,7 +61,7 @@ class ActiveRun:
         self.stored = self.state.seq
         self.token = 0
         self.told: tuple[object, ...] | None = None
-        self.steps: list[Step] = []
+        self.steps: list[LogEntry] = []
         self.timers: dict[int, int] = {}
         self.secrets: tuple[tuple[str, str], ...] = ()
         self.skew_us = 0
@@ -69,7 +69,7 @@ class ActiveRun:
         self.error: BaseException | None = None
         self.waiters: list[asyncio.Future[None]] = []
         self.pause_waiters: list[asyncio.Future[None]] = []
-        self.streams: list[Callable[[Step], None]] = []
+        self.streams: list[Callable[[LogEntry], None]] = []
 
     @property
     def over(self) -> bool:

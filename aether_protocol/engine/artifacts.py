@@ -16,7 +16,7 @@ from msgspec import Struct
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
 from aether_protocol.ports.store import Store
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import ArtifactsFetched, InputsBound, NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import TaskNode
@@ -28,7 +28,7 @@ _NAMING: Final = frozenset({InputsBound, NodeEnded, TaskSuspended})
 _NONE: Final[tuple[str, ...]] = ()
 
 
-def named_in(steps: Sequence[Step]) -> Sequence[str]:
+def named_in(steps: Sequence[LogEntry]) -> Sequence[str]:
     """The digests of the artifacts that steps name."""
     found: list[str] | None = None
     for step in steps:
@@ -45,13 +45,13 @@ def named_in(steps: Sequence[Step]) -> Sequence[str]:
 def named_by(header: RunHeader) -> Sequence[str]:
     """The digests of the artifacts that a run names from its beginning: those of the task runs that a retry keeps, and
     what sources gave to the run that it retries."""
-    if header.kept is None and header.fetched is None:
+    if header.reused is None and header.fetched is None:
         return _NONE
     found: list[str] = []
     for held in (header.fetched or {}).values():
         found += _digests(held)
-    for kept in (header.kept or {}).values():
-        for artifacts in (kept.get("artifacts"), kept.get("inputArtifacts")) if isinstance(kept, dict) else ():
+    for record in (header.reused or {}).values():
+        for artifacts in (record.get("artifacts"), record.get("inputArtifacts")) if isinstance(record, dict) else ():
             found += _digests(artifacts or {})
     return list(dict.fromkeys(found))
 

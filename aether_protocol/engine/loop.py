@@ -30,7 +30,7 @@ from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, SetTimer, Step, StopTask
+from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, LogEntry, SetTimer, StopTask
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, suspects, under_way
 from aether_protocol.scheduler.state import RunState
@@ -42,7 +42,7 @@ KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 _ASKED: Final = (Resume, Cancel, Settled)  # a tuple: `|` would make a new type with every event
 _DONE: Final[list[Command]] = []  # never written to
 
-Observer = Callable[[str, RunState, Step], None]
+Observer = Callable[[str, RunState, LogEntry], None]
 
 _log = logging.getLogger("aether_protocol")
 
@@ -126,7 +126,7 @@ class RunLoop:
         late, commands = part_overdue(state, outstanding(state), now + run.skew_us)
         for timer in late:
             self.put(run, Due(timer.node, timer.kind, timer.due))
-        self._carry_out([(run, [Step(state.seq, state.now, "recovery", [], commands)])])
+        self._carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])])
         out = under_way(state)
         blamed = {node.id for node in suspects(state, out)}
         for node in out:
@@ -326,7 +326,7 @@ class RunLoop:
             for run in touched:
                 if run.id in refused:
                     self.abandon(run, refused[run.id])
-        todo: list[tuple[ActiveRun, list[Step]]] = []
+        todo: list[tuple[ActiveRun, list[LogEntry]]] = []
         for run in touched:
             if run.error is None:
                 steps, run.steps = run.steps, []
@@ -343,7 +343,7 @@ class RunLoop:
             for run, _ in todo:
                 self.abandon(run, error, blamed=len(todo) == 1)
 
-    def _tell(self, run: ActiveRun, steps: Sequence[Step]) -> None:
+    def _tell(self, run: ActiveRun, steps: Sequence[LogEntry]) -> None:
         for step in steps:
             for observer in self.observers:
                 try:
@@ -353,7 +353,7 @@ class RunLoop:
             for stream in run.streams:
                 stream(step)
 
-    def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[Step]]]) -> None:
+    def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[LogEntry]]]) -> None:
         """Commands in their order; assignments that follow each other go to the broker together (SCHED-11)."""
         assignments: list[TaskAssignment] = []
         for run, steps in todo:

@@ -14,8 +14,8 @@ from aether_protocol.execution.secrets import references_in
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunStore, StoredRun
-from aether_protocol.scheduler.codec import decode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import decode_entry
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.facts import Fact
@@ -53,11 +53,11 @@ class Replay:
         except Exception as error:
             raise self._damaged("in its snapshot", error) from error
 
-    def apply(self, line: str) -> Step:
+    def apply(self, line: str) -> LogEntry:
         """The next step. Raises PortError where the record has a gap or is damaged."""
         number = self.state.seq + 1
         try:
-            step = decode_step(line, self._output)
+            step = decode_entry(line, self._output)
             if step.seq == number:
                 replay(self.state, step)
                 return step

@@ -32,7 +32,7 @@ from aether_protocol.ports.schedules import (
     ScheduleDecision,
     StoredSchedule,
 )
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 
 POLL_S: Final = 1.0  # schedules of others come and change while one waits
@@ -227,7 +227,7 @@ class ScheduleRunner:
                 self._witness.adopted(one)
         return adopted
 
-    def _saw(self, run_id: str, state: RunState, step: Step) -> None:
+    def _saw(self, run_id: str, state: RunState, step: LogEntry) -> None:
         if state.closed:
             self._to_tidy.add((state.plan.namespace, state.plan.name))
             self._woken.set()

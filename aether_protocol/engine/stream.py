@@ -16,7 +16,7 @@ from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.recovery import Replay
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import LogLine, RunStore, Store, StoredRun
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.event_feed import EventRecord, step_records
 
@@ -47,7 +47,7 @@ class EventStream:
     async def aclose(self) -> None:
         """Stop watching."""
 
-    def _show(self, state: RunState, step: Step) -> None:
+    def _show(self, state: RunState, step: LogEntry) -> None:
         self._records.extend(step_records(state, step))
 
 
@@ -58,7 +58,7 @@ class LiveEvents(EventStream):
         super().__init__()
         self._run = run
         self._store = store
-        self._steps: deque[Step] = deque()  # as they come, from now on
+        self._steps: deque[LogEntry] = deque()  # as they come, from now on
         self._begin = run.stored
         self._past: _Past | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -102,7 +102,7 @@ class LiveEvents(EventStream):
         if self._take in self._run.streams:
             self._run.streams.remove(self._take)
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: LogEntry) -> None:
         self._steps.append(step)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
@@ -162,7 +162,7 @@ class _Past:
         whole = bool(first) and first[0][0] == 1
         return cls(store, run_id, Replay(stored.plan, stored.header, None if whole else stored.snapshot))
 
-    async def next(self) -> list[Step]:
+    async def next(self) -> list[LogEntry]:
         """The next steps; none: there are no more by now."""
         lines = await self._store.lines(self._run_id, self._replay.state.seq, PAGE)
         return [self._replay.apply(line) for _, line in lines]

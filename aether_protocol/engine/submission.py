@@ -21,7 +21,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.arguments import bind_parameters
-from aether_protocol.scheduler.carry_over import fetched, kept
+from aether_protocol.scheduler.carry_over import fetched, reused
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUCCEEDED
@@ -96,7 +96,7 @@ def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed
         before.variables,
         seed,
         retry_of=before.run_id,
-        kept=kept(state, start),
+        reused=reused(state, start),
         folder=before.folder,
         fetched=fetched(state) or None,
     )

@@ -22,7 +22,7 @@ from aether_protocol.errors import PortError
 from aether_protocol.execution.capacity import is_full
 from aether_protocol.execution.folders import LIVE, PRIVATE, Area, ensure_private, left_behind, remove, size_of, temporary_root
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, RetryScheduled, RunClosed, TaskSuspended
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUCCEEDED
@@ -210,7 +210,7 @@ class Workspaces:
 
     # --- for the engine ---
 
-    def stored(self, run_id: str, state: RunState, step: Step) -> None:
+    def stored(self, run_id: str, state: RunState, step: LogEntry) -> None:
         """A step is in the store: an observer of the engine."""
         waiting = self._waiting.get(run_id)
         if waiting is not None:

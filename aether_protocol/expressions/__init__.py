@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aether_protocol.expressions.expression import Expression, parse_expression
     from aether_protocol.expressions.functions import FUNCTIONS
-    from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Name, Resolver, get_path, parse_name
+    from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Name, ResolveName, get_path, parse_name
     from aether_protocol.expressions.template import Template, parse_template
 
 _HOMES = {
@@ -19,7 +19,7 @@ _HOMES = {
     "NAMESPACES": "names",
     "Expression": "expression",
     "ExpressionError": "names",
-    "Resolver": "names",
+    "ResolveName": "names",
     "Name": "names",
     "Template": "template",
     "get_path": "names",
@@ -34,7 +34,7 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "Name",
-    "Resolver",
+    "ResolveName",
     "Template",
     "get_path",
     "parse_expression",

@@ -16,7 +16,7 @@ from msgspec import Struct
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE, write
 from aether_protocol.expressions.lexer import Constant, Lexer
-from aether_protocol.expressions.names import ExpressionError, Name, Resolver, step_into
+from aether_protocol.expressions.names import ExpressionError, Name, ResolveName, step_into
 from aether_protocol.expressions.operators import BINARY, COMPARE, UNARY
 from aether_protocol.expressions.placeholders import Text
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, type_name
@@ -45,9 +45,9 @@ class Code(Struct, frozen=True):
     leaves: dict[str, Constant | Name | Text]
     lexer: Lexer
 
-    def evaluate(self, lookup: Resolver) -> Json:
+    def evaluate(self, resolve: ResolveName) -> Json:
         """The value, checked to be JSON within the bounds. Raises ExpressionError."""
-        return Evaluator(self, lookup).run()
+        return Evaluator(self, resolve).run()
 
 
 def parse(text: str, namespaces: frozenset[str]) -> Code:
@@ -122,10 +122,10 @@ def _check_arguments(name: str, given: int, at: int) -> None:
 class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the package has no types
     """Evaluates one parsed expression once. Making one is cheap: its tables are shared by all."""
 
-    def __init__(self, code: Code, lookup: Resolver) -> None:
+    def __init__(self, code: Code, resolve: ResolveName) -> None:
         # The base class copies its own tables of functions and operators here; none of them is wanted.
         self.code = code
-        self.lookup = lookup
+        self.resolve = resolve
         self.meter = limits.Meter()
 
     def __del__(self) -> None:
@@ -157,7 +157,7 @@ class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the 
 
     def _look_up(self, name: Name, column: int) -> Json:
         try:
-            value = self.lookup(name)
+            value = self.resolve(name)
             return _usable(value)
         except FAULTS as fault:
             raise self._failed(fault, column) from None

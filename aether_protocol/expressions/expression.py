@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Name, Resolver
+from aether_protocol.expressions.names import NAMESPACES, ExpressionError, Name, ResolveName
 from aether_protocol.expressions.values import Json, type_name
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
-    def evaluate(self, lookup: Resolver) -> Json:
+    def evaluate(self, resolve: ResolveName) -> Json:
         """The value. Absent names are null; a secret or any failure is an ExpressionError."""
         try:
-            return self.code.evaluate(lookup)
+            return self.code.evaluate(resolve)
         except RecursionError:
             raise ExpressionError("a value is nested too deeply") from None
         except MemoryError:
             raise ExpressionError("the expression needs too much memory") from None
 
-    def condition(self, lookup: Resolver) -> bool:
+    def condition(self, resolve: ResolveName) -> bool:
         """The value as a condition: a boolean, or the text `true` or `false` (DATA-8); else ExpressionError."""
-        value = self.evaluate(lookup)
+        value = self.evaluate(resolve)
         if type(value) is bool:
             return value
         if value == "true" or value == "false":

@@ -62,7 +62,7 @@ class Name(Struct, frozen=True):
         return self.text
 
 
-Resolver = Callable[[Name], Json | Absent | SecretValue]
+ResolveName = Callable[[Name], Json | Absent | SecretValue]
 """Resolves one name, when it is needed and not before. May raise ExpressionError for a name that means nothing here."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from aether_protocol.expressions.limits import MAX_TEXT, check_growth
-from aether_protocol.expressions.names import ExpressionError, Name, Resolver
+from aether_protocol.expressions.names import ExpressionError, Name, ResolveName
 from aether_protocol.expressions.placeholders import Text, split_text
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text
 
@@ -60,7 +60,7 @@ class Template:
     def __repr__(self) -> str:
         return f"Template({self.raw!r})"
 
-    def resolve(self, lookup: Resolver) -> Json | Absent | SecretValue:
+    def resolve(self, resolve: ResolveName) -> Json | Absent | SecretValue:
         """The value with placeholders filled in.
 
         One that is the whole text keeps its type (and may be ABSENT); inside text or a container an absent one raises
@@ -70,9 +70,9 @@ class Template:
         if type(node) is _Fixed:
             return node.value
         if self.sole is not None:
-            return _look_up(self.sole, lookup, 0)
+            return _look_up(self.sole, resolve, 0)
         try:
-            value = _resolve(node, lookup, ())
+            value = _resolve(node, resolve, ())
         except RecursionError:
             raise ExpressionError("a value is nested too deeply") from None
         check_growth(value)
@@ -128,35 +128,35 @@ def _sole(node: _Node) -> Name | None:
     return None
 
 
-def _look_up(name: Name, lookup: Resolver, offset: int, path: Path = ()) -> Json | Absent | SecretValue:
+def _look_up(name: Name, resolve: ResolveName, offset: int, path: Path = ()) -> Json | Absent | SecretValue:
     try:
-        return lookup(name)
+        return resolve(name)
     except ExpressionError as fault:
         if fault.offset is None:
             fault.offset, fault.path = offset, path
         raise
 
 
-def _resolve(node: _Node, lookup: Resolver, path: Path) -> Json | SecretValue:
+def _resolve(node: _Node, resolve: ResolveName, path: Path) -> Json | SecretValue:
     if isinstance(node, _Fixed):
         return node.value
     if isinstance(node, _List):
-        return [_resolve(item, lookup, (*path, i)) for i, item in enumerate(node.items)]
+        return [_resolve(item, resolve, (*path, i)) for i, item in enumerate(node.items)]
     if isinstance(node, _Dict):
-        return {key: _resolve(item, lookup, (*path, key)) for key, item in node.items.items()}
+        return {key: _resolve(item, resolve, (*path, key)) for key, item in node.items.items()}
     if len(node.parts) == 1 and isinstance(node.parts[0], Name):
-        return _present(node.parts[0], lookup, node.offsets[0], path)
-    return _fill(node, lookup, path)
+        return _present(node.parts[0], resolve, node.offsets[0], path)
+    return _fill(node, resolve, path)
 
 
-def _present(name: Name, lookup: Resolver, offset: int, path: Path) -> Json | SecretValue:
-    value = _look_up(name, lookup, offset, path)
+def _present(name: Name, resolve: ResolveName, offset: int, path: Path) -> Json | SecretValue:
+    value = _look_up(name, resolve, offset, path)
     if value is ABSENT:
         raise ExpressionError(f"{name.text!r} has no value", offset, path)
     return value
 
 
-def _fill(text: Text, lookup: Resolver, path: Path) -> str | SecretValue:
+def _fill(text: Text, resolve: ResolveName, path: Path) -> str | SecretValue:
     """The text with its values written in; a `SecretValue` once one of them is."""
     pieces: list[str | tuple[str, str]] = []
     length = 0
@@ -164,7 +164,7 @@ def _fill(text: Text, lookup: Resolver, path: Path) -> str | SecretValue:
         if isinstance(part, str):
             pieces.append(part)
             continue
-        value = _present(part, lookup, offset, path)
+        value = _present(part, resolve, offset, path)
         if type(value) is SecretValue:
             pieces.extend(value.parts)
             length += sum(map(len, value.parts))

@@ -1,7 +1,7 @@
 """The Store port: a run's truth is its numbered list of steps, and what a store tells of it besides (rows, snapshots).
 
 Law: `append` is atomic per run and refuses a run where another writer was first (optimistic lock on the sequence) or where
-the writer's fencing token is stale. Values here are ours (Step, Plan, RunHeader); a durable store encodes them itself. No
+the writer's fencing token is stale. Values here are ours (LogEntry, Plan, RunHeader); a durable store encodes them itself. No
 store reads a clock: instants and leases come in, in microseconds since the epoch.
 """
 
@@ -17,7 +17,7 @@ from aether_protocol.expressions.values import Json
 
 if TYPE_CHECKING:  # who lists runs needs none of these
     from aether_protocol.plan.model import Plan
-    from aether_protocol.scheduler.commands import Step
+    from aether_protocol.scheduler.commands import LogEntry
     from aether_protocol.scheduler.events import RunHeader
 
 MEMORY: Final = "memory"
@@ -80,7 +80,7 @@ class RunAppend(Struct):
 
     run_id: str
     expected_seq: int
-    steps: list[Step]
+    steps: list[LogEntry]
     row: Callable[[], RunSummary]
     snapshot: Callable[[], Json]
     token: int = 0

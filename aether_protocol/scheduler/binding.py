@@ -44,32 +44,32 @@ class Bound(Struct):
     secret: bool
 
 
-def _literal(source: Literal, lookup: Resolver) -> Value:
+def _literal(source: Literal, resolver: Resolver) -> Value:
     return source.value
 
 
-def _templated(source: Templated, lookup: Resolver) -> Value:
-    value = source.template.resolve(lookup)
+def _templated(source: Templated, resolver: Resolver) -> Value:
+    value = source.template.resolve(resolver)
     if value is ABSENT and not source.optional:
         raise ExpressionError(f"{as_text(source.template.raw)} has no value")
     return value
 
 
-def _reference(source: Reference, lookup: Resolver) -> Value:
-    return lookup(source.name)
+def _reference(source: Reference, resolver: Resolver) -> Value:
+    return resolver(source.name)
 
 
-def _computed(source: Computed, lookup: Resolver) -> Value:
-    return source.expression.evaluate(lookup)
+def _computed(source: Computed, resolver: Resolver) -> Value:
+    return source.expression.evaluate(resolver)
 
 
-def _secret(source: SecretRef, lookup: Resolver) -> Value:
-    lookup.secret = True
+def _secret(source: SecretRef, resolver: Resolver) -> Value:
+    resolver.secret = True
     return SecretValue(((source.name, source.key),))
 
 
-def _item_field(source: ItemField, lookup: Resolver) -> Value:
-    item = lookup.item
+def _item_field(source: ItemField, resolver: Resolver) -> Value:
+    item = resolver.item
     if isinstance(item, dict) and source.field in item:
         return item[source.field]
     return ABSENT
@@ -85,10 +85,10 @@ _READ: Final[dict[type, Callable[[Any, Resolver], Value]]] = {
 }
 
 
-def read_sources(sources: Iterable[Source], lookup: Resolver) -> tuple[Value, Source | None]:
+def read_sources(sources: Iterable[Source], resolver: Resolver) -> tuple[Value, Source | None]:
     """The first value that `sources` give, and the source that gave it; ABSENT where none does. Raises ExpressionError."""
     for source in sources:
-        value = _READ[type(source)](source, lookup)
+        value = _READ[type(source)](source, resolver)
         if value is not ABSENT:
             return value, source
     return ABSENT, None
@@ -113,7 +113,7 @@ def _shown(value: Json) -> str:
 
 
 def bind_inputs(
-    lookup: Resolver,
+    resolver: Resolver,
     bindings: Sequence[InputBinding],
     artifacts: Sequence[ArtifactBinding],
     before: Mapping[str, Json] = NO_VALUES,
@@ -125,7 +125,7 @@ def bind_inputs(
     for binding in bindings:
         name = binding.name
         try:
-            value, source = read_sources(binding.sources, lookup)
+            value, source = read_sources(binding.sources, resolver)
         except ExpressionError as error:
             raise BindError(f"input {name!r}: {error.reason}") from error
         if source is None:
@@ -135,35 +135,35 @@ def bind_inputs(
         if not isinstance(source, Literal):
             value = check_value(f"input {name!r}", value, binding.type, binding.enum)
             if isinstance(source, Reference):
-                ref = _output_ref(source.name, lookup, value)
+                ref = _output_ref(source.name, resolver, value)
                 if ref is not None:
                     refs.append((name, *ref))
         inputs[name] = value
-    held = _bind_artifacts(lookup, artifacts, before) if artifacts else NO_VALUES
-    return Bound(inputs, refs, held, lookup.secret)
+    held = _bind_artifacts(resolver, artifacts, before) if artifacts else NO_VALUES
+    return Bound(inputs, refs, held, resolver.secret)
 
 
-def _output_ref(name: Name, lookup: Resolver, value: Json) -> tuple[int, str] | None:
+def _output_ref(name: Name, resolver: Resolver, value: Json) -> tuple[int, str] | None:
     """The node and output that `name` is, as it stands: recorded by reference instead of by value."""
     segments = name.segments
-    if lookup.dag is None or len(segments) != 5 or segments[0] != "tasks" or segments[3] != "parameters":
+    if resolver.dag is None or len(segments) != 5 or segments[0] != "tasks" or segments[3] != "parameters":
         return None
-    index = lookup.dag.target.index.get(segments[1])  # type: ignore[arg-type]
-    if index is None or lookup.dag.children[index] < 0:
+    index = resolver.dag.target.index.get(segments[1])  # type: ignore[arg-type]
+    if index is None or resolver.dag.children[index] < 0:
         return None
-    node = lookup.state.nodes[lookup.dag.children[index]]
+    node = resolver.state.nodes[resolver.dag.children[index]]
     output = str(segments[4])
     return (node.id, output) if node.outputs.get(output) is value else None
 
 
 def _bind_artifacts(
-    lookup: Resolver, bindings: Sequence[ArtifactBinding], before: Mapping[str, Json]
+    resolver: Resolver, bindings: Sequence[ArtifactBinding], before: Mapping[str, Json]
 ) -> dict[str, Json]:
     """Input artifacts as {name: {name, path, archive, and digest and size, or source}}; absent is an Error (ART-2)."""
     held: dict[str, Json] = {}
     for binding in bindings:
         try:
-            value = _artifact_origin(lookup, binding)
+            value = _artifact_origin(resolver, binding)
         except ExpressionError as error:
             raise BindError(f"input artifact {binding.name!r}: {error.reason}") from error
         if not isinstance(value, dict):
@@ -182,25 +182,25 @@ def _bind_artifacts(
     return held
 
 
-def _artifact_origin(lookup: Resolver, binding: ArtifactBinding) -> Value:
+def _artifact_origin(resolver: Resolver, binding: ArtifactBinding) -> Value:
     if binding.from_ is not None:
-        return lookup.artifact(binding.from_)
+        return resolver.artifact(binding.from_)
     if binding.source is None:
         return ABSENT
-    return {"source": {"type": binding.source.type, "config": binding.source.config.resolve(lookup)}}
+    return {"source": {"type": binding.source.type, "config": binding.source.config.resolve(resolver)}}
 
 
-def fill_outputs(lookup: Resolver, declared: Sequence[OutputBinding], given: Mapping[str, Json]) -> dict[str, Json]:
+def fill_outputs(resolver: Resolver, declared: Sequence[OutputBinding], given: Mapping[str, Json]) -> dict[str, Json]:
     """Outputs of a Succeeded leaf: what the executor gave, and declared values for what it did not (DATA-9).
 
     Raises BindError naming the first output that cannot be resolved or does not fit.
     """
     outputs = dict(given)
-    lookup.outputs = outputs
+    resolver.outputs = outputs
     for output in declared:
         if output.name not in outputs:
             try:
-                value, source = read_sources(output.sources, lookup)
+                value, source = read_sources(output.sources, resolver)
             except ExpressionError as error:
                 raise BindError(f"output {output.name!r}: {error.reason}") from error
             if source is None:

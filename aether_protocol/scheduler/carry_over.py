@@ -1,8 +1,8 @@
-"""What a retried run keeps of the one before (CTRL-4).
+"""What a retry reuses of the run before (CTRL-4).
 
-Law: a task run is kept if it Succeeded or was Skipped and everything that it depends on is kept; containers and loops child
-by child. A container counts as kept for its dependents if it Succeeded and all in it is kept. Nothing is kept of the task
-that the retry begins from, nor of what is downstream of it.
+A task run is reused if it Succeeded or was Skipped and everything that it depends on is reused; containers and loops child
+by child. A container counts as reused for its dependents if it Succeeded and all in it is reused. The task that the retry
+begins from is not reused, nor is anything downstream of it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from aether_protocol.scheduler.nodes import Container, DagNode, LoopNode, Node
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SKIPPED, SUCCEEDED
 
-Kept = Mapping[str, Mapping[str, Json]]
+Reused = Mapping[str, Mapping[str, Json]]
 
 
-def kept(state: RunState, start: str | None = None) -> dict[str, dict[str, Json]]:
-    """What a retry of the ended run `state` keeps: {path: how that leaf (or skipped container) ended}.
+def reused(state: RunState, start: str | None = None) -> dict[str, dict[str, Json]]:
+    """Collect what a retry of the ended run `state` reuses: {path: how that leaf (or skipped container) ended}.
 
     `start` is the path of a task that runs again with all downstream of it, whatever they were.
     """
     found: dict[str, dict[str, Json]] = {}
     if state.root is not None:
-        _keep(state, state.root, start, found)
+        _reuse(state, state.root, start, found)
     return found
 
 
@@ -40,13 +40,16 @@ def fetched(state: RunState) -> dict[str, dict[str, Json]]:
     return found
 
 
-def _keep(state: RunState, node: Node, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
-    """Collect what is kept of `node` and in it; whether all of it is. Recursion is bounded by maxNestedDepth."""
+def _reuse(state: RunState, node: Node, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
+    """Collect what is reused of `node` and below it; return whether all of it is. Recursion is bounded by maxNestedDepth."""
     path = node.path
     if path == start:
         return False
     if isinstance(node, Container) and node.phase is not SKIPPED:
-        inside = _keep_tasks(state, node, start, found) if isinstance(node, DagNode) else _keep_turns(state, node, start, found)
+        if isinstance(node, DagNode):
+            inside = _reuse_tasks(state, node, start, found)
+        else:
+            inside = _reuse_iterations(state, node, start, found)
         return inside and node.opened and node.phase is SUCCEEDED
     if node.phase is not SUCCEEDED and node.phase is not SKIPPED:
         return False
@@ -62,8 +65,8 @@ def _keep(state: RunState, node: Node, start: str | None, found: dict[str, dict[
     return True
 
 
-def _keep_tasks(state: RunState, dag: DagNode, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
-    """The tasks of a dag along its edges: only below what is kept."""
+def _reuse_tasks(state: RunState, dag: DagNode, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
+    """The tasks of a dag along its edges: only below what is reused."""
     if not dag.opened:
         return False
     target = dag.target
@@ -73,7 +76,7 @@ def _keep_tasks(state: RunState, dag: DagNode, start: str | None, found: dict[st
     while todo:
         index = todo.popleft()
         child = dag.children[index]
-        if child < 0 or not _keep(state, state.nodes[child], start, found):
+        if child < 0 or not _reuse(state, state.nodes[child], start, found):
             continue
         count += 1
         for below in target.dependents[index]:
@@ -83,12 +86,12 @@ def _keep_tasks(state: RunState, dag: DagNode, start: str | None, found: dict[st
     return count == len(target.tasks)
 
 
-def _keep_turns(state: RunState, loop: Container, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
-    """The iterations of a loop: each by itself, those of a repeat loop only as long as all before them are kept."""
+def _reuse_iterations(state: RunState, loop: Container, start: str | None, found: dict[str, dict[str, Json]]) -> bool:
+    """The iterations of a loop: each by itself, those of a repeat loop only as long as all before them are reused."""
     assert isinstance(loop, LoopNode)
     whole = True
     for child in loop.children:
-        if child < 0 or not _keep(state, state.nodes[child], start, found):
+        if child < 0 or not _reuse(state, state.nodes[child], start, found):
             whole = False
             if loop.items is None:
                 break

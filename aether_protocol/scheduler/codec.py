@@ -18,7 +18,7 @@ from msgspec import Struct
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import Json, SecretValue, has_secret
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
@@ -131,14 +131,14 @@ def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
     record = {name: getattr(header, name) for name in RunHeader.__struct_fields__ if name != "epoch"}
     record["parameters"] = encode_value(dict(header.parameters))
-    for name in ("kept", "fetched"):
+    for name in ("reused", "fetched"):
         record[name] = encode_value(dict(given)) if (given := getattr(header, name)) is not None else None
     return record
 
 
 def decode_header(record: dict[str, Json]) -> RunHeader:
     """The inverse of `encode_header`."""
-    held = {name: decode_value(given) for name in ("kept", "fetched") if (given := record.get(name)) is not None}
+    held = {name: decode_value(given) for name in ("reused", "fetched") if (given := record.get(name)) is not None}
     return RunHeader(**{**record, "parameters": decode_value(record["parameters"]), **held})
 
 
@@ -195,7 +195,7 @@ _READERS: Final[dict[str, Callable[[Sequence[Any], Output], f.Fact]]] = dict.fro
 _from_json: Final = json.JSONDecoder().raw_decode
 
 
-def encode_step(step: Step) -> str:
+def encode_entry(step: LogEntry) -> str:
     """One line of JSON: version, number, instant, cause, facts. Commands follow from the state and are not recorded."""
     facts: list[str] = []
     for fact in step.facts:
@@ -203,8 +203,8 @@ def encode_step(step: Step) -> str:
     return f"[{VERSION},{step.seq},{step.at},{_to_text(step.cause)},[{','.join(facts)}]]"
 
 
-def decode_step(line: str, output: Output) -> Step:
-    """The inverse of `encode_step`, without commands. A fact of the same step may refer to an earlier one's output."""
+def decode_entry(line: str, output: Output) -> LogEntry:
+    """The inverse of `encode_entry`, without commands. A fact of the same step may refer to an earlier one's output."""
     (version, seq, at, cause, records), end = _from_json(line)
     if version != VERSION:
         raise BrokenInvariant(f"a record has version {version}, this is version {VERSION}", hint="use a newer version")
@@ -221,4 +221,4 @@ def decode_step(line: str, output: Output) -> Step:
         if type(fact) is f.NodeEnded and fact.outputs:
             made.update(((fact.node, name), value) for name, value in fact.outputs.items())
         facts.append(fact)
-    return Step(seq, at, cause, facts, [])
+    return LogEntry(seq, at, cause, facts, [])

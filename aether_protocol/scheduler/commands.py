@@ -149,7 +149,7 @@ class CloseRun(Struct, gc=False):
 Command = TaskAssignment | StopTask | SetTimer | ClearTimer | Continue | CloseRun
 
 
-class Step(Struct, gc=False):
+class LogEntry(Struct, gc=False):
     """What one event led to: step number `seq` (from 1) at instant `at`, caused by `cause` (`broker:TaskFinished`).
 
     `refused` is the reason why a resume or cancel was turned down; then there are no facts and no commands.

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent
-from aether_protocol.scheduler import loops
-from aether_protocol.scheduler import name_resolution as at
+from aether_protocol.scheduler import loops, name_resolution
 from aether_protocol.scheduler.binding import BindError, read_sources, resolve_outputs
 from aether_protocol.scheduler.commands import ClearTimer, SetTimer
 from aether_protocol.scheduler.events import TimerKind
@@ -24,51 +23,51 @@ from aether_protocol.scheduler.step_builder import END_EVENTS, ENGINE_ERROR, Ste
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, ERROR, READY, RUNNING, SUCCEEDED, SUSPENDED, Phase
 
 
-def open_scope(turn: StepBuilder, scope: Container) -> None:
+def open_scope(step: StepBuilder, scope: Container) -> None:
     """Put the first children of an admitted container into the ready queue, or end it where there are none."""
     items = None
     if isinstance(scope, LoopNode):
         try:
-            items = loops.items_of(turn, scope)
+            items = loops.items_of(step, scope)
         except BindError as error:
-            turn.end(scope, ERROR, ENGINE_ERROR, str(error))
-            settle(turn, scope)
+            step.end(scope, ERROR, ENGINE_ERROR, str(error))
+            settle(step, scope)
             return
-    turn.emit(ScopeOpened(scope.id, items))
+    step.emit(ScopeOpened(scope.id, items))
     if isinstance(scope, LoopNode) and items is None:
-        turn.emit(IterationGranted(scope.id, 0))
+        step.emit(IterationGranted(scope.id, 0))
     if not scope.queued:
-        _conclude(turn, scope, _derive(scope))
-        settle(turn, scope)
+        _conclude(step, scope, _derive(scope))
+        settle(step, scope)
     elif scope.timeout_due != NEVER:
-        turn.commands.append(SetTimer(scope.id, TimerKind.TIMEOUT, scope.timeout_due, turn.cause))
+        step.commands.append(SetTimer(scope.id, TimerKind.TIMEOUT, scope.timeout_due, step.cause))
 
 
-def dispatched(turn: StepBuilder, scope: Container | None) -> None:
+def dispatched(step: StepBuilder, scope: Container | None) -> None:
     """A leaf beneath was handed over: Created containers are Ready, suspended ones go on."""
     if scope is not None and scope.phase is SUSPENDED:
-        turn.refresh(scope)
+        step.refresh(scope)
     while scope is not None and scope.phase is CREATED:
-        turn.emit(ContainerPhase(scope.id, READY))
+        step.emit(ContainerPhase(scope.id, READY))
         scope = scope.parent
 
 
-def started(turn: StepBuilder, leaf: TaskNode) -> None:
+def started(step: StepBuilder, leaf: TaskNode) -> None:
     """A leaf started for the first time: the containers above that were not Running are. onStart: the workflow's first."""
     chain: list[Node] = [leaf]
     scope = leaf.parent
     while scope is not None and scope.started_at is None:
-        turn.emit(ContainerPhase(scope.id, RUNNING))
+        step.emit(ContainerPhase(scope.id, RUNNING))
         chain.append(scope)
         scope = scope.parent
-    if scope is None and turn.plan.hooks:
-        turn.want(HookEvent.ON_START, None, None)
+    if scope is None and step.plan.hooks:
+        step.request_hook(HookEvent.ON_START, None, None)
     for node in reversed(chain):
         if node.call.hooks:
-            turn.want(HookEvent.ON_START, node, node)
+            step.request_hook(HookEvent.ON_START, node, node)
 
 
-def settle(turn: StepBuilder, node: Node) -> None:
+def settle(step: StepBuilder, node: Node) -> None:
     """`node` has ended: see what that means to all above it."""
     scope = node.parent
     while scope is not None:
@@ -76,24 +75,24 @@ def settle(turn: StepBuilder, node: Node) -> None:
             return
         verdict = None
         if isinstance(scope, LoopNode) and scope.items is None:
-            verdict = loops.advance(turn, scope, node)
+            verdict = loops.advance(step, scope, node)
         if scope.live or scope.queued:
             if scope.suspended or scope.phase is SUSPENDED:
-                turn.refresh(scope)
+                step.refresh(scope)
             return
-        _conclude(turn, scope, verdict or _derive(scope))
+        _conclude(step, scope, verdict or _derive(scope))
         node, scope = scope, scope.parent
-    end_run(turn, node)
+    end_run(step, node)
 
 
-def end_run(turn: StepBuilder, root: Node) -> None:
+def end_run(step: StepBuilder, root: Node) -> None:
     """The root has ended, and with it the run: the workflow's hooks are asked for."""
-    turn.commands.append(ClearTimer(WORKFLOW, TimerKind.TIMEOUT, turn.cause))
+    step.commands.append(ClearTimer(WORKFLOW, TimerKind.TIMEOUT, step.cause))
     event = END_EVENTS.get(root.phase)
-    if event is not None and turn.plan.hooks:
+    if event is not None and step.plan.hooks:
         trigger = decider(root)
-        turn.want(event, None, trigger)
-        turn.want(HookEvent.ON_EXIT, None, trigger)
+        step.request_hook(event, None, trigger)
+        step.request_hook(HookEvent.ON_EXIT, None, trigger)
 
 
 def decider(root: Node) -> Node | None:
@@ -116,44 +115,44 @@ def _derive(scope: Container) -> Verdict:
     return phase, None, f"{culprit.call.name}: {culprit.message or culprit.phase}" if culprit is not None else ""
 
 
-def _conclude(turn: StepBuilder, scope: Container, verdict: Verdict) -> None:
+def _conclude(step: StepBuilder, scope: Container, verdict: Verdict) -> None:
     """End a container whose children have ended: outputs, then phaseConditions, which see them."""
     phase, code, message = verdict
-    outputs, artifacts = _outputs(turn, scope)
+    outputs, artifacts = _outputs(step, scope)
     conditions = scope.call.phase_conditions
     if conditions is not None:
-        outcome = at.Outcome(phase, code, message, outputs, artifacts)
-        given = turn.override(scope, conditions, phase, at.of_container_outcome(turn.state, scope, outcome))
+        outcome = name_resolution.Outcome(phase, code, message, outputs, artifacts)
+        given = step.override(scope, conditions, phase, name_resolution.of_container_outcome(step.state, scope, outcome))
         if given is not phase:
             message = "" if given is SUCCEEDED else f"{given} by phaseConditions"
             phase, code = given, None
     if isinstance(scope, LoopNode) and phase is not SUCCEEDED:
         outputs = NO_VALUES
-    turn.end(scope, phase, code, message, outputs, artifacts)
+    step.end(scope, phase, code, message, outputs, artifacts)
 
 
 def _outputs(
-    turn: StepBuilder, scope: Container, endings: Mapping[int, at.Outcome] | None = None
+    step: StepBuilder, scope: Container, endings: Mapping[int, name_resolution.Outcome] | None = None
 ) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
     """What a container gives, resolved from its children as they have ended, or end with it (DATA-10, LOOP-6, ART-3)."""
 
     def report(message: str) -> None:
-        turn.report(scope, message)
+        step.report(scope, message)
 
     if isinstance(scope, LoopNode):
-        return loops.outputs_of(turn, scope, report), NO_VALUES
+        return loops.outputs_of(step, scope, report), NO_VALUES
     assert isinstance(scope, DagNode)
     dag = scope.target
     if not dag.outputs and not dag.artifacts:
         return NO_VALUES, NO_VALUES
-    lookup = at.of_container(turn.state, scope)
-    lookup.endings = endings or lookup.endings
+    resolver = name_resolution.of_container(step.state, scope)
+    resolver.endings = endings or resolver.endings
     outputs: dict[str, Json] = {}
-    resolve_outputs(dag.outputs, lambda output: read_sources(output.sources, lookup)[0], report, outputs)
+    resolve_outputs(dag.outputs, lambda output: read_sources(output.sources, resolver)[0], report, outputs)
     artifacts: dict[str, Json] = {}
     for artifact in dag.artifacts:
         try:
-            value = lookup.artifact(artifact.from_) if artifact.from_ is not None else None
+            value = resolver.artifact(artifact.from_) if artifact.from_ is not None else None
         except ExpressionError as error:
             report(f"output artifact {artifact.name!r}: {error.reason}")
             continue
@@ -164,7 +163,7 @@ def _outputs(
     return outputs, artifacts
 
 
-def impose(turn: StepBuilder, top: Node, phase: Phase, code: int | None, message: str) -> None:
+def impose(step: StepBuilder, top: Node, phase: Phase, code: int | None, message: str) -> None:
     """Give `top` and all beneath it that has not ended this phase (SCHED-10, CTRL-3); workers are told to stop.
 
     A container ends before its children, so that none of their ends starts anything; its outputs see theirs all the same.
@@ -172,27 +171,27 @@ def impose(turn: StepBuilder, top: Node, phase: Phase, code: int | None, message
     """
     order: list[Node] = []
     stack: list[Node] = [top]
-    nodes = turn.state.nodes
+    nodes = step.state.nodes
     while stack:
         node = stack.pop()
         order.append(node)
         if isinstance(node, Container):
             stack.extend(nodes[child] for child in node.children if child >= 0 and nodes[child].ended_at is None)
-    endings: dict[int, at.Outcome] = {}
+    endings: dict[int, name_resolution.Outcome] = {}
     for node in reversed(order):
         given = node.outputs, node.artifacts
         if isinstance(node, DagNode) and node.opened:
-            given = _outputs(turn, node, endings)
+            given = _outputs(step, node, endings)
         text = message if node is top or phase is CANCELLED else f"{top.path}: {message}"
-        endings[node.id] = at.Outcome(phase, code, text, *given)
-    asked, turn.wanted = turn.wanted, []
+        endings[node.id] = name_resolution.Outcome(phase, code, text, *given)
+    asked, step.requested_hooks = step.requested_hooks, []
     for node in order:
         if isinstance(node, TaskNode):
-            turn.stop(node)
+            step.stop(node)
         end = endings[node.id]
-        turn.end(node, end.phase, end.code, end.message, end.outputs, end.artifacts)
-    turn.wanted = asked
+        step.end(node, end.phase, end.code, end.message, end.outputs, end.artifacts)
+    step.requested_hooks = asked
     for node in reversed(order):
         if node.call.hooks:
-            turn.want_end_hooks(node)
-    settle(turn, top)
+            step.request_end_hooks(node)
+    settle(step, top)

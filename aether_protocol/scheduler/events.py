@@ -30,7 +30,7 @@ class RunHeader(Struct, eq=False, gc=False):
     seed: int
     trace_context: str | None = None
     retry_of: str | None = None  # the run that this one retries (CTRL-4)
-    kept: Mapping[str, Mapping[str, Json]] | None = None  # what it keeps of that run, by path
+    reused: Mapping[str, Mapping[str, Json]] | None = None  # what it reuses of that run, by path
     folder: str | None = None  # where the document lies, if it came from a file (ART-4)
     fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
     epoch: int = 0

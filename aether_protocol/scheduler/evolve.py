@@ -14,7 +14,7 @@ from typing import Any, Final
 from aether_protocol.expressions.values import has_secret
 from aether_protocol.plan.model import ContinueOn, Kind
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.nodes import (
     NEVER,
     NO_VALUES,
@@ -48,7 +48,7 @@ RANKS: Final = {SUCCEEDED: 0, SKIPPED: 0, FAILED: 1, ERROR: 2, TIMEOUT: 2, CANCE
 RANK_PHASES: Final = (SUCCEEDED, FAILED, ERROR, CANCELLED)
 
 
-def replay(state: RunState, step: Step) -> None:
+def replay(state: RunState, step: LogEntry) -> None:
     """Apply one recorded step."""
     state.seq = step.seq
     state.now = step.at

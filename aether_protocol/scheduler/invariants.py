@@ -30,7 +30,7 @@ _DISPATCHED: Final = frozenset({READY, RUNNING, SUSPENDED, SUCCEEDED})
 def check(state: RunState) -> None:
     """Raise BrokenInvariant naming the first law that does not hold. Costs the number of nodes: a run that is carried on
     with is checked first, so the laws of every node are questions here, and words only where one does not hold."""
-    kept = state.header.kept
+    reused = state.header.reused
     queued: dict[int, set[int]] = {}  # by container
     for scope, index in state.waiting:
         queued.setdefault(scope.id, set()).add(index)
@@ -39,7 +39,7 @@ def check(state: RunState) -> None:
             raise _broken(node, "is not at its number")
         law = _broken_by_node(state, node)
         if law is None and isinstance(node, TaskNode):
-            law = _broken_by_leaf(node, taken_over=kept is not None and node.path in kept)
+            law = _broken_by_leaf(node, taken_over=reused is not None and node.path in reused)
         if law is not None:
             raise _broken(node, law)
         if isinstance(node, Container):
@@ -179,10 +179,11 @@ def _check_exits(state: RunState, hooks: Sequence[HookNode]) -> None:
         if hook.hook == HookEvent.ON_EXIT:
             fired.add(key)
     _require(fired == state.exits, None, "the run knows the scopes whose onExit was fired")
-    kept = state.header.kept
+    reused = state.header.reused
     for node in state.nodes:
         if node.call.hooks and HookEvent.ON_EXIT in node.call.hooks and node.hook is None and node.ended_at is not None:
-            due = node.phase is not SKIPPED and node.id not in state.hooks_live and not (kept is not None and node.path in kept)
+            due = node.phase is not SKIPPED and node.id not in state.hooks_live
+            due = due and not (reused is not None and node.path in reused)
             _require(node.id in fired or not due, node, "has ended without its onExit")
     if state.root is not None and state.root.ended_at is not None and HookEvent.ON_EXIT in state.plan.hooks:
         _require(WORKFLOW in fired or WORKFLOW in state.hooks_live, None, "the run has ended without its onExit")

@@ -15,7 +15,7 @@ from aether_protocol.expressions.json_copy import own
 from aether_protocol.expressions.limits import check_growth
 from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.model import LoopDef, OutputBinding, Reference
-from aether_protocol.scheduler import name_resolution as at
+from aether_protocol.scheduler import name_resolution
 from aether_protocol.scheduler.binding import BindError, read_sources, resolve_outputs, type_name_of
 from aether_protocol.scheduler.evolve import RANK_PHASES, RANKS
 from aether_protocol.scheduler.facts import IterationGranted
@@ -26,15 +26,15 @@ from aether_protocol.scheduler.transitions import ERROR, SUCCEEDED
 Report = Callable[[str], None]
 
 
-def items_of(turn: StepBuilder, loop: LoopNode) -> Sequence[Json] | None:
+def items_of(step: StepBuilder, loop: LoopNode) -> Sequence[Json] | None:
     """The items (LOOP-2, LOOP-3), or None for a repeat loop. Raises BindError."""
     target = loop.target
     if target.repeat is not None:
         return None
-    lookup = at.of_items(turn.state, loop)
+    resolver = name_resolution.of_items(step.state, loop)
     field = "items" if target.items is not None else "itemsFrom"
     try:
-        value = _resolve_items(target, lookup)
+        value = _resolve_items(target, resolver)
     except ExpressionError as error:
         raise BindError(f"{field}: {error.reason}") from error
     if isinstance(value, str) and value.lstrip(" \t\r\n").startswith("["):
@@ -51,17 +51,17 @@ def items_of(turn: StepBuilder, loop: LoopNode) -> Sequence[Json] | None:
     return value
 
 
-def _resolve_items(target: LoopDef, lookup: at.Resolver) -> Json:
+def _resolve_items(target: LoopDef, resolver: name_resolution.Resolver) -> Json:
     if target.items is not None:
-        value = target.items.resolve(lookup)
+        value = target.items.resolve(resolver)
         if value is ABSENT:
             raise ExpressionError(f"{target.items.raw} has no value")
         return value
     source = target.items_from
     if isinstance(source, Expression):
-        return source.evaluate(lookup)
+        return source.evaluate(resolver)
     assert source is not None
-    value = source.resolve(lookup)
+    value = source.resolve(resolver)
     return None if value is ABSENT else value
 
 
@@ -78,16 +78,16 @@ def _json_array(text: str) -> Json:
     return own(value)
 
 
-def advance(turn: StepBuilder, loop: LoopNode, body: Node) -> Verdict | None:
+def advance(step: StepBuilder, loop: LoopNode, body: Node) -> Verdict | None:
     """After iteration `body` of a repeat loop (LOOP-5): None when the next one was granted, else how the loop ends."""
     target = loop.target
     assert target.repeat is not None
     try:
-        again = target.repeat.condition(at.of_repeat(turn.state, loop, body))
+        again = target.repeat.condition(name_resolution.of_repeat(step.state, loop, body))
     except ExpressionError as error:
         return ERROR, ENGINE_ERROR, f"repeatCondition {target.repeat.text!r}: {error.reason}"
     if again and (target.max_iterations is None or loop.granted < target.max_iterations):
-        turn.emit(IterationGranted(loop.id, loop.granted))
+        step.emit(IterationGranted(loop.id, loop.granted))
         return None
     phase = RANK_PHASES[RANKS[body.phase]]
     if again:
@@ -110,14 +110,14 @@ def derive(loop: LoopNode) -> Verdict:
 NO_ITERATIONS: Final = "loop had no iterations"
 
 
-def outputs_of(turn: StepBuilder, loop: LoopNode, report: Report) -> dict[str, Json]:
+def outputs_of(step: StepBuilder, loop: LoopNode, report: Report) -> dict[str, Json]:
     """The loop's outputs (LOOP-4, LOOP-6); one that cannot be had is left out and reported."""
-    held = _bounded(_aggregate(turn, loop), report)
+    held = _bounded(_aggregate(step, loop), report)
     declared = loop.target.outputs
     if not declared:
         return held
     outputs: dict[str, Json] = {}
-    lookup = at.of_aggregate(turn.state, loop, held)
+    resolver = name_resolution.of_aggregate(step.state, loop, held)
 
     def read(output: OutputBinding) -> object:
         if not output.sources:
@@ -126,8 +126,8 @@ def outputs_of(turn: StepBuilder, loop: LoopNode, report: Report) -> dict[str, J
         if isinstance(source, Reference):  # a bare name, or a path into it
             first, *rest = source.name.segments
             return get_path(held[str(first)], tuple(rest)) if first in held else ABSENT
-        lookup.outputs = {**held, **outputs}  # an expression sees what is declared above it
-        return read_sources(output.sources, lookup)[0]
+        resolver.outputs = {**held, **outputs}  # an expression sees what is declared above it
+        return read_sources(output.sources, resolver)[0]
 
     resolve_outputs(declared, read, report, outputs)
     return outputs
@@ -144,9 +144,9 @@ def _bounded(held: dict[str, Json], report: Report) -> dict[str, Json]:
     return held
 
 
-def _aggregate(turn: StepBuilder, loop: LoopNode) -> dict[str, Json]:
+def _aggregate(step: StepBuilder, loop: LoopNode) -> dict[str, Json]:
     target = loop.target
-    nodes = turn.state.nodes
+    nodes = step.state.nodes
     if target.strategy != "list":
         picked = loop.children[-1 if target.strategy == "last" else 0] if loop.children else -1
         body = nodes[picked] if picked >= 0 else None

@@ -1,4 +1,4 @@
-"""The scheduler's only door: `Machine.handle(event) -> Step(facts, commands)`. Everything that changes a run goes through it.
+"""The scheduler's only door: `Machine.handle(event) -> LogEntry(facts, commands)`. All that changes a run goes through it.
 
 Law: pure. Rules look at the state and emit facts; `state.apply` alone changes the state; time, ids and seeds come in with
 events; the same events give the same steps, always. One event costs the same however many tasks the run has, and one step
@@ -13,9 +13,8 @@ from typing import Any, Final
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Kind, Plan
 from aether_protocol.scheduler import events as e
-from aether_protocol.scheduler import hooks
-from aether_protocol.scheduler import tasks as leaf
-from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer, Step
+from aether_protocol.scheduler import hooks, tasks
+from aether_protocol.scheduler.commands import CloseRun, Command, Continue, LogEntry, SetTimer
 from aether_protocol.scheduler.containers import impose, open_scope, settle
 from aether_protocol.scheduler.evolve import apply_node_created
 from aether_protocol.scheduler.facts import Fact, InputsBound, NodeCreated, NodeEnded, Reported, RunClosed, RunCreated
@@ -35,7 +34,7 @@ class Machine(StepBuilder):
         super().__init__(plan, state if state is not None else RunState(plan))
         self._asked = False  # a Continue is out: until its answer no other event starts what is ready
 
-    def handle(self, event: e.Event) -> Step:
+    def handle(self, event: e.Event) -> LogEntry:
         """What `event` leads to. The state has changed accordingly when this returns.
 
         A step without facts changed nothing (a late result, a stale timer, a refusal) and takes no number.
@@ -51,8 +50,8 @@ class Machine(StepBuilder):
         handler(self, event)
         if state.ready and not self._asked:
             self._start_ready()
-        if self.wanted:
-            hooks.fire_wanted(self)
+        if self.requested_hooks:
+            hooks.fire_requested(self)
         root = state.root
         if root is not None and root.ended_at is not None and not state.closed and not state.hooks_live:
             self.emit(RunClosed())
@@ -61,13 +60,13 @@ class Machine(StepBuilder):
             state.seq += 1
         else:
             state.now = before
-        return Step(state.seq, event.at, event.cause + name, facts, commands, self.refused)
+        return LogEntry(state.seq, event.at, event.cause + name, facts, commands, self.refused)
 
     def _start_ready(self) -> None:
         """Start what is ready, oldest first (SCHED-1), at most START_LIMIT of it."""
         state = self.state
-        if self.wanted:
-            hooks.fire_wanted(self)
+        if self.requested_hooks:
+            hooks.fire_requested(self)
         for _ in range(START_LIMIT):
             if not state.ready:
                 return
@@ -82,18 +81,18 @@ class Machine(StepBuilder):
         self.facts.append(fact)
         apply_node_created(self.state, fact)
         node = self.state.nodes[fact.node]
-        kept = self.state.header.kept
-        if kept is not None and self._take_over(node, kept):
+        reused = self.state.header.reused
+        if reused is not None and self._take_over(node, reused):
             return
-        if leaf.admit(self, node):
+        if tasks.admit(self, node):
             if node.call.kind is Kind.TASK:
-                leaf.dispatch(self, node)  # type: ignore[arg-type]
+                tasks.dispatch(self, node)  # type: ignore[arg-type]
             else:
                 open_scope(self, node)  # type: ignore[arg-type]
 
-    def _take_over(self, node: Node, kept: Mapping[str, Mapping[str, Json]]) -> bool:
-        """CTRL-4: what is kept of the run before ends as it ended there; it is not run, and its hooks are not fired."""
-        record = kept.get(node.path)
+    def _take_over(self, node: Node, reused: Mapping[str, Mapping[str, Json]]) -> bool:
+        """CTRL-4: what is reused of the run before ends as it ended there; it is not run, and its hooks are not fired."""
+        record = reused.get(node.path)
         if record is None:
             return False
         inputs, artifacts = record["inputs"], record["inputArtifacts"]
@@ -120,13 +119,13 @@ class Machine(StepBuilder):
 
     def _started(self, event: e.TaskStarted) -> None:
         node = self._node(event.node)
-        if node is not None and leaf.is_current(node, event.attempt) and node.phase is not RUNNING:
-            leaf.running(self, node)  # type: ignore[arg-type]
+        if node is not None and tasks.is_current(node, event.attempt) and node.phase is not RUNNING:
+            tasks.running(self, node)  # type: ignore[arg-type]
 
     def _finished(self, event: e.TaskFinished) -> None:
         node = self._node(event.node)
-        if node is not None and leaf.is_current(node, event.attempt):
-            leaf.finished(self, node, event)  # type: ignore[arg-type]
+        if node is not None and tasks.is_current(node, event.attempt):
+            tasks.finished(self, node, event)  # type: ignore[arg-type]
             if node.hook is not None:
                 self._hook_ended(node)
 
@@ -142,7 +141,7 @@ class Machine(StepBuilder):
             return
         if event.kind is e.TimerKind.BACKOFF:
             if isinstance(node, TaskNode) and node.phase is CREATED and node.backoff_due == event.due:
-                leaf.dispatch(self, node)
+                tasks.dispatch(self, node)
                 self._hook_ended(node)
         elif node.timeout_due == event.due != NEVER:
             if isinstance(node, Container):
@@ -150,7 +149,7 @@ class Machine(StepBuilder):
                 impose(self, node, TIMEOUT, ENGINE_TIMEOUT, text)
             else:
                 assert isinstance(node, TaskNode)
-                leaf.timed_out(self, node)
+                tasks.timed_out(self, node)
                 self._hook_ended(node)
 
     def _resume(self, event: e.ResumeRequested) -> None:
@@ -158,7 +157,7 @@ class Machine(StepBuilder):
         if not isinstance(node, TaskNode) or isinstance(node, HookNode):
             self.refused = "there is no such task" if node is None else f"{node.path!r} is no task that can be resumed"
             return
-        self.refused = leaf.resume(self, node, event.payload)
+        self.refused = tasks.resume(self, node, event.payload)
 
     def _cancel(self, event: e.CancelRequested) -> None:
         root = self.state.root
@@ -169,8 +168,8 @@ class Machine(StepBuilder):
 
     def _lost(self, event: e.AttemptLost) -> None:
         node = self._node(event.node)
-        if node is not None and leaf.is_current(node, event.attempt):
-            leaf.lost(self, node, event)  # type: ignore[arg-type]
+        if node is not None and tasks.is_current(node, event.attempt):
+            tasks.lost(self, node, event)  # type: ignore[arg-type]
             self._hook_ended(node)
 
     def _set_back(self, event: e.ClockSetBack) -> None:

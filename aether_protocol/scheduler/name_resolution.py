@@ -1,6 +1,6 @@
 """What a name means at a place (DATA-4), resolved lazily against the state.
 
-Law: one class, one table from the first segment to a method. A builder below makes the lookup of each place of the table
+Law: one class, one table from the first segment to a method. A builder below makes the resolver of each place of the table
 in DATA-4 and fills in just what that place sees. Gives ABSENT for what a task did not give (DATA-13), raises
 `ExpressionError` for a name that means nothing here. `secret` turns true as soon as something read may hold a secret.
 """
@@ -324,14 +324,14 @@ def of_call(state: RunState, node: Node) -> Resolver:
     if scope is None:
         return Resolver(state, (), None, (own,))
     if isinstance(scope, LoopNode):
-        lookup = _of_loop(state, scope, (scope.call.target.library, own))
-        lookup.loop = scope
-        lookup.index = node.index
+        resolver = _of_loop(state, scope, (scope.call.target.library, own))
+        resolver.loop = scope
+        resolver.index = node.index
         if scope.items is not None:
-            lookup.item = scope.items[node.index]
+            resolver.item = scope.items[node.index]
         elif node.index > 0:
-            lookup.previous = state.nodes[scope.children[node.index - 1]]
-        return lookup
+            resolver.previous = state.nodes[scope.children[node.index - 1]]
+        return resolver
     assert isinstance(scope, DagNode)
     return Resolver(state, (scope,), scope, (scope.call.target.library, own))
 
@@ -348,11 +348,11 @@ def of_items(state: RunState, loop: LoopNode) -> Resolver:
 
 def of_repeat(state: RunState, loop: LoopNode, body: Node) -> Resolver:
     """`repeatCondition`, after iteration `body`."""
-    lookup = of_items(state, loop)
-    lookup.loop = loop
-    lookup.index = body.index
-    lookup.body = body
-    return lookup
+    resolver = of_items(state, loop)
+    resolver.loop = loop
+    resolver.index = body.index
+    resolver.body = body
+    return resolver
 
 
 def of_config(state: RunState, node: TaskNode) -> Resolver:
@@ -360,9 +360,9 @@ def of_config(state: RunState, node: TaskNode) -> Resolver:
     target = node.call.target
     assert isinstance(target, TaskDef)
     if isinstance(node, HookNode):
-        lookup = Resolver(state, (node,), None, (target.library,))
-        lookup.trigger = node
-        return lookup
+        resolver = Resolver(state, (node,), None, (target.library,))
+        resolver.trigger = node
+        return resolver
     scope = node.parent
     if target.inline and isinstance(scope, DagNode):
         return Resolver(state, (node, scope), scope, (target.library,))
@@ -371,11 +371,11 @@ def of_config(state: RunState, node: TaskNode) -> Resolver:
 
 def of_outcome(state: RunState, node: TaskNode, outcome: Outcome) -> Resolver:
     """`retry.expression`, `phaseConditions` and declared output values of a leaf whose attempt has ended."""
-    lookup = of_config(state, node)
-    lookup.outcome = outcome
-    lookup.outputs = outcome.outputs
-    lookup.own = node.call.name
-    return lookup
+    resolver = of_config(state, node)
+    resolver.outcome = outcome
+    resolver.outputs = outcome.outputs
+    resolver.own = node.call.name
+    return resolver
 
 
 def of_container(state: RunState, scope: Container) -> Resolver:
@@ -386,17 +386,17 @@ def of_container(state: RunState, scope: Container) -> Resolver:
 
 def of_container_outcome(state: RunState, scope: Container, outcome: Outcome) -> Resolver:
     """`phaseConditions` of a dag or loop (SCHED-8)."""
-    lookup = of_container(state, scope)
-    lookup.outcome = outcome
-    lookup.outputs = outcome.outputs
+    resolver = of_container(state, scope)
+    resolver.outcome = outcome
+    resolver.outputs = outcome.outputs
     counters = {"succeeded": scope.succeeded, "failed": scope.failed, "total": scope.total}
-    lookup.counters = {"dag" if isinstance(scope, DagNode) else "loop": counters}
-    return lookup
+    resolver.counters = {"dag" if isinstance(scope, DagNode) else "loop": counters}
+    return resolver
 
 
 def of_aggregate(state: RunState, loop: LoopNode, outputs: Mapping[str, Json]) -> Resolver:
     """`valueFrom` of a loop's declared outputs (LOOP-6)."""
-    lookup = of_container(state, loop)
-    lookup.outputs = outputs
-    lookup.counters = {"loop": {"succeeded": loop.succeeded, "failed": loop.failed, "total": loop.total}}
-    return lookup
+    resolver = of_container(state, loop)
+    resolver.outputs = outputs
+    resolver.counters = {"loop": {"succeeded": loop.succeeded, "failed": loop.failed, "total": loop.total}}
+    return resolver

@@ -54,7 +54,7 @@ class StepBuilder:
         self.state = state
         self.facts: list[Fact] = []
         self.commands: list[Command] = []
-        self.wanted: list[tuple[HookEvent, Node | None, Node | None]] = []
+        self.requested_hooks: list[tuple[HookEvent, Node | None, Node | None]] = []
         self.refused: str | None = None
         self.cause = 0  # the number of the step that is being made
 
@@ -62,10 +62,10 @@ class StepBuilder:
         self.facts.append(fact)
         APPLY[type(fact)](self.state, fact)
 
-    def want(self, event: HookEvent, scope: Node | None, trigger: Node | None) -> None:
+    def request_hook(self, event: HookEvent, scope: Node | None, trigger: Node | None) -> None:
         """Ask for a hook, where one is declared."""
         if event in (scope.call.hooks if scope is not None else self.plan.hooks):
-            self.wanted.append((event, scope, trigger))
+            self.requested_hooks.append((event, scope, trigger))
 
     def report(self, node: Node, message: str) -> None:
         self.emit(Reported(node.id, message))
@@ -91,14 +91,14 @@ class StepBuilder:
         self.facts.append(fact)
         apply_node_ended(self.state, fact)
         if node.call.hooks and node.hook is None:
-            self.want_end_hooks(node)
+            self.request_end_hooks(node)
 
-    def want_end_hooks(self, node: Node) -> None:
+    def request_end_hooks(self, node: Node) -> None:
         """HOOK-1: the hook of the phase, then onExit; nothing for Skipped."""
         event = END_EVENTS.get(node.phase)
         if event is not None:
-            self.want(event, node, node)
-            self.want(HookEvent.ON_EXIT, node, node)
+            self.request_hook(event, node, node)
+            self.request_hook(HookEvent.ON_EXIT, node, node)
 
     def clear_timeout(self, node: Node) -> None:
         self.commands.append(ClearTimer(node.id, TimerKind.TIMEOUT, self.cause))
@@ -116,15 +116,15 @@ class StepBuilder:
             stuck = scope.live > 0 and scope.suspended == scope.live and not scope.queued
             if stuck and scope.phase is not SUSPENDED:
                 self.emit(ContainerPhase(scope.id, SUSPENDED))
-                self.want(HookEvent.ON_SUSPEND, scope, scope)
+                self.request_hook(HookEvent.ON_SUSPEND, scope, scope)
             elif not stuck and scope.phase is SUSPENDED:
                 self.emit(ContainerPhase(scope.id, RUNNING))
-                self.want(HookEvent.ON_RESUME, scope, scope)
+                self.request_hook(HookEvent.ON_RESUME, scope, scope)
             else:
                 return
             scope = scope.parent
 
-    def override(self, node: Node, conditions: PhaseConditions | None, phase: Phase, lookup: Resolver) -> Phase:
+    def override(self, node: Node, conditions: PhaseConditions | None, phase: Phase, resolver: Resolver) -> Phase:
         """SCHED-8: `succeeded`, then `failed`, then `error`; the first that is true wins; a failing one counts as false."""
         if conditions is None:
             return phase
@@ -137,7 +137,7 @@ class StepBuilder:
             if condition is None:
                 continue
             try:
-                if condition.condition(lookup):
+                if condition.condition(resolver):
                     return given
             except ExpressionError as error:
                 self.report(node, f"phaseConditions.{name} {condition.text!r}: {error.reason}")

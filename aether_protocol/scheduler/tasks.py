@@ -13,7 +13,7 @@ from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, TaskDef
-from aether_protocol.scheduler import name_resolution as at
+from aether_protocol.scheduler import name_resolution
 from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
 from aether_protocol.scheduler.commands import SetTimer, TaskAssignment
 from aether_protocol.scheduler.containers import dispatched, settle, started
@@ -46,37 +46,37 @@ from aether_protocol.scheduler.transitions import (
 MAX_LOSSES: Final = 10  # the tenth loss in a row of one attempt is an Error
 
 
-def admit(turn: StepBuilder, node: Node) -> bool:
+def admit(step: StepBuilder, node: Node) -> bool:
     """`when`, then inputs (SCHED-3, DATA-1), for leaves and containers alike. False: the node has ended."""
     call = node.call
     if call.when is None and not call.inputs and not call.artifacts:
         return True
-    lookup = at.of_call(turn.state, node)
+    resolver = name_resolution.of_call(step.state, node)
     if call.when is not None:
         try:
-            wanted = call.when.condition(lookup)
+            wanted = call.when.condition(resolver)
         except ExpressionError as error:
-            return _refuse(turn, node, f"when {call.when.text!r}: {error.reason}")
+            return _refuse(step, node, f"when {call.when.text!r}: {error.reason}")
         if not wanted:
-            turn.end(node, SKIPPED, None, f"when {call.when.text!r} is false")
-            settle(turn, node)
+            step.end(node, SKIPPED, None, f"when {call.when.text!r} is false")
+            settle(step, node)
             return False
-        lookup.secret = False
+        resolver.secret = False
     try:
-        before = turn.state.header.fetched.get(node.path) if call.artifacts and turn.state.header.fetched else None
-        bound = bind_inputs(lookup, call.inputs, call.artifacts, before or NO_VALUES)
+        before = step.state.header.fetched.get(node.path) if call.artifacts and step.state.header.fetched else None
+        bound = bind_inputs(resolver, call.inputs, call.artifacts, before or NO_VALUES)
     except BindError as error:
-        return _refuse(turn, node, str(error))
+        return _refuse(step, node, str(error))
     if bound.inputs or bound.artifacts:
-        turn.emit(InputsBound(node.id, bound.inputs, bound.refs, bound.artifacts, bound.secret))
+        step.emit(InputsBound(node.id, bound.inputs, bound.refs, bound.artifacts, bound.secret))
     return True
 
 
-def _refuse(turn: StepBuilder, node: Node, message: str) -> bool:
+def _refuse(step: StepBuilder, node: Node, message: str) -> bool:
     """An Error before dispatch: no code of an executor, no retry."""
-    turn.end(node, ERROR, ENGINE_ERROR, message)
+    step.end(node, ERROR, ENGINE_ERROR, message)
     if node.hook is None:
-        settle(turn, node)
+        settle(step, node)
     return False
 
 
@@ -84,27 +84,27 @@ def _no_names(name: Name) -> Json:
     raise BrokenInvariant(f"a literal config asked for {name.text!r}")
 
 
-def dispatch(turn: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = None) -> None:
+def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = None) -> None:
     """Hand over the next attempt (or the `lost` one again): its config is resolved from its inputs now (DATA-1)."""
-    state = turn.state
+    state = step.state
     target: TaskDef = node.call.target  # type: ignore[assignment]
     template = target.config
     secret = node.secret
     if template.literal:
         config = template.resolve(_no_names)
     else:
-        lookup = at.of_config(state, node)
+        resolver = name_resolution.of_config(state, node)
         try:
-            config = template.resolve(lookup)
+            config = template.resolve(resolver)
         except ExpressionError as error:
-            _refuse(turn, node, f"executor.config: {error.reason}")
+            _refuse(step, node, f"executor.config: {error.reason}")
             return
-        secret = secret or lookup.secret
+        secret = secret or resolver.secret
     if lost is not None:
-        turn.emit(lost)
+        step.emit(lost)
     else:
         fact = TaskDispatched(node.id, node.attempt + 1)
-        turn.facts.append(fact)
+        step.facts.append(fact)
         apply_task_dispatched(state, fact)
     scope = node.parent
     hook = node.hook
@@ -120,49 +120,49 @@ def dispatch(turn: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
         node.inputs,
         node.input_artifacts,
         node.payloads,
-        turn.plan.priority,
+        step.plan.priority,
         None if hook is not None else deadline,
         secret,
         hook,
-        turn.cause,
+        step.cause,
     )
     if lost is not None and lost.goes_on:
         began_at = node.attempt_began_at
         order.elapsed_us = state.now - began_at if began_at is not None else 0
-    turn.commands.append(order)
+    step.commands.append(order)
     if scope is not None and scope.phase is not RUNNING:
-        dispatched(turn, scope)
+        dispatched(step, scope)
 
 
-def running(turn: StepBuilder, node: TaskNode, *, watch: bool = True) -> None:
+def running(step: StepBuilder, node: TaskNode, *, watch: bool = True) -> None:
     """The start of the current attempt is confirmed. `watch` false: its result is here already, no timer is needed."""
     first = node.started_at is None
     before = node.timeout_due
     fact = TaskRunning(node.id)
-    turn.facts.append(fact)
-    apply_task_running(turn.state, fact)
+    step.facts.append(fact)
+    apply_task_running(step.state, fact)
     due = node.timeout_due
     if watch and due != before:
-        turn.commands.append(SetTimer(node.id, TimerKind.TIMEOUT, due, turn.cause))
+        step.commands.append(SetTimer(node.id, TimerKind.TIMEOUT, due, step.cause))
     if first and node.hook is None:
         scope = node.parent
         if scope is None or scope.started_at is None or node.call.hooks:
-            started(turn, node)
+            started(step, node)
 
 
-def finished(turn: StepBuilder, node: TaskNode, event: TaskFinished) -> None:
+def finished(step: StepBuilder, node: TaskNode, event: TaskFinished) -> None:
     """A result for the current attempt."""
     if node.phase is READY:
-        running(turn, node, watch=event.code == 1)
+        running(step, node, watch=event.code == 1)
     for warning in event.warnings:
-        turn.report(node, warning)
+        step.report(node, warning)
     if event.fetched:
-        turn.emit(ArtifactsFetched(node.id, event.fetched))
+        step.emit(ArtifactsFetched(node.id, event.fetched))
     declared = node.call.target.outputs
     if event.code == 0 and not declared and not node.outputs and node.call.phase_conditions is None:
-        turn.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)
+        step.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)
         if node.hook is None:
-            settle(turn, node)
+            settle(step, node)
         return
     phase = CODE_PHASES.get(event.code, ERROR)
     message = event.message
@@ -171,63 +171,63 @@ def finished(turn: StepBuilder, node: TaskNode, event: TaskFinished) -> None:
         names = {output.name for output in declared}
         outputs = {name: value for name, value in outputs.items() if name in names}
     if phase is SUSPENDED:
-        _suspended(turn, node, message, outputs, event.artifacts)
+        _suspended(step, node, message, outputs, event.artifacts)
         return
     if event.code not in CODE_PHASES:
         message = message or f"the executor returned the unknown code {event.code}"
     if node.outputs:
         outputs = {**node.outputs, **outputs}
     artifacts = {**node.artifacts, **event.artifacts} if node.artifacts else event.artifacts
-    _attempt_ended(turn, node, at.Outcome(phase, event.code, message, outputs, artifacts))
+    _attempt_ended(step, node, name_resolution.Outcome(phase, event.code, message, outputs, artifacts))
 
 
 def _suspended(
-    turn: StepBuilder, node: TaskNode, message: str, outputs: Mapping[str, Json], artifacts: Mapping[str, Json]
+    step: StepBuilder, node: TaskNode, message: str, outputs: Mapping[str, Json], artifacts: Mapping[str, Json]
 ) -> None:
     if node.hook is not None:
-        turn.end(node, ERROR, ENGINE_ERROR, "a hook may not suspend")
+        step.end(node, ERROR, ENGINE_ERROR, "a hook may not suspend")
         return
-    turn.emit(TaskSuspended(node.id, message, outputs, artifacts))
+    step.emit(TaskSuspended(node.id, message, outputs, artifacts))
     if node.call.hooks:
-        turn.want(HookEvent.ON_SUSPEND, node, node)
-    turn.refresh(node.parent)
-    turn.want(HookEvent.ON_SUSPEND, None, node)
+        step.request_hook(HookEvent.ON_SUSPEND, node, node)
+    step.refresh(node.parent)
+    step.request_hook(HookEvent.ON_SUSPEND, None, node)
 
 
-def _attempt_ended(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> None:
+def _attempt_ended(step: StepBuilder, node: TaskNode, outcome: name_resolution.Outcome) -> None:
     """SCHED-9: its code, then phaseConditions, then retry, then its end and the hooks."""
-    filled = _fill(turn, node, outcome)
+    filled = _fill(step, node, outcome)
     conditions = node.call.phase_conditions
     if conditions is not None:
-        lookup = at.of_outcome(turn.state, node, outcome)
-        given = turn.override(node, conditions, outcome.phase, lookup)
+        resolver = name_resolution.of_outcome(step.state, node, outcome)
+        given = step.override(node, conditions, outcome.phase, resolver)
         if given is not outcome.phase:
             outcome.phase = given
             if given is not SUCCEEDED and not outcome.message:
                 outcome.message = f"{given} by phaseConditions"
     if outcome.phase is SUCCEEDED and not filled:
-        _fill(turn, node, outcome)
-    if outcome.phase is not SUCCEEDED and _retry(turn, node, outcome):
+        _fill(step, node, outcome)
+    if outcome.phase is not SUCCEEDED and _retry(step, node, outcome):
         return
-    turn.end(node, outcome.phase, outcome.code, outcome.message, outcome.outputs, outcome.artifacts)
+    step.end(node, outcome.phase, outcome.code, outcome.message, outcome.outputs, outcome.artifacts)
     if node.hook is None:
-        settle(turn, node)
+        settle(step, node)
 
 
-def _fill(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> bool:
+def _fill(step: StepBuilder, node: TaskNode, outcome: name_resolution.Outcome) -> bool:
     """DATA-9: declared values and types of a Succeeded task; what does not fit makes it an Error. True: done."""
     if outcome.phase is not SUCCEEDED:
         return False
     try:
-        lookup = at.of_outcome(turn.state, node, outcome)
-        outcome.outputs = fill_outputs(lookup, node.target.outputs, outcome.outputs)
+        resolver = name_resolution.of_outcome(step.state, node, outcome)
+        outcome.outputs = fill_outputs(resolver, node.target.outputs, outcome.outputs)
     except BindError as error:
         outcome.phase, outcome.code, outcome.message = ERROR, ENGINE_ERROR, str(error)
         return False
     return True
 
 
-def _retry(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> bool:
+def _retry(step: StepBuilder, node: TaskNode, outcome: name_resolution.Outcome) -> bool:
     """Whether another attempt follows; then it is scheduled. A failing expression makes the end an Error (DATA-8)."""
     retry = node.call.retry
     if retry is None or node.retries >= retry.limit:
@@ -237,36 +237,36 @@ def _retry(turn: StepBuilder, node: TaskNode, outcome: at.Outcome) -> bool:
             return False
     else:
         try:
-            if not retry.expression.condition(at.of_outcome(turn.state, node, outcome)):
+            if not retry.expression.condition(name_resolution.of_outcome(step.state, node, outcome)):
                 return False
         except ExpressionError as error:
             outcome.phase, outcome.code = ERROR, ENGINE_ERROR
             outcome.message = f"retry.expression {retry.expression.text!r}: {error.reason}"
             return False
-    state = turn.state
+    state = step.state
     number = node.retries + 1
     wait = backoff_us(retry, number, fraction(state.header.seed, node.id, number) if retry.jitter else 0.0)
     had_timer = node.timeout_due
-    turn.emit(RetryScheduled(node.id, state.now + wait, outcome.phase, outcome.code, outcome.message))
+    step.emit(RetryScheduled(node.id, state.now + wait, outcome.phase, outcome.code, outcome.message))
     if had_timer != NEVER:
-        turn.clear_timeout(node)
+        step.clear_timeout(node)
     if wait:
-        turn.commands.append(SetTimer(node.id, TimerKind.BACKOFF, node.backoff_due, turn.cause))
+        step.commands.append(SetTimer(node.id, TimerKind.BACKOFF, node.backoff_due, step.cause))
         if node.parent is not None and node.parent.phase is SUSPENDED:
-            turn.refresh(node.parent)
+            step.refresh(node.parent)
     else:
-        dispatch(turn, node)
+        dispatch(step, node)
     return True
 
 
-def timed_out(turn: StepBuilder, node: TaskNode) -> None:
+def timed_out(step: StepBuilder, node: TaskNode) -> None:
     """The attempt's own timeout is over (SCHED-10)."""
-    turn.stop(node)
+    step.stop(node)
     text = f"timed out after {duration_text(node.call.timeout_us or HOOK_TIMEOUT_US)}"
-    _attempt_ended(turn, node, at.Outcome(TIMEOUT, ENGINE_TIMEOUT, text, node.outputs, node.artifacts))
+    _attempt_ended(step, node, name_resolution.Outcome(TIMEOUT, ENGINE_TIMEOUT, text, node.outputs, node.artifacts))
 
 
-def resume(turn: StepBuilder, node: TaskNode, payload: Mapping[str, Json]) -> str | None:
+def resume(step: StepBuilder, node: TaskNode, payload: Mapping[str, Json]) -> str | None:
     """CTRL-2: merge the payload into the inputs and dispatch again, or give the reason why not."""
     if node.phase is not SUSPENDED:
         return f"task {node.path!r} is {node.phase}, not Suspended"
@@ -277,25 +277,25 @@ def resume(turn: StepBuilder, node: TaskNode, payload: Mapping[str, Json]) -> st
                 fitted[binding.name] = check_value(f"input {binding.name!r}", fitted[binding.name], binding.type, binding.enum)
             except BindError as error:
                 return str(error)
-    turn.emit(TaskResumed(node.id, fitted))
+    step.emit(TaskResumed(node.id, fitted))
     if node.call.hooks:
-        turn.want(HookEvent.ON_RESUME, node, node)
-    dispatch(turn, node)
-    turn.refresh(node.parent)
-    turn.want(HookEvent.ON_RESUME, None, node)
+        step.request_hook(HookEvent.ON_RESUME, node, node)
+    dispatch(step, node)
+    step.refresh(node.parent)
+    step.request_hook(HookEvent.ON_RESUME, None, node)
     return None
 
 
-def lost(turn: StepBuilder, node: TaskNode, event: AttemptLost) -> None:
+def lost(step: StepBuilder, node: TaskNode, event: AttemptLost) -> None:
     """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9)."""
     losses = node.losses + event.counts
     if losses >= MAX_LOSSES:
         message = f"attempt {node.attempt} was lost {MAX_LOSSES} times in a row"
-        turn.end(node, ERROR, ENGINE_ERROR, message)
+        step.end(node, ERROR, ENGINE_ERROR, message)
         if node.hook is None:
-            settle(turn, node)
+            settle(step, node)
     else:
-        dispatch(turn, node, AttemptRepeated(node.id, losses, event.goes_on))
+        dispatch(step, node, AttemptRepeated(node.id, losses, event.goes_on))
 
 
 def is_current(node: Node, attempt: int) -> bool:

@@ -14,8 +14,8 @@ from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.codec import decode_step, encode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import decode_entry, encode_entry
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.nodes import Container
 from aether_protocol.scheduler.state import RunState
@@ -51,11 +51,11 @@ class Watch:
         self.peaks: dict[int, int] = {}
         self.assignments: dict[int, TaskAssignment] = {}
         self.results: dict[int, TaskResult] = {}
-        self.steps: list[Step] = []
+        self.steps: list[LogEntry] = []
         self.logs: list[LogRecord] = []
         self._alive: dict[int, int] = {}
 
-    def step(self, run_id: str, state: RunState, step: Step) -> None:
+    def step(self, run_id: str, state: RunState, step: LogEntry) -> None:
         """An observer of the engine."""
         self.steps.append(step)
         for fact in step.facts:
@@ -85,7 +85,7 @@ class Watch:
 
     def told(self) -> list[Json]:
         """What was stored of the run and its log."""
-        return [[json.loads(encode_step(step)) for step in self.steps], [record.text for record in self.logs]]
+        return [[json.loads(encode_entry(step)) for step in self.steps], [record.text for record in self.logs]]
 
     def visible(self, state: RunState) -> list[Json]:
         """Everything that was stored or told of the run: its record, its events, its log."""
@@ -95,7 +95,7 @@ class Watch:
         """Hold the record against the run: read back from JSON, it alone gives the same state. Raises BrokenInvariant."""
         again = RunState(state.plan)
         for step in self.steps:
-            replay(again, decode_step(encode_step(step), lambda node, name: again.nodes[node].outputs[name]))
+            replay(again, decode_entry(encode_entry(step), lambda node, name: again.nodes[node].outputs[name]))
         if again.fingerprint() != state.fingerprint():
             raise BrokenInvariant("the record of the run does not give its state again")
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.nodes import HookNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import rfc3339
@@ -80,7 +80,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
 }
 
 
-def step_records(state: RunState, step: Step) -> Iterator[EventRecord]:
+def step_records(state: RunState, step: LogEntry) -> Iterator[EventRecord]:
     """The records of one step. `state` may be ahead of the step: only what never changes is read from it."""
     at = rfc3339(step.at)
     for index, fact in enumerate(step.facts):

@@ -99,7 +99,7 @@ FORGED: dict[str, Callable[[Records], Records]] = {
     "a timeout that is a text": plan(timeout="1h"),
     "an instant that no store can hold": header(created_at=2**70),
     "a parameter that is no number": header(parameters={"n": float("nan")}),
-    "kept results that are none": header(kept={"main.a": 1}),
+    "reused results that are none": header(reused={"main.a": 1}),
     "a message that is a list": step("NodeEnded", 4, ["x"]),
     "outputs that are a text": step("NodeEnded", 5, "x"),
     "a retry of a task run that is none": step("TaskDispatched", 1, 99),

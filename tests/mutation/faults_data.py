@@ -95,15 +95,15 @@ FAULTS = (
         "DATA-4",
         "an Error of the engine has no code",
         LEAF,
-        "    turn.end(node, ERROR, ENGINE_ERROR, message)\n    if node.hook is None:\n        settle(turn, node)\n    return",
-        "    turn.end(node, ERROR, None, message)\n    if node.hook is None:\n        settle(turn, node)\n    return",
+        "    step.end(node, ERROR, ENGINE_ERROR, message)\n    if node.hook is None:\n        settle(step, node)\n    return",
+        "    step.end(node, ERROR, None, message)\n    if node.hook is None:\n        settle(step, node)\n    return",
     ),
     Fault(
         "DATA-4",
         "a Timeout of the engine has no code",
         LEAF,
-        "at.Outcome(TIMEOUT, ENGINE_TIMEOUT, text,",
-        "at.Outcome(TIMEOUT, None, text,",
+        "name_resolution.Outcome(TIMEOUT, ENGINE_TIMEOUT, text,",
+        "name_resolution.Outcome(TIMEOUT, None, text,",
     ),
     Fault(
         "DATA-4",
@@ -263,7 +263,7 @@ FAULTS = (
         "DATA-8",
         "a when that fails skips",
         LEAF,
-        '            return _refuse(turn, node, f"when {call.when.text!r}: {error.reason}")\n',
+        '            return _refuse(step, node, f"when {call.when.text!r}: {error.reason}")\n',
         "            wanted = False\n",
     ),
     Fault(
@@ -285,9 +285,9 @@ FAULTS = (
         "DATA-9",
         "failed tasks have no outputs",
         LEAF,
-        "    turn.end(node, outcome.phase, outcome.code, outcome.message, outcome.outputs, outcome.artifacts)\n",
+        "    step.end(node, outcome.phase, outcome.code, outcome.message, outcome.outputs, outcome.artifacts)\n",
         "    kept = outcome.outputs if outcome.phase is SUCCEEDED else {}\n"
-        "    turn.end(node, outcome.phase, outcome.code, outcome.message, kept, outcome.artifacts)\n",
+        "    step.end(node, outcome.phase, outcome.code, outcome.message, kept, outcome.artifacts)\n",
     ),
     Fault(
         "DATA-9",

@@ -78,8 +78,8 @@ SCHED = (
         "SCHED-3",
         "a false when makes the task Succeeded",
         LEAF,
-        "turn.end(node, SKIPPED, None,",
-        "turn.end(node, SUCCEEDED, None,",
+        "step.end(node, SKIPPED, None,",
+        "step.end(node, SUCCEEDED, None,",
     ),
     Fault(
         "SCHED-3",
@@ -149,7 +149,7 @@ SCHED = (
         "SCHED-6",
         "a container is not Ready before it is Running",
         CONTAINER,
-        "        turn.emit(ContainerPhase(scope.id, READY))\n",
+        "        step.emit(ContainerPhase(scope.id, READY))\n",
         "",
     ),
     Fault(
@@ -231,7 +231,7 @@ SCHED = (
         "        end = endings[node.id]\n",
         "        end = endings[node.id]\n"
         "        if isinstance(node, DagNode) and node.opened:\n"
-        "            _conclude(turn, node, (phase, code, end.message))\n"
+        "            _conclude(step, node, (phase, code, end.message))\n"
         "            continue\n",
     ),
     Fault(
@@ -278,9 +278,13 @@ SCHED = (
         "SCHED-9",
         "phaseConditions come after retry",
         LEAF,
-        "    if conditions is not None:\n        lookup = at.of_outcome(turn.state, node, outcome)\n        given",
-        "    if outcome.phase is not SUCCEEDED and _retry(turn, node, outcome):\n        return\n"
-        "    if conditions is not None:\n        lookup = at.of_outcome(turn.state, node, outcome)\n        given",
+        "    if conditions is not None:\n"
+        "        resolver = name_resolution.of_outcome(step.state, node, outcome)\n"
+        "        given",
+        "    if outcome.phase is not SUCCEEDED and _retry(step, node, outcome):\n        return\n"
+        "    if conditions is not None:\n"
+        "        resolver = name_resolution.of_outcome(step.state, node, outcome)\n"
+        "        given",
     ),
     Fault(
         "SCHED-9",
@@ -391,8 +395,8 @@ LOOPS = (
         "LOOP-1",
         "iterations count from 1",
         LOOKUP,
-        "        lookup.index = node.index\n",
-        "        lookup.index = node.index + 1\n",
+        "        resolver.index = node.index\n",
+        "        resolver.index = node.index + 1\n",
     ),
     Fault("LOOP-2", "a string is not read as JSON", LOOP, "        value = _json_array(value)\n", "        pass\n"),
     Fault("LOOP-2", "null is an error", LOOP, "    if value is None:\n        value = []\n", ""),
@@ -478,8 +482,8 @@ LOOPS = (
         "LOOP-5",
         "the condition sees the index of the next iteration",
         LOOKUP,
-        "    lookup.index = body.index\n",
-        "    lookup.index = body.index + 1\n",
+        "    resolver.index = body.index\n",
+        "    resolver.index = body.index + 1\n",
     ),
     Fault("LOOP-5", "previous is the first iteration", LOOKUP, "scope.children[node.index - 1]", "scope.children[0]"),
     Fault(
@@ -523,22 +527,22 @@ LOOPS = (
         "LOOP-6",
         "a failed loop keeps its outputs",
         CONTAINER,
-        "        outputs = NO_VALUES\n    turn.end",
-        "        pass\n    turn.end",
+        "        outputs = NO_VALUES\n    step.end",
+        "        pass\n    step.end",
     ),
     Fault(
         "LOOP-6",
         "declared outputs are no whitelist",
         LOOP,
-        "    outputs: dict[str, Json] = {}\n    lookup = at.of_aggregate",
-        "    outputs: dict[str, Json] = dict(held)\n    lookup = at.of_aggregate",
+        "    outputs: dict[str, Json] = {}\n    resolver = name_resolution.of_aggregate",
+        "    outputs: dict[str, Json] = dict(held)\n    resolver = name_resolution.of_aggregate",
     ),
     Fault(
         "LOOP-6",
         "declared outputs do not see each other",
         LOOP,
-        "        lookup.outputs = {**held, **outputs}",
-        "        lookup.outputs = {**held}",
+        "        resolver.outputs = {**held, **outputs}",
+        "        resolver.outputs = {**held}",
     ),
     Fault(
         "LOOP-6",
@@ -620,8 +624,8 @@ CTRL = (
         "CTRL-2",
         "a payload is checked, but not fitted",
         LEAF,
-        "    turn.emit(TaskResumed(node.id, fitted))\n",
-        "    turn.emit(TaskResumed(node.id, dict(payload)))\n",
+        "    step.emit(TaskResumed(node.id, fitted))\n",
+        "    step.emit(TaskResumed(node.id, dict(payload)))\n",
     ),
     Fault(
         "CTRL-2",
@@ -755,20 +759,30 @@ HOOK = (
         "HOOK-1",
         "the workflow's onSuspend does not fire for its tasks",
         LEAF,
-        "    turn.want(HookEvent.ON_SUSPEND, None, node)\n",
+        "    step.request_hook(HookEvent.ON_SUSPEND, None, node)\n",
         "",
     ),
     Fault(
         "HOOK-1",
         "the workflow's onResume does not fire for its tasks",
         LEAF,
-        "    turn.want(HookEvent.ON_RESUME, None, node)\n",
+        "    step.request_hook(HookEvent.ON_RESUME, None, node)\n",
         "",
     ),
     Fault(
-        "HOOK-1", "containers have no onSuspend", TURN, "                self.want(HookEvent.ON_SUSPEND, scope, scope)\n", ""
+        "HOOK-1",
+        "containers have no onSuspend",
+        TURN,
+        "                self.request_hook(HookEvent.ON_SUSPEND, scope, scope)\n",
+        "",
     ),
-    Fault("HOOK-1", "a task has no onResume", LEAF, "        turn.want(HookEvent.ON_RESUME, node, node)\n", "        pass\n"),
+    Fault(
+        "HOOK-1",
+        "a task has no onResume",
+        LEAF,
+        "        step.request_hook(HookEvent.ON_RESUME, node, node)\n",
+        "        pass\n",
+    ),
     Fault(
         "HOOK-2",
         "duration is in milliseconds",
@@ -802,8 +816,8 @@ HOOK = (
         "HOOK-2",
         "an input left open is no error of a hook",
         HOOKS,
-        "        turn.end(node, ERROR, ENGINE_ERROR, str(error))\n",
-        "        turn.end(node, SKIPPED, ENGINE_ERROR, str(error))\n",
+        "        step.end(node, ERROR, ENGINE_ERROR, str(error))\n",
+        "        step.end(node, SKIPPED, ENGINE_ERROR, str(error))\n",
     ),
     Fault(
         "HOOK-2",
@@ -826,8 +840,8 @@ HOOK = (
         "HOOK-3",
         "a hook may suspend",
         LEAF,
-        '        turn.end(node, ERROR, ENGINE_ERROR, "a hook may not suspend")\n',
-        '        turn.end(node, SUCCEEDED, ENGINE_ERROR, "")\n',
+        '        step.end(node, ERROR, ENGINE_ERROR, "a hook may not suspend")\n',
+        '        step.end(node, SUCCEEDED, ENGINE_ERROR, "")\n',
     ),
     Fault(
         "HOOK-3",

@@ -14,8 +14,8 @@ import random
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
-from aether_protocol.scheduler.carry_over import Kept
-from aether_protocol.scheduler.codec import decode_step, encode_step
+from aether_protocol.scheduler.carry_over import Reused
+from aether_protocol.scheduler.codec import decode_entry, encode_entry
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.machine import Machine
@@ -31,9 +31,9 @@ SECOND = 1_000_000
 class World:
     """Runs a plan to its end. `check_all` checks every invariant after every event."""
 
-    def __init__(self, plan: Plan, rng: random.Random, kept: Kept | None = None) -> None:
+    def __init__(self, plan: Plan, rng: random.Random, reused: Reused | None = None) -> None:
         self.rng = rng
-        self.kept = kept
+        self.reused = reused
         self.dispatched: list[str] = []
         self.machine = Machine(plan)
         self.now = 0
@@ -49,7 +49,7 @@ class World:
         heapq.heappush(self.queue, (self.now + delay, next(self.number), event))
 
     def run(self, limit: int = 20_000) -> RunState:
-        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9), kept=self.kept)
+        header = e.RunHeader("run", 0, None, {}, {"system": {"os": "linux"}}, self.rng.randint(0, 9), reused=self.reused)
         self.put(0, e.Submitted(0, header, "test"))
         if self.wild and self.rng.random() < 0.2:
             self.put(self.rng.randint(0, 20 * SECOND), e.CancelRequested(0, "test"))
@@ -70,7 +70,7 @@ class World:
         check(state)
         self.check_arrows(before)
         if step.facts:
-            self.steps.append(encode_step(step))
+            self.steps.append(encode_entry(step))
             assert step.seq == len(self.steps) == state.seq
         else:
             assert not step.commands
@@ -147,7 +147,7 @@ class World:
         """A second state, from the recorded steps alone."""
         state = RunState(self.machine.plan)
         for line in self.steps:
-            replay(state, decode_step(line, lambda node, name: state.nodes[node].outputs[name]))
+            replay(state, decode_entry(line, lambda node, name: state.nodes[node].outputs[name]))
         return state
 
     def suspended(self) -> list[TaskNode]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.carry_over import kept
+from aether_protocol.scheduler.carry_over import reused
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.testing.simulation.document_generator import DocumentGenerator, compile_value
 from tests.property.scheduler_world import World, restored
@@ -76,7 +76,7 @@ def test_a_retried_run_keeps_what_succeeded_and_runs_the_rest(seed: int) -> None
     before = first.run()
     leaves = [node.path for node in before.nodes if isinstance(node, TaskNode) and node.hook is None]
     start = rng.choice(leaves) if leaves and rng.random() < 0.5 else None
-    keep = kept(before, start)
+    keep = reused(before, start)
     assert start not in keep
     assert all(before.find(path).phase in ("Succeeded", "Skipped") for path in keep)  # type: ignore[union-attr]
     second = World(first.machine.plan, rng, keep)

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from aether_protocol.cli.render.views import QuietView, is_leaf
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeCreated, NodeEnded
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
@@ -55,7 +55,7 @@ class LiveView(QuietView):
         self.ended.extend(ended)
         self.phases = Counter(str(node.phase) for node in ended)
 
-    def step(self, state: RunState, step: Step) -> None:
+    def step(self, state: RunState, step: LogEntry) -> None:
         self.state = state
         if step.seq <= self.known:
             return

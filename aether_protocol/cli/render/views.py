@@ -12,7 +12,7 @@ from typing import Protocol
 import click
 
 from aether_protocol.cli.terminal.streams import behind
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
@@ -29,7 +29,7 @@ class View(Protocol):
         """The run that begins is gone on with: this is how far it is."""
         ...
 
-    def step(self, state: RunState, step: Step) -> None:
+    def step(self, state: RunState, step: LogEntry) -> None:
         """This step has been stored."""
         ...
 
@@ -59,7 +59,7 @@ class QuietView:
 
     def resume(self, state: RunState) -> None: ...
 
-    def step(self, state: RunState, step: Step) -> None: ...
+    def step(self, state: RunState, step: LogEntry) -> None: ...
 
     def log(self, node: Node | None, stream: str, text: str) -> None: ...
 
@@ -86,7 +86,7 @@ class Sheltered:
     def resume(self, state: RunState) -> None:
         self._try(lambda view: view.resume(state))
 
-    def step(self, state: RunState, step: Step) -> None:
+    def step(self, state: RunState, step: LogEntry) -> None:
         self._try(lambda view: view.step(state, step))
 
     def log(self, node: Node | None, stream: str, text: str) -> None:
@@ -129,7 +129,7 @@ class LineView(QuietView):
         done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
         self.note(f"going on with run {state.header.run_id}: {done} so far")
 
-    def step(self, state: RunState, step: Step) -> None:
+    def step(self, state: RunState, step: LogEntry) -> None:
         since = (step.at - state.header.created_at) / 1e6
         for fact in step.facts:
             if isinstance(fact, TaskRunning):

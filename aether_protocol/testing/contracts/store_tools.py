@@ -15,8 +15,8 @@ from aether_protocol.errors import AetherError
 from aether_protocol.expressions import parse_template
 from aether_protocol.plan.model import Call, Kind, Plan, TaskDef
 from aether_protocol.ports.store import NewRun, RunAppend, RunSummary, Store
-from aether_protocol.scheduler.codec import decode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import decode_entry
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import Reported
 
@@ -45,9 +45,9 @@ def new_run(
     return NewRun(made, tiny_plan(), header, owner, until, length_us)
 
 
-def step(seq: int, text: str = "") -> Step:
+def step(seq: int, text: str = "") -> LogEntry:
     """A step with one fact."""
-    return Step(seq, seq * SECOND, "test:step", [Reported(0, text or f"step {seq}")], [])
+    return LogEntry(seq, seq * SECOND, "test:step", [Reported(0, text or f"step {seq}")], [])
 
 
 def more(
@@ -68,7 +68,7 @@ def digest(number: int) -> str:
 
 def texts(lines: list[str]) -> list[str]:
     """What the steps of encoded lines report."""
-    steps = [decode_step(line, lambda node, name: None) for line in lines]
+    steps = [decode_entry(line, lambda node, name: None) for line in lines]
     return [fact.message for step in steps for fact in step.facts if isinstance(fact, Reported)]
 
 

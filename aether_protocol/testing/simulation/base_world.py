@@ -17,7 +17,7 @@ from aether_protocol.ports.schedules import ScheduleDecision
 from aether_protocol.ports.store import RunAppend, goes_on
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
@@ -192,7 +192,7 @@ class BaseWorld:
         meant = self._keys.setdefault(task.idempotency_key, place)
         self.demanded(meant == place, "an idempotency key means one task", f"{task.idempotency_key}: {meant} and {place}")
 
-    def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
+    def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None:
         """An engine was told that this step is stored."""
 
     def turned(self, process: Process, turn: ScheduleDecision) -> None:

@@ -16,8 +16,8 @@ from aether_protocol.errors import BrokenInvariant
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import StoredRun
 from aether_protocol.scheduler import facts as f
-from aether_protocol.scheduler.codec import decode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import decode_entry
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNode, Node, TaskNode
@@ -48,7 +48,7 @@ class Record:
 
     def __init__(self, plan: Plan, *, thorough: bool) -> None:
         self.state = RunState(plan)
-        self.steps: list[Step] = []
+        self.steps: list[LogEntry] = []
         self.results: Counter[tuple[int, int]] = Counter()  # (node, attempt)
         self.ended: dict[int, f.NodeEnded] = {}
         self._thorough = thorough
@@ -58,14 +58,14 @@ class Record:
     def read(self, lines: Iterable[tuple[int, str]]) -> RunState:
         """Apply what is stored; the state that it gives."""
         for seq, line in lines:
-            step = decode_step(line, lambda node, name: self.state.nodes[node].outputs[name])
+            step = decode_entry(line, lambda node, name: self.state.nodes[node].outputs[name])
             last = self.state.seq
             demand(seq == step.seq == last + 1, "steps are numbered without gaps", f"{step.seq} after {last}")
             demand(step.at >= self.state.now, "time never goes back in a record", f"step {seq} at {step.at}")
             self.apply(step)
         return self.state
 
-    def apply(self, step: Step) -> None:
+    def apply(self, step: LogEntry) -> None:
         out = [node for node in self.state.nodes if node.phase is READY or node.phase is RUNNING]
         attempts = {node.id: node.attempt for node in out if isinstance(node, TaskNode)}
         replay(self.state, step)
@@ -116,7 +116,7 @@ def restored(stored: StoredRun) -> RunState:
     """The state that a store gives back."""
     state = RunState(stored.plan) if stored.snapshot is None else restore(stored.plan, stored.snapshot)
     for line in stored.lines:
-        replay(state, decode_step(line, lambda node, name: state.nodes[node].outputs[name]))
+        replay(state, decode_entry(line, lambda node, name: state.nodes[node].outputs[name]))
     return state
 
 

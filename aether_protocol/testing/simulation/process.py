@@ -18,7 +18,7 @@ from aether_protocol.errors import PortError
 from aether_protocol.ports.schedules import CronStore, ScheduleDecision
 from aether_protocol.ports.store import NewRun, RunAppend
 from aether_protocol.ports.wire import TaskAssignment
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import Chaos
@@ -45,7 +45,7 @@ class _KilledError(Exception):
 class ScheduleObserver(Protocol):
     """Who looks on."""
 
-    def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None: ...
+    def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None: ...
     def appended(self, process: Process, part: RunAppend) -> None: ...
     def granted(self, process: Process, run_id: str, token: int, now: int) -> None: ...
     def leased(self, process: Process, until: int) -> None: ...
@@ -233,7 +233,7 @@ class Process:
 
     # --- what the engine and its broker tell ---
 
-    def _stored(self, run_id: str, state: RunState, step: Step) -> None:
+    def _stored(self, run_id: str, state: RunState, step: LogEntry) -> None:
         if not self.dead:
             self._witness.stored(self, run_id, state, step)
 

@@ -32,7 +32,7 @@ from aether_protocol.ports.store import (
     StoredRun,
     StoreInfo,
 )
-from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
+from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
 
 
 class _Kept:
@@ -103,7 +103,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         kept.artifacts.update(part.artifacts)
         kept.seq = part.steps[-1].seq
         if self.tier == STATE_ACTION_LOG:
-            kept.lines += [encode_step(step) for step in part.steps]
+            kept.lines += [encode_entry(step) for step in part.steps]
             row = self._row(part)
             if part.progress is not None and row != replace(kept.row, seq=row.seq, leaves_ended=part.progress):
                 raise BrokenInvariant(f"more than progress was made: {row} after {kept.row}")

@@ -19,8 +19,8 @@ from aether_protocol.engine.stream import StoredEvents
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.scheduler.codec import encode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import encode_entry
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import TaskResumed
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation.base_world import BaseWorld
@@ -206,8 +206,8 @@ class World(BaseWorld):
         await process.engine.cancel(RUN)
         self._cancelled = True
 
-    def stored(self, process: Process, run_id: str, state: RunState, step: Step) -> None:
-        self._told[step.seq] = encode_step(step)
+    def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None:
+        self._told[step.seq] = encode_entry(step)
 
     # --- afterwards ---
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.commands import Continue, Step, TaskAssignment
+from aether_protocol.scheduler.commands import Continue, LogEntry, TaskAssignment
 from aether_protocol.scheduler.events import Continued, Event, RunHeader, Submitted, TaskFinished, TaskStarted
 from aether_protocol.scheduler.machine import Machine
 
@@ -19,7 +19,7 @@ class PureRun:
     """Every step goes to `watch`. Assignments wait until they are told to start and to end."""
 
     plan: Plan
-    watch: Callable[[Machine, Step], None]
+    watch: Callable[[Machine, LogEntry], None]
     now: int = START
 
     def __post_init__(self) -> None:

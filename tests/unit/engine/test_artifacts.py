@@ -16,7 +16,7 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.artifacts import GRACE_US, Collected, collect, named_by, named_in, survey
 from aether_protocol.ports.store import Store
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import InputsBound, NodeEnded, Reported, TaskSuspended
 from aether_protocol.scheduler.transitions import SUCCEEDED
@@ -120,9 +120,10 @@ def test_steps_name_what_tasks_kept_and_were_given() -> None:
         TaskSuspended(1, "", {}, held(3)),
         NodeEnded(2, SUCCEEDED, 0, "", {}, held(2)),
     ]
-    assert named_in([Step(1, 0, "", facts[:2], []), Step(2, 0, "", facts[2:], [])]) == [digest(number) for number in (1, 2, 3)]
-    assert not named_in([Step(1, 0, "", facts[:1], [])])
+    entries = [LogEntry(1, 0, "", facts[:2], []), LogEntry(2, 0, "", facts[2:], [])]
+    assert named_in(entries) == [digest(number) for number in (1, 2, 3)]
+    assert not named_in([LogEntry(1, 0, "", facts[:1], [])])
     header = RunHeader("a", 0, None, {}, {}, 0)
     assert not named_by(header)
     kept = {"main.a": {"artifacts": held(1), "inputArtifacts": held(2)}, "main.b": {"artifacts": {}}}
-    assert named_by(replace(header, kept=kept)) == [digest(1), digest(2)]
+    assert named_by(replace(header, reused=kept)) == [digest(1), digest(2)]

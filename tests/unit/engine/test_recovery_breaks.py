@@ -13,7 +13,7 @@ from aether_protocol.engine.api import Engine
 from aether_protocol.errors import BrokenInvariant, PortError, UsageError
 from aether_protocol.plan.model import Plan, Retry
 from aether_protocol.ports.store import RunAppend, RunQuery
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import RunClosed
 from tests.unit.engine.plans import dag, plan, task
 from tests.unit.engine.town import Cluster, run_on
@@ -135,7 +135,7 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
         store = engine._store
         [(_, token)] = await store.claim([run], engine.owner, 0, 1)
         row = await engine.row(run)
-        step = Step(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
+        step = LogEntry(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
         after = replace(row, seq=step.seq)
         assert await store.append([RunAppend(run, row.seq, [step], lambda: after, lambda: None, token)]) == {}
         for time in (1, 2, 3):

@@ -14,8 +14,8 @@ from aether_protocol.errors import BrokenInvariant
 from aether_protocol.expressions.values import SecretValue
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler import snapshot
-from aether_protocol.scheduler.codec import decode_step, decode_value, encode_fact, encode_step, encode_value
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import decode_entry, decode_value, encode_entry, encode_fact, encode_value
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.nodes import DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.transitions import Phase
@@ -48,20 +48,20 @@ def sample(kind: type) -> Any:
 def test_every_fact_comes_back_as_it_was(kind: type) -> None:
     assert "__slots__" in vars(kind), "a fact is made on the hot path: slots"
     fact = sample(kind)
-    step = Step(4, 99, "broker:TaskFinished", [fact], [])
-    line = encode_step(step)
+    step = LogEntry(4, 99, "broker:TaskFinished", [fact], [])
+    line = encode_entry(step)
     value = fact.inputs["b"] if kind is f.InputsBound else None
-    back = decode_step(line, lambda node, name: value if (node, name) == (3, "x") else pytest.fail("wrong reference"))
+    back = decode_entry(line, lambda node, name: value if (node, name) == (3, "x") else pytest.fail("wrong reference"))
     assert back == step
     assert "\n" not in line
 
 
 def test_an_input_that_is_another_tasks_output_is_recorded_by_reference() -> None:
     big = "x" * 10_000
-    step = Step(1, 1, "c", [f.InputsBound(2, {"rows": big}, [("rows", 1, "out")], {}, False)], [])
-    line = encode_step(step)
+    step = LogEntry(1, 1, "c", [f.InputsBound(2, {"rows": big}, [("rows", 1, "out")], {}, False)], [])
+    line = encode_entry(step)
     assert len(line) < 200
-    assert decode_step(line, lambda node, name: big) == step
+    assert decode_entry(line, lambda node, name: big) == step
 
 
 JSON = st.recursive(
@@ -83,9 +83,9 @@ def test_secrets_beside_any_value_come_back(value: Any) -> None:
 
 def test_a_record_of_a_newer_version_is_refused() -> None:
     with pytest.raises(BrokenInvariant, match="version 2"):
-        decode_step('[2,1,1,"c",[]]', lambda node, name: None)
+        decode_entry('[2,1,1,"c",[]]', lambda node, name: None)
     with pytest.raises(BrokenInvariant, match="unknown fact"):
-        decode_step('[1,1,1,"c",[["Nope"]]]', lambda node, name: None)
+        decode_entry('[1,1,1,"c",[["Nope"]]]', lambda node, name: None)
 
 
 @pytest.mark.parametrize("kind", get_args(f.Fact))
@@ -94,7 +94,7 @@ def test_a_record_of_a_newer_version_is_refused() -> None:
 def test_the_quick_writers_write_the_general_form(kind: type, message: str, code: int | None) -> None:
     given = {"message": message, "code": code, "outputs": MappingProxyType({}), "artifacts": {"a": {"$secret": 1}}}
     fact = kind(**{name: given.get(name, SAMPLES.get(name, 7)) for name in kind.__struct_fields__})
-    line = encode_step(Step(4, 99, message, [fact, fact], []))
+    line = encode_entry(LogEntry(4, 99, message, [fact, fact], []))
     record = json.loads(json.dumps(encode_fact(fact), default=dict))
     assert json.loads(line) == [1, 4, 99, message, [record, record]]
     assert "\n" not in line

@@ -17,8 +17,8 @@ from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import MEMORY, NewRun, RunAppend, RunQuery, RunSummary, StoredRun, StoreInfo
-from aether_protocol.scheduler.codec import encode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import encode_entry
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 
 KEEP_FACTS: Final = 10_000  # of a run
@@ -40,7 +40,7 @@ class _Past:
         self.plan = plan
         self.header = header
         self.facts = 0
-        self.steps: list[Step] | None = []
+        self.steps: list[LogEntry] | None = []
         self.snapshot: Json | None = None
         self.adopted: list[str] = []  # steps that came encoded
         self.artifacts: set[str] = set()
@@ -108,7 +108,7 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         if past.steps is None:
             raise UsageError(f"the past of run {run_id!r} was not kept", hint="a durable store keeps all of it")
         row = past.now()
-        lines = past.adopted + [encode_step(step) for step in past.steps]
+        lines = past.adopted + [encode_entry(step) for step in past.steps]
         return StoredRun(row, past.plan, past.header, past.snapshot, lines)
 
     async def row(self, run_id: str) -> RunSummary | None:
@@ -126,7 +126,7 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         first = past.seq - len(steps) - len(past.adopted) + 1
         adopted = [(seq, line) for seq, line in enumerate(past.adopted, first) if seq > after]
         made = [step for step in steps if step.seq > after]
-        return (adopted + [(step.seq, encode_step(step)) for step in made[:limit]])[:limit]
+        return (adopted + [(step.seq, encode_entry(step)) for step in made[:limit]])[:limit]
 
     async def adopt(self, run: StoredRun) -> None:
         past = _Past(run.row, run.plan, run.header)

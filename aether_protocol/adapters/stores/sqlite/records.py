@@ -16,8 +16,8 @@ from aether_protocol.errors import AetherError, PortError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.codec import decode_header, encode_header, encode_step
-from aether_protocol.scheduler.commands import Step
+from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 
 _PLANS_KNOWN: Final = 8
@@ -35,9 +35,9 @@ class Records:
     def header(self, header: RunHeader) -> str:
         return clean(_to_json(encode_header(header)))
 
-    def steps(self, steps: Sequence[Step]) -> str:
+    def steps(self, steps: Sequence[LogEntry]) -> str:
         """A line for each."""
-        text = encode_step(steps[0]) if len(steps) == 1 else "\n".join([encode_step(step) for step in steps])
+        text = encode_entry(steps[0]) if len(steps) == 1 else "\n".join([encode_entry(step) for step in steps])
         return text if text.isascii() else clean(text)
 
     def keep_plan(self, execute: Execute, plan: Plan) -> int:
