@@ -1,8 +1,7 @@
 """A group of commands that loads each of them when it is asked for, and helps with a misspelt one.
 
 Law: a command's module is imported when that command is asked for and not before. The one-line help texts therefore stand
-with the group: by section, name -> line. The command is `command` in the module <package>.<name> (`<name>_` where that is a
-word of Python's own).
+with the group, in a table: by section, name -> (module, line). The command is `command` in that module of the package.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
-from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,8 +16,7 @@ import click
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.json_copy import is_whole
 
-Sections = Mapping[str, Mapping[str, str]]
-
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 if TYPE_CHECKING:
     _TextType = click.ParamType[str]
@@ -46,13 +43,13 @@ TEXT = Text()
 
 
 class LazyGroup(click.Group):
-    """`package` holds the modules, `sections` says what `--help` lists."""
+    """`package` holds the modules; `sections` is the table, which `--help` lists."""
 
     def __init__(self, *args: Any, package: str, sections: Sections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.package = package
         self.sections = sections
-        self.lines = {name: line for section in sections.values() for name, line in section.items()}
+        self.table = {name: entry for section in sections.values() for name, entry in section.items()}
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -62,32 +59,31 @@ class LazyGroup(click.Group):
         return given
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.lines)
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.lines:
+        if cmd_name not in self.table:
             return None
-        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = import_module(f"{self.package}.{module}").command
+        command: click.Command = import_module(f"{self.package}.{self.table[cmd_name][0]}").command
         for parameter in command.params:
             if type(parameter.type) is click.types.StringParamType:  # where no type is named; here none can be forgotten
                 parameter.type = TEXT
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        width = max(map(len, self.lines))
+        width = max(map(len, self.table))
         for title, commands in self.sections.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in self.lines and not name.startswith("-"):
+        if name not in self.table and not name.startswith("-"):
             from difflib import get_close_matches
 
-            near = get_close_matches(name, self.lines, 1)
+            near = get_close_matches(name, self.table, 1)
             hint = f" Did you mean {near[0]!r}?" if near else f" See '{ctx.command_path} --help'."
             ctx.fail(f"no such command {name!r}.{hint}")
         return super().resolve_command(ctx, args)

@@ -1,6 +1,6 @@
 """The root command and its table of subcommands.
 
-Law: `aether --help` and `aether validate` never pay for what they do not use: see `cli.lazy`.
+Law: `aether --help` and `aether validate` never pay for what they do not use: see `cli.lazy_group`.
 """
 
 from __future__ import annotations
@@ -14,40 +14,39 @@ from aether_protocol.cli.lazy_group import LazyGroup
 # What `aether --help` lists, by what one is about to do.
 SECTIONS = {
     "Write workflows": {
-        "init": "Make a new workflow project.",
-        "validate": "Check documents and show all faults at once.",
-        "graph": "Draw a workflow.",
-        "test": "Run case files: unit tests for workflows.",
-        "explain": "Say what a diagnostic code means.",
-        "template": "Keep templates in the store, for many workflows.",
-        "executors": "List what tasks can be made of.",
-        "schema": "Print the JSON Schema, for editors.",
+        "init": ("documents.init", "Make a new workflow project."),
+        "validate": ("documents.validate", "Check documents and show all faults at once."),
+        "graph": ("documents.graph", "Draw a workflow."),
+        "test": ("documents.test", "Run case files: unit tests for workflows."),
+        "explain": ("documents.explain", "Say what a diagnostic code means."),
+        "template": ("documents.template", "Keep templates in the store, for many workflows."),
+        "executors": ("documents.executors", "List what tasks can be made of."),
+        "schema": ("documents.schema", "Print the JSON Schema, for editors."),
     },
     "Run them": {
-        "run": "Run a workflow to its end, or go on with a run.",
-        "resume": "Answer a suspended task, or go on with a run that was left.",
-        "cancel": "Cancel a run.",
-        "retry": "Run again what did not succeed, and keep the rest.",
-        "wait": "Wait for the end of a run.",
-        "cron": "Run workflows on schedules.",
+        "run": ("runs.run", "Run a workflow to its end, or go on with a run."),
+        "resume": ("runs.resume", "Answer a suspended task, or go on with a run that was left."),
+        "cancel": ("runs.cancel", "Cancel a run."),
+        "retry": ("runs.retry", "Run again what did not succeed, and keep the rest."),
+        "wait": ("runs.wait", "Wait for the end of a run."),
+        "cron": ("schedules", "Run workflows on schedules."),
     },
     "See what happened": {
-        "ls": "List runs.",
-        "show": "Show a run: tasks, times, outputs, and why it failed.",
-        "logs": "Print what tasks wrote.",
-        "events": "Print everything that happened in a run, as JSON lines.",
-        "replay": "Show a run as it was after any of its steps.",
-        "diff": "Compare two runs.",
+        "ls": ("runs.ls", "List runs."),
+        "show": ("runs.show", "Show a run: tasks, times, outputs, and why it failed."),
+        "logs": ("runs.logs", "Print what tasks wrote."),
+        "events": ("runs.events", "Print everything that happened in a run, as JSON lines."),
+        "replay": ("runs.replay", "Show a run as it was after any of its steps."),
+        "diff": ("runs.diff", "Compare two runs."),
     },
     "Keep the store": {
-        "rm": "Delete runs.",
-        "prune": "Delete runs that ended long ago.",
-        "export": "Write a run to a file.",
-        "import": "Take in a run from a file.",
-        "db": "Check, migrate and compact the store.",
+        "rm": ("store.rm", "Delete runs."),
+        "prune": ("store.prune", "Delete runs that ended long ago."),
+        "export": ("store.export", "Write a run to a file."),
+        "import": ("store.import_", "Take in a run from a file."),
+        "db": ("store.db", "Check, migrate and compact the store."),
     },
 }
-COMMANDS = {name: line for section in SECTIONS.values() for name, line in section.items()}
 
 EPILOG = """\b
 Examples:

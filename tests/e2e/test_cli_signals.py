@@ -148,7 +148,7 @@ sys.exit(main({arguments!r}))
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     "module",
-    ["aether_protocol.cli.entry", "click", "aether_protocol.cli.commands.run", "aether_protocol.documents.load",
+    ["aether_protocol.cli.entry", "click", "aether_protocol.cli.commands.runs.run", "aether_protocol.documents.load",
      "aether_protocol.assembly", "aether_protocol.cli.session", "aether_protocol.engine.loop"],
 )
 def test_a_signal_while_the_command_starts_is_an_interrupt(tmp_path: Path, module: str, number: signal.Signals) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.cli import main
-from aether_protocol.cli.commands.db import find_faults
+from aether_protocol.cli.commands.store.db import find_faults
 from aether_protocol.cli.stored import look
 from aether_protocol.errors import PortError, UsageError
 

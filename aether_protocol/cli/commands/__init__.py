@@ -1,1 +1,2 @@
-"""One module per command, loaded by `root.LazyGroup` when it is asked for; each has its click command as `command`."""
+"""One module per command, in folders by subject, loaded when it is asked for (see `root.SECTIONS`); each has its click
+command as `command`."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.cli.applying import Candidate
-from aether_protocol.cli.commands.cron.apply import write
+from aether_protocol.cli.commands.schedules.apply import write
 from aether_protocol.cli.crowd import HostOptions, RunHost
 from aether_protocol.cli.render.journal import Journal
 from aether_protocol.cron.settings import CronSettings

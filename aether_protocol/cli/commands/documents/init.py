@@ -71,7 +71,7 @@ def near_name(text: str) -> str:
 
 def make(folder: Path, workflow: str) -> list[Path]:
     """Write everything; gives the files written. Raises PortError that names what cannot be written."""
-    from aether_protocol.cli.commands.schema import editors
+    from aether_protocol.cli.commands.documents.schema import editors
 
     skeleton = files("aether_protocol.cli") / "skeleton"
     texts = {target: (skeleton / source).read_text("utf-8") for source, target in FILES.items()}

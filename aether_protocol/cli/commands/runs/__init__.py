@@ -1,0 +1,1 @@
+"""Commands that start runs, steer them and look at them."""

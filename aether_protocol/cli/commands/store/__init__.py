@@ -1,0 +1,1 @@
+"""Commands about the store and the runs in it: deleted, moved, checked."""
