@@ -1,7 +1,7 @@
-"""What changed: the record of a run. Facts alone rebuild its state (`state.apply`), without rules or expressions.
+"""What changed: the record of a run. Facts alone rebuild its state (`evolve.replay`), without rules or expressions.
 
 Law: a fact says what is so now, complete in itself, in the terms of the state (integer node ids). New kinds are added,
-none is ever reused. The time of a fact is that of its step. Nodes are numbered from 0 in the order of `NodeCreated` and
+none is ever reused. The time of a fact is that of its log entry. Nodes are numbered from 0 in the order of `NodeCreated` and
 `HookFired`; node 0 is the root.
 """
 
@@ -58,7 +58,7 @@ class IterationGranted(Struct, gc=False):
 
 
 class TaskDispatched(Struct, gc=False):
-    """Attempt `attempt` of a leaf was handed over (phase Ready)."""
+    """Attempt `attempt` of a leaf was dispatched (phase Ready)."""
 
     node: int
     attempt: int
@@ -95,7 +95,7 @@ class TaskResumed(Struct, gc=False):
 
 
 class RetryScheduled(Struct, gc=False):
-    """The attempt ended as told and another one follows at instant `due` (microseconds). Phase Created."""
+    """The attempt ended as recorded here and another one follows at instant `due` (microseconds). Phase Created."""
 
     node: int
     due: int
@@ -135,7 +135,7 @@ class Reported(Struct, gc=False):
 
 
 class AttemptRepeated(Struct, gc=False):
-    """The current attempt was lost with its engine or worker and is handed over again under the same number. `goes_on`: it
+    """The current attempt was lost with its engine or worker and is dispatched again under the same number. `goes_on`: it
     does what is left, under the time limit that it had; else it begins again."""
 
     node: int

@@ -1,8 +1,7 @@
-"""The scheduler's only door: `Machine.handle(event) -> LogEntry(facts, commands)`. All that changes a run goes through it.
+"""The scheduler's only door: `Machine.handle(event) -> LogEntry(facts, commands)`. The package's docstring has the theory.
 
-Law: pure. Rules look at the state and emit facts; `state.apply` alone changes the state; time, ids and seeds come in with
-events; the same events give the same steps, always. One event costs the same however many tasks the run has, and one step
-starts at most START_LIMIT tasks and then asks to continue. After an exception the state is ahead of the log: drop it.
+Law: pure; the same events give the same entries, always. One step starts at most START_LIMIT children and then asks to
+continue.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from aether_protocol.scheduler.step_builder import ENGINE_TIMEOUT, StepBuilder
 from aether_protocol.scheduler.timing import duration_text
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, TIMEOUT, Phase
 
+# Children that one step starts: it bounds what an event costs, and an entry still has enough in it to pay for its commit.
 START_LIMIT: Final = 64
 
 
@@ -32,12 +32,12 @@ class Machine(StepBuilder):
 
     def __init__(self, plan: Plan, state: RunState | None = None) -> None:
         super().__init__(plan, state if state is not None else RunState(plan))
-        self._asked = False  # a Continue is out: until its answer no other event starts what is ready
+        self._asked = False  # a Continue was issued: until its answer no other event starts what is ready
 
     def handle(self, event: e.Event) -> LogEntry:
-        """What `event` leads to. The state has changed accordingly when this returns.
+        """Carry out the rules for `event` and return what follows. The state has changed accordingly when this returns.
 
-        A step without facts changed nothing (a late result, a stale timer, a refusal) and takes no number.
+        An entry without facts changed nothing (a late result, a stale timer, a refusal) and takes no number.
         """
         state = self.state
         facts: list[Fact] = []
@@ -77,7 +77,7 @@ class Machine(StepBuilder):
             self.commands.append(Continue(self.cause))
 
     def _make(self, fact: NodeCreated) -> None:
-        """Make a node and start it: a leaf is dispatched, a container opened."""
+        """Make a node and start it: dispatch a leaf, open a container."""
         self.facts.append(fact)
         apply_node_created(self.state, fact)
         node = self.state.nodes[fact.node]
@@ -91,7 +91,7 @@ class Machine(StepBuilder):
                 open_scope(self, node)  # type: ignore[arg-type]
 
     def _take_over(self, node: Node, reused: Mapping[str, Mapping[str, Json]]) -> bool:
-        """CTRL-4: what is reused of the run before ends as it ended there; it is not run, and its hooks are not fired."""
+        """End a node as it ended in the run before, where that is reused; it is not run, its hooks are not fired (CTRL-4)."""
         record = reused.get(node.path)
         if record is None:
             return False
@@ -114,7 +114,7 @@ class Machine(StepBuilder):
         self._make(NodeCreated(0, -1, 0))
 
     def _continued(self, event: e.Continued) -> None:
-        """Nothing but what every step does: start what is ready."""
+        """Start what is ready, as every step does."""
         self._asked = False
 
     def _started(self, event: e.TaskStarted) -> None:
@@ -155,7 +155,7 @@ class Machine(StepBuilder):
     def _resume(self, event: e.ResumeRequested) -> None:
         node = self._node(event.node)
         if not isinstance(node, TaskNode) or isinstance(node, HookNode):
-            self.refused = "there is no such task" if node is None else f"{node.path!r} is no task that can be resumed"
+            self.refused = "there is no such task" if node is None else f"{node.path!r} is not a task that can be resumed"
             return
         self.refused = tasks.resume(self, node, event.payload)
 
@@ -175,7 +175,7 @@ class Machine(StepBuilder):
     def _set_back(self, event: e.ClockSetBack) -> None:
         if self.state.root is not None and not self.state.closed:
             behind = duration_text(event.by_us)
-            self.emit(Reported(WORKFLOW, f"the machine's clock is {behind} behind this run, whose times go on from there"))
+            self.emit(Reported(WORKFLOW, f"the machine's clock is {behind} behind this run, whose times continue from there"))
 
     def _node(self, id_: int) -> Node | None:
         nodes = self.state.nodes

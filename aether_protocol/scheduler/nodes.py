@@ -1,7 +1,7 @@
 """The nodes of a run: one for each task run, container, iteration and hook run.
 
-Law: a node holds plain data and its never-changing place (id, call, parent, index). Only `state.apply` writes the rest.
-Counters in containers make every question that the rules ask a matter of one look: nobody walks siblings.
+Law: a node holds plain data and its never-changing place (id, call, parent, index). Only `evolve` writes the rest.
+Counters in containers answer every question that the rules ask, so that no rule walks siblings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The state of a run as it stands, and how to find one's way in it.
+"""The state of a run, and look-ups in it.
 
-Law: nothing here changes anything; `evolve` alone does, fact by fact.
+Law: nothing here changes the state; `evolve` alone does, fact by fact.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ WORKFLOW: Final = -1  # where a fact or timer names the workflow instead of a no
 
 
 class RunState:
-    """All that is so in one run. `seq` numbers its steps from 1, `now` is the instant of the last one.
+    """Everything that holds in one run. `seq` numbers its log entries from 1, `now` is the instant of the last one.
 
-    `ready` holds (container, index) of children to start, oldest first. What is in it of a container that has ended since
-    is passed over, and never at its head: if it holds anything, its head is to be started. `exits` are the scopes (node id,
-    WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs by scope. `notes` are (node, message) for
-    people.
+    `ready` holds (container, index) of children to start, oldest first. What is in it of a container that has ended since is
+    passed over, and never stands at its head: the head of a queue that is not empty is to be started. `exits` are the scopes
+    (node id, WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs by scope. `notes` are
+    (node, message) for people.
     """
 
     __slots__ = (

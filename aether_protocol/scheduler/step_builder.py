@@ -1,7 +1,8 @@
-"""One event's turn: the facts and commands that it leads to, and the few moves that all rules share.
+"""Build the step of one event: collect its facts and commands, and offer the few moves that all rules share.
 
-Law: `emit` is the only way from a rule to the state, and each fact is applied as it is emitted. Hooks are asked for here
-and fired by the machine when the rules have spoken, so rules and hooks do not call each other.
+Law: a rule changes the state by facts alone, and each is applied as it is recorded: by `emit`, or by one of the four shorter
+ways that the package's docstring names. Hooks are requested here and fired by the machine after the rules, so that rules and
+hooks do not call each other.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ Verdict = tuple[Phase, int | None, str]  # how a container ends: phase, code, me
 
 
 class StepBuilder:
-    """`wanted` are the hooks to fire: (event, scope or None for the workflow, trigger)."""
+    """The facts and commands of the step that is being made.
+
+    `requested_hooks` are the hooks to fire: (event, scope or None for the workflow, trigger). `cause` is the number that the
+    step will have.
+    """
 
     def __init__(self, plan: Plan, state: RunState) -> None:
         self.plan = plan
@@ -56,18 +61,20 @@ class StepBuilder:
         self.commands: list[Command] = []
         self.requested_hooks: list[tuple[HookEvent, Node | None, Node | None]] = []
         self.refused: str | None = None
-        self.cause = 0  # the number of the step that is being made
+        self.cause = 0
 
     def emit(self, fact: Fact) -> None:
+        """Record `fact` and apply it to the state."""
         self.facts.append(fact)
         APPLY[type(fact)](self.state, fact)
 
     def request_hook(self, event: HookEvent, scope: Node | None, trigger: Node | None) -> None:
-        """Ask for a hook, where one is declared."""
+        """Request the hook of `event`, where one is declared."""
         if event in (scope.call.hooks if scope is not None else self.plan.hooks):
             self.requested_hooks.append((event, scope, trigger))
 
     def report(self, node: Node, message: str) -> None:
+        """Record a note for people about `node`; it changes nothing else."""
         self.emit(Reported(node.id, message))
 
     def end(
@@ -79,9 +86,9 @@ class StepBuilder:
         outputs: Mapping[str, Json] | None = None,
         artifacts: Mapping[str, Json] | None = None,
     ) -> None:
-        """Give `node` its terminal phase: its timers go, a worker is told to stop, its hooks are asked for.
+        """Give `node` its terminal phase, clear its timeout and request its hooks.
 
-        The container above is not looked at: that is `container.settle`. Outputs left out stay as they are.
+        The container above is not looked at: that is `containers.settle`. Outputs that are left out stay as they are.
         """
         if node.timeout_due != NEVER:
             self.clear_timeout(node)
@@ -94,24 +101,25 @@ class StepBuilder:
             self.request_end_hooks(node)
 
     def request_end_hooks(self, node: Node) -> None:
-        """HOOK-1: the hook of the phase, then onExit; nothing for Skipped."""
+        """Request the hook of the phase, then onExit; nothing for Skipped (HOOK-1)."""
         event = END_EVENTS.get(node.phase)
         if event is not None:
             self.request_hook(event, node, node)
             self.request_hook(HookEvent.ON_EXIT, node, node)
 
     def clear_timeout(self, node: Node) -> None:
+        """Clear the timer of the node's own timeout."""
         self.commands.append(ClearTimer(node.id, TimerKind.TIMEOUT, self.cause))
 
     def stop(self, node: TaskNode) -> None:
-        """Tell whoever has or awaits the current attempt that it is over."""
+        """Stop the current attempt: dispatched, or waiting for its backoff."""
         if node.phase is READY or node.phase is RUNNING:
             self.commands.append(StopTask(node.id, node.attempt, self.cause))
         elif node.phase is CREATED and node.backoff_due != NEVER:
             self.commands.append(ClearTimer(node.id, TimerKind.BACKOFF, self.cause))
 
     def refresh(self, scope: Container | None) -> None:
-        """SCHED-6: a container in which nothing but suspended work is left is Suspended, and Running again after that."""
+        """Make a container Suspended when only suspended work is left in it, and Running again after that (SCHED-6)."""
         while scope is not None and scope.ended_at is None:
             stuck = scope.live > 0 and scope.suspended == scope.live and not scope.queued
             if stuck and scope.phase is not SUSPENDED:
@@ -125,7 +133,10 @@ class StepBuilder:
             scope = scope.parent
 
     def override(self, node: Node, conditions: PhaseConditions | None, phase: Phase, resolver: Resolver) -> Phase:
-        """SCHED-8: `succeeded`, then `failed`, then `error`; the first that is true wins; a failing one counts as false."""
+        """Return the phase that `conditions` give in place of `phase` (SCHED-8).
+
+        `succeeded`, then `failed`, then `error`: the first that is true wins; one that fails is reported and counts as false.
+        """
         if conditions is None:
             return phase
         table: tuple[tuple[str, Expression | None, Phase], ...] = (

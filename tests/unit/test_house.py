@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ HEAVY = (
     *("pydantic", "jsonschema", "jsonschema_rs", "rich", "ruamel", "simpleeval", "httpx2", "asyncio", "croniter"),
     *("re2", "jmespath", "zoneinfo"),
 )
+MAPPED_FROM = 12
+NOT_MAPPED_YET = {  # each goes with the work on that package
+    "aether_protocol.adapters.executors",
+    "aether_protocol.adapters.stores.sqlite",
+    "aether_protocol.cli",
+    "aether_protocol.cli.commands.schedules",
+    "aether_protocol.cli.render",
+    "aether_protocol.compiler",
+    "aether_protocol.documents",
+    "aether_protocol.engine",
+    "aether_protocol.testing",
+    "aether_protocol.testing.simulation",
+}
 UNFINISHED = re.compile(r"raise NotImplementedError|\b(TODO|FIXME|HACK)\b")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -130,6 +144,38 @@ def test_the_scheduler_imports_the_standard_library_values_and_this_package_only
 def test_every_module_states_its_law() -> None:
     written = [path for path in MODULES if path.read_text("utf-8").strip()]
     assert [module_name(path) for path in written if ast.get_docstring(parsed(path)) is None] == []
+
+
+def map_of(package: Path) -> set[str] | None:
+    """What the map by role in a package's docstring names; None where there is none.
+
+    The map is the indented block after `Modules by role:`, a line a role: the role, two spaces or more, names and commas.
+    """
+    _, found, block = (ast.get_docstring(parsed(package / "__init__.py")) or "").partition("Modules by role:\n\n")
+    if not found:
+        return None
+    lines = takewhile(str.strip, block.splitlines())
+    return {name for line in lines for name in re.split(r"\s*,\s*", re.split(r" {2,}", line.strip())[-1])}
+
+
+def contents(package: Path) -> tuple[set[str], set[str]]:
+    """The modules and the packages that lie directly in a package."""
+    modules = {path.stem for path in MODULES if path.parent == package and path.name != "__init__.py"}
+    return modules, {path.parent.name for path in MODULES if path.name == "__init__.py" and path.parent.parent == package}
+
+
+def test_large_packages_have_a_complete_map() -> None:
+    """From MAPPED_FROM modules on, the package's docstring sorts all of them by role; a map that is there is complete."""
+    wrong: dict[str, list[str]] = {}
+    for door in (path for path in MODULES if path.name == "__init__.py"):
+        modules, packages = contents(door.parent)
+        named = map_of(door.parent)
+        if named is not None:
+            wrong[module_name(door)] = sorted(named ^ (modules | packages))
+        elif len(modules) >= MAPPED_FROM:
+            wrong[module_name(door)] = ["has no map"]
+    assert {name: what for name, what in wrong.items() if what and name not in NOT_MAPPED_YET} == {}
+    assert {name for name in NOT_MAPPED_YET if not wrong.get(name)} == set(), "no longer on the list"
 
 
 def test_nothing_is_left_unfinished() -> None:
