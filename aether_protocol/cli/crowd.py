@@ -226,7 +226,7 @@ def host(hosting: HostOptions, body: Body) -> int:
 
 async def _host(hosting: HostOptions, store: CronStore, body: Body) -> int:
     from aether_protocol.assembly import build_engine
-    from aether_protocol.cli.drive import bury
+    from aether_protocol.cli.drive import release_leftovers
     from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.engine.clock import WallClock
     from aether_protocol.engine.schedule_runner import ScheduleRunner
@@ -257,7 +257,7 @@ async def _host(hosting: HostOptions, store: CronStore, body: Body) -> int:
         journal = Journal(clock.now, as_events=hosting.output == "events", quiet=not hosting.watch)
         crowd = RunHost(engine, journal, hosting, leaving)
         try:
-            await bury(store)
+            await release_leftovers(store)
             scheduler = ScheduleRunner(engine, store, clock, witness=crowd, artifacts=engine.artifacts)
             code = await body(Host(store, engine, scheduler, crowd))
         finally:

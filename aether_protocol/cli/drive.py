@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct, field
 
-from aether_protocol.cli.begun import FinishedRun, Target
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
+from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import DEFAULT_STORE, usual_store
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
-from aether_protocol.cli.stored import check_there, drop_shared, is_there, open_at
+from aether_protocol.cli.stored import check_there, is_there, open_at, workspaces_of
 from aether_protocol.cli.terminal.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -55,6 +55,20 @@ class Driving(Struct, frozen=True):
     answers: Answers = field(default_factory=dict)
 
 
+class FinishedRun(Struct, frozen=True):
+    """There is nothing to drive: the run ended before."""
+
+    run_id: str
+
+
+class RunToAnswer(Struct, frozen=True):
+    """A run that is continued, and what is done to it once it is watched. What `act` raises ends the command."""
+
+    run_id: str
+    act: Callable[[], Awaitable[None]] | None = None
+
+
+Target = str | RunToAnswer | FinishedRun | None  # the id of a run; None: there is nothing to do or show
 Begin = Callable[["Engine", CronStore], Awaitable[Target]]
 After = Callable[[], Awaitable[None]]
 
@@ -132,12 +146,14 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
             raise
         try:
             if store.durable:
-                await bury(store)
-            ending = await session.run(engine, lambda: begin(engine, store))
-            if isinstance(ending, FinishedRun):
-                return await show_again(engine, ending.run_id, driving)
-            if ending is None:
+                await release_leftovers(store)
+            target = await session.begin(engine, lambda: begin(engine, store))
+            if isinstance(target, FinishedRun):
+                return await show_again(engine, target.run_id, driving)
+            if target is None:
                 return FINE
+            run = RunToAnswer(target) if isinstance(target, str) else target
+            ending = await session.run(engine, run.run_id, run.act)
             show_ending(ending.report, driving.output)
             if store.durable:
                 row = await store.row(ending.report.run_id)
@@ -153,20 +169,12 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
         return ending.exit_code
 
 
-async def bury(store: Store) -> None:
-    """Free what dead processes of this machine hold, without waiting for the end of their leases; and where the clock was set
-    back under a living one, write its lease anew by the clock as it is, so that it is not taken for that of a wrong clock."""
-    from aether_protocol.cli.instants import now_us
-    from aether_protocol.engine.leases import LEASE_S
-    from aether_protocol.service.process_identity import is_alive, is_dead
+async def release_leftovers(store: Store) -> None:
+    """Release what dead processes of this machine hold, and remove folders that they left."""
+    from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 
-    until = now_us() + round(LEASE_S * 1_000_000)
-    for owner, end in (await store.owners()).items():
-        if is_dead(owner):
-            await store.release(owner)
-        elif end > until and is_alive(owner):
-            await store.renew(owner, {}, until)
-    await drop_shared(store)
+    await release_dead_owners(store, now_us())
+    await remove_shared_folders(store, workspaces_of(store))
 
 
 async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from aether_protocol.views.phases import FINE_PHASES as FINE_PHASES
+
 FINE: Final = 0
 FAILED: Final = 1  # the run Failed, or a test failed
 USAGE: Final = 2
@@ -30,8 +32,6 @@ PHASE_EXITS: Final = {
     "Cancelled": CANCELLED,
     "Suspended": SUSPENDED,
 }
-
-FINE_PHASES: Final = frozenset(phase for phase, code in PHASE_EXITS.items() if code == FINE)
 
 _WORST_FIRST: Final = (
     OWN_FAULT, INTERRUPTED, OUTSIDE, BUSY, INVALID, USAGE, ERROR, FAILED, TIMEOUT, CANCELLED, SUSPENDED, FINE

@@ -12,14 +12,13 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 from msgspec import Struct, field
 
 from aether_protocol.assembly.executors import kill_programs
 from aether_protocol.cli.arguments import read_payload
-from aether_protocol.cli.begun import FinishedRun, RunToAnswer, Target
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.preview import task_names
 from aether_protocol.cli.render.events import print_events
@@ -41,6 +40,8 @@ from aether_protocol.views.text import one_line, printable
 REFRESH_S = 0.25
 LEAVE_S = 1.0  # how long one who leaves at once waits for a reader that reads nothing
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
+
+_Begun = TypeVar("_Begun")
 
 
 class Ending(Struct):
@@ -76,14 +77,9 @@ class Session:
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def run(self, engine: Engine, begin: Callable[[], Awaitable[Target]]) -> Ending | FinishedRun | None:
-        """See the run that `begin` names to its end. What `begin` gives instead of an id is given back."""
-        engine.observers.append(self._stored)
-        engine.log_observers.append(self._logged)
-        begun = await self._begin(begin)
-        if begun is None or isinstance(begun, FinishedRun):
-            return begun
-        run_id = self.run_id = begun if isinstance(begun, str) else begun.run_id
+    async def run(self, engine: Engine, run_id: str, act: Callable[[], Awaitable[None]] | None = None) -> Ending:
+        """See a run that has begun to its end; `act` is carried out once the run is watched, and what it raises ends this."""
+        self.run_id = run_id
         self._look_at(engine.run_state(run_id))
         stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
         ended = asyncio.create_task(engine.wait(run_id))
@@ -94,8 +90,8 @@ class Session:
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
         try:
-            if isinstance(begun, RunToAnswer):
-                await begun.act()
+            if act is not None:
+                await act()
             left = await self._see_through(engine, ended)
             if stream is not None:
                 await (stream if ended.done() else engine.settled())
@@ -105,8 +101,10 @@ class Session:
             self.view.end()
         return Ending(engine.get(run_id), self.signals > 0, left)
 
-    async def _begin(self, begin: Callable[[], Awaitable[Target]]) -> Target:
-        """`begin` may wait (for a lock): an interrupt ends that."""
+    async def begin(self, engine: Engine, begin: Callable[[], Awaitable[_Begun]]) -> _Begun:
+        """Watch the engine, then give what `begin` gives. It may wait (for a lock): an interrupt ends that."""
+        engine.observers.append(self._stored)
+        engine.log_observers.append(self._logged)
         beginning = asyncio.ensure_future(begin())
         while not beginning.done():
             self.attention.clear()

@@ -1,4 +1,4 @@
-"""The store as commands see it: opened, one run found by what the user calls it, its state at any step.
+"""The store as commands see it: opened, looked into, and whether a driver of a run is there.
 
 Law: whoever only looks makes no store and changes none: one that is not there yet is told, not created, and one that is
 read-only can be looked at. Every store that is opened here is closed here.
@@ -7,9 +7,8 @@ read-only can be looked at. Every store that is opened here is closed here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,14 +18,13 @@ import click
 from aether_protocol.cli.instants import now_us
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import MEMORY, RunQuery, RunSummary, Store
-from aether_protocol.service.process_identity import is_alive, is_dead
+from aether_protocol.ports.store import MEMORY, RunSummary, Store
+from aether_protocol.service.runs.find import driven_by
 
 if TYPE_CHECKING:
     from aether_protocol.documents.library import StoredLibrary
     from aether_protocol.documents.source import Limits
 
-LATEST = "latest"
 LOOK_S = 1.0  # between two looks for a driver
 LOOKS = 2
 
@@ -82,30 +80,6 @@ def workspaces_of(store: Store) -> Path | None:
     return workspaces_root(store, os.environ.get("AETHER_WORKSPACES") or None)
 
 
-def forget_workspaces(store: Store, run_ids: Iterable[str]) -> None:
-    """Remove what was kept of the workspaces of runs that are deleted."""
-    from aether_protocol.execution.workspace import forget
-
-    root = workspaces_of(store)
-    if root is not None:
-        for run_id in run_ids:
-            forget(root, run_id)
-
-
-async def drop_shared(store: Store) -> None:
-    """Remove the shared folders of runs that Succeeded: of a process that was killed just after it had recorded the end."""
-    from aether_protocol.execution.folders import remove
-    from aether_protocol.execution.workspace import SHARED
-
-    root = workspaces_of(store)
-    for folder in root.glob(f"*/{SHARED}") if root is not None else ():
-        row = await store.row(folder.parent.name)
-        if row is not None and row.closed and row.phase == "Succeeded":
-            remove(folder)
-            with contextlib.suppress(OSError):  # what was kept of its attempts stays
-                folder.parent.rmdir()
-
-
 def check_there(url: str) -> None:
     if url == MEMORY:
         hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
@@ -137,48 +111,6 @@ def read_templates(url: str, limits: Limits, *, reads_only: bool) -> StoredLibra
     return asyncio.run(go())
 
 
-async def find_run(store: Store, text: str) -> RunSummary:
-    """The run that `text` means: its id, the beginning of its id, or `latest`. Raises UsageError."""
-    if text == LATEST:
-        newest = await store.rows(RunQuery(limit=1))
-        if not newest:
-            raise UsageError("the store holds no run")
-        return newest[0]
-    row = await store.row(text)
-    if row is not None:
-        return row
-    fitting = sorted(await store.rows(RunQuery(prefix=text, limit=6)), key=lambda row: row.run_id) if text else []
-    if not fitting:
-        raise UsageError(f"run {text!r} is unknown", hint=await _hint(store, text))
-    first = fitting[0]
-    if all(row.run_id.startswith(f"{first.run_id}.") for row in fitting[1:]):  # the others are its retries
-        return first
-    ids = ", ".join(row.run_id for row in fitting[:5])
-    raise UsageError(f"{text!r} is the beginning of several runs", hint=f"{ids}{', ...' if len(fitting) > 5 else ''}")
-
-
-async def _hint(store: Store, text: str) -> str:
-    from difflib import get_close_matches
-
-    newest = [row.run_id for row in await store.rows(RunQuery(limit=200))]
-    near = get_close_matches(text, newest, 1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return "'aether ls' lists the runs" if newest else "the store holds no run"
-
-
-async def driven_by(store: Store, row: RunSummary) -> str | None:
-    """Who drives an unfinished run at this moment, None for nobody."""
-    if row.closed:
-        return None
-    held = await store.owner(row.run_id)
-    if held is None or is_dead(held[0]):
-        return None
-    if not is_alive(held[0]):  # of another machine: its lease tells
-        held = await store.owner(row.run_id, now_us())
-    return held[0] if held is not None else None
-
-
 @asynccontextmanager
 async def told_when_left(store: Store, row: RunSummary) -> AsyncIterator[None]:
     """While somebody waits for more of a run, say so (on standard error) when nobody drives it, or does no longer."""
@@ -192,7 +124,7 @@ async def told_when_left(store: Store, row: RunSummary) -> AsyncIterator[None]:
 async def _tell_when_left(store: Store, run_id: str) -> None:
     looks = 1  # that found nobody: between two drivers there may be a moment without one, so that one is not enough
     while (row := await store.row(run_id)) is not None and not row.closed:
-        looks = looks + 1 if await driven_by(store, row) is None else 0
+        looks = looks + 1 if await driven_by(store, row, now_us()) is None else 0
         if looks == LOOKS:
             click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)
         await asyncio.sleep(LOOK_S)

@@ -18,6 +18,7 @@ PHASE_COLORS = {
     "Cancelled": "magenta",
 }
 BROKEN = "Broken"  # in place of the phase of a run that was set aside
+FINE_PHASES = frozenset({"Succeeded", "Skipped"})
 PHASE_MARKS = {
     "Created": "·",
     "Ready": "○",

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aether_protocol.cli.begun import Target
-from aether_protocol.cli.drive import Driving, drive
+from aether_protocol.cli.drive import Driving, Target, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
 from aether_protocol.cli.options import driving_options, run_argument
-from aether_protocol.cli.stored import find_run
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
+from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine

@@ -6,10 +6,11 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
-from aether_protocol.cli.stored import find_run, look, told_when_left
+from aether_protocol.cli.stored import look, told_when_left
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Store
+from aether_protocol.service.runs.find import find_run
 
 EPILOG = """\b
 Examples:

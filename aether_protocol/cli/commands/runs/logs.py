@@ -12,12 +12,13 @@ from msgspec import Struct
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
-from aether_protocol.cli.stored import find_run, look, told_when_left
+from aether_protocol.cli.stored import look, told_when_left
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import LogLine, RunSummary, Store
 from aether_protocol.scheduler.nodes import Container, DagNode
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import POLL_S, find_task, load
 from aether_protocol.views.report import hook_name, not_run
 

@@ -8,10 +8,11 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import report_option, run_argument, store_option
-from aether_protocol.cli.stored import find_run, look
+from aether_protocol.cli.stored import look
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import load_at
 from aether_protocol.views.report import make_report
 

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from aether_protocol.cli.arguments import Payload, read_answers, read_given, read_payload
-from aether_protocol.cli.begun import RunToAnswer, Target
-from aether_protocol.cli.drive import Driving, drive
+from aether_protocol.cli.drive import Driving, RunToAnswer, Target, drive
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.options import answers_option, driving_options, run_argument
-from aether_protocol.cli.stored import find_run
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import InputBinding
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.nodes import Container, Node
+from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import find_task, load
 from aether_protocol.views.report import not_run
 

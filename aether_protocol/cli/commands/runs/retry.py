@@ -9,10 +9,10 @@ import click
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import answers_option, driving_options, run_argument
-from aether_protocol.cli.stored import find_run
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
+from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import find_task, load
 from aether_protocol.views.report import not_run
 
@@ -41,7 +41,7 @@ def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Js
     """
 
     async def begin(engine: Engine, store: Store) -> str:
-        from aether_protocol.cli.identity import next_id
+        from aether_protocol.service.runs.ids import next_retry_id
 
         row = await find_run(store, run)
         if not row.closed:
@@ -51,7 +51,7 @@ def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Js
         if start is not None:
             state = await load(store, row.run_id)
             path = find_task(state, start, not_run(state))
-        new_id = await engine.retry(row.run_id, path, new_id=await next_id(store, row.run_id))
+        new_id = await engine.retry(row.run_id, path, new_id=await next_retry_id(store, row.run_id))
         if driving["watch"]:
             click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
         return new_id

@@ -10,8 +10,7 @@ import click
 from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
-from aether_protocol.cli.begun import FinishedRun
-from aether_protocol.cli.drive import Driving, drive
+from aether_protocol.cli.drive import Driving, FinishedRun, drive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import (
     MEMORY,
@@ -27,12 +26,12 @@ from aether_protocol.cli.options import (
     watch_option,
     workspace_option,
 )
-from aether_protocol.cli.stored import LATEST
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import RunSummary, Store
+from aether_protocol.service.runs.find import LATEST
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -158,30 +157,40 @@ def show_what_would_run(request: Request, *, as_json: bool) -> None:
 
 async def begin(request: Request, engine: Engine, store: Store) -> str | FinishedRun | None:
     """Take the lock, then start the run, or find it as it is."""
-    from aether_protocol.cli.identity import current
+    from aether_protocol.service.runs.ids import newest_of
 
     if request.lock is not None and not await take_lock(request.lock, request.lock_mode, engine, store):
         click.echo(f"lock {request.lock!r} is taken: nothing to do", err=True)
         return None
     if request.run_id is None:
         return await engine.submit(request.plan, request.arguments)
-    row = await current(store, request.run_id)
+    row = await newest_of(store, request.run_id)
     if row is None:
         try:
             return await engine.submit(request.plan, request.arguments, run_id=request.run_id)
         except UsageError:
-            row = await current(store, request.run_id)  # somebody else started it just now?
+            row = await newest_of(store, request.run_id)  # another process started it just now?
             if row is None:
                 raise
-    from aether_protocol.cli.identity import go_on, tell_what_changed
+    return await continue_run(request, engine, store, row)
 
-    await tell_what_changed(store, row, request.plan, request.arguments)
-    return await go_on(engine, store, row, again=request.again, tells=request.tells)
+
+async def continue_run(request: Request, engine: Engine, store: Store, row: RunSummary) -> str | FinishedRun:
+    """Recover the recorded run, retry it where that is asked for, or find that it has ended."""
+    from aether_protocol.cli.render.changes import warn_of_changes
+    from aether_protocol.service.runs.ids import resume_or_retry
+
+    if row.digest != request.plan.digest or request.arguments:
+        warn_of_changes(row, request.plan, (await store.load(row.run_id)).header.parameters, request.arguments)
+    found = await resume_or_retry(engine, store, row, retry=request.again)
+    if found.what == "retried" and request.tells:
+        click.echo(f"run {row.run_id} is {row.phase}: retrying it as {found.run_id}", err=True)
+    return FinishedRun(found.run_id) if found.what == "ended" else found.run_id
 
 
 async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
     """False where the lock is taken and that is fine. Raises BusyError where it is not."""
-    from aether_protocol.cli.drive import bury
+    from aether_protocol.cli.drive import release_leftovers
     from aether_protocol.service.runs.inspect import POLL_S
 
     told = False
@@ -194,5 +203,5 @@ async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
             click.echo(f"waiting for lock {name!r}", err=True)
             told = True
         await asyncio.sleep(POLL_S)
-        await bury(store)
+        await release_leftovers(store)
     return True

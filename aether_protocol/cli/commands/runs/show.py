@@ -9,13 +9,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol.cli.exits import FINE, FINE_PHASES
+from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import report_option, run_argument, store_option
 from aether_protocol.cli.render.report import MAX_LINES, print_report
-from aether_protocol.cli.stored import find_run, look, workspaces_of
+from aether_protocol.cli.stored import look, workspaces_of
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary, Store
 from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.service.runs.find import driven_by, find_run
 from aether_protocol.service.runs.inspect import find_task, load
 from aether_protocol.views.report import Report, faults, make_excerpt, make_report
 
@@ -94,7 +96,6 @@ async def whole(store: Store, text: str) -> Report:
 
 async def gather(store: Store, text: str) -> Shown:
     """What people look at first; of a long run that is little."""
-    from aether_protocol.cli.stored import driven_by
     from aether_protocol.expressions.json_copy import shown
 
     row = await find_run(store, text)
@@ -102,7 +103,7 @@ async def gather(store: Store, text: str) -> Shown:
     culprits, count = ([], 0) if str(state.phase) in FINE_PHASES else faults(state, MAX_CULPRITS)
     reasons = [(task.to_json(), await tail(store, row.run_id, task.path)) for task in culprits]
     told = make_excerpt(state, MAX_LINES), shown(state.header.parameters)
-    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row))
+    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row, now_us()))
 
 
 async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:

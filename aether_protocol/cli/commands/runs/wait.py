@@ -10,11 +10,12 @@ import click
 from aether_protocol.cli.exits import PHASE_EXITS
 from aether_protocol.cli.instants import Span
 from aether_protocol.cli.options import report_option, run_argument, store_option
-from aether_protocol.cli.stored import find_run, look, told_when_left
+from aether_protocol.cli.stored import look, told_when_left
 from aether_protocol.cli.terminal.streams import let_outcome_decide
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import POLL_S, load
 
 EPILOG = """\b

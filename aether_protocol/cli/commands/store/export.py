@@ -14,10 +14,11 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import run_argument, store_option
 from aether_protocol.cli.paths import STDIN
-from aether_protocol.cli.stored import find_run, look
+from aether_protocol.cli.stored import look
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.service.archive import write_archive
+from aether_protocol.service.runs.find import find_run
 
 Write = Callable[[str], object]
 

@@ -8,9 +8,9 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, told
 from aether_protocol.cli.instants import Span, now_us
 from aether_protocol.cli.options import store_option
-from aether_protocol.cli.stored import forget_workspaces, look
-from aether_protocol.engine.artifacts import Collected
+from aether_protocol.cli.stored import look, workspaces_of
 from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.service.runs.delete import Freed, prune_runs
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import counted
 
@@ -44,19 +44,10 @@ def command(older_than: int, phases: tuple[str, ...], name: str | None, dry_run:
     return FINE
 
 
-async def prune_all(store: Store, query: RunQuery, dry_run: bool) -> tuple[int, Collected]:
-    return await prune(store, query, dry_run), await free(store, dry_run=dry_run)
-
-
-async def prune(store: Store, query: RunQuery, dry_run: bool) -> int:
+async def prune_all(store: Store, query: RunQuery, dry_run: bool) -> tuple[int, Freed]:
     count = 0
-    while rows := await store.rows(query):
-        ids = [row.run_id for row in rows]
+    async for ids, deleted in prune_runs(store, query, now_us(), root=workspaces_of(store), dry_run=dry_run):
+        count += deleted
         if dry_run:
             click.echo("\n".join(ids))
-            count += len(ids)
-        else:
-            count += await store.delete(ids, now_us())
-            forget_workspaces(store, ids)
-        query.before = (rows[-1].created_at, rows[-1].run_id)
-    return count
+    return count, await free(store, dry_run=dry_run)

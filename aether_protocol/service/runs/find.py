@@ -1,0 +1,68 @@
+"""Find the run that a caller means, and the process that drives it.
+
+Law: nothing here changes a run or its lease.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aether_protocol.errors import UsageError
+from aether_protocol.ports.store import RunQuery, RunSummary, Store
+from aether_protocol.service.process_identity import is_alive, is_dead
+
+LATEST: Final = "latest"
+_PROPOSED_FROM: Final = 200  # newest runs that a misspelt id is compared with
+
+
+async def find_run(store: Store, text: str) -> RunSummary:
+    """Find the run that `text` means: its id, the beginning of its id, or `latest`.
+
+    Args:
+        store: where the run is looked up.
+        text: what the caller calls the run.
+
+    Returns:
+        The run's row. Where `text` begins the ids of a run and of its retries alone, that run's.
+
+    Raises:
+        UsageError: no run is meant, or several are; the hint names what is near.
+    """
+    if text == LATEST:
+        newest = await store.rows(RunQuery(limit=1))
+        if not newest:
+            raise UsageError("the store holds no run")
+        return newest[0]
+    row = await store.row(text)
+    if row is not None:
+        return row
+    fitting = sorted(await store.rows(RunQuery(prefix=text, limit=6)), key=lambda row: row.run_id) if text else []
+    if not fitting:
+        raise UsageError(f"run {text!r} is unknown", hint=await _hint(store, text))
+    first = fitting[0]
+    if all(row.run_id.startswith(f"{first.run_id}.") for row in fitting[1:]):  # the others are its retries
+        return first
+    ids = ", ".join(row.run_id for row in fitting[:5])
+    raise UsageError(f"{text!r} is the beginning of several runs", hint=f"{ids}{', ...' if len(fitting) > 5 else ''}")
+
+
+async def _hint(store: Store, text: str) -> str:
+    from difflib import get_close_matches
+
+    newest = [row.run_id for row in await store.rows(RunQuery(limit=_PROPOSED_FROM))]
+    near = get_close_matches(text, newest, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "'aether ls' lists the runs" if newest else "the store holds no run"
+
+
+async def driven_by(store: Store, row: RunSummary, now: int) -> str | None:
+    """Name the owner that drives an unfinished run at instant `now`; None where no process does."""
+    if row.closed:
+        return None
+    held = await store.owner(row.run_id)
+    if held is None or is_dead(held[0]):
+        return None
+    if not is_alive(held[0]):  # of another machine: only its lease says
+        held = await store.owner(row.run_id, now)
+    return held[0] if held is not None else None
