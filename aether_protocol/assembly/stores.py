@@ -1,4 +1,4 @@
-"""Stores by URL: `memory`, `sqlite:PATH`, with options behind a question mark.
+"""Stores by URL: `memory`, `sqlite:PATH` (`assembly.store_urls`), with options behind a question mark.
 
 Law: a URL says all of it, so that every process that is given the same one opens the same store; nothing else is read but
 AETHER_STORE, and that only where no URL is given. An adapter is loaded when it is asked for.
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl
 
+from aether_protocol.assembly.store_urls import read_store_url
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.schedules import CronStore
@@ -35,18 +35,17 @@ def open_store(
     """
     if url is None:
         url = os.environ.get(VARIABLE) or DEFAULT
-    place, _, query = url.partition("?")
-    kind, colon, path = place.partition(":")
-    opener = _OPENERS.get(kind)
+    read = read_store_url(url)
+    opener = _OPENERS.get(read.kind)
     if opener is None:
-        near = get_close_matches(kind, _OPENERS, 1)
+        near = get_close_matches(read.kind, _OPENERS, 1)
         hint = f"did you mean {near[0]!r}?" if near else "known: memory, sqlite:PATH"
-        if not colon and ("/" in url or url.endswith(".db")):
+        if ":" not in url and ("/" in url or url.endswith(".db")):
             hint = f"did you mean {'sqlite:' + url!r}?"
         raise UsageError(f"unknown store {url!r}", hint=hint)
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    options = read.named_options()
     options |= {name: given for name, given in (("durability", durability), ("tier", tier)) if given is not None}
-    return opener(url, path, options, reads_only)
+    return opener(url, read.path, options, reads_only)
 
 
 def artifacts_of(store: object) -> ArtifactRepository:

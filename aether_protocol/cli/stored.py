@@ -69,8 +69,10 @@ def is_there(url: str) -> bool:
 
 def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite store, None for any other."""
-    scheme, _, rest = url.partition(":")
-    return Path(rest.partition("?")[0]) if scheme == "sqlite" and rest else None
+    from aether_protocol.assembly.store_urls import read_store_url
+
+    read = read_store_url(url)
+    return Path(read.path) if read.kind == "sqlite" and read.path else None
 
 
 def workspaces_of(store: Store) -> Path | None:

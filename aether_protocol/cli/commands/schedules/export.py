@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from aether_protocol.assembly.store_urls import read_store_url
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import limits_option, namespace_option, store_option
 from aether_protocol.cli.schedules import asked_for, refuse_memory
@@ -74,11 +75,7 @@ def command(
 
 def absolute(store: str) -> str:
     """The store's URL, with the whole path."""
-    scheme, colon, rest = store.partition(":")
-    if scheme != "sqlite":
-        return store
-    path, mark, query = rest.partition("?")
-    return f"{scheme}{colon}{os.path.abspath(path)}{mark}{query}"
+    return str(read_store_url(store).relative_to(os.getcwd()))
 
 
 def write(folder: Path, units: dict[str, str]) -> None:

@@ -1,0 +1,59 @@
+"""What a store's URL says: its kind, its path, its options.
+
+Law: one place reads these URLs. After `sqlite:` stands a path as it is; or, as SQLAlchemy, DBOS and Prefect write it, three
+slashes and a relative path, four and an absolute one.
+"""
+
+from __future__ import annotations
+
+import os
+
+from msgspec import Struct
+
+from aether_protocol.errors import UsageError
+
+
+class StoreUrl(Struct, frozen=True):
+    """A URL taken apart. `options` is the text behind the question mark; `path` is empty where there is none."""
+
+    kind: str
+    path: str
+    options: str
+
+    def named_options(self) -> dict[str, str]:
+        """The options by name; of one that is given twice the last."""
+        if not self.options:
+            return {}
+        from urllib.parse import parse_qsl  # not free, and rarely needed
+
+        return dict(parse_qsl(self.options, keep_blank_values=True))
+
+    def __str__(self) -> str:
+        """The URL in its shortest form."""
+        place = f"{self.kind}:{self.path}" if self.path else self.kind
+        return f"{place}?{self.options}" if self.options else place
+
+    def relative_to(self, folder: str) -> StoreUrl:
+        """The same store for a process in any folder, where a relative path counts from `folder`."""
+        if self.kind != "sqlite" or not self.path:
+            return self
+        return StoreUrl(self.kind, os.path.normpath(os.path.join(folder, self.path)), self.options)
+
+
+def read_store_url(url: str) -> StoreUrl:
+    """Take a store's URL apart.
+
+    Raises:
+        UsageError: a `sqlite:` URL names a host.
+    """
+    place, _, options = url.partition("?")
+    kind, _, path = place.partition(":")
+    if kind == "sqlite" and path.startswith("//"):
+        slashes, path = path[:3], path[3:]
+        if slashes != "///":
+            rest = (slashes + path).lstrip("/")
+            hint = f"sqlite:///{rest} is relative, sqlite:////{rest} absolute" if rest else "like sqlite:///runs.db"
+            raise UsageError(f"the store {url!r} names a host, and a SQLite file has none", hint=hint)
+        if path.startswith("/"):
+            path = "/" + path.lstrip("/")
+    return StoreUrl(kind, path, options)
