@@ -1,6 +1,14 @@
 """Assembly: from a configuration to a wired engine. The only place where engine, adapters and the compiler meet.
 
 Law: importing this package loads nothing; each name is loaded when it is first used.
+
+Modules by role:
+
+    the engine, wired       public
+    documents               files, workspace, documents, templates
+    schedules               schedules, cron
+    stores                  store_urls, stores
+    what is installed       discovery, executors, variables
 """
 
 from __future__ import annotations
