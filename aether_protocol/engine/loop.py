@@ -20,12 +20,14 @@ from aether_protocol.engine.artifacts import named_in
 from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, SetBack, Settled, Started, Submit, to_event
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
+from aether_protocol.engine.outside import OutsideAnswers
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, UsageError, why
 from aether_protocol.execution.context import sealed
+from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.secrets import SecretBook, references_in
-from aether_protocol.plan.model import TaskDef
+from aether_protocol.plan.model import Definition, TaskDef
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
@@ -58,7 +60,7 @@ class RunLoop:
         self._store = store
         self._broker = broker
         self._clock = clock
-        self._book = book
+        self._outside = OutsideAnswers(book)
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._seen_us = 0  # what the clock showed when it was looked at last
         self._inbox: deque[tuple[ActiveRun, Item | Settled]] = deque()
@@ -79,15 +81,15 @@ class RunLoop:
 
     async def close(self) -> None:
         """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
+        await self._outside.close()
         await self._broker.close()
         await self.halt()
         for run in list(self.runs.values()):
             if not run.over:
                 self.abandon(run, UsageError(f"the engine was closed before run {run.id!r} ended"))
         for _, item in self._inbox:
-            if isinstance(item, _ASKED) and not item.answer.done():
-                item.answer.set_exception(UsageError("the engine was closed"))
-                item.answer.exception()  # the caller may have left, and asyncio shall not complain
+            if isinstance(item, _ASKED):
+                _refuse_closed(item)
         self._inbox.clear()
         await self.logs.save()
 
@@ -146,12 +148,17 @@ class RunLoop:
                 through.cancel()
 
     def put(self, run: ActiveRun, item: Item) -> None:
-        if isinstance(item, Resume) and run.secrets:  # DATA-12: an answer may hold a secret of this run
-            masker = self._book.recall(run.id, run.secrets).masker
-            item.payload = item.payload if masker is None else masker.value(item.payload)
+        if isinstance(item, Resume) and run.secrets:
+            self._outside.take(run, lambda masker: self._resumed(run, item, masker), lambda: _refuse_closed(item))
+            return
         self._inbox.append((run, item))
         if self._parked is not None:
             self._wake()
+
+    def _resumed(self, run: ActiveRun, item: Resume, masker: Masker | None) -> None:
+        item.payload = item.payload if masker is None else masker.value(item.payload)
+        self._inbox.append((run, item))
+        self._wake()
 
     async def settled(self) -> None:
         """Return when nothing can happen before time passes: an empty inbox, and no executor that is not asleep."""
@@ -162,6 +169,9 @@ class RunLoop:
             if drives and (self._inbox or self._parked is None):
                 calm = 0
                 await self._rest()
+            elif self._outside.busy:
+                calm = 0
+                await self._outside.quiet()
             elif self._broker.busy:
                 calm = 0
                 await self._broker.quiet()
@@ -209,12 +219,9 @@ class RunLoop:
     def deliver(self, result: TaskResult) -> None:
         """A result that came past the broker, so that nothing has masked it (DATA-12)."""
         run = self.runs.get(result.run_id)
-        if run is not None and run.secrets and 0 <= result.node < len(run.state.nodes):
-            masker = self._book.recall(run.id, run.secrets).masker
+        if run is not None and 0 <= result.node < len(run.state.nodes):
             target = run.state.nodes[result.node].call.target
-            if masker is not None and isinstance(target, TaskDef):
-                result = sealed(masker, target, result)
-        self.finished(result)
+            self._outside.take(run, lambda masker: self.finished(_sealed(masker, target, result)))
 
     def finished(self, result: TaskResult) -> None:
         run = self.runs.get(result.run_id)
@@ -430,6 +437,16 @@ def _append(run: ActiveRun) -> RunAppend:
     progress = run.progress() if run.token else None
     closed = run.state.closed
     return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, closed, progress, named_in(run.steps))
+
+
+def _sealed(masker: Masker | None, target: Definition, result: TaskResult) -> TaskResult:
+    return result if masker is None or not isinstance(target, TaskDef) else sealed(masker, target, result)
+
+
+def _refuse_closed(item: Resume | Cancel | Settled) -> None:
+    if not item.answer.done():
+        item.answer.set_exception(UsageError("the engine was closed"))
+        item.answer.exception()  # the caller may have left, and asyncio shall not complain
 
 
 def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:

@@ -147,12 +147,12 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
 
 
 def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> TaskResult:
-    """Carry out an attempt here and now."""
+    """Carry out an attempt here and now: one that need not wait for a secret."""
     context = Context(host, assignment, None)
     result = None
     try:
         if assignment.secrets:
-            assignment = host.secrets.fill(assignment)
+            assignment = host.secrets.fill_at_once(assignment)
         fault = prepare(executor, assignment, context)
         if fault is not None:
             result = refuse(assignment, fault)
@@ -190,7 +190,7 @@ async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResul
 async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: Context) -> TaskResult:
     assignment = attempt.assignment
     if assignment.secrets:
-        assignment = host.secrets.fill(assignment)
+        assignment = await host.secrets.fill(assignment)
     fault = prepare(executor, assignment, context)
     if fault is None and (assignment.artifacts or assignment.target.artifacts) and host.stager is None:
         fault = "it has artifacts, and there is no artifact repository"

@@ -6,6 +6,7 @@ the secrets that its run has used so far; what waits in a queue holds references
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,11 +17,15 @@ from msgspec.structs import replace
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.masking import Masker
+from aether_protocol.execution.threads import Threads
+from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import TaskAssignment
 
 RECENT: Final = 256  # runs whose maskers are kept ready between their attempts
+AT_ONCE: Final = 8  # threads in which providers are asked: what lies behind them is one vault, and often limits its clients
+ASK_S: Final = 30.0  # for all that one attempt needs; a vault that takes longer is down
 
 Reference = tuple[str, str]  # name, key
 
@@ -40,10 +45,15 @@ class RunSecrets:
 
 
 class SecretBook:
-    """The providers, asked in order anew for every attempt, and what they gave to each run."""
+    """The providers, asked in order anew for every attempt, and what they gave to each run.
+
+    Providers that may block are asked in threads of this book, at most AT_ONCE at once and for at most ASK_S: one that hangs
+    delays those that wait for it, and neither the event loop nor executors. The others answer on the spot.
+    """
 
     def __init__(self, providers: Sequence[SecretProvider]) -> None:
         self.providers = tuple(providers)
+        self._threads = Threads(AT_ONCE)
         self._runs: WeakValueDictionary[str, RunSecrets] = WeakValueDictionary()
         self._recent: deque[RunSecrets] = deque(maxlen=RECENT)  # attempts hold theirs, too
 
@@ -55,79 +65,134 @@ class SecretBook:
             self._recent.append(run)
         return run
 
-    def recall(self, run_id: str, used: Iterable[Reference]) -> RunSecrets:
-        """The secrets of this run, with those that it has `used` so far, as far as they can still be had."""
-        run = self.of(run_id)
-        missing = [reference for reference in used if reference not in run.known]
-        if missing:
-            texts: dict[Reference, str] = {}
-            for reference in missing:
-                with contextlib.suppress(MissingSecretError):
-                    self._text(reference, texts)
-            _learn(run, texts)
-        return run
+    # --- masking ---
 
-    def fill(self, assignment: TaskAssignment) -> TaskAssignment:
+    def at_once(self, run_id: str, used: Iterable[Reference]) -> RunSecrets | None:
+        """The secrets of this run with those that it has `used`; None where providers must be asked that may block."""
+        missing = self._missing(run_id, used)
+        if missing and self._may_block():
+            return None
+        return self._learned(run_id, _texts(self.providers, (), missing))
+
+    async def recall(self, run_id: str, used: Iterable[Reference]) -> RunSecrets:
+        """The secrets of this run, with those that it has `used` so far, as far as they can still be had."""
+        texts: Mapping[Reference, str] = {}
+        with contextlib.suppress(MissingSecretError):  # no provider answered in time
+            texts = await self._ask((), self._missing(run_id, used))
+        return self._learned(run_id, texts)
+
+    # --- filling in ---
+
+    def must_wait(self, assignment: TaskAssignment) -> bool:
+        """Whether `fill` may have to wait for a provider, so that `fill_at_once` may not be used."""
+        return self._may_block() and (assignment.secret or bool(self._missing(assignment.run_id, assignment.secrets)))
+
+    def fill_at_once(self, assignment: TaskAssignment) -> TaskAssignment:
+        """`fill`, where the caller knows that it need not wait. Raises MissingSecretError."""
+        return self._filled(assignment, _texts(self.providers, *self._wanted(assignment)))
+
+    async def fill(self, assignment: TaskAssignment) -> TaskAssignment:
         """The assignment with the texts in it; its run knows them from now on, and all that it names as used.
 
         Raises MissingSecretError.
         """
-        if assignment.secret:
-            assignment = self._filled(assignment)
-        if assignment.secrets:
-            self.recall(assignment.run_id, assignment.secrets)
-        return assignment
+        return self._filled(assignment, await self._ask(*self._wanted(assignment)))
 
-    def _filled(self, assignment: TaskAssignment) -> TaskAssignment:
-        texts: dict[Reference, str] = {}
-        filled = replace(
+    def _wanted(self, assignment: TaskAssignment) -> tuple[Sequence[Reference], Sequence[Reference]]:
+        """What the attempt cannot do without, and what is only to be masked."""
+        needed = tuple(dict.fromkeys(references_in(_parts_of(assignment)))) if assignment.secret else ()
+        return needed, [one for one in self._missing(assignment.run_id, assignment.secrets) if one not in needed]
+
+    def _filled(self, assignment: TaskAssignment, texts: Mapping[Reference, str]) -> TaskAssignment:
+        self._learned(assignment.run_id, texts)
+        if not assignment.secret:
+            return assignment
+        return replace(
             assignment,
-            config=self._fill(assignment.config, texts),
-            inputs=self._fill(assignment.inputs, texts),
-            artifacts=self._fill(assignment.artifacts, texts),
-            payloads=self._fill(list(assignment.payloads), texts),
+            config=_fill(assignment.config, texts),
+            inputs=_fill(assignment.inputs, texts),
+            artifacts=_fill(assignment.artifacts, texts),
+            payloads=_fill(list(assignment.payloads), texts),
         )
-        _learn(self.of(assignment.run_id), texts)
-        return filled
 
-    def _fill(self, value: Json, texts: dict[Reference, str]) -> Json:
-        if isinstance(value, SecretValue):
-            return "".join([part if isinstance(part, str) else self._text(part, texts) for part in value.parts])
-        if isinstance(value, Mapping):
-            return {key: self._fill(item, texts) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._fill(item, texts) for item in value]
-        return value
+    def _missing(self, run_id: str, used: Iterable[Reference]) -> list[Reference]:
+        known = self.of(run_id).known
+        return [reference for reference in used if reference not in known]
 
-    def _text(self, reference: Reference, texts: dict[Reference, str]) -> str:
-        if reference not in texts:
-            name, key = reference
-            for provider in self.providers:
-                text = self._ask(provider, name, key)
-                if text is not None:
-                    texts[reference] = text
-                    break
-            else:
-                raise MissingSecretError(f"secret {name!r} has no key {key!r} in any of the secret providers")
-        return texts[reference]
+    def _learned(self, run_id: str, texts: Mapping[Reference, str]) -> RunSecrets:
+        run = self.of(run_id)
+        if texts:
+            run.masker = run.masker or Masker()
+            run.masker.learn(texts.values())
+            run.known.update(texts)
+        return run
 
-    def _ask(self, provider: SecretProvider, name: str, key: str) -> str | None:
+    # --- asking ---
+
+    def _may_block(self) -> bool:
+        return any(getattr(provider, "blocking", True) for provider in self.providers)
+
+    async def _ask(self, needed: Sequence[Reference], others: Sequence[Reference]) -> Mapping[Reference, str]:
+        providers = self.providers
+        if not (needed or others) or not self._may_block():
+            return _texts(providers, needed, others)
         try:
-            text = provider.get(name, key)
-        except PortError as error:
-            raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
-        except Exception as error:  # foreign code, and its text may hold what nobody may see
-            raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {type(error).__name__}") from error
-        if text is not None and not isinstance(text, str):
-            raise MissingSecretError(f"secret {name!r}, key {key!r}, is a {type(text).__name__}, not text")
-        return text
+            return await asyncio.wait_for(self._threads.call(lambda: _texts(providers, needed, others)), ASK_S)
+        except TimeoutError:
+            name, key = [*needed, *others][0]
+            text = f"secret {name!r}, key {key!r}, cannot be read: no secret provider answered within {ASK_S:g} s"
+            raise MissingSecretError(text) from None
 
 
-def _learn(run: RunSecrets, texts: Mapping[Reference, str]) -> None:
-    if texts:
-        run.masker = run.masker or Masker()
-        run.masker.learn(texts.values())
-        run.known.update(texts)
+def _texts(
+    providers: Sequence[SecretProvider], needed: Iterable[Reference], others: Iterable[Reference]
+) -> dict[Reference, str]:
+    """The texts of all that is `needed`, and of the `others` as far as they can be had. Raises MissingSecretError."""
+    texts = {reference: _text(providers, *reference) for reference in needed}
+    for reference in others:
+        with contextlib.suppress(MissingSecretError):
+            texts[reference] = _text(providers, *reference)
+    return texts
+
+
+def _text(providers: Sequence[SecretProvider], name: str, key: str) -> str:
+    for provider in providers:
+        text = _ask(provider, name, key)
+        if text is not None:
+            return text
+    raise MissingSecretError(f"secret {name!r} has no key {key!r} in any of the secret providers")
+
+
+def _ask(provider: SecretProvider, name: str, key: str) -> str | None:
+    """What a provider gives, checked: it is foreign code, and what it says of a failure may hold what must not be shown."""
+    try:
+        text = provider.get(name, key)
+    except PortError as error:
+        raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
+    except Exception as error:
+        raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {type(error).__name__}") from error
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise MissingSecretError(f"secret {name!r}, key {key!r}, is of type {type(text).__name__}, not text")
+    if not is_whole(text):
+        raise MissingSecretError(f"secret {name!r}, key {key!r}, holds half of a surrogate pair, which is not a character")
+    return str.__str__(text)
+
+
+def _fill(value: Json, texts: Mapping[Reference, str]) -> Json:
+    if isinstance(value, SecretValue):
+        return "".join([part if isinstance(part, str) else texts[part] for part in value.parts])
+    if isinstance(value, Mapping):
+        return {key: _fill(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, texts) for item in value]
+    return value
+
+
+def _parts_of(assignment: TaskAssignment) -> tuple[Json, ...]:
+    """The parts of an assignment in which secrets may stand."""
+    return assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads
 
 
 def references_in(values: Iterable[Json]) -> Iterator[Reference]:

@@ -353,8 +353,8 @@ FAULTS = (
         "message = result.message",
     ),
     Fault("DATA-12", "keys are not masked", SECRETS, "{self.text(key): self.value(item) for", "{key: self.value(item) for"),
-    Fault("DATA-12", "the executor gets no secret", BOOK, "            config=self._fill(assignment.config, texts),\n", ""),
-    Fault("DATA-12", "inputs hold no secret", BOOK, "            inputs=self._fill(assignment.inputs, texts),\n", ""),
+    Fault("DATA-12", "the executor gets no secret", BOOK, "            config=_fill(assignment.config, texts),\n", ""),
+    Fault("DATA-12", "inputs hold no secret", BOOK, "            inputs=_fill(assignment.inputs, texts),\n", ""),
     Fault(
         "DATA-12",
         "numbers that spell a secret are shown",

@@ -153,7 +153,7 @@ class LocalBroker:
     def _begin(self, assignment: TaskAssignment, attempt: Attempt | None = None) -> None:
         """Run it here if that is quick, else hand it to a runner."""
         executor = self._found.get(assignment.target.executor_type) or self._find(assignment.target.executor_type)
-        if executor is None or (executor.mode == "inline" and not assignment.artifacts and not assignment.target.artifacts):
+        if executor is None or (executor.mode == "inline" and not self._must_wait(assignment)):
             if attempt is not None:
                 del self._attempts[attempt.key]
             if executor is None:
@@ -173,6 +173,12 @@ class LocalBroker:
             task = Runner(self, attempt).task
             self._runners.add(task)
             task.add_done_callback(self._runner_ended)
+
+    def _must_wait(self, assignment: TaskAssignment) -> bool:
+        """Whether something has to be fetched or kept for an attempt, which takes time even where its executor is quick."""
+        if assignment.artifacts or assignment.target.artifacts:
+            return True
+        return bool(assignment.secrets) and self.secrets.must_wait(assignment)
 
     def _find(self, name: str) -> Executor | None:
         executor = self._executors.get(name)

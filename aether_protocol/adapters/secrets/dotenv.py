@@ -74,6 +74,8 @@ def _value(text: str, position: int, where: str) -> tuple[str, int]:
 class DotenvSecrets:
     """A SecretProvider over a dotenv file, which is read once. Raises PortError when it cannot be read."""
 
+    blocking = False
+
     def __init__(self, path: str | Path) -> None:
         try:
             with Path(path).open("rb") as file:

@@ -16,6 +16,8 @@ from aether_protocol.expressions.json_copy import is_whole
 class EnvironmentSecrets:
     """A SecretProvider over `environ` (default: the process's own)."""
 
+    blocking = False
+
     def __init__(self, environ: Mapping[str, str] | None = None, prefix: str = PREFIX) -> None:
         self._environ = os.environ if environ is None else environ
         self._prefix = prefix

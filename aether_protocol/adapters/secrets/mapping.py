@@ -15,6 +15,8 @@ from aether_protocol.expressions.json_copy import is_whole
 class MappingSecrets:
     """A SecretProvider over a mapping, which is checked and copied at once. Raises PortError without naming any text."""
 
+    blocking = False
+
     def __init__(self, secrets: Any, origin: str = "the secrets") -> None:
         self._secrets: dict[tuple[str, str], str] = {}
         if not isinstance(secrets, dict):

@@ -92,7 +92,7 @@ class Workers:
 
     def _deed(self, task: TaskAssignment) -> Deed:
         """What this attempt does, carried out as everywhere: secrets filled in, and masked in all that it says."""
-        deed = deed_of(self.seed, self.secrets.fill(task))
+        deed = deed_of(self.seed, self.secrets.fill_at_once(task))
         masker = self.secrets.of(task.run_id).masker
         if masker is None:
             return deed

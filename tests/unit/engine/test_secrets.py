@@ -242,7 +242,7 @@ def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> N
         tasks = [task(name, "echo", None, secret("p", name, "p")) for name in ("number", "broken")]
         report = await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))
         assert [(one.phase, one.message) for one in report.tasks[1:]] == [
-            ("Error", "secret 'number', key 'p', is a int, not text"),
+            ("Error", "secret 'number', key 'p', is of type int, not text"),
             ("Error", "secret 'broken', key 'p', cannot be read: KeyError"),
         ]
 

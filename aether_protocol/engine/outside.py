@@ -1,0 +1,64 @@
+"""What comes from outside of a broker (payloads of resumes, results by hand) is masked before it enters a run (DATA-12).
+
+A broker masks what its executors say, since the texts are there. Here they are asked for only when such an answer arrives. The
+loop of the engine never waits for a provider: an answer that needs one is put into the inbox when the provider has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.execution.masking import Masker
+from aether_protocol.execution.secrets import SecretBook
+
+Put = Callable[[Masker | None], None]
+
+
+class OutsideAnswers:
+    """Masks answers from outside. `book` has the providers of the engine."""
+
+    def __init__(self, book: SecretBook) -> None:
+        self._book = book
+        self._asking: dict[asyncio.Task[None], Callable[[], None]] = {}
+
+    def take(self, run: ActiveRun, put: Put, drop: Callable[[], None] = lambda: None) -> None:
+        """Call `put` with the masker of the run: now, or once the providers of its secrets have answered.
+
+        `drop` is called in its place where the engine is closed first.
+        """
+        if not run.secrets:
+            put(None)
+            return
+        known = self._book.at_once(run.id, run.secrets)
+        if known is not None:
+            put(known.masker)
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(run, put), name="aether-secrets")
+        self._asking[task] = drop
+        task.add_done_callback(self._asked)
+
+    async def _ask(self, run: ActiveRun, put: Put) -> None:
+        put((await self._book.recall(run.id, run.secrets)).masker)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        drop = self._asking.pop(task)
+        if task.cancelled():
+            drop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer waits for a provider."""
+        return bool(self._asking)
+
+    async def quiet(self) -> None:
+        """Return once no answer waits."""
+        while self._asking:
+            await asyncio.wait(list(self._asking))
+
+    async def close(self) -> None:
+        """Drop the answers that still wait."""
+        for task in self._asking:
+            task.cancel()
+        await self.quiet()
