@@ -1,6 +1,6 @@
 """Makes docs/reference/fields.md from the published schema: `python docs/fields_page.py`.
 
-Law: fields, types, defaults and meanings are those of the models (through their schema); only which rule governs a part
+Law: fields, types, defaults and meanings are those of the definitions (through their schema); only which rule governs a part
 and what the kinds of text look like in words stand here. A test compares the page with what this gives.
 """
 
@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aether_protocol.documents.models import PARTS
-from aether_protocol.documents.schema import generate
+from aether_protocol.documents.definitions.fields import alias_of
+from aether_protocol.documents.definitions.generate import DEFINITIONS, schema
 
 PAGE = Path(__file__).parent / "reference" / "fields.md"
 
 INTRODUCTION = """\
-<!-- Made by docs/fields_page.py from aether_protocol/documents. Change the models, then run it. -->
+<!-- Made by docs/fields_page.py from aether_protocol/documents/definitions. Change those, then run it. -->
 # Fields
 
 Every field of a document, with its type, its default and the rules about it. The same table as JSON Schema, for editors, is
@@ -88,7 +88,7 @@ TEXTS = {
 
 def page() -> str:
     """The whole page."""
-    definitions = generate()["$defs"]
+    definitions = schema()["$defs"]
     assert set(definitions) == {*ORDER, *TEXTS}, sorted(set(definitions) ^ {*ORDER, *TEXTS})
     parts = [INTRODUCTION, *(section(name, definitions[name]) for name in ORDER), texts(definitions)]
     return "\n".join(parts)
@@ -108,10 +108,10 @@ def section(name: str, schema: dict[str, Any]) -> str:
 
 def between(name: str) -> list[str]:
     """Rules over which fields are given."""
-    model = PARTS[name]
+    model = DEFINITIONS[name]
 
     def spelled(names: tuple[str, ...]) -> str:
-        return ", ".join(f"`{model.model_fields[one].alias or one}`" for one in names)
+        return ", ".join(f"`{alias_of(model, one)}`" for one in names)
 
     rules = []
     if model.one_of:

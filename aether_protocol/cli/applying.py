@@ -18,8 +18,8 @@ from aether_protocol.cli.faults import InvalidDocumentError
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.compiler.compile import Compiled
 from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.documents.fields import Path
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
+from aether_protocol.documents.messages import Path
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.documents.source import Limits
 from aether_protocol.engine.schedules import Application, Change, ChangedSpecError, NoFireError, check_fires, weigh

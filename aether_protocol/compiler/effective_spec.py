@@ -5,6 +5,8 @@ Law: every setting knows the document that it comes from, so that a fault in it 
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct, field
 
 from aether_protocol.compiler.findings import Origin, Path
@@ -22,6 +24,9 @@ from aether_protocol.documents.models import (
     WorkflowTemplate,
     WorkflowTemplateSpec,
 )
+
+_VALUES: Final = ("value", "value_from", "default")
+_ABOUT: Final = ("type", "description", "enum")
 
 Spec = WorkflowSpec | WorkflowTemplateSpec
 
@@ -78,7 +83,7 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
     below, templates_at = layers[-1]
 
     def pick(name: str) -> tuple[Spec, Origin]:
-        return next((layer for layer in layers if name in layer[0].model_fields_set), layers[-1])
+        return next((layer for layer in layers if layer[0].wrote(name)), layers[-1])
 
     def at(origin: Origin, name: str) -> From:
         return From(origin, (*origin.base, name))
@@ -94,7 +99,7 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
         entrypoint=entry.entrypoint,
         entrypoint_at=at(entry_at, "entrypoint"),
         timeout=timeout.timeout,
-        timeout_given="timeout" in timeout.model_fields_set,
+        timeout_given=timeout.wrote("timeout"),
         priority=pick("priority")[0].priority,
         max_nested_depth=pick("max_nested_depth")[0].max_nested_depth,
         hooks=hooks.hooks,
@@ -116,7 +121,7 @@ def _merge_arguments(settings: Settings, given: Arguments, origin: Origin, spell
     for index, written in enumerate(given.parameters):
         path = (*base, "parameters", index)
         below = settings.parameters.get(written.name)
-        typed = written if below is None or "type" in written.model_fields_set else below
+        typed = written if below is None or written.wrote("type") else below
         entry = spellings.parameter(written, typed.resolved_type, origin, path)
         settings.parameters[entry.name] = entry if below is None else _over(entry, below)
         settings.parameters_at[entry.name] = From(origin, path)
@@ -127,8 +132,6 @@ def _merge_arguments(settings: Settings, given: Arguments, origin: Origin, spell
 
 def _over(entry: Parameter, below: Parameter) -> Parameter:
     """The workflow's argument over the template's: what it says wins, a value of its own over every value below."""
-    values = ("value", "value_from", "default")
-    own = entry.model_fields_set
-    given = any(name in own for name in values)
-    taken = [name for name in below.model_fields_set if name not in own and not (given and name in values)]
-    return entry.model_copy(update={name: getattr(below, name) for name in taken})
+    given = any(map(entry.wrote, _VALUES))
+    fields = (*_ABOUT, *(() if given else _VALUES))
+    return entry.changed(**{name: getattr(below, name) for name in fields if below.wrote(name) and not entry.wrote(name)})

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import UNSET
+
 from aether_protocol.compiler.parsed_texts import Texts
 from aether_protocol.documents.models import Artifact, Parameter, ValueFrom
 from aether_protocol.expressions import ExpressionError, Name, Template
@@ -81,7 +83,7 @@ def declared_sources(entry: Parameter, texts: Texts) -> tuple[Source, ...]:
 
 
 def _default(entry: Parameter, type_: str) -> tuple[Source, ...]:
-    if "default" not in entry.model_fields_set:
+    if entry.default_written is UNSET:
         return NO_SOURCES
     fitted = fit(entry.default, type_)
     return (Literal(entry.default if fitted is ABSENT else fitted),)

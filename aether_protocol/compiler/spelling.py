@@ -65,7 +65,7 @@ class Spellings:
         members = entry.enum
         if members is not None and any(type(member) in _SPELT for member in members):
             changed["enum"] = [self._text(member, origin, (*path, "enum", index)) for index, member in enumerate(members)]
-        return entry.model_copy(update=changed) if changed else entry
+        return entry.changed(**changed) if changed else entry
 
     def _text(self, value: Json, origin: Origin, path: Path) -> Json:
         """`value`, which stands at `path` where text is meant."""
@@ -118,7 +118,7 @@ class Spellings:
             if executor is not model.executor:
                 changed["executor"] = executor
         if changed:
-            symbol.remodel(model.model_copy(update=changed))
+            symbol.remodel(model.changed(**changed))
 
     def _declared(self, given: Inputs | Outputs, origin: Origin, path: Path) -> Inputs | Outputs:
         entries = [
@@ -127,7 +127,7 @@ class Spellings:
         ]
         if all(new is old for new, old in zip(entries, given.parameters, strict=True)):
             return given
-        return given.model_copy(update={"parameters": entries})
+        return given.changed(parameters=entries)
 
     def _site(self, symbol: Symbol, site: Site) -> None:
         model, target = site.model, site.target
@@ -144,7 +144,7 @@ class Spellings:
             if items is not None:
                 changed["items"] = items
         if changed:
-            site.model = model.model_copy(update=changed)
+            site.model = model.changed(**changed)
             if isinstance(site.model, Loop):
                 symbol.remodel(site.model)
 
@@ -158,7 +158,7 @@ class Spellings:
         ]
         if all(new is old for new, old in zip(entries, given.parameters, strict=True)):
             return given
-        return given.model_copy(update={"parameters": entries})
+        return given.changed(parameters=entries)
 
     def _items(self, loop: Loop, inputs: Mapping[str, Parameter], site: Site) -> list[Json] | None:
         """The items with the fields that fill inputs of type string (LOOP-7) as text; None where nothing changes."""
@@ -182,7 +182,7 @@ class Spellings:
     def _executor(self, executor: Executor, origin: Origin, path: Path) -> Executor:
         known = self.types.get(executor.type) if self.types is not None else None
         config = self._config(known.config if known is not None else (), executor.config, origin, path)
-        return executor if config is executor.config else executor.model_copy(update={"config": config})
+        return executor if config is executor.config else executor.changed(config=config)
 
     def _config(self, fields: Iterable[ConfigField], config: dict[str, Json], origin: Origin, path: Path) -> dict[str, Json]:
         """A config, or an object in one, which takes `fields`; it is the same one where nothing changes."""

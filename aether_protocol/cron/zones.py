@@ -45,7 +45,7 @@ def find_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         hint = "give an IANA name such as Europe/Vienna; a machine without any zones needs the package tzdata"
-        raise BadScheduleError(f"{name!r} is no time zone", hint=hint) from None
+        raise BadScheduleError(f"{name!r} is not a time zone", hint=hint) from None
 
 
 def stretch_at(zone: tzinfo, instant: int) -> Stretch:

@@ -13,17 +13,15 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from aether_protocol.documents import models
-from aether_protocol.documents.fields import Path, alias_of
-from aether_protocol.documents.messages import ARTICLES, FORMS, NAME, VALUE_NAME, listed, nearest, shown
-from aether_protocol.documents.schema import Schema
+from aether_protocol.documents.messages import ARTICLES, FORMS, NAME, VALUE_NAME, Path, listed, nearest, shown
+from aether_protocol.documents.models import ONE_OF
+from aether_protocol.documents.schema import REF, Schema
 from aether_protocol.documents.tree import FAULTY, MERGE
 from aether_protocol.expressions.values import Json
 
 Report = Callable[[str, Path, str, str | None, bool], None]
 """code, path as written, message, hint, and whether the key (and not the value) is at fault."""
 
-_REF: Final = "#/$defs/"
 _TYPES: Final[dict[str, Callable[[Json], bool]]] = {
     "string": lambda value: type(value) is str,
     "integer": lambda value: type(value) is int or (type(value) is float and value.is_integer()),
@@ -123,7 +121,7 @@ class _Walk:
             return FAULTY
         name = ""
         while "$ref" in schema:
-            name = schema["$ref"].removeprefix(_REF)
+            name = schema["$ref"].removeprefix(REF)
             schema = self._definitions[name]
         if "type" in schema.get("if", ()):
             schema = schema["then"] if _TYPES[schema["if"]["type"]](value) else self._alternative(schema, value)
@@ -231,7 +229,7 @@ class _Walk:
                 result[known] = fixed
         whole = MERGE not in value
         if whole:
-            self._presence(schema, models.PARTS.get(name), result, meant, place)
+            self._presence(schema, ONE_OF.get(name, ()), result, meant, place)
         else:
             self.result.incomplete.add(place.path)
         for required in schema.get("required", ()):
@@ -264,11 +262,13 @@ class _Walk:
     def _target(self, schema: Schema) -> Schema:
         """`schema`, or the definition that it refers to."""
         while "$ref" in schema:
-            schema = self._definitions[schema["$ref"].removeprefix(_REF)]
+            schema = self._definitions[schema["$ref"].removeprefix(REF)]
         return schema
 
-    def _presence(self, schema: Schema, model: Any, result: Json, meant: dict[str, str], place: _Place) -> None:
-        """The rules over which fields are given."""
+    def _presence(
+        self, schema: Schema, names: tuple[str, ...], result: Json, meant: dict[str, str], place: _Place
+    ) -> None:
+        """The rules over which fields are given; exactly one of `names` where there are any."""
         for given, needed in schema.get("dependentRequired", {}).items():
             for other in needed if given in meant else ():
                 if other not in meant:
@@ -282,9 +282,8 @@ class _Walk:
                     self._say("AE127", place.below(other, meant[other]), message, "remove one of them", key=True)
                     self._drop(place.below(other, other))
                     result.pop(other, None)
-        if model is None or not model.one_of:
+        if not names:
             return
-        names = [alias_of(model, attribute) for attribute in model.one_of]
         given_names = [name for name in meant if name in names]
         if len(given_names) != 1:
             found = listed(given_names, "and") if given_names else "none"
@@ -307,7 +306,7 @@ class _Walk:
         """A value for a field that is needed and not there."""
         self.result.repaired.add(path)
         self.filled.add(path)
-        name = schema.get("$ref", "").removeprefix(_REF)
+        name = schema.get("$ref", "").removeprefix(REF)
         target = self._definitions[name] if name else schema
         if name in ("Name", "ValueName"):
             self._unnamed += 1

@@ -1,23 +1,22 @@
 """The one door: bytes or values become documents, with all faults of reading and of fields together (DOC-1..7).
 
-Law: nothing is raised for bad input. A valid document is checked by the schema and built into its model once; only where
-one of the two objects does anything dearer happen: the faults are explained, the tree is repaired, and a model is built
-from it so that others can go on looking.
+Law: nothing is raised for bad input. A valid document is checked by the schema once and read into its model; only where the
+schema objects does anything dearer happen: the faults are explained, the tree is repaired, and a model is read from it, so that
+others can look for further faults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
-from pydantic import ValidationError
 
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.documents.explain import Repaired, explain
-from aether_protocol.documents.fields import LENIENT, Part, Path, alias_of
-from aether_protocol.documents.messages import format_path
-from aether_protocol.documents.models import KINDS, Document
+from aether_protocol.documents.messages import Path, format_path
+from aether_protocol.documents.models import Document
+from aether_protocol.documents.models.read import model_of
+from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published, verdict
 from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFaultsError
@@ -134,12 +133,22 @@ def _order(fault: Diagnostic) -> tuple[int, int]:
 
 def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     root = tree.root
-    if tree.plain and (tree.faulty or not verdict()(root)):
+    valid = not tree.faulty and verdict()(root)
+    if not valid and tree.plain:
         restore_texts(tree)
-    if not tree.faulty and (model := _strict(root)) is not None:
-        return LoadedDocument(source.file, model.kind, model.metadata.name, root, model, index, source, tree, _UNTOUCHED)
+        valid = not tree.faulty and verdict()(root)
+    model = model_of(root) if valid else None
+    if model is None:
+        return _faulty(source, tree, index)
+    document = LoadedDocument(source.file, model.kind, model.metadata.name, root, model, index, source, tree, _UNTOUCHED)
+    _note_problems(document, model)
+    return document
 
+
+def _faulty(source: Source, tree: Tree, index: int) -> LoadedDocument:
+    """A document that the schema refuses, with its faults explained and as good a model as can be had."""
     before = len(source.faults)
+    root = tree.root
     written = readable(root) if tree.faulty else root
 
     def note(code: str, path: Path, message: str, hint: str | None, key: bool) -> None:
@@ -150,7 +159,7 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
         source.note("AE128", tree.at, "", "a document is a mapping with apiVersion, kind, metadata and spec", None)
         return LoadedDocument(source.file, None, None, written, None, index, source, tree, _UNTOUCHED)
     repair = explain(published(), root, note)
-    model = _lenient(repair.tree)
+    model = model_of(repair.tree)
     kind = model.kind if model else None
     name = model.metadata.name if model and ("metadata", "name") not in repair.repaired else None
     document = LoadedDocument(source.file, kind, name, written, model, index, source, tree, repair)
@@ -161,48 +170,13 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     return document
 
 
-def _strict(root: Json) -> Document | None:
-    """The model of a document without any fault in its fields."""
-    if not verdict()(root):
-        return None
-    try:
-        return KINDS[root["kind"]].model_validate(root)
-    except ValidationError:
-        return None
-
-
-def _lenient(root: Json) -> Document | None:
-    """The model of a repaired tree."""
-    if type(root) is not dict:
-        return None
-    try:
-        return KINDS[root["kind"]].model_validate(root, context=LENIENT)
-    except ValidationError:
-        return None
-
-
 def _note_problems(document: LoadedDocument, model: Document) -> None:
-    """The rules of fields.py over several fields, for every part of the model."""
-    stack: list[tuple[Part, Path]] = [(model, ())]
-    while stack:
-        part, path = stack.pop()
-        for problem in part.problems():
-            whole = (*path, *problem.path)
-            if whole not in document.repaired:
-                written = document.written(whole)
-                at = document.places.find(written)
-                document.source.note(problem.code, at, format_path(written), problem.message, problem.hint)
-        stack.extend(_below(part, path))
-
-
-def _below(part: Part, path: Path) -> Iterator[tuple[Part, Path]]:
-    for name in part.model_fields_set:
-        value = getattr(part, name)
-        if isinstance(value, Part):
-            yield value, (*path, alias_of(type(part), name))
-        elif isinstance(value, list) and value and isinstance(value[0], Part):
-            for index, entry in enumerate(value):
-                yield entry, (*path, alias_of(type(part), name), index)
+    """The faults that span several fields, but for those that follow from a repair."""
+    for problem in problems(model):
+        if problem.path not in document.repaired:
+            written = document.written(problem.path)
+            at = document.places.find(written)
+            document.source.note(problem.code, at, format_path(written), problem.message, problem.hint)
 
 
 def _report_clash(last: LoadedDocument, names: dict[tuple[str | None, str, str], LoadedDocument], source: Source) -> None:

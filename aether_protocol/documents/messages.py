@@ -9,8 +9,10 @@ from collections.abc import Collection
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import suggest
-from aether_protocol.documents.fields import Path
 from aether_protocol.expressions.values import Json, type_name
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a document: keys and indices from its root."""
 
 # What the types of JSON Schema, and the kinds of text by their title, look like.
 ARTICLES: Final[dict[str, str]] = {

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from aether_protocol.documents.fields import Path
-from aether_protocol.documents.messages import format_path
+from aether_protocol.documents.messages import Path, format_path
 from aether_protocol.documents.scalars import usual
 from aether_protocol.documents.source import Limits, Source
 from aether_protocol.expressions.values import Json

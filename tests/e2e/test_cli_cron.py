@@ -100,7 +100,7 @@ def refusals(folder: Path) -> dict[str, tuple[str, str, str]]:
     more = "  timezone: Europe/Berlin\n"
     parameter = "    arguments: {parameters: [{name: day, type: string}]}\n"
     return {
-        "zone": (cron_text("bad", spec="  timezone: Europe/Rungholt\n"), "6:13: error AE124", "is no time zone"),
+        "zone": (cron_text("bad", spec="  timezone: Europe/Rungholt\n"), "6:13: error AE124", "is not a time zone"),
         "never": (cron_text("bad", schedule="0 0 31 2 *"), "5:18: error AE502", "never fires"),
         "text": (cron_text("bad", schedule="0 25 * * *"), "5:16: error AE501", "'25'"),
         "end": (cron_text("bad", spec='  endAt: "2026-01-01T00:00:00Z"\n'), "6:10: error AE511", "its endAt is in the past"),

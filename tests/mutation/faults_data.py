@@ -44,7 +44,7 @@ FAULTS = (
         "from_source(entry.value_from, texts) + value_source(entry.value, type_, texts, optional=False)",
     ),
     Fault(
-        "DATA-1", "a default is not looked at", SOURCES, '    if "default" not in entry.model_fields_set:\n', "    if True:\n"
+        "DATA-1", "a default is not looked at", SOURCES, '    if entry.default_written is UNSET:\n', "    if True:\n"
     ),
     Fault("DATA-1", "a task may start with a hole", BINDING, "            if binding.declared:\n", "            if False:\n"),
     Fault(

@@ -375,7 +375,11 @@ LOOPS = (
         "scope.target.concurrency or 1, count)",
     ),
     Fault(
-        "LOOP-1", "without concurrency two run at once", "documents/models.py", '0 sets no limit.", 1)', '0 sets no limit.", 2)'
+        "LOOP-1",
+        "without concurrency two run at once",
+        "documents/models/_structs.py",
+        "concurrency: int = 1",
+        "concurrency: int = 2",
     ),
     Fault(
         "LOOP-1",

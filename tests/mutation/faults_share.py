@@ -18,8 +18,8 @@ FAULTS = (
         "TMPL-1",
         "the template's fields win over the workflow's",
         SETTINGS,
-        "next((layer for layer in layers if name",
-        "next((layer for layer in reversed(layers) if name",
+        "next((layer for layer in layers if layer",
+        "next((layer for layer in reversed(layers) if layer",
     ),
     Fault(
         "TMPL-1",

@@ -1,4 +1,5 @@
-"""Properties of the reader: no bytes crash it, and jsonschema-rs, jsonschema, the models and the explanation agree."""
+"""Properties of the reader: no bytes crash it, and jsonschema-rs, jsonschema, the definitions, the structs and the explanation
+agree."""
 
 from __future__ import annotations
 
@@ -12,9 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aether_protocol.documents import models, yaml_text
+from aether_protocol.documents import yaml_text
+from aether_protocol.documents.definitions.documents import KINDS
+from aether_protocol.documents.definitions.fields import Definition
 from aether_protocol.documents.explain import explain
 from aether_protocol.documents.load import LoadedFile, load_bytes, load_value
+from aether_protocol.documents.models import ONE_OF, Part
+from aether_protocol.documents.models.read import model_of
+from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.schema import published, python_verdict, rust_verdict
 from aether_protocol.expressions.values import Json
 
@@ -80,8 +86,7 @@ def objects(schema: Any, name: str, depth: int) -> st.SearchStrategy[Json]:
     if fields is None:
         extra = schema["additionalProperties"]
         return st.dictionaries(st.text(max_size=3), VALUES if extra is True else instances(extra, depth + 1), max_size=2)
-    model = models.PARTS.get(name)
-    choice = [model.model_fields[attribute].alias or attribute for attribute in model.one_of] if model else []
+    choice = list(ONE_OF.get(name, ()))
 
     @st.composite
     def build(draw: st.DrawFn) -> Json:
@@ -102,7 +107,7 @@ def objects(schema: Any, name: str, depth: int) -> st.SearchStrategy[Json]:
 
 @st.composite
 def documents(draw: st.DrawFn) -> Json:
-    kind = draw(st.sampled_from(list(models.KINDS)))
+    kind = draw(st.sampled_from(list(KINDS)))
     branch = next(b for b in SCHEMA["allOf"] if b["if"]["properties"]["kind"]["const"] == kind)
     return {
         "apiVersion": "aether/v1",
@@ -148,16 +153,32 @@ def mutants(draw: st.DrawFn) -> Json:
     return tree
 
 
-def by_the_models(tree: Json) -> tuple[bool, bool]:
-    """Whether the models take `tree`, and whether what they object to is beyond JSON Schema."""
+def defined(tree: Json) -> Definition | None:
+    """The document as the definitions read it; None where they refuse it."""
     kind = tree.get("kind") if isinstance(tree, dict) else None
-    if not isinstance(kind, str) or kind not in models.KINDS:
-        return False, False
+    if not isinstance(kind, str) or kind not in KINDS:
+        return None
     try:
-        models.KINDS[kind].model_validate(tree)
-    except ValidationError as error:
-        return False, all(part["type"] == "problem" for part in error.errors(include_input=False))
-    return True, False
+        return KINDS[kind].model_validate(tree)
+    except ValidationError:
+        return None
+
+
+def check_same(part: Any, definition: Any) -> None:
+    """A struct holds what the definition holds, and knows as well what was written."""
+    if isinstance(definition, Definition):
+        assert isinstance(part, Part)
+        assert type(part).__name__ == type(definition).__name__
+        for name in type(definition).model_fields:
+            check_same(getattr(part, name), getattr(definition, name))
+        for name in definition.presence:
+            assert part.wrote(name) == (name in definition.model_fields_set)
+    elif isinstance(definition, list) and any(isinstance(entry, Definition) for entry in definition):
+        assert len(part) == len(definition)
+        for entry, other in zip(part, definition, strict=True):
+            check_same(entry, other)
+    else:
+        assert (type(part), part) == (type(definition), definition)
 
 
 def explained(tree: Json) -> list[tuple[str, tuple[str | int, ...]]]:
@@ -169,11 +190,17 @@ def explained(tree: Json) -> list[tuple[str, tuple[str | int, ...]]]:
 def check_agreement(tree: Json) -> None:
     rust = RUST(tree)
     assert PYTHON(tree) == rust
-    taken, beyond = by_the_models(tree)
-    assert taken == rust or (beyond and not taken)
+    definition = defined(tree)
+    assert (definition is not None) == rust
     assert (not explained(tree)) == rust if isinstance(tree, dict) else not rust
+    beyond = False
+    if rust:
+        model = model_of(tree)
+        assert model is not None
+        check_same(model, definition)
+        beyond = any(problems(model))
     loaded = load_value(tree)
-    assert (not loaded.diagnostics) == (rust and taken)
+    assert (not loaded.diagnostics) == (rust and not beyond)
     check_loaded(loaded)
 
 

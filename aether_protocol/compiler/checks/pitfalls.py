@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from msgspec import UNSET
+
 from aether_protocol.compiler.effective_spec import Settings
 from aether_protocol.compiler.findings import Fault, Findings, Origin, Path
 from aether_protocol.compiler.parsed_texts import Texts
@@ -62,7 +64,7 @@ class Surprises:
                 self._defaults(given.parameters, origin, (*path, side, "parameters"))
         if model.outputs is not None:
             for field in OF_THE_ENGINE:
-                if field in model.outputs.model_fields_set:
+                if model.outputs.wrote(field):
                     message = f"{field} has no effect among outputs: the engine gives it"
                     fault = Fault("AE902", message, f"read it as tasks.NAME.{field}" if field in _READABLE else None)
                     self.findings.add(origin, (*path, "outputs", field), fault)
@@ -97,7 +99,7 @@ class Surprises:
 
     def _dag(self, dag: Dag, origin: Origin, path: Path) -> None:
         for index, entry in enumerate(dag.outputs.parameters if dag.outputs is not None else ()):
-            if entry.value is None and entry.value_from is None and "default" not in entry.model_fields_set:
+            if entry.value is None and entry.value_from is None and entry.default_written is UNSET:
                 message = f"output {entry.name!r} of a dag is read from nowhere and will be left out"
                 fault = Fault("AE910", message, "give it a valueFrom, such as tasks.NAME.outputs.parameters.NAME")
                 self.findings.add(origin, (*path, "outputs", "parameters", index), fault)
@@ -151,8 +153,9 @@ class Surprises:
 
     def _idle(self, retry: Retry, over: Retry | None, origin: Origin, path: Path) -> None:
         """SPEC-5: a retry that repeats nothing. `limit: 0` alone is how a call or template turns off the retry `over` it."""
-        if retry.limit == 0 and (over is None or not over.limit or retry.model_fields_set != {"limit"}):
-            told = "without a limit" if "limit" not in retry.model_fields_set else "with limit 0"
+        alone = retry.wrote("limit") and retry.expression is None and retry.backoff is None
+        if retry.limit == 0 and not (alone and over is not None and over.limit):
+            told = "with limit 0" if retry.wrote("limit") else "without a limit"
             self.findings.add(origin, path, Fault("AE918", f"retry {told} repeats nothing", "add limit, such as `limit: 3`"))
 
     def _retry(self, retry: Retry, type_: str, origin: Origin, path: Path) -> None:

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from msgspec import UNSET
+
 from aether_protocol.compiler.findings import Fault, Findings, Near, Origin, Path
 from aether_protocol.compiler.name_rules import Names
 from aether_protocol.compiler.parsed_texts import Texts
@@ -54,7 +56,7 @@ class ValueChecks:
         value = literal_of(entry.value, self.texts)
         if value is not ABSENT and value is not None:
             self.fits(value, entry, origin, (*path, "value"))
-        if "default" in entry.model_fields_set:
+        if entry.default_written is not UNSET:
             self.fits(entry.default, entry, origin, (*path, "default"))
 
     def fits(self, value: Json, declared: Parameter, origin: Origin, path: Path) -> None:
@@ -279,7 +281,7 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
 
 def has_source(entry: Parameter) -> bool:
     """Whether a declaration says where its value may come from (DATA-1)."""
-    return entry.value is not None or entry.value_from is not None or "default" in entry.model_fields_set
+    return entry.value is not None or entry.value_from is not None or entry.default_written is not UNSET
 
 
 def has_origin(entry: Artifact) -> bool:

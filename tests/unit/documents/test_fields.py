@@ -172,7 +172,7 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
     (loop(items=[1], concurrency=-1), ["AE125 spec.templates[0].loop.concurrency: -1 is out of bounds"]),
     (cron(schedule="* * * *"), ["AE124 spec.schedule: '* * * *' is not a schedule"]),
     (cron(schedule="@never"), ["AE124 spec.schedule: '@never' is not a schedule"]),
-    (cron(startAt="2026-02-30T00:00:00Z"), ["AE133 spec.startAt: '2026-02-30T00:00:00Z' is no date and time of the calendar"]),
+    (cron(startAt="2026-02-30T00:00:00Z"), ["AE133 spec.startAt: '2026-02-30T00:00:00Z' is not a day of the calendar"]),
     (
         cron(startAt="2026-01-02T00:00:00Z", endAt="2026-01-02T01:00:00+01:00"),
         ["AE134 spec.endAt: endAt '2026-01-02T01:00:00+01:00' is not after startAt '2026-01-02T00:00:00Z'"],
@@ -261,7 +261,7 @@ def test_dropped_entries_keep_the_positions_of_the_others() -> None:
     (document,) = load_bytes(text.encode(), "f.yaml").documents
     assert document.model is not None
     templates = document.model.spec.templates  # type: ignore[union-attr]
-    assert [template.content.name for template in templates] == ["main", "d"]
+    assert [(template.task or template.dag).name for template in templates] == ["main", "d"]
     assert document.written(("spec", "templates", 1, "dag")) == ("spec", "templates", 3, "dag")
     assert document.locate(("spec", "templates", 1, "dag", "name")) == (10, 19)
     assert ("spec", "templates") in document.incomplete

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from aether_protocol.documents import models, schema
+from aether_protocol.documents import schema
+from aether_protocol.documents.definitions import generate
 
 SCHEMA = schema.published()
 
@@ -27,9 +28,11 @@ def nodes(value: Any, path: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
 OBJECTS = {name: part for name, part in SCHEMA["$defs"].items() if part["type"] == "object"} | {"": SCHEMA}
 
 
-def test_the_file_is_what_the_models_give() -> None:
-    place = Path(schema.__file__).parents[2] / "schemas" / schema.FILE
-    assert place.read_text(encoding="utf-8") == schema.render(), "draw it anew: python -m aether_protocol.documents.schema"
+def test_generated_files_are_what_the_definitions_give() -> None:
+    package = Path(schema.__file__).parents[1]
+    command = "run python -m aether_protocol.documents.definitions.generate"
+    assert (package.parent / "schemas" / schema.FILE).read_text(encoding="utf-8") == generate.schema_text(), command
+    assert (package / "documents" / "models" / "_structs.py").read_text(encoding="utf-8") == generate.structs_text(), command
 
 
 def test_it_is_a_schema_of_2020_12() -> None:
@@ -101,6 +104,6 @@ def test_defaults_stand_in_the_schema() -> None:
         "priority": 500,
         "maxNestedDepth": 3,
     }
-    for part in models.PARTS.values():
+    for part in generate.DEFINITIONS.values():
         for field in part.model_fields.values():
             assert field.description

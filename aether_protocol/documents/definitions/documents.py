@@ -1,26 +1,22 @@
-"""The documents of aether/v1 as typed values: the one source of the field rules (DOC-2..9, SPEC-1..9).
+"""The definitions of aether/v1: the one source of the field rules (DOC-2..9, SPEC-1..9).
 
-Law: a field stands here or in parts.py once, with its type, default and hover text; the published schema is generated
-from it, and the reader's messages follow that schema. Durations and instants stay text. `model_fields_set` tells what a
-document wrote.
+Law: a field stands here or in parts.py once, with its type, default and hover text. The published schema and the structs
+that documents are read into are generated from it (generate.py), and the reader's messages follow that schema. Nothing of
+this is imported on the way of a document.
 """
 
-# No `from __future__ import annotations` here: pydantic would compile each annotation anew, at a third of the start-up time.
+# No `from __future__ import annotations` here: pydantic would compile each annotation anew.
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from aether_protocol.documents.fields import (
+from aether_protocol.documents.definitions.fields import (
+    Definition,
     Duration,
     Instant,
     Name,
     Namespace,
     Opt,
-    Part,
     PlaceholderText,
-    Problem,
-    RuledPart,
     Schedule,
     SemVer,
     Some,
@@ -28,71 +24,20 @@ from aether_protocol.documents.fields import (
     Zone,
     doc,
 )
-from aether_protocol.documents.instants import zone_exists
-from aether_protocol.documents.parts import (
-    ALIASES,
-    Archive,
+from aether_protocol.documents.definitions.parts import (
     Arguments,
-    Artifact,
-    ArtifactSource,
-    Backoff,
     ContinueOn,
     Executor,
-    Hook,
     Hooks,
     Inputs,
     Outputs,
-    Parameter,
-    ParameterType,
     PhaseConditions,
     Resources,
     Retry,
-    SecretKeyRef,
-    ValueFrom,
-    twice,
 )
 
-__all__ = [
-    "ALIASES",
-    "KINDS",
-    "Aggregate",
-    "Archive",
-    "Arguments",
-    "Artifact",
-    "ArtifactSource",
-    "Backoff",
-    "ContinueOn",
-    "CronWorkflow",
-    "CronWorkflowSpec",
-    "Dag",
-    "Document",
-    "Executor",
-    "Hook",
-    "Hooks",
-    "Inputs",
-    "Loop",
-    "Metadata",
-    "Outputs",
-    "Parameter",
-    "ParameterType",
-    "PhaseConditions",
-    "Resources",
-    "Retry",
-    "SecretKeyRef",
-    "Task",
-    "TaskTemplate",
-    "Template",
-    "TemplateRef",
-    "ValueFrom",
-    "Workflow",
-    "WorkflowSpec",
-    "WorkflowTemplate",
-    "WorkflowTemplateRef",
-    "WorkflowTemplateSpec",
-]
 
-
-class TemplateRef(Part):
+class TemplateRef(Definition):
     """One template of a WorkflowTemplate."""
 
     name: str = doc("Name of the WorkflowTemplate.")
@@ -100,7 +45,7 @@ class TemplateRef(Part):
     template: str = doc("Name of the template inside it.")
 
 
-class Task(RuledPart):
+class Task(Definition):
     """A task: a call inside of a dag, or the definition of a task template."""
 
     one_of: ClassVar = ("template", "template_ref", "executor")
@@ -129,7 +74,7 @@ class TaskTemplate(Task):
     executor: Executor = doc("What does the work.")
 
 
-class Dag(RuledPart):
+class Dag(Definition):
     """Tasks and what they wait for."""
 
     name: Name = doc("Name of the template, unique in the document.")
@@ -141,18 +86,15 @@ class Dag(RuledPart):
     phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase of the dag.", None)
     timeout: Opt[Duration] = doc("Longest time that the dag may take.", None)
 
-    def problems(self) -> Iterator[Problem]:
-        yield from twice((task.name for task in self.tasks), "tasks", "task")
 
-
-class Aggregate(Part):
+class Aggregate(Definition):
     """What a loop gives."""
 
     strategy: Literal["last", "first", "list"] = doc("Outputs of one iteration, or a list of all.", "last")
     parameters: Opt[list[str]] = doc("Take only these outputs of the body.", None)
 
 
-class Loop(RuledPart):
+class Loop(Definition):
     """One template, run for every item or until a condition is false."""
 
     one_of: ClassVar = ("items", "items_from", "repeat_condition")
@@ -173,17 +115,8 @@ class Loop(RuledPart):
     phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase of the loop.", None)
     timeout: Opt[Duration] = doc("Longest time that the loop may take.", None)
 
-    def problems(self) -> Iterator[Problem]:
-        if isinstance(self.items, list) and self.max_iterations is not None and len(self.items) > self.max_iterations:
-            yield Problem(
-                ("items",),
-                "AE132",
-                f"{len(self.items)} items exceed maxIterations {self.max_iterations}",
-                "raise maxIterations or give fewer items",
-            )
 
-
-class Template(RuledPart):
+class Template(Definition):
     """Something that can be run by name: exactly one of a dag, a task or a loop."""
 
     one_of: ClassVar = ("dag", "task", "loop")
@@ -192,18 +125,11 @@ class Template(RuledPart):
     task: Opt[TaskTemplate] = doc("A single task with its executor.", None)
     loop: Opt[Loop] = doc("A loop: one template, run again and again.", None)
 
-    @property
-    def content(self) -> Dag | Task | Loop:
-        """The branch that is given."""
-        found = self.dag or self.task or self.loop
-        assert found is not None
-        return found
-
 
 # --- documents ----------------------------------------------------------------------------------------------------
 
 
-class Metadata(Part):
+class Metadata(Definition):
     """Who a document is."""
 
     name: Name = doc("Name of the document.")
@@ -213,15 +139,17 @@ class Metadata(Part):
     annotations: dict[str, str] = doc("Free texts about the document.", default_factory=dict)
 
 
-class WorkflowTemplateRef(Part):
+class WorkflowTemplateRef(Definition):
     """A WorkflowTemplate whose spec is taken."""
 
     name: str = doc("Name of the WorkflowTemplate.")
     namespace: Opt[str] = doc("Namespace of the WorkflowTemplate; that of the workflow unless given.", None)
 
 
-class _Spec(RuledPart):
+class _Spec(Definition):
     """What a workflow and a WorkflowTemplate have in common."""
+
+    presence: ClassVar = ("timeout", "priority", "max_nested_depth")
 
     entrypoint: Opt[str] = doc("Name of the template that is run.", None)
     arguments: Opt[Arguments] = doc("Parameters of the workflow, visible everywhere as `workflow.parameters`.", None)
@@ -241,9 +169,6 @@ class WorkflowSpec(_Spec):
     templates: Opt[Some[Template]] = doc("The templates of this workflow.", None)
     workflow_template_ref: Opt[WorkflowTemplateRef] = doc("Take the spec of this WorkflowTemplate.", None)
 
-    def problems(self) -> Iterator[Problem]:
-        yield from _same_template(self.templates)
-
 
 class WorkflowTemplateSpec(_Spec):
     """Templates to be used by workflows."""
@@ -251,11 +176,8 @@ class WorkflowTemplateSpec(_Spec):
     templates: Some[Template] = doc("The templates of this library.")
     workflow_template_ref: ClassVar[None] = None
 
-    def problems(self) -> Iterator[Problem]:
-        yield from _same_template(self.templates)
 
-
-class CronWorkflowSpec(RuledPart):
+class CronWorkflowSpec(Definition):
     """A workflow and the times at which it is run."""
 
     schedule: Schedule = doc("Five cron fields, or one of the @ names.")
@@ -269,26 +191,8 @@ class CronWorkflowSpec(RuledPart):
     failed_jobs_history_limit: Annotated[int, Whole(0)] = doc("Ended runs to keep that did not.", 1)
     suspend: bool = doc("Run nothing for the time being.", False)
 
-    def problems(self) -> Iterator[Problem]:
-        instants: list[datetime] = []
-        for field, text in (("startAt", self.start_at), ("endAt", self.end_at)):
-            if text is None:
-                continue
-            try:
-                instant = datetime.fromisoformat(text.upper())
-            except ValueError:
-                yield Problem((field,), "AE133", f"{text!r} is no date and time of the calendar")
-                continue
-            if instant.tzinfo is not None:  # without one it is no instant, which its form has told
-                instants.append(instant)
-        if len(instants) == 2 and instants[1] <= instants[0]:
-            yield Problem(("endAt",), "AE134", f"endAt {self.end_at!r} is not after startAt {self.start_at!r}")
-        if not zone_exists(self.timezone):
-            hint = "give an IANA name such as Europe/Vienna"
-            yield Problem(("timezone",), "AE124", f"{self.timezone!r} is no time zone", hint)
 
-
-class _Document(Part):
+class _Document(Definition):
     api_version: Literal["aether/v1"] = doc("Version of the format.")
     metadata: Metadata = doc("Who this document is.")
 
@@ -314,27 +218,8 @@ class WorkflowTemplate(_Document):
     spec: WorkflowTemplateSpec = doc("The templates.")
 
 
-def _same_template(templates: list[Template] | None) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    for index, template in enumerate(templates or ()):
-        for branch in Template.one_of:
-            if (content := getattr(template, branch)) is None:
-                continue
-            if (first := seen.setdefault(content.name, index)) != index:
-                yield Problem(
-                    ("templates", index, branch, "name"),
-                    "AE130",
-                    f"template name {content.name!r} is already taken by templates[{first}]",
-                    "give each its own name",
-                )
-
-
-Document = Workflow | CronWorkflow | WorkflowTemplate
-KINDS: dict[str, type[Workflow] | type[CronWorkflow] | type[WorkflowTemplate]] = {
+KINDS: Final[dict[str, type[Workflow] | type[CronWorkflow] | type[WorkflowTemplate]]] = {
     "Workflow": Workflow,
     "CronWorkflow": CronWorkflow,
     "WorkflowTemplate": WorkflowTemplate,
-}
-PARTS: dict[str, type[Part]] = {
-    name: value for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Part)
 }

@@ -1,22 +1,19 @@
-"""The parts that templates are made of: values, artifacts, policies (SPEC-5, SPEC-6).
+"""The definitions of the parts that templates are made of: values, artifacts, policies (SPEC-5, SPEC-6).
 
-Law: as in models.py, which has them all under one roof.
+Law: as in documents.py, which holds the documents made of them.
 """
 
-# No `from __future__ import annotations` here: pydantic would compile each annotation anew, at a third of the start-up time.
+# No `from __future__ import annotations` here: pydantic would compile each annotation anew.
 
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aether_protocol.documents.fields import (
+from aether_protocol.documents.definitions.fields import (
+    Definition,
     Delay,
     Duration,
     Opt,
-    Part,
-    Problem,
-    RuledPart,
     Some,
     ValueName,
     Whole,
@@ -25,33 +22,19 @@ from aether_protocol.documents.fields import (
 )
 
 ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "any", "int", "float", "bool"]
-ALIASES: dict[str, str] = {"int": "integer", "float": "number", "bool": "boolean"}  # DOC-9
-
-
-def twice(names: Iterable[str], field: str, noun: str, below: tuple[str, ...] = ("name",)) -> Iterator[Problem]:
-    """Names that an earlier entry of the list `field` has already."""
-    seen: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if (first := seen.setdefault(name, index)) != index:
-            yield Problem(
-                (field, index, *below),
-                "AE130",
-                f"{noun} name {name!r} is already taken by {field}[{first}]",
-                "give each its own name",
-            )
 
 
 # --- values -------------------------------------------------------------------------------------------------------
 
 
-class SecretKeyRef(Part):
+class SecretKeyRef(Definition):
     """Where a secret is kept."""
 
     name: Word = doc("Name of the secret, as the secret provider knows it.")
     key: Word = doc("Key inside that secret.")
 
 
-class ValueFrom(RuledPart):
+class ValueFrom(Definition):
     """Where a value comes from: exactly one of the four."""
 
     one_of: ClassVar = ("parameter", "expression", "path", "secret_key_ref")
@@ -62,8 +45,11 @@ class ValueFrom(RuledPart):
     secret_key_ref: Opt[SecretKeyRef] = doc("Secret to hand to the executor; it is never recorded or shown.", None)
 
 
-class Parameter(Part):
+class Parameter(Definition):
     """A named value: an input, an output or an argument."""
+
+    presence: ClassVar = ("type", "value", "default")
+    struct: ClassVar = "TypedPart"
 
     name: ValueName = doc("Name of the parameter, unique in its list.")
     type: ParameterType = doc("Type that a value must have; `int`, `float` and `bool` are short spellings.", "any")
@@ -73,26 +59,20 @@ class Parameter(Part):
     enum: Opt[Some[Any]] = doc("The values that are allowed.", None)
     value_from: Opt[ValueFrom] = doc("Where the value comes from, where `value` does not give it.", None)
 
-    @property
-    def resolved_type(self) -> str:
-        """`type` without the short spellings (DOC-9)."""
-        return ALIASES.get(self.type, self.type)
-
-
-class Archive(Part):
+class Archive(Definition):
     """How a file or folder is packed."""
 
     type: Literal["tar", "tar.gz", "zip", "none"] = doc("Format of the archive; `none` keeps a file as it is.")
 
 
-class ArtifactSource(Part):
+class ArtifactSource(Definition):
     """A place outside of the run that an artifact is fetched from."""
 
     type: Word = doc("Kind of source, such as `http` or `local`.")
     config: dict[str, Any] = doc("Settings of that kind of source, with placeholders.", default_factory=dict)
 
 
-class Artifact(RuledPart):
+class Artifact(Definition):
     """A named file or folder: an input, an output or an argument."""
 
     excludes: ClassVar = {"from_": ("source",)}
@@ -107,19 +87,11 @@ class Artifact(RuledPart):
     optional: bool = doc("On an input: what is absent is an absent value, no error.", False)
 
 
-class _Lists(RuledPart):
+class _Lists(Definition):
     """Named values and named files."""
 
     parameters: list[Parameter] = doc("Named values.", default_factory=list)
     artifacts: list[Artifact] = doc("Named files and folders.", default_factory=list)
-
-    def problems(self) -> Iterable[Problem]:
-        if len(self.parameters) < 2 and len(self.artifacts) < 2:
-            return ()  # most lists: a big document has thousands of them
-        return (
-            *twice((entry.name for entry in self.parameters), "parameters", "parameter"),
-            *twice((entry.name for entry in self.artifacts), "artifacts", "artifact"),
-        )
 
 
 class Inputs(_Lists):
@@ -128,6 +100,8 @@ class Inputs(_Lists):
 
 class Outputs(_Lists):
     """What a template gives."""
+
+    presence: ClassVar = ("phase", "code", "msg", "metrics", "progress")
 
     phase: Any = doc("The engine's own: no effect.", None)
     code: Any = doc("The engine's own: no effect.", None)
@@ -143,7 +117,7 @@ class Arguments(_Lists):
 # --- policies -----------------------------------------------------------------------------------------------------
 
 
-class Backoff(Part):
+class Backoff(Definition):
     """How long to wait before an attempt is repeated."""
 
     duration: Delay = doc("The first wait.", "1s")
@@ -152,15 +126,17 @@ class Backoff(Part):
     jitter: float = doc("Part of each wait that chance may take away, 0 to 1.", 0.0, ge=0, le=1)
 
 
-class Retry(Part):
+class Retry(Definition):
     """When and how often a task is tried again."""
+
+    presence: ClassVar = ("limit",)
 
     limit: Annotated[int, Whole(0, 100)] = doc("How many attempts may be added to the first one.", 0)
     expression: Opt[str] = doc("Condition for another attempt; without it only Error and Timeout are repeated.", None)
     backoff: Opt[Backoff] = doc("The waits in between.", None)
 
 
-class ContinueOn(Part):
+class ContinueOn(Definition):
     """Ends of a task that do not stop those that depend on it."""
 
     failed: bool = doc("Go on although the task Failed.", False)
@@ -168,7 +144,7 @@ class ContinueOn(Part):
     timeout: bool = doc("Go on although the task ended in Timeout.", False)
 
 
-class PhaseConditions(Part):
+class PhaseConditions(Definition):
     """Expressions that decide the phase; the first one that is true wins, in the order given here."""
 
     succeeded: Opt[str] = doc("Succeeded where this is true.", None)
@@ -176,13 +152,13 @@ class PhaseConditions(Part):
     error: Opt[str] = doc("Error where this is true.", None)
 
 
-class Hook(Part):
+class Hook(Definition):
     """What runs at an event."""
 
     template: str = doc("Name of a task template.")
 
 
-class Hooks(Part):
+class Hooks(Definition):
     """Task templates to run at events; they never change the outcome."""
 
     on_start: Opt[Hook] = doc("Runs once, at the first start.", None)
@@ -195,7 +171,7 @@ class Hooks(Part):
     on_exit: Opt[Hook] = doc("Runs last, after every end but Skipped.", None)
 
 
-class Resources(Part):
+class Resources(Definition):
     """What a task needs of a machine; passed on to whoever runs it."""
 
     cpu: Opt[str | float] = doc("Processors, such as `500m` or 2.", None)
@@ -203,7 +179,7 @@ class Resources(Part):
     gpu: Opt[str | float] = doc("Graphics processors.", None)
 
 
-class Executor(Part):
+class Executor(Definition):
     """What does the work of a task."""
 
     type: Word = doc("Kind of executor, such as `script`, `http` or `await`.", examples=["script", "process", "http"])

@@ -1,27 +1,16 @@
-"""What the models are made of: the base classes, the kinds of text and numbers, and rules that span several fields.
+"""What the definitions are made of: their base classes, the kinds of text and of numbers.
 
-Law: what JSON Schema can say is said by a type here and reaches the published schema; what it cannot say is a
-`Problem` that a model's `problems` yields. A model built with the `LENIENT` context keeps ill-formed text and empty
-lists as they are and skips the problems: so a faulty document still gives a model to look for further faults in.
+Law: what JSON Schema can express is a type here and reaches the published schema; the rest stands in models/rules.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -30,22 +19,10 @@ from typing_extensions import TypeAliasType
 from aether_protocol.documents.durations import PATTERN, ZERO_PATTERN, parse_duration
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
-
-LENIENT: Final = {"lenient": True}  # the context of a model that is built from a repaired tree
 
 
-class Problem(NamedTuple):
-    """A fault that spans fields: `path` below the model, in the document's spelling."""
-
-    path: Path
-    code: str
-    message: str
-    hint: str | None = None
-
-
-class Part(BaseModel):
-    """Base of all models: strict, closed, frozen, camelCase in documents and snake_case in Python."""
+class Definition(BaseModel):
+    """Base of all definitions: strict, closed, frozen, camelCase in documents and snake_case in Python."""
 
     model_config = ConfigDict(
         strict=True,
@@ -61,24 +38,13 @@ class Part(BaseModel):
     one_of: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[dict[str, tuple[str, ...]]] = {}
     excludes: ClassVar[dict[str, tuple[str, ...]]] = {}
-
-    def problems(self) -> Iterable[Problem]:
-        """The faults of this part alone (not of what is below it) that JSON Schema cannot express."""
-        return ()
-
-
-def alias_of(model: type[Part], name: str) -> str:
-    """How a document spells the attribute `name` of `model`."""
-    return model.model_fields[name].alias or name
-
-
-class RuledPart(Part):
-    """A part with rules over its fields, checked on the way in. Apart, so that plain parts cost no Python call."""
+    # Fields of which it matters whether a document wrote them, though they have a default.
+    presence: ClassVar[tuple[str, ...]] = ()
+    # The base of the generated struct: one of those in models/base.py.
+    struct: ClassVar[str] = "Part"
 
     @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        if info.context is LENIENT:
-            return self
+    def _check(self) -> Self:
         given = self.model_fields_set
         if self.one_of and len(given.intersection(self.one_of)) != 1:
             raise PydanticCustomError("one_of", "exactly one of the alternatives is needed")
@@ -88,9 +54,12 @@ class RuledPart(Part):
         for name, others in self.excludes.items():
             if name in given and not given.isdisjoint(others):
                 raise PydanticCustomError("excludes", "a field stands beside one that rules it out")
-        for problem in self.problems():
-            raise PydanticCustomError("problem", "{message}", {"message": problem.message, "code": problem.code})
         return self
+
+
+def alias_of(model: type[Definition], name: str) -> str:
+    """How a document spells the attribute `name` of `model`."""
+    return model.model_fields[name].alias or name
 
 
 class _Given:
@@ -118,13 +87,12 @@ class Text:
         if not self._fullmatch(value) or len(value) > self._longest:
             raise ValueError(f"{value!r} is not {self.schema['title']}")
 
-    def _validate(self, value: str, info: ValidationInfo) -> str:
-        if info.context is not LENIENT:
-            self._check(value)
+    def _validate(self, value: str) -> str:
+        self._check(value)
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_after_validator_function(self._validate, handler(source))
+        return core_schema.no_info_after_validator_function(self._validate, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return dict(self.schema)
@@ -242,8 +210,8 @@ class Whole:
         return {"type": "integer", **{keyword: bound for keyword, bound in bounds.items() if bound is not None}}
 
 
-def _filled(value: list[T], info: ValidationInfo) -> list[T]:
-    if not value and info.context is not LENIENT:
+def _filled(value: list[T]) -> list[T]:
+    if not value:
         raise ValueError("at least one entry is needed")
     return value
 
