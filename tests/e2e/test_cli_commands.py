@@ -271,8 +271,8 @@ def test_version_and_help_are_quick_and_complete() -> None:
 def test_help_and_validate_load_nothing_that_they_do_not_need() -> None:
     code = "import sys; from aether_protocol.cli import main; main(sys.argv[1:]); print([m for m in {} if m in sys.modules])"
     heavy = ["pydantic", "ruamel.yaml", "rich", "asyncio", "aether_protocol.engine"]
-    on_the_way = ["pydantic", "jsonschema", "rich", "asyncio", "aether_protocol.engine", "aether_protocol.documents.definitions"]
-    for arguments, names in ((["--help"], heavy), (["validate", str(RELEASE)], on_the_way)):
+    late = ["pydantic", "jsonschema", "rich", "asyncio", "aether_protocol.engine", "aether_protocol.documents.definitions"]
+    for arguments, names in ((["--help"], heavy), (["validate", str(RELEASE)], late)):
         done = subprocess.run(
             [AETHER[0], "-c", code.format(names), *arguments], env=environment(), capture_output=True, text=True, check=False
         )
