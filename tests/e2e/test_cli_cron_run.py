@@ -121,7 +121,7 @@ def test_what_does_not_end_in_its_grace_is_left_and_the_next_scheduler_goes_on_w
     (place.folder / "open").touch()
     second = place.start("run")
     told = until(second, "Succeeded")
-    assert "going on with run slow." in told
+    assert "recovered run slow." in told
     assert end(second)[0] == 0
     keys = (place.folder / "trace").read_text().split()
     assert len(set(keys)) == 1  # the same attempt, handed over again
@@ -272,7 +272,7 @@ def test_a_scheduler_that_is_killed_between_the_record_and_the_run_loses_nothing
     assert not (place.folder / "trace").exists()
     done = place.cron("tick")
     assert done.returncode == 0, done.stderr
-    assert "going on with run nightly." in done.stderr
+    assert "recovered run nightly." in done.stderr
     assert (place.folder / "trace").read_text() == "ran\n"
     assert [(one["kind"], one["phase"]) for one in place.history("nightly")] == [("started", "Succeeded")]
 
@@ -287,7 +287,7 @@ def test_a_scheduler_that_is_killed_at_work_is_followed_by_one_that_goes_on(plac
     end(process, signal.SIGKILL)
     (place.folder / "open").touch()
     second = place.start("run")
-    assert "going on with run slow." in until(second, "Succeeded")
+    assert "recovered run slow." in until(second, "Succeeded")
     assert end(second)[0] == 0
     assert len(place.history("slow")) == 1
 
@@ -374,7 +374,7 @@ def test_an_interrupted_tick_leaves_its_runs_to_the_next_one(place: Place) -> No
     assert list(phases(place).values()) == ["Running"]
     (place.folder / "open").touch()
     done = place.cron("tick")
-    assert (done.returncode, "going on with run slow." in done.stderr) == (0, True)
+    assert (done.returncode, "recovered run slow." in done.stderr) == (0, True)
 
 
 # --- trigger and backfill ---

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 import click
 from msgspec import Struct, field
@@ -17,11 +17,22 @@ from msgspec import Struct, field
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.schedules import called
 from aether_protocol.cli.render.times import in_zone
-from aether_protocol.cli.schedules import zone_of
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.service.run_host import (
+    FireLeftOut,
+    FireReported,
+    HostEvent,
+    HostFailure,
+    RunEnded,
+    RunLost,
+    RunRecovered,
+    RunsDeleted,
+    RunSuspended,
+)
+from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import counted, duration, one_line, printable
 
@@ -82,6 +93,28 @@ class JournalHandler(logging.Handler):
             click.echo(f"{rfc3339(at - at % SECOND)}  warning: {printable(text)}", err=True)
 
 
+def entry_of(event: HostEvent, more: str) -> Entry:
+    """Give the entry of anything that a host reports; `more` are options that a command needs to find a run."""
+    match event:
+        case FireReported(schedule=schedule, record=record):
+            return fire_entry(schedule, record)
+        case FireLeftOut(schedule=schedule, at=at, run_id=run_id, why=why):
+            return left_out_entry(schedule, at, run_id, why)
+        case RunRecovered(state=state):
+            return recovered_entry(state)
+        case RunSuspended(state=state, paths=paths):
+            return suspended_entry(state, paths, more)
+        case RunEnded(state=state):
+            return ended_entry(state)
+        case RunLost(run_id=run_id, message=message):
+            return lost_entry(run_id, message)
+        case RunsDeleted(run_ids=run_ids):
+            return deleted_entry(run_ids)
+        case HostFailure(about=about, message=message):
+            return failure_entry(about, message)
+    assert_never(event)
+
+
 def fire_entry(schedule: StoredSchedule, record: FireRecord) -> Entry:
     """What became of a fire."""
     zone = zone_of(schedule.settings)
@@ -112,9 +145,10 @@ def left_out_entry(schedule: StoredSchedule, at: int, run_id: str, why: str) -> 
     return Entry("FireLeftOut", text, fields)
 
 
-def adopted_entry(state: RunState) -> Entry:
+def recovered_entry(state: RunState) -> Entry:
+    """An unfinished run is continued here."""
     done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
-    return Entry("RunAdopted", f"{_name(state)}: going on with run {state.header.run_id}, {done}", _run(state))
+    return Entry("RunRecovered", f"{_name(state)}: recovered run {state.header.run_id}, {done}", _run(state))
 
 
 def suspended_entry(state: RunState, paths: Sequence[str], more: str) -> Entry:

@@ -14,13 +14,14 @@ import click
 from aether_protocol.cli.render.runs import row_json, show_rows
 from aether_protocol.cli.render.table import show_table
 from aether_protocol.cli.render.times import away, in_zone
-from aether_protocol.cli.schedules import Standing, zone_of
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.schedules.dst_notes import moment, oddity
+from aether_protocol.service.schedules.find import ScheduleOverview
+from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
 from aether_protocol.views.text import counted, one_line, printable
 
@@ -35,7 +36,7 @@ def called(schedule: StoredSchedule) -> str:
 # --- lists ---
 
 
-def schedule_json(one: Standing) -> dict[str, Json]:
+def schedule_json(one: ScheduleOverview) -> dict[str, Json]:
     """A schedule in a list; settings have the names that they have in documents."""
     schedule, run = one.schedule, one.last_run
     return {
@@ -66,11 +67,11 @@ def settings_json(settings: CronSettings) -> dict[str, Json]:
     }
 
 
-def print_schedules_json(several: Sequence[Standing]) -> None:
+def print_schedules_json(several: Sequence[ScheduleOverview]) -> None:
     click.echo(json.dumps({"schedules": [schedule_json(one) for one in several]}, indent=2, ensure_ascii=False))
 
 
-def show_schedules(several: Sequence[Standing], now: int) -> None:
+def show_schedules(several: Sequence[ScheduleOverview], now: int) -> None:
     """A table; the namespace has a column where it is not the usual one."""
     headings = ["NAME", "NAMESPACE", "SCHEDULE", "ZONE", "LAST FIRE", "ITS RUN", "NEXT FIRE", "OPEN"]
     rows = [_cells(one, now) for one in several]
@@ -83,7 +84,7 @@ def show_schedules(several: Sequence[Standing], now: int) -> None:
     show_table(headings, rows, colors=colors, column=run)
 
 
-def _cells(one: Standing, now: int) -> list[str]:
+def _cells(one: ScheduleOverview, now: int) -> list[str]:
     schedule, run = one.schedule, one.last_run
     zone = zone_of(schedule.settings)
     return [
@@ -164,7 +165,7 @@ def show_records(schedule: StoredSchedule, records: Sequence[FireRecord], runs: 
 # --- one schedule ---
 
 
-def show_schedule(one: Standing, fires: Sequence[int], records: Sequence[FireRecord], now: int) -> None:
+def show_schedule(one: ScheduleOverview, fires: Sequence[int], records: Sequence[FireRecord], now: int) -> None:
     """All that is known of it; `fires` are those ahead, `records` the newest."""
     schedule = one.schedule
     click.secho(printable(called(schedule)), bold=True)
@@ -202,7 +203,7 @@ def _head(schedule: StoredSchedule, now: int) -> list[tuple[str, str]]:
     return head
 
 
-def print_schedule_json(one: Standing, fires: Sequence[int], records: Sequence[FireRecord]) -> None:
+def print_schedule_json(one: ScheduleOverview, fires: Sequence[int], records: Sequence[FireRecord]) -> None:
     runs = {row.run_id: row for row in one.runs}
     told = {
         **schedule_json(one),

@@ -23,7 +23,6 @@ from aether_protocol.cli.render.journal import (
     Entry,
     Journal,
     JournalHandler,
-    adopted_entry,
     began_entry,
     deleted_entry,
     ended_entry,
@@ -33,17 +32,19 @@ from aether_protocol.cli.render.journal import (
     left_entry,
     left_out_entry,
     lost_entry,
+    recovered_entry,
     suspended_entry,
 )
 from aether_protocol.cli.render.schedules import fire_json, fire_line, next_text, record_json, show_records, show_schedules
 from aether_protocol.cli.render.times import away, in_zone, span
-from aether_protocol.cli.schedules import Standing, fires_of, read_name, zone_of
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.service.schedules.dst_notes import oddity
+from aether_protocol.service.schedules.find import ScheduleOverview, read_name
+from aether_protocol.service.schedules.times import fires_of, zone_of
 from tests.unit.cli.plans import everything
 from tests.unit.cli.runs import PureRun
 
@@ -206,7 +207,7 @@ def test_a_list_shows_the_namespace_only_where_one_is_not_the_usual(capsys: pyte
     fired = us("2026-06-30T00:30:00Z")
     one = stored(last_at=fired, next_at=now + 30 * MINUTE)
     runs = [run_row(run_name("default", "nightly", fired), "Failed"), run_row("t", "Running", closed=False)]
-    show_schedules([Standing(one, runs)], now)
+    show_schedules([ScheduleOverview(one, runs)], now)
     heading, line = capsys.readouterr().out.splitlines()
     assert heading.split("  ")[0] == "NAME"
     assert "NAMESPACE" not in heading
@@ -216,7 +217,7 @@ def test_a_list_shows_the_namespace_only_where_one_is_not_the_usual(capsys: pyte
     ]
     other = stored(next_at=None)
     other.namespace = "ops"
-    show_schedules([Standing(one, runs), Standing(other, [])], now)
+    show_schedules([ScheduleOverview(one, runs), ScheduleOverview(other, [])], now)
     heading, _, line = capsys.readouterr().out.splitlines()
     assert heading.split()[:2] == ["NAME", "NAMESPACE"]
     assert line.split() == ["nightly", "ops", "30", "2", "*", "*", "*", "Europe/Berlin", "never", "never", "0"]
@@ -325,7 +326,7 @@ def test_the_page_of_events_has_every_kind_with_its_fields() -> None:
     state = PureRun(everything(), lambda machine, step: None).machine.state
     made = [fire_entry(stored(), FireRecord(0, kind, 0, "r")) for kind in (STARTED, TRIGGERED, BACKFILLED)]
     made += [fire_entry(stored(), FireRecord(0, kind, 0, count=101, first=0)) for kind in (SKIPPED, MISSED)]
-    made += [left_out_entry(stored(), 0, "r", "why"), adopted_entry(state), suspended_entry(state, ["a"], "")]
+    made += [left_out_entry(stored(), 0, "r", "why"), recovered_entry(state), suspended_entry(state, ["a"], "")]
     made += [ended_entry(state), lost_entry("r", "why"), failure_entry("r", "why"), deleted_entry(["r"])]
     made += [began_entry("memory", [stored()]), leaving_entry(["r"], 1), left_entry(["r"])]
     source = Path(journal.__file__).read_text("utf-8")

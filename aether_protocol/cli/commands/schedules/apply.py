@@ -15,13 +15,14 @@ from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import library_option, limits_option, report_option, store_option
 from aether_protocol.cli.render.diagnostics import show_diagnostics
 from aether_protocol.cli.render.schedules import called, next_text, schedule_json
-from aether_protocol.cli.schedules import Standing, refuse_memory, standing
+from aether_protocol.cli.schedules import refuse_memory
 from aether_protocol.cli.stored import open_at
 from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
 from aether_protocol.engine.schedules import Change, carry_out
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.schedules import CronStore
+from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
 from aether_protocol.views.text import printable
 
 EPILOG = """\b
@@ -41,7 +42,7 @@ class Done(Struct, frozen=True):
     """What was done to a schedule, and how it stands; `resumed`: it was suspended, and the document lets it go on."""
 
     what: str
-    standing: Standing
+    standing: ScheduleOverview
     resumed: bool
 
 
@@ -96,7 +97,7 @@ async def write(store: CronStore, candidates: Sequence[Candidate], changes: Sequ
             before = await store.schedule(change.schedule.namespace, change.schedule.name)
             after = await carry_out(store, change)
             resumed = before is not None and before.settings.suspend and not after.settings.suspend
-            done.append(Done(change.what, await standing(store, after), resumed))
+            done.append(Done(change.what, await overview_of(store, after), resumed))
         except (BusyError, PortError) as error:
             applied = ", ".join(called(one.standing.schedule) for one in done) or "nothing"
             left = ", ".join(one.application.name for one in candidates[len(done) :])

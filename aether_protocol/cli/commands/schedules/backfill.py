@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
+from msgspec import Struct
 
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.instants import Moment, ZonedInstant
+from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import (
     durability_option,
     journal_option,
@@ -15,6 +19,13 @@ from aether_protocol.cli.options import (
     store_option,
     workspace_option,
 )
+from aether_protocol.errors import UsageError
+from aether_protocol.views.text import counted
+
+if TYPE_CHECKING:
+    from aether_protocol.ports.schedules import CronStore, StoredSchedule
+    from aether_protocol.service.run_host import HostContext
+    from aether_protocol.service.schedules.backfill import BackfillFire
 
 EPILOG = """\b
 Examples:
@@ -27,6 +38,17 @@ ends count. A fire whose run is there, or was and is deleted since, is left out.
 the schedule: they have the same ids, concurrencyPolicy sees them, and the history limits delete the oldest.
 Exit codes: 0 all Succeeded, or nothing was left to do; else that of the run that went worst, as with
 'aether cron tick'; 130 interrupted (runs are left as they are, 'aether cron tick' goes on with them)."""
+
+
+class Asked(Struct, frozen=True):
+    """What is asked for: the fires of a schedule from `first` to `last` (None: now); `again`: also those whose run was
+    deleted."""
+
+    namespace: str | None
+    name: str
+    first: Moment
+    last: Moment | None
+    again: bool
 
 
 @click.command("backfill", epilog=EPILOG)
@@ -52,8 +74,7 @@ def command(
 
     startAt and endAt hold; that it is suspended, or was, does not count.
     """
-    from aether_protocol.cli.backfilling import Span, backfill, list_fires
-    from aether_protocol.cli.crowd import HostOptions, host
+    from aether_protocol.cli.hosting import Hosting, host
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
     from aether_protocol.cli.stored import check_there, look
 
@@ -62,9 +83,52 @@ def command(
     assert isinstance(at_once, int)
     refuse_memory(store)
     check_there(store)
-    span = Span(namespace, name, first, last, again)
+    asked = Asked(namespace, name, first, last, again)
     if dry_run:
-        look(store, lambda opened: list_fires(opened, span))
+        show_fires(*look(store, lambda opened: find(opened, asked)))
         return FINE
-    settings = HostOptions(more=store_option_text(store), **hosting)  # type: ignore[arg-type]
-    return host(settings, lambda at: backfill(at, span, at_once))
+    settings = Hosting(more=store_option_text(store), **hosting)  # type: ignore[arg-type]
+    return host(settings, lambda at, _: run_fires(at, asked, at_once))
+
+
+async def find(store: CronStore, asked: Asked) -> tuple[StoredSchedule, list[BackfillFire]]:
+    """The schedule and its fires, oldest first. Raises UsageError for an unknown schedule and a time that is not past."""
+    from aether_protocol.service.schedules.backfill import find_fires
+    from aether_protocol.service.schedules.find import find_schedule
+    from aether_protocol.service.schedules.times import zone_of
+
+    schedule = await find_schedule(store, asked.namespace, asked.name)
+    zone = zone_of(schedule.settings)
+    now = now_us()
+    first = asked.first.first(zone)
+    last = now if asked.last is None else asked.last.last(zone)
+    if first > now:
+        raise UsageError("--from is in the future", hint="what is ahead, the schedule does by itself")
+    if last < first:
+        raise UsageError("--to is before --from")
+    return schedule, await find_fires(store, schedule, first, min(last, now), again=asked.again)
+
+
+def show_fires(schedule: StoredSchedule, fires: Sequence[BackfillFire]) -> None:
+    """`--dry-run`."""
+    from aether_protocol.cli.render.times import in_zone
+    from aether_protocol.service.schedules.times import zone_of
+
+    zone = zone_of(schedule.settings)
+    for fire in fires:
+        told = f"would start run {fire.run_id}" if fire.why is None else f"left out: {fire.why}"
+        click.echo(f"{in_zone(fire.at, zone)}  {told}")
+    todo = sum(fire.why is None for fire in fires)
+    click.echo(f"{counted(len(fires), 'fire')}, {todo} to be run; nothing was started", err=True)
+
+
+async def run_fires(at: HostContext, asked: Asked, at_once: int) -> int:
+    """Run them; the exit code."""
+    from aether_protocol.cli.hosting import worst_of
+    from aether_protocol.service.schedules.backfill import backfill
+
+    schedule, fires = await find(at.store, asked)
+    done = await backfill(at, schedule, fires, at_once)
+    rest = f", {done.not_started} not started" if done.not_started else ""
+    click.echo(f"backfilled {counted(done.started, 'fire')} of {len(fires)}, {done.left_out} left out{rest}", err=True)
+    return worst_of(at.runs.outcomes.values())

@@ -8,11 +8,11 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import store_option, table_option
-from aether_protocol.cli.schedules import find_schedule
 from aether_protocol.cli.stored import look
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.service.schedules.find import find_schedule
 
 EPILOG = """\b
 Examples:

@@ -7,9 +7,9 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import DEFAULT_STORE, store_option, table_option
-from aether_protocol.cli.schedules import Standing, standing
 from aether_protocol.cli.stored import is_there, look
 from aether_protocol.ports.schedules import CronStore
+from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
 
 EPILOG = """\b
 Examples:
@@ -39,5 +39,5 @@ def command(namespace: str | None, output: str, store: str) -> int:
     return FINE
 
 
-async def read(store: CronStore, namespace: str | None) -> list[Standing]:
-    return [await standing(store, schedule) for schedule in await store.schedules(namespace)]
+async def read(store: CronStore, namespace: str | None) -> list[ScheduleOverview]:
+    return [await overview_of(store, schedule) for schedule in await store.schedules(namespace)]

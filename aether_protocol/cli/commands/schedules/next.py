@@ -10,8 +10,9 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import limits_option, store_option, table_option
-from aether_protocol.cli.schedules import Asked, asked_for, fires_of, zone_of
+from aether_protocol.cli.schedules import Asked, asked_for
 from aether_protocol.documents.source import Limits
+from aether_protocol.service.schedules.times import fires_of, zone_of
 
 EPILOG = """\b
 Examples:

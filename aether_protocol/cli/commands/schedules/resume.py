@@ -6,7 +6,7 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import namespace_option, store_option
-from aether_protocol.cli.switching import switch
+from aether_protocol.cli.schedules import switch
 
 EPILOG = """\b
 Examples:

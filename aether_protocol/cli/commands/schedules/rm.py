@@ -12,9 +12,9 @@ from aether_protocol.cli.freeing import told as freed
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import namespace_option, store_option
 from aether_protocol.cli.render.schedules import called
-from aether_protocol.cli.schedules import find_schedules, standing
 from aether_protocol.cli.stored import look
 from aether_protocol.ports.schedules import CronStore
+from aether_protocol.service.schedules.find import find_schedules, overview_of
 from aether_protocol.views.text import counted
 
 EPILOG = """\b
@@ -38,7 +38,7 @@ def command(names: tuple[str, ...], runs: bool, namespace: str | None, store: st
 
 
 async def remove(store: CronStore, namespace: str | None, names: Sequence[str], runs: bool) -> None:
-    found = [await standing(store, schedule) for schedule in await find_schedules(store, namespace, names)]
+    found = [await overview_of(store, schedule) for schedule in await find_schedules(store, namespace, names)]
     for one in found:
         name = called(one.schedule)
         removed = await store.remove_schedule(one.schedule.namespace, one.schedule.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aether_protocol.cli.exits import FINE
@@ -14,6 +16,10 @@ from aether_protocol.cli.options import (
     store_option,
     workspace_option,
 )
+
+if TYPE_CHECKING:
+    from aether_protocol.cli.render.journal import Journal
+    from aether_protocol.service.run_host import HostContext
 
 EPILOG = """\b
 Examples:
@@ -44,20 +50,20 @@ def command(grace: float, store: str, **hosting: object) -> int:
     Fires that came while no scheduler was there are missed, but for the latest one of each schedule, which is started
     now if startingDeadlineSeconds allows it. Runs that were left behind are gone on with.
     """
-    from aether_protocol.cli.crowd import Host, HostOptions, host
+    from aether_protocol.cli.hosting import Hosting, host
     from aether_protocol.cli.render.journal import began_entry, leaving_entry, left_entry
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
 
     refuse_memory(store)
 
-    async def serve(at: Host) -> int:
-        at.tell(began_entry(store, await at.store.schedules()))
-        await at.cron.serve(at.crowd.leaving)
-        at.tell(leaving_entry(at.crowd.under_way, grace))
-        left = await at.crowd.grace(grace)
-        await at.tidy()
-        at.tell(left_entry(left))
+    async def serve(at: HostContext, journal: Journal) -> int:
+        journal.tell(began_entry(store, await at.store.schedules()))
+        await at.schedules.serve(at.runs.leaving)
+        journal.tell(leaving_entry(at.runs.watched, grace))
+        left = await at.runs.grace(grace)
+        await at.delete_old_runs()
+        journal.tell(left_entry(left))
         return FINE
 
     more = store_option_text(store)
-    return host(HostOptions(store, stays=True, left_code=FINE, more=more, **hosting), serve)  # type: ignore[arg-type]
+    return host(Hosting(store, serves=True, left_code=FINE, more=more, **hosting), serve)  # type: ignore[arg-type]

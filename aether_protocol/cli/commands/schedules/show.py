@@ -9,10 +9,11 @@ import click
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import namespace_option, report_option, store_option
-from aether_protocol.cli.schedules import Standing, find_schedule, fires_of, standing
 from aether_protocol.cli.stored import look
 from aether_protocol.cron.fields import BadScheduleError
 from aether_protocol.ports.schedules import CronStore, FireRecord
+from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
+from aether_protocol.service.schedules.times import fires_of
 
 EPILOG = """\b
 Examples:
@@ -49,6 +50,6 @@ def command(name: str, namespace: str | None, output: str, store: str) -> int:
     return FINE
 
 
-async def read(store: CronStore, namespace: str | None, name: str) -> tuple[Standing, list[FireRecord]]:
+async def read(store: CronStore, namespace: str | None, name: str) -> tuple[ScheduleOverview, list[FireRecord]]:
     schedule = await find_schedule(store, namespace, name)
-    return await standing(store, schedule), await store.fires(schedule.namespace, schedule.name, limit=BEHIND)
+    return await overview_of(store, schedule), await store.fires(schedule.namespace, schedule.name, limit=BEHIND)

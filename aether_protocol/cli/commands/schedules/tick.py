@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from aether_protocol.cli.exits import worst
 from aether_protocol.cli.options import (
     concurrency_option,
     durability_option,
@@ -15,6 +16,10 @@ from aether_protocol.cli.options import (
     store_option,
     workspace_option,
 )
+
+if TYPE_CHECKING:
+    from aether_protocol.cli.render.journal import Journal
+    from aether_protocol.service.run_host import HostContext
 
 EPILOG = """\b
 Examples:
@@ -45,21 +50,22 @@ def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting
 
     For what starts it every minute: the system's crontab, a systemd timer, a Kubernetes CronJob, CI.
     """
-    from aether_protocol.cli.crowd import Host, HostOptions, host
-    from aether_protocol.cli.schedules import find_schedules, refuse_memory, standing, store_option_text
+    from aether_protocol.cli.hosting import Hosting, host, worst_of
+    from aether_protocol.cli.schedules import refuse_memory, store_option_text
     from aether_protocol.cli.stored import check_there
+    from aether_protocol.service.schedules.find import find_schedules, overview_of
 
     refuse_memory(store)
     check_there(store)
 
-    async def tick(at: Host) -> int:
+    async def tick(at: HostContext, _: Journal) -> int:
         chosen = await find_schedules(at.store, namespace, names)
         keys = {(one.namespace, one.name) for one in chosen}
-        await at.cron.tick(lambda one: not at.crowd.leaving.is_set() and (not keys or (one.namespace, one.name) in keys))
-        runs = [row.run_id for one in chosen for row in (await standing(at.store, one)).unfinished]
-        await at.cron.adopt_orphans(runs if keys else None)
-        await at.crowd.through()
-        await at.tidy()
-        return worst(at.crowd.codes.values())
+        await at.schedules.tick(lambda one: not at.runs.leaving.is_set() and (not keys or (one.namespace, one.name) in keys))
+        runs = [row.run_id for one in chosen for row in (await overview_of(at.store, one)).unfinished]
+        await at.schedules.adopt_orphans(runs if keys else None)
+        await at.runs.through()
+        await at.delete_old_runs()
+        return worst_of(at.runs.outcomes.values())
 
-    return host(HostOptions(store, more=store_option_text(store), **hosting), tick)  # type: ignore[arg-type]
+    return host(Hosting(store, more=store_option_text(store), **hosting), tick)  # type: ignore[arg-type]

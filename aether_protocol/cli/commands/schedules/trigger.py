@@ -9,9 +9,10 @@ import click
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import answers_option, driving_options, namespace_option
-from aether_protocol.cli.schedules import find_schedule, refuse_memory
+from aether_protocol.cli.schedules import refuse_memory
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import CronStore
+from aether_protocol.service.schedules.find import find_schedule
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine

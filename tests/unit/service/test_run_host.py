@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ from msgspec.structs import replace
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.cli.applying import Candidate
 from aether_protocol.cli.commands.schedules.apply import write
-from aether_protocol.cli.crowd import HostOptions, RunHost
-from aether_protocol.cli.render.journal import Journal
+from aether_protocol.cli.hosting import worst_of
+from aether_protocol.cli.render.journal import entry_of
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.schedules import Application, Change, weigh
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.plan.model import Call
 from aether_protocol.ports.schedules import STARTED, FireRecord, StoredSchedule
+from aether_protocol.service.run_host import HostEvent, RunHost
 from aether_protocol.testing.contracts.store_tools import tiny_plan
 from tests.unit.engine.plans import dag, plan, task
 from tests.unit.engine.town import Cluster, run_on
@@ -30,140 +30,140 @@ SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", 
 
 
 class Scene:
-    """An engine with a crowd around it, on a virtual clock; `told` are the journal's JSON lines."""
+    """An engine with a host of runs around it, on a virtual clock."""
 
-    def __init__(self, town: Cluster, engine: Engine, stays: bool) -> None:
+    def __init__(self, town: Cluster, engine: Engine, told: list[HostEvent], *, serves: bool) -> None:
         self.town = town
         self.engine = engine
-        self.crowd = RunHost(
-            engine, Journal(town.clock.now, as_events=True), HostOptions("sqlite:x", stays=stays), asyncio.Event()
-        )
+        self.told = told
+        self.runs = RunHost(engine, self.told.append, asyncio.Event(), serves=serves)
+
+    @property
+    def codes(self) -> dict[str, int]:
+        return {what: worst_of([outcome]) for what, outcome in self.runs.outcomes.items()}
 
     async def start(self, run_id: str, *tasks: Call) -> None:
         """A run of these tasks that a fire has started."""
         await self.engine.submit(plan(dag(*tasks)), run_id=run_id)
-        self.crowd.fired(SCHEDULE, FireRecord(0, STARTED, 0, run_id))
+        self.runs.fired(SCHEDULE, FireRecord(0, STARTED, 0, run_id))
 
     async def adopt(self, run_id: str) -> None:
         await self.engine.recover([run_id])
-        self.crowd.adopted(run_id)
+        self.runs.adopted(run_id)
 
 
 Body = Callable[[Scene], Coroutine[Any, Any, None]]
 
 
-def play(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: Body, *, stays: bool = False
-) -> list[tuple[str, ...]]:
-    """(kind, run, phase) of all that was told."""
+def play(tmp_path: Path, body: Body, *, serves: bool = False) -> list[tuple[str, ...]]:
+    """(kind, run, phase) of all that was reported."""
+    told: list[HostEvent] = []
 
     async def go(town: Cluster) -> None:
-        scene = Scene(town, await town.engine(), stays)
+        scene = Scene(town, await town.engine(), told, serves=serves)
         try:
             await body(scene)
         finally:
-            scene.crowd.close()
+            scene.runs.close()
 
     run_on(Cluster(tmp_path), go)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return [tuple(str(one[name]) for name in ("kind", "runId", "phase") if name in one) for one in lines]
+    entries = [entry_of(event, "") for event in told]
+    return [(one.kind, *(str(one.fields[name]) for name in ("runId", "phase") if name in one.fields)) for one in entries]
 
 
-def test_runs_are_waited_for_until_the_last_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_waited_for_until_the_last_has_ended(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("long", task("a", "sleep", {"duration": "10s"}))
         await scene.start("short", task("a", "noop"))
-        through = asyncio.create_task(scene.crowd.through())
+        through = asyncio.create_task(scene.runs.through())
         await scene.town.pass_time(5)
-        assert scene.crowd.under_way == ["long"]
+        assert scene.runs.watched == ["long"]
         assert not through.done()
         await scene.town.pass_time()
         await through
-        assert scene.crowd.codes == {"short": 0, "long": 0}
+        assert scene.codes == {"short": 0, "long": 0}
 
-    assert play(tmp_path, capsys, body) == [
+    assert play(tmp_path, body) == [
         ("FireStarted", "long"), ("FireStarted", "short"),
         ("RunEnded", "short", "Succeeded"), ("RunEnded", "long", "Succeeded"),
     ]
 
 
-def test_who_wants_to_leave_waits_for_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_that_leaves_waits_for_no_run(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("long", task("a", "sleep", {"duration": "10s"}))
-        through = asyncio.create_task(scene.crowd.through())
+        through = asyncio.create_task(scene.runs.through())
         await scene.town.pass_time(5)
-        scene.crowd.leaving.set()
+        scene.runs.leaving.set()
         await through
-        assert scene.crowd.under_way == ["long"]
-        assert scene.crowd.codes == {}
+        assert scene.runs.watched == ["long"]
+        assert scene.codes == {}
 
-    assert play(tmp_path, capsys, body) == [("FireStarted", "long")]
+    assert play(tmp_path, body) == [("FireStarted", "long")]
 
 
-def test_a_run_that_was_lost_is_told_with_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_was_lost_is_told_with_its_code(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("long", task("a", "sleep", {"duration": "10s"}))
-        through = asyncio.create_task(scene.crowd.through())
+        through = asyncio.create_task(scene.runs.through())
         await scene.town.pass_time(5)
         run = scene.engine._driver.runs["long"]
         scene.engine._driver.abandon(run, BusyError("run 'long' was taken over by another engine"))
         await through
-        assert scene.crowd.codes == {"long": 8}
+        assert scene.codes == {"long": 8}
 
-    assert play(tmp_path, capsys, body) == [("FireStarted", "long"), ("RunLost", "long")]
+    assert play(tmp_path, body) == [("FireStarted", "long"), ("RunLost", "long")]
 
 
-def test_a_suspended_run_is_told_once_by_who_leaves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_suspended_run_is_reported_once_by_a_host_that_leaves_it(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("asks", task("a", "await"))
-        through = asyncio.create_task(scene.crowd.through())
+        through = asyncio.create_task(scene.runs.through())
         await scene.town.pass_time(1)
         await through
-        assert scene.crowd.codes == {"asks": 7}
+        assert scene.codes == {"asks": 7}
         await scene.engine.close()
         scene.town.engines.remove(scene.engine)
-        again = Scene(scene.town, await scene.town.engine("next"), stays=False)
+        again = Scene(scene.town, await scene.town.engine("next"), scene.told, serves=False)
         await again.adopt("asks")
-        await again.crowd.through()
-        assert again.crowd.codes == {}
-        again.crowd.close()
+        await again.runs.through()
+        assert again.codes == {}
+        again.runs.close()
 
-    assert play(tmp_path, capsys, body) == [("FireStarted", "asks"), ("RunSuspended", "asks")]
+    assert play(tmp_path, body) == [("FireStarted", "asks"), ("RunSuspended", "asks")]
 
 
-def test_a_suspended_run_whose_time_ran_out_meanwhile_is_seen_to_its_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_suspended_run_whose_time_ran_out_meanwhile_is_seen_to_its_end(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("asks", task("a", "await", timeout_us=60_000_000))
         await scene.town.pass_time(1)
-        await scene.crowd.through()
+        await scene.runs.through()
         await scene.engine.close()
         scene.town.engines.remove(scene.engine)
         scene.town.clock.advance(scene.town.begin + 61_000_000)
-        again = Scene(scene.town, await scene.town.engine("next"), stays=False)
+        again = Scene(scene.town, await scene.town.engine("next"), scene.told, serves=False)
         await again.adopt("asks")
-        through = asyncio.create_task(again.crowd.through())
+        through = asyncio.create_task(again.runs.through())
         await scene.town.pass_time()
         await through
-        assert list(again.crowd.codes) == ["asks"]
-        again.crowd.close()
+        assert list(again.codes) == ["asks"]
+        again.runs.close()
 
-    assert play(tmp_path, capsys, body)[-1] == ("RunEnded", "asks", "Error")
+    assert play(tmp_path, body)[-1] == ("RunEnded", "asks", "Error")
 
 
-def test_who_stays_waits_on_and_tells_each_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_that_serves_waits_on_and_reports_each_question(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("asks", task("a", "await"), replace(task("b", "await", after=(0,)), position=1))
         await scene.town.pass_time(1)
         for path in ("main.a", "main.b"):
-            assert scene.crowd.under_way == ["asks"]
+            assert scene.runs.watched == ["asks"]
             await scene.engine.resume("asks", path, {})
             await scene.town.pass_time(1)
-        assert scene.crowd.under_way == []
-        assert scene.crowd.codes == {}  # of weeks of runs nothing is kept
+        assert scene.runs.watched == []
+        assert scene.codes == {}  # of weeks of runs nothing is kept
 
-    assert play(tmp_path, capsys, body, stays=True) == [
+    assert play(tmp_path, body, serves=True) == [
         ("FireStarted", "asks"), ("RunSuspended", "asks"), ("RunSuspended", "asks"), ("RunEnded", "asks", "Succeeded"),
     ]
 

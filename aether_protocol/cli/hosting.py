@@ -1,0 +1,117 @@
+"""Commands that drive runs of schedules in this process: signals, the journal, and the exit code.
+
+Law: the first interrupt lets nothing more be started, the second ends the process at once; runs are left as they are in
+the store, and the next process recovers them. What dead processes of this machine held is released first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
+from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
+from aether_protocol.cli.session import leave
+from aether_protocol.cli.terminal.streams import apart
+from aether_protocol.errors import AetherError
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.service.run_host import HostContext, HostEvent, HostOptions, open_host
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly import Engine
+
+CLOSE_S: Final = 3.0  # how long executors may take to stop once the process is asked to leave
+
+
+class Hosting(Struct, frozen=True):
+    """How a command hosts runs and reports them. `serves`: see `HostOptions`. `left_code`: the exit code after an interrupt.
+    `more` is what `aether resume` needs to find the runs."""
+
+    store: str
+    durability: str | None = None
+    workspaces: str | None = None
+    concurrency: int | None = None
+    secrets: tuple[str, ...] = ()
+    output: str = "text"
+    watch: bool = True
+    serves: bool = False
+    left_code: int = INTERRUPTED
+    more: str = ""
+
+    @property
+    def options(self) -> HostOptions:
+        """What the host itself is given."""
+        return HostOptions(self.serves, self.workspaces, self.concurrency, self.secrets)
+
+
+Body = Callable[[HostContext, Journal], Awaitable[int]]
+
+
+def worst_of(outcomes: Iterable[str | AetherError]) -> int:
+    """Give the exit code that says most about several runs and failures."""
+    return worst(one.exit_code if isinstance(one, AetherError) else PHASE_EXITS[one] for one in outcomes)
+
+
+def host(hosting: Hosting, body: Body) -> int:
+    """Open the store and a host of runs, and let `body` use them; the exit code, which is `left_code` after an interrupt."""
+    from aether_protocol.cli.drive import freeze
+    from aether_protocol.cli.stored import open_at
+
+    store = open_at(hosting.store, hosting.durability)
+    freeze()
+    with apart(entries_left_out if hosting.output == "events" else None):
+        return asyncio.run(_host(hosting, store, body))
+
+
+async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
+    from aether_protocol.cli.drive import release_leftovers
+    from aether_protocol.cli.terminal.prompt import interrupts
+    from aether_protocol.engine.clock import WallClock
+
+    clock = WallClock()
+    leaving = asyncio.Event()
+    journal = Journal(clock.now, as_events=hosting.output == "events", quiet=not hosting.watch)
+    _log_to(JournalHandler(clock.now))
+
+    def interrupted() -> None:
+        if leaving.is_set():
+            leave(hosting.left_code)
+        leaving.set()
+
+    def report(event: HostEvent) -> None:
+        journal.tell(entry_of(event, hosting.more))
+
+    with interrupts(interrupted):
+        at = await open_host(store, clock, hosting.options, report, leaving)
+        try:
+            await release_leftovers(store)
+            code = await body(at, journal)
+        finally:
+            at.runs.close()
+            await _close(at.engine, leaving, hosting.left_code)
+        return hosting.left_code if leaving.is_set() else code
+
+
+async def _close(engine: Engine, leaving: asyncio.Event, left_code: int) -> None:
+    """Stop executors. Those that do not stop cannot delay a process that is asked to leave."""
+    closing = asyncio.ensure_future(engine.close())
+    waiting = asyncio.ensure_future(leaving.wait())
+    await asyncio.wait({closing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not closing.done():
+        await asyncio.wait({closing}, timeout=CLOSE_S)
+    if not closing.done():
+        leave(left_code)
+    await closing
+
+
+def _log_to(handler: logging.Handler) -> None:
+    if not os.environ.get("AETHER_DEBUG"):
+        logger = logging.getLogger("aether_protocol")
+        logger.handlers[:] = [handler]
+        logger.propagate = False
