@@ -26,6 +26,7 @@ GROUPS = {
     "3": "Expressions and placeholders",
     "4": "Executors, secrets and artifacts",
     "5": "Schedules",
+    "6": "Configuration",
     "9": "Surprises",
 }
 

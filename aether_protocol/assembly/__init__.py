@@ -4,6 +4,7 @@ Law: importing this package loads nothing; each name is loaded when it is first 
 
 Modules by role:
 
+    settings                configuration
     the engine, wired       public
     documents               files, workspace, documents, templates
     schedules               schedules, cron

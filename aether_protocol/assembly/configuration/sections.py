@@ -1,0 +1,142 @@
+"""The sections of `aether.toml`: one struct each, one field a setting, with what documents it.
+
+Law: this is the one table of settings. The checks, the variables, the JSON Schema, `aether config show` and the page of the
+reference are made from it, so a setting that stands here exists everywhere. What a setting does is decided where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+_Count = Annotated[int, Meta(ge=1)]
+
+
+def _says(text: str, variable: str, flag: str = "", *, form: str = "") -> Meta:
+    """What documents a setting. `form`: `path` (or a list of them), `store` (a store's URL), else as its type says."""
+    extra: dict[str, Any] = {"variable": variable, "flag": flag, "form": form}
+    return Meta(description=text, extra=extra)
+
+
+class StoreSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where runs are kept, and how."""
+
+    url: Annotated[
+        str | None,
+        _says(
+            "The store: `sqlite:PATH`, or `memory` for none that lasts. Unless given, the nearest `.aether/aether.db` of the "
+            "working directory and its parents up to the repository root; a new one is made in the working directory.",
+            "AETHER_STORE", "--store", form="store",
+        ),
+    ] = None
+    tier: Annotated[
+        Literal["state-action-log", "snapshot"],
+        _says(
+            "How new runs are kept: every step before it has an effect, or the state now and then. `?tier=` in the URL wins.",
+            "AETHER_STORE_TIER",
+        ),
+    ] = "state-action-log"
+    durability: Annotated[
+        Literal["full", "normal"],
+        _says(
+            "What a write survives: a loss of power, or the death of the process. `?durability=` in the URL wins.",
+            "AETHER_STORE_DURABILITY", "--durability",
+        ),
+    ] = "full"
+
+
+class LibrarySection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where templates are looked up."""
+
+    paths: Annotated[
+        list[str],
+        _says(
+            "Folders or files with WorkflowTemplates, looked up before the store.",
+            "AETHER_LIBRARY", "--library", form="path",
+        ),
+    ] = field(default_factory=list)
+
+
+class SecretsSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where secrets are looked up. The environment (`AETHER_SECRET_*`) comes last, always."""
+
+    files: Annotated[
+        list[str],
+        _says(
+            "Files with secrets (dotenv, YAML, JSON), or folders with a file for each, asked in order.",
+            "AETHER_SECRETS_FILES", "--secrets-file", form="path",
+        ),
+    ] = field(default_factory=list)
+
+
+class ArtifactsSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where artifacts are kept."""
+
+    path: Annotated[
+        str | None,
+        _says("The folder that keeps artifacts. Unless given, beside the file of the store.", "AETHER_ARTIFACTS", form="path"),
+    ] = None
+
+
+class WorkspacesSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where attempts work."""
+
+    path: Annotated[
+        str | None,
+        _says(
+            "The folder below which every attempt gets a workspace of its own. Unless given, `.aether/workspaces` beside the "
+            "file of the store.",
+            "AETHER_WORKSPACES", "--workspace", form="path",
+        ),
+    ] = None
+
+
+class ConcurrencySection(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much runs at once."""
+
+    attempts: Annotated[
+        _Count | None,
+        _says("At most so many attempts at once. Unless given, no limit.", "AETHER_CONCURRENCY", "--concurrency"),
+    ] = None
+
+
+class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a document may have at most (DOC-6)."""
+
+    bytes: Annotated[_Count, _says("Bytes of a file.", "AETHER_LIMITS_BYTES", "--limit bytes=N")] = 10 * 1024 * 1024
+    nodes: Annotated[
+        _Count, _says("Values in a document; an alias counts in full.", "AETHER_LIMITS_NODES", "--limit nodes=N")
+    ] = 2_000_000
+    nesting: Annotated[_Count, _says("Depth of nesting.", "AETHER_LIMITS_NESTING", "--limit nesting=N")] = 200
+
+
+class LoggingSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged beside results and progress."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _says("The least severe messages of the engine that are shown.", "AETHER_LOGGING_LEVEL"),
+    ] = "warning"
+    debug: Annotated[
+        bool, _says("Show where an unexpected error happened, and leave logging as Python has it.", "AETHER_DEBUG")
+    ] = False
+
+
+class ExecutorSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of one type of executor, `[executors.TYPE]`."""
+
+    enabled: Annotated[bool, _says("Whether tasks of this type are accepted and carried out.", "")] = True
+
+
+SECTIONS: Final[dict[str, type[Struct]]] = {
+    "store": StoreSection,
+    "library": LibrarySection,
+    "secrets": SecretsSection,
+    "artifacts": ArtifactsSection,
+    "workspaces": WorkspacesSection,
+    "concurrency": ConcurrencySection,
+    "limits": LimitsSection,
+    "logging": LoggingSection,
+}
+NAMED_SECTIONS: Final[dict[str, type[Struct]]] = {"executors": ExecutorSettings}  # with a table for each name

@@ -1,0 +1,145 @@
+"""The rows of the table of settings: key, type, default, variable, flag, and what is wanted of a value.
+
+Law: rows are made from `sections`, once, when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+from msgspec import NODEFAULT, Meta, Struct, ValidationError, convert
+from msgspec.structs import fields
+
+from aether_protocol.assembly.configuration.sections import NAMED_SECTIONS, SECTIONS
+from aether_protocol.assembly.store_urls import read_store_url
+from aether_protocol.diagnostics.suggest import suggest
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.values import Json
+
+ANY_NAME: Final = "*"  # in a key, where a name of the user's own stands
+
+_PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*(?=@)")
+_YES: Final = ("1", "true", "yes", "on")
+_NO: Final = ("0", "false", "no", "off")
+
+
+class Setting(Struct, frozen=True):
+    """One row. `key` is like `store.url`, or `executors.*.enabled`; `variable` and `flag` are empty where there is none."""
+
+    key: str
+    type: Any
+    default: Json
+    text: str
+    variable: str
+    flag: str
+    form: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, where these are few."""
+        inner = _without_none(self.type)
+        return get_args(inner) if get_origin(inner) is Literal else ()
+
+    @property
+    def wanted(self) -> str:
+        """What a value is to be, for messages."""
+        inner = _without_none(self.type)
+        if self.form == "store":
+            return "the URL of a store"
+        if self.choices:
+            return f"one of {', '.join(map(repr, self.choices))}"
+        if get_origin(inner) is list:
+            return "a list of paths"
+        if inner is int:
+            return "a whole number of at least 1"
+        return {bool: "true or false", str: "a path" if self.form == "path" else "text"}[inner]
+
+    def check(self, value: Json) -> Json:
+        """The value, if it is one of this setting.
+
+        Raises:
+            UsageError: it is not; the message is what is wanted.
+        """
+        try:
+            if value is None:
+                raise ValidationError
+            convert(value, self.type, strict=True)
+            if self.form == "store":
+                read_store_url(value)
+        except ValidationError:
+            near = suggest(value, self.choices) if isinstance(value, str) else None
+            raise UsageError(self.wanted, hint=f"did you mean {near!r}?" if near else None) from None
+        except UsageError as error:
+            raise UsageError(self.wanted, hint=error.hint) from None
+        if self.form and not all(one and "\0" not in one for one in _as_list(value)):
+            raise UsageError(self.wanted)
+        return value
+
+    def placed(self, value: Json, folder: str) -> Json:
+        """The value with the paths in it counted from a folder; a leading `~` is the home of the user."""
+        if self.form == "store":
+            return str(read_store_url(value).relative_to(folder))
+        if self.form == "path":
+            several = [os.path.normpath(os.path.join(folder, os.path.expanduser(one))) for one in _as_list(value)]
+            return several if isinstance(value, list) else several[0]
+        return value
+
+    def read_text(self, text: str) -> Json:
+        """What a variable says, as a value; text that says none comes back as it is, and `check` refuses it."""
+        inner = _without_none(self.type)
+        if get_origin(inner) is list:
+            return [one for one in text.split(os.pathsep) if one]
+        if inner is int and text.isascii() and text.isdigit() and len(text) < 16:
+            return int(text)
+        if inner is bool and text.lower() in (*_YES, *_NO):
+            return text.lower() in _YES
+        return text
+
+
+@cache
+def settings() -> Mapping[str, Setting]:
+    """All rows by key, in the order of the sections."""
+    rows = [row for name, section in SECTIONS.items() for row in _rows(f"{name}.", section)]
+    rows += [row for name, section in NAMED_SECTIONS.items() for row in _rows(f"{name}.{ANY_NAME}.", section)]
+    return {row.key: row for row in rows}
+
+
+def setting_of(key: str) -> Setting:
+    """The row of a key; where a name of the user's own stands in the key, that of all such keys. Raises KeyError."""
+    rows = settings()
+    if key in rows:
+        return rows[key]
+    section, _, rest = key.partition(".")
+    return rows[f"{section}.{ANY_NAME}.{rest.rpartition('.')[2]}"]
+
+
+def redacted(value: Json) -> Json:
+    """The value without the passwords in the URLs in it."""
+    if isinstance(value, str):
+        return _PASSWORD.sub(r"\1:***", value)
+    return [redacted(one) for one in value] if isinstance(value, list) else value
+
+
+def _rows(prefix: str, section: type[Struct]) -> list[Setting]:
+    rows = []
+    for one in fields(section):
+        meta = next(part for part in get_args(one.type) if isinstance(part, Meta) and part.extra)
+        default = one.default if one.default is not NODEFAULT else one.default_factory()
+        rows.append(Setting(prefix + one.name, one.type, default, meta.description or "", **(meta.extra or {})))
+    return rows
+
+
+def _without_none(annotated: Any) -> Any:
+    inner = get_args(annotated)[0]
+    if NoneType in get_args(inner):
+        inner = next(part for part in get_args(inner) if part is not NoneType)
+    return get_args(inner)[0] if get_origin(inner) is Annotated else inner
+
+
+def _as_list(value: Json) -> list[str]:
+    return value if isinstance(value, list) else [value]
