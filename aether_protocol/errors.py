@@ -6,7 +6,7 @@ Law: each class owns its exit code (the contract of every command), and carries 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -25,13 +25,25 @@ class AetherError(Exception):
 
 
 class DocumentError(AetherError):
-    """The author's fault: the document is invalid. `diagnostics` holds all faults, errors and warnings."""
+    """The author's fault: the document is invalid.
+
+    `diagnostics` holds all faults, errors and warnings. `sources` are the bytes that were read, by the file name in the
+    diagnostics, so that faults can be shown in their lines: standard input cannot be read twice.
+    """
 
     exit_code = 3
 
-    def __init__(self, message: str, *, diagnostics: Sequence[Diagnostic] = (), hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        diagnostics: Sequence[Diagnostic] = (),
+        sources: Mapping[str, bytes] | None = None,
+        hint: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.diagnostics = tuple(diagnostics)
+        self.sources = dict(sources or {})
 
 
 class UsageError(AetherError):

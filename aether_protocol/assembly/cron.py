@@ -15,23 +15,23 @@ from aether_protocol.assembly.schedules import cron_settings
 from aether_protocol.assembly.workspace import Readable, Workspace, choose, folder_of
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import CronWorkflow
-from aether_protocol.engine.schedules import Application
+from aether_protocol.engine.schedules import ScheduleSpec
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import DocumentStore
 
 
-def application(document: LoadedDocument, plan: Plan) -> Application:
+def schedule_spec(document: LoadedDocument, plan: Plan) -> ScheduleSpec:
     """What `engine.schedules.apply` takes. `plan` is the document's, compiled without faults."""
     model = document.model
     if not isinstance(model, CronWorkflow):
         raise UsageError(f"{document.name!r} is a {document.kind}, not a CronWorkflow")
     text = json.dumps(plan.snapshot["workflow"], ensure_ascii=False, separators=(",", ":"))
     settings = replace(cron_settings(model), folder=folder_of(document.file))
-    return Application(plan.namespace, plan.name, settings, spec_digest(document), text, plan)
+    return ScheduleSpec(plan.namespace, plan.name, settings, spec_digest(document), text, plan)
 
 
-async def find_application(workspace: Workspace, document: Readable, store: DocumentStore, name: str | None) -> Application:
+async def find_schedule_spec(workspace: Workspace, document: Readable, store: DocumentStore, name: str | None) -> ScheduleSpec:
     """What a document is to be applied as; templates are looked up in the workspace, then in `store`. `name`: which of several.
 
     Raises DocumentError with all diagnostics, UsageError where it is not clear which document is meant, or it is no
@@ -41,7 +41,7 @@ async def find_application(workspace: Workspace, document: Readable, store: Docu
     plan = workspace.plan(file, name)
     chosen = choose(file, name, "name")
     assert chosen is not None  # or there were no plan
-    return application(chosen, plan)
+    return schedule_spec(chosen, plan)
 
 
 def spec_digest(document: LoadedDocument) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Unpack, cast
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
-from aether_protocol.assembly.cron import find_application
+from aether_protocol.assembly.cron import find_schedule_spec
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, watch_folder, what_it_lacks
@@ -146,7 +146,7 @@ class Engine(api.Engine):
         self._must_be_open()
         store = self._schedules()
         workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces)
-        given = await find_application(workspace, document, store, name)
+        given = await find_schedule_spec(workspace, document, store, name)
         self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
         schedule, _ = await apply(store, given, self._clock.now(), replaces=replaces)
         return schedule

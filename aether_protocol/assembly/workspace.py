@@ -196,7 +196,7 @@ class Workspace:
         if errors or plan is None:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = f": {errors[0].message}{more}" if errors else ""
-            raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=first_of(found))
+            raise DocumentError(f"{file.file!r} is not valid{first}", diagnostics=first_of(found), sources=self.sources)
         self.warnings = tuple(first_of(found))
         return replace(plan, folder=folder_of(file.file))
 

@@ -94,11 +94,9 @@ def explain(error: Exception) -> int:
         error.show()
         return USAGE
     if isinstance(error, DocumentError) and error.diagnostics:
-        from aether_protocol.cli.faults import InvalidDocumentError
         from aether_protocol.cli.render.diagnostics import show_diagnostics, summary
 
-        sources = error.sources if isinstance(error, InvalidDocumentError) else None
-        show_diagnostics(error.diagnostics, sources)
+        show_diagnostics(error.diagnostics, error.sources)
         click.echo(summary(error.diagnostics, len({d.file for d in error.diagnostics})), err=True)
         say(error.message, error.hint)
         return error.exit_code

@@ -49,12 +49,12 @@ def asked_for(what: str, namespace: str | None, store: str, limits: Limits) -> l
     faulty file, UsageError for what is not there."""
     if names_file(what):
         from aether_protocol.assembly.schedules import cron_settings
-        from aether_protocol.cli.applying import read_cron_workflows
+        from aether_protocol.cli.document_inputs import DocumentInputs
+        from aether_protocol.service.schedules.apply import read_cron_workflows
 
-        return [
-            Asked(model.metadata.namespace, model.metadata.name, cron_settings(model))
-            for _, model in read_cron_workflows(what, limits)
-        ]
+        inputs = DocumentInputs((), limits)
+        models = read_cron_workflows(inputs.read_one(what), what, inputs.sources)
+        return [Asked(model.metadata.namespace, model.metadata.name, cron_settings(model)) for model in models]
     if not is_there(store):
         hint = "a file is named with its ending, or as ./FILE; 'aether cron apply' makes a store"
         raise UsageError(f"{what!r} is not a file, and there is no store at {store!r} with schedules", hint=hint)
@@ -64,7 +64,8 @@ def asked_for(what: str, namespace: str | None, store: str, limits: Limits) -> l
 
 def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: bool) -> None:
     """Suspend schedules, or let them continue, and report each."""
-    from aether_protocol.cli.render.schedules import called, next_text
+    from aether_protocol.cli.render.schedules import next_text
+    from aether_protocol.service.schedules.find import called
     from aether_protocol.service.schedules.suspend import suspend_schedules
 
     now = now_us()

@@ -20,7 +20,7 @@ from aether_protocol.ports.schedules import ScheduleStore, StoredSchedule
 What = Literal["created", "updated", "unchanged", "replaced"]
 
 
-class Application(Struct, frozen=True):
+class ScheduleSpec(Struct, frozen=True):
     """A CronWorkflow to apply: its name, when and what it runs, the sha256 of its workflowSpec in hex, and its text."""
 
     namespace: str
@@ -47,7 +47,7 @@ class Change(Struct, frozen=True):
     plan: Plan
 
 
-async def weigh(store: ScheduleStore, given: Application, now: int, *, replaces: bool = False) -> Change:
+async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, replaces: bool = False) -> Change:
     """What applying would do; nothing is written. See `apply`."""
     before = await store.schedule(given.namespace, given.name)
     check_fires(given, now)
@@ -77,21 +77,21 @@ async def weigh(store: ScheduleStore, given: Application, now: int, *, replaces:
     return Change("updated", made, given.plan)
 
 
-async def carry_out(store: ScheduleStore, change: Change) -> StoredSchedule:
+async def apply_change(store: ScheduleStore, change: Change) -> StoredSchedule:
     """Do what was weighed; how the schedule stands. BusyError where somebody else has changed it since."""
     return change.schedule if change.what == "unchanged" else await store.put_schedule(change.schedule, change.plan)
 
 
 async def apply(
-    store: ScheduleStore, given: Application, now: int, *, replaces: bool = False
+    store: ScheduleStore, given: ScheduleSpec, now: int, *, replaces: bool = False
 ) -> tuple[StoredSchedule, What]:
     """Make or change a schedule; how it stands, and what was done.
 
     `replaces`: another workflowSpec makes a new schedule of that name, which keeps the history. Raises ChangedSpecError where
     that is not wanted, NoFireError, BusyError where somebody else changes it at the same time.
     """
-    change = await weigh(store, given, now, replaces=replaces)
-    return await carry_out(store, change), change.what
+    change = await plan_change(store, given, now, replaces=replaces)
+    return await apply_change(store, change), change.what
 
 
 async def set_suspended(
@@ -123,7 +123,7 @@ def _with_next(schedule: StoredSchedule) -> StoredSchedule:
     return replace(schedule, next_at=next_fire(schedule.settings, schedule.seen))
 
 
-def check_fires(given: Application, now: int) -> None:
+def check_fires(given: ScheduleSpec, now: int) -> None:
     """A schedule that never fires again is an error (CRON-1); one that is suspended is asked as if it were not. Raises
     NoFireError."""
     seen = first_seen(now)

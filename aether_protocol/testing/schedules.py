@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.assembly.cron import application
+from aether_protocol.assembly.cron import schedule_spec
 from aether_protocol.documents.load import load_value
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.ids import uuid7
@@ -237,7 +237,7 @@ class SchedulePlay:
                 return "; ".join(dict.fromkeys(faults))
             plan = compiled.plan
         try:
-            await apply(self._shelf.bare(), application(document, plan), self._clock.now())
+            await apply(self._shelf.bare(), schedule_spec(document, plan), self._clock.now())
         except AetherError as error:
             return error.message
         self._document, self._plan = document, plan

@@ -15,7 +15,6 @@ import click
 from msgspec import Struct, field
 
 from aether_protocol.cli.exits import FINE_PHASES
-from aether_protocol.cli.render.schedules import called
 from aether_protocol.cli.render.times import in_zone
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
@@ -32,6 +31,7 @@ from aether_protocol.service.run_host import (
     RunsDeleted,
     RunSuspended,
 )
+from aether_protocol.service.schedules.find import called
 from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import counted, duration, one_line, printable

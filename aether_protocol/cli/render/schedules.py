@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import click
 
@@ -20,18 +19,10 @@ from aether_protocol.ports.schedules import FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.schedules.dst_notes import moment, oddity
-from aether_protocol.service.schedules.find import ScheduleOverview
+from aether_protocol.service.schedules.find import DEFAULT_NAMESPACE, ScheduleOverview, called
 from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
 from aether_protocol.views.text import counted, one_line, printable
-
-DEFAULT_NAMESPACE: Final = "default"
-
-
-def called(schedule: StoredSchedule) -> str:
-    """`nightly`, or `team/nightly` in a namespace of its own."""
-    return schedule.name if schedule.namespace == DEFAULT_NAMESPACE else f"{schedule.namespace}/{schedule.name}"
-
 
 # --- lists ---
 

@@ -6,6 +6,7 @@ Law: nothing here changes a schedule. A name is looked up in one namespace; what
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,6 +14,8 @@ from aether_protocol.cron.policy import run_name
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.store import RunSummary
+
+DEFAULT_NAMESPACE: Final = "default"
 
 
 class ScheduleOverview(Struct, frozen=True):
@@ -34,6 +37,11 @@ class ScheduleOverview(Struct, frozen=True):
         return [row for row in self.runs if not row.closed]
 
 
+def called(schedule: StoredSchedule) -> str:
+    """Give the name that finds it: `nightly`, or `team/nightly` in a namespace of its own."""
+    return schedule.name if schedule.namespace == DEFAULT_NAMESPACE else f"{schedule.namespace}/{schedule.name}"
+
+
 def read_name(text: str, namespace: str | None) -> tuple[str, str]:
     """Read (namespace, name) from `nightly` or `ops/nightly`. Raises UsageError."""
     space, slash, name = text.rpartition("/")
@@ -41,7 +49,7 @@ def read_name(text: str, namespace: str | None) -> tuple[str, str]:
         raise UsageError(f"{text!r} is not a name of a schedule", hint="it is NAME or NAMESPACE/NAME")
     if space and namespace not in (None, space):
         raise UsageError(f"{text!r} is not in namespace {namespace!r}", hint="leave -n out, or the namespace in the name")
-    return space or namespace or "default", name
+    return space or namespace or DEFAULT_NAMESPACE, name
 
 
 async def find_schedule(store: CronStore, namespace: str | None, text: str) -> StoredSchedule:

@@ -18,7 +18,7 @@ from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import FORBID, CronSettings, encode_settings
 from aether_protocol.engine.schedule_runner import ScheduleRunner
-from aether_protocol.engine.schedules import Application, apply, change, set_suspended
+from aether_protocol.engine.schedules import ScheduleSpec, apply, change, set_suspended
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.schedules import STARTED, ScheduleDecision
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
@@ -118,7 +118,7 @@ class CronWorld(BaseWorld):
 
     async def run(self) -> None:
         """Play it to the end. Raises LawBrokenError."""
-        given = Application(NAMESPACE, NAME, self.scenario.settings, "0" * 64, "", self.plan)
+        given = ScheduleSpec(NAMESPACE, NAME, self.scenario.settings, "0" * 64, "", self.plan)
         await apply(self.store, given, self.begin)
         for at, settings in self.scenario.changes:
             self.clock.call_at(self.begin + at, lambda settings=settings: self.errand(self._change(settings)))  # type: ignore[misc]

@@ -18,7 +18,7 @@ from aether_protocol.cron.settings import FORBID, CronSettings
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.schedule_runner import ScheduleRunner
-from aether_protocol.engine.schedules import Application, apply
+from aether_protocol.engine.schedules import ScheduleSpec, apply
 from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
@@ -65,7 +65,7 @@ class Stage:
 
     async def apply(self, name: str, settings: CronSettings = EVERY_MINUTE, namespace: str = "default") -> None:
         made = replace(plan(dag(task("a"))), name=name, namespace=namespace)
-        await apply(self.store, Application(namespace, name, settings, "s", "{}", made), self.clock.now())
+        await apply(self.store, ScheduleSpec(namespace, name, settings, "s", "{}", made), self.clock.now())
 
     def at(self, minutes: float) -> int:
         return START + round(minutes * MINUTE)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.engine.schedules import Application, ChangedSpecError, NoFireError, apply, set_suspended, weigh
+from aether_protocol.engine.schedules import ChangedSpecError, NoFireError, ScheduleSpec, apply, plan_change, set_suspended
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.testing.contracts.store_tools import tiny_plan
@@ -25,8 +25,8 @@ NOW = 10 * HOUR + 30 * MINUTE  # since the epoch
 pytestmark = pytest.mark.rule("CRON-2", "CRON-6")
 
 
-def given(**changes: Any) -> Application:
-    return replace(Application("default", "nightly", HOURLY, "a" * 64, "text", tiny_plan()), **changes)
+def given(**changes: Any) -> ScheduleSpec:
+    return replace(ScheduleSpec("default", "nightly", HOURLY, "a" * 64, "text", tiny_plan()), **changes)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -49,7 +49,7 @@ def play(request: pytest.FixtureRequest) -> Callable[[Callable[[CronStore], Coro
 Play = Callable[[Callable[[CronStore], Coroutine[Any, Any, None]]], None]
 
 
-async def refused(store: CronStore, application: Application, now: int, kind: type[AetherError], **how: Any) -> str:
+async def refused(store: CronStore, application: ScheduleSpec, now: int, kind: type[AetherError], **how: Any) -> str:
     """Why applying is refused; nothing was stored."""
     before = await store.schedules()
     with pytest.raises(kind) as told:
@@ -157,8 +157,8 @@ def test_a_clock_that_was_set_back_repeats_nothing(play: Play) -> None:
 
 def test_of_two_who_apply_at_once_one_is_told(play: Play) -> None:
     async def body(store: CronStore) -> None:
-        first = await weigh(store, given(), NOW)
-        second = await weigh(store, given(), NOW)
+        first = await plan_change(store, given(), NOW)
+        second = await plan_change(store, given(), NOW)
         await store.put_schedule(first.schedule, first.plan)
         with pytest.raises(BusyError):
             await store.put_schedule(second.schedule, second.plan)

@@ -7,22 +7,16 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
-from aether_protocol.adapters.stores.memory.store import MemoryStore
-from aether_protocol.cli.applying import Candidate
-from aether_protocol.cli.commands.schedules.apply import write
 from aether_protocol.cli.hosting import worst_of
 from aether_protocol.cli.render.journal import entry_of
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine.api import Engine
-from aether_protocol.engine.schedules import Application, Change, weigh
-from aether_protocol.errors import BusyError, PortError
+from aether_protocol.errors import BusyError
 from aether_protocol.plan.model import Call
 from aether_protocol.ports.schedules import STARTED, FireRecord, StoredSchedule
 from aether_protocol.service.run_host import HostEvent, RunHost
-from aether_protocol.testing.contracts.store_tools import tiny_plan
 from tests.unit.engine.plans import dag, plan, task
 from tests.unit.engine.town import Cluster, run_on
 
@@ -166,33 +160,3 @@ def test_a_host_that_serves_waits_on_and_reports_each_question(tmp_path: Path) -
     assert play(tmp_path, body, serves=True) == [
         ("FireStarted", "asks"), ("RunSuspended", "asks"), ("RunSuspended", "asks"), ("RunEnded", "asks", "Succeeded"),
     ]
-
-
-# --- applying several ---
-
-
-def application(name: str) -> Application:
-    return Application("default", name, CronSettings("0 0 1 1 *"), "s", "{}", replace(tiny_plan(), name=name))
-
-
-@pytest.mark.rule("CRON-6")
-@pytest.mark.parametrize("kind", [BusyError, PortError])
-def test_what_was_applied_is_told_where_the_store_refuses_one(kind: type[BusyError | PortError]) -> None:
-    class Refusing(MemoryStore):
-        async def put_schedule(self, schedule: StoredSchedule, plan: Any = None) -> StoredSchedule:
-            if schedule.name == "b":
-                raise kind("somebody was first")
-            return await super().put_schedule(schedule, plan)
-
-    async def go() -> None:
-        store = Refusing()
-        given = [application(name) for name in ("a", "b", "c")]
-        changes: list[Change] = [await weigh(store, one, 0) for one in given]
-        candidates = [Candidate(None, one) for one in given]  # type: ignore[arg-type]
-        with pytest.raises(kind) as told:
-            await write(store, candidates, changes)
-        assert told.value.message == "schedule 'b': somebody was first"
-        assert told.value.hint == "applied: a; not applied: b, c; apply again"
-        assert [one.name for one in await store.schedules()] == ["a"]
-
-    asyncio.run(go())

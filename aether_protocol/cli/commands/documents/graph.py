@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import click
 
+from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.options import library_option, limits_option, looked_up_option, name_option
-from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
 from aether_protocol.views.graph.picture import Picture, picture
 
@@ -62,7 +62,7 @@ def command(
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library, limits, store)
-    plan = workspace.plan(workspace.read_one(file), name, strict=False)
+    inputs = DocumentInputs(library, limits, store)
+    plan = inputs.plan(inputs.read_one(file), name, strict=False)
     click.echo(FORMATS[format_](picture(plan, depth)), nl=False)
     return 0

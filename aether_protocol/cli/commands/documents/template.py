@@ -9,6 +9,7 @@ from difflib import get_close_matches
 import click
 
 from aether_protocol.assembly.templates import KIND, Applied, dependents, make_shelf, put_templates, template_names
+from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import (
@@ -21,7 +22,6 @@ from aether_protocol.cli.options import (
     table_option,
 )
 from aether_protocol.cli.stored import is_there, look, open_at
-from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
@@ -63,13 +63,13 @@ def apply(files: tuple[str, ...], library: tuple[str, ...], store: str, output: 
     """
     if store == MEMORY:
         raise UsageError("the store 'memory' ends with its process: nothing can be kept there", hint="leave --store out")
-    workspace = Workspace(library, limits, store, writes=True)
-    read = workspace.read(files)
-    templates, warnings = workspace.templates(read)
+    inputs = DocumentInputs(library, limits, store, writes=True)
+    read = inputs.read(files)
+    templates, warnings = inputs.templates(read)
     if warnings:
         from aether_protocol.cli.render.diagnostics import show_diagnostics
 
-        show_diagnostics(warnings, workspace.sources)
+        show_diagnostics(warnings, inputs.sources)
     others = [one for several in read for file in several for one in file.documents if one.kind != KIND]
     for one in dict.fromkeys(others):
         line, _ = one.locate(("kind",))

@@ -6,9 +6,9 @@ import os
 
 import click
 
+from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE, INVALID
 from aether_protocol.cli.options import library_option, limits_option, looked_up_option
-from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
 
@@ -42,18 +42,18 @@ def command(
     # pydantic looks for plugins among all that is installed, which takes longer than the check of a page. Nothing runs
     # here, so no other process inherits this.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    workspace = Workspace(library, limits, store)
-    files = workspace.read(paths)
+    inputs = DocumentInputs(library, limits, store)
+    files = inputs.read(paths)
     if not any(files):
         raise UsageError(
             f"there is no aether document in {', '.join(map(repr, paths))}",
             hint="a document begins with 'apiVersion: aether/v1'",
         )
-    diagnostics = workspace.check(files, strict=strict)
+    diagnostics = inputs.check(files, strict=strict)
     from aether_protocol.cli.render.diagnostics import FORMATS, show_diagnostics, summary
 
     if format_ == "text":
-        show_diagnostics(diagnostics, workspace.sources, err=False)
+        show_diagnostics(diagnostics, inputs.sources, err=False)
         click.echo(summary(diagnostics, len({file.file for several in files for file in several})))
     else:
         text = FORMATS[format_](diagnostics)

@@ -10,6 +10,7 @@ import click
 from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
+from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.drive import Driving, FinishedRun, drive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import (
@@ -26,7 +27,6 @@ from aether_protocol.cli.options import (
     watch_option,
     workspace_option,
 )
-from aether_protocol.cli.workspace import Workspace
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -98,12 +98,12 @@ def command(
 
     FILE is a document, or - for standard input.
     """
-    workspace = Workspace(library, options["limits"], options["store"], writes=not dry_run)
-    plan = workspace.plan(workspace.read_one(file), name, strict=True)
+    inputs = DocumentInputs(library, options["limits"], options["store"], writes=not dry_run)
+    plan = inputs.plan(inputs.read_one(file), name, strict=True)
     if options["watch"]:
-        workspace.tell_warnings(file)
+        inputs.tell_warnings(file)
     texts = {binding.name for binding in plan.parameters if binding.type == "string"}
-    arguments = workspace.read_mapping(options["params_file"], texts) if options["params_file"] else {}
+    arguments = inputs.read_mapping(options["params_file"], texts) if options["params_file"] else {}
     arguments |= read_parameters(parameters, plan)
     request = read_request(plan, arguments, options)
     driving = Driving(

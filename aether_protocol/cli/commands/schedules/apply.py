@@ -7,22 +7,18 @@ import json
 from collections.abc import Sequence
 
 import click
-from msgspec import Struct
 
-from aether_protocol.cli.applying import Candidate, check_now, check_stored, read, refuse
+from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import library_option, limits_option, report_option, store_option
 from aether_protocol.cli.render.diagnostics import show_diagnostics
-from aether_protocol.cli.render.schedules import called, next_text, schedule_json
+from aether_protocol.cli.render.schedules import next_text, schedule_json
 from aether_protocol.cli.schedules import refuse_memory
 from aether_protocol.cli.stored import open_at
-from aether_protocol.cli.workspace import Workspace
 from aether_protocol.documents.source import Limits
-from aether_protocol.engine.schedules import Change, carry_out
-from aether_protocol.errors import BusyError, PortError
-from aether_protocol.ports.schedules import CronStore
-from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
+from aether_protocol.service.schedules.apply import AppliedSchedule, apply_all, check_now, check_stored, read_schedules, refuse
+from aether_protocol.service.schedules.find import called
 from aether_protocol.views.text import printable
 
 EPILOG = """\b
@@ -36,15 +32,6 @@ What a schedule runs is resolved here, with the templates that it refers to, and
 with --replace to run something else. Times and policies may be changed at any time. What fires from now on counts.
 Exit codes: 0 applied, 2 wrong usage, 3 something is invalid and nothing was applied, 8 somebody else changes
 the same schedule, 9 the store cannot be used."""
-
-
-class Done(Struct, frozen=True):
-    """What was done to a schedule, and how it stands; `resumed`: it was suspended, and the document lets it go on."""
-
-    what: str
-    standing: ScheduleOverview
-    resumed: bool
-
 
 
 @click.command("apply", epilog=EPILOG)
@@ -65,53 +52,38 @@ def command(
     looked up in these files, in --library, then in the store. Workflows are left alone.
     """
     refuse_memory(store)
-    workspace = Workspace(library, limits, store, writes=True)
-    reading = read(workspace, paths)
+    inputs = DocumentInputs(library, limits, store, writes=True)
+    files = list(dict.fromkeys(file for several in inputs.read(paths) for file in several))
+    inputs.reach(files)
+    reading = read_schedules(inputs.workspace, files, paths)
     now = now_us()
     for candidate in reading.candidates:
         reading.diagnostics += check_now(candidate, now)
-    refuse(workspace, reading.diagnostics)
+    refuse(reading.diagnostics, inputs.sources)
 
-    async def go() -> list[Done]:
+    async def go() -> list[AppliedSchedule]:
         opened = open_at(store)
         try:
             changes, found = await check_stored(opened, reading.candidates, now, replaces=replaces)
-            refuse(workspace, [*reading.diagnostics, *found])
-            return await write(opened, reading.candidates, changes)
+            refuse([*reading.diagnostics, *found], inputs.sources)
+            return await apply_all(opened, reading.candidates, changes)
         finally:
             await opened.close()
 
     done = asyncio.run(go())
-    show_diagnostics(sorted(set(reading.diagnostics)), workspace.sources)
+    show_diagnostics(sorted(set(reading.diagnostics)), inputs.sources)
     for other in reading.others:
         click.echo(f"{other.file}: Workflow {printable(str(other.name))} has no schedule and was left alone", err=True)
     tell(done, as_json=output == "json")
     return FINE
 
 
-async def write(store: CronStore, candidates: Sequence[Candidate], changes: Sequence[Change]) -> list[Done]:
-    """Write all of it; where the store refuses one, tell which were applied."""
-    done: list[Done] = []
-    for candidate, change in zip(candidates, changes, strict=True):
-        try:
-            before = await store.schedule(change.schedule.namespace, change.schedule.name)
-            after = await carry_out(store, change)
-            resumed = before is not None and before.settings.suspend and not after.settings.suspend
-            done.append(Done(change.what, await overview_of(store, after), resumed))
-        except (BusyError, PortError) as error:
-            applied = ", ".join(called(one.standing.schedule) for one in done) or "nothing"
-            left = ", ".join(one.application.name for one in candidates[len(done) :])
-            hint = f"applied: {applied}; not applied: {left}; apply again"
-            raise type(error)(f"schedule {candidate.application.name!r}: {error.message}", hint=hint) from error
-    return done
-
-
-def tell(done: Sequence[Done], *, as_json: bool) -> None:
+def tell(done: Sequence[AppliedSchedule], *, as_json: bool) -> None:
     if as_json:
-        told = [{"action": one.what, **schedule_json(one.standing)} for one in done]
+        told = [{"action": one.what, **schedule_json(one.overview)} for one in done]
         click.echo(json.dumps({"schedules": told}, indent=2, ensure_ascii=False))
         return
     for one in done:
-        schedule = one.standing.schedule
+        schedule = one.overview.schedule
         more = "it was suspended and goes on, " if one.resumed else ""
         click.echo(f"{one.what} {printable(called(schedule))}: {more}next {next_text(schedule, now_us())}")

@@ -11,10 +11,9 @@ from aether_protocol.cli.freeing import free
 from aether_protocol.cli.freeing import told as freed
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import namespace_option, store_option
-from aether_protocol.cli.render.schedules import called
 from aether_protocol.cli.stored import look
 from aether_protocol.ports.schedules import CronStore
-from aether_protocol.service.schedules.find import find_schedules, overview_of
+from aether_protocol.service.schedules.find import called, find_schedules, overview_of
 from aether_protocol.views.text import counted
 
 EPILOG = """\b

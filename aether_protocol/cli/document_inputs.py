@@ -13,10 +13,8 @@ from pathlib import Path
 
 import click
 
-from aether_protocol.assembly.workspace import Workspace as Mechanism
-from aether_protocol.cli.faults import InvalidDocumentError
+from aether_protocol.assembly.workspace import Workspace
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
-from aether_protocol.compiler.compile import Compiled
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.parse import parse
@@ -26,7 +24,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 
 
-class Workspace:
+class DocumentInputs:
     """What was read so far. `store` is a URL; the store is brought up to date as it is opened if the command `writes` to it
     later, else it is only read. To be used outside of an event loop."""
 
@@ -36,8 +34,8 @@ class Workspace:
         self._limits = limits
         self._store = store
         self._writes = writes
-        self._mechanism = Mechanism(libraries, limits=limits)
-        self.sources = self._mechanism.sources
+        self.workspace = Workspace(libraries, limits=limits)
+        self.sources = self.workspace.sources
 
     # --- reading ---
 
@@ -45,15 +43,15 @@ class Workspace:
         """All documents at these paths, by path. Those of a folder are libraries."""
         read = []
         for path in dict.fromkeys(paths):
-            files = [self._mechanism.take(source) for source in read_sources(path, self._limits)]
+            files = [self.workspace.take(source) for source in read_sources(path, self._limits)]
             if path != STDIN and Path(path).is_dir():
-                self._mechanism.add_folder(files)
+                self.workspace.add_folder(files)
             read.append(files)
         return read
 
     def read_one(self, path: str) -> LoadedFile:
         """The documents of one file, whatever is in it."""
-        return self._mechanism.take(read_source(path, self._limits))
+        return self.workspace.take(read_source(path, self._limits))
 
     def read_mapping(self, path: str, texts: Collection[str] = ()) -> dict[str, Json]:
         """A YAML or JSON file that holds one mapping (`--params-file`); plain scalars of the names in `texts` keep their
@@ -73,60 +71,45 @@ class Workspace:
 
     def check(self, files: Sequence[Sequence[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
         """Everything that is wrong with these files, as `aether validate` tells it; with `--strict` where `strict`."""
-        self._reach([file for several in files for file in several])
-        return self._mechanism.check(files, strict=strict)
+        self.reach([file for several in files for file in several])
+        return self.workspace.check(files, strict=strict)
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1).
 
-        Raises InvalidDocumentError with all faults, UsageError where it is not clear which document is meant.
+        Raises DocumentError with all faults, UsageError where it is not clear which document is meant.
         """
-        self._reach([file])
+        self.reach([file])
         with self._told(f"{file.file!r} is not valid"):
-            return self._mechanism.plan(file, name, strict=strict, how="--name")
+            return self.workspace.plan(file, name, strict=strict, how="--name")
 
     def tell_warnings(self, path: str) -> None:
         """One line on standard error where the document at `path`, planned just now, has warnings; `validate` shows them."""
-        count = len(self._mechanism.warnings)
+        count = len(self.workspace.warnings)
         if count:
             how = f"aether validate {shlex.quote(path)}" if path != STDIN else "aether validate"
             click.echo(f"note: {count} warning{'' if count == 1 else 's'} about the document, shown by `{how}`", err=True)
-
-    def compile_all(
-        self, files: Sequence[Sequence[LoadedFile]], kind: str
-    ) -> Iterator[tuple[LoadedFile, LoadedDocument, Compiled]]:
-        """Each document of that kind, checked for use: strict about executors, with its plan if it has no fault."""
-        flat = list(dict.fromkeys(file for several in files for file in several))
-        self._reach(flat)
-        for file in flat:
-            for document in file.documents:
-                if document.kind == kind:
-                    yield file, document, self._mechanism.compile(document, file, strict=True)
-
-    def library_faults(self) -> list[Diagnostic]:
-        """What is wrong with the libraries, the store's among them as far as it was looked in."""
-        return self._mechanism.faults_of_libraries()
 
     def templates(self, files: Sequence[Sequence[LoadedFile]]) -> tuple[list[LoadedDocument], list[Diagnostic]]:
         """The WorkflowTemplates of these files and the warnings about them; raises as `plan` does."""
         from aether_protocol.assembly.templates import check_templates
 
         flat = list(dict.fromkeys(file for several in files for file in several))
-        self._mechanism.put_together(flat)
-        self._reach(flat)
+        self.workspace.put_together(flat)
+        self.reach(flat)
         with self._told("nothing was stored"):
-            return check_templates(self._mechanism, flat)
+            return check_templates(self.workspace, flat)
 
-    def _reach(self, files: Sequence[LoadedFile]) -> None:
-        """Look in the store, if need be."""
-        if self._store is not None and self._mechanism.lacks(files):
+    def reach(self, files: Sequence[LoadedFile]) -> None:
+        """Look templates up in the store, where a reference is found nowhere else."""
+        if self._store is not None and self.workspace.lacks(files):
             from aether_protocol.cli.stored import read_templates
 
-            self._mechanism.put_on_shelf(read_templates(self._store, self._limits, reads_only=not self._writes))
+            self.workspace.put_on_shelf(read_templates(self._store, self._limits, reads_only=not self._writes))
 
     @contextmanager
     def _told(self, message: str) -> Iterator[None]:
         try:
             yield
         except DocumentError as error:
-            raise InvalidDocumentError(message, diagnostics=error.diagnostics, sources=self.sources) from None
+            raise DocumentError(message, diagnostics=error.diagnostics, sources=self.sources) from None

@@ -1,0 +1,202 @@
+"""Apply CronWorkflow documents: read, compiled and compared with the present and the store before anything is written (CRON-6).
+
+Law: whatever is wrong becomes a diagnostic with its place, and all of them are found in one go. Only `apply_all` writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from aether_protocol.assembly.cron import schedule_spec
+from aether_protocol.assembly.schedules import check_document
+from aether_protocol.assembly.variables import SystemVariables
+from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.compiler.compile import Compiled
+from aether_protocol.diagnostics import Diagnostic
+from aether_protocol.documents.load import LoadedDocument, LoadedFile
+from aether_protocol.documents.messages import Path
+from aether_protocol.documents.models import CronWorkflow
+from aether_protocol.engine.schedules import (
+    Change,
+    ChangedSpecError,
+    NoFireError,
+    ScheduleSpec,
+    apply_change,
+    check_fires,
+    plan_change,
+)
+from aether_protocol.engine.submission import read_variables
+from aether_protocol.errors import BusyError, DocumentError, PortError, UsageError
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.schedules import CronStore, ScheduleStore
+from aether_protocol.scheduler.arguments import bind_parameters
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.service.schedules.find import ScheduleOverview, called, overview_of
+
+_PARAMETER: Final = re.compile(r"parameter '([^']*)'")
+
+
+class ScheduleCandidate(Struct, frozen=True):
+    """A CronWorkflow that can be applied as far as the document goes."""
+
+    document: LoadedDocument
+    spec: ScheduleSpec
+
+
+class ScheduleReading(Struct):
+    """All CronWorkflows of what was given. `others` are the workflows beside them, which no schedule runs."""
+
+    candidates: list[ScheduleCandidate] = field(default_factory=list)
+    others: list[LoadedDocument] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+
+class AppliedSchedule(Struct, frozen=True):
+    """What was done to a schedule, and how it stands; `resumed`: it was suspended, and the document lets it continue."""
+
+    what: str
+    overview: ScheduleOverview
+    resumed: bool
+
+
+def read_schedules(workspace: Workspace, files: Sequence[LoadedFile], names: Sequence[str]) -> ScheduleReading:
+    """Read and compile the CronWorkflows of files.
+
+    Args:
+        workspace: where their references are looked up.
+        files: as they were read, each once.
+        names: what the caller calls the files, for the message.
+
+    Raises:
+        UsageError: there is no CronWorkflow, and nothing is wrong with the files either.
+    """
+    reading = ScheduleReading()
+    seen: dict[tuple[str, str], LoadedDocument] = {}
+    for file in files:
+        reading.diagnostics += file.diagnostics
+        reading.others += [document for document in file.documents if document.kind == "Workflow"]
+    for file in files:
+        for document in file.documents:
+            if document.kind == "CronWorkflow":
+                _take(reading, file, document, workspace.compile(document, file, strict=True), seen)
+    reading.diagnostics += workspace.faults_of_libraries()
+    if not seen and not any(found.severity == "error" for found in reading.diagnostics):
+        told = f"there is no CronWorkflow in {', '.join(map(repr, names))}"
+        raise UsageError(told, hint="a Workflow has no schedule: 'aether run' runs it")
+    return reading
+
+
+def _take(
+    reading: ScheduleReading,
+    file: LoadedFile,
+    document: LoadedDocument,
+    compiled: Compiled,
+    seen: dict[tuple[str, str], LoadedDocument],
+) -> None:
+    found = list(compiled.diagnostics)
+    assert document.model is not None
+    metadata = document.model.metadata
+    first = seen.setdefault((metadata.namespace, metadata.name), document)
+    if first is not document and first.file != document.file:  # within one file, its reader reports it
+        line, column = first.locate(("metadata", "name"))
+        message = f"CronWorkflow {metadata.name!r} is already there, at {first.file}:{line}:{column}"
+        found.append(document.report("AE135", ("metadata", "name"), message, "give each schedule its own name, or a namespace"))
+    reading.diagnostics += found
+    if compiled.plan is not None and not _faulty([*found, *file.diagnostics]):
+        reading.candidates.append(ScheduleCandidate(document, schedule_spec(document, compiled.plan)))
+
+
+def check_now(candidate: ScheduleCandidate, now: int) -> list[Diagnostic]:
+    """What only the present tells: no fire is ahead, or a fire could not start a run, which is given no arguments (DATA-14)."""
+    document, given = candidate.document, candidate.spec
+    found = []
+    try:
+        check_fires(given, now)
+    except NoFireError as error:
+        path: Path = ("spec", "endAt" if given.settings.end_at is not None else "schedule")
+        found.append(document.report("AE511", path, error.message, error.hint))
+    bare = RunHeader("apply", now, now, {}, read_variables([SystemVariables()]), 0)
+    _, problems = bind_parameters(given.plan, {}, bare)
+    for problem in problems:
+        hint = "a fire gives no arguments: declare a default, or a value"
+        found.append(document.report("AE512", _parameter(document, given.plan, problem), problem, hint))
+    return found
+
+
+def _parameter(document: LoadedDocument, plan: Plan, problem: str) -> Path:
+    """Where the parameter stands that a problem is about; its workflowSpec where a template declares it."""
+    spec: Path = ("spec", "workflowSpec")
+    named = _PARAMETER.match(problem)
+    model = document.model
+    assert isinstance(model, CronWorkflow)
+    arguments = model.spec.workflow_spec.arguments
+    if named is not None and arguments is not None:
+        for index, parameter in enumerate(arguments.parameters or ()):
+            if parameter.name == named[1]:
+                return (*spec, "arguments", "parameters", index)
+    return spec
+
+
+async def check_stored(
+    store: ScheduleStore, candidates: Sequence[ScheduleCandidate], now: int, *, replaces: bool
+) -> tuple[list[Change], list[Diagnostic]]:
+    """What applying would do to the store, and what speaks against it (CRON-6)."""
+    changes: list[Change] = []
+    found: list[Diagnostic] = []
+    for one in candidates:
+        try:
+            changes.append(await plan_change(store, one.spec, now, replaces=replaces))
+        except ChangedSpecError as error:
+            found.append(one.document.report("AE510", ("spec", "workflowSpec"), error.message, error.hint))
+        except NoFireError as error:  # within this second
+            found.append(one.document.report("AE511", ("spec", "endAt"), error.message, error.hint))
+    return changes, found
+
+
+async def apply_all(
+    store: CronStore, candidates: Sequence[ScheduleCandidate], changes: Sequence[Change]
+) -> list[AppliedSchedule]:
+    """Write all changes. Where the store refuses one, the error names those that were applied."""
+    done: list[AppliedSchedule] = []
+    for candidate, change in zip(candidates, changes, strict=True):
+        try:
+            before = await store.schedule(change.schedule.namespace, change.schedule.name)
+            after = await apply_change(store, change)
+            resumed = before is not None and before.settings.suspend and not after.settings.suspend
+            done.append(AppliedSchedule(change.what, await overview_of(store, after), resumed))
+        except (BusyError, PortError) as error:
+            applied = ", ".join(called(one.overview.schedule) for one in done) or "nothing"
+            left = ", ".join(one.spec.name for one in candidates[len(done) :])
+            hint = f"applied: {applied}; not applied: {left}; apply again"
+            raise type(error)(f"schedule {candidate.spec.name!r}: {error.message}", hint=hint) from error
+    return done
+
+
+def refuse(diagnostics: Sequence[Diagnostic], sources: Mapping[str, bytes]) -> None:
+    """Raise DocumentError with everything, if any of it is an error."""
+    if _faulty(diagnostics):
+        raise DocumentError("nothing was applied", diagnostics=sorted(set(diagnostics)), sources=sources)
+
+
+def read_cron_workflows(file: LoadedFile, name: str, sources: Mapping[str, bytes]) -> list[CronWorkflow]:
+    """Give the CronWorkflows of one file, their schedules checked and nothing else; `name` is what the caller calls it.
+
+    Raises:
+        DocumentError: the file or a schedule has faults.
+        UsageError: there is no CronWorkflow.
+    """
+    several = [(one, one.model) for one in file.documents if isinstance(one.model, CronWorkflow)]
+    found = [*file.diagnostics, *(fault for one, _ in several for fault in check_document(one))]
+    if _faulty(found):
+        raise DocumentError(f"{name!r} is not valid", diagnostics=sorted(set(found)), sources=sources)
+    if not several:
+        raise UsageError(f"{name!r} holds no CronWorkflow", hint="only a CronWorkflow has a schedule")
+    return [model for _, model in several]
+
+
+def _faulty(diagnostics: Sequence[Diagnostic]) -> bool:
+    return any(one.severity == "error" for one in diagnostics)
