@@ -31,7 +31,7 @@ from aether_protocol.engine.api import Engine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.plan.model import DagDef, Plan
-from aether_protocol.scheduler.commands import Continue, TaskAssignment
+from aether_protocol.scheduler.commands import Continue, DispatchTask
 from aether_protocol.scheduler.events import Continued, RunHeader, Submitted, TaskFinished
 from aether_protocol.scheduler.machine import Machine
 
@@ -71,8 +71,8 @@ def scheduler(plan: Plan) -> float:
     while todo:
         commands, todo = todo, []
         for command in commands:
-            if isinstance(command, TaskAssignment):
-                event = TaskFinished(0, command.place.id, command.attempt, 0, "", {}, {}, "bench")
+            if isinstance(command, DispatchTask):
+                event = TaskFinished(0, command.node, command.assignment.attempt, 0, "", {}, {}, "bench")
                 todo += machine.handle(event).commands
             elif isinstance(command, Continue):
                 todo += machine.handle(Continued(at, "bench")).commands

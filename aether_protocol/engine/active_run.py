@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
-from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.commands import AttemptRef, LogEntry
 from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED
@@ -26,6 +25,7 @@ class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
     fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
+    `epoch` is that of its attempts (AttemptRef); `open` are the task runs whose attempt is dispatched: path to node.
     `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
     why nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
@@ -33,10 +33,12 @@ class ActiveRun:
     """
 
     __slots__ = (
+        "epoch",
         "error",
         "id",
         "machine",
         "number",
+        "open",
         "pause_waiters",
         "plan",
         "recovering",
@@ -52,14 +54,16 @@ class ActiveRun:
         "waiters",
     )
 
-    def __init__(self, id_: str, number: int, plan: Plan, state: RunState | None = None) -> None:
+    def __init__(self, id_: str, number: int, plan: Plan, state: RunState | None = None, epoch: int = 0) -> None:
         self.id = id_
         self.number = number
         self.plan = plan
-        self.machine = Machine(plan, state)
+        self.machine = Machine(plan, state, epoch)
         self.state: RunState = self.machine.state
         self.stored = self.state.seq
         self.token = 0
+        self.epoch = epoch
+        self.open: dict[str, int] = {}
         self.told: tuple[object, ...] | None = None
         self.steps: list[LogEntry] = []
         self.timers: dict[int, int] = {}
@@ -81,9 +85,21 @@ class ActiveRun:
         """Nothing but an answer from outside, or time, takes it on: it is Suspended, and no hook of it runs."""
         return self.state.phase is SUSPENDED and not self.state.hooks_live and not self.recovering
 
-    def gone(self) -> None:
-        """It goes on from an earlier state than others may have seen (RunHeader.epoch)."""
-        self.state.header = replace(self.state.header, epoch=self.token << 24 | self.number & 0xFFFFFF)
+    def ref(self, node: TaskNode) -> AttemptRef:
+        """The name of the current attempt of a task run."""
+        return AttemptRef(self.id, node.run_path, node.attempt, self.epoch)
+
+    def attempt_of(self, node: int) -> int:
+        """The current attempt of a task run."""
+        attempt: int = self.state.nodes[node].attempt  # type: ignore[attr-defined]  # asked of task runs alone
+        return attempt
+
+    def find(self, path: str) -> int | None:
+        """The node of a task run, as an AttemptRef names it."""
+        if path in self.open:
+            return self.open[path]
+        node = self.state.find(path)
+        return None if node is None else node.id
 
     def row(self) -> RunSummary:
         """The run as it is now, for lists."""

@@ -33,7 +33,7 @@ from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunQuery, RunSummary, Store
 from aether_protocol.ports.variables import VariableSource
-from aether_protocol.ports.wire import TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.report import Report, make_report
@@ -218,10 +218,10 @@ class Engine:
             stored = await self._store.load(run_id)
             state = revive(stored)
             self._submitted += 1
-            run = ActiveRun(run_id, self._submitted, state.plan, state)
+            # It may go on from an earlier state than others have seen; nothing else changes the epoch.
+            epoch = token << 24 | self._submitted & 0xFFFFFF if stored.row.tier == SNAPSHOT else 0
+            run = ActiveRun(run_id, self._submitted, state.plan, state, epoch)
             run.token = token
-            if stored.row.tier == SNAPSHOT:
-                run.gone()
             answer = asyncio.get_running_loop().create_future() if cancel else None
             settled = await self._driver.adopt(run, None if answer is None else Cancel(answer))
         except Exception as error:
@@ -376,8 +376,8 @@ class Engine:
     def deliver(self, result: TaskResult) -> None:
         """A result from outside, as a broker would bring it, but not masked yet; late and unknown ones change nothing
         (SCHED-12)."""
-        if type(result.node) is not int or type(result.attempt) is not int:
-            raise UsageError(f"a result is for a numbered task run and attempt, not {result.node!r} and {result.attempt!r}")
+        if not isinstance(result.ref, AttemptRef):
+            raise UsageError(f"a result is for an attempt, not for {result.ref!r}")
         self._driver.deliver(result)
 
     async def settled(self) -> None:
@@ -390,6 +390,10 @@ class Engine:
         if run.error is not None:
             raise run.error
         return run.state
+
+    def epoch(self, run_id: str) -> int:
+        """That of the attempts of a run that this engine has (AttemptRef)."""
+        return self._run(run_id).epoch
 
     @property
     def owner(self) -> str:

@@ -12,7 +12,6 @@ from typing import assert_never
 from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.events import (
     AttemptLost,
     CancelRequested,
@@ -79,14 +78,14 @@ class Settled(Struct):
     answer: asyncio.Future[None]
 
 
-Item = TaskResult | Started | Go | Due | Submit | Resume | Cancel | Lost | SetBack
+Item = TaskFinished | Started | Go | Due | Submit | Resume | Cancel | Lost | SetBack
 
 
 def to_event(item: Item, at: int) -> Event:
     """What the machine is told; the most frequent first."""
-    if isinstance(item, TaskResult):
-        given = (item.code, item.message, item.parameters, item.artifacts)
-        return TaskFinished(at, item.node, item.attempt, *given, "broker", item.warnings, item.fetched)
+    if isinstance(item, TaskFinished):
+        item.at = at
+        return item
     if isinstance(item, Started):
         return TaskStarted(at, item.node, item.attempt, "broker")
     if isinstance(item, Go):

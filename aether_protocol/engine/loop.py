@@ -31,9 +31,19 @@ from aether_protocol.plan.model import Definition, TaskDef
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.commands import ClearTimer, CloseRun, Command, Continue, LogEntry, SetTimer, StopTask
-from aether_protocol.scheduler.events import TimerKind
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.scheduler.commands import (
+    ClearTimer,
+    CloseRun,
+    Command,
+    Continue,
+    DispatchTask,
+    LogEntry,
+    SetTimer,
+    StopTask,
+)
+from aether_protocol.scheduler.events import TaskFinished, TimerKind
+from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, suspects, under_way
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, duration_text
@@ -130,6 +140,7 @@ class RunLoop:
             self.put(run, Due(timer.node, timer.kind, timer.due))
         self._carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])])
         out = under_way(state)
+        run.open = {node.run_path: node.id for node in out}
         blamed = {node.id for node in suspects(state, out)}
         for node in out:
             self.put(run, Lost(node.id, node.attempt, node.id in blamed, goes_on(node)))
@@ -211,38 +222,46 @@ class RunLoop:
 
     # --- ResultSink ---
 
-    def started(self, run_id: str, node: int, attempt: int) -> None:
-        run = self.runs.get(run_id)
-        if run is not None:
-            self.put(run, Started(node, attempt))
+    def started(self, ref: AttemptRef) -> None:
+        run = self.runs.get(ref.run_id)
+        if run is not None and ref.epoch == run.epoch and (node := run.open.get(ref.path)) is not None:
+            self.put(run, Started(node, ref.attempt))
 
     def deliver(self, result: TaskResult) -> None:
         """A result that came past the broker, so that nothing has masked it (DATA-12)."""
-        run = self.runs.get(result.run_id)
-        if run is not None and 0 <= result.node < len(run.state.nodes):
-            target = run.state.nodes[result.node].call.target
+        run = self.runs.get(result.ref.run_id)
+        node = run.open.get(result.ref.path) if run is not None else None
+        if run is not None and node is not None:
+            target = run.state.nodes[node].call.target
             self._outside.take(run, lambda masker: self.finished(_sealed(masker, target, result)))
 
     def finished(self, result: TaskResult) -> None:
-        run = self.runs.get(result.run_id)
-        if run is None or result.epoch != run.state.header.epoch:  # SCHED-12: unknown, forgotten since, or from another past
-            return
-        self._inbox.append((run, result))
+        ref = result.ref
+        run = self.runs.get(ref.run_id)
+        node = run.open.get(ref.path) if run is not None and run.epoch == ref.epoch else None
+        if run is None or node is None or run.attempt_of(node) != ref.attempt:
+            return  # SCHED-12: unknown, ended, forgotten since, or from another past
+        del run.open[ref.path]
+        given = (result.code, result.message, result.parameters, result.artifacts)
+        self._inbox.append(
+            (run, TaskFinished(0, node, ref.attempt, *given, "broker", result.warnings, result.fetched))
+        )
         if self._parked is not None:
             self._wake()
 
-    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
         if self._loop is not None and self.logs.wanted:
             if threading.get_ident() == self._thread:
-                self._logged(run_id, node, attempt, stream, text)
+                self._logged(ref, stream, text)
             else:
                 with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who listened
-                    self._loop.call_soon_threadsafe(self._logged, run_id, node, attempt, stream, text)
+                    self._loop.call_soon_threadsafe(self._logged, ref, stream, text)
 
-    def _logged(self, run_id: str, node: int, attempt: int, stream: str, text: str) -> None:
-        run = self.runs.get(run_id)
-        if run is not None:
-            self.logs.take(run, node, attempt, stream, text)
+    def _logged(self, ref: AttemptRef, stream: str, text: str) -> None:
+        run = self.runs.get(ref.run_id)
+        node = run.find(ref.path) if run is not None else None
+        if run is not None and node is not None:
+            self.logs.take(run, node, ref.attempt, stream, text)
 
     def failed(self, error: BaseException, run_id: str | None = None) -> None:
         for run in list(self.runs.values()) if run_id is None else [r for r in [self.runs.get(run_id)] if r]:
@@ -367,23 +386,26 @@ class RunLoop:
             nodes = run.state.nodes
             for step in steps:
                 for command in step.commands:
-                    if isinstance(command, TaskAssignment):
-                        if nodes[command.place.id].ended_at is not None:
+                    if isinstance(command, DispatchTask):
+                        if nodes[command.node].ended_at is not None:
                             continue  # by a later event of the same turn: cancelled, say
-                        if run.skew_us and command.deadline_us is not None:
-                            command.deadline_us -= run.skew_us  # for others, who go by the clock
-                        if command.secret or run.secrets:
-                            _name_secrets(run, command)
-                        assignments.append(command)
+                        assignment = command.assignment
+                        run.open[assignment.ref.path] = command.node
+                        if run.skew_us and assignment.deadline_us is not None:
+                            assignment.deadline_us -= run.skew_us  # for others, who go by the clock
+                        if assignment.secret or run.secrets:
+                            _name_secrets(run, assignment)
+                        assignments.append(assignment)
                     elif isinstance(command, SetTimer):
                         self._timers.set(run, command.node, command.kind, command.due - run.skew_us)
                     elif isinstance(command, ClearTimer):
                         self._timers.clear(run, command.node, command.kind)
                     elif isinstance(command, StopTask):
+                        run.open.pop(nodes[command.node].run_path, None)
                         if assignments:
                             self._broker.dispatch(assignments)
                             assignments = []
-                        self._broker.stop(run.id, command.node, command.attempt)
+                        self._broker.stop(AttemptRef(run.id, nodes[command.node].run_path, command.attempt, run.epoch))
                     elif isinstance(command, Continue):
                         if assignments:
                             self._broker.dispatch(assignments)
@@ -414,9 +436,9 @@ class RunLoop:
         if blamed and run.token and isinstance(error, BrokenInvariant):
             self.keeper.broke(run.id, run.token, run.state.leaves_ended, error.message)
         for node in run.state.nodes:
-            if node.ended_at is None and (attempt := getattr(node, "attempt", 0)):
+            if node.ended_at is None and isinstance(node, TaskNode) and node.attempt:
                 with contextlib.suppress(Exception):
-                    self._broker.stop(run.id, node.id, attempt)
+                    self._broker.stop(run.ref(node))
         self._closed(run)
         if run.token:
             self.keeper.give_up(run.id)

@@ -41,7 +41,7 @@ class Attempt:
         "assignment",
         "begun",
         "executor",
-        "key",
+        "ref",
         "sleeps",
         "slot_released",
         "stop_s",
@@ -53,7 +53,7 @@ class Attempt:
 
     def __init__(self, assignment: TaskAssignment) -> None:
         self.assignment = assignment
-        self.key = (assignment.header.run_id, assignment.place.id, assignment.attempt)
+        self.ref = assignment.ref
         self.executor: Executor | None = None
         self.task: asyncio.Task[None] | None = None  # of the runner that has it
         self.begun = False
@@ -67,9 +67,7 @@ class Attempt:
 
 def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:
     """An Error of this attempt."""
-    header = assignment.header
-    place = (header.run_id, assignment.place.id, assignment.attempt)
-    return TaskResult(*place, ERROR, clean(message), parameters, epoch=header.epoch)
+    return TaskResult(assignment.ref, ERROR, clean(message), parameters)
 
 
 def crashed(assignment: TaskAssignment, error: BaseException, context: Context) -> TaskResult:
@@ -118,11 +116,7 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
     if type(outcome) is not TaskResult:
         kind = type(outcome).__name__
         return refuse(assignment, f"executor {assignment.executor_type!r} returned a {kind}, not a TaskResult")
-    if (
-        outcome.node != assignment.place.id
-        or outcome.attempt != assignment.attempt
-        or outcome.run_id != assignment.header.run_id
-    ):
+    if outcome.ref is not assignment.ref and outcome.ref != assignment.ref:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned the result of another attempt")
     if type(outcome.code) is not int or type(outcome.message) is not str:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
@@ -141,8 +135,7 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
     except ValueError as error:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
-    outcome.epoch = assignment.header.epoch  # executors need not know of it
-    outcome.fetched = _NOTHING  # nor what was fetched for them
+    outcome.fetched = _NOTHING  # executors need not know what was fetched for them
     return outcome
 
 
@@ -224,7 +217,7 @@ def _tell_strays(assignment: TaskAssignment, result: TaskResult, workspace: Work
 
 async def _lay_down(assignment: TaskAssignment, stager: Stager, context: Context) -> Mapping[str, Json]:
     return await _with_room(
-        lambda: stager.bring(assignment.artifacts, context.workspace, context.scratch, assignment.header.folder), context
+        lambda: stager.bring(assignment.artifacts, context.workspace, context.scratch, assignment.folder), context
     )
 
 
@@ -276,7 +269,7 @@ async def _in_thread(
     def call() -> Any:
         if attempt.stopped:
             return refuse(assignment, "stopped")
-        loop.call_soon_threadsafe(host.sink.started, assignment.run_id, assignment.node, assignment.attempt)
+        loop.call_soon_threadsafe(host.sink.started, assignment.ref)
         return executor.execute(assignment, context)
 
     try:

@@ -102,13 +102,11 @@ class Context:
 
     def _write(self, text: str, stream: Stream) -> None:
         if text:
-            assignment = self._assignment
-            self._host.sink.logged(assignment.run_id, assignment.node, assignment.attempt, stream, clean(text))
+            self._host.sink.logged(self._assignment.ref, stream, clean(text))
 
     async def sleep(self, seconds: float) -> None:
         attempt = self._attempt
-        assignment = self._assignment
-        rank = (0, *assignment.place.order) if assignment.hook is None else (1, assignment.place.id)
+        rank = self._assignment.rank
         if attempt is None:
             await self._host.clock.sleep(seconds, rank)
             return
@@ -161,8 +159,7 @@ def sealed(masker: Masker, target: TaskDef, result: TaskResult) -> TaskResult:
     warnings += [f"output {name!r} holds a secret, which was withheld" for name in withheld]
     warnings += [f"the record of artifact {name!r} holds a secret, which was withheld" for name in more]
     message = masker.text(result.message)
-    place = (result.run_id, result.node, result.attempt)
-    return TaskResult(*place, result.code, message, parameters, artifacts, result.epoch, tuple(warnings))
+    return TaskResult(result.ref, result.code, message, parameters, artifacts, tuple(warnings))
 
 
 def _masked(masker: Masker, values: Mapping[str, Json], declared: set[str]) -> tuple[Mapping[str, Json], list[str]]:

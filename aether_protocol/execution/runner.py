@@ -77,7 +77,7 @@ class Runner:
         attempt.begun = True
         try:
             if attempt.executor.mode != "thread":
-                self._foreman.sink.started(assignment.run_id, assignment.node, assignment.attempt)
+                self._foreman.sink.started(assignment.ref)
             return await execute(attempt, attempt.executor, self._foreman)
         except asyncio.CancelledError:
             return None if attempt.stopped else refuse(assignment, "the executor cancelled itself")

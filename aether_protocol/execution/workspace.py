@@ -127,7 +127,7 @@ class Workspaces:
         self._area: Area | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._waiting: dict[str, dict[int, tuple[str, Path]]] = {}  # by run and node: the name if kept, and the folder
+        self._waiting: dict[str, dict[str, tuple[str, Path]]] = {}  # by run and node: the name if kept, and the folder
         self._later: deque[Callable[[], None]] = deque()
         self._worker: threading.Thread | None = None
 
@@ -203,8 +203,8 @@ class Workspaces:
             self._keep(assignment.run_id, _name_of(assignment), folder)
         else:
             waiting = self._waiting.setdefault(assignment.run_id, {})
-            before = waiting.pop(assignment.node, None)
-            waiting[assignment.node] = (_name_of(assignment), folder)
+            before = waiting.pop(assignment.ref.path, None)
+            waiting[assignment.ref.path] = (_name_of(assignment), folder)
             if before is not None:
                 self.discard(before[1])
 
@@ -216,7 +216,7 @@ class Workspaces:
         if waiting is not None:
             for fact in step.facts:
                 if isinstance(fact, NodeEnded | RetryScheduled | TaskSuspended):
-                    self._settle(run_id, waiting.pop(fact.node, None), fact)
+                    self._settle(run_id, waiting.pop(state.nodes[fact.node].run_path, None), fact)
             if not waiting:
                 del self._waiting[run_id]
         if step.facts and type(step.facts[-1]) is RunClosed:
@@ -305,14 +305,14 @@ class Workspaces:
 
 
 def _name_of(assignment: TaskAssignment) -> str:
-    return kept_name(assignment.path, assignment.attempt, assignment.hook, assignment.node)
+    return kept_name(assignment.ref.path, assignment.attempt)
 
 
-def kept_name(path: str, attempt: int, hook: str | None = None, node: int = 0) -> str:
-    """What the kept workspace of an attempt is called in the folder of its run."""
-    text = _UNSAFE.sub("_", path if hook is None else f"{path}_{hook}-{node}")
+def kept_name(path: str, attempt: int) -> str:
+    """What the kept workspace of an attempt is called in the folder of its run. `path` as in an AttemptRef."""
+    text = _UNSAFE.sub("_", path)
     if len(text) > 150 or text != path:
-        text = f"{text[:150]}-{hashlib.sha256(f'{path}!{hook}{node}'.encode()).hexdigest()[:8]}"
+        text = f"{text[:150]}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
     return f"{text}@{attempt}"
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
 
 class ResultSink(Protocol):
     """The engine's ear."""
 
-    def started(self, run_id: str, node: int, attempt: int) -> None:
+    def started(self, ref: AttemptRef) -> None:
         """A worker confirmed the start of an attempt (may be left out: a result implies it)."""
         ...
 
@@ -22,7 +22,7 @@ class ResultSink(Protocol):
         """An attempt returned."""
         ...
 
-    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
         """An executor wrote to the run's log. Called from any thread."""
         ...
 
@@ -49,7 +49,7 @@ class Broker(Protocol):
         """Queue these, higher priority first, then in this order (SCHED-11)."""
         ...
 
-    def stop(self, run_id: str, node: int, attempt: int) -> None:
+    def stop(self, ref: AttemptRef) -> None:
         """Drop the attempt if it waits, tell it to stop if it runs. Unknown ones are ignored."""
         ...
 

@@ -10,24 +10,20 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from aether_protocol.expressions.values import Json
-from aether_protocol.scheduler.commands import TaskAssignment
+from aether_protocol.scheduler.commands import AttemptRef, TaskAssignment
 
-__all__ = ["TaskAssignment", "TaskResult"]
+__all__ = ["AttemptRef", "TaskAssignment", "TaskResult"]
 
 
 class TaskResult(Struct, gc=False):
     """What one attempt gave (WIRE-2). `code` as in SCHED-7; `parameters` are outputs; `artifacts` are
     {name: {name, digest, size}}; `fetched` says what input artifacts from a source were: {name: {digest, size}}, and the
-    `commit` of a git one; `warnings` say what was strange or left out, and change nothing; `epoch` is that of the
-    assignment's header: the broker sees to it."""
+    `commit` of a git one; `warnings` say what was strange or left out, and change nothing."""
 
-    run_id: str
-    node: int
-    attempt: int
+    ref: AttemptRef
     code: int = 0
     message: str = ""
     parameters: Mapping[str, Json] = field(default_factory=dict)
     artifacts: Mapping[str, Json] = field(default_factory=dict)
-    epoch: int = 0
     warnings: Sequence[str] = ()
     fetched: Mapping[str, Json] = field(default_factory=dict)

@@ -13,13 +13,13 @@ from msgspec.structs import asdict
 
 from aether_protocol.expressions.json_copy import clean, own
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import duration_text, rfc3339
 
 PROTOCOL: Final = "aether/v1"
 
 _RESULT_FIELDS: Final = frozenset(
-    {"taskRunId", "workflowRunId", "attempt", "code", "message", "parameters", "artifacts", "warnings", "fetched"}
+    {"taskRunId", "workflowRunId", "attempt", "epoch", "code", "message", "parameters", "artifacts", "warnings", "fetched"}
 )
 
 
@@ -36,6 +36,7 @@ def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
         "taskName": assignment.task_name,
         "templateName": assignment.template_name,
         "attempt": assignment.attempt,
+        "epoch": assignment.ref.epoch,
         "retryCount": assignment.retry_count,
         "executorType": assignment.executor_type,
         "config": {} if assignment.config is None else assignment.config,
@@ -63,16 +64,17 @@ def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
         "resources": None if resources is None else asdict(resources),
         "priority": assignment.priority,
         "idempotencyKey": assignment.idempotency_key,
-        "traceContext": assignment.header.trace_context,
+        "traceContext": assignment.trace_context,
         "hook": assignment.hook,
     }
 
 
 def encode_result(result: TaskResult) -> dict[str, Json]:
     return {
-        "taskRunId": f"{result.run_id}.{result.node}" + (f"-{result.epoch}" if result.epoch else ""),
-        "workflowRunId": result.run_id,
-        "attempt": result.attempt,
+        "taskRunId": result.ref.task_run_id,
+        "workflowRunId": result.ref.run_id,
+        "attempt": result.ref.attempt,
+        "epoch": result.ref.epoch,
         "code": result.code,
         "message": result.message,
         "parameters": dict(result.parameters),
@@ -91,29 +93,23 @@ def decode_result(message: Json) -> TaskResult:
         raise ValueError(f"a task result has no field {unknown[0]!r}")
     run_id = _take(message, "workflowRunId", str)
     task_run_id = _take(message, "taskRunId", str)
-    owner, _, place = task_run_id.rpartition(".")
-    number, dash, epoch = place.partition("-")
-    if owner != run_id or not all(_is_number(part) for part in ((number, epoch) if dash else (number,))):
-        raise ValueError(f"taskRunId {task_run_id!r} is no task run of {run_id!r}")
-    attempt = _take(message, "attempt", int)
+    owner, _, path = task_run_id.partition("/")
+    if owner != run_id or not path:
+        raise ValueError(f"taskRunId {task_run_id!r} does not name a task run of {run_id!r}")
+    attempt, epoch = _take(message, "attempt", int), _take(message, "epoch", int, 0)
     if attempt < 1:
         raise ValueError(f"attempt must be at least 1, not {attempt}")
+    if epoch < 0:
+        raise ValueError(f"epoch must be at least 0, not {epoch}")
     return TaskResult(
-        run_id,
-        int(number),
-        attempt,
+        AttemptRef(run_id, path, attempt, epoch),
         _take(message, "code", int, 0),
         clean(_take(message, "message", str, "")),
         own(_take(message, "parameters", dict, {})),
         _artifacts(own(_take(message, "artifacts", dict, {}))),
-        int(epoch or 0),
         _warnings(_take(message, "warnings", list, [])),
         _artifacts(own(_take(message, "fetched", dict, {}))),
     )
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _take(message: Mapping[str, Json], name: str, kind: type, default: Any = None) -> Any:

@@ -129,7 +129,7 @@ def _read_end(record: Sequence[Json], output: Output) -> f.Fact:
 
 def encode_header(header: RunHeader) -> dict[str, Json]:
     """A run's header as JSON."""
-    record = {name: getattr(header, name) for name in RunHeader.__struct_fields__ if name != "epoch"}
+    record = {name: getattr(header, name) for name in RunHeader.__struct_fields__}
     record["parameters"] = encode_value(dict(header.parameters))
     for name in ("reused", "fetched"):
         record[name] = encode_value(dict(given)) if (given := getattr(header, name)) is not None else None

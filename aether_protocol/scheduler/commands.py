@@ -7,7 +7,7 @@ of the step that gave it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,36 +15,43 @@ from aether_protocol.expressions.values import Json
 
 if TYPE_CHECKING:  # executors and the checks of documents import this file, and need none of these
     from aether_protocol.plan.model import Call, OutputBinding, Resources, TaskDef
-    from aether_protocol.scheduler.events import RunHeader, TimerKind
+    from aether_protocol.scheduler.events import TimerKind
     from aether_protocol.scheduler.facts import Fact
 
 
-class TaskRunRef(Protocol):
-    """Where an assignment comes from: the never-changing part of a node."""
+class AttemptRef(Struct, frozen=True, gc=False):
+    """The name of one attempt, the same wherever it is spoken of: opaque to brokers, workers and executors.
+
+    `path` is that of the task run; of a hook's run `PATH!EVENT#N`, for it may be fired several times (N counts from 1).
+    `epoch` is not 0 once the run has gone back to an earlier state than others may have seen.
+    """
+
+    run_id: str
+    path: str
+    attempt: int
+    epoch: int = 0
 
     @property
-    def id(self) -> int: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def order(self) -> tuple[int, ...]: ...
+    def task_run_id(self) -> str:
+        """The task run, stable over attempts and restarts: `RUN/PATH`."""
+        return f"{self.run_id}/{self.path}"
 
 
 class TaskAssignment(Struct, gc=False):
-    """Hand this attempt to the broker: all that a worker needs for it (WIRE-1); `ports.wire` writes it as JSON.
+    """All that a worker needs for one attempt (WIRE-1); `ports.wire_json` writes it as JSON.
 
-    `config` and `inputs` are resolved; where `secret` is true they hold `SecretValue`s until the engine has filled them.
-    They are shared with the run's state: an executor gets a copy. `deadline_us` is the earliest deadline above the task.
-    `hook` is the event (`onSuccess`) when this is a hook's run. `artifacts` are input artifacts by name. `secrets` are the
-    (name, key) of the secrets that the engine has put in. `elapsed_us` is how long the attempt was under way before it was
+    `config` and `inputs` are resolved; where `secret` is true they hold `SecretValue`s until they are filled in.
+    They are shared with the run's state: an executor gets a copy. `rank` orders what happens at one instant: document order,
+    hooks last. `deadline_us` is the earliest deadline above the task. `hook` is the event (`onSuccess`) when this is a hook's
+    run. `artifacts` are input artifacts by name. `folder` is where the document lies, if it came from a file. `secrets` are
+    the (name, key) of the secrets that the run has used so far. `elapsed_us` is how long the attempt ran before it was
     lost with its engine, where the executor does what is left of it.
     """
 
-    header: RunHeader
-    place: TaskRunRef
+    ref: AttemptRef
+    rank: tuple[int, ...]
     call: Call
     target: TaskDef
-    attempt: int
     retry_count: int
     config: Json
     inputs: Mapping[str, Json]
@@ -54,28 +61,27 @@ class TaskAssignment(Struct, gc=False):
     deadline_us: int | None
     secret: bool
     hook: str | None
-    cause: int
+    folder: str | None = None
+    trace_context: str | None = None
     secrets: Sequence[tuple[str, str]] = ()
     elapsed_us: int = 0
 
     @property
     def run_id(self) -> str:
-        return self.header.run_id
+        return self.ref.run_id
 
     @property
-    def node(self) -> int:
-        """The task run's number inside its run."""
-        return self.place.id
+    def attempt(self) -> int:
+        return self.ref.attempt
 
     @property
     def task_run_id(self) -> str:
-        """The run, the number in it, and the epoch where that is not 0."""
-        epoch = self.header.epoch
-        return f"{self.header.run_id}.{self.place.id}" + (f"-{epoch}" if epoch else "")
+        return self.ref.task_run_id
 
     @property
     def path(self) -> str:
-        return self.place.path
+        """The path of the task; of a hook's run that of the task that the hook belongs to."""
+        return self.ref.path if self.hook is None else self.ref.path.partition("!")[0]
 
     @property
     def executor_type(self) -> str:
@@ -103,10 +109,16 @@ class TaskAssignment(Struct, gc=False):
 
     @property
     def idempotency_key(self) -> str:
-        """Stable over attempts, retries, resumes and crashes: the run and the path in it (numbers of task runs may change where
-        a run of tier snapshot goes back); of a hook its event and number, too, for it may be fired several times."""
-        place = self.path if self.hook is None else f"{self.path}:{self.hook}:{self.node}"
-        return f"{self.header.run_id}:{place}"
+        """Stable over attempts, retries, resumes and crashes: the run and the path in it."""
+        return f"{self.ref.run_id}:{self.ref.path}"
+
+
+class DispatchTask(Struct, gc=False):
+    """Hand this attempt of task run `node` to the broker."""
+
+    node: int
+    assignment: TaskAssignment
+    cause: int
 
 
 class StopTask(Struct, gc=False):
@@ -146,7 +158,7 @@ class CloseRun(Struct, gc=False):
     cause: int
 
 
-Command = TaskAssignment | StopTask | SetTimer | ClearTimer | Continue | CloseRun
+Command = DispatchTask | StopTask | SetTimer | ClearTimer | Continue | CloseRun
 
 
 class LogEntry(Struct, gc=False):

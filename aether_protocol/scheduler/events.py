@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from msgspec import Struct, field
-from msgspec.structs import astuple
 
 from aether_protocol.expressions.values import Json
 
 
-class RunHeader(Struct, eq=False, gc=False):
+class RunHeader(Struct, gc=False):
     """What a run is given at submission and never changes. Times in microseconds since the epoch.
 
     `parameters` are bound (DATA-14); `variables` are the namespaces of DATA-4 that sources inject (`system` among them).
@@ -33,16 +32,6 @@ class RunHeader(Struct, eq=False, gc=False):
     reused: Mapping[str, Mapping[str, Json]] | None = None  # what it reuses of that run, by path
     folder: str | None = None  # where the document lies, if it came from a file (ART-4)
     fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
-    epoch: int = 0
-    """Not 0 once the run has gone back to an earlier state, where task runs may get other numbers than before: what is said of
-    a task run of another epoch is not meant for it. Never stored."""
-
-    def __eq__(self, other: object) -> bool:
-        """The epoch does not count: it is not a part of the run, but of who drives it."""
-        return isinstance(other, RunHeader) and astuple(self)[:-1] == astuple(other)[:-1]
-
-    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which would compare identities
-        return not self == other
 
 
 class Submitted(Struct, gc=False):

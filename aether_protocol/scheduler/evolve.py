@@ -318,10 +318,17 @@ def apply_hook_fired(state: RunState, fact: f.HookFired) -> None:
         context=fact.context,
     )
     state.nodes.append(node)
-    state.hook_nodes.append(node)
+    enter_hook(state, node)
     state.hooks_live[fact.scope] = state.hooks_live.get(fact.scope, 0) + 1
     if fact.event == "onExit":
         state.exits.add(fact.scope)
+
+
+def enter_hook(state: RunState, node: HookNode) -> None:
+    """Let the run know the hook, and number it among those of its event in its scope."""
+    key = node.scope.id if node.scope is not None else WORKFLOW, node.hook or ""
+    node.number = state.hook_numbers[key] = state.hook_numbers.get(key, 0) + 1
+    state.hook_nodes.append(node)
 
 
 def apply_reported(state: RunState, fact: f.Reported) -> None:

@@ -28,10 +28,10 @@ START_LIMIT: Final = 64
 
 
 class Machine(StepBuilder):
-    """The scheduler of one run. `state` may be one that was rebuilt from its facts."""
+    """The scheduler of one run. `state` may be one that was rebuilt from its facts; `epoch`: see AttemptRef."""
 
-    def __init__(self, plan: Plan, state: RunState | None = None) -> None:
-        super().__init__(plan, state if state is not None else RunState(plan))
+    def __init__(self, plan: Plan, state: RunState | None = None, epoch: int = 0) -> None:
+        super().__init__(plan, state if state is not None else RunState(plan), epoch)
         self._asked = False  # a Continue was issued: until its answer no other event starts what is ready
 
     def handle(self, event: e.Event) -> LogEntry:

@@ -51,13 +51,15 @@ class Node:
     @property
     def path(self) -> str:
         """`main.batch[1].load`: the entrypoint's name, then task names and iterations."""
-        parts: list[str] = []
-        node: Node = self
-        while node.parent is not None:
-            parts.append(f"[{node.index}]" if node.parent.kind is Kind.LOOP else f".{node.call.name}")
-            node = node.parent
-        parts.append(node.call.name)
-        return "".join(reversed(parts))
+        above = self.parent
+        if above is None:
+            return self.call.name
+        return f"{above.path}[{self.index}]" if above.call.kind is Kind.LOOP else f"{above.path}.{self.call.name}"
+
+    @property
+    def run_path(self) -> str:
+        """The path in an AttemptRef."""
+        return self.path
 
     @property
     def depth(self) -> int:
@@ -69,12 +71,13 @@ class Node:
     @property
     def order(self) -> tuple[int, ...]:
         """Sorts nodes in document order."""
-        parts: list[int] = []
-        node: Node | None = self
-        while node is not None:
-            parts.append(node.index)
-            node = node.parent
-        return tuple(reversed(parts))
+        above = self.parent
+        return (self.index,) if above is None else (*above.order, self.index)
+
+    @property
+    def position(self) -> tuple[int, ...]:
+        """`order`, and hooks after all else, as they were fired."""
+        return (0, *self.order)
 
 
 class TaskNode(Node):
@@ -104,7 +107,10 @@ class TaskNode(Node):
 
 
 class HookNode(TaskNode):
-    """One run of a hook (HOOK-2). `scope` is the node that it belongs to, None for the workflow's own; its path is theirs."""
+    """One run of a hook (HOOK-2). `scope` is the node that it belongs to, None for the workflow's own; its path is theirs.
+    `number` counts the runs of this event in this scope, from 1."""
+
+    number: int = 1
 
     def __init__(
         self, id_: int, call: Call, created_at: int, *, event: str, scope: Node | None, trigger: Node | None, context: Json
@@ -118,6 +124,14 @@ class HookNode(TaskNode):
     @property
     def path(self) -> str:
         return self.scope.path if self.scope is not None else ""
+
+    @property
+    def run_path(self) -> str:
+        return f"{self.path}!{self.hook}#{self.number}"
+
+    @property
+    def position(self) -> tuple[int, ...]:
+        return (1, self.id)
 
 
 class Container(Node):
@@ -136,10 +150,24 @@ class Container(Node):
     failed: int = 0
     rank: int = 0
     culprit: Node | None = None
+    _kept_path: str | None = None
+    _kept_order: tuple[int, ...] | None = None
 
     def __init__(self, id_: int, call: Call, parent: Container | None, index: int, created_at: int) -> None:
         super().__init__(id_, call, parent, index, created_at)
         self.children: list[int] = []
+
+    @property
+    def path(self) -> str:
+        if self._kept_path is None:  # kept, for those of all below begin with it
+            self._kept_path = _path_of(self)
+        return self._kept_path
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        if self._kept_order is None:
+            self._kept_order = _order_of(self)
+        return self._kept_order
 
     def child_call(self, index: int) -> Call:
         """What child `index` calls."""
@@ -150,6 +178,26 @@ class Container(Node):
     def total(self) -> int:
         """Tasks of the dag, run or not; iterations of the loop."""
         return len(self.children)
+
+
+def _path_of(node: Container) -> str:
+    parts: list[str] = []
+    while (above := node.parent) is not None:
+        parts.append(f"[{node.index}]" if above.call.kind is Kind.LOOP else f".{node.call.name}")
+        node = above
+        if node._kept_path is not None:
+            break
+    parts.append(node._kept_path or node.call.name)
+    return "".join(reversed(parts))
+
+
+def _order_of(node: Container) -> tuple[int, ...]:
+    parts: list[int] = []
+    while (above := node.parent) is not None and above._kept_order is None:
+        parts.append(node.index)
+        node = above
+    parts.append(node.index)
+    return (*(above._kept_order or () if above is not None else ()), *reversed(parts))
 
 
 class DagNode(Container):

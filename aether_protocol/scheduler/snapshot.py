@@ -16,6 +16,7 @@ from typing import Any, Final
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.codec import VERSION, decode_header, decode_value, encode_header, encode_value
+from aether_protocol.scheduler.evolve import enter_hook
 from aether_protocol.scheduler.nodes import NO_VALUES, NODE_TYPES, Container, DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import CREATED, Phase
@@ -157,7 +158,9 @@ def restore(plan: Plan, record: Json) -> RunState:
         for name, value in fields.items():
             if name not in _PLACED:
                 setattr(node, name, _decode(name, value, pool, nodes))
-    state.hook_nodes = [node for node in map(nodes.__getitem__, apart) if isinstance(node, HookNode)]
+    for node in map(nodes.__getitem__, apart):
+        if isinstance(node, HookNode):
+            enter_hook(state, node)
     state.root = nodes[0] if nodes else None
     state.ready = deque((_container(nodes[scope]), index) for scope, index in record["ready"])
     state.hooks_live = dict(record["hooks"])

@@ -21,8 +21,8 @@ class RunState:
 
     `ready` holds (container, index) of children to start, oldest first. What is in it of a container that has ended since is
     passed over, and never stands at its head: the head of a queue that is not empty is to be started. `exits` are the scopes
-    (node id, WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs by scope. `notes` are
-    (node, message) for people.
+    (node id, WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs by scope,
+    `hook_numbers` all of them by scope and event. `notes` are (node, message) for people.
     """
 
     __slots__ = (
@@ -30,6 +30,7 @@ class RunState:
         "exits",
         "header",
         "hook_nodes",
+        "hook_numbers",
         "hooks_live",
         "leaves_ended",
         "leaves_known",
@@ -52,6 +53,7 @@ class RunState:
         self.root: Node | None = None
         self.ready: deque[tuple[Container, int]] = deque()
         self.hook_nodes: list[HookNode] = []
+        self.hook_numbers: dict[tuple[int, str], int] = {}
         self.hooks_live: dict[int, int] = {}
         self.exits: set[int] = set()
         self.secret = False  # some workflow parameter holds a secret reference
@@ -84,7 +86,10 @@ class RunState:
         return (1, node.id) if isinstance(node, HookNode) else (0, *node.order)
 
     def find(self, path: str) -> Node | None:
-        """The task run at `path` (`main.batch[1].load`), or None. Costs the length of the path."""
+        """The task run at `path` (`main.batch[1].load`), or None. Costs the length of the path; of a hook's run
+        (`main.load!onExit#1`) the number of hooks."""
+        if "!" in path:
+            return next((hook for hook in self.hook_nodes if hook.run_path == path), None)
         root = self.root
         if root is None or not path.startswith(root.call.name):
             return None
@@ -132,8 +137,9 @@ def _node_values(node: Node) -> dict[str, Any]:
     return {
         name: ("node", value.id) if isinstance(value, Node) else value
         for name, value in vars(node).items()
-        if name != "call" and getattr(kind, name, _NO_DEFAULT) != value
+        if name not in _DERIVED and getattr(kind, name, _NO_DEFAULT) != value
     }
 
 
 _NO_DEFAULT: Final = object()
+_DERIVED: Final = frozenset({"call", "_kept_path", "_kept_order"})

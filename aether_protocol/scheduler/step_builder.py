@@ -51,12 +51,13 @@ class StepBuilder:
     """The facts and commands of the step that is being made.
 
     `requested_hooks` are the hooks to fire: (event, scope or None for the workflow, trigger). `cause` is the number that the
-    step will have.
+    step will have, `epoch` that of its attempts.
     """
 
-    def __init__(self, plan: Plan, state: RunState) -> None:
+    def __init__(self, plan: Plan, state: RunState, epoch: int) -> None:
         self.plan = plan
         self.state = state
+        self.epoch = epoch
         self.facts: list[Fact] = []
         self.commands: list[Command] = []
         self.requested_hooks: list[tuple[HookEvent, Node | None, Node | None]] = []

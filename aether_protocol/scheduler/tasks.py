@@ -15,7 +15,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, TaskDef
 from aether_protocol.scheduler import name_resolution
 from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
-from aether_protocol.scheduler.commands import SetTimer, TaskAssignment
+from aether_protocol.scheduler.commands import AttemptRef, DispatchTask, SetTimer, TaskAssignment
 from aether_protocol.scheduler.containers import dispatched, settle, started
 from aether_protocol.scheduler.events import AttemptLost, TaskFinished, TimerKind
 from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
@@ -109,12 +109,12 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
     scope = node.parent
     hook = node.hook
     deadline = scope.deadline if scope is not None else state.deadline
-    order = TaskAssignment(
-        state.header,
-        node,
+    header = state.header
+    assignment = TaskAssignment(
+        AttemptRef(header.run_id, node.run_path, node.attempt, step.epoch),
+        node.position,
         node.call,
         target,
-        node.attempt,
         node.retries,
         config,
         node.inputs,
@@ -124,12 +124,13 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
         None if hook is not None else deadline,
         secret,
         hook,
-        step.cause,
+        header.folder,
+        header.trace_context,
     )
     if lost is not None and lost.goes_on:
         began_at = node.attempt_began_at
-        order.elapsed_us = state.now - began_at if began_at is not None else 0
-    step.commands.append(order)
+        assignment.elapsed_us = state.now - began_at if began_at is not None else 0
+    step.commands.append(DispatchTask(node.id, assignment, step.cause))
     if scope is not None and scope.phase is not RUNNING:
         dispatched(step, scope)
 

@@ -172,7 +172,7 @@ def _values(name: str, noun: str) -> _TaskCheck:
 
 def _inputs(comparison: Comparison, expected: Json, path: Path, task: _Task) -> None:
     # The report lists no inputs of hooks: those of the assignment stand in for them.
-    given = task.ran.watch.assignments.get(task.node.id) if task.node.hook is not None else None
+    given = task.ran.watch.assignments.get(task.node.run_path) if task.node.hook is not None else None
     comparison.some(path, expected, given.inputs if given is not None else task.entry.get("inputs", {}), "input")
 
 
@@ -194,7 +194,7 @@ def _absent(comparison: Comparison, expected: Json, path: Path, task: _Task) -> 
 
 
 def _assignment(comparison: Comparison, expected: Json, path: Path, task: _Task) -> None:
-    given = task.ran.watch.assignments.get(task.node.id)
+    given = task.ran.watch.assignments.get(task.node.run_path)
     if given is None:
         comparison.fault(path, "no executor was given this task")
         return

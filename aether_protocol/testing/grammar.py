@@ -112,7 +112,7 @@ ASSIGNMENT: Final = Record(  # the fields of ports.wire_json
     {
         **dict.fromkeys(("config", "inputs", "artifacts", "resources"), either(object=values, null=anything)),
         **dict.fromkeys(("timeout", "deadline"), either(string=word, null=anything)),
-        **dict.fromkeys(("attempt", "retryCount", "priority"), integer(0)),
+        **dict.fromkeys(("attempt", "epoch", "retryCount", "priority"), integer(0)),
         **dict.fromkeys(("secrets", "declaredOutputs", "payloads"), kind("array")),
         **dict.fromkeys(_ASSIGNED_TEXTS, matcher),
         **dict.fromkeys(("traceContext", "hook"), either(string=word, null=anything)),

@@ -18,13 +18,13 @@ from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.errors import PortError
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import MEMORY, SNAPSHOT
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.store import MEMORY
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.store import GatedStore
 
 _LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs", "answered"})  # of an engine that is closed
 
-Key = tuple[Any, ...]
+Name = tuple[str, str, int]
 
 
 class StoredLibrary:
@@ -76,17 +76,17 @@ def _counts(name: str, arguments: tuple[Any, ...]) -> bool:
 
 
 class Workers:
-    """The local broker and what it knows beyond the life of an engine. It is the broker's `ResultSink`."""
+    """The local broker and what it knows beyond the life of an engine. It is the broker's `ResultSink`.
 
-    def __init__(self, inner: LocalBroker, tier: str) -> None:
+    An attempt is known here by its name without the epoch, so that a run that goes back finds what its tasks gave before.
+    """
+
+    def __init__(self, inner: LocalBroker) -> None:
         self.inner = inner
-        # On tier snapshot a run goes back, and its tasks may get other numbers when they are made again.
-        self._name = _by_path if tier == SNAPSHOT else _by_number
-        self._names: dict[tuple[str, int, int], Key] = {}
-        self._nodes: dict[Key, tuple[str, int, int]] = {}  # what the engine of today calls it
-        self._epochs: dict[Key, int] = {}
-        self._running: dict[Key, bool] = {}  # whether the start was confirmed
-        self._results: dict[Key, TaskResult] = {}
+        self._refs: dict[Name, AttemptRef] = {}  # as the engine of today calls it
+        self._begun: dict[Name, AttemptRef] = {}  # as the broker has it
+        self._running: dict[Name, bool] = {}  # whether the start was confirmed
+        self._results: dict[Name, TaskResult] = {}
         self._sides: dict[str, Side] = {}  # the engine that each run was last driven by
         inner.start(self)
 
@@ -94,65 +94,59 @@ class Workers:
         """The broker for a new engine."""
         return Side(self, door)
 
-    def keep_only(self, wanted: Collection[tuple[str, int, int]]) -> None:
+    def keep_only(self, wanted: Collection[Name]) -> None:
         """Stop what nobody waits for any more: the order to do so may have been lost."""
-        for name in [name for name in self._running if self._nodes[name] not in wanted]:
+        for name in [name for name in self._running if name not in wanted]:
             del self._running[name]
-            self.inner.stop(*next(key for key, known in self._names.items() if known == name))
+            self.inner.stop(self._begun[name])
 
     def dispatch(self, assignments: Sequence[TaskAssignment], side: Side) -> None:
         fresh: list[TaskAssignment] = []
         sink = side.sink
         for task in assignments:
             self._sides[task.run_id] = side
-            name, key = self._name(task), (task.run_id, task.node, task.attempt)
-            self._nodes[name] = key
-            self._epochs[name] = task.header.epoch
+            name = name_of(task.ref)
+            self._refs[name] = task.ref
             if name in self._results:
-                sink.finished(self._renamed(name))
+                sink.finished(replace(self._results[name], ref=task.ref))
             elif name in self._running:
                 if self._running[name]:
-                    sink.started(*key)
+                    sink.started(task.ref)
             else:
-                self._names[key] = name
+                self._begun[name] = task.ref
                 self._running[name] = False
                 fresh.append(task)
         self.inner.dispatch(fresh)
 
-    def stop(self, key: tuple[str, int, int]) -> None:
-        for name in [name for name, node in self._nodes.items() if node == key]:
-            self._running.pop(name, None)
-            for old in [old for old, known in self._names.items() if known == name]:
-                self.inner.stop(*old)
+    def stop(self, ref: AttemptRef) -> None:
+        name = name_of(ref)
+        if self._running.pop(name, None) is not None:
+            self.inner.stop(self._begun[name])
 
     # --- ResultSink ---
 
-    def started(self, run_id: str, node: int, attempt: int) -> None:
-        name = self._names[run_id, node, attempt]
+    def started(self, ref: AttemptRef) -> None:
+        name = name_of(ref)
         if name in self._running:
             self._running[name] = True
-        if (side := self._side(run_id)) is not None:
-            side.sink.started(*self._nodes[name])
+        if (side := self._side(ref.run_id)) is not None:
+            side.sink.started(self._refs[name])
 
     def finished(self, result: TaskResult) -> None:
-        name = self._names[result.run_id, result.node, result.attempt]
+        name = name_of(result.ref)
         self._running.pop(name, None)
         self._results[name] = result
-        if (side := self._side(result.run_id)) is not None:
-            side.sink.finished(self._renamed(name))
+        if (side := self._side(result.ref.run_id)) is not None:
+            side.sink.finished(replace(result, ref=self._refs[name]))
 
-    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
-        name = self._names.get((run_id, node, attempt))
-        if name is not None and (side := self._side(run_id)) is not None:
-            side.sink.logged(*self._nodes[name], stream, text)
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
+        known = self._refs.get(name_of(ref))
+        if known is not None and (side := self._side(ref.run_id)) is not None:
+            side.sink.logged(known, stream, text)
 
     def failed(self, error: BaseException, run_id: str | None = None) -> None:
         for side in set(self._sides.values()) if run_id is None else filter(None, [self._side(run_id)]):
             side.sink.failed(error, run_id)
-
-    def _renamed(self, name: Key) -> TaskResult:
-        """A result as the engine of today knows its attempt."""
-        return replace(self._results[name], node=self._nodes[name][1], epoch=self._epochs[name])
 
     def _side(self, run_id: str) -> Side | None:
         """The engine that drives the run, unless it is lost."""
@@ -182,19 +176,14 @@ class Side:
         if not self.door.shut:
             self._workers.dispatch(assignments, self)
 
-    def stop(self, run_id: str, node: int, attempt: int) -> None:
+    def stop(self, ref: AttemptRef) -> None:
         if not self.door.shut:
-            self._workers.stop((run_id, node, attempt))
+            self._workers.stop(ref)
 
     async def close(self) -> None:
         """The workers go on."""
 
 
-def _by_number(task: TaskAssignment) -> Key:
-    return task.run_id, task.node, task.attempt
-
-
-def _by_path(task: TaskAssignment) -> Key:
-    if task.hook is not None:
-        return _by_number(task)
-    return task.run_id, task.path, task.attempt
+def name_of(ref: AttemptRef) -> Name:
+    """An attempt, whatever its epoch is."""
+    return ref.run_id, ref.path, ref.attempt

@@ -24,7 +24,7 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.store import SNAPSHOT
 from aether_protocol.ports.variables import VariableSource
-from aether_protocol.ports.wire import TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.outstanding import under_way
 from aether_protocol.scheduler.state import RunState
@@ -111,7 +111,7 @@ class Play:
         self._broker = LocalBroker(
             executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets
         )
-        self._workers = Workers(self._broker, case.store)
+        self._workers = Workers(self._broker)
         self._shelf = StoredLibrary(case.store)
         self._run_id = RUN_ID
         self._losses = 0
@@ -201,7 +201,7 @@ class Play:
             self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
             self._drives.extendleft(reversed(again))  # whoever asked for it asks again
         else:  # there its tasks are handed over again, and find their attempts as they are
-            self._workers.keep_only({(self._run_id, node.id, node.attempt) for node in under_way(state)})
+            self._workers.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
         await self._engine.recover([self._run_id])
 
     # --- from outside ---
@@ -253,23 +253,17 @@ class Play:
 
     def _last_result(self, drive: Drive) -> TaskResult:
         node = self._state().find(drive.argument)
-        result = self._watch.results.get(node.id) if node is not None else None
+        result = self._watch.results.get(node.run_path) if node is not None else None
         if result is None:
             raise _CaseFaultError(self._case.fault(drive.path, f"task {drive.argument!r} has returned nothing so far"))
         return result
 
     def _made_up(self, argument: Mapping[str, Json]) -> TaskResult:
-        state = self._state()
-        node = state.find(argument["task"])
-        number = node.id if node is not None else len(state.nodes) + 1_000  # nobody knows this task
         return TaskResult(
-            self._run_id,
-            number,
-            argument.get("attempt", 1),
+            AttemptRef(self._run_id, argument["task"], argument.get("attempt", 1), self._engine.epoch(self._run_id)),
             argument.get("code", 0),
             argument.get("message", ""),
             argument.get("outputs", {}),
-            epoch=state.header.epoch,
         )
 
     # --- afterwards ---

@@ -38,7 +38,7 @@ far as anybody who looks on can tell."""
 
 class Watch:
     """`phases` by node, `dispatched` nodes in order, `peaks` of children alive by container, the last assignment and
-    result by node. `steps` are the run's record.
+    result by path. `steps` are the run's record.
     """
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class Watch:
         self.phases: dict[int, list[Phase]] = {}
         self.dispatched: list[int] = []
         self.peaks: dict[int, int] = {}
-        self.assignments: dict[int, TaskAssignment] = {}
-        self.results: dict[int, TaskResult] = {}
+        self.assignments: dict[str, TaskAssignment] = {}
+        self.results: dict[str, TaskResult] = {}
         self.steps: list[LogEntry] = []
         self.logs: list[LogRecord] = []
         self._alive: dict[int, int] = {}
@@ -77,11 +77,11 @@ class Watch:
 
     def assigned(self, task: TaskAssignment) -> None:
         """An executor was given this."""
-        self.assignments[task.node] = task
+        self.assignments[task.ref.path] = task
 
     def returned(self, result: TaskResult) -> None:
         """An executor gave this back."""
-        self.results[result.node] = result
+        self.results[result.ref.path] = result
 
     def told(self) -> list[Json]:
         """What was stored of the run and its log."""

@@ -89,7 +89,7 @@ class SchedulePlay:
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
         broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._workers = Workers(broker, case.store)
+        self._workers = Workers(broker)
         self._shelf = StoredLibrary(case.store)
         self._ids = _Ids()
         self._losses = 0
@@ -135,14 +135,14 @@ class SchedulePlay:
 
     async def _go_on(self) -> None:
         """Take up what was left behind; attempts that nobody waits for any more are stopped."""
-        wanted: set[tuple[str, int, int]] = set()
+        wanted: set[tuple[str, str, int]] = set()
         for run_id in await self._shelf.bare().unfinished_runs() if self._up else ():
             if not any(one.engine.drives(run_id) for one in self._up):
                 self._watch(run_id).rewind(await self._up[0].engine.load_state(run_id))
         for one in self._up:
             await one.cron.adopt_orphans()
             for run_id in one.engine.run_ids:
-                wanted |= {(run_id, node.id, node.attempt) for node in under_way(one.engine.run_state(run_id))}
+                wanted |= {(run_id, node.run_path, node.attempt) for node in under_way(one.engine.run_state(run_id))}
         self._workers.keep_only(wanted)
 
     async def _lose(self) -> None:

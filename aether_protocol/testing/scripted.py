@@ -112,7 +112,7 @@ class ScriptedExecutor:
     async def _call_real(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         real = self._real
         if real is None:
-            return TaskResult(task.run_id, task.node, task.attempt, 3, f"no script is for executor type {self.type.name!r}")
+            return TaskResult(task.ref, 3, f"no script is for executor type {self.type.name!r}")
         if real.mode == "thread":
             given = await asyncio.to_thread(real.execute, task, context)
         else:
@@ -129,7 +129,7 @@ async def play(attempt: Attempt, task: TaskAssignment, context: ExecutionContext
     if attempt.raises is not None:
         raise ScriptedError(attempt.raises)
     outputs = fill(attempt.outputs, task.inputs)
-    return TaskResult(task.run_id, task.node, task.attempt, attempt.code, attempt.message, outputs)
+    return TaskResult(task.ref, attempt.code, attempt.message, outputs)
 
 
 def fill(outputs: Mapping[str, Json], inputs: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -17,7 +17,7 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.contracts.broker import BrokerContract, Ear, Tool, done, work
+from aether_protocol.testing.contracts.broker import BrokerContract, Ear, Tool, done, ref, work
 
 pytestmark = pytest.mark.rule("SCHED-11")
 
@@ -86,7 +86,7 @@ class TestNothingHoldsItForEver:
             broker.start(ear)
             broker.dispatch([work(1, "deaf"), work(2, "next")])
             await asyncio.sleep(0)
-            broker.stop("run-1", 1, 1)
+            broker.stop(ref(1))
             async with asyncio.timeout(10):
                 await had_its_turn.wait()
             await broker.close()
@@ -149,13 +149,13 @@ class TestAnAttemptNeverRunsBesideItself:
         async def body(broker: LocalBroker, ear: Ear, said: list[str]) -> None:
             broker.dispatch([work(1, "slow")])
             await calm(broker)
-            broker.stop("run-1", 1, 1)
+            broker.stop(ref(1))
             broker.dispatch([work(1, "slow")])
             await calm(broker)
             assert said == ["begins", "has stopped", "begins"]
-            broker.stop("run-1", 1, 1)  # it is still known, and can be stopped
+            broker.stop(ref(1))  # it is still known, and can be stopped
             broker.dispatch([work(1, "slow")])
-            broker.stop("run-1", 1, 1)  # so nobody wants that one either
+            broker.stop(ref(1))  # so nobody wants that one either
             await calm(broker)
             assert said == ["begins", "has stopped"] * 2
             assert ear.results == []
@@ -180,7 +180,7 @@ class TestAnAttemptNeverRunsBesideItself:
             broker.start(Ear())
             broker.dispatch([work(1, "deaf")])
             await asyncio.sleep(0)
-            broker.stop("run-1", 1, 1)
+            broker.stop(ref(1))
             broker.dispatch([work(1, "deaf")])
             async with asyncio.timeout(10):
                 await again.wait()
@@ -214,7 +214,7 @@ def test_one_that_says_how_long_its_stop_takes_gets_that_long(monkeypatch: pytes
         broker.start(Ear())
         broker.dispatch([work(1, "slow")])
         await asyncio.sleep(0)
-        broker.stop("run-1", 1, 1)
+        broker.stop(ref(1))
         broker.dispatch([work(1, "slow")])
         async with asyncio.timeout(10):
             await again.wait()

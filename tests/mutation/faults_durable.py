@@ -104,8 +104,8 @@ FAULTS = (
         "time",
         "a sleep begins again",
         LEAF,
-        "        order.elapsed_us = state.now - began_at if began_at is not None else 0\n",
-        "        order.elapsed_us = 0\n",
+        "        assignment.elapsed_us = state.now - began_at if began_at is not None else 0\n",
+        "        assignment.elapsed_us = 0\n",
         tests="tests/unit/engine/test_recovery_time.py",
     ),
     Fault(
@@ -239,10 +239,10 @@ FAULTS = (
     ),
     Fault(
         "keys",
-        "the key of a task is its number, which changes where a run goes back",
+        "the key of a task counts its attempts",
         "scheduler/commands.py",
-        '        return f"{self.header.run_id}:{place}"\n',
-        "        return self.task_run_id\n",
+        '        return f"{self.ref.run_id}:{self.ref.path}"\n',
+        '        return f"{self.ref.run_id}:{self.ref.path}:{self.ref.attempt}"\n',
         tests="tests/unit/engine/test_wire.py",
     ),
     # --- leases ---
@@ -408,8 +408,8 @@ FAULTS = (
         "beside",
         "an attempt that is handed over twice runs twice",
         LOCAL,
-        "        before = self._attempts.setdefault(attempt.key, attempt)\n",
-        "        before = self._attempts[attempt.key] = attempt\n",
+        "        before = self._attempts.setdefault(attempt.ref, attempt)\n",
+        "        before = self._attempts[attempt.ref] = attempt\n",
     ),
     Fault(
         "ends",

@@ -107,7 +107,7 @@ class World:
                 self.phases[node.id] = node.phase
 
     def carry_out(self, command: c.Command) -> None:
-        if isinstance(command, c.TaskAssignment):
+        if isinstance(command, c.DispatchTask):
             self.work(command)
         elif isinstance(command, c.SetTimer):
             assert command.due >= self.now
@@ -119,9 +119,10 @@ class World:
         elif isinstance(command, c.Continue):
             self.put(0, e.Continued(0, "driver"))
 
-    def work(self, task: c.TaskAssignment) -> None:
+    def work(self, command: c.DispatchTask) -> None:
         rng = self.rng
-        node, attempt = task.node, task.attempt
+        task = command.assignment
+        node, attempt = command.node, task.attempt
         if task.hook is None:
             self.dispatched.append(task.path)
         delay = rng.choice([0, 0, SECOND // 2, SECOND, 5 * SECOND])

@@ -61,7 +61,7 @@ class Odd:
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         context.log(self.log)
         context.log(self.log, "stderr")
-        return TaskResult(task.run_id, task.node, task.attempt, 0, self.message, self.outputs, warnings=(self.message,))
+        return TaskResult(task.ref, 0, self.message, self.outputs, warnings=(self.message,))
 
 
 NUMBERS = count()  # every example has a store of its own
@@ -258,7 +258,7 @@ def test_schedules(url: str, label: str, value: Any) -> None:
 @pytest.mark.rule("RT-91")
 @given(TEXT, st.dictionaries(TEXT, VALUE, max_size=3))
 def test_results_from_the_wire(message: str, outputs: dict[str, Any]) -> None:
-    sent = {"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1, "message": message, "parameters": outputs}
+    sent = {"taskRunId": "r/main", "workflowRunId": "r", "attempt": 1, "message": message, "parameters": outputs}
     try:
         result = decode_result({**sent, "warnings": [message]})
     except ValueError as error:

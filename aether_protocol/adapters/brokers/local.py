@@ -24,7 +24,7 @@ from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
 MAX_THREADS: Final = 64
 KEEP_RUNNERS: Final = 64  # runners without work that are kept
@@ -66,7 +66,7 @@ class LocalBroker:
         self._running = 0
         self._arrived = 0
         self._queue: list[tuple[int, int, Attempt]] = []
-        self._attempts: dict[tuple[str, int, int], Attempt] = {}
+        self._attempts: dict[AttemptRef, Attempt] = {}
         self._idle: list[Runner] = []
         self._runners: set[asyncio.Task[None]] = set()
         self._quiet: list[asyncio.Future[None]] = []
@@ -87,15 +87,15 @@ class LocalBroker:
             else:
                 self._enqueue(assignment)
 
-    def stop(self, run_id: str, node: int, attempt: int) -> None:
-        found = self._attempts.get((run_id, node, attempt))
+    def stop(self, ref: AttemptRef) -> None:
+        found = self._attempts.get(ref)
         if found is None:
             return
         found.successor = None
         if not found.stopped:
             found.stopped = True
             if found.task is None:  # it waits in the queue, where it is passed over
-                del self._attempts[run_id, node, attempt]
+                del self._attempts[ref]
             else:
                 if found.begun and not found.threaded:
                     found.task.cancel()
@@ -111,9 +111,9 @@ class LocalBroker:
         self._closing = True
         self._queue.clear()
         stop_s = STOP_S
-        for key in list(self._attempts):
-            stop_s = max(stop_s, self._attempts[key].stop_s)
-            self.stop(*key)
+        for ref in list(self._attempts):
+            stop_s = max(stop_s, self._attempts[ref].stop_s)
+            self.stop(ref)
         for runner in self._idle:
             runner.task.cancel()
         await self._end_runners(stop_s)
@@ -137,7 +137,7 @@ class LocalBroker:
     def _new(self, assignment: TaskAssignment) -> Attempt | None:
         """What the broker knows of this attempt from now on; None where the same one is here and has not ended."""
         attempt = Attempt(assignment)
-        before = self._attempts.setdefault(attempt.key, attempt)
+        before = self._attempts.setdefault(attempt.ref, attempt)
         if before is attempt:
             return attempt
         if before.stopped:
@@ -155,7 +155,7 @@ class LocalBroker:
         executor = self._found.get(assignment.target.executor_type) or self._find(assignment.target.executor_type)
         if executor is None or (executor.mode == "inline" and not self._must_wait(assignment)):
             if attempt is not None:
-                del self._attempts[attempt.key]
+                del self._attempts[attempt.ref]
             if executor is None:
                 self.sink.finished(refuse(assignment, self._unknown(assignment.target.executor_type)))
             else:
@@ -195,15 +195,15 @@ class LocalBroker:
 
     def _give_up(self, attempt: Attempt) -> None:
         """It was told to stop and did not: nobody waits for it any longer."""
-        if self._attempts.get(attempt.key) is attempt and not self._closing:
+        if self._attempts.get(attempt.ref) is attempt and not self._closing:
             attempt.slot_released = True
             self._running -= 1
             self._forget(attempt)
             self._pump()
 
     def _forget(self, attempt: Attempt) -> None:
-        if self._attempts.get(attempt.key) is attempt:
-            del self._attempts[attempt.key]
+        if self._attempts.get(attempt.ref) is attempt:
+            del self._attempts[attempt.ref]
             if attempt.successor is not None and not self._closing:
                 self.dispatch([attempt.successor])
 

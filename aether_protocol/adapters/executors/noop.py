@@ -17,4 +17,4 @@ class NoopExecutor:
     mode: Mode = "inline"
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        return TaskResult(task.header.run_id, task.place.id, task.attempt)
+        return TaskResult(task.ref)

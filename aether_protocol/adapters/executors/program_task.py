@@ -106,7 +106,7 @@ def _start(task: TaskAssignment, context: ExecutionContext, command_line: Comman
             child = Child(replace(command, argv=argv), _streams(ready, context))
         except (OSError, ValueError) as error:
             name = _name(task.config, command.argv[0], context.mask)
-            raise _NotStartedError(_not_started(name, command, error, task.header.folder)) from error
+            raise _NotStartedError(_not_started(name, command, error, task.folder)) from error
         undo.pop_all()
         return ready, child
 
@@ -191,15 +191,15 @@ def working_folder(task: TaskAssignment, context: ExecutionContext, given: str |
     ValueError where the document has none."""
     if given != DOCUMENT:
         return context.workspace / (given or ".")
-    if task.header.folder is None:
+    if task.folder is None:
         raise ValueError("workingDir is 'document', and the document did not come from a file")
-    return Path(task.header.folder)
+    return Path(task.folder)
 
 
 def places(task: TaskAssignment, context: ExecutionContext) -> dict[str, str]:
     """The variables that name folders (ART-4)."""
     named = {"AETHER_WORKSPACE": str(context.workspace), "AETHER_RUN_DIR": str(context.shared)}
-    return named if task.header.folder is None else {**named, "AETHER_DOCUMENT_DIR": task.header.folder}
+    return named if task.folder is None else {**named, "AETHER_DOCUMENT_DIR": task.folder}
 
 
 def process_command(config: Config, exchange: Exchange, env: Environment, cwd: str) -> list[str]:

@@ -28,7 +28,7 @@ def result(
     warnings: Sequence[str] = (),
 ) -> TaskResult:
     """The result of this attempt."""
-    return TaskResult(task.header.run_id, task.place.id, task.attempt, code, message, parameters, warnings=warnings)
+    return TaskResult(task.ref, code, message, parameters, warnings=warnings)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -17,20 +17,25 @@ from aether_protocol.plan.model import Call, Kind, TaskDef
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.contracts.executor import TaskPlace
 
-HEADER = RunHeader("run-1", 0, None, {}, {}, 0)
+
+def ref(node: int, attempt: int = 1) -> AttemptRef:
+    """The name of an attempt of task run `node`."""
+    return AttemptRef("run-1", f"main.t{node}", attempt)
+
+
+def number(of: AttemptRef) -> int:
+    """The task run that this is an attempt of."""
+    return int(of.path.removeprefix("main.t"))
 
 
 def work(node: int, type_: str = "inline", *, attempt: int = 1, priority: int = 500) -> TaskAssignment:
     """An assignment for task run `node`."""
     target = TaskDef(f"t{node}", type_, parse_template({}, frozenset()), False, (), (), None, None)
-    place = TaskPlace(node, f"main.t{node}", (0, node))
     call = Call(f"t{node}", node, Kind.TASK, target)
-    return TaskAssignment(HEADER, place, call, target, attempt, 0, {}, {}, {}, (), priority, None, False, None, 1)
+    return TaskAssignment(ref(node, attempt), (0, 0, node), call, target, 0, {}, {}, {}, (), priority, None, False, None)
 
 
 class Ear:
@@ -42,14 +47,14 @@ class Ear:
         self.logs: list[str] = []
         self.failures: list[BaseException] = []
 
-    def started(self, run_id: str, node: int, attempt: int) -> None:
-        self.heard.append(("started", node))
+    def started(self, ref: AttemptRef) -> None:
+        self.heard.append(("started", number(ref)))
 
     def finished(self, result: TaskResult) -> None:
-        self.heard.append(("finished", result.node))
+        self.heard.append(("finished", number(result.ref)))
         self.results.append(result)
 
-    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
         self.logs.append(text)
 
     def failed(self, error: BaseException, run_id: str | None = None) -> None:
@@ -75,12 +80,12 @@ class Tool:
 
 def done(task: TaskAssignment, context: object = None) -> TaskResult:
     """A plain success."""
-    return TaskResult(task.run_id, task.node, task.attempt, epoch=task.header.epoch)
+    return TaskResult(task.ref)
 
 
 async def nap(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
     """As many virtual seconds as the number of the task run."""
-    await context.sleep(task.node)
+    await context.sleep(number(task.ref))
     return done(task)
 
 
@@ -105,8 +110,8 @@ TOOLS: Sequence[Executor] = (
     *(Tool(f"boom-{mode}", mode, boom) for mode in ("inline", "async", "thread")),
     *(Tool(f"leave-{mode}", mode, leave) for mode in ("inline", "async", "thread")),
     *(Tool(f"nonsense-{mode}", mode, lambda task, context: 42) for mode in ("inline", "async", "thread")),
-    Tool("other", "inline", lambda task, context: TaskResult(task.run_id, task.node + 1, task.attempt)),
-    Tool("no-json", "inline", lambda task, context: TaskResult(task.run_id, task.node, 1, parameters={"a": {1, 2}})),
+    Tool("other", "inline", lambda task, context: TaskResult(ref(number(task.ref) + 1))),
+    Tool("no-json", "inline", lambda task, context: TaskResult(task.ref, parameters={"a": {1, 2}})),
 )
 
 Body = Callable[[Broker, Ear, ManualClock], Coroutine[Any, Any, None]]
@@ -141,8 +146,8 @@ class BrokerContract:
             await pass_all(broker, clock)
 
         ear = self.play(body)
-        names = sorted((result.run_id, result.node, result.attempt, result.code) for result in ear.results)
-        assert names == [("run-1", 1, 1, 0), ("run-1", 2, 3, 0), ("run-1", 3, 1, 0)]
+        names = sorted((number(result.ref), result.ref.attempt, result.code) for result in ear.results)
+        assert names == [(1, 1, 0), (2, 3, 0), (3, 1, 0)]
         assert ear.failures == []
 
     def test_a_start_is_told_before_the_result(self) -> None:
@@ -200,7 +205,7 @@ class BrokerContract:
             await pass_all(broker, clock)
 
         ear = self.play(body)
-        told = {result.node: (result.code, result.message) for result in ear.results}
+        told = {number(result.ref): (result.code, result.message) for result in ear.results}
         for node in range(3):
             assert told[node] == (3, "this went wrong")
             assert told[node + 3] == (3, "SystemExit: 3")
@@ -212,7 +217,7 @@ class BrokerContract:
             await pass_all(broker, clock)
 
         ear = self.play(body)
-        assert sorted((result.node, result.code) for result in ear.results) == [(node, 3) for node in range(5)]
+        assert sorted((number(result.ref), result.code) for result in ear.results) == [(node, 3) for node in range(5)]
 
     def test_an_unknown_type_is_an_error_that_names_the_known_ones(self) -> None:
         async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
@@ -228,12 +233,12 @@ class BrokerContract:
         async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
             broker.dispatch([work(1, "forever"), work(2, "forever"), work(3)])
             await broker.quiet()
-            broker.stop("run-1", 2, 1)
-            broker.stop("run-1", 1, 9)
-            broker.stop("run-1", 77, 1)
+            broker.stop(ref(2))
+            broker.stop(ref(1, 9))
+            broker.stop(ref(77))
             await pass_all(broker, clock)
             assert ear.results == []
-            broker.stop("run-1", 1, 1)
+            broker.stop(ref(1))
             await pass_all(broker, clock)
             assert ear.nodes("finished") == [3]
 
@@ -246,7 +251,7 @@ class BrokerContract:
             for node in range(1, 5):
                 broker.dispatch([work(node, "forever")])
                 await broker.quiet()
-                broker.stop("run-1", node, 1)
+                broker.stop(ref(node))
                 await pass_all(broker, clock)
             broker.dispatch([work(9, "nap")])
             await pass_all(broker, clock)

@@ -25,8 +25,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
 from aether_protocol.plan.model import Call, Kind, OutputBinding, TaskDef
 from aether_protocol.ports.executor import Executor
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
 FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration", "size"})
 
@@ -38,14 +37,6 @@ class Sample(Struct):
     inputs: Mapping[str, Json] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     payloads: Sequence[Mapping[str, Json]] = ()
-
-
-class TaskPlace(Struct):
-    """Where the task of a sample stands in its run."""
-
-    id: int = 7
-    path: str = "main.task"
-    order: tuple[int, ...] = (0,)
 
 
 class RecordingContext:
@@ -114,11 +105,10 @@ def assignment(
     config = parse_template(sample.config, frozenset())
     target = TaskDef("task", type_, config, False, declared, (), None, None)
     return TaskAssignment(
-        header=RunHeader("run-1", 0, None, {}, {}, 0),
-        place=TaskPlace(),
+        ref=AttemptRef("run-1", "main.task", 1 + len(sample.payloads) + retry_count),
+        rank=(0, 0),
         call=Call("task", 0, Kind.TASK, target, timeout_us=timeout_us),
         target=target,
-        attempt=1 + len(sample.payloads) + retry_count,
         retry_count=retry_count,
         config=sample.config,
         inputs=sample.inputs,
@@ -128,7 +118,6 @@ def assignment(
         deadline_us=None,
         secret=False,
         hook=None,
-        cause=1,
     )
 
 
@@ -189,7 +178,7 @@ class ExecutorContract:
 
     def test_a_result_names_its_attempt(self) -> None:
         for task, result in self.attempts():
-            assert (result.run_id, result.node, result.attempt) == (task.run_id, task.node, task.attempt)
+            assert result.ref == task.ref
             assert type(result.code) is int
             assert type(result.message) is str
 
@@ -218,4 +207,4 @@ class ExecutorContract:
             return await asyncio.gather(*(attempt(executor, task) for task in tasks))
 
         results = asyncio.run(together())
-        assert [result.attempt for result in results] == [task.attempt for task in tasks]
+        assert [result.ref for result in results] == [task.ref for task in tasks]

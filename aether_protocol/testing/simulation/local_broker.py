@@ -15,7 +15,7 @@ from aether_protocol.errors import PortError
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.broker import Broker, ResultSink
 from aether_protocol.ports.executor import ExecutionContext, Mode
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.document_generator import EXECUTOR
 from aether_protocol.testing.simulation.workers import SECOND, Host, SimulatedBroker, Workers, copied, deed_of
 
@@ -32,7 +32,7 @@ class SlottedBroker:
         self._host = host
         self._slots = slots
         self._faulty = faulty
-        self._at_work: Counter[tuple[str, str | None, str, int]] = Counter()
+        self._at_work: Counter[AttemptRef] = Counter()
         self._inner = LocalBroker([self], workers.clock, concurrency=slots, secrets=workers.secrets.providers)
         self._inner.start(self)
 
@@ -63,9 +63,9 @@ class SlottedBroker:
                 at_once.append(task)
         self._inner.dispatch(at_once)
 
-    def stop(self, run_id: str, node: int, attempt: int) -> None:
+    def stop(self, ref: AttemptRef) -> None:
         if not self._host.dead:
-            self._inner.stop(run_id, node, attempt)
+            self._inner.stop(ref)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -85,7 +85,7 @@ class SlottedBroker:
     # --- the executor ---
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        key = task.run_id, task.hook, task.path if task.hook is None else str(task.node), task.attempt
+        key = task.ref
         self._at_work[key] += 1
         count = self._at_work.total()
         self._host.demanded(not self._slots or count <= self._slots, "slots hold", f"{count} at work, {self._slots} slots")
@@ -103,9 +103,9 @@ class SlottedBroker:
 
     # --- the broker's sink ---
 
-    def started(self, run_id: str, node: int, attempt: int) -> None:
+    def started(self, ref: AttemptRef) -> None:
         if not self._host.dead:
-            self.sink.started(run_id, node, attempt)
+            self.sink.started(ref)
 
     def finished(self, result: TaskResult) -> None:
         if self._host.dead:
@@ -115,9 +115,9 @@ class SlottedBroker:
         else:
             self.sink.finished(copied(result))
 
-    def logged(self, run_id: str, node: int, attempt: int, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
         if not self._host.dead:
-            self.sink.logged(run_id, node, attempt, stream, text)
+            self.sink.logged(ref, stream, text)
 
     def failed(self, error: BaseException, run_id: str | None = None) -> None:
         self.sink.failed(error, run_id)

@@ -21,7 +21,7 @@ from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
 from aether_protocol.testing.simulation.document_generator import SECRET
 from aether_protocol.testing.simulation.shelf import StoredLibrary, artifacts_of
@@ -30,9 +30,6 @@ SECOND: Final = 1_000_000
 PASSWORD: Final = "correct-horse-battery"
 _CODES: Final = (0,) * 24 + (2, 2, 3, 3, 1, 1, 4, 9)
 _DELAYS: Final = (0, 0, SECOND // 2, SECOND, 3 * SECOND)
-
-Key = tuple[str, int, int]
-
 
 class Host(Protocol):
     """The process that a broker lives in."""
@@ -63,7 +60,7 @@ class Workers:
         self.elsewhere = elsewhere
         self.shelf = StoredLibrary(seed, clock)
         self.secrets = SecretBook([MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})])
-        self.stopped: set[tuple[int, Key]] = set()  # (number of the broker, attempt)
+        self.stopped: set[tuple[int, AttemptRef]] = set()  # (number of the broker, attempt)
 
     def later(self, delay: int, call: Callable[[], None]) -> None:
         self.clock.call_at(self.clock.now() + delay, call)
@@ -85,9 +82,9 @@ class Workers:
         deed = self._deed(task)
         if not broker.host.dead:
             if deed.tells_start:
-                broker.sink.started(task.run_id, task.node, task.attempt)
+                broker.sink.started(task.ref)
             if deed.says:
-                broker.sink.logged(task.run_id, task.node, task.attempt, "stdout", deed.says)
+                broker.sink.logged(task.ref, "stdout", deed.says)
         self.later(deed.duration, lambda: self._returned(broker, task, deed.result))
 
     def _deed(self, task: TaskAssignment) -> Deed:
@@ -114,7 +111,7 @@ class Workers:
             self.elsewhere(copied(result))
 
     def _gone(self, broker: SimulatedBroker, task: TaskAssignment) -> bool:
-        key = broker.number, (task.run_id, task.node, task.attempt)
+        key = broker.number, task.ref
         return key in self.stopped or (broker.host.dead and self.elsewhere is None)
 
 
@@ -143,12 +140,12 @@ class SimulatedBroker:
                 self.host.die()
                 raise PortError("the process was killed")
             self.host.dispatched(task)
-            self.workers.stopped.discard((self.number, (task.run_id, task.node, task.attempt)))
+            self.workers.stopped.discard((self.number, task.ref))
             self.workers.send(self, task)
 
-    def stop(self, run_id: str, node: int, attempt: int) -> None:
+    def stop(self, ref: AttemptRef) -> None:
         if not self.host.dead and not self.workers.chaos.strikes("stop-ignored"):
-            self.workers.stopped.add((self.number, (run_id, node, attempt)))
+            self.workers.stopped.add((self.number, ref))
 
     async def close(self) -> None:
         """Workers are nobody's children."""
@@ -185,7 +182,7 @@ def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:
     if isinstance(token, str):
         outputs["told"] = {"it": [token]}
         message = f"it is {token}"
-    return TaskResult(task.run_id, task.node, task.attempt, code, message, outputs, epoch=task.header.epoch)
+    return TaskResult(task.ref, code, message, outputs)
 
 
 def copied(result: TaskResult) -> TaskResult:

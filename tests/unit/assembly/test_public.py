@@ -107,7 +107,7 @@ def test_functions_and_executors_of_ones_own() -> None:
         mode = "inline"
 
         def execute(self, task: TaskAssignment, context: object) -> TaskResult:
-            return TaskResult(task.run_id, task.node, task.attempt, parameters={"said": "HELLO"})
+            return TaskResult(task.ref, parameters={"said": "HELLO"})
 
     functions = FunctionExecutor({"double": lambda x: x * 2})
     report = run(
@@ -211,7 +211,7 @@ def test_executors_of_other_packages(monkeypatch: pytest.MonkeyPatch, caplog: py
         mode = "inline"
 
         def execute(self, task: TaskAssignment, context: object) -> TaskResult:
-            return TaskResult(task.run_id, task.node, task.attempt)
+            return TaskResult(task.ref)
 
     entries = [Entry("greet", Greet), Entry("broken", ImportError("no module")), Entry("alias", Greet), Entry("noop", Greet)]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
@@ -244,7 +244,7 @@ def test_the_public_names_are_there_and_few() -> None:
 
 
 def one_for_all(task: TaskAssignment, context: object) -> TaskResult:
-    return TaskResult(task.run_id, task.node, task.attempt)
+    return TaskResult(task.ref)
 
 
 class Ours:
@@ -254,7 +254,7 @@ class Ours:
     mode = "inline"
 
     def execute(self, task: TaskAssignment, context: object) -> TaskResult:
-        return TaskResult(task.run_id, task.node, task.attempt)
+        return TaskResult(task.ref)
 
 
 @pytest.mark.parametrize("executors", [[Ours()], (Ours(),), {"ours": Ours()}, Ours()])
@@ -307,7 +307,7 @@ def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
             with pytest.raises(UsageError):
                 await wrong
         with pytest.raises(UsageError):
-            engine.deliver(TaskResult("x", "a", 1))  # type: ignore[arg-type]
+            engine.deliver(TaskResult(("x", "a", 1)))  # type: ignore[arg-type]
         await engine.wait("x", or_suspended=True)
 
     async def elsewhere() -> None:

@@ -30,7 +30,7 @@ class Shout:
     mode = "inline"
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        return TaskResult(task.run_id, task.node, task.attempt, parameters={"said": "HELLO"})
+        return TaskResult(task.ref, parameters={"said": "HELLO"})
 
 
 class Pause:
@@ -41,7 +41,7 @@ class Pause:
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         await context.sleep(1)
-        return TaskResult(task.run_id, task.node, task.attempt)
+        return TaskResult(task.ref)
 
 
 class Vault:

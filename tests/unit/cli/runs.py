@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.commands import Continue, LogEntry, TaskAssignment
+from aether_protocol.scheduler.commands import Continue, DispatchTask, LogEntry
 from aether_protocol.scheduler.events import Continued, Event, RunHeader, Submitted, TaskFinished, TaskStarted
 from aether_protocol.scheduler.machine import Machine
 
@@ -24,7 +24,7 @@ class PureRun:
 
     def __post_init__(self) -> None:
         self.machine = Machine(self.plan)
-        self.open: dict[str, TaskAssignment] = {}
+        self.open: dict[str, DispatchTask] = {}
         header = RunHeader("r1", self.now, None, {}, {"system": {"os": "linux", "arch": "amd64"}}, 1)
         self.tell(Submitted(self.now, header, "test"))
 
@@ -32,17 +32,17 @@ class PureRun:
         step = self.machine.handle(event)
         self.watch(self.machine, step)
         for command in step.commands:
-            if isinstance(command, TaskAssignment):
-                self.open[command.path] = command
+            if isinstance(command, DispatchTask):
+                self.open[command.assignment.path] = command
             elif isinstance(command, Continue):
                 self.tell(Continued(self.now, "test"))
 
     def start(self, path: str) -> int:
         task = self.open[path]
-        self.tell(TaskStarted(self.now, task.node, task.attempt, "test"))
+        self.tell(TaskStarted(self.now, task.node, task.assignment.attempt, "test"))
         return task.node
 
     def finish(self, path: str, code: int = 0, message: str = "", outputs: Mapping[str, object] | None = None) -> None:
         self.now += SECOND
         task = self.open.pop(path)
-        self.tell(TaskFinished(self.now, task.node, task.attempt, code, message, dict(outputs or {}), {}, "test"))
+        self.tell(TaskFinished(self.now, task.node, task.assignment.attempt, code, message, dict(outputs or {}), {}, "test"))

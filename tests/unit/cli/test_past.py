@@ -36,7 +36,7 @@ class Odd:
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         code, message, value = self.given
-        return TaskResult(task.run_id, task.node, task.attempt, code, message, {"value": value})
+        return TaskResult(task.ref, code, message, {"value": value})
 
 
 @pytest.mark.parametrize("tier", ["snapshot", "state-action-log"])

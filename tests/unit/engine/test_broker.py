@@ -99,7 +99,7 @@ def test_nothing_is_kept_of_a_failure_and_a_missing_artifact_is_an_error() -> No
     desk = Desk()
 
     def fail(given: TaskAssignment, context: object) -> TaskResult:
-        return TaskResult(given.run_id, given.node, given.attempt, 2)
+        return TaskResult(given.ref, 2)
 
     async def body(world: World) -> None:
         run = await world.engine.submit(plan(dag(task("a", "fail", keeps=OUT))))

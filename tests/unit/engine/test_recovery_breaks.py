@@ -13,6 +13,7 @@ from aether_protocol.engine.api import Engine
 from aether_protocol.errors import BrokenInvariant, PortError, UsageError
 from aether_protocol.plan.model import Plan, Retry
 from aether_protocol.ports.store import RunAppend, RunQuery
+from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import RunClosed
 from tests.unit.engine.plans import dag, plan, task
@@ -110,8 +111,7 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
 
         for _ in range(5):
             engine._store.append = fails  # type: ignore[method-assign]
-            node = engine.run_state(run).nodes[1]
-            engine._driver.started(run, node.id, 99)  # changes nothing
+            engine._driver.started(AttemptRef(run, "main.a", 99))  # changes nothing
             with pytest.raises(PortError):
                 await engine.cancel(run)
             engine._store.append = given  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ import pytest
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, RunQuery
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
 from tests.unit.engine.plans import dag, plan, secret, task, value
 from tests.unit.engine.town import Cluster, run_on
@@ -277,7 +277,7 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
 
     def work(given: TaskAssignment, context: object) -> TaskResult:
         if fails[0]:
-            return TaskResult(given.run_id, given.node, given.attempt, 2, "not yet")
+            return TaskResult(given.ref, 2, "not yet")
         return succeed(given, text=given.inputs["password"])
 
     async def body(town: Cluster) -> None:
@@ -388,7 +388,7 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         await town.kill(engine)
         engine = await town.engine()
         await engine.recover()
-        engine.deliver(TaskResult(run, 1, 1, 0, "it is hunter2", {"x": "hunter2"}))
+        engine.deliver(TaskResult(AttemptRef(run, "main.a", 1), 0, "it is hunter2", {"x": "hunter2"}))
         await engine.settled()
         report = await engine.wait(run)
         assert (report.phase, report.tasks[1].message, report.tasks[1].outputs) == ("Succeeded", "it is ***", {"x": "***"})
@@ -405,7 +405,7 @@ def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Pa
 
     def tell(given: TaskAssignment, context: Any) -> TaskResult:
         context.log("it was hunter2\n")
-        return TaskResult(given.run_id, given.node, given.attempt, 0, "it was hunter2", {"x": "hunter2"})
+        return TaskResult(given.ref, 0, "it was hunter2", {"x": "hunter2"})
 
     async def body(town: Cluster) -> None:
         engine = await town.engine()
@@ -514,7 +514,7 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
 
 @pytest.mark.rule("SCHED-12", "RT-50")
 def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
-    """On tier snapshot a run goes back, and its task runs may get other numbers: what comes late is not for their namesakes."""
+    """On tier snapshot a run goes back: what comes late is not for the namesakes of its task runs."""
 
     async def body(town: Cluster) -> None:
         first = await town.engine()
@@ -527,11 +527,11 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
         state = second.run_state(run)
         node = state.find("main.a")
         assert node is not None
-        second.deliver(TaskResult(run, node.id, 1, message="of the past"))
+        second.deliver(TaskResult(AttemptRef(run, "main.a", 1), message="of the past"))
         await town.pass_time(3)
         assert node.phase == "Running"
-        assert state.header.epoch != 0
-        second.deliver(TaskResult(run, node.id, 1, epoch=state.header.epoch))
+        assert second.epoch(run) != 0
+        second.deliver(TaskResult(AttemptRef(run, "main.a", 1, second.epoch(run))))
         await town.pass_time(4)
         assert second.get(run).phase == "Succeeded"
 

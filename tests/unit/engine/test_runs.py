@@ -12,7 +12,7 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.engine.submission import read_texts
 from aether_protocol.errors import BrokenInvariant, BusyError, PortError, UsageError
 from aether_protocol.plan.model import HookEvent, InputBinding, Literal
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import TaskDispatched
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
 from tests.unit.engine.world import World, play, succeed
@@ -53,7 +53,7 @@ def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
         given.inputs["x"].append("spoilt")  # type: ignore[index]
         given.config["y"] = "spoilt"
         kept.append({"out": [1]})
-        return TaskResult(given.run_id, given.node, given.attempt, parameters=kept[-1])
+        return TaskResult(given.ref, parameters=kept[-1])
 
     async def body(world: World) -> None:
         run = await world.engine.submit(
@@ -107,7 +107,7 @@ def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlin
 
     def flaky(given: TaskAssignment, context: object) -> TaskResult:
         calls.append(given.attempt)
-        return TaskResult(given.run_id, given.node, given.attempt, 3 if len(calls) < 3 else 0)
+        return TaskResult(given.ref, 3 if len(calls) < 3 else 0)
 
     async def body(world: World) -> None:
         run = await world.engine.submit(
@@ -197,9 +197,9 @@ def test_late_double_and_unknown_results_change_nothing() -> None:
         run = await engine.submit(plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await"))))
         await engine.settled()
         steps = len(world.steps)
-        for node, attempt in ((1, 1), (1, 2), (0, 1), (99, 1), (-1, 1), (2, 7)):
-            engine.deliver(TaskResult(run, node, attempt, 2, "no", {"x": 2}))
-        engine.deliver(TaskResult("nobody", 1, 1))
+        for name, attempt in (("main.a", 1), ("main.a", 2), ("main", 1), ("main.z", 1), ("", 1), ("main.b", 7)):
+            engine.deliver(TaskResult(AttemptRef(run, name, attempt), 2, "no", {"x": 2}))
+        engine.deliver(TaskResult(AttemptRef("nobody", "main.a", 1)))
         await engine.settled()
         assert len(world.steps) == steps
         assert engine.get(run).tasks[1].outputs == {"x": 1}
@@ -336,7 +336,7 @@ def test_no_command_goes_out_before_its_step_is_stored() -> None:
     stored: list[Any] = []
 
     def look(given: TaskAssignment, context: object) -> TaskResult:
-        assert TaskDispatched(given.node, given.attempt) in stored
+        assert TaskDispatched(1, given.attempt) in stored
         return succeed(given)
 
     async def body(world: World) -> None:

@@ -45,7 +45,7 @@ def test_the_executor_gets_the_text_and_nobody_else() -> None:
         context.log(f"{text[3:]} indeed\n")
         context.log(json.dumps({"p": text}), "stderr")
         outputs = {"deep": [{"p": text, text: 1}], "part": f"<{text}>", "pin": 4711, "ok": True}
-        return TaskResult(given.run_id, given.node, given.attempt, 2, f"wrong: {text}", outputs)
+        return TaskResult(given.ref, 2, f"wrong: {text}", outputs)
 
     async def body(world: World) -> None:
         inputs = (secret("password", "db", "password"), secret("pin", "db", "pin"))
@@ -120,7 +120,7 @@ def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -
 
     def fail_once(given: TaskAssignment, context: Any) -> TaskResult:
         said.append(given.inputs["p"])
-        return TaskResult(given.run_id, given.node, given.attempt, 3 if len(said) < 2 else 0, " ".join(said))
+        return TaskResult(given.ref, 3 if len(said) < 2 else 0, " ".join(said))
 
     async def body(world: World) -> None:
         world.broker.secrets.providers = (Rotating(),)

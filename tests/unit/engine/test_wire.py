@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from aether_protocol.plan.model import ArtifactOutput
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.plan.model import ArtifactOutput, HookEvent
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_result, encode_assignment, encode_result
 from tests.unit.engine.plans import SECOND, dag, plan, secret, task, value
 from tests.unit.engine.world import World, play, succeed
@@ -69,8 +69,31 @@ def test_assignments_fit_their_schema() -> None:
     assert full["secrets"] == [{"name": "db", "key": "password"}]
     assert full["timeout"] == "1m30s"
     assert full["deadline"] == "2026-01-01T01:00:00Z"
-    assert (full["taskRunId"], full["idempotencyKey"]) == ("run-1.2", "run-1:main.full")
+    assert (full["taskRunId"], full["idempotencyKey"]) == ("run-1/main.full", "run-1:main.full")
     assert full["artifacts"]["outputs"] == [{"name": "result", "path": "out.txt", "archive": None}]
+
+
+@pytest.mark.rule("WIRE-1", "HOOK-2")
+def test_each_run_of_a_hook_has_a_name_of_its_own() -> None:
+    seen: list[TaskAssignment] = []
+
+    def look(given: TaskAssignment, context: object) -> TaskResult:
+        seen.append(given)
+        return succeed(given)
+
+    async def body(world: World) -> None:
+        hooks = {HookEvent.ON_SUSPEND: task("tell", "look"), HookEvent.ON_RESUME: task("tell", "look")}
+        run = await world.engine.submit(plan(dag(task("a", "await"), task("b", "await")), hooks=hooks))
+        await world.pass_time(1)
+        await world.engine.resume(run, "main.a")
+        await world.pass_time(2)
+        assert world.engine.get(run).phase == "Suspended"
+
+    play(World({"look": ("inline", look)}), body)
+    names = [one.task_run_id.partition("/")[2] for one in seen]
+    assert sorted(names) == ["!onResume#1", "!onSuspend#1", "!onSuspend#2"]
+    assert {one.path for one in seen} == {""}
+    assert len({one.idempotency_key for one in seen}) == 3
 
 
 @pytest.mark.rule("WIRE-1")
@@ -82,7 +105,8 @@ def test_the_schema_names_exactly_what_is_written() -> None:
 
 @pytest.mark.rule("WIRE-2")
 def test_results_go_there_and_back() -> None:
-    result = TaskResult("run-1", 7, 2, 3, "no", {"a": [1]}, {"f": {"name": "f", "digest": "sha256:0", "size": 1}})
+    ref = AttemptRef("run-1", "main.a[3].b!onExit#2", 2, 7)
+    result = TaskResult(ref, 3, "no", {"a": [1]}, {"f": {"name": "f", "digest": "sha256:0", "size": 1}})
     message = encode_result(result)
     validator("task-result").validate(message)
     assert set(message) == set(json.loads((SCHEMAS / "task-result.schema.json").read_text("utf-8"))["properties"])
@@ -91,28 +115,28 @@ def test_results_go_there_and_back() -> None:
 
 @pytest.mark.rule("WIRE-2")
 def test_an_absent_code_is_success() -> None:
-    bare = {"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1}
+    bare = {"taskRunId": "r/main", "workflowRunId": "r", "attempt": 1}
     validator("task-result").validate(bare)
-    assert decode_result(bare) == TaskResult("r", 1, 1)
+    assert decode_result(bare) == TaskResult(AttemptRef("r", "main", 1))
 
 
 @pytest.mark.rule("WIRE-2")
-def test_a_task_run_after_going_back_has_an_id_of_its_own() -> None:
-    result = TaskResult("r", 1, 2, epoch=7)
-    message = encode_result(result)
-    validator("task-result").validate(message)
-    assert message["taskRunId"] == "r.1-7"
-    assert decode_result(message) == result
+def test_a_task_run_has_one_name_however_often_it_goes_back() -> None:
+    for epoch in (0, 7):
+        message = encode_result(TaskResult(AttemptRef("r", "main.a", 2, epoch)))
+        validator("task-result").validate(message)
+        assert (message["taskRunId"], message["epoch"]) == ("r/main.a", epoch)
 
 
 @pytest.mark.rule("WIRE-2")
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"taskRunId": "other.1"}, "no task run of 'r'"),
-        ({"taskRunId": "r.x"}, "no task run of 'r'"),
-        ({"taskRunId": "r.1-"}, "no task run of 'r'"),
-        ({"taskRunId": "r.-1"}, "no task run of 'r'"),
+        ({"taskRunId": "other/main"}, "does not name a task run of 'r'"),
+        ({"taskRunId": "r/"}, "does not name a task run of 'r'"),
+        ({"taskRunId": "r"}, "does not name a task run of 'r'"),
+        ({"epoch": -1}, "epoch must be at least 0"),
+        ({"epoch": "1"}, "epoch must be an integer"),
         ({"attempt": 0}, "attempt must be at least 1"),
         ({"attempt": True}, "attempt must be an integer"),
         ({"code": "0"}, "code must be an integer"),
@@ -126,7 +150,7 @@ def test_a_task_run_after_going_back_has_an_id_of_its_own() -> None:
 )
 def test_faulty_results_are_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        decode_result({"taskRunId": "r.1", "workflowRunId": "r", "attempt": 1, **change})
+        decode_result({"taskRunId": "r/main", "workflowRunId": "r", "attempt": 1, **change})
 
 
 @pytest.mark.rule("WIRE-2")

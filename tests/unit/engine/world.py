@@ -104,4 +104,4 @@ def play(world: World, body: Callable[[World], Coroutine[Any, Any, None]]) -> Wo
 
 
 def succeed(task: TaskAssignment, context: object = None, **outputs: Any) -> TaskResult:
-    return TaskResult(task.run_id, task.node, task.attempt, 0, "", outputs)
+    return TaskResult(task.ref, 0, "", outputs)

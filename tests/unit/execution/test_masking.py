@@ -18,7 +18,7 @@ from aether_protocol.execution.context import sealed
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.expressions import parse_template
 from aether_protocol.plan.model import OutputBinding, TaskDef
-from aether_protocol.ports.wire import TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskResult
 
 pytestmark = pytest.mark.rule("DATA-12")
 
@@ -154,7 +154,8 @@ def test_what_holds_no_secret_is_not_copied() -> None:
 
 def test_declared_names_stay_and_what_is_withheld_is_told() -> None:
     target = TaskDef("t", "x", parse_template(None, frozenset()), False, (OutputBinding("result", "any", ()),), (), None, None)
-    given_ = TaskResult("r", 1, 1, 2, "wrong: result", {"result": 5, "other": "a result", "result-2": 1, "fine": 1})
+    ref = AttemptRef("r", "main.t", 1)
+    given_ = TaskResult(ref, 2, "wrong: result", {"result": 5, "other": "a result", "result-2": 1, "fine": 1})
     made = sealed(masker("result"), target, given_)
     assert made.message == "wrong: ***"
     assert made.parameters == {"result": 5, "other": "a ***", "***-2": 1, "fine": 1}
@@ -162,4 +163,4 @@ def test_declared_names_stay_and_what_is_withheld_is_told() -> None:
         "output 'other' holds a secret, which was withheld",
         "output '***-2' holds a secret, which was withheld",
     )
-    assert sealed(masker("result"), target, TaskResult("r", 1, 1, 0, "", {"fine": 1})).warnings == ()
+    assert sealed(masker("result"), target, TaskResult(AttemptRef("r", "main.t", 1), 0, "", {"fine": 1})).warnings == ()

@@ -76,7 +76,7 @@ class TestInputs:
 
     def test_the_attempt_is_known(self) -> None:
         given = script("echo $AETHER_RUN_ID $AETHER_TASK_RUN_ID $AETHER_ATTEMPT $AETHER_IDEMPOTENCY_KEY")
-        assert given.parameters["stdout"] == "run-1 run-1.7 1 run-1:main.task"
+        assert given.parameters["stdout"] == "run-1 run-1/main.task 1 run-1:main.task"
 
     def test_env_and_the_engines_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FROM_ENGINE", "kept")

@@ -11,7 +11,7 @@ from aether_protocol.adapters.executors.echo import EchoExecutor
 from aether_protocol.adapters.executors.fail import FailExecutor
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
-from aether_protocol.ports.wire import TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.testing.contracts.executor import RecordingContext, Sample, assignment, attempt
 
 
@@ -101,7 +101,7 @@ class TestEcho:
 @pytest.mark.rule("EXEC-2")
 def test_noop_gives_nothing() -> None:
     given = asyncio.run(attempt(NoopExecutor(), assignment("noop", Sample(inputs={"a": 1}))))
-    assert given == TaskResult("run-1", 7, 1)
+    assert given == TaskResult(AttemptRef("run-1", "main.task", 1))
 
 
 @pytest.mark.rule("EXEC-2", "DOC-8")

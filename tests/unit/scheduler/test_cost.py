@@ -49,15 +49,15 @@ def drive(plan: Plan, code: int = 0, cancel_after: int | None = None) -> RunStat
     while at < len(todo):
         command = todo[at]
         at += 1
-        if isinstance(command, c.TaskAssignment):
-            node = command.place.id
-            todo += machine.handle(e.TaskStarted(0, node, command.attempt, "test")).commands
+        if isinstance(command, c.DispatchTask):
+            node, attempt = command.node, command.assignment.attempt
+            todo += machine.handle(e.TaskStarted(0, node, attempt, "test")).commands
             answered += 1
             if answered == cancel_after:
                 machine.handle(e.CancelRequested(0, "test"))
                 break
             outputs = {"n": answered}
-            finished = e.TaskFinished(0, node, command.attempt, code, "", outputs, {}, "test")
+            finished = e.TaskFinished(0, node, attempt, code, "", outputs, {}, "test")
             todo += machine.handle(finished).commands
         elif isinstance(command, c.Continue):
             todo += machine.handle(e.Continued(0, "test")).commands
@@ -208,7 +208,7 @@ def test_what_a_container_had_queued_further_down_does_not_start_after_its_end()
     assert again.fingerprint() == state.fingerprint()
     for one in (machine, Machine(plan, again)):
         step = one.handle(e.Continued(1_000_000, "test"))
-        made = [command for command in step.commands if isinstance(command, c.TaskAssignment)]
+        made = [command for command in step.commands if isinstance(command, c.DispatchTask)]
         assert len(made) == 38  # 64 were made before: two loops and 62 tasks
         assert not one.state.ready
         assert not [command for command in step.commands if isinstance(command, c.Continue)]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import force_setattr
 
 from aether_protocol.scheduler import events as e
-from aether_protocol.scheduler.commands import TaskAssignment
+from aether_protocol.scheduler.commands import DispatchTask
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import suspects, under_way
@@ -23,7 +23,7 @@ class Run:
     def handle(self, event: e.Event) -> list[tuple[str, int]]:
         """What it hands over."""
         made = self.machine.handle(event).commands
-        return [(one.path, one.attempt) for one in made if isinstance(one, TaskAssignment)]
+        return [(one.assignment.path, one.assignment.attempt) for one in made if isinstance(one, DispatchTask)]
 
     def node(self, name: str) -> TaskNode:
         found = self.machine.state.find(f"main.{name}")
