@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aether_protocol.errors import DocumentError as DocumentError
     from aether_protocol.errors import PortError as PortError
     from aether_protocol.errors import UsageError as UsageError
-    from aether_protocol.plan.executors import ConfigField as ConfigField
+    from aether_protocol.plan.config_fields import ConfigField as ConfigField
     from aether_protocol.plan.executors import ExecutorType as ExecutorType
     from aether_protocol.plan.executors import OutputField as OutputField
     from aether_protocol.plan.model import Plan as Plan
@@ -40,7 +40,7 @@ _HOMES = {
     "AetherError": "errors",
     "BrokenInvariant": "errors",
     "BusyError": "errors",
-    "ConfigField": "plan.executors",
+    "ConfigField": "plan.config_fields",
     "Diagnostic": "diagnostics",
     "DocumentError": "errors",
     "Engine": "assembly.public",

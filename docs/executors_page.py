@@ -5,11 +5,12 @@ Law: what a table says is not said again by hand. A test compares the page with 
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from aether_protocol.assembly.executors import builtin_executors
 from aether_protocol.expressions.values import as_text
-from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
+from aether_protocol.plan.config_fields import ConfigField, with_nested
+from aether_protocol.plan.executors import ExecutorType
 
 PAGE = Path(__file__).parent / "reference" / "executors.md"
 
@@ -115,10 +116,7 @@ Proxy settings are taken from the environment.
 
 def page() -> str:
     """The whole page."""
-    types = sorted(
-        (entry.load()().type for entry in entry_points(group="aether.executors") if entry.value.startswith("aether_protocol.")),
-        key=lambda type_: str(type_.name),
-    )
+    types = sorted((executor.type for executor in builtin_executors()), key=lambda type_: type_.name)
     return "\n".join([INTRODUCTION, *map(section, types)])
 
 

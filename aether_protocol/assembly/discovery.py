@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
-from aether_protocol.plan.executors import ConfigField, ExecutorTypes
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, get_args
@@ -102,6 +103,19 @@ def what_it_lacks(executor: object) -> str | None:
         modes = "'thread' (a plain function), 'async' (a coroutine function) or 'inline' (a plain function that is quick)"
         return f"it has {said}: set mode = {modes}"
     return None if callable(getattr(executor, "execute", None)) else "it has no execute(task, context)"
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # its package is not there, or it stands in sys.modules without a spec
+        return module in sys.modules
+
+
+def missing_modules(type_: ExecutorType) -> list[str]:
+    """What an executor type imports and is not installed here. Nothing is imported but the packages of dotted names."""
+    return [module for module in type_.modules if not _is_installed(module)]
 
 
 def kill_programs() -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.executors import missing_modules
 from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files
 from aether_protocol.assembly.schedules import check_document
 from aether_protocol.compiler.checks.unused import unused
@@ -153,6 +154,7 @@ class Workspace:
             namespaces=self._namespaces,
             strict=strict,
             pedantic=pedantic,
+            missing_modules=missing_modules,
         )
         compiled = compile_document(document, self._seen_from(file), options)
         return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))

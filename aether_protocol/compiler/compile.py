@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -36,7 +36,8 @@ from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import Parameter, WorkflowTemplate
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorTypes
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Kind, Plan
 
 
@@ -45,6 +46,7 @@ class CompileOptions(Struct, frozen=True):
 
     `namespaces` are those that variable sources inject. `strict`: the document is to be run, so that unknown executor
     types and unknown namespaces in expressions are errors. `pedantic`: so is a retry on the call of a dag or loop (SPEC-3).
+    `missing_modules` gives what an executor type imports and is not installed here.
     """
 
     executor_types: ExecutorTypes | None = None
@@ -52,6 +54,7 @@ class CompileOptions(Struct, frozen=True):
     namespaces: frozenset[str] = frozenset()
     strict: bool = False
     pedantic: bool = False
+    missing_modules: Callable[[ExecutorType], Sequence[str]] | None = None
 
 
 Use = tuple[LoadedDocument, str]
@@ -110,6 +113,7 @@ class _Compilation:
         executors = ExecutorChecks(
             self.findings, self.options.executor_types, self.options.fetchers, strict=self.options.strict
         )
+        executors.missing_modules = self.options.missing_modules
         self._check_names(settings, names, executors)
         self._check_values(settings, names)
         self._check_types(settings)

@@ -16,7 +16,8 @@ from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import Arguments, Executor, Inputs, Loop, Outputs, Parameter, Task
 from aether_protocol.expressions.json_copy import own
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorTypes
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorTypes
 
 _SPELT: Final = (int, float, bool)
 _LOOSE: Final = ("any", "object", "array")  # types with room for numbers that nobody asked for

@@ -235,6 +235,12 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "a config that does not fit the artifact source",
         "Like executors, kinds of artifact sources declare what they take; this config has something else.",
     ),
+    _error(
+        "AE405",
+        "an executor that lacks a package",
+        "The executor of this type is installed, and a package that it works with is not, so every attempt would end in Error. "
+        "The hint says what to install. When a document is only validated this is a warning, as another machine may have it.",
+    ),
     # surprises
     _warning(
         "AE901",

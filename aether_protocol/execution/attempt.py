@@ -20,7 +20,7 @@ from aether_protocol.execution.workspace import Workspace, warning_of
 from aether_protocol.expressions.json_copy import clean, own
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
-from aether_protocol.plan.executors import ConfigFault
+from aether_protocol.plan.config_fields import ConfigFault
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult

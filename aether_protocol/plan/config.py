@@ -10,12 +10,20 @@ from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, as_text, equal, fit, has_secret, type_name
-from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorType
+from aether_protocol.plan.config_fields import ConfigFault, ConfigField
+from aether_protocol.plan.executors import ExecutorType
 
 
 def check_config(type_: ExecutorType, config: Json, *, placeholders: bool) -> list[ConfigFault]:
     """All faults of `config`. `placeholders`: text with `{{` in it is not known yet and fits every field."""
-    return check_fields(f"executor {type_.name!r}", type_.config, config, open_=type_.open_config, placeholders=placeholders)
+    what = f"executor {type_.name!r}"
+    if type_.schema is not None:
+        if placeholders and _unknown_yet(config):
+            return []
+        from aether_protocol.plan.schema_check import check_schema  # only such types need it
+
+        return check_schema(what, type_.schema, config, placeholders=placeholders)
+    return check_fields(what, type_.config, config, open_=type_.open_config, placeholders=placeholders)
 
 
 def check_fields(

@@ -10,7 +10,9 @@ from typing import Final
 
 from aether_protocol.expressions.durations import PATTERN
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorType, ExecutorTypes
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
+from aether_protocol.plan.schema_check import opened
 
 _OPEN: Final = {"anyOf": [{"type": "null"}, {"type": "string", "pattern": r"\{\{"}]}  # not known yet, or left out
 _TYPES: Final[dict[str, dict[str, Json]]] = {
@@ -37,6 +39,10 @@ def with_configs(schema: dict[str, Json], types: ExecutorTypes) -> dict[str, Jso
 
 def config_schema(type_: ExecutorType) -> dict[str, Json]:
     """The config of one executor type."""
+    if type_.schema is not None:
+        # an id of its own, so that references go on to mean this schema and not the one around it
+        declared = {"$id": f"urn:aether-protocol:executor:{type_.name}", **opened(dict(type_.schema))}
+        return {"description": type_.description, "if": _OPEN, "else": declared}
     return {"description": type_.description, "if": _OPEN, "else": _object(type_.config, open_=type_.open_config)}
 
 

@@ -1,44 +1,26 @@
-"""What an executor type declares about itself: the fields of its config and its outputs (SPEC-15, EXEC).
+"""What an executor type declares about itself: its config, its outputs, and where and with what it runs (SPEC-15, EXEC).
 
-Law: a declaration is data. The checks, `aether executors`, the docs and the executor itself read the same table. A string
-that holds a placeholder fits every field here and is checked again, resolved, at dispatch.
+A declaration is data: the checks, `aether executors`, the docs, the schema for editors and the executor itself read the same
+one. A config is declared as a table of fields, the short way, or as a JSON Schema of any depth (`of_schema`, `of_model`); the
+table of a schema is made from it, for people and for the spelling of scalars, and the schema alone decides. Text that
+holds a placeholder fits every place of a config and is checked again, resolved, at dispatch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.schema_fields import fields_of
 
 _NO_WORD: Final = re.compile("[^A-Z0-9]")
 
-
-class ConfigField(Struct, frozen=True, gc=False):
-    """A field of an executor's config. `type` is one of DOC-9, `duration` or `size` (`512Mi`, or a number of bytes).
-
-    `items` types the elements of an array; `minimum` and `maximum` bound a number, `minimum` the length of an array too;
-    `fields` are those of an object that takes no others; `words` are texts that may stand in place of the value; `artifact`:
-    the text names an output artifact of the task, whose content the executor itself writes (so it needs no path); `text`: the
-    entries of an array or object are meant as text, so that plain YAML scalars among them keep their spelling (DOC-10).
-    """
-
-    name: str
-    type: str
-    description: str
-    required: bool = False
-    default: Json = None
-    enum: tuple[Json, ...] | None = None
-    items: str | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    fields: tuple[ConfigField, ...] = ()
-    words: tuple[str, ...] = ()
-    artifact: bool = False
-    text: bool = False
+Site = Literal["worker", "engine"]
 
 
 class OutputField(Struct, frozen=True, gc=False):
@@ -50,10 +32,13 @@ class OutputField(Struct, frozen=True, gc=False):
 
 
 class ExecutorType(Struct, frozen=True, gc=False):
-    """An executor type as registered under the entry-point group `aether.executors`.
+    """An executor type as registered under the entry-point group `aether_protocol.executors`.
 
     `open_config`: config fields that are not listed are allowed; `open_outputs`: outputs beyond the listed ones, too.
-    `files`: `valueFrom.path` on an output names a file (script, process).
+    `files`: `valueFrom.path` on an output names a file (script, process). `schema`: the config as a JSON Schema. `site`: where
+    attempts are carried out, by a worker or by the engine itself (`ports.executor.EngineExecutor`). `version` is that of what
+    it does, for people and for workers of different builds. `modules` are what it imports beyond this package and its own;
+    `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`).
     """
 
     name: str
@@ -63,38 +48,38 @@ class ExecutorType(Struct, frozen=True, gc=False):
     open_config: bool = False
     open_outputs: bool = False
     files: bool = False
+    schema: Mapping[str, Json] | None = None
+    site: Site = "worker"
+    version: str = "1"
+    modules: tuple[str, ...] = ()
+    install: str = ""
+
+    @classmethod
+    def of_schema(cls, name: str, description: str, schema: Mapping[str, Json], **more: Any) -> ExecutorType:
+        """A type whose config is declared by a JSON Schema (2020-12) of an object.
+
+        Args:
+            name: The type, as documents write it.
+            description: What it does, in one sentence or two.
+            schema: The schema. References go into it alone (`#/$defs/...`). The formats `aether-duration` (`30s`) and
+                `aether-size` (`512Mi`) are checked, others are not.
+            more: The other fields of an ExecutorType, by name.
+        """
+        return cls(name, description, fields_of(schema), schema=schema, **more)
+
+    @classmethod
+    def of_model(cls, name: str, description: str, model: SchemaModel, **more: Any) -> ExecutorType:
+        """A type whose config is declared by a pydantic model, or by any class with a `model_json_schema()`."""
+        return cls.of_schema(name, description, model.model_json_schema(), **more)
+
+
+class SchemaModel(Protocol):
+    """What declares itself as a JSON Schema: a pydantic model class."""
+
+    def model_json_schema(self) -> dict[str, Any]: ...
 
 
 ExecutorTypes = Mapping[str, ExecutorType]
-
-
-class ConfigFault(Struct, frozen=True, gc=False):
-    """One fault of a config: `path` inside of it (`("env", "HOME")`), what is wrong, and what to do."""
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str | None = None
-
-
-def with_nested(fields: tuple[ConfigField, ...], above: str = "") -> Iterator[tuple[str, ConfigField]]:
-    """All fields, each followed by those within it, with their names from the top: `stop`, `stop.signal`."""
-    for field in fields:
-        yield f"{above}{field.name}", field
-        yield from with_nested(field.fields, f"{above}{field.name}.")
-
-
-def written_artifacts(fields: tuple[ConfigField, ...], config: Json) -> list[tuple[tuple[str, ...], str]]:
-    """The output artifacts that a config names for the executor to write: where it does, and the name."""
-    found: list[tuple[tuple[str, ...], str]] = []
-    if not isinstance(config, Mapping):
-        return found
-    for field in fields:
-        value = config.get(field.name)
-        if field.artifact and isinstance(value, str):
-            found.append(((field.name,), value))
-        elif field.fields:
-            found.extend(((field.name, *path), name) for path, name in written_artifacts(field.fields, value))
-    return found
 
 
 def input_variable(name: str) -> str:

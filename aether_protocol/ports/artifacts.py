@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField
+from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.model import ArtifactOutput
 
 

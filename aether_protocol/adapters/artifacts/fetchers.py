@@ -19,7 +19,7 @@ from aether_protocol.execution.staging.limits import Budget, Limits
 from aether_protocol.execution.staging.packing import pack
 from aether_protocol.execution.staging.unpacking import unpack
 from aether_protocol.expressions.values import Json, as_text
-from aether_protocol.plan.executors import ConfigField
+from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.ports.artifacts import AbsentError
 
 MAX_REDIRECTS: Final = 5

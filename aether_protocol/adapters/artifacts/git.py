@@ -20,7 +20,7 @@ from aether_protocol.execution.staging.limits import Budget, Limits
 from aether_protocol.execution.staging.packing import pack
 from aether_protocol.execution.staging.unpacking import unpack
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField
+from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.ports.artifacts import AbsentError
 
 TIMEOUT_S: Final = 600.0  # of one call of git

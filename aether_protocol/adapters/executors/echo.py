@@ -11,7 +11,8 @@ from typing import Final
 
 from aether_protocol.adapters.executors.results import ERROR, FAILED, SUSPENDED, result
 from aether_protocol.expressions.values import Json, type_name
-from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aether_protocol.adapters.executors.results import FAILED, result
-from aether_protocol.plan.executors import ConfigField, ExecutorType
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aether_protocol.adapters.executors.results import ERROR, result
 from aether_protocol.errors import why
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 

@@ -14,7 +14,8 @@ from aether_protocol.adapters.executors.results import ERROR, FAILED, read_json,
 from aether_protocol.errors import why
 from aether_protocol.execution.capacity import Patience, Tell, begin, is_full, under_way
 from aether_protocol.expressions.values import Json, as_text
-from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 TYPE = ExecutorType(
     "http",
     "Sends one HTTP request. Needs the extra `http`.",
+    modules=("httpx2",),
+    install="pip install 'aether-protocol[http]'",
     config=(
         ConfigField(
             "method",

@@ -5,7 +5,8 @@ Law: this file says what the two types are and is light to import; `programs` do
 
 from __future__ import annotations
 
-from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from aether_protocol.adapters.executors.results import FAILED, SUSPENDED, result
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 

@@ -6,7 +6,7 @@ is near, else a warning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aether_protocol.compiler.findings import DID_YOU_MEAN, Fault, Findings, Near, Origin, Path
@@ -15,7 +15,8 @@ from aether_protocol.diagnostics import Severity
 from aether_protocol.documents.models import Artifact, Executor, Task
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config, check_fields
-from aether_protocol.plan.executors import ConfigFault, ConfigField, ExecutorTypes, written_artifacts
+from aether_protocol.plan.config_fields import ConfigFault, ConfigField, written_artifacts
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Kind
 
 # Types whose outputs may be files, where the types are not known (SPEC-6).
@@ -41,6 +42,7 @@ class ExecutorChecks:
         self.types = types
         self.fetchers = fetchers
         self.severity: Severity | None = None if strict else "warning"
+        self.missing_modules: Callable[[ExecutorType], Sequence[str]] | None = None
 
     def files(self, type_: str) -> bool:
         """Whether `valueFrom.path` on an output of this type names a file."""
@@ -81,6 +83,11 @@ class ExecutorChecks:
             fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self._severity(hint))
             self.findings.add(origin, (*path, "type"), fault)
             return
+        missing = self.missing_modules(type_) if self.missing_modules is not None and type_.modules else ()
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            message = f"executor {type_.name!r} needs {', '.join(missing)}, which {verb} not installed"
+            self.findings.add(origin, (*path, "type"), Fault("AE405", message, type_.install or None, self.severity))
         self._faults("AE402", check_config(type_, executor.config, placeholders=True), origin, (*path, "config"))
 
     def _severity(self, hint: str | None) -> Severity | None:

@@ -22,7 +22,8 @@ from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorType, OutputField
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.plan.model import Call, Kind, OutputBinding, TaskDef
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult

@@ -9,12 +9,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.assembly.executors import missing_modules
 from aether_protocol.compiler.compile import Compiled, CompileOptions
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import Json, SecretValue, has_secret
 from aether_protocol.plan.config import check_config
+from aether_protocol.plan.config_fields import ConfigField, with_nested
 from aether_protocol.plan.config_schema import config_schema, with_configs
-from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
+from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import TaskDef
 
 Compile = Callable[..., Compiled]
@@ -268,3 +270,30 @@ class TestSchema:
     def test_is_a_schema(self) -> None:
         for type_ in executor_types().values():
             Draft202012Validator.check_schema(config_schema(type_))
+
+
+LACKING = ExecutorType("closed", "For tests.", FIELDS, modules=("json", "no_such_package"), install="pip install 'some[thing]'")
+
+
+@pytest.mark.rule("SPEC-15")
+@pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
+def test_an_executor_whose_package_is_missing_says_what_to_install(strict: bool, severity: str, compiled: Compile) -> None:
+    spec = "- task: {name: main, executor: {type: closed, config: {source: x}}}"
+    options = CompileOptions({"closed": LACKING}, strict=strict, missing_modules=missing_modules)
+    result = compiled(spec, options)
+    assert [(d.code, d.severity, d.path, d.message, d.hint) for d in result.diagnostics] == [
+        (
+            "AE405",
+            severity,
+            "spec.templates[0].task.executor.type",
+            "executor 'closed' needs no_such_package, which is not installed",
+            "pip install 'some[thing]'",
+        )
+    ]
+    assert (result.plan is None) == strict
+    assert compiled(spec, CompileOptions({"closed": LACKING}, strict=strict)).diagnostics == ()
+
+
+def test_what_is_missing_is_found_without_an_import() -> None:
+    type_ = ExecutorType("x", "X.", modules=("json", "no_such_package", "no.such.package", "importlib.metadata"))
+    assert missing_modules(type_) == ["no_such_package", "no.such.package"]

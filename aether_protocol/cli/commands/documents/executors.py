@@ -7,9 +7,12 @@ import json
 import click
 
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.assembly.executors import missing_modules
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ConfigField, ExecutorType, with_nested
+from aether_protocol.plan.config_fields import ConfigField, with_nested
+from aether_protocol.plan.config_schema import config_schema
+from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.views.text import as_value
 
 WIDTH = 100
@@ -54,6 +57,11 @@ def show(type_: ExecutorType) -> None:
         click.echo(f"  {name:{width}}  ", nl=False)
         click.secho(type_text, fg="cyan")
         click.echo(click.wrap_text(description, WIDTH, "      ", "      "))
+    missing = missing_modules(type_)
+    if missing:
+        click.secho(f"  needs {', '.join(missing)}, not installed here: {type_.install}", fg="yellow")
+    if type_.site == "engine":
+        click.echo("  carried out by the engine itself: takes no slot")
     if type_.open_config:
         click.echo("  other fields of config are allowed")
     if type_.open_outputs:
@@ -67,6 +75,11 @@ def as_json(type_: ExecutorType) -> Json:
         "description": type_.description,
         "config": [field_as_json(field) for field in type_.config],
         "outputs": [{"name": o.name, "type": o.type, "description": o.description} for o in type_.outputs],
+        "schema": config_schema(type_),
+        "site": type_.site,
+        "version": type_.version,
+        "modules": list(type_.modules),
+        "install": type_.install or None,
         "openConfig": type_.open_config,
         "openOutputs": type_.open_outputs,
     }
