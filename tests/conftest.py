@@ -7,6 +7,8 @@ import signal
 
 from hypothesis import settings
 
+os.environ["AETHER_CONFIG"] = os.devnull  # settings of who runs the tests change none; tests of settings name theirs
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell starts in the background; programs would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -7,10 +7,13 @@ slashes and a relative path, four and an absolute one.
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from msgspec import Struct
 
 from aether_protocol.errors import UsageError
+
+PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
 
 class StoreUrl(Struct, frozen=True):

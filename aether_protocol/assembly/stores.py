@@ -12,21 +12,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.assembly.store_urls import read_store_url
+from aether_protocol.assembly.store_urls import PROJECT, read_store_url
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import STATE_ACTION_LOG
 
 VARIABLE: Final = "AETHER_STORE"
-DEFAULT: Final = "sqlite:.aether/aether.db"
-PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
 
 def open_store(
     url: str | None = None, *, durability: str | None = None, tier: str | None = None, reads_only: bool = False
 ) -> CronStore:
-    """The store at `url`; without one that of AETHER_STORE, else `.aether/aether.db` in the working directory.
+    """The store at `url`; without one that of AETHER_STORE, else the nearest `.aether/aether.db` (RT-111).
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
     `?tier=state-action-log` (the default) says how new runs are kept, `?durability=normal` or `full` (the default) what a
@@ -34,7 +32,9 @@ def open_store(
     UsageError for a URL that says something else, PortError for a store that cannot be used.
     """
     if url is None:
-        url = os.environ.get(VARIABLE) or DEFAULT
+        from aether_protocol.assembly.configuration.store_place import found_store
+
+        url = os.environ.get(VARIABLE) or found_store()
     read = read_store_url(url)
     opener = _OPENERS.get(read.kind)
     if opener is None:
@@ -73,7 +73,7 @@ def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> C
     from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 
     if not path:
-        raise UsageError(f"the store {url!r} has no path", hint=f"like {DEFAULT!r}")
+        raise UsageError(f"the store {url!r} has no path", hint="like 'sqlite:runs.db'")
     for name in options:
         if name not in ("durability", "tier"):
             near = get_close_matches(name, ("durability", "tier"), 1)

@@ -14,17 +14,17 @@ import os
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct, field
 
+from aether_protocol.assembly.store_urls import PROJECT
+from aether_protocol.cli.configured import debugs, names_store, usual_store
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import DEFAULT_STORE, usual_store
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
-from aether_protocol.cli.stored import check_there, is_there, open_at, workspaces_of
+from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path, workspaces_of
 from aether_protocol.cli.terminal.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -46,9 +46,9 @@ class Driving(Struct, frozen=True):
 
     output: str
     watch: bool
+    store: str
     secrets: tuple[str, ...] = ()
     concurrency: int | None = None
-    store: str = DEFAULT_STORE
     durability: str | None = None
     workspaces: str | None = None
     keeps: bool = True
@@ -82,7 +82,7 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: A
     store is still open; the exit code."""
     if not makes_store:
         check_there(driving.store)
-    if not os.environ.get("AETHER_DEBUG"):
+    if not debugs():
         log_without_traces()
     store = open_for_writing(driving)
     freeze()
@@ -92,22 +92,25 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: A
 
 def open_for_writing(driving: Driving) -> CronStore:
     """The store; where it cannot be used, the way to do without one is told."""
-    new = driving.store == DEFAULT_STORE and not is_there(DEFAULT_STORE)
+    new = not is_there(driving.store)
     try:
         store = open_at(driving.store, driving.durability)
         if new:
-            keep_out_of_git()
+            keep_out_of_git(driving.store)
         return store
     except PortError as error:
-        if driving.store != DEFAULT_STORE:
+        if names_store():
             raise
         hint = "--store memory keeps no record of the run, --store sqlite:PATH keeps it elsewhere"
         raise PortError(error.message, hint=_joined(error.hint, hint)) from error
 
 
-def keep_out_of_git() -> None:
-    """What lies in `.aether` belongs to this machine, not to the project."""
-    note = Path(DEFAULT_STORE.partition(":")[2]).parent / ".gitignore"
+def keep_out_of_git(url: str) -> None:
+    """Have git ignore what lies in `.aether`: it belongs to this machine, not to the project."""
+    file = sqlite_path(url)
+    if file is None or file.parent.name != PROJECT:
+        return
+    note = file.parent / ".gitignore"
     if not note.exists():
         with contextlib.suppress(OSError):
             note.write_text("*\n", "ascii")

@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 
+from aether_protocol.cli.configured import debugs
 from aether_protocol.cli.exits import FINE, INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
 from aether_protocol.cli.root import root
 from aether_protocol.cli.terminal.streams import LostOutputError, installed
@@ -54,7 +55,7 @@ def carried_out(arguments: Sequence[str] | None) -> int:
     except LostOutputError:
         return FINE  # until `without_output` has looked at it
     except Exception as error:
-        if os.environ.get("AETHER_DEBUG"):
+        if debugs():
             import traceback
 
             traceback.print_exc()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from aether_protocol.cli.configured import debugs
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
 from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
 from aether_protocol.cli.session import leave
@@ -111,7 +111,7 @@ async def _close(engine: Engine, leaving: asyncio.Event, left_code: int) -> None
 
 
 def _log_to(handler: logging.Handler) -> None:
-    if not os.environ.get("AETHER_DEBUG"):
+    if not debugs():
         logger = logging.getLogger("aether_protocol")
         logger.handlers[:] = [handler]
         logger.propagate = False

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
-from msgspec.structs import replace
 
-if TYPE_CHECKING:
-    from aether_protocol.documents.source import Limits
+from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone, take_profile
 
-DEFAULT_STORE = "sqlite:.aether/aether.db"
 MEMORY = "memory"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 
-def _check_named_store(context: click.Context, option: click.Parameter, url: str) -> str:
+def _check_named_store(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
     """A store that a command only reads is there, if it was named on the command line."""
-    if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE and url != MEMORY:
+    url = configured_store(context, option, given)
+    if url is not None and given not in (None, MEMORY):
         from aether_protocol.cli.stored import check_there
 
         check_there(url)
     return url
 
 
+def _with_profile(option: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """An option that is configured, and `--profile` beside it."""
+    profile = click.option(
+        "--profile", is_eager=True, expose_value=False, callback=take_profile, metavar="NAME",
+        help="Settings of [profile.NAME] in aether.toml win over the others there. AETHER_PROFILE sets another default.",
+    )
+    return lambda command: profile(option(command))
+
+
 library_option = click.option(
-    "--library", "-L", multiple=True, type=click.Path(exists=True), metavar="DIR",
+    "--library", "-L", multiple=True, type=click.Path(exists=True), metavar="DIR", callback=configured("library.paths"),
     help="Folder (or file) with WorkflowTemplates to look references up in, before the store; may be given several times.",
 )
 name_option = click.option(
@@ -38,12 +43,16 @@ name_option = click.option(
 )
 secrets_option = click.option(
     "--secrets-file", "secrets", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
+    callback=configured("secrets.files"),
     help="File with secrets (dotenv, YAML or JSON).",
 )
 watch_option = click.option(
     "--watch/--quiet", default=True, help="Show progress on standard error (a live view on a terminal), or nothing."
 )
-concurrency_option = click.option("--concurrency", type=click.IntRange(1), metavar="N", help="At most N tasks at once.")
+concurrency_option = click.option(
+    "--concurrency", type=click.IntRange(1), metavar="N", callback=configured("concurrency.attempts"),
+    help="At most N tasks at once.",
+)
 output_option = click.option(
     "--output", type=click.Choice(["text", "json", "events"]), default="text", show_default=True,
     help="What to print on standard output: a summary, the run report, or every event as a JSON line.",
@@ -52,23 +61,23 @@ answers_option = click.option(
     "--resume", "resumes", multiple=True, metavar="TASK=PAYLOAD",
     help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn.",
 )
-store_option = click.option(
-    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL", type=click.UNPROCESSED,
-    help="Where runs are kept: sqlite:PATH, or memory for nowhere. AETHER_STORE sets another default.",
-)
-looked_up_option = click.option(
-    "--store", envvar="AETHER_STORE", default=DEFAULT_STORE, show_default=True, metavar="URL", type=click.UNPROCESSED,
-    callback=_check_named_store,
-    help="Where templates are looked up that neither the files nor --library have. It is only read, and never made. "
-         "AETHER_STORE sets another default.",
-)
+store_option = _with_profile(click.option(
+    "--store", metavar="URL", type=click.UNPROCESSED, callback=configured_store,
+    help="Where runs are kept: sqlite:PATH, or memory for nowhere. By default AETHER_STORE, that of aether.toml, the nearest "
+         ".aether/aether.db up to the root of the repository, or a new one here.",
+))
+looked_up_option = _with_profile(click.option(
+    "--store", metavar="URL", type=click.UNPROCESSED, callback=_check_named_store,
+    help="Where templates are looked up that neither the files nor --library have; by default the store that 'aether run' "
+         "would use. It is only read, and never made.",
+))
 workspace_option = click.option(
-    "--workspace", "workspaces", envvar="AETHER_WORKSPACES", type=click.Path(file_okay=False), metavar="DIR",
+    "--workspace", "workspaces", type=click.Path(file_okay=False), metavar="DIR", callback=configured("workspaces.path"),
     help="Folder below which every attempt gets a workspace of its own; by default .aether/workspaces beside the store. "
          "AETHER_WORKSPACES sets another default.",
 )
 durability_option = click.option(
-    "--durability", type=click.Choice(["full", "normal"]), default=None,
+    "--durability", type=click.Choice(["full", "normal"]), callback=flag_alone("store.durability"),
     help="full (the default) survives a loss of power, normal the death of the process; it is faster.",
 )
 report_option = click.option(
@@ -88,11 +97,6 @@ quiet_option = click.option("--watch/--quiet", default=True, help="Tell of every
 run_argument = click.argument("run", metavar="RUN")
 
 
-def usual_store() -> str:
-    """The store where no --store is given."""
-    return os.environ.get("AETHER_STORE") or DEFAULT_STORE
-
-
 def driving_options(command: _Command) -> _Command:
     """The options of every command that may drive a run in the foreground."""
     own = (durability_option, store_option, workspace_option, concurrency_option, watch_option, output_option, secrets_option)
@@ -101,21 +105,7 @@ def driving_options(command: _Command) -> _Command:
     return command
 
 
-def _read_limits(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Limits:
-    """`nodes=5000000` and the like, on top of the defaults (DOC-6)."""
-    from aether_protocol.documents.source import DEFAULT, Limits
-
-    names = list(Limits.__struct_fields__)
-    limits = DEFAULT
-    for text in given:
-        name, _, number = text.partition("=")
-        if name not in names or not number.isdecimal() or not 0 < int(number) < 1 << 40:
-            raise click.BadParameter(f"{text!r} is not one of {', '.join(f'{known}=N' for known in names)}")
-        limits = replace(limits, **{name: int(number)})
-    return limits
-
-
 limits_option = click.option(
-    "--limit", "limits", multiple=True, metavar="NAME=N", callback=_read_limits,
+    "--limit", "limits", multiple=True, metavar="NAME=N", callback=configured_limits,
     help="What a document may have at most: bytes (of a file), nodes, nesting.",
 )

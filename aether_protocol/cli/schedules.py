@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import click
 from msgspec import Struct
 
+from aether_protocol.cli.configured import usual_store
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import MEMORY, usual_store
+from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.paths import names_file
 from aether_protocol.cli.stored import is_there, look
 from aether_protocol.cron.settings import CronSettings

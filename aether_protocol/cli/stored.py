@@ -7,7 +7,6 @@ read-only can be looked at. Every store that is opened here is closed here.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from aether_protocol.cli.configured import configuration, names_store
 from aether_protocol.cli.instants import now_us
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore
@@ -79,18 +79,23 @@ def workspaces_of(store: Store) -> Path | None:
     """Where the workspaces of a store's runs lie, if they lie anywhere: see `options.workspace_option`."""
     from aether_protocol.assembly.stores import workspaces_root
 
-    return workspaces_root(store, os.environ.get("AETHER_WORKSPACES") or None)
+    return workspaces_root(store, configuration().value("workspaces.path"))
 
 
 def check_there(url: str) -> None:
+    """Refuse a store that is not there, in the same words for every command. Raises UsageError."""
     if url == MEMORY:
         hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
         raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint=hint)
-    if not is_there(url):
-        raise UsageError(
-            f"there is no store at {url!r}",
-            hint="'aether run' makes one; --store or AETHER_STORE names another, and a relative path counts from this folder",
-        )
+    if is_there(url):
+        return
+    if names_store():
+        hint = "'aether run' makes one, and a relative path of --store or AETHER_STORE counts from this folder"
+        raise UsageError(f"there is no store at {url!r}", hint=hint)
+    from aether_protocol.assembly.configuration.store_place import FILE, searched
+
+    hint = "'aether run' makes one here; --store, AETHER_STORE or [store] url in aether.toml names another"
+    raise UsageError(f"there is no store: no {FILE!r} in {searched()}", hint=hint)
 
 
 def read_templates(url: str, limits: Limits, *, reads_only: bool) -> StoredLibrary:

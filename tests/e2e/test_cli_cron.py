@@ -185,8 +185,8 @@ def test_wrong_usage(place: Place, arguments: list[str], told: str) -> None:
 def test_a_list_of_schedules_without_a_store(tmp_path: Path) -> None:
     place = Place(tmp_path)
     done = place.cron("ls", "--store", "sqlite:.aether/aether.db")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "there are no schedules" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no store at 'sqlite:.aether/aether.db'" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,11 +7,9 @@ those whom it concerns. What is shown or recorded of a value is never a password
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from msgspec import Struct, convert
 
@@ -30,11 +28,11 @@ from aether_protocol.assembly.configuration.sections import (
     WorkspacesSection,
 )
 from aether_protocol.assembly.configuration.settings import ANY_NAME, redacted, setting_of, settings
-from aether_protocol.assembly.configuration.tables import Entry, Tables, read_tables
-from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly.configuration.tables import Entry, Tables
 
 PROFILE_VARIABLE: Final = "AETHER_PROFILE"
 FILE_VARIABLE: Final = "AETHER_CONFIG"
@@ -100,6 +98,10 @@ class Configuration:
     def with_flags(self, flags: Mapping[str, tuple[str, Json]]) -> Configuration:
         """The same, with what was given on a command line: {key: (flag, value)}."""
         return Configuration(self._read, self.profile, self._environ, {**self._flags, **flags})
+
+    def without_flags(self) -> Configuration:
+        """The same, without what was given on a command line."""
+        return Configuration(self._read, self.profile, self._environ, {})
 
     def find(self, key: str) -> EffectiveSetting:
         """The value of a setting and its source.
@@ -180,6 +182,9 @@ class Configuration:
     @property
     def digest(self) -> str:
         """The sha256, in hex, of all values that hold, without passwords. Raises as `find`."""
+        import hashlib
+        import json
+
         values = {one.key: redacted(one.value) for one in self.all()}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -211,8 +216,7 @@ def load_configuration(
         found = [one] if (one := read_named(named)) is not None else []
     else:
         found = find_files(os.path.abspath(folder) if folder is not None else _working_directory(), environ)
-    read = [(one, read_tables(one)) for one in found]
-    _refuse_faulty(read)
+    read = _read_all(found) if found else []
     profile = profile or environ.get(PROFILE_VARIABLE) or None
     if profile is not None:
         _check_profile(profile, [name for _, tables in read for name in tables.profiles])
@@ -226,17 +230,24 @@ def _working_directory() -> str:
         return os.path.abspath(os.sep)
 
 
-def _refuse_faulty(read: list[tuple[ConfigurationFile, Tables]]) -> None:
-    faults: list[Diagnostic] = [fault for _, tables in read for fault in tables.faults]
+def _read_all(files: list[ConfigurationFile]) -> list[tuple[ConfigurationFile, Tables]]:
+    """What files say. Raises DocumentError with the faults of all of them."""
+    from aether_protocol.assembly.configuration.tables import read_tables  # only where there is a file
+
+    read = [(file, read_tables(file)) for file in files]
+    faults = [fault for _, tables in read for fault in tables.faults]
     wrong = list(dict.fromkeys(fault.file for fault in faults if fault.severity == "error"))
     if wrong:
         names = ", ".join(map(repr, wrong))
         raise DocumentError(f"the configuration in {names} is not valid", diagnostics=faults)
+    return read
 
 
 def _check_profile(profile: str, known: list[str]) -> None:
     if profile in known:
         return
+    from aether_protocol.diagnostics.suggest import suggest
+
     near = suggest(profile, known)
     listed = f"known: {', '.join(dict.fromkeys(known))}" if known else "no file has a [profile.NAME]"
     raise UsageError(f"there is no profile {profile!r}", hint=f"did you mean {near!r}?" if near else listed)

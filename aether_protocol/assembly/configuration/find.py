@@ -2,7 +2,7 @@
 
 Law: what a folder says is only followed where nobody but its owner could have written it: the file, a link that leads to it and
 the folder that holds it belong to the user of this process or to root. Else it is refused, and the message says whose it is. A
-file that is named (`--config`, AETHER_CONFIG) is taken as it is.
+file that is named (AETHER_CONFIG) is taken as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILE: Final = "aether.toml"
 PYPROJECT: Final = "pyproject.toml"
 SYSTEM_FOLDER: Final = "/etc/aether"
 ROOT_MARKS: Final = (".git", ".hg", ".jj")  # a file `.git` is that of a worktree or a submodule
-NAMED_HINT: Final = "--config FILE or AETHER_CONFIG names a file that you trust"
+NAMED_HINT: Final = "AETHER_CONFIG=FILE names one that you trust, AETHER_CONFIG=/dev/null takes none"
 
 Layer = Literal["system", "user", "project"]
 
@@ -86,7 +86,7 @@ def read_trusted(path: str) -> bytes | None:
     return _read(path, trusted=False)
 
 
-def check_owner(path: str, *statuses: os.stat_result) -> None:
+def check_owner(path: str, *statuses: os.stat_result, hint: str = NAMED_HINT) -> None:
     """Refuse what another user could have put there.
 
     Raises:
@@ -97,7 +97,7 @@ def check_owner(path: str, *statuses: os.stat_result) -> None:
         own.add(int(os.environ["SUDO_UID"]))
     other = next((status.st_uid for status in statuses if status.st_uid not in own), None)
     if other is not None:
-        raise UsageError(f"{path!r} is not used: it or its folder belongs to {_user(other)}", hint=NAMED_HINT)
+        raise UsageError(f"{path!r} is not used: it or its folder belongs to {_user(other)}", hint=hint)
 
 
 def _shared_files(environ: Mapping[str, str]) -> list[tuple[Layer, str]]:

@@ -17,7 +17,6 @@ from msgspec.structs import fields
 
 from aether_protocol.assembly.configuration.sections import NAMED_SECTIONS, SECTIONS
 from aether_protocol.assembly.store_urls import read_store_url
-from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 
@@ -72,6 +71,8 @@ class Setting(Struct, frozen=True):
             if self.form == "store":
                 read_store_url(value)
         except ValidationError:
+            from aether_protocol.diagnostics.suggest import suggest  # only for a faulty value
+
             near = suggest(value, self.choices) if isinstance(value, str) else None
             raise UsageError(self.wanted, hint=f"did you mean {near!r}?" if near else None) from None
         except UsageError as error:

@@ -13,7 +13,6 @@ from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import (
-    DEFAULT_STORE,
     MEMORY,
     library_option,
     limits_option,
@@ -21,7 +20,7 @@ from aether_protocol.cli.options import (
     store_option,
     table_option,
 )
-from aether_protocol.cli.stored import is_there, look, open_at
+from aether_protocol.cli.stored import look, open_at
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
@@ -95,8 +94,7 @@ async def _apply(url: str, templates: Sequence[LoadedDocument]) -> list[Applied]
 @store_option
 def ls(namespace: str | None, output: str, store: str) -> int:
     """List the WorkflowTemplates of the store, each in its newest version, with the templates that it has."""
-    absent = store == DEFAULT_STORE and not is_there(store)
-    documents = [] if absent else look(store, lambda opened: opened.list_documents(KIND, namespace))
+    documents = look(store, lambda opened: opened.list_documents(KIND, namespace))
     from aether_protocol.cli.render.templates import show_documents
 
     if not documents and output == "table":

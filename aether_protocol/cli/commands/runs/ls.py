@@ -10,8 +10,8 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Instant
-from aether_protocol.cli.options import DEFAULT_STORE, store_option
-from aether_protocol.cli.stored import is_there, look
+from aether_protocol.cli.options import store_option
+from aether_protocol.cli.stored import look
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary, Store
 from aether_protocol.views.phases import PHASE_COLORS
@@ -46,7 +46,7 @@ def command(labels: tuple[str, ...], page: str | None, output: str, store: str, 
     gc.disable()  # a list may be long, none of it is garbage, and the process is over soon
     query = RunQuery(labels=read_labels(labels), limit=limit + 1, before=read_cursor(page), **filters)  # type: ignore[arg-type]
     query.closed = None if unfinished is None else not unfinished
-    rows = [] if store == DEFAULT_STORE and not is_there(store) else look(store, lambda opened: read(opened, query))
+    rows = look(store, lambda opened: read(opened, query))
     following = cursor(rows[limit - 1]) if len(rows) > limit else None
     rows = rows[:limit]
     if output == "json":

@@ -6,8 +6,8 @@ import click
 
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import DEFAULT_STORE, store_option, table_option
-from aether_protocol.cli.stored import is_there, look
+from aether_protocol.cli.options import store_option, table_option
+from aether_protocol.cli.stored import look
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
 
@@ -23,7 +23,7 @@ Examples:
 @store_option
 def command(namespace: str | None, output: str, store: str) -> int:
     """List schedules: when they fire, what became of the last fire, and how many of their runs have not ended."""
-    found = [] if store == DEFAULT_STORE and not is_there(store) else look(store, lambda opened: read(opened, namespace))
+    found = look(store, lambda opened: read(opened, namespace))
     if output == "json":
         from aether_protocol.cli.render.schedules import print_schedules_json
 

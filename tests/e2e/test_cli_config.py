@@ -1,0 +1,204 @@
+"""Settings of files, variables and flags as commands see them, and how they find the store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.store_cli import Cli, ids, make_cli
+
+FLOW = """\
+apiVersion: aether/v1
+kind: Workflow
+metadata: {{ name: flow }}
+spec:
+  entrypoint: main
+  templates: [{{ dag: {{ name: main, tasks: [{{ name: a, {what} }}] }} }}]
+"""
+NOOP = FLOW.format(what="executor: { type: noop }")
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """In `project/deep`, a folder of a repository; the home is empty."""
+    (tmp_path / "project" / ".git").mkdir(parents=True)
+    (tmp_path / "project" / "deep").mkdir()
+    (tmp_path / "project" / "flow.yaml").write_text(NOOP, "utf-8")
+    monkeypatch.delenv("AETHER_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    return make_cli(tmp_path / "project" / "deep", monkeypatch, capsys)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return tmp_path / "project"
+
+
+def settings(folder: Path, text: str) -> None:
+    (folder / "aether.toml").write_text(text, "utf-8")
+
+
+# --- the store ---
+
+NEEDS_ONE = [
+    ("ls",), ("show", "latest"), ("logs", "x"), ("events", "x"), ("replay", "x"), ("diff", "x", "y"), ("wait", "x"),
+    ("resume", "x"), ("cancel", "x"), ("retry", "x"), ("rm", "x"), ("prune", "--older-than", "1d"), ("export", "x"),
+    ("db", "check"), ("db", "info"), ("template", "ls"), ("cron", "ls"), ("cron", "show", "x"), ("cron", "history", "x"),
+    ("cron", "suspend", "x"), ("cron", "resume", "x"), ("cron", "trigger", "x"), ("cron", "tick"),
+]  # fmt: skip
+
+
+@pytest.mark.rule("RT-111")
+@pytest.mark.parametrize("arguments", NEEDS_ONE, ids=" ".join)
+def test_every_command_says_the_same_where_there_is_no_store(arguments: tuple[str, ...], cli: Cli, project: Path) -> None:
+    said = cli(*arguments)
+    first, hint = said.err.splitlines()[:2]
+    assert said.code == 2, said.err
+    assert first == f"error: there is no store: no '.aether/aether.db' in '{project}/deep' and its parents up to '{project}'"
+    assert hint.startswith("  hint: 'aether run' makes one here; --store, AETHER_STORE")
+    assert [*(project / "deep").iterdir()] == []
+
+
+@pytest.mark.rule("RT-111")
+def test_a_new_store_is_made_here_and_found_from_below(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("run", "../flow.yaml", "--run-id", "one").code == 0
+    assert (project / "deep" / ".aether" / "aether.db").is_file()
+    assert (project / "deep" / ".aether" / ".gitignore").read_text() == "*\n"
+    below = project / "deep" / "er"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert ids(cli("ls", "--output", "json")) == ["one"]
+    assert cli("run", "../../flow.yaml", "--run-id", "two").code == 0
+    assert [*below.iterdir()] == []
+    monkeypatch.chdir(project)
+    assert "there is no store" in cli("ls").err, "a store is looked for above, not below"
+
+
+@pytest.mark.rule("RT-111")
+def test_the_nearest_store_counts_and_none_above_the_repository(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.parent)
+    assert cli("run", "project/flow.yaml", "--run-id", "outside").code == 0
+    monkeypatch.chdir(project / "deep")
+    assert "there is no store" in cli("ls").err
+    monkeypatch.chdir(project)
+    assert cli("run", "flow.yaml", "--run-id", "root").code == 0
+    monkeypatch.chdir(project / "deep")
+    assert ids(cli("ls", "--output", "json")) == ["root"]
+    monkeypatch.setenv("AETHER_STORE", "sqlite:own.db")
+    assert cli("run", "../flow.yaml", "--run-id", "own").code == 0
+    monkeypatch.delenv("AETHER_STORE")
+    assert ids(cli("ls", "--output", "json")) == ["root"], "workspaces of another store make no store"
+
+
+@pytest.mark.rule("RT-111")
+def test_what_is_configured_counts_before_what_is_found(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli("run", "../flow.yaml", "--run-id", "found").code == 0
+    settings(project, "[store]\nurl = 'sqlite:data/runs.db'\n[profile.other.store]\nurl = 'sqlite:///other.db'\n")
+    assert cli("ls").err.startswith(f"error: there is no store at 'sqlite:{project}/data/runs.db'")
+    assert cli("run", "../flow.yaml", "--run-id", "configured").code == 0
+    assert cli("run", "../flow.yaml", "--run-id", "other", "--profile", "other").code == 0
+    assert ids(cli("ls", "--output", "json")) == ["configured"]
+    assert ids(cli("ls", "--profile", "other", "--output", "json")) == ["other"]
+    assert (project / "other.db").is_file()
+    monkeypatch.setenv("AETHER_PROFILE", "other")
+    assert ids(cli("ls", "--output", "json")) == ["other"]
+    monkeypatch.setenv("AETHER_STORE", "sqlite:.aether/aether.db")
+    assert ids(cli("ls", "--output", "json")) == ["found"]
+    assert ids(cli("ls", "--store", f"sqlite:{project}/data/runs.db", "--output", "json")) == ["configured"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files can be given to another user by root alone")
+@pytest.mark.parametrize("what", [".aether", ".aether/aether.db"])
+def test_a_store_of_another_user_is_refused(
+    what: str, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    assert cli("run", "flow.yaml", "--run-id", "one").code == 0
+    monkeypatch.chdir(project / "deep")
+    os.chown(project / what, 12345, -1)
+    said = cli("ls")
+    assert said.code == 2
+    assert f"'{project}/.aether/aether.db' is not used: it or its folder belongs to user 12345" in said.err
+    assert ids(cli("ls", "--store", f"sqlite:{project}/.aether/aether.db", "--output", "json")) == ["one"]
+
+
+def test_tier_and_durability_of_a_file_reach_the_store(cli: Cli, project: Path) -> None:
+    settings(project, "[persistence]\nmode = 'snapshot'\n[store]\ndurability = 'normal'\n")
+    assert cli("run", "../flow.yaml", "--run-id", "one").code == 0
+    assert "(snapshot)" in cli("show", "one").out
+    url = "sqlite:.aether/aether.db?tier=state-action-log"
+    assert cli("run", "../flow.yaml", "--run-id", "two", "--store", url).code == 0
+    assert "(state-action-log)" in cli("show", "two").out
+
+
+# --- the other sections ---
+
+
+def test_a_library_and_secrets_of_a_file(cli: Cli, project: Path) -> None:
+    (project / "lib").mkdir()
+    (project / "lib" / "t.yaml").write_text(
+        "apiVersion: aether/v1\nkind: WorkflowTemplate\nmetadata: { name: shared }\nspec:\n  templates:\n"
+        "    - task:\n        name: t\n        inputs:\n          parameters:\n"
+        "            - { name: token, type: string, valueFrom: { secretKeyRef: { name: db, key: token } } }\n"
+        "        executor: { type: script, config: { runtime: sh, source: 'echo $AETHER_INPUT_TOKEN' } }\n",
+        "utf-8",
+    )
+    (project / ".env").write_text("DB_TOKEN=sesame\n", "utf-8")
+    flow = FLOW.format(what="templateRef: { name: shared, template: t }")
+    (project / "flow.yaml").write_text(flow, "utf-8")
+    assert "shared" in cli("validate", "../flow.yaml").out + cli("validate", "../flow.yaml").err
+    settings(project, "[library]\npaths = ['lib']\n[secrets]\nfiles = ['.env']\n")
+    said = cli("run", "../flow.yaml", "--run-id", "one")
+    assert said.code == 0, said.err
+    assert "***" in cli("logs", "one").out
+
+
+def test_limits_of_a_file_and_of_the_command_line_merge(cli: Cli, project: Path) -> None:
+    settings(project, "[limits]\nnodes = 5\nnesting = 3\n")
+    said = cli("validate", "../flow.yaml")
+    assert (said.code, "AE104" in said.out + said.err) == (3, True)
+    assert cli("validate", "../flow.yaml", "--limit", "nodes=500").code == 3
+    assert cli("validate", "../flow.yaml", "--limit", "nodes=500", "--limit", "nesting=50").code == 0
+
+
+def test_workspaces_and_artifacts_lie_where_a_file_says(cli: Cli, project: Path) -> None:
+    settings(project, "[workspaces]\npath = 'work'\n")
+    (project / "flow.yaml").write_text(
+        FLOW.format(what="executor: { type: script, config: { runtime: sh, source: 'echo x > left; exit 3' } }"), "utf-8"
+    )
+    assert cli("run", "../flow.yaml", "--run-id", "one").code == 1
+    assert cli("show", "one", "a", "--workspace").out.startswith(f"{project}/work/one/")
+
+
+def test_faults_of_a_file_are_told_with_their_places(cli: Cli, project: Path) -> None:
+    settings(project, "[store]\nurll = 'x'\n[concurrency]\nattempts = 'many'\n")
+    said = cli("ls")
+    assert said.code == 3
+    assert f"{project}/aether.toml:2:1: error AE602: unknown key 'urll'" in said.err
+    assert "  2 | urll = 'x'\n    | ^\n" in said.err
+    assert " hint: did you mean 'url'?" in said.err
+    assert f"{project}/aether.toml:4:12: error AE603: concurrency.attempts is 'many', not a whole number" in said.err
+
+
+def test_a_faulty_variable_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AETHER_CONCURRENCY", "many")
+    said = cli("run", "../flow.yaml")
+    assert (said.code, said.err) == (2, "error: AETHER_CONCURRENCY is 'many', not a whole number of at least 1\n")
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("run", "--help"), ("explain", "AE101"), ("schema",)])
+def test_what_needs_no_setting_reads_none(arguments: tuple[str, ...], cli: Cli, project: Path) -> None:
+    settings(project, "nonsense")
+    assert cli(*arguments).code == 0
+
+
+def test_a_store_that_is_named_needs_no_valid_file_to_be_looked_at(cli: Cli, project: Path) -> None:
+    """Tier and durability may come from a file, so that also a named store reads it."""
+    settings(project, "nonsense")
+    assert cli("ls", "--store", "sqlite:x.db").code == 3
