@@ -36,10 +36,11 @@ Names of types in signatures:
 | `Variables` | a dict `{namespace: {name: value}}`, or several `VariableSource`s |
 | `EventStream` | an async iterator of [event records](events.md) |
 | `LogStream` | an async iterator of `LogLine`s: run_id, node, path, attempt, stream, text, at, seq |
-| `RunRow`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
-| `Readable` | a `Document` that is no `Plan` |
+| `RunSummary`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
+| `Readable` | a `Document` that is not a `Plan` |
+| `Source` | a workflow: a dict, YAML or JSON text, or a `Plan` |
 | `StoredSchedule` | how a schedule stands: `aether_protocol.ports.schedules` |
-| `CronScheduler` | starts what is due: `aether_protocol.engine.schedule_runner` |
+| `ScheduleRunner` | starts what is due: `aether_protocol.engine.schedule_runner` |
 | `RunState` | all that is so in a run, for tools: `aether_protocol.scheduler.state` |
 | `Holding` | the keywords `owner` and `lease_s`, see below |
 
@@ -72,6 +73,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 # Not exported by the package itself, but meant for others.
+SERVICE = "Ask about runs, schedules and templates (`aether_protocol.service`)"
+SERVICE_NAMES = (
+    *("connect", "client_of", "Library", "Client"),
+    *("RunReader", "RunControl", "ScheduleControl", "TemplateControl", "StoreControl"),
+)
 TESTING = "Tests of executors (`aether_protocol.testing.contracts.executor`)"
 TESTING_NAMES = ("ExecutorContract", "Sample", "assignment", "attempt", "RecordingContext")
 
@@ -94,6 +100,10 @@ def page() -> str:
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n")
         parts += [entry(name, getattr(aether_protocol, name)) for name in names]
+    service = import_module("aether_protocol.service")
+    assert sorted(SERVICE_NAMES) == service.__all__, service.__all__
+    parts.append(f"## {SERVICE}\n")
+    parts += [entry(name, getattr(service, name)) for name in SERVICE_NAMES]
     home = import_module("aether_protocol.testing.contracts.executor")
     parts.append(f"## {TESTING}\n")
     parts += [entry(name, getattr(home, name)) for name in TESTING_NAMES]

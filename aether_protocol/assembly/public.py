@@ -144,7 +144,7 @@ class Engine(api.Engine):
         makes a new schedule of that name. Raises DocumentError, UsageError, BusyError where somebody else changes it.
         """
         self._must_be_open()
-        store = self._schedules()
+        store = self.schedule_store()
         workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces)
         given = await find_schedule_spec(workspace, document, store, name)
         self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
@@ -155,9 +155,10 @@ class Engine(api.Engine):
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
         `stopping` is set, or `tick()` once. Several on one store are fine."""
         clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
-        return ScheduleRunner(self, self._schedules(), clock, artifacts=self.artifacts)
+        return ScheduleRunner(self, self.schedule_store(), clock, artifacts=self.artifacts)
 
-    def _schedules(self) -> CronStore:
+    def schedule_store(self) -> CronStore:
+        """The engine's store, which keeps schedules too. Raises UsageError for one that does not."""
         if not hasattr(self._store, "turn"):
             raise UsageError("this store keeps no schedules", hint="memory and sqlite:PATH do")
         return cast(CronStore, self._store)

@@ -396,6 +396,11 @@ class Engine:
         return self._run(run_id).epoch
 
     @property
+    def clock(self) -> Clock:
+        """The clock that this engine goes by."""
+        return self._clock
+
+    @property
     def owner(self) -> str:
         """The name under which this engine holds its runs."""
         return self._keeper.owner

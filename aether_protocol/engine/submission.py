@@ -13,12 +13,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from aether_protocol.engine.artifacts import named_by
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.json_copy import HalfCharacterError, own
 from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
+from aether_protocol.ports.store import NewRun
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.arguments import bind_parameters
 from aether_protocol.scheduler.carry_over import fetched, reused
@@ -26,6 +28,7 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUCCEEDED
 from aether_protocol.views.report import not_run
+from aether_protocol.views.summary import make_row
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?")
@@ -100,6 +103,15 @@ def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed
         folder=before.folder,
         fetched=fetched(state) or None,
     )
+
+
+def new_run(plan: Plan, header: RunHeader, *, folder: str | None = None) -> NewRun:
+    """Make a run to record, unowned: the next engine that recovers runs claims it. `folder`: of its document."""
+    if folder is not None:
+        header = replace(header, folder=folder)
+    state = RunState(plan)
+    state.header = header  # so that a row can be made at once
+    return NewRun(make_row(state), plan, header, artifacts=named_by(header))
 
 
 def read_texts(plan: Plan, texts: Mapping[str, str]) -> dict[str, Json]:

@@ -6,7 +6,45 @@ own unless it is given an engine. Values go in and come out as plain structs, so
 wire. Nothing here knows a terminal, prints, exits or reads the environment: what is shown, and with which exit code a
 process ends, is decided by the caller.
 
-Map: `runs/` finds, names, inspects and deletes single runs; `schedules/` applies, switches, backfills and explains
-schedules; `archive` writes a run to a file and reads it back; `dead_owners` releases what ended processes hold;
-`process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
+Map: `client` says what can be asked, as Protocols, and `local/` answers over a store in this process. `runs/` finds, names,
+inspects and deletes single runs; `schedules/` applies, switches, backfills and explains schedules; `library` finds and
+removes templates; `archive` writes a run to a file and reads it back; `store_check` looks for faults; `dead_owners` releases
+what ended processes hold; `process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aether_protocol.service.client import Client as Client
+    from aether_protocol.service.client import RunControl as RunControl
+    from aether_protocol.service.client import RunReader as RunReader
+    from aether_protocol.service.client import ScheduleControl as ScheduleControl
+    from aether_protocol.service.client import StoreControl as StoreControl
+    from aether_protocol.service.client import TemplateControl as TemplateControl
+    from aether_protocol.service.local import Library as Library
+    from aether_protocol.service.local import client_of as client_of
+    from aether_protocol.service.local import connect as connect
+
+_HOMES = {
+    "Client": "client",
+    "Library": "local",
+    "RunControl": "client",
+    "RunReader": "client",
+    "ScheduleControl": "client",
+    "StoreControl": "client",
+    "TemplateControl": "client",
+    "client_of": "local",
+    "connect": "local",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

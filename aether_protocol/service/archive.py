@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from copy import deepcopy
 from typing import Final
 
@@ -43,14 +43,14 @@ class Archive(Struct):
     logs: list[LogLine]
 
 
-async def write_archive(store: Store, run_id: str, write: Callable[[str], object]) -> None:
-    """The run as it is now. All its steps, where the store keeps them; else its latest state."""
+async def archive_lines(store: Store, run_id: str) -> AsyncIterator[str]:
+    """Give the run as it is now, line by line: all its steps, where the store keeps them; else its latest state."""
     digest = hashlib.sha256()
     async for record in _records(store, run_id):
         line = json.dumps(record, separators=(",", ":")) + "\n"
         digest.update(line.encode("ascii"))
-        write(line)
-    write(json.dumps({"end": digest.hexdigest()}) + "\n")
+        yield line
+    yield json.dumps({"end": digest.hexdigest()}) + "\n"
 
 
 async def _records(store: Store, run_id: str) -> AsyncIterator[Json]:

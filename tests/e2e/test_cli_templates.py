@@ -140,7 +140,7 @@ def test_rm_tells_what_it_removed_and_what_still_refers_to_it(cli: Cli, tmp_path
         (("show", "words", "--digest", "zz"), "'words' has no digest 'zz'", "it has 1 ("),
         (("show", "ops/words", "-n", "default"), "is not in namespace 'default'", "leave -n out"),
         (("rm", "words@1"), "versions are not removed one by one", "'default/words' means all"),
-        (("show", "/words"), "is no name of a template", "NAMESPACE/NAME"),
+        (("show", "/words"), "is not a name of a template", "NAMESPACE/NAME"),
         (("ls", "--store", "sqlite:elsewhere.db"), "there is no store at 'sqlite:elsewhere.db'", "--store"),
         (("apply", "lib.yaml", "--store", "memory"), "nothing can be kept there", "leave --store out"),
         (("apply", "gone.yaml"), "there is no file 'gone.yaml'", "spelling"),

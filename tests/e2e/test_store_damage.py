@@ -12,9 +12,9 @@ import pytest
 
 from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.cli import main
-from aether_protocol.cli.commands.store.db import find_faults
 from aether_protocol.cli.stored import look
 from aether_protocol.errors import PortError, UsageError
+from aether_protocol.service.store_check import find_faults
 
 RUNS: Final = """
 apiVersion: aether/v1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -24,7 +23,7 @@ from aether_protocol.cli.stored import look, open_at
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.source import Limits
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import Store, StoredDocument
+from aether_protocol.service.library import choose_version, find_versions, read_template_name, remove_templates
 
 APPLY_EPILOG = """\b
 Examples:
@@ -121,11 +120,11 @@ def show(name: str, namespace: str | None, version: int | None, digest: str | No
 
     NAME may have its namespace in front (ops/words) and a version behind (words@2), as diagnostics name stored documents.
     """
-    namespace, name, named = read_name(name, namespace)
+    namespace, name, named = read_template_name(name, namespace)
     if version is not None and named not in (None, version):
         raise UsageError(f"{name}@{named} is not version {version}")
-    versions = look(store, lambda opened: find(opened, namespace, name))
-    document = choose(versions, version or named, digest)
+    versions = look(store, lambda opened: find_versions(opened, namespace, name))
+    document = choose_version(versions, version or named, digest)
     from aether_protocol.cli.render.templates import show_document
 
     show_document(document, versions, as_json=output == "json")
@@ -142,12 +141,12 @@ def rm(names: tuple[str, ...], namespace: str | None, output: str, store: str) -
 
     Runs that were submitted before keep what they need. What else in the store refers to them is told.
     """
-    meant = dict.fromkeys(read_name(name, namespace) for name in names)
+    meant = dict.fromkeys(read_template_name(name, namespace) for name in names)
     for space, name, version in meant:
         if version is not None:
             raise UsageError(f"{name}@{version}: versions are not removed one by one", hint=f"'{space}/{name}' means all")
     keys = [(space, name) for space, name, _ in meant]
-    removed, left = look(store, lambda opened: remove(opened, keys), writes=True)
+    removed, left = look(store, lambda opened: remove_templates(opened, keys), writes=True)
     from aether_protocol.cli.render.templates import show_removed
 
     show_removed(removed, as_json=output == "json")
@@ -155,64 +154,3 @@ def rm(names: tuple[str, ...], namespace: str | None, output: str, store: str) -
         click.secho("warning: ", nl=False, fg="yellow", bold=True, err=True)
         click.echo(f"{one} refers to {other}: what uses it cannot be submitted until there is one again", err=True)
     return FINE
-
-
-# --- finding them ---
-
-
-def read_name(text: str, namespace: str | None) -> tuple[str, str, int | None]:
-    """(namespace, name, version) of `words`, `ops/words`, `words@2`, `store:ops/words@2`. Raises UsageError."""
-    rest, at, number = text.removeprefix("store:").partition("@")
-    space, slash, name = rest.rpartition("/")
-    if not name or (slash and not space) or (at and not (number.isascii() and number.isdigit())):
-        raise UsageError(f"{text!r} is no name of a template", hint="it is NAME, NAMESPACE/NAME or NAME@VERSION")
-    if space and namespace not in (None, space):
-        raise UsageError(f"{text!r} is not in namespace {namespace!r}", hint="leave -n out, or the namespace in the name")
-    return space or namespace or "default", name, int(number) if at else None
-
-
-async def find(store: Store, namespace: str, name: str) -> list[StoredDocument]:
-    """All versions of a WorkflowTemplate, newest first. Raises UsageError where there is none."""
-    versions = await store.document_versions(KIND, namespace, name)
-    if not versions:
-        raise unknown(namespace, name, await store.list_documents(KIND))
-    return versions
-
-
-def unknown(namespace: str, name: str, known: Sequence[StoredDocument]) -> UsageError:
-    """What to say of a name that is not there, with the nearest one that is."""
-    elsewhere = [one.namespace for one in known if one.name == name]
-    near = get_close_matches(name, [one.name for one in known if one.namespace == namespace], 1)
-    hint = "'aether template ls' lists them" if known else "the store holds no templates"
-    if elsewhere:
-        hint = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}"
-    elif near:
-        hint = f"did you mean {near[0]!r}?"
-    return UsageError(f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}", hint=hint)
-
-
-def choose(versions: Sequence[StoredDocument], version: int | None, digest: str | None) -> StoredDocument:
-    """The version that is meant. Raises UsageError."""
-    fitting = [one for one in versions if version in (None, one.version) and one.digest.startswith((digest or "").lower())]
-    if not fitting:
-        wanted = " and ".join(
-            [*([f"version {version}"] if version is not None else []), *([f"digest {digest!r}"] if digest is not None else [])]
-        )
-        known = ", ".join(f"{one.version} ({one.digest[:12]})" for one in versions[:5])
-        raise UsageError(f"{versions[0].name!r} has no {wanted}", hint=f"it has {known}{', ...' if len(versions) > 5 else ''}")
-    if digest is not None and len({one.digest for one in fitting}) > 1:
-        raise UsageError(f"{digest!r} is the beginning of several digests", hint=", ".join(one.digest for one in fitting[:5]))
-    return fitting[0]
-
-
-async def remove(
-    store: Store, names: Sequence[tuple[str, str]]
-) -> tuple[list[StoredDocument], list[StoredDocument]]:
-    """The documents that were removed, and those that are left."""
-    known = await store.list_documents(KIND)
-    by_name = {(one.namespace, one.name): one for one in known}
-    for namespace, name in names:
-        if (namespace, name) not in by_name:
-            raise unknown(namespace, name, known)
-    removed = [by_name[key] for key in names if await store.remove_document(KIND, *key)]
-    return removed, [one for one in known if one not in removed]

@@ -17,7 +17,7 @@ from aether_protocol.cli.paths import STDIN
 from aether_protocol.cli.stored import look
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import Store
-from aether_protocol.service.archive import write_archive
+from aether_protocol.service.archive import archive_lines
 from aether_protocol.service.runs.find import find_run
 
 Write = Callable[[str], object]
@@ -60,7 +60,8 @@ def command(run: str, target: Path | None, store: str) -> int:
 
 async def export(store: Store, text: str, write: Write) -> str:
     row = await find_run(store, text)
-    await write_archive(store, row.run_id, write)
+    async for line in archive_lines(store, row.run_id):
+        write(line)
     return row.run_id
 
 

@@ -1,0 +1,252 @@
+"""The Client: what can be asked of runs, schedules, templates and the store that keeps them, wherever these are.
+
+Law: a client asks, it does not drive: what it submits is driven by an engine, in this process or another. Arguments and
+results are plain values (text, numbers, JSON, structs of these), so that every method can be carried over a wire; instants
+are microseconds since the epoch. Runs are named as in `service.runs.find`: an id, the beginning of an id, or `latest`.
+Every method raises PortError where the store, or what leads to it, cannot be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly.templates import Applied
+    from aether_protocol.expressions.values import Json
+    from aether_protocol.plan.model import Plan
+    from aether_protocol.ports.schedules import FireRecord, StoredSchedule
+    from aether_protocol.ports.store import LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
+    from aether_protocol.service.runs.delete import Freed
+    from aether_protocol.service.schedules.find import ScheduleOverview
+    from aether_protocol.service.store_check import StoreFindings
+    from aether_protocol.views.event_feed import EventRecord
+    from aether_protocol.views.report import Report
+
+    Source = Mapping[str, Json] | str | Plan  # a document as JSON or text, or what was compiled from one
+
+
+class RunReader(Protocol):
+    """Read runs; nothing here changes one."""
+
+    async def get(self, run: str) -> RunSummary:
+        """Give the row of a run. Raises UsageError for an unknown or ambiguous one."""
+        ...
+
+    async def list(self, query: RunQuery | None = None) -> Sequence[RunSummary]:
+        """Give the rows that `query` asks for, newest first; of all runs without one."""
+        ...
+
+    async def report(self, run: str) -> Report:
+        """Give a run as it is now, with all of its tasks."""
+        ...
+
+    async def wait(self, run: str, *, or_suspended: bool = False, timeout_s: float | None = None) -> Report:
+        """Wait until a run has ended, and its hooks too.
+
+        Args:
+            run: which run.
+            or_suspended: return also when it waits for an answer.
+            timeout_s: how long to wait at most.
+
+        Raises:
+            BusyError: it had not ended after `timeout_s`.
+        """
+        ...
+
+    def events(self, run: str, *, follow: bool = False) -> AsyncIterator[EventRecord]:
+        """Give what happened, oldest first (docs/reference/events.md); with `follow` until the run is closed."""
+        ...
+
+    def logs(self, run: str, path: str | None = None, *, after: int = 0, follow: bool = False) -> AsyncIterator[LogLine]:
+        """Give what tasks wrote, in order.
+
+        Args:
+            run: which run.
+            path: only of the task run there, and of those below it.
+            after: the `seq` of the last line that is known already.
+            follow: until the run is closed.
+        """
+        ...
+
+    async def driver(self, run: str) -> str | None:
+        """Name the owner that drives a run now; None where no engine does."""
+        ...
+
+    def export(self, run: str) -> AsyncIterator[str]:
+        """Give a run as the lines of an archive, which `RunControl.import_run` takes."""
+        ...
+
+
+class RunControl(Protocol):
+    """Begin, answer, end and delete runs."""
+
+    async def submit(
+        self,
+        document: Source,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> str:
+        """Record a run, to be driven by an engine; its id.
+
+        Args:
+            document: a workflow; templates that it lacks are looked up where the client does.
+            arguments: values of its parameters.
+            run_id: the run's id; a new one by default.
+            scheduled_time: what `workflow.scheduledTime` says.
+
+        Raises:
+            DocumentError: the document is invalid.
+            UsageError: arguments do not fit, or the id is taken.
+        """
+        ...
+
+    async def resume(self, run: str, task: str, payload: Mapping[str, Json] | None = None) -> None:
+        """Answer a suspended task, named by its path or name (CTRL-2).
+
+        Raises:
+            UsageError: it is not suspended, or the answer is refused.
+            BusyError: no engine answers for the run.
+        """
+        ...
+
+    async def cancel(self, run: str) -> None:
+        """Cancel a run (CTRL-3). Raises UsageError where it has ended, BusyError where no engine answers for it."""
+        ...
+
+    async def retry(self, run: str, start: str | None = None, *, new_id: str | None = None) -> str:
+        """Record a run that reuses what succeeded of an ended one, to be driven by an engine; its id (CTRL-4).
+
+        Args:
+            run: which run.
+            start: the task from which all runs again, by path or name.
+            new_id: the id of the new run; RUN.2, RUN.3 and so on by default.
+        """
+        ...
+
+    async def delete(self, runs: Sequence[str], *, force: bool = False) -> int:
+        """Delete runs with all that is theirs: all or, if one may not be deleted, none; how many there were.
+
+        `force`: also unfinished runs that no engine drives. Raises BusyError for one that is driven.
+        """
+        ...
+
+    async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
+        """Delete the ended runs that `query` asks for; their ids. With `dry_run` only name them."""
+        ...
+
+    async def import_run(self, lines: Iterable[str]) -> RunSummary:
+        """Record a run from the lines of an archive. Raises UsageError for what is damaged, and where the id is taken."""
+        ...
+
+
+class ScheduleControl(Protocol):
+    """Schedules, by NAME or NAMESPACE/NAME."""
+
+    async def apply(
+        self, document: Mapping[str, Json] | str, *, name: str | None = None, replaces: bool = False
+    ) -> StoredSchedule:
+        """Make a schedule of a CronWorkflow, or change the one of that name (CRON-6).
+
+        Args:
+            document: as JSON or text.
+            name: which of several documents.
+            replaces: another workflowSpec makes a new schedule of that name.
+        """
+        ...
+
+    async def get(self, name: str) -> ScheduleOverview:
+        """Give a schedule with its runs. Raises UsageError for an unknown one."""
+        ...
+
+    async def list(self, namespace: str | None = None) -> Sequence[ScheduleOverview]:
+        """Give schedules with their runs, by namespace and name."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Remove a schedule with its fire records; its runs stay. False where another client was first."""
+        ...
+
+    async def suspend(self, name: str, *, suspend: bool = True) -> StoredSchedule:
+        """Suspend a schedule, or let it continue with the next fire from now."""
+        ...
+
+    async def history(self, name: str, *, before: int | None = None, limit: int = 100) -> Sequence[FireRecord]:
+        """Give what became of fires, newest first; `before` is the `id` of the last record of the page before."""
+        ...
+
+    async def trigger(self, name: str) -> str:
+        """Record a run of a schedule whose scheduled time is now, to be driven by an engine; its id."""
+        ...
+
+    async def backfill(self, name: str, first: int, last: int, *, again: bool = False) -> Sequence[str]:
+        """Record runs of the fires from `first` to `last` that have not run, to be driven by an engine; their ids.
+
+        `again`: also of fires whose run was deleted.
+        """
+        ...
+
+
+class TemplateControl(Protocol):
+    """The library: WorkflowTemplates by NAME or NAMESPACE/NAME, each with its versions (TMPL-2)."""
+
+    async def put(self, text: str) -> Sequence[Applied]:
+        """Store the WorkflowTemplates of a text: all or, if anything is invalid, none (DocumentError)."""
+        ...
+
+    async def get(self, name: str, digest: str | None = None) -> StoredDocument:
+        """Give the newest version, or the one with `digest`. Raises UsageError for what is not there."""
+        ...
+
+    async def list(self, namespace: str | None = None) -> Sequence[StoredDocument]:
+        """Give the newest version of each, by namespace and name."""
+        ...
+
+    async def versions(self, name: str) -> Sequence[StoredDocument]:
+        """Give all versions, newest first."""
+        ...
+
+    async def remove(self, name: str) -> StoredDocument:
+        """Remove all versions; the newest of them. Runs that were submitted before keep what they need."""
+        ...
+
+
+class StoreControl(Protocol):
+    """The store itself."""
+
+    async def info(self) -> StoreInfo:
+        """Tell what the store is, and what it holds."""
+        ...
+
+    async def check(self) -> StoreFindings:
+        """Read everything, replay every run, and report what is wrong. Nothing is changed."""
+        ...
+
+    async def free_artifacts(self, *, dry_run: bool = False) -> Freed:
+        """Delete artifacts that no run names; with `dry_run` only count them."""
+        ...
+
+
+class Client(Protocol):
+    """All of it. An async context manager, which closes it."""
+
+    @property
+    def runs(self) -> RunReader: ...
+
+    @property
+    def control(self) -> RunControl: ...
+
+    @property
+    def schedules(self) -> ScheduleControl: ...
+
+    @property
+    def templates(self) -> TemplateControl: ...
+
+    @property
+    def store(self) -> StoreControl: ...
+
+    async def close(self) -> None:
+        """Close the way to the store. Runs stay as they are."""
+        ...

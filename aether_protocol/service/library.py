@@ -1,0 +1,72 @@
+"""Templates of a store, found by what the caller calls them, and removed (TMPL-2).
+
+Law: of several templates all are removed or, if one is not there, none. Versions are not removed one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aether_protocol.assembly.templates import KIND
+from aether_protocol.errors import UsageError
+from aether_protocol.ports.store import Store, StoredDocument
+
+
+def read_template_name(text: str, namespace: str | None) -> tuple[str, str, int | None]:
+    """Read (namespace, name, version) from `words`, `ops/words`, `words@2`, `store:ops/words@2`. Raises UsageError."""
+    rest, at, number = text.removeprefix("store:").partition("@")
+    space, slash, name = rest.rpartition("/")
+    if not name or (slash and not space) or (at and not (number.isascii() and number.isdigit())):
+        raise UsageError(f"{text!r} is not a name of a template", hint="it is NAME, NAMESPACE/NAME or NAME@VERSION")
+    if space and namespace not in (None, space):
+        raise UsageError(f"{text!r} is not in namespace {namespace!r}", hint="leave -n out, or the namespace in the name")
+    return space or namespace or "default", name, int(number) if at else None
+
+
+async def find_versions(store: Store, namespace: str, name: str) -> list[StoredDocument]:
+    """Give all versions of a WorkflowTemplate, newest first. Raises UsageError where there is none."""
+    versions = await store.document_versions(KIND, namespace, name)
+    if not versions:
+        raise _unknown(namespace, name, await store.list_documents(KIND))
+    return versions
+
+
+def choose_version(versions: Sequence[StoredDocument], version: int | None, digest: str | None) -> StoredDocument:
+    """Choose the version with this number and a digest that begins so; the newest without either. Raises UsageError."""
+    fitting = [one for one in versions if version in (None, one.version) and one.digest.startswith((digest or "").lower())]
+    if not fitting:
+        wanted = " and ".join(
+            [*([f"version {version}"] if version is not None else []), *([f"digest {digest!r}"] if digest is not None else [])]
+        )
+        known = ", ".join(f"{one.version} ({one.digest[:12]})" for one in versions[:5])
+        raise UsageError(f"{versions[0].name!r} has no {wanted}", hint=f"it has {known}{', ...' if len(versions) > 5 else ''}")
+    if digest is not None and len({one.digest for one in fitting}) > 1:
+        raise UsageError(f"{digest!r} is the beginning of several digests", hint=", ".join(one.digest for one in fitting[:5]))
+    return fitting[0]
+
+
+async def remove_templates(
+    store: Store, names: Sequence[tuple[str, str]]
+) -> tuple[list[StoredDocument], list[StoredDocument]]:
+    """Remove templates by (namespace, name); the documents that were removed, and those that are left."""
+    known = await store.list_documents(KIND)
+    by_name = {(one.namespace, one.name): one for one in known}
+    for namespace, name in names:
+        if (namespace, name) not in by_name:
+            raise _unknown(namespace, name, known)
+    removed = [by_name[key] for key in names if await store.remove_document(KIND, *key)]
+    return removed, [one for one in known if one not in removed]
+
+
+def _unknown(namespace: str, name: str, known: Sequence[StoredDocument]) -> UsageError:
+    """What to say of a name that is not there, with the nearest one that is."""
+    from difflib import get_close_matches
+
+    elsewhere = [one.namespace for one in known if one.name == name]
+    near = get_close_matches(name, [one.name for one in known if one.namespace == namespace], 1)
+    hint = "'aether template ls' lists them" if known else "the store holds no templates"
+    if elsewhere:
+        hint = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}"
+    elif near:
+        hint = f"did you mean {near[0]!r}?"
+    return UsageError(f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}", hint=hint)

@@ -1,0 +1,90 @@
+"""The Client over a store, in this process.
+
+Theory of operation. Reading goes to the store, or to the engine of this process for runs that it drives: what such an engine
+holds in memory is newer than what is stored. Changing goes through the store's mailbox to the engine that drives the run. A run
+is submitted as an unowned row that the next `recover` of any engine claims; where the client was made for an engine, that
+engine begins it at once.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from aether_protocol.service.local.context import ClientContext, Library
+from aether_protocol.service.local.control import LocalControl
+from aether_protocol.service.local.runs import LocalRuns
+from aether_protocol.service.local.schedules import LocalSchedules
+from aether_protocol.service.local.store import LocalStore
+from aether_protocol.service.local.templates import LocalTemplates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aether_protocol.assembly.public import Engine
+    from aether_protocol.ports.clock import Clock
+    from aether_protocol.ports.schedules import CronStore
+
+__all__ = ["Library", "LocalClient", "client_of", "connect"]
+
+
+class LocalClient:
+    """See `service.client.Client`."""
+
+    def __init__(self, context: ClientContext, *, closes: bool) -> None:
+        self._context = context
+        self._closes = closes
+        self.runs = LocalRuns(context)
+        self.control = LocalControl(context)
+        self.schedules = LocalSchedules(context)
+        self.templates = LocalTemplates(context)
+        self.store = LocalStore(context)
+
+    async def close(self) -> None:
+        """Close the store, unless an engine has it."""
+        if self._closes:
+            await self._context.store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def connect(
+    store: str | CronStore | None = None,
+    *,
+    library: Library | None = None,
+    workspaces: str | Path | None = None,
+    clock: Clock | None = None,
+) -> LocalClient:
+    """Make a client of a store; it drives nothing.
+
+    Args:
+        store: a store, which the client closes, or its URL; by default that of AETHER_STORE, else `.aether/aether.db`.
+        library: where documents that are submitted and applied look up what they lack; by default the store alone.
+        workspaces: the folder below which workspaces of the store's runs lie; beside the store by default.
+        clock: by default the machine's.
+
+    Raises:
+        UsageError: the URL is wrong.
+        PortError: the store cannot be used.
+    """
+    from aether_protocol.assembly.stores import open_store, workspaces_root
+    from aether_protocol.engine.clock import SystemClock
+
+    opened = open_store(store) if store is None or isinstance(store, str) else store
+    root = workspaces_root(opened, workspaces)
+    return LocalClient(ClientContext(opened, clock or SystemClock(), library or Library(), root), closes=True)
+
+
+def client_of(engine: Engine, *, library: Library | None = None, workspaces: str | Path | None = None) -> LocalClient:
+    """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open."""
+    from aether_protocol.assembly.stores import workspaces_root
+
+    store = engine.schedule_store()
+    context = ClientContext(store, engine.clock, library or Library(), workspaces_root(store, workspaces), engine)
+    return LocalClient(context, closes=False)

@@ -1,0 +1,83 @@
+"""What the parts of a local client share: the store, the clock, the library, and the engine where there is one.
+
+Law: data and look-ups only; nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from aether_protocol.engine.recovery import rebuild
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import RunSummary
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.runs.find import find_run
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly.public import Engine
+    from aether_protocol.assembly.workspace import Readable, Template, Workspace
+    from aether_protocol.engine.schedules import ScheduleSpec
+    from aether_protocol.plan.model import Plan
+    from aether_protocol.ports.variables import VariableSource
+
+
+class Library(Struct, frozen=True):
+    """Where documents look up what they lack, before the store, and the variables that their runs see besides `system`."""
+
+    templates: Sequence[Template] = ()
+    variables: Sequence[VariableSource] = ()
+
+    def workspace(self) -> Workspace:
+        """Make a workspace in which a document is compiled."""
+        from aether_protocol.assembly.workspace import Workspace
+
+        return Workspace(self.templates, namespaces=[source.namespace for source in self.variables])
+
+    def sources(self) -> list[VariableSource]:
+        """All sources of variables."""
+        from aether_protocol.assembly.variables import SystemVariables
+
+        return [SystemVariables(), *self.variables]
+
+
+class ClientContext(Struct, frozen=True):
+    """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces."""
+
+    store: CronStore
+    clock: Clock
+    library: Library
+    root: Path | None = None
+    engine: Engine | None = None
+
+    async def row(self, run: str) -> RunSummary:
+        """Give the row of the run that is meant."""
+        return await find_run(self.store, run)
+
+    async def state(self, run_id: str) -> RunState:
+        """Give the state of a run as it is now: read it, never write it."""
+        if self.engine is not None:
+            return await self.engine.load_state(run_id)
+        return rebuild(await self.store.load(run_id))
+
+    async def plan(self, document: Readable | Plan) -> Plan:
+        """Give the plan of a document. Raises DocumentError."""
+        from aether_protocol.assembly.documents import load_with
+        from aether_protocol.plan.model import Plan
+
+        if isinstance(document, Plan):
+            return document
+        if self.engine is not None:
+            return await self.engine.resolve(document)
+        workspace = self.library.workspace()
+        return workspace.plan(await load_with(workspace, document, self.store))
+
+    async def schedule_spec(self, document: Mapping[str, object] | str, name: str | None) -> ScheduleSpec:
+        """Give what a CronWorkflow is to be applied as. Raises DocumentError, UsageError."""
+        from aether_protocol.assembly.cron import find_schedule_spec
+
+        return await find_schedule_spec(self.library.workspace(), document, self.store, name)

@@ -1,0 +1,118 @@
+"""Begin, answer, end and delete runs of a store (`client.RunControl`).
+
+Law: a run that is submitted here is unowned until an engine recovers it; what is asked of a run that an engine drives goes
+through the store's mailbox, or straight to the engine of this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from aether_protocol.engine.ids import RandomIds
+from aether_protocol.engine.mailbox import ask, cancel_question, resume_question
+from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_variables, retry_header
+from aether_protocol.errors import UsageError
+from aether_protocol.expressions.json_copy import own
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import RunQuery, RunSummary
+from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.service.archive import read_archive
+from aether_protocol.service.local.context import ClientContext
+from aether_protocol.service.runs.delete import delete_runs, prune_runs
+from aether_protocol.service.runs.ids import next_retry_id
+from aether_protocol.service.runs.inspect import find_task
+from aether_protocol.views.report import not_run
+
+if TYPE_CHECKING:
+    from aether_protocol.plan.model import Plan
+    from aether_protocol.service.client import Source
+
+_PAGE = 500
+
+
+class LocalControl:
+    """See `client.RunControl`."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+        self._ids = RandomIds()
+
+    async def submit(
+        self,
+        document: Source,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> str:
+        plan = await self._context.plan(document)
+        if self._context.engine is not None:
+            return await self._context.engine.submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
+        header = make_header(plan, arguments or {}, self.bare_header(plan, run_id, scheduled_time))
+        await self._context.store.create(new_run(plan, header))
+        return header.run_id
+
+    def bare_header(self, plan: Plan, run_id: str | None, scheduled_time: int | None) -> RunHeader:
+        """Make the header of a new run, its parameters still to be bound."""
+        now = self._context.clock.now()
+        if scheduled_time is None and plan.of_schedule:  # DOC-1: it is run once, now
+            scheduled_time = now
+        variables = read_variables(self._context.library.sources())
+        chosen = choose_run_id(run_id, self._ids, now)
+        return RunHeader(chosen, now, scheduled_time, {}, variables, self._ids.seed(), folder=plan.folder)
+
+    async def resume(self, run: str, task: str, payload: Mapping[str, Json] | None = None) -> None:
+        context = self._context
+        row = await context.row(run)
+        state = await context.state(row.run_id)
+        path = find_task(state, task, not_run(state))
+        if payload is not None and not isinstance(payload, Mapping):
+            raise UsageError(f"the payload is {payload!r}, not a mapping of names to values")
+        if context.engine is not None:
+            await context.engine.resume(row.run_id, path, payload)
+            return
+        try:
+            given = own(dict(payload or {}))
+        except ValueError as error:
+            raise UsageError(f"the payload holds {error}") from None
+        await ask(context.store, context.clock, row.run_id, resume_question(path, given))
+
+    async def cancel(self, run: str) -> None:
+        context = self._context
+        row = await context.row(run)
+        if context.engine is not None:
+            await context.engine.cancel(row.run_id)
+        else:
+            await ask(context.store, context.clock, row.run_id, cancel_question())
+
+    async def retry(self, run: str, start: str | None = None, *, new_id: str | None = None) -> str:
+        context = self._context
+        row = await context.row(run)
+        state = await context.state(row.run_id)
+        path = find_task(state, start, not_run(state)) if start is not None else None
+        chosen = new_id or await next_retry_id(context.store, row.run_id)
+        if context.engine is not None:
+            return await context.engine.retry(row.run_id, path, new_id=chosen)
+        now = context.clock.now()
+        header = retry_header(state, path, choose_run_id(chosen, self._ids, now), now, self._ids.seed())
+        await context.store.create(new_run(state.plan, header))
+        return header.run_id
+
+    async def delete(self, runs: Sequence[str], *, force: bool = False) -> int:
+        context = self._context
+        return await delete_runs(context.store, runs, context.clock.wall(), root=context.root, force=force)
+
+    async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
+        context = self._context
+        asked = replace(query, closed=True, limit=query.limit or _PAGE)
+        pages = prune_runs(context.store, asked, context.clock.wall(), root=context.root, dry_run=dry_run)
+        return [run_id async for ids, _ in pages for run_id in ids]
+
+    async def import_run(self, lines: Iterable[str]) -> RunSummary:
+        archive = read_archive(lines, "the archive")
+        await self._context.store.adopt(archive.run)
+        await self._context.store.write_logs(archive.logs)
+        return archive.run.row

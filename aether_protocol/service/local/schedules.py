@@ -1,0 +1,111 @@
+"""Schedules of a store (`client.ScheduleControl`).
+
+Law: runs of schedules that are recorded here are unowned until an engine recovers them, but for an engine of this process,
+which begins them at once. Each is recorded together with its fire, so that no fire is run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from aether_protocol.engine.schedules import apply
+from aether_protocol.engine.submission import make_header, new_run
+from aether_protocol.errors import BusyError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.schedules import BACKFILLED, TRIGGERED, FireRecord, ScheduleDecision, StoredSchedule
+from aether_protocol.service.local.context import ClientContext
+from aether_protocol.service.local.control import LocalControl
+from aether_protocol.service.schedules.backfill import find_fires
+from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
+from aether_protocol.service.schedules.suspend import suspend_schedules
+
+if TYPE_CHECKING:
+    from aether_protocol.engine.schedule_runner import ScheduleRunner
+
+_TRIES: Final = 20  # against other processes that change the schedule
+
+
+class LocalSchedules:
+    """See `client.ScheduleControl`."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+        self._runner: ScheduleRunner | None = None
+
+    async def apply(
+        self, document: Mapping[str, Json] | str, *, name: str | None = None, replaces: bool = False
+    ) -> StoredSchedule:
+        context = self._context
+        if context.engine is not None:
+            return await context.engine.apply(document, name=name, replaces=replaces)
+        given = await context.schedule_spec(document, name)
+        bare = LocalControl(context).bare_header(given.plan, None, None)
+        make_header(given.plan, {}, bare)  # a fire gives no arguments: none must be missing (DATA-14)
+        schedule, _ = await apply(context.store, given, context.clock.now(), replaces=replaces)
+        return schedule
+
+    async def get(self, name: str) -> ScheduleOverview:
+        return await overview_of(self._context.store, await self._find(name))
+
+    async def list(self, namespace: str | None = None) -> Sequence[ScheduleOverview]:
+        store = self._context.store
+        return [await overview_of(store, one) for one in await store.schedules(namespace)]
+
+    async def remove(self, name: str) -> bool:
+        schedule = await self._find(name)
+        return await self._context.store.remove_schedule(schedule.namespace, schedule.name)
+
+    async def suspend(self, name: str, *, suspend: bool = True) -> StoredSchedule:
+        context = self._context
+        ((schedule, _),) = await suspend_schedules(context.store, None, [name], context.clock.now(), suspend=suspend)
+        return schedule
+
+    async def history(self, name: str, *, before: int | None = None, limit: int = 100) -> Sequence[FireRecord]:
+        schedule = await self._find(name)
+        return await self._context.store.fires(schedule.namespace, schedule.name, before, limit)
+
+    async def trigger(self, name: str) -> str:
+        schedule = await self._find(name)
+        if (runner := self._local()) is not None:
+            return await runner.trigger(schedule.namespace, schedule.name)
+        run_id = await self._record(schedule, self._context.clock.now(), TRIGGERED, None)
+        assert run_id is not None  # its id is new
+        return run_id
+
+    async def backfill(self, name: str, first: int, last: int, *, again: bool = False) -> Sequence[str]:
+        context = self._context
+        schedule = await self._find(name)
+        fires = await find_fires(context.store, schedule, first, min(last, context.clock.now()), again=again)
+        recorded = [await self._one(schedule, fire.at, fire.run_id) for fire in fires if fire.why is None]
+        return [run_id for run_id in recorded if run_id is not None]
+
+    async def _one(self, schedule: StoredSchedule, at: int, run_id: str) -> str | None:
+        if (runner := self._local()) is not None:
+            return await runner.backfill(schedule.namespace, schedule.name, at)
+        return await self._record(schedule, at, BACKFILLED, run_id)
+
+    async def _record(self, schedule: StoredSchedule, at: int, kind: str, run_id: str | None) -> str | None:
+        """Record a run with its fire; None where there is such a run already."""
+        context = self._context
+        for _ in range(_TRIES):
+            plan = await context.store.schedule_plan(schedule.namespace, schedule.name)
+            bare = LocalControl(context).bare_header(plan, run_id, at)
+            new = new_run(plan, make_header(plan, {}, bare), folder=schedule.settings.folder)
+            record = FireRecord(at, kind, context.clock.now(), new.row.run_id, generation=schedule.generation)
+            try:
+                tokens = await context.store.turn(ScheduleDecision(schedule, [record], [new]))
+            except BusyError:
+                schedule = await find_schedule(context.store, schedule.namespace, schedule.name)
+                continue
+            return new.row.run_id if new.row.run_id in tokens else None
+        raise BusyError(f"schedule {schedule.name!r} is changed by others all the time", hint="try again")
+
+    async def _find(self, name: str) -> StoredSchedule:
+        return await find_schedule(self._context.store, None, name)
+
+    def _local(self) -> ScheduleRunner | None:
+        """The runner of the engine in this process."""
+        if self._runner is None and self._context.engine is not None:
+            self._runner = self._context.engine.scheduler()
+        return self._runner

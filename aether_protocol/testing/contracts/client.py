@@ -1,0 +1,344 @@
+"""What every client must keep (the Client protocol): asking, whatever lies between the caller and the store.
+
+Law: subclass `ClientContract` and give `open`; every test here then holds for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from aether_protocol.errors import BusyError, DocumentError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.schedules import BACKFILLED, TRIGGERED
+from aether_protocol.ports.store import RunQuery
+from aether_protocol.service.client import Client
+
+_DAY = 86_400_000_000
+
+
+def _workflow(name: str, executor: dict[str, Json], **spec: Json) -> dict[str, Json]:
+    return {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": name},
+        "spec": {"entrypoint": "main", "templates": [{"task": {"name": "main", "executor": executor}}], **spec},
+    }
+
+
+HELLO = _workflow(
+    "hello",
+    {"type": "script", "config": {"runtime": "sh", "source": "echo hello"}},
+    arguments={"parameters": [{"name": "rows", "type": "integer", "value": 1}]},
+)
+ASKS = _workflow("asks", {"type": "await"})
+FAILS = _workflow("fails", {"type": "fail", "config": {"message": "no"}})
+NIGHTLY: dict[str, Json] = {
+    "apiVersion": "aether/v1",
+    "kind": "CronWorkflow",
+    "metadata": {"name": "nightly", "namespace": "ops"},
+    "spec": {
+        "schedule": "0 0 * * *",
+        "workflowSpec": {"entrypoint": "main", "templates": [{"task": {"name": "main", "executor": {"type": "noop"}}}]},
+    },
+}
+WORDS = """
+apiVersion: aether/v1
+kind: WorkflowTemplate
+metadata: { name: words }
+spec: { templates: [{ task: { name: say, executor: { type: noop, config: {} } } }] }
+"""
+USES: dict[str, Json] = {
+    "apiVersion": "aether/v1",
+    "kind": "Workflow",
+    "metadata": {"name": "uses"},
+    "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [
+        {"name": "a", "templateRef": {"name": "words", "template": "say"}}]}}]},
+}
+
+
+class Stage(NamedTuple):
+    """A client, and `drive`: an engine on the same store recovers every unfinished run, and drives it from then on."""
+
+    client: Client
+    drive: Callable[[], Awaitable[object]]
+
+
+Body = Callable[[Stage], Awaitable[None]]
+
+
+class ClientContract:
+    """Subclass it as `TestMyClient`; pytest then collects the tests below."""
+
+    def open(self, folder: Path) -> AbstractAsyncContextManager[Stage]:
+        """Open a client of an empty store, which may lie in `folder`."""
+        raise AssertionError("a contract needs `open`")
+
+    def play(self, folder: Path, body: Body) -> None:
+        """Carry `body` out with a fresh client."""
+
+        async def go() -> None:
+            async with self.open(folder) as stage, asyncio.timeout(60):
+                await body(stage)
+
+        asyncio.run(go())
+
+    # --- submitting and reading ---
+
+    def test_what_is_submitted_is_driven_and_read(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            assert await client.control.submit(HELLO, {"rows": 3}, run_id="hello-1") == "hello-1"
+            await stage.drive()
+            report = await client.runs.wait("hello-1")
+            assert (report.phase, report.run_id) == ("Succeeded", "hello-1")
+            row = await client.runs.get("latest")
+            assert (row.run_id, row.phase, row.closed) == ("hello-1", "Succeeded", True)
+            assert (await client.runs.get("hello")).run_id == "hello-1"
+            assert [one.run_id for one in await client.runs.list()] == ["hello-1"]
+            assert await client.runs.list(RunQuery(phases=("Failed",))) == []
+            assert (await client.runs.report("hello-1")).to_json() == report.to_json()
+            assert await client.runs.driver("hello-1") is None
+            assert msgspec.json.decode(msgspec.json.encode(row))["run_id"] == "hello-1"
+
+        self.play(tmp_path, body)
+
+    def test_text_is_a_document_too(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            run = await stage.client.control.submit(msgspec.json.encode(HELLO).decode())
+            await stage.drive()
+            assert (await stage.client.runs.wait(run)).phase == "Succeeded"
+
+        self.play(tmp_path, body)
+
+    def test_what_is_wrong_with_a_submission_is_raised_and_nothing_is_recorded(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            control = stage.client.control
+            with pytest.raises(DocumentError) as invalid:
+                await control.submit({**HELLO, "kind": "Workflov"})
+            assert invalid.value.diagnostics[0].path == "kind"
+            with pytest.raises(UsageError, match="rows"):
+                await control.submit(HELLO, {"rows": "many"})
+            with pytest.raises(UsageError, match="run id"):
+                await control.submit(HELLO, run_id="not an id")
+            assert await stage.client.runs.list() == []
+            await control.submit(HELLO, run_id="once")
+            with pytest.raises(UsageError, match="once"):
+                await control.submit(HELLO, run_id="once")
+
+        self.play(tmp_path, body)
+
+    def test_unknown_runs_are_usage_errors_with_what_is_near(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            runs = stage.client.runs
+            with pytest.raises(UsageError, match="holds no run"):
+                await runs.get("latest")
+            await stage.client.control.submit(ASKS, run_id="asks-1")
+            for ask in (runs.get, runs.report, runs.wait, runs.driver, stage.client.control.cancel, stage.client.control.retry):
+                with pytest.raises(UsageError, match="'asks-2' is unknown") as unknown:
+                    await ask("asks-2")
+                assert unknown.value.hint == "did you mean 'asks-1'?"
+            for feed in (runs.events, runs.logs, runs.export):
+                with pytest.raises(UsageError, match="'asks-2' is unknown"):
+                    [one async for one in feed("asks-2")]
+
+        self.play(tmp_path, body)
+
+    def test_events_and_logs_come_in_order_and_end_with_the_run(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            runs = stage.client.runs
+            run = await stage.client.control.submit(HELLO)
+            await stage.drive()
+            records = [record async for record in runs.events(run, follow=True)]
+            assert (records[0]["kind"], records[-1]["kind"]) == ("RunCreated", "RunClosed")
+            assert [record async for record in runs.events(run)] == records
+            lines = [line async for line in runs.logs(run, follow=True)]
+            assert "".join(line.text for line in lines) == "hello\n"
+            assert [line async for line in runs.logs(run, "main", after=lines[-1].seq)] == []
+
+        self.play(tmp_path, body)
+
+    def test_waiting_ends_when_the_time_is_over(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            run = await stage.client.control.submit(ASKS)
+            await stage.drive()
+            with pytest.raises(BusyError, match="has not ended"):
+                await stage.client.runs.wait(run, timeout_s=0.01)
+            assert (await stage.client.runs.wait(run, or_suspended=True)).phase == "Suspended"
+
+        self.play(tmp_path, body)
+
+    # --- steering ---
+
+    def test_a_suspended_task_is_answered(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            run = await client.control.submit(ASKS)
+            await stage.drive()
+            await client.runs.wait(run, or_suspended=True)
+            assert await client.runs.driver(run) is not None
+            with pytest.raises(UsageError, match="no task run 'mian'"):
+                await client.control.resume(run, "mian")
+            await client.control.resume(run, "main", {"number": 3})
+            report = await client.runs.wait(run)
+            assert (report.phase, report.outputs) == ("Succeeded", {"number": 3})
+            with pytest.raises(UsageError):
+                await client.control.resume(run, "main", {"number": 4})
+
+        self.play(tmp_path, body)
+
+    def test_a_run_is_cancelled_once(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            run = await stage.client.control.submit(ASKS)
+            await stage.drive()
+            await stage.client.runs.wait(run, or_suspended=True)
+            await stage.client.control.cancel(run)
+            assert (await stage.client.runs.wait(run)).phase == "Cancelled"
+            with pytest.raises(UsageError, match="Cancelled"):
+                await stage.client.control.cancel(run)
+
+        self.play(tmp_path, body)
+
+    def test_a_retry_is_a_run_of_its_own(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            await client.control.submit(FAILS, run_id="fails")
+            await stage.drive()
+            assert (await client.runs.wait("fails")).phase == "Failed"
+            assert [await client.control.retry("fails"), await client.control.retry("fails", "main", new_id="again")] == [
+                "fails.2", "again",
+            ]
+            await stage.drive()
+            for run in ("fails.2", "again"):
+                assert (await client.runs.wait(run)).phase == "Failed"
+                assert (await client.runs.get(run)).retry_of == "fails"
+            await client.control.submit(HELLO, run_id="fine")
+            await stage.drive()
+            await client.runs.wait("fine")
+            with pytest.raises(UsageError, match="Succeeded"):
+                await client.control.retry("fine")
+
+        self.play(tmp_path, body)
+
+    # --- keeping and deleting ---
+
+    def test_runs_are_deleted_all_or_none(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            for run_id, document in (("done", HELLO), ("open", ASKS)):
+                await client.control.submit(document, run_id=run_id)
+            await stage.drive()
+            await client.runs.wait("done")
+            await client.runs.wait("open", or_suspended=True)
+            with pytest.raises(BusyError, match="'open' is being driven"):
+                await client.control.delete(["done", "open"], force=True)
+            with pytest.raises(UsageError, match="unknown"):
+                await client.control.delete(["done", "gone"])
+            assert await client.control.prune(RunQuery(), dry_run=True) == ["done"]
+            assert len(await client.runs.list()) == 2
+            assert await client.control.delete(["done"]) == 1
+            assert [one.run_id for one in await client.runs.list()] == ["open"]
+            await client.control.cancel("open")
+            await client.runs.wait("open")
+            assert await client.control.prune(RunQuery()) == ["open"]
+            assert await client.runs.list() == []
+
+        self.play(tmp_path, body)
+
+    def test_an_export_is_imported_as_it_was(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            run = await client.control.submit(HELLO, run_id="moved")
+            await stage.drive()
+            before = (await client.runs.wait(run)).to_json()
+            lines = [line async for line in client.runs.export(run)]
+            with pytest.raises(UsageError, match="moved"):
+                await client.control.import_run(lines)
+            await client.control.delete([run])
+            with pytest.raises(UsageError, match=r"damaged|cut off"):
+                await client.control.import_run(lines[:-1])
+            assert (await client.control.import_run(lines)).run_id == "moved"
+            assert (await client.runs.report(run)).to_json() == before
+            assert "".join([line.text async for line in client.runs.logs(run)]) == "hello\n"
+
+        self.play(tmp_path, body)
+
+    # --- schedules, templates, the store ---
+
+    def test_schedules_are_applied_switched_and_removed(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            schedules = stage.client.schedules
+            made = await schedules.apply(NIGHTLY)
+            assert (made.namespace, made.name, made.settings.suspend) == ("ops", "nightly", False)
+            assert (await schedules.get("ops/nightly")).schedule == made
+            assert [one.schedule.name for one in await schedules.list()] == ["nightly"]
+            assert await schedules.list("default") == []
+            with pytest.raises(UsageError, match="unknown") as unknown:
+                await schedules.get("nightly")
+            assert unknown.value.hint == "there is one in namespace 'ops': ops/nightly"
+            assert (await schedules.suspend("ops/nightly")).settings.suspend
+            assert not (await schedules.suspend("ops/nightly", suspend=False)).settings.suspend
+            with pytest.raises(DocumentError):
+                await schedules.apply({**NIGHTLY, "spec": {}})
+            assert await schedules.remove("ops/nightly")
+            assert await schedules.list() == []
+
+        self.play(tmp_path, body)
+
+    def test_fires_are_run_on_request_each_once(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            schedules, runs = stage.client.schedules, stage.client.runs
+            made = await schedules.apply(NIGHTLY)
+            first = made.applied_at - 2 * _DAY
+            several = list(await schedules.backfill("ops/nightly", first, made.applied_at))
+            assert len(several) == 2
+            assert await schedules.backfill("ops/nightly", first, made.applied_at) == []
+            several.append(await schedules.trigger("ops/nightly"))
+            await stage.drive()
+            for run in several:
+                assert (await runs.wait(run)).phase == "Succeeded"
+            assert [one.kind for one in await schedules.history("ops/nightly")] == [TRIGGERED, BACKFILLED, BACKFILLED]
+            (last,) = await schedules.history("ops/nightly", limit=1)
+            assert len(await schedules.history("ops/nightly", before=last.id)) == 2
+            assert {row.run_id for row in (await schedules.get("ops/nightly")).runs} == set(several)
+
+        self.play(tmp_path, body)
+
+    def test_templates_are_kept_in_versions_and_looked_up_by_submissions(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            templates = stage.client.templates
+            assert [one.action for one in await templates.put(WORDS)] == ["created"]
+            assert [one.action for one in await templates.put(WORDS)] == ["unchanged"]
+            assert [one.action for one in await templates.put(WORDS.replace("noop", "echo"))] == ["updated"]
+            assert [one.version for one in await templates.versions("words")] == [2, 1]
+            newest = await templates.get("default/words")
+            assert (newest.version, (await templates.get("words", newest.digest)).digest) == (2, newest.digest)
+            assert [one.name for one in await templates.list()] == ["words"]
+            with pytest.raises(DocumentError):
+                await templates.put(WORDS.replace("task:", "tusk:"))
+            run = await stage.client.control.submit(USES)
+            await stage.drive()
+            assert (await stage.client.runs.wait(run)).phase == "Succeeded"
+            assert (await templates.remove("words")).name == "words"
+            with pytest.raises(UsageError, match="no WorkflowTemplate 'words'"):
+                await templates.get("words")
+
+        self.play(tmp_path, body)
+
+    def test_the_store_is_described_and_checked(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            run = await stage.client.control.submit(HELLO)
+            assert ((await stage.client.store.info()).runs, (await stage.client.store.info()).open_runs) == (1, 1)
+            await stage.drive()
+            await stage.client.runs.wait(run)
+            found = await stage.client.store.check()
+            assert (list(found.faults), list(found.orphans)) == ([], [])
+            assert (await stage.client.store.free_artifacts(dry_run=True)).count == 0
+
+        self.play(tmp_path, body)
