@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
 from aether_protocol.scheduler.commands import AttemptRef, LogEntry
@@ -117,7 +116,7 @@ class ActiveRun:
         self.told = told
         return None
 
-    def snapshot(self) -> Json:
+    def snapshot(self) -> str:
         """The state as it is now, for the store."""
         return snapshot(self.state)
 

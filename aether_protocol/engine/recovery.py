@@ -11,38 +11,25 @@ from typing import Final
 
 from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.execution.secrets import references_in
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunStore, StoredRun
 from aether_protocol.scheduler.codec import decode_entry
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.evolve import replay
-from aether_protocol.scheduler.facts import Fact
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.nodes import LoopNode, TaskNode
-from aether_protocol.scheduler.snapshot import restore
+from aether_protocol.scheduler.snapshot import restore, snapshot_seq
 from aether_protocol.scheduler.state import RunState
 
 _END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
-_RECORDED: Final = {"at": int, "cause": str, "facts": list[Fact]}  # of a step
-_SAVED: Final = {  # of a state, beside its nodes
-    "seq": int,
-    "now": int,
-    "exits": set[int],
-    "hooks_live": dict[int, int],
-    "closed": bool,
-    "leaves_known": int,
-    "leaves_ended": int,
-    "notes": list[tuple[int, str]],
-}
 _HINT: Final = "look at the store with `aether db check`"
 
 
 class Replay:
     """A run's state, taken on step by step as they were recorded, from its beginning or from a snapshot."""
 
-    def __init__(self, plan: Plan, header: RunHeader, snapshot: Json | None = None) -> None:
+    def __init__(self, plan: Plan, header: RunHeader, snapshot: str | None = None) -> None:
         self._run_id = header.run_id
         if snapshot is None:
             self.state = RunState(plan)
@@ -50,6 +37,8 @@ class Replay:
             return
         try:
             self.state = restore(plan, snapshot)
+        except AetherError as error:
+            raise PortError(f"the snapshot of run {self._run_id!r} cannot be read: {error.message}", hint=error.hint) from error
         except Exception as error:
             raise self._damaged("in its snapshot", error) from error
 
@@ -57,19 +46,16 @@ class Replay:
         """The next step. Raises PortError where the record has a gap or is damaged."""
         number = self.state.seq + 1
         try:
-            step = decode_entry(line, self._output)
+            step = decode_entry(line)
             if step.seq == number:
                 replay(self.state, step)
                 return step
-        except AetherError as error:  # a record of a newer version
+        except AetherError as error:  # the record of another version, or a damaged one
             told = f"step {number} of run {self._run_id!r} cannot be read: {error.message}"
-            raise PortError(told, hint=error.hint) from error
+            raise PortError(told, hint=error.hint or _HINT) from error
         except Exception as error:
             raise self._damaged(f"at step {number}", error) from error
         raise PortError(f"the record of run {self._run_id!r} has no step {number}", hint=_HINT)
-
-    def _output(self, node: int, name: str) -> Json:
-        return self.state.nodes[node].outputs[name]
 
     def _damaged(self, where: str, error: Exception) -> PortError:
         told = f"the record of run {self._run_id!r} is damaged {where}: {type(error).__name__}: {error}"
@@ -99,9 +85,9 @@ def _require_sound(stored: StoredRun, state: RunState) -> None:
 
 
 def examine(stored: StoredRun) -> RunState:
-    """`revive`, for a record that somebody else may have written: also all that is in it has the type that it should have.
+    """`revive`, for a record that another program may have written: its instants and its header are checked, too.
 
-    Uses the snapshot up. Raises PortError with what does not fit.
+    The shape of what is in it was checked when it was decoded. Raises PortError with what does not fit.
     """
     going = Replay(stored.plan, stored.header, stored.snapshot)
     fault = next(filter(None, _misfits(stored, going)), None)
@@ -113,21 +99,9 @@ def examine(stored: StoredRun) -> RunState:
 
 def _misfits(stored: StoredRun, going: Replay) -> Iterator[str | None]:
     """What does not fit in a record, while it is replayed."""
-    from aether_protocol.engine.record_check import misfit, misfit_of_node
-
     state = going.state
-    yield misfit("its plan", stored.plan, Plan)
-    yield misfit("its header", stored.header, RunHeader)
-    if stored.snapshot is not None:
-        for name, kind in _SAVED.items():
-            yield misfit(f"its {name}", getattr(state, name), kind)
-        for node in state.nodes:
-            yield misfit_of_node(node)
     for line in stored.lines:
-        step = going.apply(line)
-        for name, kind in _RECORDED.items():
-            yield misfit(f"{name} of step {step.seq}", getattr(step, name), kind)
-        yield _untimely(step.at)
+        yield _untimely(going.apply(line).at)
     if state.seq and state.header != stored.header:
         yield "its header is not that of its first step, or of its snapshot"
     for at in (stored.header.created_at, stored.header.scheduled_time, state.now):
@@ -148,7 +122,7 @@ async def state_at(store: RunStore, stored: StoredRun, seq: int) -> RunState:
         raise UsageError(f"run {run_id!r} has no step {seq}", hint=f"its steps are 0 (before the first) to {stored.row.seq}")
     going = Replay(stored.plan, stored.header)
     snapshot = stored.snapshot
-    if snapshot is not None and snapshot["seq"] <= seq:
+    if snapshot is not None and snapshot_seq(snapshot) <= seq:
         going = Replay(stored.plan, stored.header, snapshot)
     while going.state.seq < seq:
         lines = await store.lines(run_id, going.state.seq)

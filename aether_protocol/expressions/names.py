@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
-
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
 
 NAMESPACES: Final = frozenset(
@@ -47,11 +45,27 @@ class ExpressionError(Exception):
         self.hint = hint
 
 
-class Name(Struct, frozen=True):
-    """A parsed name. `segments` are fields (text) and indices (int); `segments[0]` is the root."""
+class Name:
+    """A parsed name. `segments` are fields (text) and indices (int); `segments[0]` is the root.
 
-    text: str
-    segments: tuple[str | int, ...]
+    They follow from the text: two names are equal if and only if their texts are. Not a struct, because a record holds a name
+    as its text.
+    """
+
+    __slots__ = ("segments", "text")
+
+    def __init__(self, text: str, segments: tuple[str | int, ...]) -> None:
+        self.text = text
+        self.segments = segments
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Name) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Name({self.text!r})"
 
     @property
     def root(self) -> str:

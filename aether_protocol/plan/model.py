@@ -3,6 +3,8 @@
 Law: a plan is immutable, complete (every reference is resolved, every literal is checked, every expression is parsed) and
 free of documents, clocks and I/O. Durations are integer microseconds. Nesting is acyclic (SPEC-12), so calls point at
 their definitions directly. Each input is a list of sources in the order of DATA-1: binding walks it and knows no rules.
+What is array_like is written to records field by field (`codec`): its fields keep their places, new ones come last with a
+default, and none changes its meaning.
 """
 
 from __future__ import annotations
@@ -44,39 +46,39 @@ class HookEvent(StrEnum):
 # --- sources of a value (DATA-1) ---------------------------------------------------------------------------------
 
 
-class Literal(Struct, frozen=True, gc=False):
+class Literal(Struct, array_like=True, tag="L", frozen=True, gc=False):
     """A value that is known now. It has been checked against the type of what it binds to."""
 
     value: Json
 
 
-class Templated(Struct, frozen=True, gc=False):
+class Templated(Struct, array_like=True, tag="T", frozen=True, gc=False):
     """A value with placeholders in it. `optional`: a sole absent placeholder falls through (DATA-13)."""
 
     template: Template
     optional: bool
 
 
-class Reference(Struct, frozen=True, gc=False):
+class Reference(Struct, array_like=True, tag="R", frozen=True, gc=False):
     """`valueFrom.parameter`: the value of a name; absent falls through."""
 
     name: Name
 
 
-class Computed(Struct, frozen=True, gc=False):
+class Computed(Struct, array_like=True, tag="C", frozen=True, gc=False):
     """`valueFrom.expression`."""
 
     expression: Expression
 
 
-class SecretRef(Struct, frozen=True, gc=False):
+class SecretRef(Struct, array_like=True, tag="S", frozen=True, gc=False):
     """`valueFrom.secretKeyRef`: travels as a reference (DATA-12)."""
 
     name: str
     key: str
 
 
-class ItemField(Struct, frozen=True, gc=False):
+class ItemField(Struct, array_like=True, tag="I", frozen=True, gc=False):
     """The field of an object item of the enclosing loop (LOOP-7); absent falls through."""
 
     field: str
@@ -85,7 +87,7 @@ class ItemField(Struct, frozen=True, gc=False):
 Source = Literal | Templated | Reference | Computed | SecretRef | ItemField
 
 
-class InputBinding(Struct, frozen=True, gc=False):
+class InputBinding(Struct, array_like=True, frozen=True, gc=False):
     """One input of a call: argument sources first, then the declared ones, as DATA-1 ranks them.
 
     `declared`: the definition names it, so that a missing value is an error. `type` is one of DOC-9 (aliases resolved).
@@ -98,14 +100,14 @@ class InputBinding(Struct, frozen=True, gc=False):
     enum: tuple[Json, ...] | None = None
 
 
-class ArtifactSource(Struct, frozen=True, gc=False):
+class ArtifactSource(Struct, array_like=True, frozen=True, gc=False):
     """An external source of an artifact (SPEC-6): `type` is a registered artifact source, `config` may have placeholders."""
 
     type: str
     config: Template
 
 
-class ArtifactBinding(Struct, frozen=True, gc=False):
+class ArtifactBinding(Struct, array_like=True, frozen=True, gc=False):
     """One input artifact of a call: `path` where it is to lie (None: only passed on); `from_` or `source` gives it."""
 
     name: str
@@ -116,7 +118,7 @@ class ArtifactBinding(Struct, frozen=True, gc=False):
     optional: bool = False  # absent is an absent value, no Error
 
 
-class ArtifactOutput(Struct, frozen=True, gc=False):
+class ArtifactOutput(Struct, array_like=True, frozen=True, gc=False):
     """An output artifact: of a task the file or folder at `path`; of a dag what `from_` names."""
 
     name: str
@@ -125,7 +127,7 @@ class ArtifactOutput(Struct, frozen=True, gc=False):
     from_: Name | None
 
 
-class OutputBinding(Struct, frozen=True, gc=False):
+class OutputBinding(Struct, array_like=True, frozen=True, gc=False):
     """One declared output. `sources` fill it (of a task: what the executor did not give, on Succeeded).
 
     `file`: `valueFrom.path` on a script or process task, the file whose text is the value. For a loop, `sources` is empty
@@ -142,7 +144,7 @@ class OutputBinding(Struct, frozen=True, gc=False):
 # --- policies -----------------------------------------------------------------------------------------------------
 
 
-class Retry(Struct, frozen=True, gc=False):
+class Retry(Struct, array_like=True, frozen=True, gc=False):
     """SPEC-5, SCHED-9. Durations in microseconds."""
 
     limit: int
@@ -153,19 +155,19 @@ class Retry(Struct, frozen=True, gc=False):
     jitter: float = 0.0
 
 
-class ContinueOn(Struct, frozen=True, gc=False):
+class ContinueOn(Struct, array_like=True, frozen=True, gc=False):
     failed: bool = False
     error: bool = False
     timeout: bool = False
 
 
-class PhaseConditions(Struct, frozen=True, gc=False):
+class PhaseConditions(Struct, array_like=True, frozen=True, gc=False):
     succeeded: Expression | None = None
     failed: Expression | None = None
     error: Expression | None = None
 
 
-class Resources(Struct, frozen=True, gc=False):
+class Resources(Struct, array_like=True, frozen=True, gc=False):
     cpu: str | None = None
     memory: str | None = None
     gpu: str | None = None

@@ -82,7 +82,7 @@ class RunAppend(Struct):
     expected_seq: int
     steps: list[LogEntry]
     row: Callable[[], RunSummary]
-    snapshot: Callable[[], Json]
+    snapshot: Callable[[], str]
     token: int = 0
     closed: bool = False
     progress: int | None = None
@@ -90,7 +90,8 @@ class RunAppend(Struct):
 
 
 class StoredRun(Struct):
-    """All that is needed to have a run back: its snapshot, if there is one, and the encoded steps after it (scheduler.codec).
+    """All that is needed to have a run back: its snapshot, if there is one, and the encoded steps after it
+    (scheduler.snapshot, scheduler.codec).
 
     The last line is step `row.seq`; without lines the snapshot is of that step (or the run has no step yet). `artifacts`, the
     digests of those that it names, is for `adopt`: a store leaves it empty.
@@ -99,7 +100,7 @@ class StoredRun(Struct):
     row: RunSummary
     plan: Plan
     header: RunHeader
-    snapshot: Json | None
+    snapshot: str | None
     lines: list[str]
     artifacts: Sequence[str] = ()
 

@@ -138,6 +138,7 @@ def bind_inputs(
                 ref = _output_ref(source.name, resolver, value)
                 if ref is not None:
                     refs.append((name, *ref))
+                    value = None
         inputs[name] = value
     held = _bind_artifacts(resolver, artifacts, before) if artifacts else NO_VALUES
     return Bound(inputs, refs, held, resolver.secret)

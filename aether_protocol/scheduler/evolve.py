@@ -8,10 +8,10 @@ many tasks the run has (amortised: a node's dependents are walked once, when it 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aether_protocol.expressions.values import has_secret
+from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import ContinueOn, Kind
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
@@ -83,9 +83,15 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
 
 def apply_inputs_bound(state: RunState, fact: f.InputsBound) -> None:
     node = state.nodes[fact.node]
-    node.inputs = fact.inputs
+    node.inputs = bound_inputs(state, fact) if fact.refs else fact.inputs
     node.input_artifacts = fact.artifacts
     node.secret = fact.secret
+
+
+def bound_inputs(state: RunState, fact: f.InputsBound) -> Mapping[str, Json]:
+    """The inputs that were bound, with those by reference filled in. The outputs of a node that has ended never change."""
+    nodes = state.nodes
+    return {**fact.inputs, **{name: nodes[node].outputs[output] for name, node, output in fact.refs}}
 
 
 def apply_scope_opened(state: RunState, fact: f.ScopeOpened) -> None:

@@ -1,8 +1,9 @@
 """What changed: the record of a run. Facts alone rebuild its state (`evolve.replay`), without rules or expressions.
 
 Law: a fact says what is so now, complete in itself, in the terms of the state (integer node ids). New kinds are added,
-none is ever reused. The time of a fact is that of its log entry. Nodes are numbered from 0 in the order of `NodeCreated` and
-`HookFired`; node 0 is the root.
+none is ever reused. A fact is written as an array of its kind and its fields (`codec`), so fields keep their places, and
+new ones come last with a default. The time of a fact is that of its log entry. Nodes are numbered from 0 in the order of
+`NodeCreated` and `HookFired`; node 0 is the root.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.transitions import Phase
 
 
-class RunCreated(Struct, gc=False):
+class RunCreated(Struct, array_like=True, tag=True, gc=False):
     """The run exists. Its root follows as node 0."""
 
     header: RunHeader
 
 
-class NodeCreated(Struct, gc=False):
+class NodeCreated(Struct, array_like=True, tag=True, gc=False):
     """A task run was made: child `index` of container `parent` (-1 for the root): the position in a dag, the iteration in
     a loop. It takes the head of the ready queue with it. Phase Created."""
 
@@ -31,9 +32,9 @@ class NodeCreated(Struct, gc=False):
     index: int
 
 
-class InputsBound(Struct, gc=False):
+class InputsBound(Struct, array_like=True, tag=True, gc=False):
     """Inputs, bound once (DATA-1). `refs` are (input, node, output) of those that are another node's output as it stands:
-    recorded by reference. `secret`: some value holds a secret reference."""
+    recorded by reference, with None for the value. `secret`: some value holds a secret reference."""
 
     node: int
     inputs: Mapping[str, Json]
@@ -42,7 +43,7 @@ class InputsBound(Struct, gc=False):
     secret: bool
 
 
-class ScopeOpened(Struct, gc=False):
+class ScopeOpened(Struct, array_like=True, tag=True, gc=False):
     """A container began: a dag puts its roots in the ready queue, a loop its first iterations (`items`; None on a dag and
     with repeatCondition)."""
 
@@ -50,34 +51,34 @@ class ScopeOpened(Struct, gc=False):
     items: Sequence[Json] | None
 
 
-class IterationGranted(Struct, gc=False):
+class IterationGranted(Struct, array_like=True, tag=True, gc=False):
     """The next iteration of a repeat loop goes into the ready queue."""
 
     node: int
     index: int
 
 
-class TaskDispatched(Struct, gc=False):
+class TaskDispatched(Struct, array_like=True, tag=True, gc=False):
     """Attempt `attempt` of a leaf was dispatched (phase Ready)."""
 
     node: int
     attempt: int
 
 
-class TaskRunning(Struct, gc=False):
+class TaskRunning(Struct, array_like=True, tag=True, gc=False):
     """The start of the current attempt is confirmed (phase Running); its own timeout counts from here."""
 
     node: int
 
 
-class ContainerPhase(Struct, gc=False):
+class ContainerPhase(Struct, array_like=True, tag=True, gc=False):
     """A container's phase follows its children: Ready, Running or Suspended."""
 
     node: int
     phase: Phase
 
 
-class TaskSuspended(Struct, gc=False):
+class TaskSuspended(Struct, array_like=True, tag=True, gc=False):
     """The executor returned code 1: these outputs are merged into those given so far (CTRL-1)."""
 
     node: int
@@ -86,7 +87,7 @@ class TaskSuspended(Struct, gc=False):
     artifacts: Mapping[str, Json]
 
 
-class TaskResumed(Struct, gc=False):
+class TaskResumed(Struct, array_like=True, tag=True, gc=False):
     """A payload was accepted (CTRL-2); the dispatch follows."""
 
     node: int
@@ -94,7 +95,7 @@ class TaskResumed(Struct, gc=False):
     secret: bool = False
 
 
-class RetryScheduled(Struct, gc=False):
+class RetryScheduled(Struct, array_like=True, tag=True, gc=False):
     """The attempt ended as recorded here and another one follows at instant `due` (microseconds). Phase Created."""
 
     node: int
@@ -104,7 +105,7 @@ class RetryScheduled(Struct, gc=False):
     message: str
 
 
-class NodeEnded(Struct, gc=False):
+class NodeEnded(Struct, array_like=True, tag=True, gc=False):
     """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4."""
 
     node: int
@@ -115,7 +116,7 @@ class NodeEnded(Struct, gc=False):
     artifacts: Mapping[str, Json]
 
 
-class HookFired(Struct, gc=False):
+class HookFired(Struct, array_like=True, tag=True, gc=False):
     """A hook run was made (HOOK-2): node `node`, for event `event` of node `scope` (-1: the workflow), about `trigger`.
 
     `context` holds the `hook.*` names as they were at this moment."""
@@ -127,14 +128,14 @@ class HookFired(Struct, gc=False):
     context: Mapping[str, Json]
 
 
-class Reported(Struct, gc=False):
+class Reported(Struct, array_like=True, tag=True, gc=False):
     """Something that people should know and that changes nothing (DATA-8, DATA-10)."""
 
     node: int
     message: str
 
 
-class AttemptRepeated(Struct, gc=False):
+class AttemptRepeated(Struct, array_like=True, tag=True, gc=False):
     """The current attempt was lost with its engine or worker and is dispatched again under the same number. `goes_on`: it
     does what is left, under the time limit that it had; else it begins again."""
 
@@ -143,7 +144,7 @@ class AttemptRepeated(Struct, gc=False):
     goes_on: bool = False
 
 
-class ArtifactsFetched(Struct, gc=False):
+class ArtifactsFetched(Struct, array_like=True, tag=True, gc=False):
     """What input artifacts of this leaf that come from sources were (ART-2), by name: {digest, size}, of git also {commit}.
     Later attempts, and a retry of the run, get the same."""
 
@@ -151,7 +152,7 @@ class ArtifactsFetched(Struct, gc=False):
     fetched: Mapping[str, Json]
 
 
-class RunClosed(Struct, gc=False):
+class RunClosed(Struct, array_like=True, tag=True, gc=False):
     """The run is terminal and its hooks have ended (HOOK-3)."""
 
 

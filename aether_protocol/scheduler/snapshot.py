@@ -1,8 +1,9 @@
-"""A run's state as JSON and back, so that a long run opens without replaying its steps.
+"""A run's state as a record and back, so that a long run opens without replaying its log entries.
 
-Law: `restore(plan, snapshot(state))` has the fingerprint of `state`. A snapshot is a cache of the steps up to its number: it
-may be dropped at any time. What nearly all nodes differ in stands in columns, one for each field; what few have stands
-apart, by node. A large value that several nodes share is written once, in the pool.
+Law: `restore(plan, snapshot(state))` has the fingerprint of `state`. A snapshot is a cache of the entries up to its number:
+it may be dropped at any time. What nearly all nodes differ in stands in columns, one for each field; what few have stands
+apart, by node. A large value that several nodes share is written once, in the pool. Secrets stand in the header and in the
+pool alone.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice, repeat, starmap
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
+
+import msgspec
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
-from aether_protocol.scheduler.codec import VERSION, decode_header, decode_value, encode_header, encode_value
+from aether_protocol.plan.records import VERSION, SecretInRecordError, decode, encode, escape, unescape
+from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.evolve import enter_hook
 from aether_protocol.scheduler.nodes import NO_VALUES, NODE_TYPES, Container, DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
@@ -39,10 +44,11 @@ _DEFAULTS: Final = {
 _READ: Final = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
 
 _MAPPINGS: Final = frozenset({"inputs", "outputs", "artifacts", "input_artifacts", "bound"})
+_POOLED: Final = frozenset({"payloads", "items", "context"})
 _NODES: Final = frozenset({"culprit", "scope", "trigger"})
 _MOST: Final = 10_000_000  # children of one container: a record that claims more is damaged, and would take all memory
 _PLACED: Final = frozenset({"hook", "scope", "trigger", "context", "children"})  # what a node is made with
-_PHASES: Final = {str(phase): phase for phase in Phase}
+_SET: Final = {kind: frozenset(names) for kind, names in _FIELDS.items()}
 _LARGE: Final = 64  # characters; shorter texts are written where they stand
 
 
@@ -81,41 +87,126 @@ def _spread(runs: Sequence[Sequence[Any]]) -> Iterator[Any]:
     return chain.from_iterable(starmap(repeat, runs))
 
 
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+class _Held(Struct, array_like=True, gc=False):
+    """Values by name: the small ones, and of each large one its number in the pool."""
+
+    small: dict[str, Json]
+    large: dict[str, int] = {}
+
+
+class _Apart(TypedDict, total=False):
+    """What of one node differs from the defaults and stands in no column. A dict, because most nodes have few of these."""
+
+    message: str
+    inputs: _Held
+    outputs: _Held
+    artifacts: _Held
+    input_artifacts: _Held
+    bound: _Held
+    secret: bool
+    timeout_due: int
+    retries: int
+    losses: int
+    lost_at: int
+    backoff_due: int
+    began_at: int
+    payloads: int  # in the pool, as items and context are
+    hook: str
+    scope: int | None
+    trigger: int | None
+    context: int
+    live: int
+    queued: int
+    suspended: int
+    succeeded: int
+    failed: int
+    rank: int
+    opened: bool
+    deadline: int
+    culprit: int
+    children: int  # how many
+    unmet: list[tuple[int, int]]
+    items: int
+    granted: int
+
+
+class _Snapshot(Struct, gc=False):
+    """Pairs are (value, how often in a row), by node; instants count from what comes before: run, node, node."""
+
+    v: Literal[2]
+    seq: int
+    now: int
+    header: RunHeader
+    phases: list[tuple[Phase, int]]
+    codes: list[tuple[int | None, int]]
+    parents: list[tuple[int, int]]
+    indexes: list[int]
+    created: list[int]
+    started: list[int | None]
+    ended: list[int | None]
+    attempts: list[tuple[int, int]]
+    apart: list[tuple[int, _Apart]]
+    ready: list[tuple[int, int]]
+    hooks: list[tuple[int, int]]
+    exits: list[int]
+    closed: bool
+    leaves: tuple[int, int]
+    notes: list[tuple[int, str]]
+    pool: list[Json]
+    escaped: bool = False
+
+
+class _Place(Struct, gc=False):
+    v: Literal[2]
+    seq: int
+
+
+_snapshots: Final = msgspec.json.Decoder(_Snapshot)
+_places: Final = msgspec.json.Decoder(_Place)
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def snapshot(state: RunState) -> Json:
-    """`state` as JSON. Costs its size."""
+def snapshot(state: RunState) -> str:
+    """Write `state` as a record. Costs its size."""
     pool = _Pool()
     nodes = state.nodes
     begin = state.header.created_at
     apart = [
-        [node.id, _apart(node, values, pool)]
+        (node.id, _apart(node, values, pool))
         for node in nodes
         if (values := _READ[type(node)](node)) != _DEFAULTS[type(node)]
     ]
-    return {
+    record: dict[str, Any] = {
         "v": VERSION,
         "seq": state.seq,
         "now": state.now,
-        "header": encode_header(state.header),
+        "header": state.header,
         "phases": _runs([node.phase for node in nodes]),
         "codes": _runs([node.code for node in nodes]),
         "parents": _runs([-1 if node.parent is None else node.parent.id for node in nodes]),
         "indexes": [node.index for node in nodes],
-        "created": [node.created_at - begin for node in nodes],  # since the run was; the next two since the node was
+        "created": [node.created_at - begin for node in nodes],
         "started": [None if node.started_at is None else node.started_at - node.created_at for node in nodes],
         "ended": [None if node.ended_at is None else node.ended_at - node.created_at for node in nodes],
         "attempts": _runs([node.attempt for node in nodes if isinstance(node, TaskNode)]),
         "apart": apart,
-        "ready": [[scope.id, index] for scope, index in state.waiting],
-        "hooks": [[scope, count] for scope, count in state.hooks_live.items()],
+        "ready": [(scope.id, index) for scope, index in state.waiting],
+        "hooks": list(state.hooks_live.items()),
         "exits": sorted(state.exits),
         "closed": state.closed,
-        "leaves": [state.leaves_known, state.leaves_ended],
-        "notes": [list(note) for note in state.notes],
-        "pool": [encode_value(value) for value in pool.values],
+        "leaves": (state.leaves_known, state.leaves_ended),
+        "notes": state.notes,
+        "pool": pool.values,
     }
+    try:
+        return encode(record)
+    except SecretInRecordError:
+        return encode({**record, "header": escape(state.header), "pool": escape(pool.values), "escaped": True})
 
 
 def _apart(node: Node, values: Sequence[Any], pool: _Pool) -> dict[str, Json]:
@@ -133,10 +224,8 @@ def _apart(node: Node, values: Sequence[Any], pool: _Pool) -> dict[str, Json]:
             value = len(value)  # who they are is said by the parents and indexes
         elif name == "unmet":
             value = _runs(value)
-        elif name in ("payloads", "items"):
-            value = pool.put(value if isinstance(value, list) else list(value))
-        elif name == "context":
-            value = encode_value(value)
+        elif name in _POOLED:
+            value = pool.put(list(value) if isinstance(value, tuple) else value)
         found[name] = value
     return found
 
@@ -144,48 +233,63 @@ def _apart(node: Node, values: Sequence[Any], pool: _Pool) -> dict[str, Json]:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def restore(plan: Plan, record: Json) -> RunState:
-    """The inverse of `snapshot`. `plan` is the one that the run was made with."""
+def restore(plan: Plan, text: str) -> RunState:
+    """Read a snapshot. `plan` is the one that the run was made with.
+
+    Raises:
+        PortError: `text` is damaged, or was written by another version.
+        LookupError, TypeError, ValueError: the record does not fit together, or not to the plan.
+    """
+    record = decode(_snapshots, text)
+    header, pool = record.header, record.pool
+    if record.escaped:
+        header, pool = unescape(header), unescape(pool)
     state = RunState(plan)
-    state.seq, state.now = record["seq"], record["now"]
-    state.header = decode_header(record["header"])
-    pool = [decode_value(value) for value in record["pool"]]
-    apart = dict(record["apart"])
-    _make_nodes(state, record, apart)
+    state.seq, state.now, state.header = record.seq, record.now, header
+    apart = dict(record.apart)
+    _make_nodes(state, record, apart, pool)
     nodes = state.nodes
     for id_, fields in apart.items():
         node = nodes[id_]
+        known = _SET[type(node)]
         for name, value in fields.items():
+            if name not in known:
+                raise ValueError(f"node {id_} has no {name}")
             if name not in _PLACED:
                 setattr(node, name, _decode(name, value, pool, nodes))
     for node in map(nodes.__getitem__, apart):
         if isinstance(node, HookNode):
             enter_hook(state, node)
     state.root = nodes[0] if nodes else None
-    state.ready = deque((_container(nodes[scope]), index) for scope, index in record["ready"])
-    state.hooks_live = dict(record["hooks"])
-    state.exits = set(record["exits"])
-    state.closed = record["closed"]
-    state.leaves_known, state.leaves_ended = record["leaves"]
-    state.notes = [(node, text) for node, text in record["notes"]]
-    state.secret = has_secret(state.header.parameters)
+    state.ready = deque((_container(nodes[scope]), index) for scope, index in record.ready)
+    state.hooks_live = dict(record.hooks)
+    state.exits = set(record.exits)
+    state.closed = record.closed
+    state.leaves_known, state.leaves_ended = record.leaves
+    state.notes = record.notes
+    state.secret = has_secret(header.parameters)
     return state
 
 
-def _make_nodes(state: RunState, record: Json, apart: dict[int, dict[str, Json]]) -> None:
+def snapshot_seq(text: str) -> int:
+    """The number of the log entry that a snapshot was made after. Raises PortError."""
+    return decode(_places, text).seq
+
+
+def _make_nodes(state: RunState, record: _Snapshot, apart: dict[int, _Apart], pool: list[Json]) -> None:
     """The nodes with what stands in the columns; a child is entered with its container."""
     nodes, begin = state.nodes, state.header.created_at
-    attempts = _spread(record["attempts"])
-    phases = _spread([(_PHASES[text], count) for text, count in record["phases"]])
-    places = _spread(record["parents"]), record["indexes"], record["created"]
-    columns = zip(*places, phases, _spread(record["codes"]), record["started"], record["ended"], strict=True)
+    attempts = _spread(record.attempts)
+    places = _spread(record.parents), record.indexes, record.created
+    ends = _spread(record.phases), _spread(record.codes), record.started, record.ended
+    columns = zip(*places, *ends, strict=True)
     known = -1  # the parent that `above` is
     above: Any = None
     node: Any
     for id_, (parent, index, created, phase, code, started, ended) in enumerate(columns):
         at = begin + created
         if parent < 0:
-            node = _make_top(state, id_, at, apart.get(id_, {}))
+            node = _make_top(state, id_, at, apart.get(id_), pool)
         else:
             if parent != known:
                 above, known = nodes[parent], parent
@@ -209,9 +313,9 @@ def _make_nodes(state: RunState, record: Json, apart: dict[int, dict[str, Json]]
             node.ended_at = at + ended
 
 
-def _make_top(state: RunState, id_: int, at: int, apart: dict[str, Any]) -> Node:
-    """The root, or a hook's run."""
-    if "hook" not in apart:
+def _make_top(state: RunState, id_: int, at: int, apart: _Apart | None, pool: list[Json]) -> Node:
+    """Make the root, or a hook's run."""
+    if apart is None or "hook" not in apart:
         root = state.plan.root
         return NODE_TYPES[root.kind](id_, root, None, 0, at)
     nodes, event = state.nodes, apart["hook"]
@@ -219,8 +323,11 @@ def _make_top(state: RunState, id_: int, at: int, apart: dict[str, Any]) -> Node
     above = nodes[scope] if scope is not None else None
     hooks = above.call.hooks if above is not None else state.plan.hooks
     about = nodes[trigger] if trigger is not None else None
-    context = decode_value(apart["context"])
-    return HookNode(id_, hooks[event], at, event=event, scope=above, trigger=about, context=context)
+    context = pool[apart["context"]]
+    if not isinstance(context, dict):
+        raise TypeError(f"the context of hook {id_} is not an object")
+    call = hooks[event]  # type: ignore[index]  # a HookEvent is its text
+    return HookNode(id_, call, at, event=event, scope=above, trigger=about, context=context)
 
 
 def _container(node: Node) -> Container:
@@ -228,18 +335,20 @@ def _container(node: Node) -> Container:
     return node
 
 
-def _decode(name: str, value: Json, pool: list[Json], nodes: list[Node]) -> Any:
+def _decode(name: str, value: Any, pool: list[Json], nodes: list[Node]) -> Any:
     if name in _MAPPINGS:
-        held = dict(value[0])
-        if len(value) > 1:
-            held |= {key: pool[index] for key, index in value[1].items()}
-        return held or NO_VALUES
+        return value.small | {key: pool[index] for key, index in value.large.items()} or NO_VALUES
     if name in _NODES:
         return nodes[value]
     if name == "unmet":
         return list(islice(_spread(value), _MOST))
-    if name == "payloads":
-        return tuple(pool[value])
+    if name not in _POOLED:
+        return value
+    found = pool[value]
+    if not isinstance(found, list):
+        raise TypeError(f"{name} is not a list")
     if name == "items":
-        return pool[value]
-    return value
+        return found
+    if not all(isinstance(payload, dict) for payload in found):
+        raise TypeError("a payload is not an object")
+    return tuple(found)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
-from copy import deepcopy
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine
@@ -27,7 +25,7 @@ from aether_protocol.scheduler.codec import decode_header, encode_header
 from aether_protocol.views.summary import make_row
 
 FORMAT: Final = "aether-run"
-VERSION: Final = 1
+VERSION: Final = 2  # 1 was never released
 PAGE: Final = 2_000
 
 _ROW: Final = RunSummary.__struct_fields__
@@ -102,7 +100,7 @@ def read_archive(lines: Iterable[str], file: str) -> Archive:
         check_run_id(row.run_id)
         if run.header.run_id != row.run_id or row.tier not in TIERS:
             raise ValueError("its parts do not belong together")
-        state = examine(replace(run, snapshot=deepcopy(run.snapshot)))  # what is restored from a snapshot uses it up
+        state = examine(run)
         run.row = make_row(state, row.tier)
         run.artifacts = sorted(named_of(state))
     except UsageError:
@@ -156,6 +154,9 @@ def _check_head(record: Json, file: str) -> None:
     if record["version"] > VERSION:
         told = f"{file!r} was written by a newer version: its format is {record['version']}, this is {VERSION}"
         raise UsageError(told, hint="use that version")
+    if record["version"] < VERSION:
+        told = f"{file!r} was written by an older version: its format is {record['version']}, this is {VERSION}"
+        raise UsageError(told, hint="import it with the version that wrote it")
 
 
 def _damaged(file: str, why: str) -> UsageError:

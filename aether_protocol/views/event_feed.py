@@ -13,6 +13,7 @@ from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.evolve import bound_inputs
 from aether_protocol.scheduler.nodes import HookNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import rfc3339
@@ -56,7 +57,10 @@ def _given(state: RunState, fact: f.TaskSuspended | f.NodeEnded) -> dict[str, Js
 _FIELDS: Final[dict[type, _Fields]] = {
     f.RunCreated: _run_created,
     f.NodeCreated: _node_created,
-    f.InputsBound: lambda state, fact: {"inputs": shown(fact.inputs), "artifacts": shown(fact.artifacts)},
+    f.InputsBound: lambda state, fact: {
+        "inputs": shown(bound_inputs(state, fact)),
+        "artifacts": shown(fact.artifacts),
+    },
     f.ScopeOpened: lambda state, fact: {"items": None if fact.items is None else len(fact.items)},
     f.IterationGranted: lambda state, fact: {"iteration": fact.index},
     f.TaskDispatched: lambda state, fact: {"attempt": fact.attempt, "phase": "Ready"},

@@ -21,6 +21,7 @@ from tests.e2e.process import AETHER, environment
 from tests.e2e.store_cli import Cli, ids, make_cli
 from tests.unit.stores.aged import age
 
+LISTS = ("parameters", "libraries", "definitions")  # of the body of a plan
 Records = list[dict[str, Any]]
 THERE = ("--store", "sqlite:there.db")
 
@@ -46,6 +47,14 @@ def write(path: Path, records: Records) -> None:
     path.write_text("".join([*lines, json.dumps({"end": end}) + "\n"]))
 
 
+def changed(text: str, **changes: Any) -> str:
+    """The JSON of an object with other values; of a header's record, which is an array, in its second element."""
+    record = json.loads(text)
+    held = record[1] if isinstance(record, list) else record
+    held.update(changes)
+    return json.dumps(record)
+
+
 def head(**changes: Any) -> Callable[[Records], Records]:
     return lambda records: [{**records[0], **changes}, *records[1:]]
 
@@ -55,11 +64,11 @@ def row(**changes: Any) -> Callable[[Records], Records]:
 
 
 def plan(**changes: Any) -> Callable[[Records], Records]:
-    return lambda records: head(plan={**records[0]["plan"], **changes})(records)
+    return lambda records: head(plan=changed(records[0]["plan"], **changes))(records)
 
 
 def header(**changes: Any) -> Callable[[Records], Records]:
-    return lambda records: head(header={**records[0]["header"], **changes})(records)
+    return lambda records: head(header=changed(records[0]["header"], **changes))(records)
 
 
 def step(fact: str, position: int, value: Any) -> Callable[[Records], Records]:
@@ -69,7 +78,6 @@ def step(fact: str, position: int, value: Any) -> Callable[[Records], Records]:
         at, line = next((at, one["step"]) for at, one in enumerate(records) if f'"{fact}"' in one.get("step", ""))
         steps = json.loads(line)
         found = next(one for one in steps[4] if one[0] == fact)
-        found += [""] * (position + 1 - len(found))
         found[position] = value
         return [*records[:at], {"step": json.dumps(steps)}, *records[at + 1 :]]
 
@@ -80,9 +88,13 @@ FORGED: dict[str, Callable[[Records], Records]] = {
     "version that is none": head(version="1"),
     "no version": lambda records: [{"format": "aether-run"}],
     "no plan": head(plan=None),
-    "a plan of nothing": head(plan={}),
-    "no header": head(header=[]),
-    "a snapshot of nothing": head(snapshot={}),
+    "a plan of nothing": head(plan="{}"),
+    "a plan that is an object": head(plan={}),
+    "no header": head(header="[]"),
+    "a header that is an array": head(header=[]),
+    "a snapshot of nothing": head(snapshot="{}"),
+    "a snapshot that is a number": head(snapshot=1),
+    "a definition that is none": plan(body={"root": ["m", 9], "hooks": {}} | {key: [] for key in LISTS}),
     "another id": row(run_id="other"),
     "an id that is none": row(run_id="../r1"),
     "an unknown tier": row(tier="diary"),
@@ -131,16 +143,18 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.mark.rule("RT-56")
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(120))
 def test_whatever_a_file_holds_it_is_refused_or_can_be_looked_at(cli: Cli, records: Records, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     at = chance.choice([0, chance.randrange(len(records))])
-    parts = json.loads(records[at]["step"]) if "step" in records[at] else records[at]
+    record = records[at]
+    inner = "step" if "step" in record else chance.choice(["plan", "plan", "header", ""]) if "plan" in record else ""
+    parts = json.loads(record[inner]) if inner else record
     holder, key = chance.choice(list(places(parts)))
     another = operator.getitem(*chance.choice(list(places(parts))))
     holder[key] = chance.choice(JUNK) if chance.random() < 0.7 else copy.deepcopy(another)
-    if "step" in records[at]:
-        records[at]["step"] = json.dumps(parts)
+    if inner:
+        record[inner] = json.dumps(parts)
     write(tmp_path / "forged.jsonl", records)
     said = cli("import", "forged.jsonl", *THERE)
     assert said.code in (0, 2), said.err
@@ -162,10 +176,12 @@ FORGED_SNAPSHOTS: dict[str, Callable[[Any], None]] = {
     "it is of another run": lambda snapshot: snapshot["header"].update(run_id="../x"),
     "its run's id is none": lambda snapshot: snapshot["header"].update(run_id=[]),
     "its seed is a text": lambda snapshot: snapshot["header"].update(seed="x"),
-    "its hooks have run in nothing": lambda snapshot: snapshot["apart"][-1][1].update(context=["v", 7]),
+    "its hooks have run in nothing": lambda snapshot: snapshot["pool"].__setitem__(snapshot["apart"][-1][1]["context"], 7),
     "it counts in texts": saved(leaves=["1", "1"]),
     "it is closed in a way": saved(closed="no"),
     "who left is a text": saved(exits=["x"]),
+    "it has a field of another kind of node": lambda snapshot: snapshot["apart"][0][1].update(retries=1),
+    "a reference to a value that is not there": lambda snapshot: snapshot["apart"][-1][1].update(context=99),
     "more children than there can be": lambda snapshot: snapshot["apart"][0][1].update(children=10**12),
 }
 
@@ -181,7 +197,9 @@ def test_a_snapshot_is_not_believed_either(cli: Cli, tmp_path: Path, forged: str
     records = [json.loads(line) for line in (tmp_path / "r1.jsonl").read_text().splitlines()[:-1]]
     write(tmp_path / "same.jsonl", records)
     assert cli("import", "same.jsonl", "--store", "sqlite:same.db").code == 0
-    FORGED_SNAPSHOTS[forged](records[0]["snapshot"])
+    state = json.loads(records[0]["snapshot"])
+    FORGED_SNAPSHOTS[forged](state)
+    records[0]["snapshot"] = json.dumps(state)
     write(tmp_path / "forged.jsonl", records)
     said = cli("import", "forged.jsonl", *THERE)
     assert (said.code, "is damaged: " in said.err) == (2, True), said.err

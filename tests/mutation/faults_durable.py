@@ -219,7 +219,7 @@ FAULTS = (
         "replay",
         "a snapshot forgets what is ready",
         SNAPSHOT,
-        '        "ready": [[scope.id, index] for scope, index in state.waiting],\n',
+        '        "ready": [(scope.id, index) for scope, index in state.waiting],\n',
         '        "ready": [],\n',
         tests="tests/unit/scheduler/test_cost.py",
     ),
@@ -234,7 +234,7 @@ FAULTS = (
         "replay",
         "a snapshot forgets hooks that are under way",
         SNAPSHOT,
-        '        "hooks": [[scope, count] for scope, count in state.hooks_live.items()],\n',
+        '        "hooks": list(state.hooks_live.items()),\n',
         '        "hooks": [],\n',
     ),
     Fault(

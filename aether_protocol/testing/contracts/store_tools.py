@@ -58,7 +58,7 @@ def more(
     steps = [step(after + number, text) for number, text in enumerate(texts or ("",), 1)]
     ended = {} if progress is None else {"leaves_ended": progress}
     made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **ended, **changes})
-    return RunAppend(run_id, after, steps, lambda: made, lambda: {"seq": made.seq}, token, made.closed, progress)
+    return RunAppend(run_id, after, steps, lambda: made, lambda: f"state {made.seq}", token, made.closed, progress)
 
 
 def digest(number: int) -> str:
@@ -68,7 +68,7 @@ def digest(number: int) -> str:
 
 def texts(lines: list[str]) -> list[str]:
     """What the steps of encoded lines report."""
-    steps = [decode_entry(line, lambda node, name: None) for line in lines]
+    steps = [decode_entry(line) for line in lines]
     return [fact.message for step in steps for fact in step.facts if isinstance(fact, Reported)]
 
 

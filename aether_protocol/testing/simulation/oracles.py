@@ -58,7 +58,7 @@ class Record:
     def read(self, lines: Iterable[tuple[int, str]]) -> RunState:
         """Apply what is stored; the state that it gives."""
         for seq, line in lines:
-            step = decode_entry(line, lambda node, name: self.state.nodes[node].outputs[name])
+            step = decode_entry(line)
             last = self.state.seq
             demand(seq == step.seq == last + 1, "steps are numbered without gaps", f"{step.seq} after {last}")
             demand(step.at >= self.state.now, "time never goes back in a record", f"step {seq} at {step.at}")
@@ -116,7 +116,7 @@ def restored(stored: StoredRun) -> RunState:
     """The state that a store gives back."""
     state = RunState(stored.plan) if stored.snapshot is None else restore(stored.plan, stored.snapshot)
     for line in stored.lines:
-        replay(state, decode_entry(line, lambda node, name: state.nodes[node].outputs[name]))
+        replay(state, decode_entry(line))
     return state
 
 

@@ -8,7 +8,6 @@ no particular store.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -19,7 +18,6 @@ from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import (
@@ -75,7 +73,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         if run_id in self._runs:
             raise UsageError(f"run {run_id!r} exists already")
         row = replace(run.row, tier=self.tier)
-        kept = self._runs[run_id] = _Kept(row, _text(encode_plan(run.plan)), _text(encode_header(run.header)))
+        kept = self._runs[run_id] = _Kept(row, encode_plan(run.plan), encode_header(run.header))
         kept.artifacts.update(run.artifacts)
         return 0 if run.owner is None else self._leases.take(run_id, run.owner, run.until, run.length_us)
 
@@ -109,7 +107,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
                 raise BrokenInvariant(f"more than progress was made: {row} after {kept.row}")
             kept.row = row
         if part.closed or kept.seq - kept.at >= self._every:
-            kept.snapshot, kept.at = _text(part.snapshot()), kept.seq
+            kept.snapshot, kept.at = part.snapshot(), kept.seq
             kept.row = self._row(part)
 
     def _row(self, part: RunAppend) -> RunSummary:
@@ -119,9 +117,8 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
 
     async def load(self, run_id: str) -> StoredRun:
         kept = self._run(run_id)
-        header = decode_header(json.loads(kept.header))
-        snapshot = None if kept.snapshot is None else json.loads(kept.snapshot)
-        return StoredRun(kept.row, decode_plan(json.loads(kept.plan)), header, snapshot, kept.lines[kept.at :])
+        header = decode_header(kept.header)
+        return StoredRun(kept.row, decode_plan(kept.plan), header, kept.snapshot, kept.lines[kept.at :])
 
     async def row(self, run_id: str) -> RunSummary | None:
         kept = self._runs.get(run_id)
@@ -139,7 +136,7 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
     async def adopt(self, run: StoredRun) -> None:
         await self.create(NewRun(run.row, run.plan, run.header, artifacts=run.artifacts))
         kept = self._runs[run.row.run_id]
-        kept.lines, kept.snapshot = list(run.lines), None if run.snapshot is None else _text(run.snapshot)
+        kept.lines, kept.snapshot = list(run.lines), run.snapshot
         kept.at = run.row.seq - len(run.lines)
 
     async def delete(self, run_ids: Sequence[str], now: int) -> int:
@@ -205,10 +202,6 @@ class SharedStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         if kept is None:
             raise UsageError(f"run {run_id!r} is unknown")
         return kept
-
-
-def _text(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, default=dict)
 
 
 class SimStore(CronStore, Protocol):

@@ -14,7 +14,7 @@ from aether_protocol.errors import PortError
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.plan.model import InputBinding, Literal
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.codec import encode_fact
+from aether_protocol.scheduler.codec import encode_entry
 from tests.unit.engine.plans import dag, plan, retry, secret, task
 from tests.unit.engine.world import World, play, succeed
 
@@ -31,7 +31,7 @@ def masker(*texts: str) -> Masker:
 
 def everything(world: World, run: str) -> str:
     """All that is kept or shown of a run."""
-    facts = [encode_fact(fact) for step in world.steps for fact in step.facts]
+    facts = [encode_entry(step) for step in world.steps]
     return json.dumps([facts, world.engine.get(run).to_json(), world.logs], ensure_ascii=False)
 
 

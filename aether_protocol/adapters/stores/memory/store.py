@@ -14,7 +14,6 @@ from typing import Final
 from aether_protocol.adapters.stores.memory.parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
 from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
 from aether_protocol.errors import AetherError, BusyError, UsageError
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import MEMORY, NewRun, RunAppend, RunQuery, RunSummary, StoredRun, StoreInfo
 from aether_protocol.scheduler.codec import encode_entry
@@ -41,7 +40,7 @@ class _Past:
         self.header = header
         self.facts = 0
         self.steps: list[LogEntry] | None = []
-        self.snapshot: Json | None = None
+        self.snapshot: str | None = None
         self.adopted: list[str] = []  # steps that came encoded
         self.artifacts: set[str] = set()
 

@@ -5,7 +5,6 @@ Law: this is loaded when the first run is written or opened. Who lists runs need
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
@@ -13,7 +12,6 @@ from typing import Final
 from aether_protocol.adapters.stores.sqlite.database import Execute
 from aether_protocol.adapters.stores.sqlite.sums import damaged
 from aether_protocol.errors import AetherError, PortError
-from aether_protocol.expressions.json_copy import clean
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
@@ -21,8 +19,6 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 
 _PLANS_KNOWN: Final = 8
-
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Records:
@@ -33,17 +29,16 @@ class Records:
         self._digests: dict[int, tuple[Plan, str]] = {}  # of plans seen lately, by identity
 
     def header(self, header: RunHeader) -> str:
-        return clean(_to_json(encode_header(header)))
+        return encode_header(header)
 
     def steps(self, steps: Sequence[LogEntry]) -> str:
         """A line for each."""
-        text = encode_entry(steps[0]) if len(steps) == 1 else "\n".join([encode_entry(step) for step in steps])
-        return text if text.isascii() else clean(text)
+        return encode_entry(steps[0]) if len(steps) == 1 else "\n".join([encode_entry(step) for step in steps])
 
     def keep_plan(self, execute: Execute, plan: Plan) -> int:
         """The number of the row of `plan`, which is made if there is none with its digest."""
         seen = self._digests.get(id(plan))
-        text = "" if seen is not None else _plan_text(plan)
+        text = "" if seen is not None else encode_plan(plan)
         digest = seen[1] if seen is not None else sha256(text.encode()).hexdigest()
         if seen is None:
             if len(self._digests) >= _PLANS_KNOWN:
@@ -51,7 +46,7 @@ class Records:
             self._digests[id(plan)] = (plan, digest)
         found = execute("SELECT number FROM plans WHERE digest = ?", (digest,)).fetchone()
         if found is None:
-            values = (digest, text or _plan_text(plan))
+            values = (digest, text or encode_plan(plan))
             number = execute("INSERT INTO plans (digest, text) VALUES (?, ?)", values).lastrowid
         else:
             number = found[0]
@@ -61,26 +56,20 @@ class Records:
     def read_plan(self, found: Sequence[str | None] | None, whose: str) -> Plan:
         """The plan of `whose` from its digest and text. Raises PortError where there is none, or it does not fit its digest."""
         digest, text = found or (None, None)
+        if text is not None and sha256(text.encode()).hexdigest() != digest:
+            raise damaged(f"the plan of {whose}")
         try:
-            if text is not None and sha256(text.encode()).hexdigest() != digest:
-                raise damaged(f"the plan of {whose}")
-            return decode_plan(json.loads(text or ""))
-        except PortError:
-            raise
-        except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
+            return decode_plan(text or "")
+        except AetherError as error:
             raise self._unreadable(whose, error) from error
 
     def read_header(self, text: str | None, whose: str) -> RunHeader:
         """Raises PortError like `read_plan`."""
         try:
-            return decode_header(json.loads(text or ""))
-        except (AetherError, ValueError, TypeError, LookupError, AttributeError) as error:
+            return decode_header(text or "")
+        except AetherError as error:
             raise self._unreadable(whose, error) from error
 
-    def _unreadable(self, whose: str, error: Exception) -> PortError:
-        hint = getattr(error, "hint", None) or "`aether db check` tells more"
-        return PortError(f"{whose} cannot be read from {self._path!r}: {error}", hint=hint)
-
-
-def _plan_text(plan: Plan) -> str:
-    return clean(_to_json(encode_plan(plan)))
+    def _unreadable(self, whose: str, error: AetherError) -> PortError:
+        hint = error.hint or "`aether db check` tells more"
+        return PortError(f"{whose} cannot be read from {self._path!r}: {error.message}", hint=hint)

@@ -8,7 +8,6 @@ life, whoever opens it. Rows of steps are a chain of digests, whose end the run'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -38,7 +37,6 @@ from aether_protocol.adapters.stores.sqlite.rows import (
 from aether_protocol.adapters.stores.sqlite.sums import next_sum, require, sum_of, sum_of_moved
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
 
 if TYPE_CHECKING:  # loaded with the first run that is written or opened
@@ -290,7 +288,7 @@ class SqliteRuns:
         header = self._records.read_header(head[2] if head is not None else None, whose)
         plan = self._records.read_plan(head[4:] if head is not None else None, whose)
         try:
-            snapshot = json.loads(saved[2]) if saved is not None else None
+            snapshot = saved[2] if saved is not None else None
         except ValueError as error:
             told = f"{whose} cannot be read from {self._db.path!r}: {error}"
             raise PortError(told, hint="`aether db check` tells more") from error
@@ -362,8 +360,8 @@ def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:
         execute(_NAME, (number, digest))
 
 
-def _save(execute: Execute, number: int, seq: int, snapshot: Json) -> None:
-    values = number, seq, clean(to_json(snapshot))
+def _save(execute: Execute, number: int, seq: int, snapshot: str) -> None:
+    values = number, seq, snapshot
     execute(_SAVE, (*values, sum_of("snapshots", values)))
 
 
