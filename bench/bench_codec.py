@@ -26,13 +26,13 @@ from plans import chain
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.codec import decode_entry, encode_entry
-from aether_protocol.scheduler.commands import Continue, LogEntry, TaskAssignment
+from aether_protocol.scheduler.commands import Continue, DispatchTask, LogEntry
 from aether_protocol.scheduler.events import Continued, Event, RunHeader, Submitted, TaskFinished, TaskStarted
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.snapshot import restore, snapshot
 
 OUTPUTS: dict[str, Any] = {"rows": 1204, "path": "/data/in/part-0001.parquet", "columns": ["id", "name", "at"]}
-LIMITS = {"entries": (1.6, 2.5), "entries, three outputs each": (1.6, 2.5)}  # written and read, in times of msgspec
+LIMITS = {"entries": (2.0, 2.5), "entries, three outputs each": (2.0, 2.5)}  # written and read, in times of msgspec
 
 Row = tuple[str, Callable[[], Sequence[str]], Callable[[Sequence[str]], object]]
 
@@ -51,8 +51,8 @@ def play(plan: Plan, outputs: dict[str, Any]) -> tuple[Machine, list[LogEntry]]:
             now += 1_000
             if isinstance(command, Continue):
                 todo.append(Continued(now, "driver"))
-            elif isinstance(command, TaskAssignment):
-                node, attempt = command.node, command.attempt
+            elif isinstance(command, DispatchTask):
+                node, attempt = command.node, command.assignment.attempt
                 todo.append(TaskFinished(now + 500, node, attempt, 0, "", dict(outputs), {}, "broker"))
                 todo.append(TaskStarted(now, node, attempt, "broker"))
     return machine, entries
