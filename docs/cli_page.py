@@ -21,7 +21,8 @@ Results go to standard output, everything else to standard error. `NO_COLOR` tur
 where an unexpected error happened. Completion for the shell: `eval "$(_AETHER_COMPLETE=bash_source aether)"` (or
 `zsh_source`, `fish_source`).
 
-Runs are kept in `.aether/aether.db` in the working directory; `AETHER_STORE`, or `--store` on any command, names another
+Runs are kept in the nearest `.aether/aether.db` up to the root of the repository, or a new one in the working directory;
+`--store` on any command, `AETHER_STORE` or [`aether.toml`](../how-to/configure.md) names another
 [store](../how-to/durable-runs.md#choose-a-store). `RUN` is a run's id, the beginning of one, or `latest`. Exit codes are
 the same [everywhere](run-report.md#exit-codes).
 """

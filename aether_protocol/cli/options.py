@@ -25,13 +25,15 @@ def _check_named_store(context: click.Context, option: click.Parameter, given: s
     return url
 
 
+profile_option = click.option(
+    "--profile", is_eager=True, expose_value=False, callback=take_profile, metavar="NAME",
+    help="Settings of [profile.NAME] in aether.toml win over the others there. AETHER_PROFILE sets another default.",
+)
+
+
 def _with_profile(option: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
     """An option that is configured, and `--profile` beside it."""
-    profile = click.option(
-        "--profile", is_eager=True, expose_value=False, callback=take_profile, metavar="NAME",
-        help="Settings of [profile.NAME] in aether.toml win over the others there. AETHER_PROFILE sets another default.",
-    )
-    return lambda command: profile(option(command))
+    return lambda command: profile_option(option(command))
 
 
 library_option = click.option(

@@ -21,6 +21,7 @@ SECTIONS = {
         "explain": ("documents.explain", "Say what a diagnostic code means."),
         "template": ("documents.template", "Keep templates in the store, for many workflows."),
         "executors": ("documents.executors", "List what tasks can be made of."),
+        "config": ("config", "Show what is configured, and where."),
         "schema": ("documents.schema", "Print the JSON Schema, for editors."),
     },
     "Run them": {

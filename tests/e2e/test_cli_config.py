@@ -202,3 +202,69 @@ def test_a_store_that_is_named_needs_no_valid_file_to_be_looked_at(cli: Cli, pro
     """Tier and durability may come from a file, so that also a named store reads it."""
     settings(project, "nonsense")
     assert cli("ls", "--store", "sqlite:x.db").code == 3
+
+
+# --- aether config ---
+
+
+def test_show_says_where_each_value_comes_from(
+    cli: Cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings(project, "[store]\nurl = 'sqlite:a.db'\n[profile.prod.limits]\nnodes = 7\n")
+    (tmp_path / "home" / "aether").mkdir(parents=True)
+    settings(tmp_path / "home" / "aether", "[limits]\nbytes = 9\n[profile.prod]\n[store]\nurl = 'sqlite:hidden.db'\n")
+    monkeypatch.setenv("AETHER_CONCURRENCY", "3")
+    shown = cli("config", "show", "--profile", "prod", "-o", "json").json
+    found = {one["key"]: (one["value"], one["source"]) for one in shown["settings"]}
+    file = str(project / "aether.toml")
+
+    def source(kind: str, name: str | None = None, line: int | None = None, profile: str | None = None) -> dict[str, object]:
+        return {"kind": kind, "name": name, "line": line, "profile": profile}
+
+    assert found["store.url"] == (f"sqlite:{project}/a.db", source("project", file, 2))
+    assert found["limits.nodes"] == (7, source("profile", file, 4, "prod"))
+    assert found["limits.bytes"] == (9, source("user", str(tmp_path / "home" / "aether" / "aether.toml"), 2))
+    assert found["concurrency.attempts"] == (3, source("variable", "AETHER_CONCURRENCY"))
+    assert found["limits.nesting"] == (200, source("default"))
+    assert (shown["profile"], shown["store"], len(shown["digest"])) == ("prod", f"sqlite:{project}/a.db", 64)
+    assert [one["layer"] for one in shown["files"]] == ["user", "project"]
+    text = cli("config", "show", "--profile", "prod").out
+    assert f"{file}:4 (profile prod)" in text
+    assert "AETHER_CONCURRENCY" in text
+
+
+def test_show_masks_passwords(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AETHER_STORE", "postgres://me:sesame@host/db")
+    for output in ("text", "json"):
+        said = cli("config", "show", "-o", output)
+        assert (said.code, "sesame" in said.out + said.err, "me:***@host" in said.out) == (0, False, True)
+
+
+def test_path_lists_the_files_that_count(cli: Cli, project: Path) -> None:
+    said = cli("config", "path")
+    assert (said.code, said.out, said.err) == (0, "", "there is no aether.toml here\n")
+    settings(project, "")
+    (project / "pyproject.toml").write_text("[tool.aether]\n", "utf-8")
+    said = cli("config", "path")
+    assert (said.code, said.out) == (0, f"{project}/aether.toml\n")
+    assert f"note: {project}/pyproject.toml: its [tool.aether] does not count beside 'aether.toml'" in said.err
+
+
+def test_validate_tells_faults_as_for_documents(cli: Cli, project: Path) -> None:
+    assert cli("config", "validate").out == "0 errors, 0 warnings in 0 files\n"
+    settings(project, "[stor]\n")
+    said = cli("config", "validate", "-o", "json")
+    assert said.code == 3
+    assert [(one["code"], one["line"], one["column"]) for one in said.json["diagnostics"]] == [("AE602", 1, 2)]
+    assert cli("config", "validate", "-o", "github").out.startswith(f"::error file={project}/aether.toml,")
+    (project / "other.toml").write_text("[store]\n", "utf-8")
+    assert cli("config", "validate", "../other.toml").code == 0
+    assert cli("config", "validate", "nowhere.toml").code == 2
+
+
+@pytest.mark.parametrize("command", [("config", "show"), ("config", "path"), ("ls",), ("run", "../flow.yaml")])
+def test_a_profile_that_is_not_there_is_told_by_all(command: tuple[str, ...], cli: Cli, project: Path) -> None:
+    settings(project, "[profile.production]\n")
+    said = cli(*command, "--profile", "prodution")
+    assert said.code == 2
+    assert said.err == "error: there is no profile 'prodution'\n  hint: did you mean 'production'?\n"

@@ -27,8 +27,9 @@ _CODE = re.compile(r"^ *(```+).*?^ *\1$", re.M | re.S)
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("AETHER_DEBUG", "PYTHONPATH"):
+    for name in ("AETHER_CONFIG", "AETHER_DEBUG", "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".home"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     if page == README:  # its reader stands in a checkout
         shutil.copytree(ROOT / "examples", tmp_path / "examples")

@@ -10,7 +10,12 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-MADE = [("fields_page", "fields"), ("python_page", "python-api"), ("names_page", "expressions")]
+MADE = [
+    ("fields_page", "fields"),
+    ("python_page", "python-api"),
+    ("names_page", "expressions"),
+    ("configuration_page", "configuration"),
+]
 
 
 @pytest.mark.parametrize(("maker", "page"), MADE)

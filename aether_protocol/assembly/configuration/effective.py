@@ -211,16 +211,27 @@ def load_configuration(
         PortError: a file cannot be read.
     """
     environ = os.environ if environ is None else environ
-    named = os.fspath(file) if file is not None else environ.get(FILE_VARIABLE)
-    if named:
-        found = [one] if (one := read_named(named)) is not None else []
-    else:
-        found = find_files(os.path.abspath(folder) if folder is not None else _working_directory(), environ)
+    found = find_configuration(folder, file=file, environ=environ)
     read = _read_all(found) if found else []
     profile = profile or environ.get(PROFILE_VARIABLE) or None
     if profile is not None:
         _check_profile(profile, [name for _, tables in read for name in tables.profiles])
     return Configuration(read, profile, environ, {})
+
+
+def find_configuration(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> list[ConfigurationFile]:
+    """The files that count, as they were read, the system's first. Arguments and errors are those of `load_configuration`,
+    but for what is in the files."""
+    environ = os.environ if environ is None else environ
+    named = os.fspath(file) if file is not None else environ.get(FILE_VARIABLE)
+    if named:
+        return [one] if (one := read_named(named)) is not None else []
+    return find_files(os.path.abspath(folder) if folder is not None else _working_directory(), environ)
 
 
 def _working_directory() -> str:
@@ -239,7 +250,8 @@ def _read_all(files: list[ConfigurationFile]) -> list[tuple[ConfigurationFile, T
     wrong = list(dict.fromkeys(fault.file for fault in faults if fault.severity == "error"))
     if wrong:
         names = ", ".join(map(repr, wrong))
-        raise DocumentError(f"the configuration in {names} is not valid", diagnostics=faults)
+        sources = {file.path: file.data for file in files}
+        raise DocumentError(f"the configuration in {names} is not valid", diagnostics=faults, sources=sources)
     return read
 
 
