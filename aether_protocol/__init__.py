@@ -65,13 +65,10 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+__version__ = "0.1.0"  # the build reads it here
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("aether-protocol")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -20,9 +20,9 @@ SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 SKIPPED_FOLDERS: Final = frozenset({"node_modules", "__pycache__"})
 
 # `apiVersion: aether/...` at the left margin of a YAML file, or as a string anywhere in a JSON file.
-_YAML_MARK: Final = re.compile(rb"""^(?:\{\s*)?["']?apiVersion["']?[ \t]*:[ \t]*["']?aether""", re.MULTILINE | re.IGNORECASE)
-_JSON_MARK: Final = re.compile(rb'"apiVersion"\s*:\s*"aether', re.IGNORECASE)
-_CASE_MARK: Final = re.compile(rb'^\s*(?:\[\s*)?\{\s*"case"\s*:')
+_YAML_MARK: Final = rb"""^(?:\{\s*)?["']?apiVersion["']?[ \t]*:[ \t]*["']?aether"""
+_JSON_MARK: Final = rb'"apiVersion"\s*:\s*"aether'
+_CASE_MARK: Final = rb'^\s*(?:\[\s*)?\{\s*"case"\s*:'
 
 
 class FileBytes(Struct, frozen=True):
@@ -61,8 +61,8 @@ def read_files(path: str, limits: Limits = DEFAULT) -> Iterator[FileBytes]:
 def is_document(file: FileBytes) -> bool:
     """Does this file call itself an aether document? Case files and other people's documents do not."""
     if file.name.endswith(".json"):
-        return bool(_JSON_MARK.search(file.data)) and not _CASE_MARK.search(file.data)
-    return bool(_YAML_MARK.search(file.data))
+        return bool(re.search(_JSON_MARK, file.data, flags=re.IGNORECASE)) and not re.search(_CASE_MARK, file.data)
+    return bool(re.search(_YAML_MARK, file.data, flags=re.MULTILINE | re.IGNORECASE))
 
 
 def _walk(top: Path) -> Iterator[str]:

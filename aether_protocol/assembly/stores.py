@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from aether_protocol.assembly.store_urls import PROJECT, read_store_url
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.schedules import CronStore
@@ -38,8 +38,7 @@ def open_store(
     read = read_store_url(url)
     opener = _OPENERS.get(read.kind)
     if opener is None:
-        near = get_close_matches(read.kind, _OPENERS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "known: memory, sqlite:PATH"
+        hint = did_you_mean(read.kind, _OPENERS, "known: memory, sqlite:PATH")
         if ":" not in url and ("/" in url or url.endswith(".db")):
             hint = f"did you mean {'sqlite:' + url!r}?"
         raise UsageError(f"unknown store {url!r}", hint=hint)
@@ -76,8 +75,7 @@ def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> C
         raise UsageError(f"the store {url!r} has no path", hint="like 'sqlite:runs.db'")
     for name in options:
         if name not in ("durability", "tier"):
-            near = get_close_matches(name, ("durability", "tier"), 1)
-            hint = f"did you mean {near[0]!r}?" if near else "known: durability, tier"
+            hint = did_you_mean(name, ("durability", "tier"), "known: durability, tier")
             raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
     durability, tier = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
     return open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)

@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 
+from aether_protocol import __version__
 from aether_protocol.cli.configured import debugs
 from aether_protocol.cli.exits import FINE, INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
 from aether_protocol.cli.root import root
@@ -141,6 +142,5 @@ def _labelled(label: str, color: str, message: str) -> None:
 def version_line() -> str:
     """What a report of a fault should tell."""
     import platform
-    from importlib.metadata import version
 
-    return f"aether {version('aether-protocol')}, Python {platform.python_version()}, {platform.system()}"
+    return f"aether {__version__}, Python {platform.python_version()}, {platform.system()}"

@@ -81,9 +81,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self.table and not name.startswith("-"):
-            from difflib import get_close_matches
+            from aether_protocol.diagnostics.suggest import suggest
 
-            near = get_close_matches(name, self.table, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" See '{ctx.command_path} --help'."
+            near = suggest(name, self.table)
+            hint = f" Did you mean {near!r}?" if near else f" See '{ctx.command_path} --help'."
             ctx.fail(f"no such command {name!r}.{hint}")
         return super().resolve_command(ctx, args)

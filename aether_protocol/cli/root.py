@@ -9,6 +9,7 @@ import os
 
 import click
 
+from aether_protocol import __version__
 from aether_protocol.cli.lazy_group import LazyGroup
 
 # What `aether --help` lists, by what one is about to do.
@@ -63,9 +64,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 invalid document, 4 error, 5 time
 
 def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"aether {version('aether-protocol')}")
+        click.echo(f"aether {__version__}")
         ctx.exit()
 
 

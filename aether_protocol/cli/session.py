@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import NoReturn, TypeVar
 
 import click
@@ -25,6 +24,7 @@ from aether_protocol.cli.render.events import print_events
 from aether_protocol.cli.render.views import View, is_leaf
 from aether_protocol.cli.terminal.prompt import read_line
 from aether_protocol.cli.terminal.streams import settle
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.errors import AetherError, UsageError
@@ -281,6 +281,5 @@ def check_answers(plan: Plan, tasks: Iterable[str]) -> None:
     for task in tasks:
         last = task.rpartition(".")[2].partition("[")[0]
         if last not in names:
-            near = get_close_matches(last, sorted(names), 1)
-            hint = f"did you mean {near[0]!r}?" if near else None
+            hint = did_you_mean(last, sorted(names))
             raise UsageError(f"--resume names {task!r}, and there is no such task", hint=hint)

@@ -6,8 +6,7 @@ read-only can be looked at. Every store that is opened here is closed here.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -31,16 +30,34 @@ LOOKS = 2
 _Result = TypeVar("_Result")
 
 
-def look(url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False) -> _Result:
-    """What `body` makes of the store at `url`, which must be there."""
+def look(
+    url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False, waits: bool = True
+) -> _Result:
+    """What `body` makes of the store at `url`, which must be there. `waits` False: it only reads, so that it may begin anew."""
     made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
     async def go() -> None:
         async with existing(url, writes=writes) as store:
             made.append(await body(store))
 
-    asyncio.run(go())
+    if waits or not _ends_without_waiting(go()):
+        import asyncio
+
+        made.clear()
+        asyncio.run(go())
     return made[0]
+
+
+def _ends_without_waiting(coroutine: Coroutine[object, None, None]) -> bool:
+    """Run a coroutine without an event loop, whose import takes 30 ms; False where it wants to wait for something."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return True
+    except RuntimeError:  # it asked for the loop that runs
+        return False
+    coroutine.close()
+    return False
 
 
 @asynccontextmanager
@@ -115,12 +132,16 @@ def read_templates(url: str, limits: Limits, *, reads_only: bool) -> StoredLibra
         finally:
             await store.close()
 
+    import asyncio
+
     return asyncio.run(go())
 
 
 @asynccontextmanager
 async def told_when_left(store: Store, row: RunSummary) -> AsyncIterator[None]:
     """While somebody waits for more of a run, say so (on standard error) when nobody drives it, or does no longer."""
+    import asyncio
+
     watching = asyncio.ensure_future(_tell_when_left(store, row.run_id))
     try:
         yield
@@ -129,6 +150,8 @@ async def told_when_left(store: Store, row: RunSummary) -> AsyncIterator[None]:
 
 
 async def _tell_when_left(store: Store, run_id: str) -> None:
+    import asyncio
+
     looks = 1  # that found nobody: between two drivers there may be a moment without one, so that one is not enough
     while (row := await store.row(run_id)) is not None and not row.closed:
         looks = looks + 1 if await driven_by(store, row, now_us()) is None else 0

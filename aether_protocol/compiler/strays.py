@@ -15,7 +15,7 @@ from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.values import Json
 
-_PLACEHOLDER: Final = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_-]+)(\.[^{}]*)")
+_PLACEHOLDER: Final = r"(?<!\{)\{\{\s*([A-Za-z_-]+)(\.[^{}]*)"
 
 
 class Stray(NamedTuple):
@@ -44,7 +44,7 @@ def strays(value: Json, known: frozenset[str]) -> Iterator[Stray]:
 
 
 def _of_text(text: str, path: Path, known: frozenset[str]) -> Iterator[Stray]:
-    for match in _PLACEHOLDER.finditer(text):
+    for match in re.finditer(_PLACEHOLDER, text):
         root, rest = match.groups()
         found = _namespace(root) if root not in known else None
         if found is not None:

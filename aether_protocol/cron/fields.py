@@ -32,8 +32,8 @@ _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP",
 _WEEKDAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _LONGEST: Final = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 
-_WORD: Final = re.compile("[^ \t]+")
-_TERM: Final = re.compile(r"(?:\*|([0-9]+|[A-Za-z]+)(?:-([0-9]+|[A-Za-z]+))?)(?:/([0-9]+))?")
+_WORD: Final = "[^ \t]+"
+_TERM: Final = r"(?:\*|([0-9]+|[A-Za-z]+)(?:-([0-9]+|[A-Za-z]+))?)(?:/([0-9]+))?"
 # What other kinds of cron know, and what to write here instead.
 _FOREIGN: Final = (
     (r".*\?.*", "write * instead of ?"),
@@ -147,7 +147,7 @@ def _words(schedule: str) -> list[re.Match[str]]:
         if schedule not in SHORTHANDS:
             raise BadScheduleError(f"{schedule!r} is no schedule", hint=hint)
         schedule = SHORTHANDS[schedule]
-    words = list(_WORD.finditer(schedule))
+    words = list(re.finditer(_WORD, schedule))
     if len(words) != 5:
         hint = "give five: minute hour day month weekday"
         if len(words) in (6, 7):
@@ -173,7 +173,7 @@ def _checked(kind: _Kind, term: str, place: _Place) -> str:
     for form, hint in _FOREIGN:
         if re.fullmatch(form, term, re.IGNORECASE):
             raise place.bad(f"{term!r} is not understood", hint)
-    match = _TERM.fullmatch(term)
+    match = re.fullmatch(_TERM, term)
     if match is None:
         raise place.bad(f"{term!r} is not understood", _GENERAL)
     low, high, step = match.groups()

@@ -7,7 +7,6 @@ agree with it in one half; all comparisons for one reader together have a budget
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Final
 
 BUDGET: Final = 2_000  # comparisons for one document
@@ -36,12 +35,20 @@ class Suggestions:
         self.left -= len(known) // _LOOK
         candidates = _candidates(name, known)
         self.left -= len(candidates)
+        from difflib import get_close_matches  # a fault is rare, and its import is a millisecond
+
         return get_close_matches(name, candidates, most, cutoff)
 
 
 def suggest(name: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
     """As `Suggestions.nearest`, for one question."""
     return Suggestions().nearest(name, known, cutoff)
+
+
+def did_you_mean(name: str, known: Collection[str], otherwise: str | None = None) -> str | None:
+    """The hint that proposes the nearest name; `otherwise` where none is near."""
+    near = suggest(name, known)
+    return f"did you mean {near!r}?" if near is not None else otherwise
 
 
 def _candidates(name: str, known: Collection[str]) -> Collection[str]:

@@ -14,7 +14,7 @@ from aether_protocol.documents.source import Limits, Source
 from aether_protocol.documents.tree import Builder, Tree
 from aether_protocol.expressions.values import Json
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = (
     r"[ \t\n\r]*(?:(?P<mark>[{}\[\],:])|(?P<text>\")|(?P<number>-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)"
     r"|(?P<word>true|false|null)|(?P<end>\Z))"
 )
@@ -37,9 +37,10 @@ def read_json(source: Source, limits: Limits) -> Tree:
     """The value that `source` holds. Raises JsonSyntaxError, and StopReadingError where a limit is exceeded."""
     text, builder = source.text, Builder(source, limits)
     surrogates = "\\u" in text
+    token = re.compile(_TOKEN).match
     state, inside, at = _VALUE, "", 0
     while True:
-        match = _TOKEN.match(text, at)
+        match = token(text, at)
         if match is None:
             raise JsonSyntaxError(_skip(text, at), f"expected {_EXPECTED[state]}")
         kind, at = match.lastgroup, match.end()

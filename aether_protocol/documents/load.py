@@ -12,13 +12,14 @@ from typing import Final
 from msgspec import Struct
 
 from aether_protocol.diagnostics import CODES, Diagnostic
+from aether_protocol.documents.acceptance import accepted
 from aether_protocol.documents.explain import Repaired, explain
 from aether_protocol.documents.messages import Path, format_path
 from aether_protocol.documents.models import Document
 from aether_protocol.documents.models.read import model_of
 from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.parse import parse
-from aether_protocol.documents.schema import published, verdict
+from aether_protocol.documents.schema import published
 from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFaultsError
 from aether_protocol.documents.spelling import restore_texts
 from aether_protocol.documents.tree import Tree, readable
@@ -133,10 +134,10 @@ def _order(fault: Diagnostic) -> tuple[int, int]:
 
 def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     root = tree.root
-    valid = not tree.faulty and verdict()(root)
+    valid = not tree.faulty and accepted(root, tree.nodes)
     if not valid and tree.plain:
         restore_texts(tree)
-        valid = not tree.faulty and verdict()(root)
+        valid = not tree.faulty and accepted(root, tree.nodes)
     model = model_of(root) if valid else None
     if model is None:
         return _faulty(source, tree, index)

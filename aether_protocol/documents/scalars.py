@@ -24,7 +24,7 @@ _WORDS: Final[dict[str, Json]] = {
 _STARTS: Final = frozenset("-+.0123456789")
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NOT_FINITE: Final = r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 _BASES: Final = {"0o": 8, "0x": 16}
 
 
@@ -42,7 +42,7 @@ def resolve(text: str) -> Json:
         return integer(text)
     if _FLOAT.fullmatch(text):
         return number(text)
-    if _NOT_FINITE.fullmatch(text):
+    if re.fullmatch(_NOT_FINITE, text):
         raise NotJsonError(f"{text!r} is not a number of JSON")
     return text
 

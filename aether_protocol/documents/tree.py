@@ -46,8 +46,9 @@ def readable(value: Json) -> Json:
 class Tree(Struct):
     """One document: `root`, where it begins, and the places in each container by the container's id.
 
-    `plain`: it was read from YAML, whose plain scalars have a spelling (DOC-10). `spelt`: by the container's id and the key or
-    index the spelling of those numbers and booleans that JSON writes differently, such as 3.10 and 0644.
+    `nodes`: how many values it has, with aliases counted in full. `plain`: it was read from YAML, whose plain scalars have a
+    spelling (DOC-10). `spelt`: by the container's id and the key or index the spelling of those numbers and booleans that JSON
+    writes differently, such as 3.10 and 0644.
     """
 
     root: Json
@@ -56,6 +57,7 @@ class Tree(Struct):
     faulty: bool = False
     plain: bool = False
     spelt: dict[int, dict[str | int, str]] = field(default_factory=dict)
+    nodes: int = 0
     _indices: dict[int, dict[str, int]] = field(default_factory=dict)  # of wide mappings: the place of each key
 
     def spelling(self, path: Path) -> str | None:
@@ -154,6 +156,7 @@ class Builder:
 
     __slots__ = (
         "_anchors",
+        "_before",
         "_height",
         "_key",
         "_key_at",
@@ -178,6 +181,7 @@ class Builder:
     def start(self) -> None:
         """Begin a document."""
         self._tree = Tree(None, 0, plain=self._plain)
+        self._before = self._nodes
         self._node: Json = []
         self._marks: list[int] = []
         self._key: str | None = None
@@ -188,6 +192,7 @@ class Builder:
 
     def finish(self) -> Tree:
         """The document that was begun."""
+        self._tree.nodes = self._nodes - self._before
         self._tree.root = self._node[0] if self._node else None
         self._tree.at = self._marks[0] if self._marks else 0
         return self._tree

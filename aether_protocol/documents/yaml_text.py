@@ -34,9 +34,9 @@ except ImportError:  # no wheel of ruamel.yaml.clib for this interpreter
     CParser = None
 
 # Neither separates a key from a value: it stands after a character of a word, a colon also before one.
-_IN_WORDS: Final = re.compile(r"""(?<=[^\s,\[\]{}"'])(?::(?=[^\s,\[\]{}])|\?)""")
+_IN_WORDS: Final = r"""(?<=[^\s,\[\]{}"'])(?::(?=[^\s,\[\]{}])|\?)"""
 _OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
-_VERSION: Final = re.compile(r"%YAML[ \t]+1\.2[ \t]*(#.*)?\r?")
+_VERSION: Final = r"%YAML[ \t]+1\.2[ \t]*(#.*)?\r?"
 _DIRECTIVE: Final = re.compile(r"^%.*$", re.MULTILINE)
 _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq": list, "!": object}
 _MISSING: Final = object()
@@ -90,10 +90,10 @@ def _disguised(text: str) -> Iterator[Any] | None:
     """The events of `text` for the C parser once more, with stand-ins of the same length for the colons and question marks
     inside of words: it knows YAML 1.1, which refuses `{url: http://host}`. None where that would change nothing."""
     stand_ins = _unused(text, 2)
-    if CParser is None or len(stand_ins) < 2 or not _IN_WORDS.search(text):
+    if CParser is None or len(stand_ins) < 2 or not re.search(_IN_WORDS, text):
         return None
     colon, question = stand_ins
-    other = _IN_WORDS.sub(lambda found: colon if found.group() == ":" else question, text)
+    other = re.sub(_IN_WORDS, lambda found: colon if found.group() == ":" else question, text)
     return (_revealed(event, {ord(colon): ":", ord(question): "?"}) for event in _events(other))
 
 
@@ -204,7 +204,7 @@ def _short_tag(tag: Any) -> str:
 def _check_directives(source: Source, start: int, end: int) -> None:
     """The lines between two documents may not hold directives (which the Python parser does not show in its events)."""
     for match in _DIRECTIVE.finditer(source.text, start, end):
-        if _VERSION.fullmatch(match.group()):
+        if re.fullmatch(_VERSION, match.group()):
             continue
         source.note("AE108", match.start(), "", f"directive {match.group()[:40]!r} is not read", "leave the line out")
 

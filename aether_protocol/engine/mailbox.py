@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Final
 
+from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.engine.inbox import Cancel, Resume
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
@@ -52,8 +52,9 @@ def to_item(state: RunState, question: Json, answer: asyncio.Future[None]) -> Re
     node = state.find(path)
     if node is None:
         waiting = suspended_paths(state)
-        near = get_close_matches(path, waiting, 1) or waiting
-        hint = f"suspended: {', '.join(near)}" if near else "no task of this run is suspended"
+        near = suggest(path, waiting)
+        shown = near or ", ".join(waiting)
+        hint = f"suspended: {shown}" if shown else "no task of this run is suspended"
         raise UsageError(f"run {state.header.run_id!r} has no task run {path!r}", hint=hint)
     return Resume(node.id, question["payload"], answer)
 

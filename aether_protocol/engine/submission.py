@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from msgspec.structs import replace
 
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
@@ -86,9 +86,7 @@ def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed
     if start is not None:
         paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
         if start not in paths:
-            near = get_close_matches(start, paths, 1)
-            hint = f"did you mean {near[0]!r}?" if near else None
-            raise UsageError(f"run {before.run_id!r} has no task {start!r}", hint=hint)
+            raise UsageError(f"run {before.run_id!r} has no task {start!r}", hint=did_you_mean(start, paths))
     elif state.phase is SUCCEEDED:
         raise UsageError(f"run {before.run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
     return RunHeader(

@@ -34,7 +34,7 @@ LOOKED_AT: Final = 1_000  # files that are counted for a warning
 SHARED: Final = "shared"  # the folder of a run, while it goes on
 _SUSPENDED: Final = 1  # the code of a result that suspends its task
 _CACHES: Final = frozenset({"__pycache__"})
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._\[\]-]")
+_UNSAFE: Final = r"[^A-Za-z0-9._\[\]-]"
 
 
 class Workspace:
@@ -310,7 +310,7 @@ def _name_of(assignment: TaskAssignment) -> str:
 
 def kept_name(path: str, attempt: int) -> str:
     """What the kept workspace of an attempt is called in the folder of its run. `path` as in an AttemptRef."""
-    text = _UNSAFE.sub("_", path)
+    text = re.sub(_UNSAFE, "_", path)
     if len(text) > 150 or text != path:
         text = f"{text[:150]}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
     return f"{text}@{attempt}"

@@ -41,8 +41,8 @@ class Function(Struct, frozen=True):
     apply: Callable[[Meter, list[Json]], Json]
 
 
-_INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
-_FLOAT = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
+_INTEGER = r"\s*[+-]?[0-9]+\s*"
+_FLOAT = r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
 
 
 # --- sizes and numbers ----------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _round(meter: Meter, args: list[Json]) -> Json:
 def _int(meter: Meter, args: list[Json]) -> Json:
     value = args[0]
     if type(value) is str:
-        if len(value) > MAX_DIGITS or not _INTEGER.fullmatch(value):
+        if len(value) > MAX_DIGITS or not re.fullmatch(_INTEGER, value, flags=re.ASCII):
             raise ExpressionError(f"int() cannot read {value[:60]!r}")
         return int(value)
     if type(value) is bool:
@@ -121,7 +121,7 @@ def _int(meter: Meter, args: list[Json]) -> Json:
 
 def _float(meter: Meter, args: list[Json]) -> Json:
     value = args[0]
-    if type(value) is str and not _FLOAT.fullmatch(value):
+    if type(value) is str and not re.fullmatch(_FLOAT, value, flags=re.ASCII):
         raise ExpressionError(f"float() cannot read {value[:60]!r}")
     if type(value) is not str and type(value) is not bool:
         number("float", value)

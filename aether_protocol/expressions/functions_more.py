@@ -154,11 +154,11 @@ _MAKES: Final = frozenset({"multi_select_list", "multi_select_dict", "function_e
 
 # --- instants -------------------------------------------------------------------------------------------------------
 
-_INSTANT: Final = re.compile(
+_INSTANT: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_OFFSET: Final = re.compile(r"([+-])([0-9]{2}):([0-9]{2})")
-_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,31}){0,3}")
+_OFFSET: Final = r"([+-])([0-9]{2}):([0-9]{2})"
+_ZONE: Final = r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,31}){0,3}"
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
@@ -191,7 +191,7 @@ FORMATS: Final[dict[str, Callable[[datetime], str]]] = {
     "%:z": lambda at: _offset(at),
     "%%": lambda at: "%",
 }
-_TOKEN: Final = re.compile("%:?.?", re.DOTALL)
+_TOKEN: Final = "%:?.?"
 
 
 def formattime(meter: Meter, args: list[Json]) -> Json:
@@ -202,7 +202,7 @@ def formattime(meter: Meter, args: list[Json]) -> Json:
         at = at.astimezone(_zone(text("formattime", args[2])) if len(args) > 2 else UTC)
     except OverflowError:
         raise ExpressionError("formattime() takes instants of the years 1 to 9999") from None
-    return _TOKEN.sub(lambda found: _written(found.group(), at), form)
+    return re.sub(_TOKEN, lambda found: _written(found.group(), at), form, flags=re.DOTALL)
 
 
 def _written(token: str, at: datetime) -> str:
@@ -215,7 +215,7 @@ def _written(token: str, at: datetime) -> str:
 def _instant(value: Json) -> datetime:
     try:
         if type(value) is str:
-            if not _INSTANT.fullmatch(value):
+            if not re.fullmatch(_INSTANT, value):
                 raise ValueError
             return datetime.fromisoformat(value.upper())
         if not is_number(value):
@@ -232,14 +232,14 @@ def _instant(value: Json) -> datetime:
 
 @lru_cache(maxsize=64)
 def _zone(name: str) -> tzinfo:
-    if offset := _OFFSET.fullmatch(name):
+    if offset := re.fullmatch(_OFFSET, name):
         minutes = int(offset[2]) * 60 + int(offset[3])
         if minutes < 24 * 60 and int(offset[3]) < 60:
             return timezone((-1 if offset[1] == "-" else 1) * timedelta(minutes=minutes))
     from zoneinfo import ZoneInfo
 
     try:
-        if not _ZONE.fullmatch(name):
+        if not re.fullmatch(_ZONE, name):
             raise ValueError
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):

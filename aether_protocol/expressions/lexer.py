@@ -37,9 +37,9 @@ _WORD = re.compile(r"[^\W\d]")
 _NUMBER = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.])", re.ASCII)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|' + r"'(?:[^'\\\n]|\\[^\n])*'")
 _OPERATOR = re.compile(r"==|!=|<=|>=|&&|\|\||//|\*\*|[-+*/%<>!(){}\[\],:]")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
+_ESCAPE = r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))"
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", '"': '"', "'": "'"}
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_PAIR = "[\ud800-\udbff][\udc00-\udfff]"
 
 _SPELLED: Final = {"&&": "and", "||": "or", "!": "not"}
 _PREFIX: Final = frozenset({"-", "+", "not"})
@@ -282,8 +282,8 @@ def _unescape(body: str, at: int) -> str:
 
     if "\\" not in body:
         return body
-    value = _ESCAPE.sub(one, body)
-    value = _PAIR.sub(lambda pair: pair.group().encode("utf-16", "surrogatepass").decode("utf-16"), value)
+    value = re.sub(_ESCAPE, one, body)
+    value = re.sub(_PAIR, lambda pair: pair.group().encode("utf-16", "surrogatepass").decode("utf-16"), value)
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise ExpressionError("half of a surrogate pair is not a character", at)
     return value

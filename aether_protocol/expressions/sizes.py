@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-_PATTERN: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?B?", re.ASCII)
+_PATTERN: Final = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?B?"
 _LETTERS: Final = "KMGTP"
 
 
@@ -16,7 +16,7 @@ def parse_size(value: object) -> int:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"{type(value).__name__} is no size")
-    match = _PATTERN.fullmatch(str(value))
+    match = re.fullmatch(_PATTERN, str(value), flags=re.ASCII)
     if match is None:
         raise ValueError(f"{value!r} is no size such as '512Mi'")
     number, unit = match.groups()

@@ -18,7 +18,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.schema_fields import fields_of
 
-_NO_WORD: Final = re.compile("[^A-Z0-9]")
+_NO_WORD: Final = "[^A-Z0-9]"
 
 Site = Literal["worker", "engine"]
 
@@ -84,4 +84,4 @@ ExecutorTypes = Mapping[str, ExecutorType]
 
 def input_variable(name: str) -> str:
     """The environment variable in which a program finds the input `name` (DOC-4, EXEC-3)."""
-    return f"AETHER_INPUT_{_NO_WORD.sub('_', name.upper())}"
+    return f"AETHER_INPUT_{re.sub(_NO_WORD, '_', name.upper())}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aether_protocol.assembly.templates import KIND
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Store, StoredDocument
 
@@ -60,13 +61,9 @@ async def remove_templates(
 
 def _unknown(namespace: str, name: str, known: Sequence[StoredDocument]) -> UsageError:
     """What to say of a name that is not there, with the nearest one that is."""
-    from difflib import get_close_matches
-
     elsewhere = [one.namespace for one in known if one.name == name]
-    near = get_close_matches(name, [one.name for one in known if one.namespace == namespace], 1)
-    hint = "'aether template ls' lists them" if known else "the store holds no templates"
-    if elsewhere:
-        hint = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}"
-    elif near:
-        hint = f"did you mean {near[0]!r}?"
+    hint: str | None = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}" if elsewhere else None
+    if hint is None:
+        here = [one.name for one in known if one.namespace == namespace]
+        hint = did_you_mean(name, here, "'aether template ls' lists them" if known else "the store holds no templates")
     return UsageError(f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}", hint=hint)

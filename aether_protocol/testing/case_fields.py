@@ -6,12 +6,12 @@ fault with the nearest name as advice.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.model import HookEvent
@@ -50,10 +50,7 @@ def show(path: Path) -> str:
 def near(name: str, known: Iterable[str]) -> str | None:
     """Advice for a name that is not known."""
     names = sorted(known)
-    found = difflib.get_close_matches(name, names, n=1)
-    if found:
-        return f"did you mean {found[0]!r}?"
-    return f"known: {', '.join(names)}" if 0 < len(names) <= 25 else None
+    return did_you_mean(name, names, f"known: {', '.join(names)}" if 0 < len(names) <= 25 else None)
 
 
 # --- checks of single values ----------------------------------------------------------------------------------------

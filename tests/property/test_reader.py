@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aether_protocol.documents import yaml_text
+from aether_protocol.documents.acceptance import Acceptance
 from aether_protocol.documents.definitions.documents import KINDS
 from aether_protocol.documents.definitions.fields import Definition
 from aether_protocol.documents.explain import explain
@@ -190,6 +191,7 @@ def explained(tree: Json) -> list[tuple[str, tuple[str | int, ...]]]:
 def check_agreement(tree: Json) -> None:
     rust = RUST(tree)
     assert PYTHON(tree) == rust
+    assert Acceptance()(tree, 1) == rust
     definition = defined(tree)
     assert (definition is not None) == rust
     assert (not explained(tree)) == rust if isinstance(tree, dict) else not rust

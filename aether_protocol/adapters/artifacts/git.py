@@ -24,11 +24,11 @@ from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.ports.artifacts import AbsentError
 
 TIMEOUT_S: Final = 600.0  # of one call of git
-_REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/@-]{0,254}")
+_REVISION: Final = r"[A-Za-z0-9_][A-Za-z0-9._/@-]{0,254}"
 _SCHEMES: Final = ("https://", "http://", "ssh://", "git://", "file://")
-_SCP: Final = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^\0\n]+")  # git@host:path
-_CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
-_QUERY: Final = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
+_SCP: Final = r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^\0\n]+"  # git@host:path
+_CREDENTIALS: Final = r"//[^/@\s]*@"
+_QUERY: Final = r"(://[^\s?]*)\?[^\s'\"]*"
 _CONFIG: Final = (
     *("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.symlinks=true", "submodule.recurse=false"),
     *("protocol.ext.allow=never", "credential.interactive=false", "advice.detachedHead=false", "gc.auto=0"),
@@ -94,9 +94,9 @@ class GitFetcher:
 
 def _check(url: str, revision: str) -> None:
     """Neither is an option, a command or another transport."""
-    if not (url.lower().startswith(_SCHEMES) or _SCP.fullmatch(url)) or "\n" in url:
+    if not (url.lower().startswith(_SCHEMES) or re.fullmatch(_SCP, url)) or "\n" in url:
         raise PortError("source git: the url is not one of https, http, ssh, git, file, or user@host:path")
-    if _REVISION.fullmatch(revision) is None or ".." in revision or "@{" in revision:
+    if re.fullmatch(_REVISION, revision) is None or ".." in revision or "@{" in revision:
         raise PortError(f"source git: {revision!r} is not a branch, tag or commit id")
 
 
@@ -130,4 +130,4 @@ def _git(url: str, folder: str, *arguments: str) -> str:
 
 def _called(text: str) -> str:
     """An address, or a text with addresses in it, without credentials and queries."""
-    return _QUERY.sub(r"\1", _CREDENTIALS.sub("//", text))
+    return re.sub(_QUERY, r"\1", re.sub(_CREDENTIALS, "//", text))

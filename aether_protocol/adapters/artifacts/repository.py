@@ -24,7 +24,7 @@ from aether_protocol.execution.private import make_private
 from aether_protocol.execution.staging.limits import CHUNK
 from aether_protocol.ports.artifacts import KeptArtifact
 
-_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_DIGEST: Final = r"sha256:([0-9a-f]{64})"
 
 
 class LocalRepository:
@@ -80,7 +80,7 @@ class LocalRepository:
                     digest = f"sha256:{folder.name}{name.name}"
                     with suppress(FileNotFoundError):
                         found = name.stat(follow_symlinks=False)
-                        if _DIGEST.fullmatch(digest) and name.is_file(follow_symlinks=False):
+                        if re.fullmatch(_DIGEST, digest) and name.is_file(follow_symlinks=False):
                             yield KeptArtifact(digest, found.st_size, found.st_mtime_ns // 1_000)
         except OSError as fault:
             raise PortError(f"the artifacts in {str(self._folder)!r} cannot be listed: {_why(fault)}") from fault
@@ -130,7 +130,7 @@ class LocalRepository:
             os.close(handle)
 
     def _path(self, digest: str) -> Path:
-        match = _DIGEST.fullmatch(digest)
+        match = re.fullmatch(_DIGEST, digest)
         if match is None:
             raise PortError(f"{digest!r} is not a digest", hint="a digest is sha256: and 64 hexadecimal digits")
         name = match.group(1)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.executors.results import ERROR, result
+from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.errors import why
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
@@ -79,7 +80,6 @@ class FunctionExecutor:
         """The function; a LookupError names those that are near."""
         if name in self._functions:
             return self._functions[name]
-        import difflib
         from importlib.metadata import entry_points
 
         if self._installed is None:
@@ -91,7 +91,7 @@ class FunctionExecutor:
                 raise LookupError(f"function {name!r} cannot be loaded: {_text(error)}") from None
             return function
         known = sorted({*self._functions, *self._installed})
-        near = difflib.get_close_matches(name, known, n=3) or known[:10]
+        near = Suggestions().closest(name, known, 3) or known[:10]
         advice = f"known: {', '.join(near)}" if near else "none is registered"
         raise LookupError(f"unknown function {name!r} ({advice})")
 

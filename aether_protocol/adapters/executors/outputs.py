@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from msgspec import Struct, field
 
 from aether_protocol.adapters.executors.io_files import OutputsError, read_file
 from aether_protocol.adapters.executors.results import read_json, read_typed, shorten
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import OutputBinding
 
@@ -102,9 +102,8 @@ def _tell_undeclared(names: list[str], types: Mapping[str, str], found: Outputs)
         return
     shown = []
     for name in names[:NAMED]:
-        near = get_close_matches(name, types, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        shown.append(repr(shorten(found.mask(name), QUOTED)) + hint)
+        hint = did_you_mean(name, types)
+        shown.append(repr(shorten(found.mask(name), QUOTED)) + (f" ({hint})" if hint else ""))
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     one = "output" if len(names) == 1 else "outputs"
     was = "was" if len(names) == 1 else "were"

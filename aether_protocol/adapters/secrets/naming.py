@@ -13,9 +13,9 @@ from aether_protocol.ports.secrets import ENVIRONMENT_PREFIX
 
 PREFIX: Final = ENVIRONMENT_PREFIX
 
-_OTHER = re.compile(r"[^A-Za-z0-9]")
+_OTHER = r"[^A-Za-z0-9]"
 
 
 def flat_name(name: str, key: str) -> str:
     """`db-main`, `api.key` -> `DB_MAIN_API_KEY`."""
-    return _OTHER.sub("_", f"{name}_{key}").upper()
+    return re.sub(_OTHER, "_", f"{name}_{key}").upper()

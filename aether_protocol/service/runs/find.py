@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary, Store
 from aether_protocol.service.process_identity import is_alive, is_dead
@@ -46,14 +47,9 @@ async def find_run(store: Store, text: str) -> RunSummary:
     raise UsageError(f"{text!r} is the beginning of several runs", hint=f"{ids}{', ...' if len(fitting) > 5 else ''}")
 
 
-async def _hint(store: Store, text: str) -> str:
-    from difflib import get_close_matches
-
+async def _hint(store: Store, text: str) -> str | None:
     newest = [row.run_id for row in await store.rows(RunQuery(limit=_PROPOSED_FROM))]
-    near = get_close_matches(text, newest, 1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return "'aether ls' lists the runs" if newest else "the store holds no run"
+    return did_you_mean(text, newest, "'aether ls' lists the runs" if newest else "the store holds no run")
 
 
 async def driven_by(store: Store, row: RunSummary, now: int) -> str | None:

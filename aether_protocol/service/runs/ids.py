@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aether_protocol.engine.api import Engine
 
 _PAGE: Final = 1_000
-_NUMBERED: Final = re.compile(r"(.+)\.([0-9]{1,9})")
+_NUMBERED: Final = r"(.+)\.([0-9]{1,9})"
 
 
 class Continued(Struct, frozen=True):
@@ -55,7 +55,7 @@ async def next_retry_id(store: Store, run_id: str) -> str:
 
 def _base(run_id: str, row: RunSummary | None) -> str:
     """The name that retries of this run share."""
-    numbered = _NUMBERED.fullmatch(run_id)
+    numbered = re.fullmatch(_NUMBERED, run_id)
     return numbered[1] if row is not None and row.retry_of is not None and numbered is not None else run_id
 
 
@@ -65,7 +65,7 @@ async def _retries(store: Store, base: str) -> list[RunSummary]:
     found: list[RunSummary] = []
     while rows := await store.rows(query):
         for row in rows:
-            numbered = _NUMBERED.fullmatch(row.run_id)
+            numbered = re.fullmatch(_NUMBERED, row.run_id)
             if numbered is not None and numbered[1] == base:
                 found.append(row)
         query.before = (rows[-1].created_at, rows[-1].run_id)

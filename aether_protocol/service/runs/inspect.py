@@ -10,6 +10,7 @@ from collections.abc import Sequence, Set
 
 from msgspec.structs import replace
 
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine, rebuild, state_at
 from aether_protocol.errors import AetherError, UsageError
@@ -18,7 +19,6 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.summary import make_row
 
 POLL_S = 0.2
-MAX_COMPARED = 2_000  # paths that a misspelt one is compared with
 
 
 async def load(store: RunStore, run_id: str) -> RunState:
@@ -59,8 +59,6 @@ def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
 
     `others` count like the paths of task runs. Raises UsageError with what is near.
     """
-    from difflib import get_close_matches
-
     root = state.root.call.name if state.root is not None else ""
     paths = [node.path for node in state.nodes if node.hook is None] + [*others]
     known = set(paths)
@@ -73,7 +71,5 @@ def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
     if named:
         shown = ", ".join(named[:5])
         raise UsageError(f"{text!r} is the name of several task runs", hint=f"{shown}{', ...' if len(named) > 5 else ''}")
-    some = paths[:MAX_COMPARED]
-    near = get_close_matches(text, some, 1) or get_close_matches(f"{root}.{text}", some, 1)
-    hint = f"did you mean {near[0]!r}?" if near else "'aether show' lists the tasks of a run"
+    hint = did_you_mean(text, paths) or did_you_mean(f"{root}.{text}", paths, "'aether show' lists the tasks of a run")
     raise UsageError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)

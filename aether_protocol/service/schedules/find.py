@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from aether_protocol.cron.policy import run_name
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.store import RunSummary
@@ -54,8 +55,6 @@ def read_name(text: str, namespace: str | None) -> tuple[str, str]:
 
 async def find_schedule(store: CronStore, namespace: str | None, text: str) -> StoredSchedule:
     """Find the schedule that is meant, as `read_name` reads it. Raises UsageError with what is near."""
-    from difflib import get_close_matches
-
     namespace, name = read_name(text, namespace)
     found = await store.schedule(namespace, name)
     if found is not None:
@@ -64,11 +63,10 @@ async def find_schedule(store: CronStore, namespace: str | None, text: str) -> S
     here = [one.name for one in known if one.namespace == namespace]
     elsewhere = [one.namespace for one in known if one.name == name]
     if elsewhere:
-        hint = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}"
-    elif near := get_close_matches(name, here, 1):
-        hint = f"did you mean {near[0]!r}?"
+        hint: str | None = f"there is one in namespace {elsewhere[0]!r}: {elsewhere[0]}/{name}"
     else:
-        hint = "'aether cron ls' lists the schedules" if known else "the store holds no schedule: 'aether cron apply FILE'"
+        none = "the store holds no schedule: 'aether cron apply FILE'"
+        hint = did_you_mean(name, here, "'aether cron ls' lists the schedules" if known else none)
     raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}", hint=hint)
 
 

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aether_protocol.documents import schema
+from aether_protocol.documents.acceptance import Acceptance
 from aether_protocol.documents.definitions import generate
 
 SCHEMA = schema.published()
@@ -107,3 +108,28 @@ def test_defaults_stand_in_the_schema() -> None:
     for part in generate.DEFINITIONS.values():
         for field in part.model_fields.values():
             assert field.description
+
+
+def test_small_documents_are_judged_without_a_library_and_large_ones_with_it() -> None:
+    asked: list[str] = []
+
+    def library() -> Any:
+        asked.append("library")
+        return schema.rust_verdict()
+
+    task = {"task": {"name": "t", "executor": {"type": "noop"}}}
+    valid = {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "w"},
+        "spec": {"entrypoint": "t", "templates": [task]},
+    }
+    accepted = Acceptance(small=30, library=library)
+    assert accepted(valid, 12)
+    assert not accepted({**valid, "spec": {}}, 6)
+    assert not accepted([], 1)
+    assert asked == []
+    assert accepted(valid, 12)
+    assert asked == ["library"]  # together they are no longer small
+    assert not accepted({**valid, "kind": "Workflows"}, 31)
+    assert asked == ["library"] * 2

@@ -6,7 +6,6 @@ read still holds when it commits. While another process writes, the event loop g
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import time
@@ -280,6 +279,8 @@ class Database:
 
     async def patiently(self, statement: str) -> None:
         for _ in self._tries(statement, PATIENCE_S):
+            import asyncio  # 30 ms that a store which nobody else uses does not need
+
             await asyncio.sleep(_PAUSE_S)
 
     def _roll_back(self) -> None:

@@ -7,6 +7,7 @@ import textwrap
 import click
 
 from aether_protocol.diagnostics import CODES
+from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.errors import UsageError
 
 EPILOG = """\b
@@ -26,10 +27,8 @@ def command(code: str | None) -> int:
         return 0
     found = CODES.get(code.strip().upper())
     if found is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(code.upper(), CODES, 1)
-        hint = f"did you mean {near[0]}?" if near else "'aether explain' lists all codes"
+        near = suggest(code.upper(), CODES)
+        hint = f"did you mean {near}?" if near else "'aether explain' lists all codes"
         raise UsageError(f"there is no code {code!r}", hint=hint)
     click.secho(f"{found.code} ", nl=False, bold=True)
     click.echo(f"({found.severity}) {found.title}\n")

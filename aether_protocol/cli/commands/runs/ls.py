@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from shutil import get_terminal_size
 
 import click
 
@@ -46,7 +45,7 @@ def command(labels: tuple[str, ...], page: str | None, output: str, store: str, 
     gc.disable()  # a list may be long, none of it is garbage, and the process is over soon
     query = RunQuery(labels=read_labels(labels), limit=limit + 1, before=read_cursor(page), **filters)  # type: ignore[arg-type]
     query.closed = None if unfinished is None else not unfinished
-    rows = look(store, lambda opened: read(opened, query))
+    rows = look(store, lambda opened: read(opened, query), waits=False)
     following = cursor(rows[limit - 1]) if len(rows) > limit else None
     rows = rows[:limit]
     if output == "json":
@@ -57,12 +56,18 @@ def command(labels: tuple[str, ...], page: str | None, output: str, store: str, 
     from aether_protocol.cli.render.runs import show_rows
 
     if rows:
-        show_rows(rows, get_terminal_size().columns if sys.stdout.isatty() else None)
+        show_rows(rows, terminal_width() if sys.stdout.isatty() else None)
     else:
         click.echo("there are no such runs" if filters_given(query) else "there are no runs yet", err=True)
     if following is not None:
         click.echo(f"more with: --page {following}", err=True)
     return FINE
+
+
+def terminal_width() -> int:
+    from shutil import get_terminal_size  # 4 ms that a list in a pipe does not need
+
+    return get_terminal_size().columns
 
 
 async def read(store: Store, query: RunQuery) -> list[RunSummary]:
