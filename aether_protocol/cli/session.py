@@ -34,7 +34,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.views.report import Report
+from aether_protocol.views.report import Report, make_report
 from aether_protocol.views.text import one_line, printable
 
 REFRESH_S = 0.25
@@ -99,7 +99,7 @@ class Session:
             for task in (*self.tasks, ended, *((stream,) if stream else ())):
                 task.cancel()
             self.view.end()
-        return Ending(engine.get(run_id), self.signals > 0, left)
+        return Ending(make_report(engine.run_state(run_id)), self.signals > 0, left)
 
     async def begin(self, engine: Engine, begin: Callable[[], Awaitable[_Begun]]) -> _Begun:
         """Watch the engine, then give what `begin` gives. It may wait (for a lock): an interrupt ends that."""

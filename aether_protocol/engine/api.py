@@ -31,7 +31,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunQuery, RunSummary, Store
+from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunSummary, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.events import RunHeader
@@ -256,10 +256,6 @@ class Engine:
 
     # --- looking ---
 
-    def get(self, run_id: str) -> Report:
-        """A run of this engine as it is now. Raises UsageError for an unknown one, and what broke it for a broken one."""
-        return make_report(self.run_state(run_id))
-
     async def report(self, run_id: str) -> Report:
         """Any run as it is now, whoever drives it."""
         return make_report(await self.load_state(run_id))
@@ -274,10 +270,6 @@ class Engine:
             return run.state
         stored = await self._store.load(run_id)
         return rebuild(stored) if to_seq is None else await state_at(self._store, stored, to_seq)
-
-    async def rows(self, query: RunQuery | None = None) -> list[RunSummary]:
-        """The rows of the runs that `query` asks for, newest first: of all runs, where it sets no `limit` and nothing else."""
-        return await self._store.rows(query or RunQuery())
 
     async def row(self, run_id: str) -> RunSummary:
         """The row of any run. Raises UsageError for an unknown one."""
@@ -307,7 +299,7 @@ class Engine:
         """`join`, then the report. Raises what broke a run that cannot go on."""
         run = self._held(run_id)
         await self.join(run_id, or_suspended=or_suspended)
-        return self.get(run_id) if run is not None else await self.report(run_id)
+        return make_report(self.run_state(run_id)) if run is not None else await self.report(run_id)
 
     async def join(self, run_id: str, *, or_suspended: bool = False) -> None:
         """Return once the run has ended and its hooks too, or cannot go on; with `or_suspended` also when nothing but an

@@ -37,6 +37,7 @@ from aether_protocol.testing.harness import Door, StoredLibrary, Workers
 from aether_protocol.testing.prepare import Prepared
 from aether_protocol.testing.recorder import Watch, texts
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
+from aether_protocol.views.report import make_report
 
 RUN_ID: Final = "case"
 
@@ -269,7 +270,7 @@ class Play:
     # --- afterwards ---
 
     def _ran(self) -> Ran:
-        report = self._engine.get(self._run_id).to_json()
+        report = make_report(self._state()).to_json()
         state = self._state()
         check(state)
         self._watch.check_record(state)

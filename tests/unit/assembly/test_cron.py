@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aether_protocol import DocumentError, Engine, UsageError
+from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
 
 HOUR = 3_600_000_000
@@ -66,7 +67,7 @@ def test_serving_starts_what_is_due_until_it_is_stopped(tmp_path: Path) -> None:
                     clock.advance(due)
             stopping.set()
             await serving
-            rows = await here.rows()
+            rows = await here.schedule_store().rows(RunQuery())
             assert [row.run_id for row in rows][-1] == "nightly.20260101T000000Z"
             assert len(rows) == 3, "successfulJobsHistoryLimit"
 
@@ -86,7 +87,7 @@ def test_what_is_invalid_is_not_stored(document: dict[str, Any], told: str) -> N
         async with engine("memory", ManualClock()) as here:
             with pytest.raises(DocumentError, match=told):
                 await here.apply(document)
-            assert await here._schedules().schedules() == []
+            assert await here.schedule_store().schedules() == []
 
     asyncio.run(body())
 
@@ -105,7 +106,7 @@ def test_what_could_not_be_started_is_not_stored() -> None:
                 await here.apply(flow)
             with pytest.raises(UsageError, match="endAt is in the past"):
                 await here.apply(cron(endAt="2025-12-31T23:59:59Z"))
-            assert await here._schedules().schedules() == []
+            assert await here.schedule_store().schedules() == []
 
     asyncio.run(body())
 
@@ -122,7 +123,7 @@ spec: { templates: [ { task: { name: work, executor: { type: noop } } } ] }
 
     async def body() -> None:
         async with engine("memory", ManualClock()) as here:
-            store = here._schedules()
+            store = here.schedule_store()
             with pytest.raises(DocumentError, match="lib"):
                 await here.apply(cron(workflowSpec=spec))
             await store.put_document("WorkflowTemplate", "default", "lib", library, 1)

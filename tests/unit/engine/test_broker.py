@@ -129,7 +129,7 @@ def test_a_stop_waits_until_artifacts_are_moved() -> None:
         run = await world.engine.submit(plan(dag(task("a", needs=needs("data")))))
         await asyncio.to_thread(desk.began.wait)
         await world.engine.cancel(run)
-        assert world.engine.get(run).phase == "Cancelled"
+        assert (await world.engine.report(run)).phase == "Cancelled"
         assert world.broker.busy == 1
         desk.gate.set()  # type: ignore[union-attr]
         await world.engine.settled()
@@ -148,7 +148,7 @@ def test_a_config_with_placeholders_is_checked_again_at_dispatch() -> None:
         assert "executor.config.duration" in node.message
         run = await world.engine.submit(plan(dag(task("a", "sleep", config, value("d", "1s")))))
         await world.pass_time()
-        assert world.engine.get(run).phase == "Succeeded"
+        assert (await world.engine.report(run)).phase == "Succeeded"
 
     play(World(), body)
 
@@ -167,7 +167,7 @@ def test_a_task_that_was_stopped_frees_its_slot_and_its_name() -> None:
             plan(dag(task("a", "hang", timeout_us=2 * SECOND, retry=retry(1)), task("b", after=(0,))))
         )
         await world.pass_time()
-        assert world.engine.get(run).phase == "Succeeded"
+        assert (await world.engine.report(run)).phase == "Succeeded"
         assert began == [1, 2]
 
     play(World({"hang": ("async", hang_once)}, concurrency=1), body)

@@ -47,11 +47,11 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         assert await engine.recover() == []
         with pytest.raises(UsageError, match=r"was set aside, for it broke its engine 3 times in a row: OverflowError"):
             await engine.recover([run])
-        assert [row.broken is not None for row in await engine.rows(RunQuery())] == [True, False]
+        assert [row.broken is not None for row in await engine._store.rows(RunQuery())] == [True, False]
         other = await town.engine("other")
         assert await other.recover() == [], "nor does another one take it"
         await town.pass_time(70)
-        assert engine.get(good).phase == "Succeeded"
+        assert (await engine.report(good)).phase == "Succeeded"
         assert await other.mend(run)
         assert not await other.mend(run)
         assert await other.recover() == [run]
@@ -93,7 +93,7 @@ def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
             assert await engine.recover() == [run]
         await town.pass_time(70)
         assert await broken(engine, run) is None
-        assert engine.get(run).phase == "Succeeded"
+        assert (await engine.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path), body)
 

@@ -49,10 +49,10 @@ def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tm
         await town.pass_time(58)
         assert await second.recover() == [run]
         await town.pass_time(130)
-        assert second.get(run).phase == "Succeeded"
-        assert second.get(run).duration_seconds == 60.0  # it slept for the rest
+        assert (await second.report(run)).phase == "Succeeded"
+        assert (await second.report(run)).duration_seconds == 60.0  # it slept for the rest
         assert [(path, attempt) for path, attempt in town.dispatched] == [("main.a", 1), ("main.a", 1), ("main.b", 1)]
-        assert second.get(run).tasks[1].retries == 0
+        assert (await second.report(run)).tasks[1].retries == 0
         assert await second.recover([run]) == []
 
     run_on(Cluster(tmp_path, lease_s=15), body)
@@ -83,7 +83,7 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
             await waiting
         assert stopped == ["main.a"]
         with pytest.raises(BusyError):
-            first.get(run)
+            first.run_state(run)
         assert (await first.report(run)).phase == "Running"  # it may look on, as everybody
         await town.pass_time(140)
         assert (await first.wait(run)).phase == "Succeeded"
@@ -148,10 +148,10 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
             await asking
         assert await other.recover() == [run]
         await town.pass_time(40)
-        assert other.get(run).phase == "Suspended"
+        assert (await other.report(run)).phase == "Suspended"
         await other.resume(run, "main.ask", {"approved": True})
         await town.pass_time(41)
-        assert other.get(run).phase == "Succeeded"
+        assert (await other.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -171,7 +171,7 @@ def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, l
         engine = await town.engine()
         assert await engine.recover([run], cancel=True) == [run]
         await town.pass_time(2)
-        assert engine.get(run).phase == "Cancelled"
+        assert (await engine.report(run)).phase == "Cancelled"
         assert (await engine.row(run)).closed
         assert town.dispatched == []
         with pytest.raises(UsageError, match="has ended: it is Cancelled"):
@@ -195,7 +195,7 @@ def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over
         assert await successor.recover() == [run]
         await town.pass_time(28)
         await asking
-        assert (successor.get(run).phase, town.dispatched) == ("Cancelled", [])
+        assert ((await successor.report(run)).phase, town.dispatched) == ("Cancelled", [])
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -220,7 +220,7 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
         third = await town.engine("third")
         assert await third.recover() == [run]
         await town.pass_time()
-        assert third.get(run).phase == "Succeeded"
+        assert (await third.report(run)).phase == "Succeeded"
         assert town.dispatched == [("main.a", 1), ("main.b", 1)]
 
     run_on(Cluster(tmp_path), body)
@@ -236,14 +236,14 @@ def test_the_tenth_loss_in_a_row_is_an_error(tmp_path: Path) -> None:
             engine = await town.engine()
             assert await engine.recover() == [run]
             await engine.settled()
-        assert engine.get(run).phase == "Running"
+        assert (await engine.report(run)).phase == "Running"
         losses = [fact.losses for step in town.steps for fact in step.facts if isinstance(fact, AttemptRepeated)]
         assert losses == list(range(1, 10))
         await town.kill(engine)
         engine = await town.engine()
         assert await engine.recover() == [run]
         await engine.settled()
-        report = engine.get(run)
+        report = await engine.report(run)
         assert (report.phase, report.message) == ("Error", "a: attempt 1 was lost 10 times in a row")
         assert len(town.dispatched) == 10
 
@@ -261,7 +261,7 @@ def test_who_waits_for_a_slot_is_not_suspected_of_what_kills_the_engine(tmp_path
             assert await engine.recover() == [run]
             await engine.settled()
         await town.pass_time()
-        report = engine.get(run)
+        report = await engine.report(run)
         assert [(one.path, one.phase, one.retries) for one in report.tasks[1:]] == [
             ("main.a", "Error", 0),  # it was at work each time
             ("main.b", "Succeeded", 0),
@@ -305,7 +305,7 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
         third = await engine.retry(again, "main.a")
         await engine.wait(third)
         assert town.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
-        assert [row.run_id for row in await engine.rows(RunQuery(phases=["Succeeded"]))] != []
+        assert [row.run_id for row in await engine._store.rows(RunQuery(phases=["Succeeded"]))] != []
 
     run_on(Cluster(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
 
@@ -481,7 +481,7 @@ def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(t
         assert not await first.lock("nightly"), "it is the other one's"
         assert await second.recover() == [run]
         await town.pass_time(300)
-        assert second.get(run).phase == "Succeeded"
+        assert (await second.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -507,7 +507,7 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
         assert await second.recover() == [run], "and it lasts no longer than it should"
         assert await second.lock("nightly")
         await town.pass_time(300)
-        assert (second.get(run).phase, second.get(run).duration_seconds) == ("Succeeded", 100.0)
+        assert ((await second.report(run)).phase, (await second.report(run)).duration_seconds) == ("Succeeded", 100.0)
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -533,6 +533,6 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
         assert second.epoch(run) != 0
         second.deliver(TaskResult(AttemptRef(run, "main.a", 1, second.epoch(run))))
         await town.pass_time(4)
-        assert second.get(run).phase == "Succeeded"
+        assert (await second.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, tier=SNAPSHOT), body)

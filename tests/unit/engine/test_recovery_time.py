@@ -145,14 +145,14 @@ def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path:
 
     async def body(town: Cluster) -> None:
         engine, run = await left_for_ten_seconds(town, text)
-        assert engine.get(run).phase == phase
+        assert (await engine.report(run)).phase == phase
         assert [path for path, _ in town.dispatched if path] == handed_over
         waiting = asyncio.ensure_future(engine.wait(run, or_suspended=True))
         await engine.settled()
-        hooks = [hook.phase for hook in engine.get(run).hooks]
+        hooks = [hook.phase for hook in (await engine.report(run)).hooks]
         assert waiting.done() == (phase != "Running" and "Running" not in hooks), "nothing is under way"
         await town.pass_time(200)
-        assert (await waiting).phase in ("Suspended", engine.get(run).phase)
+        assert (await waiting).phase in ("Suspended", (await engine.report(run)).phase)
 
     run_on(Cluster(tmp_path), body)
 
@@ -212,7 +212,7 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
         engine, run = await left_for_ten_seconds(town, text, ask)
         await engine.settled()
         over = name == "a resume" and limit  # the time limit counts over suspensions and resumes, to the task's end
-        assert engine.get(run).phase == ("Error" if over else phase)
+        assert (await engine.report(run)).phase == ("Error" if over else phase)
 
     run_on(Cluster(tmp_path), body)
 
@@ -240,7 +240,7 @@ def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at:
     async def body(town: Cluster) -> None:
         engine, run = await after_a_crash(town, plan(dag(task("a", "sleep", {"duration": "60s"}))), 40, down=down)
         await town.pass_time(1000)
-        report = engine.get(run)
+        report = await engine.report(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", ends_at)
 
     run_on(Cluster(tmp_path), body)
@@ -252,7 +252,7 @@ def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=50 * SECOND)))
         engine, run = await after_a_crash(town, made, 40)
         await town.pass_time(1000)
-        report = engine.get(run)
+        report = await engine.report(run)
         assert (report.phase, report.message, report.duration_seconds) == ("Error", "a: timed out after 50s", 50.0)
 
     run_on(Cluster(tmp_path), body)
@@ -267,7 +267,7 @@ def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) ->
         node = engine.run_state(run).nodes[1]
         assert (node.attempt, node.attempt_began_at) == (2, town.begin + 35 * SECOND)  # type: ignore[attr-defined]
         await town.pass_time(1000)
-        assert engine.get(run).duration_seconds == 30 + 5 + 30 + 10 + 30
+        assert (await engine.report(run)).duration_seconds == 30 + 5 + 30 + 10 + 30
 
     run_on(Cluster(tmp_path), body)
 
@@ -284,7 +284,7 @@ def test_a_hook_that_sleeps_goes_on_with_what_is_left(tmp_path: Path) -> None:
     async def body(town: Cluster) -> None:
         engine, run = await after_a_crash(town, load_plan(HEAD + text), 15)
         await town.pass_time(1000)
-        [hook] = engine.get(run).hooks
+        [hook] = (await engine.report(run)).hooks
         assert (hook.phase, hook.finished_at) == ("Succeeded", rfc3339(town.begin + 20 * SECOND))
 
     run_on(Cluster(tmp_path), body)
@@ -350,7 +350,7 @@ def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}), task("b")))
         engine, run = await after_a_crash(town, made, 0, set_back_us=900_000)
         await town.pass_time(100)
-        report = engine.get(run)
+        report = await engine.report(run)
         assert (report.phase, report.duration_seconds, report.warnings) == ("Succeeded", 60.0, ())
 
     run_on(Cluster(tmp_path), body)
@@ -374,7 +374,7 @@ def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: 
         town.clock._sleepers[:] = [(due - back, *rest) for due, *rest in town.clock._sleepers]
         town.begin -= back
         await town.pass_time(200)
-        report = engine.get(run)
+        report = await engine.report(run)
         assert (report.phase, report.started_at) == (phase, rfc3339(began))
         assert report.duration_seconds is not None
         assert ends_at - 1 <= report.duration_seconds <= ends_at  # a beat of the engine

@@ -23,7 +23,7 @@ def test_a_dag_runs_to_its_end_and_the_report_tells_of_it() -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "echo", None, value("x", [1, 2])), task("b", "sleep", {"duration": "2s"}, after=(0,))))
         )
-        assert world.engine.get(run).phase == "Created"
+        assert (await world.engine.report(run)).phase == "Created"
         await world.pass_time()
         report = await world.engine.wait(run)
         assert (report.phase, report.progress, report.duration_seconds) == ("Succeeded", "2/2", 2.0)
@@ -41,7 +41,7 @@ def test_what_a_report_shows_is_a_copy() -> None:
         run = await world.engine.submit(plan(dag(task("a", "echo", None, value("x", [1])))))
         report = await world.engine.wait(run)
         report.tasks[1].outputs["x"].append(2)
-        assert world.engine.get(run).tasks[1].outputs == {"x": [1]}
+        assert (await world.engine.report(run)).tasks[1].outputs == {"x": [1]}
 
     play(World(), body)
 
@@ -62,7 +62,7 @@ def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
         report = await world.engine.wait(run)
         kept[0]["out"].append("later")
         assert report.tasks[1].inputs == {"x": [1]}
-        assert world.engine.get(run).tasks[1].outputs == {"out": [1]}
+        assert (await world.engine.report(run)).tasks[1].outputs == {"out": [1]}
         assert world.engine.run_state(run).plan.root.target.tasks[0].target.config.raw == {"z": 1}  # type: ignore[union-attr]
 
     play(World({"spoil": ("inline", spoil)}), body)
@@ -95,7 +95,7 @@ def test_waiting_in_the_queue_does_not_count() -> None:
         slow = [task(f"t{i}", "sleep", {"duration": "2s"}, timeout_us=3 * SECOND) for i in range(4)]
         run = await world.engine.submit(plan(dag(*slow)))
         await world.pass_time()
-        report = world.engine.get(run)
+        report = await world.engine.report(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", 8.0)
 
     play(World(concurrency=1), body)
@@ -114,7 +114,7 @@ def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlin
             plan(dag(task("a", "flaky", retry=retry(5)), task("b", "sleep", {"duration": "3s"})), timeout_us=3 * SECOND)
         )
         await world.pass_time()
-        assert world.engine.get(run).phase == "Succeeded"
+        assert (await world.engine.report(run)).phase == "Succeeded"
         assert calls == [1, 2, 3]
 
     play(World({"flaky": ("inline", flaky)}), body)
@@ -183,7 +183,7 @@ def test_a_thread_is_asked_to_stop() -> None:
         run = await world.engine.submit(plan(dag(task("a", "poll"))))
         await asyncio.to_thread(began.wait)
         await world.engine.cancel(run)
-        assert world.engine.get(run).phase == "Cancelled"
+        assert (await world.engine.report(run)).phase == "Cancelled"
         await world.engine.settled()
         assert ended.is_set()
 
@@ -202,7 +202,7 @@ def test_late_double_and_unknown_results_change_nothing() -> None:
         engine.deliver(TaskResult(AttemptRef("nobody", "main.a", 1)))
         await engine.settled()
         assert len(world.steps) == steps
-        assert engine.get(run).tasks[1].outputs == {"x": 1}
+        assert (await engine.report(run)).tasks[1].outputs == {"x": 1}
 
     play(World(), body)
 
@@ -264,7 +264,7 @@ def test_run_ids_are_given_once_and_must_be_plain() -> None:
             with pytest.raises(UsageError, match="is no run id"):
                 await world.engine.submit(plan(dag(task("a"))), run_id=wrong)
         with pytest.raises(UsageError, match="unknown"):
-            world.engine.get("other")
+            world.engine.run_state("other")
 
     play(World(), body)
 
@@ -316,7 +316,7 @@ def test_a_store_that_fails_ends_the_wait(error: Exception, told: type[Exception
         with pytest.raises(told):
             await asyncio.gather(world.engine.wait(run), world.pass_time())
         with pytest.raises(told):
-            world.engine.get(run)
+            world.engine.run_state(run)
         with pytest.raises(told):
             async for _ in stream:
                 pass
@@ -368,7 +368,7 @@ def test_a_rule_that_breaks_ends_its_run_alone(caplog: pytest.LogCaptureFixture)
         await world.pass_time()
         with pytest.raises(BrokenInvariant, match="ZeroDivisionError"):
             await world.engine.wait(bad)
-        assert world.engine.get(good).phase == "Succeeded"
+        assert (await world.engine.report(good)).phase == "Succeeded"
 
     play(World(), body)
 

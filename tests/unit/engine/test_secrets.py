@@ -15,6 +15,7 @@ from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.plan.model import InputBinding, Literal
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.codec import encode_entry
+from aether_protocol.views.report import make_report
 from tests.unit.engine.plans import dag, plan, retry, secret, task
 from tests.unit.engine.world import World, play, succeed
 
@@ -32,7 +33,7 @@ def masker(*texts: str) -> Masker:
 def everything(world: World, run: str) -> str:
     """All that is kept or shown of a run."""
     facts = [encode_entry(step) for step in world.steps]
-    return json.dumps([facts, world.engine.get(run).to_json(), world.logs], ensure_ascii=False)
+    return json.dumps([facts, make_report(world.engine.run_state(run)).to_json(), world.logs], ensure_ascii=False)
 
 
 def test_the_executor_gets_the_text_and_nobody_else() -> None:
@@ -56,7 +57,7 @@ def test_the_executor_gets_the_text_and_nobody_else() -> None:
         told = everything(world, run) + json.dumps(records)
         for form in (TEXT, json.dumps(TEXT)[1:-1], "hun", "4711"):
             assert form not in told
-        node = world.engine.get(run).tasks[1]
+        node = (await world.engine.report(run)).tasks[1]
         assert node.outputs == {"deep": [{"p": MASK, MASK: 1}], "part": "<***>", "pin": MASK, "ok": True}
         assert node.message == "wrong: ***"
         assert node.inputs == {"password": MASK, "pin": MASK}

@@ -87,7 +87,7 @@ def test_each_run_of_a_hook_has_a_name_of_its_own() -> None:
         await world.pass_time(1)
         await world.engine.resume(run, "main.a")
         await world.pass_time(2)
-        assert world.engine.get(run).phase == "Suspended"
+        assert (await world.engine.report(run)).phase == "Suspended"
 
     play(World({"look": ("inline", look)}), body)
     names = [one.task_run_id.partition("/")[2] for one in seen]
