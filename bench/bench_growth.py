@@ -22,7 +22,7 @@ PAIRS = 5  # of a doubling that looks too slow: both sizes in turn, the median o
 
 
 def check(data: bytes) -> int:
-    """Read and check as `aether validate --format json` does; gives the number of findings."""
+    """Read and check as `aether validate -o json` does; gives the number of findings."""
     workspace = Workspace()
     file = workspace.take(FileBytes("big.yaml", data))
     found = workspace.check([[file]])

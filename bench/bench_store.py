@@ -180,7 +180,7 @@ def lists(home: Path, rounds: int) -> list[str]:
     asyncio.run(_many(store, LISTED))
     text = f"SELECT {COLUMNS} FROM runs ORDER BY created_at DESC, run_id DESC LIMIT ?"
     where = ("--store", f"sqlite:{path}")
-    several = {"start-up": ("--version",), "50": ("ls", *where), f"{LISTED}": ("ls", "-n", str(LISTED), *where)}
+    several = {"start-up": ("--version",), "50": ("ls", *where), f"{LISTED}": ("ls", "--limit", str(LISTED), *where)}
     took = commands(home, several, rounds)
     print(f"\nstart-up (aether --version): {took['start-up']:.3f} s of processor time")
     print("\n| newest of 100 000 | bare SQL ms | store ms | ratio | start-up + SQL ms | aether ls ms | ratio |")

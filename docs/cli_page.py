@@ -12,7 +12,7 @@ import click
 from aether_protocol.cli.root import root
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
-WIDTH = 100
+WIDTH = 80
 HEAD = """# Command line
 
 This page is generated from the help texts of the commands.

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from aether_protocol.assembly.store_urls import PROJECT
 from aether_protocol.cli.configured import debugs, names_store, usual_store
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.instants import now_us
+from aether_protocol.cli.options import DrivingOptions
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
 from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path, workspaces_of
 from aether_protocol.cli.terminal.streams import apart, shows
@@ -41,18 +43,16 @@ if TYPE_CHECKING:
 Answers = Mapping[str, list[dict[str, Json]]]
 
 
-class Driving(Struct, frozen=True):
-    """How a run is driven. `keeps`: an interrupt leaves the run as it is, to be gone on with; else it cancels it."""
+class Driving(DrivingOptions, frozen=True, kw_only=True):
+    """How a run is driven. `keeps`: an interrupt leaves the run as it is, to be resumed; else it cancels it."""
 
-    output: str
-    watch: bool
-    store: str
-    secrets: tuple[str, ...] = ()
-    concurrency: int | None = None
-    durability: str | None = None
-    workspaces: str | None = None
     keeps: bool = True
     answers: Answers = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, options: DrivingOptions, answers: Answers | None = None, *, keeps: bool = True) -> Driving:
+        """As the options of a command say."""
+        return cls(**asdict(options), keeps=keeps, answers=answers or {})
 
 
 class FinishedRun(Struct, frozen=True):
@@ -129,7 +129,7 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
     from aether_protocol.service.process_identity import this_process
 
     session = Session(
-        choose_view(driving.watch),
+        choose_view(driving.progress and not driving.quiet),
         driving.answers,
         asks=at_terminal(),
         streams=driving.output == "events",
@@ -202,9 +202,9 @@ def show_ending(report: Report, output: str) -> None:
         show_report(report.to_json())
 
 
-def choose_view(watch: bool) -> View:
+def choose_view(shows_progress: bool) -> View:
     """Nothing, a live view where somebody looks, or lines."""
-    if not watch:
+    if not shows_progress:
         return QuietView()
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and shows("".join(PHASE_MARKS.values())):
         from aether_protocol.cli.render.live import LiveView
@@ -228,7 +228,7 @@ def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
 
 def tell_what_next(report: Report, driving: Driving) -> None:
     """A run that ended and did not succeed, to somebody who watches: it can be looked into, and retried."""
-    if driving.watch and report.phase not in FINE_PHASES:
+    if not driving.quiet and report.phase not in FINE_PHASES:
         run_id, more = report.run_id, _store_option(driving)
         told = f"aether show {run_id}{more} tells more, aether retry {run_id}{more} runs again what did not succeed"
         click.echo(f"  hint: {told}", err=True)

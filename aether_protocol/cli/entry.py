@@ -20,6 +20,7 @@ from aether_protocol import __version__
 from aether_protocol.cli.configured import debugs
 from aether_protocol.cli.exits import FINE, INTERRUPTED, OUTSIDE, OWN_FAULT, USAGE
 from aether_protocol.cli.root import root
+from aether_protocol.cli.terminal import color, messages
 from aether_protocol.cli.terminal.streams import LostOutputError, installed
 from aether_protocol.errors import AetherError, DocumentError, why
 from aether_protocol.execution.descriptors import raise_descriptors
@@ -41,6 +42,8 @@ def guarded(arguments: Sequence[str] | None) -> int:
     gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
     fill_standard_streams()
     raise_descriptors()
+    color.begin()
+    messages.begin()
     with installed() as streams:
         code = carried_out(arguments)
         if streams is None or streams.out.lost is None:
@@ -69,9 +72,9 @@ def without_output(why: OSError, code: int, *, outcome_decides: bool) -> int:
     if why.errno != errno.EPIPE:
         told = f"standard output cannot be written: {why.strerror}; what is there is not complete"
         if outcome_decides or code != FINE:
-            warn(told)
+            messages.warn(told)
         else:
-            say(told, "point it to a place with room")
+            messages.error(told, "point it to a place with room")
     return code if outcome_decides or code != FINE else OUTSIDE
 
 
@@ -90,57 +93,53 @@ def fill_standard_streams() -> None:
 def explain(error: Exception) -> int:
     """Say what went wrong; gives the exit code."""
     if isinstance(error, click.Abort):
-        say("interrupted", None)
+        messages.error("interrupted")
         return INTERRUPTED
     if isinstance(error, click.ClickException):
-        error.show()
+        messages.error(*usage(error))
         return USAGE
     if isinstance(error, DocumentError) and error.diagnostics:
         from aether_protocol.cli.render.diagnostics import show_diagnostics, summary
 
         show_diagnostics(error.diagnostics, error.sources)
         click.echo(summary(error.diagnostics, len({d.file for d in error.diagnostics})), err=True)
-        say(error.message, error.hint)
+        messages.error(error.message, error.hint)
         return error.exit_code
     if isinstance(error, AetherError) and error.exit_code != OWN_FAULT:
-        say(error.message, error.hint)
+        messages.error(error.message, error.hint)
         return error.exit_code
     if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         return explain(error.exceptions[0])
     if isinstance(error, OSError):
-        say(f"the system refused: {why(error)}", ADVICE.get(error.errno or 0))
+        messages.error(f"the system refused: {why(error)}", ADVICE.get(error.errno or 0))
         return OUTSIDE
-    say(
-        f"this is a fault of ours: {type(error).__name__}: {why(error)}",
+    messages.error(
+        f"internal error: {type(error).__name__}: {why(error)}",
         f"please report it with what you did and: {version_line()}; AETHER_DEBUG=1 shows where it happened",
     )
     return OWN_FAULT
 
 
-def warn(message: str) -> None:
-    """Something that changes nothing about the exit code."""
-    _labelled("warning: ", "yellow", message)
+def usage(error: click.ClickException) -> tuple[str, str | None]:
+    """The message of wrong usage and its hint, in the look of all others: click's own sentences, without capital and stop."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    hint: str | None = getattr(error, "hint", None)
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        from aether_protocol.diagnostics.suggest import suggest
 
-
-def say(message: str, hint: str | None) -> None:
-    """One error and its advice, on standard error."""
-    from aether_protocol.views.text import printable
-
-    _labelled("error: ", "red", message)
-    if hint:
-        click.echo(f"  hint: {printable(hint)}", err=True)
-
-
-def _labelled(label: str, color: str, message: str) -> None:
-    from aether_protocol.views.text import printable
-
-    coloured = False if os.environ.get("NO_COLOR") else None  # there is no context here that would know
-    click.echo(click.style(label, fg=color, bold=True), err=True, nl=False, color=coloured)
-    click.echo(printable(message), err=True)
+        text = f"no such option {error.option_name}"
+        near = suggest(error.option_name, error.possibilities or (), cutoff=0.7)
+        hint = f"did you mean {near}?" if near else None
+    elif isinstance(error, click.MissingParameter) and ctx is not None:
+        hint = " ".join(ctx.get_usage().split()).replace("Usage:", "usage:")
+    if hint is None and ctx is not None:
+        hint = f"'{ctx.command_path} --help' says what it takes"
+    return text[:1].lower() + text[1:].removesuffix("."), hint
 
 
 def version_line() -> str:
-    """What a report of a fault should tell."""
+    """What a report of an internal error should say."""
     import platform
 
     return f"aether {__version__}, Python {platform.python_version()}, {platform.system()}"

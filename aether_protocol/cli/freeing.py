@@ -1,10 +1,13 @@
-"""What is reported of artifacts that were deleted with runs."""
+"""What is reported of runs that were deleted, and of the artifacts that were deleted with them."""
 
 from __future__ import annotations
+
+import json
 
 import click
 
 from aether_protocol.cli.instants import now_us
+from aether_protocol.cli.terminal import messages
 from aether_protocol.ports.store import Store
 from aether_protocol.service.runs.delete import Freed, free_artifacts
 from aether_protocol.views.text import counted
@@ -14,10 +17,19 @@ async def free(store: Store, *, dry_run: bool = False) -> Freed:
     """Delete artifacts that no run names, as `free_artifacts` does, and report what cannot be deleted on standard error."""
     freed = await free_artifacts(store, now_us(), dry_run=dry_run)
     if freed.fault is not None:
-        click.echo(f"artifacts that no run names were not deleted: {freed.fault}", err=True)
+        messages.warn(f"artifacts that no run names were not deleted: {freed.fault}")
     return freed
 
 
-def told(freed: Freed) -> str:
+def show_deleted(runs: int, freed: Freed, *, as_json: bool, dry_run: bool = False) -> None:
+    """How many runs and artifacts were deleted: an object on standard output, or a note."""
+    if as_json:
+        record = {"runs": runs, "artifacts": freed.count, "artifactBytes": freed.size, "dryRun": dry_run}
+        click.echo(json.dumps(record, indent=2))
+    else:
+        messages.note(f"{'would delete' if dry_run else 'deleted'} {counted(runs, 'run')}{freed_text(freed)}")
+
+
+def freed_text(freed: Freed) -> str:
     """Give what is added to the message of a deletion; nothing where there was nothing to free."""
     return f", {counted(freed.count, 'artifact')} ({freed.size} bytes)" if freed.count else ""

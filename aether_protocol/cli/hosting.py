@@ -11,10 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from aether_protocol.cli.configured import debugs
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
+from aether_protocol.cli.options import HostingOptions
 from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
 from aether_protocol.cli.session import leave
 from aether_protocol.cli.terminal.streams import apart
@@ -28,17 +27,11 @@ if TYPE_CHECKING:
 CLOSE_S: Final = 3.0  # how long executors may take to stop once the process is asked to leave
 
 
-class Hosting(Struct, frozen=True):
+class Hosting(HostingOptions, frozen=True, kw_only=True):
     """How a command hosts runs and reports them. `serves`: see `HostOptions`. `left_code`: the exit code after an interrupt.
     `more` is what `aether resume` needs to find the runs."""
 
-    store: str
-    durability: str | None = None
-    workspaces: str | None = None
     concurrency: int | None = None
-    secrets: tuple[str, ...] = ()
-    output: str = "text"
-    watch: bool = True
     serves: bool = False
     left_code: int = INTERRUPTED
     more: str = ""
@@ -75,7 +68,7 @@ async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
 
     clock = WallClock()
     leaving = asyncio.Event()
-    journal = Journal(clock.now, as_events=hosting.output == "events", quiet=not hosting.watch)
+    journal = Journal(clock.now, as_events=hosting.output == "events", quiet=hosting.quiet)
     _log_to(JournalHandler(clock.now))
 
     def interrupted() -> None:

@@ -6,40 +6,23 @@ with the group, in a table: by section, name -> (module, line). The command is `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from aether_protocol.errors import PortError
-from aether_protocol.expressions.json_copy import is_whole
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
-if TYPE_CHECKING:
-    _TextType = click.ParamType[str]
-else:  # click has only lately made it generic
-    _TextType = click.ParamType
 
+class UnknownCommandError(click.UsageError):
+    """A command that there is not, with the one that was probably meant."""
 
-class Text(_TextType):
-    """What stands on the command line as text. Python hands over bytes that its locale cannot read as halves of surrogate
-    pairs: where they are UTF-8 they are read as that, else they are refused. Names of files may be any bytes."""
-
-    name = "text"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if is_whole(value):
-            return value
-        try:
-            return os.fsencode(value).decode("utf-8")
-        except UnicodeError:
-            self.fail(f"{value!a} is not UTF-8 text", param, ctx)
-
-
-TEXT = Text()
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
 
 
 class LazyGroup(click.Group):
@@ -65,9 +48,6 @@ class LazyGroup(click.Group):
         if cmd_name not in self.table:
             return None
         command: click.Command = import_module(f"{self.package}.{self.table[cmd_name][0]}").command
-        for parameter in command.params:
-            if type(parameter.type) is click.types.StringParamType:  # where no type is named; here none can be forgotten
-                parameter.type = TEXT
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -83,7 +63,7 @@ class LazyGroup(click.Group):
         if name not in self.table and not name.startswith("-"):
             from aether_protocol.diagnostics.suggest import suggest
 
-            near = suggest(name, self.table)
-            hint = f" Did you mean {near!r}?" if near else f" See '{ctx.command_path} --help'."
-            ctx.fail(f"no such command {name!r}.{hint}")
+            near = suggest(name, list(self.table))
+            hint = f"did you mean {near!r}?" if near else f"'{ctx.command_path} --help' lists the commands"
+            raise UnknownCommandError(f"no such command {name!r}", hint, ctx)
         return super().resolve_command(ctx, args)

@@ -1,23 +1,25 @@
-"""Options that several commands share: one spelling, one help text."""
+"""Options that several commands share: one spelling, one help text, as types for the fields of a command's class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import click
+from msgspec import Struct
 
-from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone, take_profile
+from aether_protocol.cli.command import PROFILE, QUIET, argument, option, output_option
+from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
 
-MEMORY = "memory"
+if TYPE_CHECKING:
+    from aether_protocol.documents.source import Limits
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+MEMORY: Final = "memory"
 
 
-
-def _check_named_store(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
+def _check_named_store(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
     """A store that a command only reads is there, if it was named on the command line."""
-    url = configured_store(context, option, given)
+    url = configured_store(context, parameter, given)
     if url is not None and given not in (None, MEMORY):
         from aether_protocol.cli.stored import check_there
 
@@ -25,89 +27,124 @@ def _check_named_store(context: click.Context, option: click.Parameter, given: s
     return url
 
 
-profile_option = click.option(
-    "--profile", is_eager=True, expose_value=False, callback=take_profile, metavar="NAME",
-    help="Settings of [profile.NAME] in aether.toml win over the others there. AETHER_PROFILE sets another default.",
-)
+# --- what is meant ---
+
+RunArgument = Annotated[str, argument("RUN")]
+NamespaceOption = Annotated[
+    str | None, option("-n", "--namespace", metavar="NAME", help="The namespace of what is named; 'default' if left out.")
+]
+NamespaceFilter = Annotated[str | None, option("-n", "--namespace", metavar="NAME", help="Only those of this namespace.")]
+WorkflowName = Annotated[
+    str | None, option("--name", metavar="NAME", help="Which workflow, where the file holds several (its metadata.name).")
+]
+PageSize = Annotated[
+    int,
+    option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many to a page."),
+]
+PageCursor = Annotated[str | None, option("--page", metavar="CURSOR", help="The next page, as the page before names it.")]
+
+# --- documents ---
+
+LibraryOption = Annotated[
+    tuple[str, ...],
+    option("-L", "--library", multiple=True, type=click.Path(exists=True), metavar="DIR", callback=configured("library.paths"),
+           help="Folder (or file) with WorkflowTemplates in which references are looked up, before the store. Several are "
+                "allowed."),
+]
+MaxOption = Annotated[
+    "Limits",
+    option("--max", multiple=True, metavar="NAME=N", callback=configured_limits,
+           help="What a document may have at most: bytes (of a file), nodes, nesting."),
+]
+
+# --- the store ---
+
+StoreOption = Annotated[
+    str,
+    option("--store", metavar="URL", type=click.UNPROCESSED, callback=configured_store,
+           help="Where runs are kept: sqlite:PATH, or memory for nowhere. By default AETHER_STORE, that of aether.toml, the "
+                "nearest .aether/aether.db up to the root of the repository, or a new one here."),
+]
+LookedUpStore = Annotated[
+    str,
+    option("--store", metavar="URL", type=click.UNPROCESSED, callback=_check_named_store,
+           help="Where templates are looked up that neither the files nor --library have; by default the store that "
+                "'aether run' would use. It is only read, and never made."),
+]
+
+ProfileOption = Annotated[str | None, PROFILE]
+
+# --- output ---
+
+ToOption = Annotated[
+    Path | None,
+    option("--to", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH",
+           help="Write it to this file; to standard output if it is - or left out."),
+]
+TextOrJson = Annotated[str, output_option("text", "json")]
+Quiet = Annotated[bool, QUIET]
+
+# --- runs that are driven here ---
+
+AnswersOption = Annotated[
+    tuple[str, ...],
+    option("--resume", multiple=True, metavar="TASK=PAYLOAD",
+           help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn."),
+]
+SecretsFiles = Annotated[
+    tuple[str, ...],
+    option("--secrets-file", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
+           callback=configured("secrets.files"), help="File with secrets (dotenv, YAML or JSON)."),
+]
+ConcurrencyOption = Annotated[
+    int | None,
+    option("--concurrency", type=click.IntRange(1), metavar="N", callback=configured("concurrency.attempts"),
+           help="At most N tasks at once."),
+]
+WorkspacesFolder = Annotated[
+    str | None,
+    option("--workspace", type=click.Path(file_okay=False), metavar="DIR", callback=configured("workspaces.path"),
+           help="Folder below which every attempt gets a workspace of its own; by default .aether/workspaces beside the "
+                "store. AETHER_WORKSPACES sets another default."),
+]
+DurabilityOption = Annotated[
+    str | None,
+    option("--durability", type=click.Choice(["full", "normal"]), callback=flag_alone("store.durability"),
+           help="full (the default) survives a loss of power, normal the death of the process; it is faster."),
+]
 
 
-def _with_profile(option: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    """An option that is configured, and `--profile` beside it."""
-    return lambda command: profile_option(option(command))
-
-
-library_option = click.option(
-    "--library", "-L", multiple=True, type=click.Path(exists=True), metavar="DIR", callback=configured("library.paths"),
-    help="Folder (or file) with WorkflowTemplates to look references up in, before the store; may be given several times.",
-)
-name_option = click.option(
-    "--name", metavar="NAME", help="Which workflow, where the file holds several (its metadata.name)."
-)
-secrets_option = click.option(
-    "--secrets-file", "secrets", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
-    callback=configured("secrets.files"),
-    help="File with secrets (dotenv, YAML or JSON).",
-)
-watch_option = click.option(
-    "--watch/--quiet", default=True, help="Show progress on standard error (a live view on a terminal), or nothing."
-)
-concurrency_option = click.option(
-    "--concurrency", type=click.IntRange(1), metavar="N", callback=configured("concurrency.attempts"),
-    help="At most N tasks at once.",
-)
-output_option = click.option(
-    "--output", type=click.Choice(["text", "json", "events"]), default="text", show_default=True,
-    help="What to print on standard output: a summary, the run report, or every event as a JSON line.",
-)
-answers_option = click.option(
-    "--resume", "resumes", multiple=True, metavar="TASK=PAYLOAD",
-    help="Answer a task when it suspends: a JSON object, yes or no. Several for one task are used in turn.",
-)
-store_option = _with_profile(click.option(
-    "--store", metavar="URL", type=click.UNPROCESSED, callback=configured_store,
-    help="Where runs are kept: sqlite:PATH, or memory for nowhere. By default AETHER_STORE, that of aether.toml, the nearest "
-         ".aether/aether.db up to the root of the repository, or a new one here.",
-))
-looked_up_option = _with_profile(click.option(
-    "--store", metavar="URL", type=click.UNPROCESSED, callback=_check_named_store,
-    help="Where templates are looked up that neither the files nor --library have; by default the store that 'aether run' "
-         "would use. It is only read, and never made.",
-))
-workspace_option = click.option(
-    "--workspace", "workspaces", type=click.Path(file_okay=False), metavar="DIR", callback=configured("workspaces.path"),
-    help="Folder below which every attempt gets a workspace of its own; by default .aether/workspaces beside the store. "
-         "AETHER_WORKSPACES sets another default.",
-)
-durability_option = click.option(
-    "--durability", type=click.Choice(["full", "normal"]), callback=flag_alone("store.durability"),
-    help="full (the default) survives a loss of power, normal the death of the process; it is faster.",
-)
-report_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
-table_option = click.option(
-    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
-)
-namespace_option = click.option(
-    "-n", "--namespace", metavar="NAME", help="The namespace of what is named ('default' unless given)."
-)
-journal_option = click.option(
-    "--output", type=click.Choice(["text", "events"]), default="text", show_default=True,
-    help="A line on standard error for each thing that happens, or a JSON line on standard output.",
-)
-quiet_option = click.option("--watch/--quiet", default=True, help="Tell of everything, or only of what does not go well.")
-run_argument = click.argument("run", metavar="RUN")
-
-
-def driving_options(command: _Command) -> _Command:
+class DrivingOptions(Struct, frozen=True, kw_only=True):
     """The options of every command that may drive a run in the foreground."""
-    own = (durability_option, store_option, workspace_option, concurrency_option, watch_option, output_option, secrets_option)
-    for option in own:
-        command = option(command)
-    return command
+
+    output: Annotated[
+        str,
+        output_option("text", "json", "events",
+                      help="What to print on standard output: a summary, the run report, or every event as a JSON line."),
+    ] = "text"
+    quiet: Quiet = False
+    progress: Annotated[
+        bool,
+        option("--progress/--no-progress", default=True,
+               help="Show the progress on standard error (a live view on a terminal), or do not."),
+    ] = True
+    secrets: SecretsFiles = ()
+    concurrency: ConcurrencyOption = None
+    workspaces: WorkspacesFolder = None
+    store: StoreOption
+    durability: DurabilityOption = None
 
 
-limits_option = click.option(
-    "--limit", "limits", multiple=True, metavar="NAME=N", callback=configured_limits,
-    help="What a document may have at most: bytes (of a file), nodes, nesting.",
-)
+class HostingOptions(Struct, frozen=True, kw_only=True):
+    """The options of every command that carries schedules out."""
+
+    output: Annotated[
+        str,
+        output_option("text", "events",
+                      help="A line on standard error for each thing that happens, or a JSON line on standard output."),
+    ] = "text"
+    quiet: Annotated[bool, option("-q", "--quiet", is_flag=True, help="Report only what does not go well.")] = False
+    secrets: SecretsFiles = ()
+    workspaces: WorkspacesFolder = None
+    store: StoreOption
+    durability: DurabilityOption = None

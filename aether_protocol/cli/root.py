@@ -5,12 +5,12 @@ Law: `aether --help` and `aether validate` never pay for what they do not use: s
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from aether_protocol import __version__
+from aether_protocol.cli.command import TERMINAL_OPTIONS
 from aether_protocol.cli.lazy_group import LazyGroup
+from aether_protocol.cli.terminal.color import decided
 
 # What `aether --help` lists, by what one is about to do.
 SECTIONS = {
@@ -54,15 +54,18 @@ EPILOG = """\b
 Examples:
   aether init hello && aether run hello/workflow.yaml
   aether validate workflows/
-  aether run deploy.yaml -p version=1.4.2 --output json
+  aether run deploy.yaml -p version=1.4.2 -o json
   aether run nightly.yaml --run-id nightly-2026-01-01
   aether ls --phase Failed && aether show latest
 
-Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 invalid document, 4 error, 5 timeout, 6 cancelled,
-7 suspended, 8 busy, 9 something outside failed, 70 a fault of ours, 130 interrupted."""
+\b
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 invalid document, 4 error,
+5 timeout, 6 cancelled, 7 suspended, 8 busy, 9 something outside failed,
+70 internal error, 130 interrupted."""
 
 
 def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version and end."""
     if wanted and not ctx.resilient_parsing:
         click.echo(f"aether {__version__}")
         ctx.exit()
@@ -70,11 +73,12 @@ def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     cls=LazyGroup, package="aether_protocol.cli.commands", sections=SECTIONS, epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[make() for make in TERMINAL_OPTIONS.values()],
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show the version.")
 @click.pass_context
 def root(ctx: click.Context) -> None:
     """Validate, run, schedule, test and draw aether/v1 workflow documents; look at runs and steer them."""
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False
+    if ctx.color is None:
+        ctx.color = decided()

@@ -76,4 +76,4 @@ def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: 
         if suspend:
             click.echo(f"{name} is suspended" + ("" if changed else " already"))
         else:
-            click.echo(f"{name} {'goes on' if changed else 'was not suspended'}: next {next_text(schedule, now_us())}")
+            click.echo(f"{name} {'is resumed' if changed else 'was not suspended'}: next {next_text(schedule, now_us())}")

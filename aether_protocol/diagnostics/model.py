@@ -25,7 +25,7 @@ class Diagnostic(Struct, frozen=True, order=True):
     hint: str | None = None
 
     def to_json(self) -> dict[str, str | int | None]:
-        """The object of `aether validate --format json`."""
+        """The object of `aether validate -o json`."""
         return {
             "code": self.code,
             "severity": self.severity,

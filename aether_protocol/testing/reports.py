@@ -1,10 +1,11 @@
-"""Results as text for people, and as JUnit XML for CI.
+"""Results as text for people, as JSON, and as JUnit XML for CI.
 
-Law: both show the same facts: every fault of a case with its file and line, and what its run did.
+Law: all show the same facts: every fault of a case with its file and line, and what its run did.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -40,6 +41,26 @@ def explain(result: CaseResult) -> str:
 def text(results: Sequence[CaseResult]) -> str:
     """Every case that did not pass, then the counts."""
     return "\n".join([*(explain(result) for result in results if result.outcome != "passed"), summary(results)])
+
+
+def as_json(results: Sequence[CaseResult]) -> str:
+    """The object of `aether test -o json`: the counts, and every case with its faults."""
+    counts = Counter(result.outcome for result in results)
+    cases = [
+        {
+            "name": result.case.name,
+            "file": result.case.file,
+            "line": result.case.line,
+            "rules": list(result.case.rules),
+            "outcome": result.outcome,
+            "seconds": round(result.seconds, 6),
+            "faults": [str(fault) for fault in result.faults],
+            "detail": result.detail or None,
+        }
+        for result in results
+    ]
+    totals = {name: counts[name] for name in ("passed", "failed", "error")}
+    return json.dumps({**totals, "cases": cases}, indent=2, ensure_ascii=False)
 
 
 def junit_xml(results: Sequence[CaseResult], suite: str = "aether") -> str:

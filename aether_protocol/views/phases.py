@@ -31,3 +31,15 @@ PHASE_MARKS = {
     "Skipped": "-",
     "Cancelled": "✗",
 }
+ASCII_MARKS = {
+    "Created": ".",
+    "Ready": "o",
+    "Running": "*",
+    "Suspended": "=",
+    "Succeeded": "+",
+    "Failed": "x",
+    "Error": "x",
+    "Timeout": "x",
+    "Skipped": "-",
+    "Cancelled": "x",
+}

@@ -125,7 +125,7 @@ class Report(Struct, frozen=True):
     broken: str | None = None  # why a run that is stored was set aside
 
     def to_json(self) -> dict[str, Json]:
-        """The object that `aether run --output json` prints."""
+        """The object that `aether run -o json` prints."""
         told: dict[str, Json] = {
             "runId": self.run_id,
             "workflow": self.workflow.to_json(),

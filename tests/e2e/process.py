@@ -24,7 +24,7 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "AETHER_DEBUG")}
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "AETHER_DEBUG", "TZ")}
     kept["AETHER_STORE"] = f"sqlite:{HOME}/aether.db"
     return {**kept, "TERM": "xterm", "COLUMNS": "100", "LINES": "30", **more}
 

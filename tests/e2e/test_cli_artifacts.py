@@ -78,7 +78,7 @@ def test_artifacts_go_with_the_last_run_that_names_them(cli: Cli, tmp_path: Path
 def test_an_imported_run_names_what_it_named(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, OWN)
     assert cli("run", path, "--run-id", "a", "--quiet").code == 0
-    assert cli("export", "a", "-o", "a.jsonl").code == 0
+    assert cli("export", "a", "--to", "a.jsonl").code == 0
     assert cli("rm", "a").code == 0
     assert cli("import", "a.jsonl").code == 0
     folder = tmp_path / ".aether" / "artifacts"

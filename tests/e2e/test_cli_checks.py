@@ -50,7 +50,7 @@ def document(tmp_path: Path) -> Path:
 @pytest.mark.rule("SPEC-3")
 def test_strict_makes_an_error_of_a_retry_in_vain(document: Path) -> None:
     assert aether("validate", document).returncode == 0
-    done = aether("validate", document, "--strict", "--format", "json")
+    done = aether("validate", document, "--strict", "-o", "json")
     assert done.returncode == 3
     found = json.loads(done.stdout)["diagnostics"]
     assert [(one["code"], one["severity"]) for one in found] == [("AE902", "error")]

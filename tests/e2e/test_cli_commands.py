@@ -47,11 +47,11 @@ def test_validate_tells_all_faults_of_a_file_together(broken: Path) -> None:
 
 
 def test_every_format_has_every_finding(broken: Path) -> None:
-    found = json.loads(aether("validate", broken, "--format", "json").stdout)["diagnostics"]
+    found = json.loads(aether("validate", broken, "-o", "json").stdout)["diagnostics"]
     assert len(found) == 3
-    github = aether("validate", broken, "--format", "github").stdout.splitlines()
+    github = aether("validate", broken, "-o", "github").stdout.splitlines()
     assert [row.startswith(f"::{d['severity']} ") for row, d in zip(github, found, strict=True)] == [True] * 3
-    sarif = json.loads(aether("validate", broken, "--format", "sarif").stdout)
+    sarif = json.loads(aether("validate", broken, "-o", "sarif").stdout)
     assert [result["ruleId"] for result in sarif["runs"][0]["results"]] == [d["code"] for d in found]
 
 
@@ -156,7 +156,7 @@ SIGNS = {"ascii": "| publish ", "svg": "<svg ", "mermaid": "flowchart TD", "dot"
 
 @pytest.mark.parametrize("format_", SIGNS)
 def test_graph_draws_the_example(capsys: pytest.CaptureFixture[str], format_: str) -> None:
-    assert main(["graph", str(RELEASE), "--format", format_]) == 0
+    assert main(["graph", str(RELEASE), "-o", format_]) == 0
     assert SIGNS[format_] in capsys.readouterr().out
 
 
@@ -182,7 +182,7 @@ def test_incomplete_coverage_of_rules_ends_with_1(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout
 
 
-@pytest.mark.parametrize("line", ["rnu", "run", "validate", "graph x --format png", "test nowhere", "--nope", "explain x y"])
+@pytest.mark.parametrize("line", ["rnu", "run", "validate", "graph x -o png", "test nowhere", "--nope", "explain x y"])
 def test_wrong_usage_ends_with_2_on_standard_error(capsys: pytest.CaptureFixture[str], line: str) -> None:
     assert main(line.split()) == 2
     told = capsys.readouterr()
@@ -256,7 +256,7 @@ def test_an_unexpected_error_is_told_shortly_and_debugged_on_demand(tmp_path: Pa
             [AETHER[0], "-c", code, str(path)], env=environment(AETHER_DEBUG=debug), capture_output=True, text=True, check=False
         )
         assert done.returncode == 70
-        assert "a fault of ours: RuntimeError: boom" in done.stderr
+        assert "internal error: RuntimeError: boom" in done.stderr
         assert ("Traceback" in done.stderr) == bool(debug)
 
 

@@ -163,8 +163,8 @@ def test_limits_of_a_file_and_of_the_command_line_merge(cli: Cli, project: Path)
     settings(project, "[limits]\nnodes = 5\nnesting = 3\n")
     said = cli("validate", "../flow.yaml")
     assert (said.code, "AE104" in said.out + said.err) == (3, True)
-    assert cli("validate", "../flow.yaml", "--limit", "nodes=500").code == 3
-    assert cli("validate", "../flow.yaml", "--limit", "nodes=500", "--limit", "nesting=50").code == 0
+    assert cli("validate", "../flow.yaml", "--max", "nodes=500").code == 3
+    assert cli("validate", "../flow.yaml", "--max", "nodes=500", "--max", "nesting=50").code == 0
 
 
 def test_workspaces_and_artifacts_lie_where_a_file_says(cli: Cli, project: Path) -> None:
@@ -247,7 +247,7 @@ def test_path_lists_the_files_that_count(cli: Cli, project: Path) -> None:
     (project / "pyproject.toml").write_text("[tool.aether]\n", "utf-8")
     said = cli("config", "path")
     assert (said.code, said.out) == (0, f"{project}/aether.toml\n")
-    assert f"note: {project}/pyproject.toml: its [tool.aether] does not count beside 'aether.toml'" in said.err
+    assert f"warning: {project}/pyproject.toml: its [tool.aether] does not count beside 'aether.toml'" in said.err
 
 
 def test_validate_tells_faults_as_for_documents(cli: Cli, project: Path) -> None:

@@ -398,10 +398,10 @@ def test_a_run_is_triggered_whatever_the_schedule_says(place: Place) -> None:
 def test_past_fires_are_run_once_oldest_first(place: Place) -> None:
     source = f"echo {{{{workflow.scheduledTime}}}} >> {place.folder}/trace"
     place.apply("hourly", source, schedule="0 * * * *", spec="  successfulJobsHistoryLimit: 2\n  timezone: Europe/Berlin\n")
-    span = ["--from", "2026-03-29T00:30", "--to", "2026-03-29T05:00"]
+    span = ["--from", "2026-03-29T00:30", "--until", "2026-03-29T05:00"]
     dry = place.cron("backfill", "hourly", *span, "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    local = ["01:00+01:00", "03:00+02:00", "04:00+02:00", "05:00+02:00"]  # clocks are set forward
+    local = ["01:00 CET", "03:00 CEST", "04:00 CEST", "05:00 CEST"]  # clocks are set forward
     assert [line.split("  ")[0] for line in dry.stdout.splitlines()] == [f"2026-03-29 {one}" for one in local]
     assert phases(place) == {}
     done = place.cron("backfill", "hourly", *span)
@@ -421,14 +421,14 @@ def test_past_fires_are_run_once_oldest_first(place: Place) -> None:
 def test_the_worst_run_of_a_backfill_is_told(place: Place) -> None:
     source = 'case "{{workflow.scheduledTime}}" in *T01*) exit 1;; esac'
     place.apply("hourly", source, schedule="0 * * * *")
-    done = place.cron("backfill", "hourly", "--from", "2026-01-01T00:00Z", "--to", "2026-01-01T03:00Z", "--concurrency", "4")
+    done = place.cron("backfill", "hourly", "--from", "2026-01-01T00:00Z", "--until", "2026-01-01T03:00Z", "--concurrency", "4")
     assert done.returncode == 1
     assert Counter(phases(place).values()) == {"Succeeded": 3, "Failed": 1}
 
 
 def test_an_interrupted_backfill_starts_nothing_more_and_is_gone_on_with(place: Place) -> None:
     place.apply("hourly", gate(place.folder), schedule="0 * * * *", spec="  successfulJobsHistoryLimit: 10\n")
-    span = ["--from", "2026-01-01T00:00Z", "--to", "2026-01-01T03:00Z"]
+    span = ["--from", "2026-01-01T00:00Z", "--until", "2026-01-01T03:00Z"]
     process = place.start("backfill", "hourly", *span)
     until(process, "backfilled, run")
     read_trace(place, 1)

@@ -143,8 +143,8 @@ def look_everywhere(folder: Folder, run: str) -> None:
     folder.call("ls", "--output", "json")
     last = json.loads(folder.call("ls", "--output", "json").out)["runs"][0]["steps"]
     for seq in range(last):
-        folder.call("replay", run, "--to", str(seq), "--output", "json")
-    folder.call("replay", run, "--to", "0", "--diff", str(last))
+        folder.call("replay", run, "--at", str(seq), "--output", "json")
+    folder.call("replay", run, "--at", "0", "--diff", str(last))
     folder.call("db", "check")
     folder.files_are_clean()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.cli.root import COMMANDS
+from aether_protocol.cli.root import root
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, Terminal, aether, environment, read_until
 from tests.e2e.store_cli import Cli, make_cli
@@ -119,12 +119,12 @@ def test_a_list_fits_its_terminal(tmp_path: Path) -> None:
     assert len(aether("ls", AETHER_STORE=store, COLUMNS="40").stdout.splitlines()[1]) > 120, "a pipe is no terminal"
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize("command", sorted(root.table))
 def test_no_color_and_no_terminal_mean_no_escapes(cli: Cli, tmp_path: Path, command: str) -> None:
     path = workflow(tmp_path, task("a", "script", "{runtime: sh, source: 'echo out; echo err >&2; exit 1'}"))
     cli("run", path, "--quiet", "--run-id", "r1")
     arguments = {"run": [str(path)], "diff": ["r1", "r1"], "db": ["info"], "ls": [],
-                 "replay": ["r1", "--to", "0", "--diff", "3"]}
+                 "replay": ["r1", "--at", "0", "--diff", "3"]}
     for more in (arguments.get(command, ["r1"]), ["--nonsense"], ["nothing-of-that-name"]):
         said = cli(command, *more)
         assert "\x1b" not in said.out + said.err

@@ -122,13 +122,13 @@ def test_events_are_the_same_as_while_it_ran(runs: Cli, tmp_path: Path) -> None:
 def test_the_past_can_be_seen_at_every_step(runs: Cli) -> None:
     events = [json.loads(line) for line in runs("events", "bad").out.splitlines()]
     last = events[-1]["seq"]
-    phases = [runs("replay", "bad", "--to", str(seq), "--output", "json").json["phase"] for seq in range(last + 1)]
+    phases = [runs("replay", "bad", "--at", str(seq), "--output", "json").json["phase"] for seq in range(last + 1)]
     assert (phases[0], phases[-1]) == ("Created", "Failed")
     assert runs("replay", "bad", "--output", "json").json == runs("show", "bad", "--output", "json").json
-    changed = runs("replay", "bad", "--to", str(last - 1), "--diff", str(last), "--output", "json").json
+    changed = runs("replay", "bad", "--at", str(last - 1), "--diff", str(last), "--output", "json").json
     assert {"path": "main.b", "field": "phase", "before": "Running", "after": "Failed"} in changed["changes"]
-    assert "main.b phase: Running -> Failed" in runs("replay", "bad", "--to", str(last - 1), "--diff", str(last)).out
-    assert runs("replay", "bad", "--to", "99").code == 2
+    assert "main.b phase: Running -> Failed" in runs("replay", "bad", "--at", str(last - 1), "--diff", str(last)).out
+    assert runs("replay", "bad", "--at", "99").code == 2
 
 
 def test_two_runs_are_compared(runs: Cli, tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_the_tier_snapshot_keeps_no_past(cli: Cli, tmp_path: Path) -> None:
     store = ("--store", "sqlite:s.db?tier=snapshot")
     assert cli("run", workflow(tmp_path, task("a", "noop")), "--quiet", "--run-id", "r1", *store).code == 0
     assert cli("show", "r1", "--output", "json", *store).json["phase"] == "Succeeded"
-    for look in (("events", "r1"), ("replay", "r1", "--to", "1")):
+    for look in (("events", "r1"), ("replay", "r1", "--at", "1")):
         said = cli(*look, *store)
         assert said.code == 2
         assert "not kept" in said.err
-    assert cli("export", "r1", "-o", "r1.jsonl", *store).code == 0
+    assert cli("export", "r1", "--to", "r1.jsonl", *store).code == 0
     assert cli("import", "r1.jsonl", "--store", "sqlite:t.db").code == 0
     assert cli("show", "r1", "--output", "json", "--store", "sqlite:t.db").json["phase"] == "Succeeded"
 

@@ -38,7 +38,7 @@ def lost(here: Path, way: str, command: str) -> int:
     """The exit code of the command with its streams like that. It ends in time, or that is the fault."""
     done = shell(LOST[way].format(command), here)
     assert "Traceback" not in done.stderr
-    assert "fault of ours" not in done.stderr
+    assert "internal error" not in done.stderr
     return done.returncode
 
 
@@ -65,7 +65,7 @@ def test_the_outcome_of_a_run_decides_wherever_its_output_went(here: Path, way: 
 def test_schedules_are_driven_whoever_looks(here: Path, way: str) -> None:
     cron_file(here, "nightly", "seq 30 >&2", schedule="0 0 * * *")
     assert aether("cron", "apply", "nightly.yaml", cwd=here, AETHER_STORE="sqlite:s.db").returncode == 0
-    past = "--from 2020-01-01 --to 2020-01-03"
+    past = "--from 2020-01-01 --until 2020-01-03"
     for code, command in {
         f"backfill nightly {past}": 0,
         f"backfill nightly {past} --again --output events": 0,

@@ -22,7 +22,7 @@ LOOKS = (
     ("show", "done", "--output", "json"),
     ("events", "done"),
     ("logs", "done"),
-    ("replay", "done", "--to", "3"),
+    ("replay", "done", "--at", "3"),
     ("diff", "done", "done"),
     ("wait", "done", "--output", "json"),
     ("export", "done"),

@@ -50,7 +50,7 @@ def test_the_exit_code_says_what_it_was(here: Path, command: str, code: int) -> 
     done = shell(command, here)
     assert done.returncode == code, done
     assert "Traceback" not in done.stderr
-    assert "fault of ours" not in done.stderr
+    assert "internal error" not in done.stderr
 
 
 def test_no_color_holds_for_errors_too(here: Path) -> None:

@@ -282,7 +282,7 @@ def test_faults_in_a_stored_document_name_it_and_its_line(cli: Cli, tmp_path: Pa
         told = said.out + said.err
         assert "store:default/upper@2:9:61: error AE203: there is no WorkflowTemplate 'lower' in namespace 'default'" in told
         assert "9 |     - dag: {name: up, tasks" in told, "the line is shown"
-    (one,) = cli("validate", "flow.yaml", "--format", "json").json["diagnostics"]
+    (one,) = cli("validate", "flow.yaml", "-o", "json").json["diagnostics"]
     assert (one["file"], one["line"], one["column"]) == ("store:default/upper@2", 9, 61)
 
 
@@ -368,36 +368,36 @@ def test_files_of_a_folder_find_each_other(cli: Cli, tmp_path: Path) -> None:
 def test_what_nothing_in_a_folder_uses_is_a_warning(cli: Cli, tmp_path: Path) -> None:
     more = "    - task: {name: shout, executor: {type: noop}}\n"
     write(tmp_path / "all", flow=caller(), words=library(templates=more), other=library("other"))
-    said = cli("validate", "all", "--format", "json")
+    said = cli("validate", "all", "-o", "json")
     assert said.code == 0
     assert found(said) == [
         "AE914 other.yaml:3: nothing uses WorkflowTemplate 'other'",
         "AE914 words.yaml:9: nothing uses template 'shout' of WorkflowTemplate 'words'",
     ]
-    assert found(cli("validate", "all/words.yaml", "all/other.yaml", "--format", "json")) == []
+    assert found(cli("validate", "all/words.yaml", "all/other.yaml", "-o", "json")) == []
     write(tmp_path, bundle=f"{caller()}---\n{library(templates=more)}")
-    assert found(cli("validate", "bundle.yaml", "--format", "json")) == [
+    assert found(cli("validate", "bundle.yaml", "-o", "json")) == [
         "AE914 bundle.yaml:22: nothing uses template 'shout' of WorkflowTemplate 'words'"
     ]
 
 
 def test_nothing_is_said_of_libraries_alone_or_beside_a_fault(cli: Cli, tmp_path: Path) -> None:
     write(tmp_path / "lib", words=library(), other=library("other"))
-    assert found(cli("validate", "lib", "--format", "json")) == []
+    assert found(cli("validate", "lib", "-o", "json")) == []
     write(tmp_path / "flows", flow=caller())
-    assert found(cli("validate", "flows", "--library", "lib", "--format", "json")) == []
-    assert found(cli("validate", "flows", "lib", "--format", "json")) == []
+    assert found(cli("validate", "flows", "--library", "lib", "-o", "json")) == []
+    assert found(cli("validate", "flows", "lib", "-o", "json")) == []
     write(tmp_path / "lib", broken=caller(calls="wrods"))
-    assert [line.split()[0] for line in found(cli("validate", "lib", "--format", "json"))] == ["AE203"]
+    assert [line.split()[0] for line in found(cli("validate", "lib", "-o", "json"))] == ["AE203"]
 
 
 def test_two_of_one_name_clash_and_the_nearer_one_hides_the_farther(cli: Cli, tmp_path: Path) -> None:
     write(tmp_path / "all", a=library(), b=f"\n{library(says='two')}", other=library(more=", namespace: ops"))
-    said = cli("validate", "all", "--format", "json")
+    said = cli("validate", "all", "-o", "json")
     assert said.code == 3
     first = Path("all", "a.yaml")
     assert found(said) == [f"AE135 b.yaml:4: WorkflowTemplate 'words' is already there, at {first}:3:18"]
     write(tmp_path / "lib", words=library(says="library"))
     write(tmp_path, bundle=f"{caller()}---\n{library(says='file')}")
-    assert found(cli("validate", "bundle.yaml", "--library", "lib", "--format", "json")) == []
-    assert found(cli("validate", "lib", "--library", "lib", "--library", "./lib/words.yaml", "--format", "json")) == []
+    assert found(cli("validate", "bundle.yaml", "--library", "lib", "-o", "json")) == []
+    assert found(cli("validate", "lib", "--library", "lib", "--library", "./lib/words.yaml", "-o", "json")) == []

@@ -184,7 +184,7 @@ def aether(*arguments: str) -> tuple[int, str]:
 
 
 def test_no_document_has_a_finding() -> None:
-    code, out = aether("validate", "--format", "json", *map(str, DOCUMENTS), str(LIBRARY))
+    code, out = aether("validate", "-o", "json", *map(str, DOCUMENTS), str(LIBRARY))
     assert (code, json.loads(out)) == (0, {"valid": True, "diagnostics": []})
 
 
@@ -196,7 +196,7 @@ def test_their_case_files_pass() -> None:
 @pytest.fixture(scope="module")
 def found() -> list[dict[str, Any]]:
     """What validate says of all of them at once."""
-    code, out = aether("validate", "--format", "json", *map(str, INVALID))
+    code, out = aether("validate", "-o", "json", *map(str, INVALID))
     assert code == 3
     diagnostics: list[dict[str, Any]] = json.loads(out)["diagnostics"]
     return diagnostics

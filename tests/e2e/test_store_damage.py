@@ -1,5 +1,5 @@
 """Single bytes of a store's file are changed: `aether db check` tells each change that reaches content, and no command fails by
-a fault of ours, whatever was changed (exit codes 0, or 9 with a reason)."""
+an internal error, whatever was changed (exit codes 0, or 9 with a reason)."""
 
 from __future__ import annotations
 

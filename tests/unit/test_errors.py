@@ -39,7 +39,7 @@ def test_why(error: BaseException, said: str) -> None:
         (FULL, 9, "error: the system refused: No space left on device\n  hint: free some space"),
         (ExceptionGroup("unhandled errors in a TaskGroup", [FULL]), 9, "error: the system refused: No space left on device\n"),
         (ExceptionGroup("unhandled errors in a TaskGroup", [UsageError("so")]), 2, "error: so\n"),
-        (ExceptionGroup("g", [ValueError("x"), FULL]), 70, "error: this is a fault of ours: ExceptionGroup: x; No space left"),
+        (ExceptionGroup("g", [ValueError("x"), FULL]), 70, "error: internal error: ExceptionGroup: x; No space left"),
     ],
 )
 def test_the_boundary_tells_them(capsys: pytest.CaptureFixture[str], error: Exception, code: int, said: str) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
 from aether_protocol.assembly.configuration.effective import Configuration, EffectiveSetting
 from aether_protocol.assembly.configuration.find import ConfigurationFile
 from aether_protocol.assembly.configuration.settings import redacted
+from aether_protocol.cli.command import argument, command_with, output_option
 from aether_protocol.cli.configured import configuration
 from aether_protocol.cli.exits import FINE, INVALID
-from aether_protocol.cli.options import profile_option
+from aether_protocol.cli.options import ProfileOption, TextOrJson, ToOption
+from aether_protocol.cli.terminal import messages
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.text import one_line, printable
 
@@ -23,20 +27,26 @@ Examples:
   aether config show --profile prod -o json
   aether config validate deploy/aether.toml"""
 
-output_option = click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
-
 
 @click.group("config", epilog=EPILOG)
 def command() -> None:
     """Show the settings of aether.toml, variables and profiles, and where they come from."""
 
 
-@command.command("show")
-@profile_option
-@output_option
-def show(output: str) -> int:
+class ConfigShowOptions(Struct, frozen=True, kw_only=True):
+    profile: ProfileOption = None
+    output: TextOrJson = "text"
+    to: ToOption = None
+
+
+class ConfigValidateOptions(Struct, frozen=True, kw_only=True):
+    paths: Annotated[tuple[str, ...], argument("[FILE]...", nargs=-1, type=click.Path())] = ()
+    output: Annotated[str, output_option("text", "json", "github", "sarif", help="How to print what was found.")] = "text"
+    to: ToOption = None
+
+
+@command_with(ConfigShowOptions, "show")
+def show(options: ConfigShowOptions) -> int:
     """Show every setting that holds here, and where it comes from: a variable, file:line, or a default.
 
     Passwords in URLs are masked.
@@ -46,7 +56,7 @@ def show(output: str) -> int:
     settings = configuration()
     found = list(settings.all())
     store = str(redacted(store_url(settings)))
-    if output == "json":
+    if options.output == "json":
         click.echo(json.dumps(to_json(settings, found, store), indent=2, ensure_ascii=False))
         return FINE
     from aether_protocol.cli.render.table import show_table
@@ -60,28 +70,23 @@ def show(output: str) -> int:
     return FINE
 
 
-@command.command("path")
-@profile_option
-@output_option
-def path(output: str) -> int:
+@command_with(ConfigShowOptions, "path")
+def path(options: ConfigShowOptions) -> int:
     """Print the files that count here; of a setting in several of them the last one counts."""
     settings = configuration()
-    if output == "json":
+    if options.output == "json":
         click.echo(json.dumps({"files": [file_to_json(file) for file in settings.files]}, indent=2, ensure_ascii=False))
         return FINE
     for file in settings.files:
         click.echo(printable(file.path))
     if not settings.files:
-        click.echo("there is no aether.toml here", err=True)
+        messages.note("there is no aether.toml here")
     warn(settings)
     return FINE
 
 
-@command.command("validate")
-@click.argument("paths", nargs=-1, metavar="[FILE]...", type=click.Path())
-@click.option("-o", "--output", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
-              help="How to print what was found.")
-def validate(paths: tuple[str, ...], output: str) -> int:
+@command_with(ConfigValidateOptions, "validate")
+def validate(options: ConfigValidateOptions) -> int:
     """Check files with settings, by default those that count here, and show all faults at once.
 
     Exit codes: 0 no errors, 3 errors.
@@ -91,14 +96,18 @@ def validate(paths: tuple[str, ...], output: str) -> int:
     from aether_protocol.assembly.configuration.tables import read_tables
     from aether_protocol.cli.render.diagnostics import FORMATS, show_diagnostics, summary
 
-    files = [file for one in paths if (file := read_named(one)) is not None] if paths else find_configuration()
+    files = [file for one in options.paths if (file := read_named(one)) is not None] if options.paths else find_configuration()
     diagnostics = [fault for file in files for fault in read_tables(file).faults]
-    if output == "text":
+    if options.output == "text":
         show_diagnostics(diagnostics, {file.path: file.data for file in files}, err=False)
         click.echo(summary(diagnostics, len(files)))
-    elif text := FORMATS[output](diagnostics):
+    elif text := FORMATS[options.output](diagnostics):
         click.echo(text)
     return INVALID if any(one.severity == "error" for one in diagnostics) else FINE
+
+
+for _one in (path, show, validate):
+    command.add_command(_one)
 
 
 def told(value: Json) -> str:
@@ -110,7 +119,7 @@ def told(value: Json) -> str:
 def warn(settings: Configuration) -> None:
     """Report what does not count, on standard error."""
     for warning in settings.warnings:
-        click.echo(f"note: {printable(warning.file)}: {printable(warning.message)}", err=True)
+        messages.warn(f"{warning.file}: {warning.message}")
 
 
 def to_json(settings: Configuration, found: Sequence[EffectiveSetting], store: str) -> Json:

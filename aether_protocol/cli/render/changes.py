@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import click
-
+from aether_protocol.cli.terminal import messages
 from aether_protocol.execution.masking import MASK
 from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunSummary
-from aether_protocol.views.text import as_value, printable
+from aether_protocol.views.text import as_value
 
 
 def warn_of_changes(
@@ -30,7 +29,7 @@ def warn_of_changes(
     """
     used = "the recorded one is used" if not row.closed else "the result is that of the recorded one"
     if plan.digest != row.digest:
-        _warn(
+        messages.warn(
             f"run {row.run_id} was made from another version of this document: {used}",
             f"recorded {row.digest}, the file is {plan.digest}; take another --run-id to run the file as it is now",
         )
@@ -39,11 +38,4 @@ def warn_of_changes(
         if name not in known or known[name] != value:
             was = as_value(known[name], 80) if name in known else "nothing"
             given = "what was given" if MASK in was else as_value(value, 80)  # it may be the secret
-            _warn(f"run {row.run_id} has {printable(name)} = {was}, not {given}: {used}", None)
-
-
-def _warn(text: str, hint: str | None) -> None:
-    click.secho("warning: ", err=True, nl=False, fg="yellow", bold=True)
-    click.echo(text, err=True)
-    if hint:
-        click.echo(f"  hint: {hint}", err=True)
+            messages.warn(f"run {row.run_id} has {name} = {was}, not {given}: {used}")

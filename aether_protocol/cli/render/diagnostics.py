@@ -91,7 +91,7 @@ class _Lines:
 
 
 def as_json(diagnostics: Sequence[Diagnostic]) -> str:
-    """The object of `aether validate --format json`."""
+    """The object of `aether validate -o json`."""
     valid = all(d.severity != "error" for d in diagnostics)
     return json.dumps({"valid": valid, "diagnostics": [d.to_json() for d in diagnostics]}, indent=2, ensure_ascii=False)
 

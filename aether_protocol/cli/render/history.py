@@ -12,9 +12,9 @@ import click
 
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
+from aether_protocol.cli.render.times import here
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
-from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.process_identity import called
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import as_value, counted, one_line, printable
@@ -53,7 +53,7 @@ def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
 
 
 def _head(row: RunSummary, owner: str | None) -> list[tuple[str, str]]:
-    head = [("created", rfc3339(row.created_at)), ("steps", f"{row.seq} ({row.tier})"), ("digest", row.digest[:16])]
+    head = [("created", here(row.created_at)), ("steps", f"{row.seq} ({row.tier})"), ("digest", row.digest[:16])]
     if row.labels:
         head.append(("labels", one_line(", ".join(f"{key}={value}" for key, value in row.labels.items()))))
     if row.retry_of is not None:

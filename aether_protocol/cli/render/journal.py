@@ -15,7 +15,7 @@ import click
 from msgspec import Struct, field
 
 from aether_protocol.cli.exits import FINE_PHASES
-from aether_protocol.cli.render.times import in_zone
+from aether_protocol.cli.render.times import here, in_zone
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.scheduler.state import RunState
@@ -73,7 +73,7 @@ class Journal:
             record = {"at": rfc3339(at), "kind": entry.kind, **entry.fields}
             click.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
         else:
-            click.echo(f"{rfc3339(at - at % SECOND)}  ", nl=False, err=True)
+            click.echo(f"{here(at)}  ", nl=False, err=True)
             click.secho(printable(entry.text), fg=entry.color, err=True)
 
 
@@ -90,7 +90,7 @@ class JournalHandler(logging.Handler):
         text, at = record.getMessage(), self._now()
         if record.exc_info is None and not (text == self._last[0] and 0 <= at - self._last[1] < AGAIN_US):
             self._last = (text, at)
-            click.echo(f"{rfc3339(at - at % SECOND)}  warning: {printable(text)}", err=True)
+            click.echo(f"{here(at)}  warning: {printable(text)}", err=True)
 
 
 def entry_of(event: HostEvent, more: str) -> Entry:
@@ -189,7 +189,7 @@ def deleted_entry(run_ids: Sequence[str]) -> Entry:
 def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> Entry:
     """A scheduler is there."""
     ahead = min((one.next_at for one in schedules if one.next_at is not None), default=None)
-    when = "" if ahead is None else f", the next fire is at {rfc3339(ahead)}"
+    when = "" if ahead is None else f", the next fire is at {here(ahead)}"
     text = f"scheduler of {store}: {counted(len(schedules), 'schedule')}{when}"
     told = {"store": store, "schedules": len(schedules), "nextFireAt": None if ahead is None else rfc3339(ahead)}
     return Entry("SchedulerStarted", text, told)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from aether_protocol.cli.render.times import here
 from aether_protocol.ports.store import LogLine
 from aether_protocol.views.text import printable
 
@@ -19,14 +20,17 @@ NOTE = "note"  # the stream of what the store says itself
 
 class LogPrinter:
     """Prints pieces as lines on standard output: each with the task's path where `paths` says so, and with the number of the
-    attempt where it is not the first."""
+    attempt where it is not the first. With `times` it begins with the time at which its end was written."""
 
-    def __init__(self, *, paths: bool) -> None:
+    def __init__(self, *, paths: bool, times: bool = False) -> None:
         self.paths = paths
+        self.times = times
+        self.at = 0  # of the last piece
         self.partial: dict[tuple[str, int, str], list[str]] = {}  # of lines that have not ended
 
     def take(self, piece: LogLine) -> None:
         key = (piece.path, piece.attempt, piece.stream)
+        self.at = piece.at
         if piece.attempt > 1:
             self._end_attempts(piece)
         if "\n" not in piece.text:
@@ -55,6 +59,8 @@ class LogPrinter:
         if attempt > 1:
             marks.append(f"#{attempt}")
         text = f"{''.join(marks)} | {printable(line)}" if marks else printable(line)
+        if self.times:
+            text = f"{here(self.at, timespec='milliseconds')}  {text}"
         if stream == NOTE:
             click.secho(text, fg="yellow", err=True)
         else:

@@ -12,9 +12,10 @@ from datetime import datetime
 import click
 
 from aether_protocol.cli.exits import FINE_PHASES
+from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.pretty import pretty
 from aether_protocol.expressions.values import Json
-from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.report import Report
 from aether_protocol.views.text import as_value, counted, duration, one_line
 
@@ -29,7 +30,7 @@ def print_report(report: Report) -> None:
 def show_report(report: Mapping[str, Json]) -> None:
     """On standard output: how it ended, the tasks, the outputs."""
     phase = report["phase"]
-    click.secho(f"{PHASE_MARKS[phase]} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
+    click.secho(f"{mark(phase)} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
     tail = f" in {duration(report['durationSeconds'])}" if report.get("durationSeconds") is not None else ""
     click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {report['progress']} tasks")
     if report["message"]:
@@ -56,10 +57,10 @@ def _tasks(report: Mapping[str, Json]) -> None:
         _line(task["depth"] + 1, task["path"].rpartition(".")[2], task)
     more = left["tasks"] + len(tasks) - len(listed)
     if more:
-        click.echo(f"  ({counted(more, 'more task')}; --output json has them all)")
+        click.echo(f"  ({counted(more, 'more task')}; -o json has them all)")
     verdict = "did not run" if report["finishedAt"] is not None else "has not run yet"
     for path in not_run[:MAX_LINES]:
-        click.secho(f"  · {one_line(path)} {verdict}", fg=PHASE_COLORS["Skipped"])
+        click.secho(f"  {mark('Created')} {one_line(path)} {verdict}", fg=PHASE_COLORS["Skipped"])
     missing = left["notRun"] + len(not_run)
     if missing > MAX_LINES:
         click.echo(f"  ({missing - MAX_LINES} more: {verdict})")
@@ -67,7 +68,7 @@ def _tasks(report: Mapping[str, Json]) -> None:
 
 def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
     phase = task["phase"]
-    click.secho(f"{'  ' * depth}{PHASE_MARKS[phase]} ", fg=PHASE_COLORS[phase], nl=False)
+    click.secho(f"{'  ' * depth}{mark(phase)} ", fg=PHASE_COLORS[phase], nl=False)
     parts = [one_line(name)]
     if phase != "Succeeded":
         parts.append(phase)

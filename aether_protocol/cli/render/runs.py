@@ -6,16 +6,18 @@ Law: both forms show the same runs in the same order; a table has a line for eac
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
+from aether_protocol.cli.render.marks import mark
+from aether_protocol.cli.render.times import here
+from aether_protocol.cli.terminal.color import colored
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.scheduler.timing import SECOND, rfc3339
-from aether_protocol.views.phases import BROKEN, PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.phases import BROKEN, PHASE_COLORS
 from aether_protocol.views.text import cells, cut, duration, one_line
 
 HEADINGS = ("RUN", "WORKFLOW", "PHASE", "TASKS", "CREATED", "TOOK", "MESSAGE")
@@ -73,7 +75,7 @@ def show_rows(rows: Sequence[RunSummary], width: int | None = None) -> None:
                 widths[number] = min(widths[number], room)
                 break
             chosen.remove(number)
-    colors = sys.stdout.isatty()
+    colors = colored()
     of_phases = PHASE_COLORS | {BROKEN: "red"} if colors else {}
     cells_of = [columns[i].padded(widths[i], of_phases if i == PHASE_COLUMN else {}) for i in chosen]
     gap = " " * GAP
@@ -126,9 +128,9 @@ def _columns(rows: Sequence[RunSummary]) -> list[_Ids | _Column]:
 
 _TEXTS: Final[tuple[Callable[[_Key], str], ...]] = (
     lambda name: one_line(name, 40),
-    lambda phase: f"{PHASE_MARKS.get(phase, '!')} {phase}",
+    lambda phase: f"{mark(phase, '!')} {phase}",
     lambda progress: f"{progress[0]}/{progress[1]}",
-    lambda second: rfc3339(second * SECOND),
+    lambda second: here(second * SECOND),
     lambda took: "" if took is None else duration(took / SECOND),
     lambda message: one_line(message, 60),
 )

@@ -1,6 +1,6 @@
 """Schedules, their fires and what became of them, as text and as JSON.
 
-Law: both forms tell the same; text shows instants in the schedule's own zone, JSON in UTC.
+Law: both forms show the same; text shows instants in the zone of `TZ` or, without it, in the schedule's own, JSON in UTC.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.runs import row_json, show_rows
 from aether_protocol.cli.render.table import show_table
-from aether_protocol.cli.render.times import away, in_zone
+from aether_protocol.cli.render.times import away, in_zone, own_time
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import FireRecord, StoredSchedule
@@ -21,7 +22,7 @@ from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.schedules.dst_notes import moment, oddity
 from aether_protocol.service.schedules.find import DEFAULT_NAMESPACE, ScheduleOverview, called
 from aether_protocol.service.schedules.times import zone_of
-from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import counted, one_line, printable
 
 # --- lists ---
@@ -84,7 +85,7 @@ def _cells(one: ScheduleOverview, now: int) -> list[str]:
         one_line(schedule.settings.schedule, 40),
         schedule.settings.timezone,
         "never" if schedule.last_at is None else in_zone(schedule.last_at, zone),
-        "" if run is None else f"{PHASE_MARKS.get(run.phase, '?')} {run.phase}",
+        "" if run is None else f"{mark(run.phase)} {run.phase}",
         next_text(schedule, now),
         str(len(one.unfinished)),
     ]
@@ -118,8 +119,9 @@ def fire_line(settings: CronSettings, at: int, now: int) -> str:
     """A fire on one line, with what is odd about it."""
     zone = zone_of(settings)
     odd = oddity(settings.schedule, zone, at)
+    notes = [text for text in (own_time(at, zone), None if odd is None else odd.text) if text is not None]
     line = f"{in_zone(at, zone)}  {away(at, now)}"
-    return line if odd is None else f"{line}  ({odd.text})"
+    return f"{line}  ({'; '.join(notes)})" if notes else line
 
 
 # --- what became of fires ---
@@ -146,7 +148,7 @@ def show_records(schedule: StoredSchedule, records: Sequence[FireRecord], runs: 
     rows, colors = [], []
     for record in records:
         run = runs.get(record.run_id or "")
-        phase = f"{PHASE_MARKS.get(run.phase, '?')} {run.phase}" if run is not None else "deleted" if record.run_id else ""
+        phase = f"{mark(run.phase)} {run.phase}" if run is not None else "deleted" if record.run_id else ""
         first = f"{in_zone(record.first, zone)} to " if record.first is not None else ""
         rows.append([first + in_zone(record.at, zone), record.kind, phase, record.run_id or one_line(record.reason, 100)])
         colors.append(PHASE_COLORS.get(run.phase) if run is not None else None)

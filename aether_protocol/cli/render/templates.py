@@ -14,9 +14,11 @@ import click
 
 from aether_protocol.assembly.templates import Applied
 from aether_protocol.cli.render.table import show_table
+from aether_protocol.cli.render.times import here
+from aether_protocol.cli.terminal.messages import is_quiet
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import StoredDocument
-from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.views.text import counted, one_line, printable
 
 SHORT = 12  # characters of a digest in tables
@@ -75,6 +77,8 @@ def show_document(document: StoredDocument, versions: Sequence[StoredDocument], 
         return
     text = printable(document.text) if sys.stdout.isatty() else document.text
     click.echo(text, nl=not text.endswith("\n"))
+    if is_quiet():
+        return
     rows = [(f"{one.version}{' (shown)' if one == document else ''}", _when(one), one.digest[:SHORT]) for one in versions]
     show_table(("VERSION", "APPLIED", "DIGEST"), rows, err=True)
 
@@ -94,4 +98,4 @@ def print_json(value: Json) -> None:
 
 
 def _when(document: StoredDocument) -> str:
-    return rfc3339(document.at - document.at % SECOND)
+    return here(document.at)

@@ -274,9 +274,9 @@ def behind() -> bool:
     return _here is not None and _here.err.waiting > 0
 
 
-def shows(text: str) -> bool:
-    """Whether standard error can hold these characters."""
-    return _here is None or _here.err.can_hold(text)
+def shows(text: str, *, err: bool = True) -> bool:
+    """Whether standard error (or standard output) can hold these characters."""
+    return _here is None or (_here.err if err else _here.out).can_hold(text)
 
 
 async def caught_up() -> None:

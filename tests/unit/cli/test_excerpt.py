@@ -58,7 +58,7 @@ def test_an_excerpt_of_a_long_run_counts_what_it_leaves_out() -> None:
     assert len(excerpt["tasks"]) + excerpt["leftOut"]["tasks"] == len(make_report(state).tasks)
     assert len(excerpt["notRun"]) + excerpt["leftOut"]["notRun"] == len(make_report(state).not_run)
     assert {one["phase"] for one in excerpt["tasks"]}.isdisjoint({"Succeeded", "Skipped"})
-    assert "more tasks; --output json has them all" in told(excerpt)
+    assert "more tasks; -o json has them all" in told(excerpt)
 
 
 def test_a_short_run_has_no_excerpt() -> None:

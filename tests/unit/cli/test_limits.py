@@ -1,4 +1,4 @@
-"""`--limit` lowers and raises what a document may have (DOC-6)."""
+"""`--max` lowers and raises what a document may have (DOC-6)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_a_lower_limit_refuses_and_a_higher_one_does_not(tmp_path: Path, command
     path = tmp_path / "small.yaml"
     path.write_text(DOCUMENT, encoding="utf-8")
     for limit, code in (("nodes=5", 3), ("bytes=20", 3), ("nesting=2", 3), ("nesting=4000", 0)):
-        assert (limit, main([*command, str(path), "--limit", limit])) == (limit, code)
+        assert (limit, main([*command, str(path), "--max", limit])) == (limit, code)
 
 
 @pytest.mark.parametrize("limit", ["nodes", "nodes=", "nodes=x", "nodes=0", "size=5", "=3"])
 def test_a_limit_that_is_none_is_wrong_usage(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", "small.yaml", "--limit", limit]) == 2
+    assert main(["validate", "small.yaml", "--max", limit]) == 2
     assert "nodes=N" in capsys.readouterr().err
 
 

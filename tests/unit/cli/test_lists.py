@@ -25,19 +25,19 @@ def shown(capsys: pytest.CaptureFixture[str], rows: list[RunSummary], width: int
 
 def test_a_table_is_as_wide_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, [row(message="for some reason"), row("longer-id", workflow="数据")], None) == [
-        "RUN        WORKFLOW  PHASE     TASKS  CREATED               TOOK   MESSAGE",
-        "r1         flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s  for some reason",
-        "longer-id  数据      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s",
+        "RUN        WORKFLOW  PHASE     TASKS  CREATED                  TOOK   MESSAGE",
+        "r1         flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some reason",
+        "longer-id  数据      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s",
     ]
 
 
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        (90, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s  for some reason"),
-        (74, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s  for some rea…"),
-        (66, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z  2.00s"),
-        (54, "r1   flow      ✗ Failed  1/2    1970-01-01T00:00:00Z"),
+        (93, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some reason"),
+        (77, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some rea…"),
+        (69, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s"),
+        (57, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC"),
         (33, "r1   flow      ✗ Failed  1/2"),
         (23, "r1   flow      ✗ Failed"),
         (20, "r1   ✗ Failed"),

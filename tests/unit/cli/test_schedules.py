@@ -97,9 +97,9 @@ def test_how_far_away_an_instant_is() -> None:
 
 
 def test_an_instant_is_shown_in_its_zone_with_the_offset() -> None:
-    assert in_zone(us("2026-07-01T00:30:00Z"), BERLIN) == "2026-07-01 02:30+02:00"
-    assert in_zone(us("2026-07-01T00:30:05Z"), BERLIN) == "2026-07-01 02:30:05+02:00"
-    assert in_zone(us("2026-01-01T00:00:00Z"), UTC) == "2026-01-01 00:00+00:00"
+    assert in_zone(us("2026-07-01T00:30:00Z"), BERLIN) == "2026-07-01 02:30 CEST"
+    assert in_zone(us("2026-07-01T00:30:05Z"), BERLIN) == "2026-07-01 02:30:05 CEST"
+    assert in_zone(us("2026-01-01T00:00:00Z"), UTC) == "2026-01-01 00:00 UTC"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_every_fire_of_a_day_that_is_odd_is_told_so() -> None:
     kinds = [fire_json(settings, at)["oddity"] for at in fires_of(settings, begin, begin + DAY)]
     assert kinds == [None, "skipped", None]
     line = fire_line(settings, us("2026-03-29T01:00:00Z"), begin)
-    assert line == "2026-03-29 03:00+02:00  in 2h  (for a time that is skipped: the clock goes from 02:00 to 03:00)"
+    assert line == "2026-03-29 03:00 CEST  in 2h  (for a time that is skipped: the clock goes from 02:00 to 03:00)"
 
 
 def test_fires_lie_within_start_and_end_and_do_not_mind_that_it_is_suspended() -> None:
@@ -212,8 +212,8 @@ def test_a_list_shows_the_namespace_only_where_one_is_not_the_usual(capsys: pyte
     assert heading.split("  ")[0] == "NAME"
     assert "NAMESPACE" not in heading
     assert line.split() == [
-        "nightly", "30", "2", "*", "*", "*", "Europe/Berlin", "2026-06-30", "02:30+02:00", "✗", "Failed",
-        "2026-07-01", "02:30+02:00,", "in", "30m", "1",
+        "nightly", "30", "2", "*", "*", "*", "Europe/Berlin", "2026-06-30", "02:30", "CEST", "✗", "Failed",
+        "2026-07-01", "02:30", "CEST,", "in", "30m", "1",
     ]
     other = stored(next_at=None)
     other.namespace = "ops"
@@ -227,7 +227,7 @@ def test_when_a_schedule_fires_next() -> None:
     suspended = CronSettings("0 * * * *", suspend=True)
     assert next_text(stored(settings=suspended), 0) == "suspended"
     assert next_text(stored(), 0) == "never"
-    assert next_text(stored(next_at=HOUR), HOUR + 1) == "1970-01-01 02:00+01:00, due"
+    assert next_text(stored(next_at=HOUR), HOUR + 1) == "1970-01-01 02:00 CET, due"
 
 
 def test_what_became_of_fires(capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +242,7 @@ def test_what_became_of_fires(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[-2:] for line in lines] == [
         ["deleted", "gone"], ["Succeeded", "kept"], ["is", "Forbid"], ["200", "fires"]
     ]
-    assert lines[3].startswith("1970-01-01 01:00+01:00 to 1970-01-01 02:00+01:00  missed")
+    assert lines[3].startswith("1970-01-01 01:00 CET to 1970-01-01 02:00 CET  missed")
     told = record_json(records[3], None)
     assert (told["first"], told["at"], told["count"], told["phase"]) == (
         "1970-01-01T00:00:00Z", "1970-01-01T01:00:00Z", 200, None
@@ -262,7 +262,7 @@ def test_a_line_or_a_json_line_for_each_thing(capsys: pytest.CaptureFixture[str]
     entry = fire_entry(stored(), FireRecord(HOUR, STARTED, HOUR, "nightly.19700101T010000Z"))
     out, err = said(capsys, entry, as_events=False)
     assert out == ""
-    assert err == "1970-01-01T01:30:00Z  nightly: fire 1970-01-01 02:00+01:00 started, run nightly.19700101T010000Z\n"
+    assert err == "1970-01-01 01:30:00 UTC  nightly: fire 1970-01-01 02:00 CET started, run nightly.19700101T010000Z\n"
     out, err = said(capsys, entry, as_events=True)
     assert err == ""
     assert json.loads(out) == {
@@ -279,7 +279,7 @@ def test_a_line_or_a_json_line_for_each_thing(capsys: pytest.CaptureFixture[str]
     [
         (FireRecord(HOUR, SKIPPED, 0, reason="run 'a' had not ended"), "skipped: run 'a' had not ended"),
         (FireRecord(HOUR, MISSED, 0, reason="missed: nobody was there"), "missed: nobody was there"),
-        (FireRecord(HOUR, MISSED, 0, count=3, first=0), "3 fires from 1970-01-01 01:00+01:00 to 1970-01-01 02:00+01:00 missed"),
+        (FireRecord(HOUR, MISSED, 0, count=3, first=0), "3 fires from 1970-01-01 01:00 CET to 1970-01-01 02:00 CET missed"),
         (FireRecord(HOUR, TRIGGERED, 0, "id"), "nightly: triggered, run id"),
     ],
 )
@@ -299,7 +299,7 @@ def test_nothing_that_a_document_says_reaches_the_terminal_unescaped(capsys: pyt
     _, err = said(capsys, failure_entry("run x", "\x1b[31mred"), as_events=False)
     assert "\x1b" not in err
     JournalHandler(lambda: 0).emit(logging.makeLogRecord({"msg": "odd \x07", "levelno": logging.WARNING}))
-    assert capsys.readouterr().err == "1970-01-01T00:00:00Z  warning: odd \\x07\n"
+    assert capsys.readouterr().err == "1970-01-01 00:00:00 UTC  warning: odd \\x07\n"
 
 
 def test_a_warning_that_comes_again_and_again_is_told_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,8 +308,9 @@ def test_a_warning_that_comes_again_and_again_is_told_once_a_minute(capsys: pyte
     for second, text in ((0, "gone"), (1, "gone"), (59, "gone"), (61, "gone"), (62, "back"), (63, "gone")):
         now[0] = second * SECOND
         handler.emit(logging.makeLogRecord({"msg": text}))
-    assert [line.split("T")[1] for line in capsys.readouterr().err.splitlines()] == [
-        "00:00:00Z  warning: gone", "00:01:01Z  warning: gone", "00:01:02Z  warning: back", "00:01:03Z  warning: gone",
+    assert [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "00:00:00 UTC  warning: gone", "00:01:01 UTC  warning: gone", "00:01:02 UTC  warning: back",
+        "00:01:03 UTC  warning: gone",
     ]
 
 

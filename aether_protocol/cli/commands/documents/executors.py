@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
 from aether_protocol.assembly.discovery import executor_types
 from aether_protocol.assembly.executors import missing_modules
+from aether_protocol.cli.command import argument, command_with
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import TextOrJson, ToOption
+from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField, with_nested
@@ -15,35 +21,41 @@ from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.views.text import as_value
 
-WIDTH = 100
+WIDTH = 80
 
 EPILOG = """\b
 Examples:
   aether executors
   aether executors script
-  aether executors --output json"""
+  aether executors -o json"""
 
 
-@click.command("executors", epilog=EPILOG)
-@click.argument("type_", required=False, metavar="[TYPE]")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print them.")
-def command(type_: str | None, output: str) -> int:
+class ExecutorsOptions(Struct, frozen=True, kw_only=True):
+    type: Annotated[str | None, argument("[TYPE]", required=False)] = None
+    output: TextOrJson = "text"
+    to: ToOption = None
+
+
+@command_with(ExecutorsOptions, "executors", epilog=EPILOG)
+def command(options: ExecutorsOptions) -> int:
     """List the executor types that are installed, with their fields.
 
     Other packages add theirs through the entry-point group aether.executors.
     """
     types = executor_types()
-    if type_ is not None and type_ not in types:
-        raise UsageError(f"there is no executor type {type_!r}", hint=f"there are {', '.join(sorted(types))}")
-    chosen = [types[name] for name in sorted(types) if type_ in (None, name)]
-    if output == "json":
+    if options.type is not None and options.type not in types:
+        near = suggest(options.type, list(types))
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(types))}"
+        raise UsageError(f"there is no executor type {options.type!r}", hint=hint)
+    chosen = [types[name] for name in sorted(types) if options.type in (None, name)]
+    if options.output == "json":
         click.echo(json.dumps([as_json(one) for one in chosen], indent=2, ensure_ascii=False))
-        return 0
+        return FINE
     for number, one in enumerate(chosen):
         if number:
             click.echo()
         show(one)
-    return 0
+    return FINE
 
 
 def show(type_: ExecutorType) -> None:

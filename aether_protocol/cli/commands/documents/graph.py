@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with, option, output_option
 from aether_protocol.cli.document_inputs import DocumentInputs
-from aether_protocol.cli.options import library_option, limits_option, looked_up_option, name_option
-from aether_protocol.documents.source import Limits
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import LibraryOption, LookedUpStore, MaxOption, ToOption, WorkflowName
 from aether_protocol.views.graph.picture import Picture, picture
 
 EPILOG = """\b
 Examples:
   aether graph flow.yaml                        (drawn in the terminal)
-  aether graph flow.yaml --format svg > flow.svg
-  aether graph flow.yaml --format mermaid       (for Markdown)
-  aether graph flow.yaml --format dot | dot -Tpng > flow.png"""
+  aether graph flow.yaml -o svg --to flow.svg
+  aether graph flow.yaml -o mermaid             (for Markdown)
+  aether graph flow.yaml -o dot | dot -Tpng > flow.png"""
 
 
 def _ascii(shown: Picture) -> str:
@@ -43,26 +46,29 @@ def _dot(shown: Picture) -> str:
     return as_dot(shown)
 
 
-FORMATS: Mapping[str, Callable[[Picture], str]] = {"ascii": _ascii, "svg": _svg, "mermaid": _mermaid, "dot": _dot}
+FORMATS: Mapping[str, Callable[[Picture], str]] = {"text": _ascii, "svg": _svg, "mermaid": _mermaid, "dot": _dot}
 
 
-@click.command("graph", epilog=EPILOG)
-@click.argument("file", metavar="FILE", type=click.Path())
-@click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="ascii", show_default=True,
-              help="What to draw it as.")
-@click.option("--depth", type=click.IntRange(0), help="Draw dags and loops below this depth closed.")
-@name_option
-@library_option
-@looked_up_option
-@limits_option
-def command(
-    file: str, format_: str, depth: int | None, name: str | None, library: tuple[str, ...], store: str, limits: Limits
-) -> int:
+class GraphOptions(Struct, frozen=True, kw_only=True):
+    file: Annotated[str, argument("FILE", type=click.Path())]
+    output: Annotated[str, output_option(*FORMATS, help="What to draw it as.", old={"ascii": "text"}, to=True)] = "text"
+    to: ToOption = None
+    depth: Annotated[
+        int | None, option("--depth", type=click.IntRange(0), metavar="N", help="Draw dags and loops below this depth closed.")
+    ] = None
+    name: WorkflowName = None
+    library: LibraryOption = ()
+    store: LookedUpStore
+    max: MaxOption
+
+
+@command_with(GraphOptions, "graph", epilog=EPILOG, moved={"--limit": "--max"})
+def command(options: GraphOptions) -> int:
     """Draw a workflow: its tasks, what they wait for, and dags and loops as groups.
 
     FILE is a document, or - for standard input.
     """
-    inputs = DocumentInputs(library, limits, store)
-    plan = inputs.plan(inputs.read_one(file), name, strict=False)
-    click.echo(FORMATS[format_](picture(plan, depth)), nl=False)
-    return 0
+    inputs = DocumentInputs(options.library, options.max, options.store)
+    plan = inputs.plan(inputs.read_one(options.file), options.name, strict=False)
+    click.echo(FORMATS[options.output](picture(plan, options.depth)), nl=False)
+    return FINE

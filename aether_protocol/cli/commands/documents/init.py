@@ -10,15 +10,20 @@ import os
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with, option
+from aether_protocol.cli.exits import FINE
 from aether_protocol.errors import PortError, UsageError
 
 EPILOG = """\b
-Example:
+Examples:
   aether init hello
-  aether run hello/workflow.yaml -p name=Ada"""
+  aether run hello/workflow.yaml -p name=Ada
+  aether init hello --to workflows/hello"""
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # template in aether_protocol/cli/skeleton -> file in the new folder
@@ -32,36 +37,46 @@ FILES = {
 SCHEMA = "aether-v1.schema.json"
 
 
-@click.command("init", epilog=EPILOG)
-@click.argument("name", metavar="NAME")
-def command(name: str) -> int:
+class InitOptions(Struct, frozen=True, kw_only=True):
+    name: Annotated[str, argument("NAME")]
+    folder: Annotated[
+        str | None,
+        option("--to", old=["--output"], type=click.Path(file_okay=False), metavar="DIR",
+               help="The folder to make; NAME is then the name of the workflow alone."),
+    ] = None
+
+
+@command_with(InitOptions, "init", epilog=EPILOG)
+def command(options: InitOptions) -> int:
     """Make a new folder with a workflow, a test for it, editor settings and a CI file.
 
     NAME is the folder to make; its last part becomes the name of the workflow. With . it is this folder: what is in it
     stays, and a file that would be written over is an error.
     """
-    folder = Path(name)
+    folder = Path(options.name if options.folder is None else options.folder)
     here = folder.resolve() == Path.cwd()
-    workflow = near_name(folder.resolve().name) if here else folder.name
-    if not NAME.fullmatch(workflow):
-        raise UsageError(
-            f"{workflow!r} cannot be the name of a workflow",
-            hint="use lower-case letters, digits and hyphens, 63 at most",
-        )
+    name = options.name if options.folder is not None else near_name(folder.resolve().name) if here else folder.name
+    if not NAME.fullmatch(name):
+        hint = "use lower-case letters, digits and hyphens, 63 at most"
+        raise UsageError(f"{name!r} cannot be the name of a workflow", hint=hint)
+    check_free(folder, here=here)
+    for path in make(folder, name):
+        click.echo(f"  {path}")
+    click.echo("\nNow try:")
+    at = "" if here else f"{folder}/"
+    for line in (f"run {at}workflow.yaml -p name=Ada", f"test {folder}", f"validate {folder}"):
+        click.echo(f"  aether {line}")
+    return FINE
+
+
+def check_free(folder: Path, *, here: bool) -> None:
+    """Raise UsageError where something is in the way."""
     if here:
         taken = next((target for target in (*FILES.values(), SCHEMA) if os.path.lexists(target)), None)
         if taken is not None:
             raise UsageError(f"{taken!r} is there already", hint="move it away, or name a new folder")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{str(folder)!r} is there already and not empty", hint="choose another name, or '.' in it")
-    written = make(folder, workflow)
-    for path in written:
-        click.echo(f"  {path}")
-    click.echo("\nNow try:")
-    at = "" if here else f"{folder}/"
-    for line in (f"run {at}workflow.yaml -p name=Ada", f"test {folder}", f"validate {folder}"):
-        click.echo(f"  aether {line}")
-    return 0
 
 
 def near_name(text: str) -> str:

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
 from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.cli.command import OneOf, command_with, option, output_option
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import ToOption
 from aether_protocol.documents.schema import published
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_schema import with_configs
 
 EPILOG = """\b
 Examples:
-  aether schema > aether-v1.schema.json
+  aether schema --to aether-v1.schema.json
   aether schema --kind Workflow
 
 \b
-Then, as the first line of a document, for editors with the YAML language server:
+Then, as the first line of a document, for the YAML language server:
   # yaml-language-server: $schema=aether-v1.schema.json"""
 
 KINDS = ("Workflow", "CronWorkflow", "WorkflowTemplate")
 
 
-@click.command("schema", epilog=EPILOG)
-@click.option("--kind", type=click.Choice(KINDS, case_sensitive=False), help="Only the schema of this kind.")
-def command(kind: str | None) -> int:
+class SchemaOptions(Struct, frozen=True, kw_only=True):
+    kind: Annotated[str | None, option("--kind", type=OneOf(KINDS), help="Only the schema of this kind.")] = None
+    output: Annotated[str, output_option("json")] = "json"
+    to: ToOption = None
+
+
+@command_with(SchemaOptions, "schema", epilog=EPILOG)
+def command(options: SchemaOptions) -> int:
     """Print the JSON Schema (2020-12) of aether/v1 documents, with the configs of the executors that are installed."""
     schema = editors()
-    click.echo(json.dumps(schema if kind is None else schema_of(schema, kind), indent=2, ensure_ascii=False))
-    return 0
+    chosen = schema if options.kind is None else schema_of(schema, options.kind)
+    click.echo(json.dumps(chosen, indent=2, ensure_ascii=False))
+    return FINE
 
 
 def editors() -> dict[str, Json]:

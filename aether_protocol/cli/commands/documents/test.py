@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import OneOf, argument, command_with, option, output_option
 from aether_protocol.cli.exits import FAILED, FINE
+from aether_protocol.cli.options import ToOption
+from aether_protocol.cli.target import written_to
 from aether_protocol.cli.terminal.streams import let_outcome_decide
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.errors import UsageError
 from aether_protocol.testing.cases import Case, CaseResult
 from aether_protocol.testing.read import find_files, read_files
 from aether_protocol.views.text import counted, printable
@@ -19,50 +23,78 @@ EPILOG = """\b
 Examples:
   aether test
   aether test workflows/ -k approval
-  aether test . --junit report.xml
+  aether test . -o junit --to report.xml
   aether test . --crash-everywhere
 
-\b
-A case file says what a workflow gets and what must come of it; tasks are scripted and time is virtual.
-'aether init NAME' makes one to start from. In a folder those are the files named cases.yaml, *.case.yaml and
-*.cases.yaml, and YAML files that begin with 'case:'."""
+A case file says what a workflow gets and what must come of it; tasks are scripted and time is virtual. 'aether init NAME'
+makes one to start from. In a folder those are the files named cases.yaml, *.case.yaml and *.cases.yaml, and YAML files
+that begin with 'case:'."""
 
 
-@click.command("test", epilog=EPILOG)
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(exists=True, path_type=Path))
-@click.option("-k", "words", metavar="WORDS", help="Only cases whose name, file or rules have all these words.")
-@click.option("-x", "--fail-fast", is_flag=True, help="Stop at the first case that does not pass.")
-@click.option("-v", "--verbose", is_flag=True, help="Name the cases that pass, too.")
-@click.option("--store", type=click.Choice(["memory", "snapshot", "state-action-log"]),
-              help="Run all cases on this tier, whatever store they name.")
-@click.option("--crash-everywhere", is_flag=True,
-              help="Run each case on every tier, and lose the engine after every single write of a durable one.")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a JUnit report.")
-@click.option("--coverage-of-rules", is_flag=True, help="Print which protocol rules the cases cover; fail below 100 %.")
-@click.option("--tests", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="DIR",
-              help="Where test functions marked with rule IDs are, for --coverage-of-rules (default: tests).")
-def command(
-    paths: tuple[Path, ...], words: str | None, fail_fast: bool, verbose: bool, junit: Path | None,
-    coverage_of_rules: bool, **how: Any,
-) -> int:
+class TestOptions(Struct, frozen=True, kw_only=True):
+    __test__ = False  # for pytest, which takes it for a test by its name
+
+    paths: Annotated[tuple[Path, ...], argument("[PATH]...", nargs=-1, type=click.Path(exists=True, path_type=Path))] = ()
+    words: Annotated[
+        str | None, option("-k", metavar="WORDS", help="Only cases whose name, file or rules have all these words.")
+    ] = None
+    fail_fast: Annotated[
+        bool, option("-x", "--fail-fast", is_flag=True, help="Stop at the first case that does not pass.")
+    ] = False
+    verbose: Annotated[bool, option("-v", "--verbose", is_flag=True, help="Name the cases that pass, too.")] = False
+    store: Annotated[
+        str | None,
+        option("--store", type=OneOf(["memory", "snapshot", "state-action-log"]), metavar="TIER",
+               help="Run all cases on this tier, whatever store they name: memory, snapshot or state-action-log."),
+    ] = None
+    crash_everywhere: Annotated[
+        bool,
+        option("--crash-everywhere", is_flag=True,
+               help="Run each case on every tier, and lose the engine after every single write of a durable one."),
+    ] = False
+    output: Annotated[
+        str, output_option("text", "json", "junit", help="What to print: the cases that do not pass, or a report of all.")
+    ] = "text"
+    to: ToOption = None
+    junit: Annotated[
+        Path | None,
+        option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", hidden=True,
+               help="Write a JUnit report to this file, beside what is printed."),
+    ] = None
+    coverage_of_rules: Annotated[
+        bool,
+        option("--coverage-of-rules", is_flag=True, help="Print which protocol rules the cases cover; fail below 100 %."),
+    ] = False
+    tests: Annotated[
+        tuple[Path, ...],
+        option("--tests", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="DIR",
+               help="Where test functions marked with rule IDs are, for --coverage-of-rules (default: tests)."),
+    ] = ()
+
+
+@command_with(TestOptions, "test", epilog=EPILOG)
+def command(options: TestOptions) -> int:
     """Run case files: unit tests for workflows.
 
     PATH is a case file or a folder (default: this one).
     """
-    cases = read_files(find_files(paths or (Path(),)))
-    chosen = [case for case in cases if selected(case, words)]
+    cases = read_files(find_files(options.paths or (Path(),)))
+    chosen = [case for case in cases if selected(case, options.words)]
     if not chosen:
         raise UsageError("there is no case to run", hint="see 'aether test --help' for what counts as a case file")
-    if how["store"] is not None and how["crash_everywhere"]:
+    if options.store is not None and options.crash_everywhere:
         raise UsageError("--crash-everywhere runs on every tier", hint="leave out --store")
     let_outcome_decide()
-    judge = judging(how["store"], how["crash_everywhere"])
-    results = run(chosen, judge, fail_fast=fail_fast, verbose=verbose)
-    if junit is not None:
-        write_junit(junit, results)
+    judge = judging(options.store, options.crash_everywhere)
+    results = run(chosen, judge, options)
+    if options.output != "text":
+        click.echo(report(options.output, results))
+    if options.junit is not None:
+        with written_to(options.junit):
+            click.echo(report("junit", results))
     fine = all(result.outcome == "passed" for result in results)
-    if coverage_of_rules:
-        fine = show_coverage(cases, how["tests"] or default_tests()) and fine
+    if options.coverage_of_rules:
+        fine = show_coverage(cases, options.tests or default_tests()) and fine
     return FINE if fine else FAILED
 
 
@@ -82,34 +114,33 @@ def judging(store: str | None, crash_everywhere: bool) -> Callable[[Case], CaseR
     return run_case if store is None else lambda case: run_case(on_tier(case, store))
 
 
-def run(cases: Iterable[Case], judge: Callable[[Case], CaseResult], *, fail_fast: bool, verbose: bool) -> list[CaseResult]:
-    """Run and tell what does not pass as soon as it is known."""
+def run(cases: Iterable[Case], judge: Callable[[Case], CaseResult], options: TestOptions) -> list[CaseResult]:
+    """Run them; what does not pass is shown as soon as it is known, on standard error where a report is the result."""
     from aether_protocol.testing.reports import explain, summary
 
+    aside = options.output != "text"
     results: list[CaseResult] = []
     for case in cases:
         result = judge(case)
         results.append(result)
         if result.outcome == "passed":
-            if verbose:
-                click.secho("passed ", fg="green", nl=False)
-                click.echo(printable(f"{case.file}:{case.line}: {case.name}"))
+            if options.verbose:
+                click.secho("passed ", fg="green", nl=False, err=aside)
+                click.echo(printable(f"{case.file}:{case.line}: {case.name}"), err=aside)
             continue
-        click.echo(printable(explain(result)))
-        if fail_fast:
+        click.echo(printable(explain(result)), err=aside)
+        if options.fail_fast:
             break
     failed = any(result.outcome != "passed" for result in results)
-    click.secho(summary(results), fg="red" if failed else "green", bold=True)
+    click.secho(summary(results), fg="red" if failed else "green", bold=True, err=aside)
     return results
 
 
-def write_junit(path: Path, results: list[CaseResult]) -> None:
-    from aether_protocol.testing.reports import junit_xml
+def report(form: str, results: list[CaseResult]) -> str:
+    """All results, for programs."""
+    from aether_protocol.testing.reports import as_json, junit_xml
 
-    try:
-        path.write_text(junit_xml(results), "utf-8")
-    except OSError as error:
-        raise PortError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+    return (as_json if form == "json" else junit_xml)(results).rstrip()
 
 
 def default_tests() -> tuple[Path, ...]:

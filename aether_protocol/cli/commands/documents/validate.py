@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with, option, output_option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE, INVALID
-from aether_protocol.cli.options import library_option, limits_option, looked_up_option
-from aether_protocol.documents.source import Limits
+from aether_protocol.cli.options import LibraryOption, LookedUpStore, MaxOption, ToOption
 from aether_protocol.errors import UsageError
 
 EPILOG = """\b
 Examples:
   aether validate flow.yaml
-  aether validate workflows/ --strict --format github
-  aether validate flow.yaml --library shared/ --store sqlite:/var/lib/aether.db
+  aether validate workflows/ --strict -o github
+  aether validate flow.yaml --library shared/ --store sqlite:/srv/aether.db
   cat flow.yaml | aether validate -
 
 Exit codes: 0 no errors (warnings are allowed), 3 errors."""
+STRICT = """As strict as a run here: executor types, artifact sources and namespaces that this machine does not have are
+errors. So is a retry on the call of a dag or loop, which has no effect. Other warnings stay warnings."""
 
 
-@click.command("validate", epilog=EPILOG)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
-@click.option("--format", "format_", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
-              help="How to print what was found.")
-@click.option("--strict", is_flag=True,
-              help="As strict as a run here: executor types, artifact sources and namespaces that this machine does not have "
-                   "are errors. So is a retry on the call of a dag or loop, which has no effect. Other warnings stay warnings.")
-@library_option
-@looked_up_option
-@limits_option
-def command(
-    paths: tuple[str, ...], format_: str, strict: bool, library: tuple[str, ...], store: str, limits: Limits
-) -> int:
+class ValidateOptions(Struct, frozen=True, kw_only=True):
+    paths: Annotated[tuple[str, ...], argument("PATH...", nargs=-1, required=True, type=click.Path())]
+    strict: Annotated[bool, option("--strict", is_flag=True, help=STRICT)] = False
+    output: Annotated[
+        str, output_option("text", "json", "github", "sarif", help="How to print what was found.", to=True)
+    ] = "text"
+    to: ToOption = None
+    library: LibraryOption = ()
+    store: LookedUpStore
+    max: MaxOption
+
+
+@command_with(ValidateOptions, "validate", epilog=EPILOG, moved={"--limit": "--max"})
+def command(options: ValidateOptions) -> int:
     """Check documents and show all faults at once.
 
     PATH is a file, a folder (every aether document in it; they find each other's templates) or - for standard input.
@@ -42,21 +47,21 @@ def command(
     # pydantic looks for plugins among all that is installed, which takes longer than the check of a page. Nothing runs
     # here, so no other process inherits this.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    inputs = DocumentInputs(library, limits, store)
-    files = inputs.read(paths)
+    inputs = DocumentInputs(options.library, options.max, options.store)
+    files = inputs.read(options.paths)
     if not any(files):
         raise UsageError(
-            f"there is no aether document in {', '.join(map(repr, paths))}",
+            f"there is no aether document in {', '.join(map(repr, options.paths))}",
             hint="a document begins with 'apiVersion: aether/v1'",
         )
-    diagnostics = inputs.check(files, strict=strict)
+    diagnostics = inputs.check(files, strict=options.strict)
     from aether_protocol.cli.render.diagnostics import FORMATS, show_diagnostics, summary
 
-    if format_ == "text":
+    if options.output == "text":
         show_diagnostics(diagnostics, inputs.sources, err=False)
         click.echo(summary(diagnostics, len({file.file for several in files for file in several})))
     else:
-        text = FORMATS[format_](diagnostics)
+        text = FORMATS[options.output](diagnostics)
         if text:
             click.echo(text)
     return INVALID if any(d.severity == "error" for d in diagnostics) else FINE

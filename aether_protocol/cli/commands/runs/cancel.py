@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import command_with
 from aether_protocol.cli.drive import Driving, Target, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
-from aether_protocol.cli.options import driving_options, run_argument
+from aether_protocol.cli.options import DrivingOptions, RunArgument
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.service.runs.find import find_run
 
@@ -23,36 +24,41 @@ Examples:
   aether cancel latest
   aether cancel nightly --quiet
 
+A run that another process drives is cancelled there: the command returns once that is recorded. One that no process drives
+is cancelled here, and its hooks run here, too; nothing else of it is started again.
+
 \b
-A run that another process drives is cancelled there: the command returns once that is recorded. One that nobody
-drives is cancelled here, and its hooks run here, too; nothing else of it is started again.
-Exit codes: 0 the run is cancelled, 2 it had ended, 8 nobody answers for it."""
+Exit codes: 0 the run is cancelled, 2 it had ended, 8 the process that
+drives it does not answer."""
 
 
-ROUNDS = 3  # of asking whoever has the run: an engine of another machine that is gone has lost its lease by then
+ROUNDS = 3  # of asking the engine that holds the lease: one of another machine that is gone has lost its lease by then
 
 
-@click.command("cancel", epilog=EPILOG)
-@run_argument
-@driving_options
-def command(run: str, **driving: Json) -> int:
+class CancelOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    driving: DrivingOptions
+
+
+@command_with(CancelOptions, "cancel", epilog=EPILOG)
+def command(options: CancelOptions) -> int:
     """Cancel a run that has not ended.
 
     RUN is a run's id, the beginning of it, or latest.
     """
 
     async def begin(engine: Engine, store: Store) -> Target:
-        row = await find_run(store, run)
+        row = await find_run(store, options.run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
         return row.run_id if await cancel(engine, row.run_id) else None
 
-    code = drive(Driving(**driving), begin)
+    code = drive(Driving.by(options.driving), begin)
     return FINE if code == CANCELLED else code
 
 
 async def cancel(engine: Engine, run_id: str) -> bool:
-    """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one says nothing."""
+    """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one does not answer."""
     left = ROUNDS
     await engine.mend(run_id)
     while True:
@@ -60,11 +66,11 @@ async def cancel(engine: Engine, run_id: str) -> bool:
             if await engine.recover([run_id], cancel=True):
                 return True
         try:
-            await engine.cancel(run_id)  # of one that has ended meanwhile this tells its phase
+            await engine.cancel(run_id)  # raises for one that has ended meanwhile
         except BusyError:
             left -= 1
             if not left:
                 raise
         else:
-            click.echo(f"run {run_id} is cancelled by the process that drives it", err=True)
+            messages.note(f"run {run_id} is cancelled by the process that drives it")
             return False

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import report_option, store_option
+from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
 from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
@@ -20,24 +23,27 @@ from aether_protocol.views.report import make_report
 EPILOG = """\b
 Examples:
   aether diff 0195c3f2 latest
-  aether diff nightly nightly.2 --output json   (a run and its retry)
+  aether diff nightly nightly.2 -o json      (a run and its retry)
 
-\b
 The exit code is 0 whether they differ or not."""
 
 
-@click.command("diff", epilog=EPILOG)
-@click.argument("before", metavar="RUN")
-@click.argument("after", metavar="RUN")
-@report_option
-@store_option
-def command(before: str, after: str, output: str, store: str) -> int:
+class DiffOptions(Struct, frozen=True, kw_only=True):
+    before: Annotated[str, argument("RUN")]
+    after: Annotated[str, argument("RUN")]
+    output: TextOrJson = "text"
+    to: ToOption = None
+    store: StoreOption
+
+
+@command_with(DiffOptions, "diff", epilog=EPILOG)
+def command(options: DiffOptions) -> int:
     """Compare two runs: documents, parameters, phases, inputs and outputs, task by task.
 
     RUN is a run's id, the beginning of it, or latest. Ids and times are not compared.
     """
-    found = look(store, lambda opened: gather(opened, before, after))
-    if output == "json":
+    found = look(options.store, lambda opened: gather(opened, options.before, options.after))
+    if options.output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         from aether_protocol.cli.render.history import show_changes

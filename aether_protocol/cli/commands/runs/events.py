@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import click
+from typing import Annotated
 
+from msgspec import Struct
+
+from aether_protocol.cli.command import command_with, option, output_option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import run_argument, store_option
+from aether_protocol.cli.options import RunArgument, StoreOption
 from aether_protocol.cli.stored import look, told_when_left
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.errors import UsageError
@@ -18,32 +21,39 @@ Examples:
   aether events latest --follow | jq -c 'select(.kind == "NodeEnded")'"""
 
 
-@click.command("events", epilog=EPILOG)
-@run_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
-@store_option
-def command(run: str, follow: bool, store: str) -> int:
-    """Print what happened in a run, one JSON line for each event, as 'aether run --output events' does.
+class EventsOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    follow: Annotated[bool, option("-f", "--follow", is_flag=True, help="Continue until the run has ended.")] = False
+    output: Annotated[
+        str, output_option("json", "text", help="A JSON line for each event, or a line of text.")
+    ] = "json"
+    store: StoreOption
+
+
+@command_with(EventsOptions, "events", epilog=EPILOG)
+def command(options: EventsOptions) -> int:
+    """Print what happened in a run, one JSON line for each event, as 'aether run -o events' does.
 
     RUN is a run's id, the beginning of it, or latest.
     """
     stop_when_lost()
-    look(store, lambda opened: pour(opened, run, follow))
+    look(options.store, lambda opened: pour(opened, options))
     return FINE
 
 
-async def pour(store: Store, text: str, follow: bool) -> None:
+async def pour(store: Store, options: EventsOptions) -> None:
     from aether_protocol.cli.render.events import print_events
     from aether_protocol.engine.clock import SystemClock
     from aether_protocol.engine.stream import StoredEvents
 
-    row = await find_run(store, text)
-    events = StoredEvents(store, SystemClock(), row.run_id, follow=follow)
-    if follow:
+    row = await find_run(store, options.run)
+    events = StoredEvents(store, SystemClock(), row.run_id, follow=options.follow)
+    as_json = options.output == "json"
+    if options.follow:
         async with told_when_left(store, row):
-            count = await print_events(events)
+            count = await print_events(events, as_json=as_json)
     else:
-        count = await print_events(events)
+        count = await print_events(events, as_json=as_json)
     if not count and row.seq:
         hint = "the tier state-action-log keeps them all"
         raise UsageError(f"the steps of run {row.run_id!r} were not kept: its tier is {row.tier}", hint=hint)

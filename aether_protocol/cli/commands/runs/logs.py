@@ -6,13 +6,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
+from typing import Annotated
 
 import click
 from msgspec import Struct
 
+from aether_protocol.cli.command import OneOf, argument, command_with, option, output_option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import run_argument, store_option
+from aether_protocol.cli.options import RunArgument, StoreOption
 from aether_protocol.cli.stored import look, told_when_left
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import LogLine, RunSummary, Store
@@ -25,57 +28,58 @@ from aether_protocol.views.report import hook_name, not_run
 EPILOG = """\b
 Examples:
   aether logs latest
-  aether logs latest main.check                 (a task, or all in a dag or loop)
+  aether logs latest main.check         (a task, or all in a dag or loop)
   aether logs 0195c3f2 check --follow"""
 
 
-@click.command("logs", epilog=EPILOG)
-@run_argument
-@click.argument("task", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
-@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only what was written there.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="Lines of text, or a JSON line for each piece.")
-@store_option
-def command(run: str, task: str | None, follow: bool, stream: str | None, output: str, store: str) -> int:
+class LogsOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    task: Annotated[str | None, argument("[TASK]", required=False)] = None
+    follow: Annotated[bool, option("-f", "--follow", is_flag=True, help="Continue until the run has ended.")] = False
+    stream: Annotated[
+        str | None, option("--stream", type=OneOf(["stdout", "stderr"]), help="Only what was written there.")
+    ] = None
+    times: Annotated[
+        bool, option("--times", is_flag=True, help="Begin each line with the time at which it was written.")
+    ] = False
+    output: Annotated[
+        str, output_option("text", "json", help="Lines of text, or a JSON line for each piece.")
+    ] = "text"
+    store: StoreOption
+
+    def __contains__(self, piece: LogLine) -> bool:
+        return self.stream is None or piece.stream in (self.stream, "note")
+
+
+@command_with(LogsOptions, "logs", epilog=EPILOG)
+def command(options: LogsOptions) -> int:
     """Print what the tasks of a run wrote, in the order of writing.
 
     RUN is a run's id, the beginning of it, or latest. TASK is a path (the entrypoint's name may be left out), a task's name,
     or a hook (workflow:onExit); of a dag or loop it is all inside. A later attempt's lines are marked with its number (#2).
     """
     stop_when_lost()
-    look(store, lambda opened: show(opened, run, task, Wanted(follow, stream, output == "json")))
+    look(options.store, lambda opened: show(opened, options))
     return FINE
 
 
-class Wanted(Struct, frozen=True):
-    """What to print, and how."""
-
-    follow: bool
-    stream: str | None
-    as_json: bool
-
-    def __contains__(self, piece: LogLine) -> bool:
-        return self.stream is None or piece.stream in (self.stream, "note")
-
-
-async def show(store: Store, text: str, task: str | None, wanted: Wanted) -> None:
+async def show(store: Store, options: LogsOptions) -> None:
     """Print what was written; with `follow` until the run is closed."""
     from aether_protocol.cli.render.logs import LogPrinter
 
-    row = await find_run(store, text)
-    path, inside = await find_writer(store, row.run_id, task) if task is not None else (None, True)
-    printer = LogPrinter(paths=inside)
+    row = await find_run(store, options.run)
+    path, inside = await find_writer(store, row.run_id, options.task) if options.task is not None else (None, True)
+    printer = LogPrinter(paths=inside, times=options.times)
     count = 0
-    async with told_when_left(store, row) if wanted.follow else nullcontext():
-        async for piece in pieces(store, row, path, wanted.follow):
-            if piece in wanted:
+    async with told_when_left(store, row) if options.follow else nullcontext():
+        async for piece in pieces(store, row, path, options.follow):
+            if piece in options:
                 count += 1
-                print_json(piece) if wanted.as_json else printer.take(piece)
+                print_json(piece) if options.output == "json" else printer.take(piece)
     printer.end()
     if not count:
         kept = f"; what was kept of {row.retry_of} has its logs there" if row.retry_of is not None else ""
-        click.echo(f"nothing was written{kept}", err=True)
+        messages.note(f"nothing was written{kept}")
 
 
 async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import gc
 import sys
+from shutil import get_terminal_size
+from typing import Annotated
 
-import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import OneOf, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Instant
-from aether_protocol.cli.options import store_option
+from aether_protocol.cli.options import (
+    NamespaceFilter,
+    PageCursor,
+    PageSize,
+    StoreOption,
+    TextOrJson,
+    ToOption,
+)
 from aether_protocol.cli.stored import look
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary, Store
 from aether_protocol.views.phases import PHASE_COLORS
@@ -19,36 +30,51 @@ EPILOG = """\b
 Examples:
   aether ls
   aether ls --phase Failed --phase Error --since 1d
-  aether ls --label team=data --output json
+  aether ls --label team=data -o json
   aether ls --open                              (what has not ended)
 
-\b
 In JSON, `next` is the cursor of the next page, null on the last one."""
 
 
-@click.command("ls", epilog=EPILOG)
-@click.option("--phase", "phases", multiple=True, type=click.Choice(list(PHASE_COLORS), case_sensitive=False),
-              help="Only runs in this phase; may be given several times.")
-@click.option("--name", help="Only runs of the workflow with this name.")
-@click.option("--namespace", help="Only runs of workflows in this namespace.")
-@click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only runs of workflows with this label.")
-@click.option("--since", type=Instant(), metavar="TIME", help="Only runs made since then: 2h (ago), 2026-01-01, RFC 3339.")
-@click.option("--until", type=Instant(), metavar="TIME", help="Only runs made before then.")
-@click.option("--open/--ended", "unfinished", default=None, help="Only runs that go on, or only those that are over.")
-@click.option("-n", "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many to a page.")
-@click.option("--page", metavar="CURSOR", help="The next page, as the page before names it.")
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print them.")
-@store_option
-def command(labels: tuple[str, ...], page: str | None, output: str, store: str, limit: int,
-            unfinished: bool | None, **filters: object) -> int:
+class ListOptions(Struct, frozen=True, kw_only=True):
+    phases: Annotated[
+        tuple[str, ...],
+        option("--phase", multiple=True, type=OneOf(list(PHASE_COLORS)), metavar="PHASE",
+               help="Only runs in this phase: Running, Suspended, Succeeded, Failed, ... Several are allowed."),
+    ] = ()
+    name: Annotated[str | None, option("--name", metavar="NAME", help="Only runs of the workflow with this name.")] = None
+    namespace: NamespaceFilter = None
+    labels: Annotated[
+        tuple[str, ...],
+        option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Only runs of workflows with this label."),
+    ] = ()
+    since: Annotated[
+        int | None,
+        option("--since", type=Instant(), metavar="TIME",
+               help="Only runs made since then: 2h (ago), 2026-01-01, RFC 3339."),
+    ] = None
+    until: Annotated[
+        int | None, option("--until", type=Instant(), metavar="TIME", help="Only runs made before then.")
+    ] = None
+    unfinished: Annotated[
+        bool | None, option("--open/--ended", default=None, help="Only runs that have not ended, or only those that have.")
+    ] = None
+    limit: PageSize = 50
+    page: PageCursor = None
+    output: TextOrJson = "text"
+    to: ToOption = None
+    store: StoreOption
+
+
+@command_with(ListOptions, "ls", epilog=EPILOG)
+def command(options: ListOptions) -> int:
     """List runs, newest first."""
     gc.disable()  # a list may be long, none of it is garbage, and the process is over soon
-    query = RunQuery(labels=read_labels(labels), limit=limit + 1, before=read_cursor(page), **filters)  # type: ignore[arg-type]
-    query.closed = None if unfinished is None else not unfinished
-    rows = look(store, lambda opened: read(opened, query), waits=False)
-    following = cursor(rows[limit - 1]) if len(rows) > limit else None
-    rows = rows[:limit]
-    if output == "json":
+    query = query_of(options)
+    rows = look(options.store, lambda opened: read(opened, query), waits=False)
+    following = cursor(rows[options.limit - 1]) if len(rows) > options.limit else None
+    rows = rows[: options.limit]
+    if options.output == "json":
         from aether_protocol.cli.render.runs import print_rows_json
 
         print_rows_json(rows, following)
@@ -58,16 +84,32 @@ def command(labels: tuple[str, ...], page: str | None, output: str, store: str, 
     if rows:
         show_rows(rows, terminal_width() if sys.stdout.isatty() else None)
     else:
-        click.echo("there are no such runs" if filters_given(query) else "there are no runs yet", err=True)
+        by_number = options.namespace is not None and options.namespace.isdecimal()
+        hint = f"-n is --namespace; --limit {options.namespace} sets the size of a page" if by_number else None
+        messages.note("there are no such runs" if filters_given(query) else "there are no runs yet", hint)
     if following is not None:
-        click.echo(f"more with: --page {following}", err=True)
+        messages.note(f"more with: --page {following}")
     return FINE
 
 
 def terminal_width() -> int:
-    from shutil import get_terminal_size  # 4 ms that a list in a pipe does not need
 
     return get_terminal_size().columns
+
+
+def query_of(options: ListOptions) -> RunQuery:
+    """What is asked of the store: one run more than is shown, which tells whether there are more."""
+    return RunQuery(
+        phases=options.phases,
+        name=options.name,
+        namespace=options.namespace,
+        labels=read_labels(options.labels),
+        since=options.since,
+        until=options.until,
+        closed=None if options.unfinished is None else not options.unfinished,
+        limit=options.limit + 1,
+        before=read_cursor(options.page),
+    )
 
 
 async def read(store: Store, query: RunQuery) -> list[RunSummary]:
@@ -94,7 +136,7 @@ def read_cursor(text: str | None) -> tuple[int, str] | None:
         return None
     at, _, run_id = text.partition(":")
     if not (at.isascii() and at.isdigit() and run_id):
-        raise UsageError(f"{text!r} is no page", hint="give what the page before named")
+        raise UsageError(f"{text!r} is not a page", hint="give what the page before named")
     return int(at), run_id
 
 

@@ -3,59 +3,68 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import report_option, run_argument, store_option
+from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson
 from aether_protocol.cli.stored import look
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
-from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import load_at
 from aether_protocol.views.report import make_report
 
 EPILOG = """\b
 Examples:
-  aether replay latest --to 12                  (how it was after step 12)
-  aether replay latest --to 12 --diff 20        (what steps 13 to 20 changed)
+  aether replay latest --at 12             (how it was after step 12)
+  aether replay latest --at 12 --diff 20   (what steps 13 to 20 changed)
 
-\b
 Steps are numbered from 1; `seq` of an event is the number of its step."""
 
 
-@click.command("replay", epilog=EPILOG)
-@run_argument
-@click.option("--to", type=click.IntRange(0), metavar="SEQ", help="The step; the last one if left out.")
-@click.option("--diff", "other", type=click.IntRange(0), metavar="SEQ", help="Show what differs at this step instead.")
-@report_option
-@store_option
-def command(run: str, to: int | None, other: int | None, output: str, store: str) -> int:
+class ReplayOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    at: Annotated[
+        int | None, option("--at", type=click.IntRange(0), metavar="SEQ", help="The step; the last one if left out.")
+    ] = None
+    diff: Annotated[
+        int | None, option("--diff", type=click.IntRange(0), metavar="SEQ", help="Show what differs at this step instead.")
+    ] = None
+    output: TextOrJson = "text"
+    store: StoreOption
+
+
+@command_with(ReplayOptions, "replay", epilog=EPILOG, moved={"--to": "--at"})
+def command(options: ReplayOptions) -> int:
     """Show a run as it was after one of its steps, or what changed between two of them.
 
     Nothing is executed: the state is made again from the recorded steps. RUN is a run's id, the beginning of it, or latest.
     """
-    at, state, later = look(store, lambda opened: gather(opened, run, to, other))
-    if other is not None and later is not None:
+    at, state, later = look(options.store, lambda opened: gather(opened, options.run, options.at, options.diff))
+    if options.diff is not None and later is not None:
         from aether_protocol.views.diff import differences
 
         changes = differences(state, later)
-        if output == "json":
-            click.echo(json.dumps({"runId": state["runId"], "from": at[0], "to": other, "changes": changes},
-                                  indent=2, ensure_ascii=False))
+        if options.output == "json":
+            told = {"runId": state["runId"], "from": at[0], "to": options.diff, "changes": changes}
+            click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         else:
             from aether_protocol.cli.render.history import show_changes
 
-            show_changes(f"{state['runId']}: step {at[0]} -> {other}", changes)
-    elif output == "json":
+            show_changes(f"{state['runId']}: step {at[0]} -> {options.diff}", changes)
+    elif options.output == "json":
         from aether_protocol.cli.render.pretty import pretty
 
         click.echo(pretty(state))
     else:
         from aether_protocol.cli.render.report import show_report
+        from aether_protocol.cli.render.times import here
 
-        click.echo(f"{state['runId']} after step {at[0]} ({rfc3339(at[1])})")
+        click.echo(f"{state['runId']} after step {at[0]} ({here(at[1])})")
         show_report(state)
     return FINE
 

@@ -1,18 +1,19 @@
-"""`aether resume RUN [TASK]`: answer a suspended task, or go on with a run that was left."""
+"""`aether resume RUN [TASK]`: answer a suspended task, or continue a run that was left unfinished."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import click
+from msgspec import Struct
 
 from aether_protocol.cli.arguments import Payload, read_answers, read_given, read_payload
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.drive import Driving, RunToAnswer, Target, drive
 from aether_protocol.cli.exits import FINE_PHASES
-from aether_protocol.cli.options import answers_option, driving_options, run_argument
+from aether_protocol.cli.options import AnswersOption, DrivingOptions, RunArgument
+from aether_protocol.cli.terminal import messages
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import InputBinding
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.nodes import Container, Node
@@ -26,57 +27,66 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether resume latest main.approve -p approved=true -p by=ada
-  aether resume 0195c3f2 approve --payload '{"approved": false, "reason": "it is Friday"}'
-  aether resume nightly                         (goes on with a run that was left or killed)
+  aether resume 0195c3f2 approve --payload '{"approved": false}'
+  aether resume nightly        (continues a run that was left or killed)
+
+A run that no process drives is driven here, to its end. For one that another process drives, the answer is delivered to
+that process, and the command returns at once.
 
 \b
-A run that nobody drives is driven here, to its end. For one that another process drives, the answer is handed to
-that process, and the command returns at once.
-Exit codes: as those of 'aether run'; 2 if the answer is refused, 8 if the run is driven elsewhere."""
+Exit codes: as those of 'aether run'; 2 if the answer is refused, 8 if the
+run is driven elsewhere."""
 
 
-@click.command("resume", epilog=EPILOG)
-@run_argument
-@click.argument("task", required=False)
-@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
-              help="A part of the answer; the value is read as JSON unless the task declares that input a string.")
-@click.option("--payload", metavar="JSON", help="The answer as a JSON object, or yes or no; -p wins.")
-@answers_option
-@driving_options
-def command(
-    run: str, task: str | None, parameters: tuple[str, ...], payload: str | None, resumes: tuple[str, ...], **driving: Json
-) -> int:
-    """Answer a suspended task, or go on with a run that was left unfinished.
+class ResumeOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    task: Annotated[str | None, argument("[TASK]", required=False)] = None
+    parameters: Annotated[
+        tuple[str, ...],
+        option("-p", "--parameter", multiple=True, metavar="NAME=VALUE",
+               help="A part of the answer; the value is read as JSON unless the task declares that input a string."),
+    ] = ()
+    payload: Annotated[
+        str | None, option("--payload", metavar="JSON", help="The answer as a JSON object, or yes or no; -p wins.")
+    ] = None
+    answers: AnswersOption = ()
+    driving: DrivingOptions
+
+
+@command_with(ResumeOptions, "resume", epilog=EPILOG)
+def command(options: ResumeOptions) -> int:
+    """Answer a suspended task, or continue a run that was left unfinished.
 
     RUN is a run's id, the beginning of it, or latest. TASK is a path (the entrypoint's name may be left out) or a task's
     name.
     """
-    if task is None and (parameters or payload is not None):
+    task = options.task
+    if task is None and (options.parameters or options.payload is not None):
         raise UsageError("an answer needs the TASK that it is for")
-    given = {} if payload is None else read_payload(payload)
+    given = {} if options.payload is None else read_payload(options.payload)
     if given is None:
-        raise UsageError(f"--payload {payload!r} is neither a JSON object, yes nor no")
+        raise UsageError(f"--payload {options.payload!r} is neither a JSON object, yes nor no")
 
     async def begin(engine: Engine, store: Store) -> Target:
-        row = await find_run(store, run)
+        row = await find_run(store, options.run)
         if row.closed:
             hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
         if await engine.mend(row.run_id):
-            click.echo(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more", err=True)
+            messages.note(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more")
         if task is None:
             await engine.recover([row.run_id])
             return row.run_id
-        path, answer = await find_answer(store, row.run_id, task, parameters, given)
+        path, answer = await find_answer(store, row.run_id, task, options.parameters, given)
         try:
             await engine.recover([row.run_id])
         except BusyError:
             await engine.resume(row.run_id, path, answer)
-            click.echo(f"{path} was answered; the run is driven by another process", err=True)
+            messages.note(f"{path} was answered; the run is driven by another process")
             return None
         return RunToAnswer(row.run_id, lambda: engine.resume(row.run_id, path, answer))
 
-    return drive(Driving(answers=read_answers(resumes), **driving), begin)
+    return drive(Driving.by(options.driving, read_answers(options.answers)), begin)
 
 
 async def find_answer(
@@ -97,7 +107,7 @@ def why_not(node: Node | None) -> str:
     """Why this task run cannot be resumed."""
     if node is None:
         return "has not begun"
-    return f"is a {node.kind.name.lower()}, no task" if isinstance(node, Container) else f"is {node.phase}, not Suspended"
+    return f"is a {node.kind.name.lower()}, not a task" if isinstance(node, Container) else f"is {node.phase}, not Suspended"
 
 
 def types_of(inputs: tuple[InputBinding, ...]) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import click
+from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers
+from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.drive import Driving, drive
-from aether_protocol.cli.options import answers_option, driving_options, run_argument
+from aether_protocol.cli.options import AnswersOption, DrivingOptions, RunArgument
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import find_task, load
@@ -22,18 +23,23 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether retry latest
-  aether retry nightly --from main.load         (that task and all downstream of it)
+  aether retry nightly --from main.load   (that task and all downstream of it)
 
-\b
 The new run is called RUN.2, RUN.3 and so on; 'aether diff' compares the two. Exit codes: as those of 'aether run'."""
 
 
-@click.command("retry", epilog=EPILOG)
-@run_argument
-@click.option("--from", "start", metavar="TASK", help="Run this task again, and all that depends on it, even if it succeeded.")
-@answers_option
-@driving_options
-def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Json) -> int:
+class RetryOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    start: Annotated[
+        str | None,
+        option("--from", metavar="TASK", help="Run this task again, and all that depends on it, even if it succeeded."),
+    ] = None
+    answers: AnswersOption = ()
+    driving: DrivingOptions
+
+
+@command_with(RetryOptions, "retry", epilog=EPILOG)
+def command(options: RetryOptions) -> int:
     """Run again what did not succeed of a run, as a new run; what succeeded is kept with its outputs.
 
     Document and parameters are those of the run before; secrets are read anew. RUN is a run's id, the beginning of it, or
@@ -43,17 +49,16 @@ def command(run: str, start: str | None, resumes: tuple[str, ...], **driving: Js
     async def begin(engine: Engine, store: Store) -> str:
         from aether_protocol.service.runs.ids import next_retry_id
 
-        row = await find_run(store, run)
+        row = await find_run(store, options.run)
         if not row.closed:
-            hint = f"'aether resume {row.run_id}' goes on with it, 'aether cancel {row.run_id}' ends it"
+            hint = f"'aether resume {row.run_id}' continues it, 'aether cancel {row.run_id}' ends it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
         path = None
-        if start is not None:
+        if options.start is not None:
             state = await load(store, row.run_id)
-            path = find_task(state, start, not_run(state))
+            path = find_task(state, options.start, not_run(state))
         new_id = await engine.retry(row.run_id, path, new_id=await next_retry_id(store, row.run_id))
-        if driving["watch"]:
-            click.echo(f"retrying run {row.run_id} as {new_id}", err=True)
+        messages.note(f"retrying run {row.run_id} as {new_id}")
         return new_id
 
-    return drive(Driving(answers=read_answers(resumes), **driving), begin)
+    return drive(Driving.by(options.driving, read_answers(options.answers)), begin)

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
+from aether_protocol.cli.command import OneOf, argument, command_with, option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.drive import Driving, FinishedRun, drive
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import (
-    MEMORY,
-    answers_option,
-    concurrency_option,
-    durability_option,
-    library_option,
-    limits_option,
-    name_option,
-    output_option,
-    secrets_option,
-    store_option,
-    watch_option,
-    workspace_option,
-)
+from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, LibraryOption, MaxOption, WorkflowName
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -40,19 +28,23 @@ EPILOG = """\b
 Examples:
   aether run flow.yaml
   aether run flow.yaml -p rows=5 -p region=east
-  aether run flow.yaml --params-file params.yaml --output json > report.json
+  aether run flow.yaml --params-file params.yaml -o json > report.json
   aether run nightly.yaml --run-id nightly-2026-01-01 --lock nightly
   aether run deploy.yaml --resume 'main.approve={"approved": true}'
   aether run flow.yaml --dry-run
 
-\b
 With --run-id the command can be given again at any time: a run that is not there is started, one that has not ended is
-gone on with as it was recorded, of one that has ended the result is printed again.
+continued as it was recorded, of one that has ended the result is printed again.
+
 On a terminal a suspended task is answered at the prompt; elsewhere the run is left suspended in its store.
+
 Ctrl-C (or SIGTERM, or SIGHUP unless nohup has it ignored) cancels the run; with --run-id it leaves it as it is, and the
-same command goes on with it. What becomes of the output changes neither the run nor the exit code.
-Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document, 4 Error, 5 Timeout,
-6 Cancelled, 7 left suspended, 8 busy, 9 the store cannot be used, 130 interrupted."""
+same command continues it. What becomes of the output changes neither the run nor the exit code.
+
+\b
+Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document,
+4 Error, 5 Timeout, 6 Cancelled, 7 left suspended, 8 busy, 9 the store
+cannot be used, 130 interrupted."""
 
 
 class Request(Struct, frozen=True):
@@ -64,82 +56,84 @@ class Request(Struct, frozen=True):
     again: bool
     lock: str | None
     lock_mode: str
-    tells: bool
 
 
-@click.command("run", epilog=EPILOG)
-@click.argument("file", metavar="FILE", type=click.Path())
-@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
-              help="A workflow parameter; the value is read as JSON unless the parameter is declared a string.")
-@click.option("--params-file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
-              help="YAML or JSON file with parameters; -p wins.")
-@secrets_option
-@library_option
-@name_option
-@limits_option
-@output_option
-@watch_option
-@concurrency_option
-@answers_option
-@click.option("--run-id", metavar="ID", help="The run's name: start it, go on with it, or print its result again.")
-@click.option("--again", type=click.Choice(["failed"]),
-              help="Of a run that ended and did not succeed: retry it (as ID.2, ID.3).")
-@click.option("--lock", metavar="NAME", help="At most one invocation with this lock at a time.")
-@click.option("--lock-mode", type=click.Choice(["wait", "fail", "skip"]), default="wait", show_default=True,
-              help="While another has the lock: wait for it, fail (exit code 8), or do nothing (exit code 0).")
-@workspace_option
-@store_option
-@durability_option
-@click.option("--dry-run", is_flag=True, help="Show what would run, with its inputs, and start nothing.")
-def command(
-    file: str, parameters: tuple[str, ...], name: str | None, library: tuple[str, ...], dry_run: bool, **options: Json
-) -> int:
+class RunOptions(Struct, frozen=True, kw_only=True):
+    file: Annotated[str, argument("FILE", type=click.Path())]
+    parameters: Annotated[
+        tuple[str, ...],
+        option("-p", "--parameter", multiple=True, metavar="NAME=VALUE",
+               help="A workflow parameter; the value is read as JSON unless the parameter is declared a string."),
+    ] = ()
+    params_file: Annotated[
+        str | None,
+        option("--params-file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+               help="YAML or JSON file with parameters; -p wins."),
+    ] = None
+    name: WorkflowName = None
+    library: LibraryOption = ()
+    max: MaxOption
+    run_id: Annotated[
+        str | None,
+        option("--run-id", metavar="ID", help="The run's name: start it, continue it, or print its result again."),
+    ] = None
+    again: Annotated[
+        str | None,
+        option("--again", type=OneOf(["failed"]), help="Of a run that ended and did not succeed: retry it (as ID.2, ID.3)."),
+    ] = None
+    lock: Annotated[
+        str | None, option("--lock", metavar="NAME", help="At most one invocation with this lock at a time.")
+    ] = None
+    lock_mode: Annotated[
+        str,
+        option("--lock-mode", type=OneOf(["wait", "fail", "skip"]), default="wait", show_default=True,
+               help="While another has the lock: wait for it, fail (exit code 8), or do nothing (exit code 0)."),
+    ] = "wait"
+    dry_run: Annotated[
+        bool, option("--dry-run", is_flag=True, help="Show what would run, with its inputs, and start nothing.")
+    ] = False
+    answers: AnswersOption = ()
+    driving: DrivingOptions
+
+
+@command_with(RunOptions, "run", epilog=EPILOG, moved={"--limit": "--max"})
+def command(options: RunOptions) -> int:
     """Run a workflow to its end.
 
     FILE is a document, or - for standard input.
     """
-    inputs = DocumentInputs(library, options["limits"], options["store"], writes=not dry_run)
-    plan = inputs.plan(inputs.read_one(file), name, strict=True)
-    if options["watch"]:
-        inputs.tell_warnings(file)
+    inputs = DocumentInputs(options.library, options.max, options.driving.store, writes=not options.dry_run)
+    plan = inputs.plan(inputs.read_one(options.file), options.name, strict=True)
+    if not options.driving.quiet:
+        inputs.tell_warnings(options.file)
     texts = {binding.name for binding in plan.parameters if binding.type == "string"}
-    arguments = inputs.read_mapping(options["params_file"], texts) if options["params_file"] else {}
-    arguments |= read_parameters(parameters, plan)
+    arguments = inputs.read_mapping(options.params_file, texts) if options.params_file else {}
+    arguments |= read_parameters(options.parameters, plan)
     request = read_request(plan, arguments, options)
-    driving = Driving(
-        output=options["output"],
-        watch=options["watch"],
-        secrets=options["secrets"],
-        concurrency=options["concurrency"],
-        store=options["store"],
-        durability=options["durability"],
-        workspaces=options["workspaces"],
-        keeps=request.run_id is not None,
-        answers=read_answers(options["resumes"]),
-    )
-    if dry_run:
-        show_what_would_run(request, as_json=driving.output == "json")
+    answers = read_answers(options.answers)
+    if options.dry_run:
+        show_what_would_run(request, as_json=options.driving.output == "json")
         return FINE
     from aether_protocol.cli.session import check_answers
 
-    check_answers(plan, driving.answers)
+    check_answers(plan, answers)
+    driving = Driving.by(options.driving, answers, keeps=request.run_id is not None)
     return drive(driving, lambda engine, store: begin(request, engine, store), makes_store=True)
 
 
-def read_request(plan: Plan, arguments: dict[str, Json], options: Mapping[str, Json]) -> Request:
+def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) -> Request:
     """The options that belong together, checked."""
-    if options["again"] and options["run_id"] is None:
+    if options.again and options.run_id is None:
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
-    if options["run_id"] == LATEST:
+    if options.run_id == LATEST:
         raise UsageError(f"a run cannot be called {LATEST!r}", hint="every other command takes that for the newest run")
-    if options["lock"] and options["store"] == MEMORY:
+    if options.lock and options.driving.store == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
-    named = (options["run_id"], bool(options["again"]))
-    return Request(plan, arguments, *named, options["lock"], options["lock_mode"], options["watch"])
+    return Request(plan, arguments, options.run_id, bool(options.again), options.lock, lock_mode=options.lock_mode)
 
 
 def show_what_would_run(request: Request, *, as_json: bool) -> None:
-    """`--dry-run`. Arguments that do not fit are told as a run would tell them."""
+    """`--dry-run`. Arguments that do not fit are refused as a run would refuse them."""
     from aether_protocol.assembly.variables import SystemVariables
     from aether_protocol.cli.preview import preview
     from aether_protocol.cli.render.preview import show_preview
@@ -160,7 +154,7 @@ async def begin(request: Request, engine: Engine, store: Store) -> str | Finishe
     from aether_protocol.service.runs.ids import newest_of
 
     if request.lock is not None and not await take_lock(request.lock, request.lock_mode, engine, store):
-        click.echo(f"lock {request.lock!r} is taken: nothing to do", err=True)
+        messages.note(f"lock {request.lock!r} is taken: nothing to do")
         return None
     if request.run_id is None:
         return await engine.submit(request.plan, request.arguments)
@@ -183,8 +177,8 @@ async def continue_run(request: Request, engine: Engine, store: Store, row: RunS
     if row.digest != request.plan.digest or request.arguments:
         warn_of_changes(row, request.plan, (await store.load(row.run_id)).header.parameters, request.arguments)
     found = await resume_or_retry(engine, store, row, retry=request.again)
-    if found.what == "retried" and request.tells:
-        click.echo(f"run {row.run_id} is {row.phase}: retrying it as {found.run_id}", err=True)
+    if found.what == "retried":
+        messages.note(f"run {row.run_id} is {row.phase}: retrying it as {found.run_id}")
     return FinishedRun(found.run_id) if found.what == "ended" else found.run_id
 
 
@@ -193,15 +187,15 @@ async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
     from aether_protocol.cli.drive import release_leftovers
     from aether_protocol.service.runs.inspect import POLL_S
 
-    told = False
+    reported = False
     while not await engine.lock(name):
         if mode == "skip":
             return False
         if mode == "fail":
             raise BusyError(f"lock {name!r} is taken by another run", hint="--lock-mode wait waits for it")
-        if not told:
-            click.echo(f"waiting for lock {name!r}", err=True)
-            told = True
+        if not reported:
+            messages.note(f"waiting for lock {name!r}")
+            reported = True
         await asyncio.sleep(POLL_S)
         await release_leftovers(store)
     return True

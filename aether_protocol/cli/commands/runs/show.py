@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import report_option, run_argument, store_option
+from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.render.report import MAX_LINES, print_report
 from aether_protocol.cli.stored import look, workspaces_of
 from aether_protocol.errors import UsageError
@@ -24,8 +26,8 @@ from aether_protocol.views.report import Report, faults, make_excerpt, make_repo
 EPILOG = """\b
 Examples:
   aether show latest
-  aether show 0195c3f2 --output json            (the run report)
-  cd "$(aether show latest build --workspace)"  (the files that a task which did not succeed left)"""
+  aether show 0195c3f2 -o json                  (the run report)
+  cd "$(aether show latest build --workspace)"  (the files of a failed task)"""
 
 MAX_CULPRITS = 5
 TAIL = 2_000  # log pieces of a culprit that are looked at
@@ -43,29 +45,36 @@ class Shown(Struct):
     owner: str | None
 
 
-@click.command("show", epilog=EPILOG)
-@run_argument
-@click.argument("task", required=False)
-@click.option("--workspace", is_flag=True, help="Print the folder of the workspace that was kept of TASK, and no more.")
-@report_option
-@store_option
-def command(run: str, task: str | None, workspace: bool, output: str, store: str) -> int:
+class ShowOptions(Struct, frozen=True, kw_only=True):
+    run: RunArgument
+    task: Annotated[str | None, argument("[TASK]", required=False)] = None
+    workspace: Annotated[
+        bool, option("--workspace", is_flag=True, help="Print the folder of the workspace that was kept of TASK, and no more.")
+    ] = False
+    output: TextOrJson = "text"
+    to: ToOption = None
+    store: StoreOption
+
+
+@command_with(ShowOptions, "show", epilog=EPILOG)
+def command(options: ShowOptions) -> int:
     """Show a run: its tasks with their times, its outputs, and why it failed.
 
     RUN is a run's id, the beginning of it, or latest. TASK, a path or name as for 'aether resume', is for --workspace alone.
     """
-    if workspace or task is not None:
-        if task is None or not workspace:
+    task = options.task
+    if options.workspace or task is not None:
+        if task is None or not options.workspace:
             hint = "'aether logs RUN TASK' shows the log of a task"
             raise UsageError("--workspace and TASK belong together", hint=hint)
-        click.echo(look(store, lambda opened: find_workspace(opened, run, task)))
+        click.echo(look(options.store, lambda opened: find_workspace(opened, options.run, task)))
         return FINE
-    if output == "json":
-        print_report(look(store, lambda opened: whole(opened, run)))
+    if options.output == "json":
+        print_report(look(options.store, lambda opened: whole(opened, options.run)))
         return FINE
     from aether_protocol.cli.render.history import show_reasons, show_run
 
-    shown = look(store, lambda opened: gather(opened, run))
+    shown = look(options.store, lambda opened: gather(opened, options.run))
     show_run(shown.row, shown.report, shown.parameters, shown.owner)
     show_reasons(shown.reasons, shown.more)
     return FINE

@@ -13,15 +13,15 @@ SECTIONS = {
     "Keep schedules": {
         "apply": ("apply", "Make schedules of CronWorkflow documents, or change them."),
         "ls": ("ls", "List schedules."),
-        "show": ("show", "Show a schedule: settings, next fires, what became of the last ones."),
+        "show": ("show", "Show a schedule: settings, next fires, the last ones."),
         "next": ("next", "Print the next fire times of a document or a schedule."),
-        "suspend": ("suspend", "Let schedules rest."),
-        "resume": ("resume", "Let suspended schedules go on."),
+        "suspend": ("suspend", "Suspend schedules."),
+        "resume": ("resume", "Resume suspended schedules."),
         "rm": ("rm", "Remove schedules."),
         "history": ("history", "List what became of a schedule's fires."),
     },
     "Carry them out": {
-        "run": ("run", "The scheduler, in the foreground: start what is due until told to stop."),
+        "run": ("run", "The scheduler, in the foreground: start what is due, until a signal comes."),
         "tick": ("tick", "Start what is due, see it to its end, and exit."),
         "trigger": ("trigger", "Start a run of a schedule now."),
         "backfill": ("backfill", "Run the fires of a time that is past."),
@@ -33,8 +33,8 @@ EPILOG = """\b
 Examples:
   aether cron apply workflows/ && aether cron run
   aether cron ls
-  aether cron next nightly.yaml -n 3
-  * * * * *  cd /srv/jobs && aether cron tick        (in a crontab, instead of 'aether cron run')"""
+  aether cron next nightly.yaml --limit 3
+  * * * * *  cd /srv/jobs && aether cron tick   (in a crontab)"""
 
 
 @click.group(

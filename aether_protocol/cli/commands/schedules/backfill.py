@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import Struct
+from msgspec.structs import asdict
 
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
-from aether_protocol.cli.options import (
-    durability_option,
-    journal_option,
-    namespace_option,
-    quiet_option,
-    secrets_option,
-    store_option,
-    workspace_option,
-)
+from aether_protocol.cli.options import HostingOptions, NamespaceOption
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 from aether_protocol.views.text import counted
 
@@ -29,47 +24,45 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  aether cron backfill nightly --from 2026-01-01 --to 2026-01-31 --dry-run
-  aether cron backfill nightly --from 2026-01-01 --to 2026-01-31 --concurrency 4
+  aether cron backfill nightly --from 2026-01-01 --until 2026-01-31 --dry-run
+  aether cron backfill nightly --from 2026-01-01 --concurrency 4
 
-\b
 TIME is 2026-01-01 (the whole day), 2026-01-01T12:00 (both in the schedule's time zone), RFC 3339, or 2h (ago). Both
 ends count. A fire whose run is there, or was and is deleted since, is left out. Runs that are backfilled are runs of
 the schedule: they have the same ids, concurrencyPolicy sees them, and the history limits delete the oldest.
-Exit codes: 0 all Succeeded, or nothing was left to do; else that of the run that went worst, as with
-'aether cron tick'; 130 interrupted (runs are left as they are, 'aether cron tick' goes on with them)."""
+
+\b
+Exit codes: 0 all Succeeded, or nothing was left to do; else that of the
+run that went worst, as with 'aether cron tick'; 130 interrupted (runs are
+left as they are, 'aether cron tick' recovers them)."""
 
 
-class Asked(Struct, frozen=True):
-    """What is asked for: the fires of a schedule from `first` to `last` (None: now); `again`: also those whose run was
-    deleted."""
+class BackfillOptions(Struct, frozen=True, kw_only=True):
+    name: Annotated[str, argument("NAME")]
+    first: Annotated[
+        Moment, option("--from", type=ZonedInstant(), required=True, metavar="TIME", help="The first instant that counts.")
+    ]
+    last: Annotated[
+        Moment | None, option("--until", type=ZonedInstant(), metavar="TIME", help="The last one; now if left out.")
+    ] = None
+    dry_run: Annotated[
+        bool,
+        option("--dry-run", is_flag=True,
+               help="List the fires, and which of them have run, on standard output; start nothing."),
+    ] = False
+    again: Annotated[bool, option("--again", is_flag=True, help="Also those whose run was deleted since.")] = False
+    at_once: Annotated[
+        int,
+        option("--concurrency", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N",
+               help="At most N runs at once."),
+    ] = 1
+    namespace: NamespaceOption = None
+    hosting: HostingOptions
 
-    namespace: str | None
-    name: str
-    first: Moment
-    last: Moment | None
-    again: bool
 
-
-@click.command("backfill", epilog=EPILOG)
-@click.argument("name", metavar="NAME")
-@click.option("--from", "first", type=ZonedInstant(), required=True, metavar="TIME", help="The first instant that counts.")
-@click.option("--to", "last", type=ZonedInstant(), metavar="TIME", help="The last one; now if left out.")
-@click.option("--dry-run", is_flag=True, help="List the fires, and which of them have run, on standard output; start nothing.")
-@click.option("--again", is_flag=True, help="Also those whose run was deleted since.")
-@click.option("--concurrency", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N",
-              help="At most N runs at once.")
-@namespace_option
-@secrets_option
-@journal_option
-@quiet_option
-@workspace_option
-@store_option
-@durability_option
-def command(
-    name: str, first: Moment, last: Moment | None, dry_run: bool, again: bool, namespace: str | None, **hosting: object
-) -> int:
-    """Run the fires that a schedule had in a time that is past, as if somebody had been there: oldest first, each with its
+@command_with(BackfillOptions, "backfill", epilog=EPILOG, moved={"--to": "--until"})
+def command(options: BackfillOptions) -> int:
+    """Run the fires that a schedule had in a time that is past, as a scheduler would have then: oldest first, each with its
     own scheduled time.
 
     startAt and endAt hold; that it is suspended, or was, does not count.
@@ -78,35 +71,32 @@ def command(
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
     from aether_protocol.cli.stored import check_there, look
 
-    store = str(hosting["store"])
-    at_once = hosting.pop("concurrency")
-    assert isinstance(at_once, int)
+    store = options.hosting.store
     refuse_memory(store)
     check_there(store)
-    asked = Asked(namespace, name, first, last, again)
-    if dry_run:
-        show_fires(*look(store, lambda opened: find(opened, asked)))
+    if options.dry_run:
+        show_fires(*look(store, lambda opened: find(opened, options)))
         return FINE
-    settings = Hosting(more=store_option_text(store), **hosting)  # type: ignore[arg-type]
-    return host(settings, lambda at, _: run_fires(at, asked, at_once))
+    settings = Hosting(**asdict(options.hosting), more=store_option_text(store))
+    return host(settings, lambda at, _: run_fires(at, options))
 
 
-async def find(store: CronStore, asked: Asked) -> tuple[StoredSchedule, list[BackfillFire]]:
+async def find(store: CronStore, options: BackfillOptions) -> tuple[StoredSchedule, list[BackfillFire]]:
     """The schedule and its fires, oldest first. Raises UsageError for an unknown schedule and a time that is not past."""
     from aether_protocol.service.schedules.backfill import find_fires
     from aether_protocol.service.schedules.find import find_schedule
     from aether_protocol.service.schedules.times import zone_of
 
-    schedule = await find_schedule(store, asked.namespace, asked.name)
+    schedule = await find_schedule(store, options.namespace, options.name)
     zone = zone_of(schedule.settings)
     now = now_us()
-    first = asked.first.first(zone)
-    last = now if asked.last is None else asked.last.last(zone)
+    first = options.first.first(zone)
+    last = now if options.last is None else options.last.last(zone)
     if first > now:
         raise UsageError("--from is in the future", hint="what is ahead, the schedule does by itself")
     if last < first:
-        raise UsageError("--to is before --from")
-    return schedule, await find_fires(store, schedule, first, min(last, now), again=asked.again)
+        raise UsageError("--until is before --from")
+    return schedule, await find_fires(store, schedule, first, min(last, now), again=options.again)
 
 
 def show_fires(schedule: StoredSchedule, fires: Sequence[BackfillFire]) -> None:
@@ -119,16 +109,16 @@ def show_fires(schedule: StoredSchedule, fires: Sequence[BackfillFire]) -> None:
         told = f"would start run {fire.run_id}" if fire.why is None else f"left out: {fire.why}"
         click.echo(f"{in_zone(fire.at, zone)}  {told}")
     todo = sum(fire.why is None for fire in fires)
-    click.echo(f"{counted(len(fires), 'fire')}, {todo} to be run; nothing was started", err=True)
+    messages.note(f"{counted(len(fires), 'fire')}, {todo} to be run; nothing was started")
 
 
-async def run_fires(at: HostContext, asked: Asked, at_once: int) -> int:
+async def run_fires(at: HostContext, options: BackfillOptions) -> int:
     """Run them; the exit code."""
     from aether_protocol.cli.hosting import worst_of
     from aether_protocol.service.schedules.backfill import backfill
 
-    schedule, fires = await find(at.store, asked)
-    done = await backfill(at, schedule, fires, at_once)
+    schedule, fires = await find(at.store, options)
+    done = await backfill(at, schedule, fires, options.at_once)
     rest = f", {done.not_started} not started" if done.not_started else ""
-    click.echo(f"backfilled {counted(done.started, 'fire')} of {len(fires)}, {done.left_out} left out{rest}", err=True)
+    messages.note(f"backfilled {counted(done.started, 'fire')} of {len(fires)}, {done.left_out} left out{rest}")
     return worst_of(at.runs.outcomes.values())

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import store_option, table_option
+from aether_protocol.cli.options import NamespaceFilter, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
+from aether_protocol.cli.terminal import messages
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
 
 EPILOG = """\b
 Examples:
   aether cron ls
-  aether cron ls --namespace team-a --output json"""
+  aether cron ls --namespace team-a -o json"""
 
 
-@click.command("ls", epilog=EPILOG)
-@click.option("-n", "--namespace", metavar="NAME", help="Only schedules in this namespace.")
-@table_option
-@store_option
-def command(namespace: str | None, output: str, store: str) -> int:
+class ScheduleListOptions(Struct, frozen=True, kw_only=True):
+    namespace: NamespaceFilter = None
+    output: TextOrJson = "text"
+    to: ToOption = None
+    store: StoreOption
+
+
+@command_with(ScheduleListOptions, "ls", epilog=EPILOG)
+def command(options: ScheduleListOptions) -> int:
     """List schedules: when they fire, what became of the last fire, and how many of their runs have not ended."""
-    found = look(store, lambda opened: read(opened, namespace))
-    if output == "json":
+    found = look(options.store, lambda opened: read(opened, options.namespace))
+    if options.output == "json":
         from aether_protocol.cli.render.schedules import print_schedules_json
 
         print_schedules_json(found)
@@ -34,8 +40,8 @@ def command(namespace: str | None, output: str, store: str) -> int:
     if found:
         show_schedules(found, now_us())
     else:
-        where = "" if namespace is None else f" in namespace {namespace!r}"
-        click.echo(f"there are no schedules{where}: 'aether cron apply FILE' makes one", err=True)
+        where = "" if options.namespace is None else f" in namespace {options.namespace!r}"
+        messages.note(f"there are no schedules{where}", "'aether cron apply FILE' makes one")
     return FINE
 
 

@@ -4,54 +4,62 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
-from aether_protocol.cli.options import limits_option, store_option, table_option
+from aether_protocol.cli.options import MaxOption, NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.schedules import Asked, asked_for
-from aether_protocol.documents.source import Limits
 from aether_protocol.service.schedules.times import fires_of, zone_of
 
 EPILOG = """\b
 Examples:
   aether cron next nightly.yaml
-  aether cron next nightly -n 3
-  aether cron next nightly --after 2026-10-24 --output json
+  aether cron next nightly --limit 3
+  aether cron next nightly --after 2026-10-24 -o json
 
-\b
-A document is read as it is, and needs no store. What is odd about a fire is told: a local time that the clock
+A document is read as it is, and needs no store. What is odd about a fire is noted: a local time that the clock
 skips (it fires right after), and one that comes twice (at the first, or at both where minute or hour are *)."""
 
 
-@click.command("next", epilog=EPILOG)
-@click.argument("what", metavar="FILE|NAME")
-@click.option("-n", "--number", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many of each.")
-@click.option("--after", type=ZonedInstant(), metavar="TIME",
-              help="After that time instead of now: 2026-01-01, 2h (ago), RFC 3339; read in the schedule's zone.")
-@click.option("--namespace", metavar="NAME", help="The schedule's namespace ('default' unless given).")
-@limits_option
-@table_option
-@store_option
-def command(
-    what: str, number: int, after: Moment | None, namespace: str | None, limits: Limits, output: str, store: str
-) -> int:
+class ScheduleNextOptions(Struct, frozen=True, kw_only=True):
+    what: Annotated[str, argument("FILE|NAME")]
+    limit: Annotated[
+        int,
+        option("--limit", old=["--number"], type=click.IntRange(1, 10_000), default=10, show_default=True, metavar="N",
+               help="How many of each."),
+    ] = 10
+    after: Annotated[
+        Moment | None,
+        option("--after", type=ZonedInstant(), metavar="TIME",
+               help="After that time instead of now: 2026-01-01, 2h (ago), RFC 3339; read in the schedule's zone."),
+    ] = None
+    namespace: NamespaceOption = None
+    output: TextOrJson = "text"
+    to: ToOption = None
+    store: StoreOption
+    max: MaxOption
+
+
+@command_with(ScheduleNextOptions, "next", epilog=EPILOG)
+def command(options: ScheduleNextOptions) -> int:
     """Print the next fire times of the CronWorkflows of a file, or of a schedule of the store, in the schedule's time zone.
 
-    What is suspended is told, and shown as if it were not.
+    What is suspended is noted, and shown as if it were not.
     """
-    asked = asked_for(what, namespace, store, limits)
     now = now_us()
-    told = []
-    for one in asked:
-        begin = now if after is None else after.first(zone_of(one.settings))
-        fires = list(islice(fires_of(one.settings, begin), number))
-        told.append((one, fires))
-    if output == "json":
-        print_json(told)
+    found = []
+    for one in asked_for(options.what, options.namespace, options.store, options.max):
+        begin = now if options.after is None else options.after.first(zone_of(one.settings))
+        found.append((one, list(islice(fires_of(one.settings, begin), options.limit))))
+    if options.output == "json":
+        print_json(found)
     else:
-        show(told, now)
+        show(found, now)
     return FINE
 
 

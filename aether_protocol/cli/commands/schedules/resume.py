@@ -1,11 +1,14 @@
-"""`aether cron resume NAME...`: let suspended schedules go on."""
+"""`aether cron resume NAME...`: resume suspended schedules."""
 
 from __future__ import annotations
 
-import click
+from typing import Annotated
 
+from msgspec import Struct
+
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import namespace_option, store_option
+from aether_protocol.cli.options import NamespaceOption, StoreOption
 from aether_protocol.cli.schedules import switch
 
 EPILOG = """\b
@@ -13,11 +16,14 @@ Examples:
   aether cron resume nightly hourly"""
 
 
-@click.command("resume", epilog=EPILOG)
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@namespace_option
-@store_option
-def command(names: tuple[str, ...], namespace: str | None, store: str) -> int:
-    """Let suspended schedules go on with the next fire from now."""
-    switch(store, namespace, names, suspend=False)
+class ScheduleResumeOptions(Struct, frozen=True, kw_only=True):
+    names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
+    namespace: NamespaceOption = None
+    store: StoreOption
+
+
+@command_with(ScheduleResumeOptions, "resume", epilog=EPILOG)
+def command(options: ScheduleResumeOptions) -> int:
+    """Resume suspended schedules, from their next fire on."""
+    switch(options.store, options.namespace, options.names, suspend=False)
     return FINE

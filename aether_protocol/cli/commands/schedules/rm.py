@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.freeing import free
-from aether_protocol.cli.freeing import told as freed
+from aether_protocol.cli.freeing import free, freed_text
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import namespace_option, store_option
+from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson
 from aether_protocol.cli.stored import look
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.service.schedules.find import called, find_schedules, overview_of
@@ -19,33 +21,58 @@ from aether_protocol.views.text import counted
 EPILOG = """\b
 Examples:
   aether cron rm nightly
-  aether cron rm nightly --runs                 (its runs that have ended, too)"""
+  aether cron rm nightly --runs   (its runs that have ended, too)"""
 
 
-@click.command("rm", epilog=EPILOG)
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--runs", is_flag=True, help="Delete their runs that have ended, too.")
-@namespace_option
-@store_option
-def command(names: tuple[str, ...], runs: bool, namespace: str | None, store: str) -> int:
+class ScheduleRemoveOptions(Struct, frozen=True, kw_only=True):
+    names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
+    runs: Annotated[bool, option("--runs", is_flag=True, help="Delete their runs that have ended, too.")] = False
+    namespace: NamespaceOption = None
+    output: TextOrJson = "text"
+    store: StoreOption
+
+
+@command_with(ScheduleRemoveOptions, "rm", epilog=EPILOG)
+def command(options: ScheduleRemoveOptions) -> int:
     """Remove schedules, with the history of their fires. All of them or, if one is not there, none.
 
-    Their runs stay, and those that have not ended go on.
+    Their runs stay, and those that have not ended continue.
     """
-    look(store, lambda opened: remove(opened, namespace, names, runs), writes=True)
+    removed = look(options.store, lambda opened: remove(opened, options), writes=True)
+    if options.output == "json":
+        listed = [
+            {"namespace": one.namespace, "name": one.name, "runs": one.runs, "unfinishedRuns": one.left} for one in removed
+        ]
+        click.echo(json.dumps({"removed": listed}, indent=2, ensure_ascii=False))
+        return FINE
+    for one in removed:
+        click.echo(one.text)
     return FINE
 
 
-async def remove(store: CronStore, namespace: str | None, names: Sequence[str], runs: bool) -> None:
-    found = [await overview_of(store, schedule) for schedule in await find_schedules(store, namespace, names)]
-    for one in found:
-        name = called(one.schedule)
-        removed = await store.remove_schedule(one.schedule.namespace, one.schedule.name)
-        told = f"removed schedule {name}" if removed else f"schedule {name} was removed by somebody else"
-        if runs:
-            ended = [row.run_id for row in one.runs if row.closed]
-            count = await store.delete(ended, now_us())
-            told += f" and {counted(count, 'run')} of it{freed(await free(store))}"
-        if one.unfinished:
-            told += f"; not ended, and left alone: {', '.join(row.run_id for row in one.unfinished)}"
-        click.echo(told)
+class RemovedSchedule(Struct, frozen=True):
+    """A schedule that is not there any more: how many of its runs were deleted, and those that were left alone."""
+
+    namespace: str
+    name: str
+    runs: int
+    left: list[str]
+    text: str
+
+
+async def remove(store: CronStore, options: ScheduleRemoveOptions) -> list[RemovedSchedule]:
+    """Remove them all; what became of each."""
+    schedules = await find_schedules(store, options.namespace, options.names)
+    removed: list[RemovedSchedule] = []
+    for one in [await overview_of(store, schedule) for schedule in schedules]:
+        name, count = called(one.schedule), 0
+        was_there = await store.remove_schedule(one.schedule.namespace, one.schedule.name)
+        text = f"removed schedule {name}" if was_there else f"schedule {name} was removed by another process"
+        if options.runs:
+            count = await store.delete([row.run_id for row in one.runs if row.closed], now_us())
+            text += f" and {counted(count, 'run')} of it{freed_text(await free(store))}"
+        left = [row.run_id for row in one.unfinished]
+        if left:
+            text += f"; not ended, and left alone: {', '.join(left)}"
+        removed.append(RemovedSchedule(one.schedule.namespace, one.schedule.name, count, left, text))
+    return removed

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
+from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import (
-    concurrency_option,
-    durability_option,
-    journal_option,
-    quiet_option,
-    secrets_option,
-    store_option,
-    workspace_option,
-)
+from aether_protocol.cli.options import ConcurrencyOption, HostingOptions
 
 if TYPE_CHECKING:
     from aether_protocol.cli.render.journal import Journal
@@ -24,36 +19,38 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether cron run
-  aether cron run --store sqlite:/data/aether.db --output events --grace 25
+  aether cron run --store sqlite:/data/aether.db -o events --grace 25
   AETHER_STORE=sqlite:/data/aether.db aether cron run --quiet
 
-\b
-Schedules that others apply, change and remove meanwhile count at once, within about a second. Several schedulers may
-work on one store: no fire is started twice, and one takes over what another leaves behind.
-On SIGTERM, SIGINT and SIGHUP nothing more is started; runs under way get --grace seconds to end, then their tasks are stopped
-and the next scheduler goes on with them. A second signal ends it at once. The exit code is 0 either way."""
+Schedules that others apply, change and remove meanwhile count at once, within about a second. Several schedulers may work
+on one store: no fire is started twice, and one takes over what another leaves behind.
+
+On SIGTERM, SIGINT and SIGHUP nothing more is started; runs that have begun get --grace seconds to end, then their tasks are
+stopped and the next scheduler recovers them. A second signal ends it at once. The exit code is 0 either way."""
 
 
-@click.command("run", epilog=EPILOG)
-@click.option("--grace", type=click.FloatRange(0, 86_400), default=10, show_default=True, metavar="SECONDS",
-              help="How long runs may go on after a signal.")
-@secrets_option
-@concurrency_option
-@journal_option
-@quiet_option
-@workspace_option
-@store_option
-@durability_option
-def command(grace: float, store: str, **hosting: object) -> int:
-    """Start what is due on the schedules of the store, see runs to their ends and tidy up, until told to stop.
+class ScheduleRunOptions(Struct, frozen=True, kw_only=True):
+    grace: Annotated[
+        float,
+        option("--grace", type=click.FloatRange(0, 86_400), default=10, show_default=True, metavar="SECONDS",
+               help="How long runs may continue after a signal."),
+    ] = 10
+    concurrency: ConcurrencyOption = None
+    hosting: HostingOptions
 
-    Fires that came while no scheduler was there are missed, but for the latest one of each schedule, which is started
-    now if startingDeadlineSeconds allows it. Runs that were left behind are gone on with.
+
+@command_with(ScheduleRunOptions, "run", epilog=EPILOG)
+def command(options: ScheduleRunOptions) -> int:
+    """Start what is due on the schedules of the store, see runs to their ends and tidy up, until a signal comes.
+
+    Fires that came while no scheduler ran are missed, but for the latest one of each schedule, which is started
+    now if startingDeadlineSeconds allows it. Runs that were left behind are recovered.
     """
     from aether_protocol.cli.hosting import Hosting, host
     from aether_protocol.cli.render.journal import began_entry, leaving_entry, left_entry
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
 
+    store, grace = options.hosting.store, options.grace
     refuse_memory(store)
 
     async def serve(at: HostContext, journal: Journal) -> int:
@@ -65,5 +62,7 @@ def command(grace: float, store: str, **hosting: object) -> int:
         journal.tell(left_entry(left))
         return FINE
 
-    more = store_option_text(store)
-    return host(Hosting(store, serves=True, left_code=FINE, more=more, **hosting), serve)  # type: ignore[arg-type]
+    settings = Hosting(
+        **asdict(options.hosting), concurrency=options.concurrency, serves=True, left_code=FINE, more=store_option_text(store)
+    )
+    return host(settings, serve)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Annotated
 
-import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import namespace_option, report_option, store_option
+from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cron.fields import BadScheduleError
 from aether_protocol.ports.schedules import CronStore, FireRecord
 from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
@@ -18,28 +21,32 @@ from aether_protocol.service.schedules.times import fires_of
 EPILOG = """\b
 Examples:
   aether cron show nightly
-  aether cron show nightly --output json        (with the document as it was applied)"""
+  aether cron show nightly -o json   (with the document as it was applied)"""
 
 AHEAD = 5
 BEHIND = 10
 
 
-@click.command("show", epilog=EPILOG)
-@click.argument("name", metavar="NAME")
-@namespace_option
-@report_option
-@store_option
-def command(name: str, namespace: str | None, output: str, store: str) -> int:
+class ScheduleShowOptions(Struct, frozen=True, kw_only=True):
+    name: Annotated[str, argument("NAME")]
+    namespace: NamespaceOption = None
+    output: TextOrJson = "text"
+    to: ToOption = None
+    store: StoreOption
+
+
+@command_with(ScheduleShowOptions, "show", epilog=EPILOG)
+def command(options: ScheduleShowOptions) -> int:
     """Show a schedule: its settings, its next fires, what became of the last ones, and its runs."""
     now = now_us()
-    one, records = look(store, lambda opened: read(opened, namespace, name))
+    one, records = look(options.store, lambda opened: read(opened, options.namespace, options.name))
     settings = one.schedule.settings
     try:
         fires = list(islice(fires_of(settings, max(now, one.schedule.seen)), AHEAD))
     except BadScheduleError as error:  # its zone, on another machine
         fires = []
-        click.echo(f"the next fires cannot be told here: {error.message}", err=True)
-    if output == "json":
+        messages.warn(f"the next fires are not known here: {error.message}")
+    if options.output == "json":
         from aether_protocol.cli.render.schedules import print_schedule_json
 
         print_schedule_json(one, fires, records)

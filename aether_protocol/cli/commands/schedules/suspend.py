@@ -1,11 +1,14 @@
-"""`aether cron suspend NAME...`: let schedules rest."""
+"""`aether cron suspend NAME...`: suspend schedules."""
 
 from __future__ import annotations
 
-import click
+from typing import Annotated
 
+from msgspec import Struct
+
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import namespace_option, store_option
+from aether_protocol.cli.options import NamespaceOption, StoreOption
 from aether_protocol.cli.schedules import switch
 
 EPILOG = """\b
@@ -13,14 +16,17 @@ Examples:
   aether cron suspend nightly hourly"""
 
 
-@click.command("suspend", epilog=EPILOG)
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@namespace_option
-@store_option
-def command(names: tuple[str, ...], namespace: str | None, store: str) -> int:
-    """Let schedules rest: nothing is started until they are resumed, and fires in between are not made up for.
+class ScheduleSuspendOptions(Struct, frozen=True, kw_only=True):
+    names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
+    namespace: NamespaceOption = None
+    store: StoreOption
 
-    Runs that are under way go on. 'aether cron apply' sets it to what the document says.
+
+@command_with(ScheduleSuspendOptions, "suspend", epilog=EPILOG)
+def command(options: ScheduleSuspendOptions) -> int:
+    """Suspend schedules: nothing is started until they are resumed, and fires in between are not made up for.
+
+    Runs that have begun continue. 'aether cron apply' sets it to what the document says.
     """
-    switch(store, namespace, names, suspend=True)
+    switch(options.store, options.namespace, options.names, suspend=True)
     return FINE

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
-from aether_protocol.cli.options import (
-    concurrency_option,
-    durability_option,
-    journal_option,
-    namespace_option,
-    quiet_option,
-    secrets_option,
-    store_option,
-    workspace_option,
-)
+from aether_protocol.cli.command import argument, command_with
+from aether_protocol.cli.options import ConcurrencyOption, HostingOptions, NamespaceOption
 
 if TYPE_CHECKING:
     from aether_protocol.cli.render.journal import Journal
@@ -23,30 +16,30 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  * * * * *  cd /srv/jobs && aether cron tick --quiet        (in a crontab)
-  aether cron tick nightly --output events
+  * * * * *  cd /srv/jobs && aether cron tick --quiet   (in a crontab)
+  aether cron tick nightly -o events
 
-\b
 Ticks may overlap: no fire is started twice, and a run that another one drives is left to it. The first one after a
 long time starts the latest missed fire of each schedule, as 'aether cron run' does.
-Exit codes: 0 nothing was due, or all Succeeded; else that of the run that went worst: 4 Error, 1 Failed, 5 Timeout,
-6 Cancelled, 7 it waits for an answer (and is left so); 2 wrong usage, 9 the store cannot be used, 130 interrupted
-(runs are left as they are: the next tick goes on with them)."""
+
+\b
+Exit codes: 0 nothing was due, or all Succeeded; else that of the run that
+went worst: 4 Error, 1 Failed, 5 Timeout, 6 Cancelled, 7 it waits for an
+answer (and is left so); 2 wrong usage, 9 the store cannot be used,
+130 interrupted (runs are left as they are: the next tick recovers them)."""
 
 
-@click.command("tick", epilog=EPILOG)
-@click.argument("names", metavar="[NAME]...", nargs=-1)
-@namespace_option
-@secrets_option
-@concurrency_option
-@journal_option
-@quiet_option
-@workspace_option
-@store_option
-@durability_option
-def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting: object) -> int:
-    """Start what is due on all schedules, or on those named, go on with their runs that nobody drives, see all of it to its
-    end, and exit.
+class TickOptions(Struct, frozen=True, kw_only=True):
+    names: Annotated[tuple[str, ...], argument("[NAME]...", nargs=-1)] = ()
+    namespace: NamespaceOption = None
+    concurrency: ConcurrencyOption = None
+    hosting: HostingOptions
+
+
+@command_with(TickOptions, "tick", epilog=EPILOG)
+def command(options: TickOptions) -> int:
+    """Start what is due on all schedules, or on those named, recover their runs that no process drives, see all of
+    it to its end, and exit.
 
     For what starts it every minute: the system's crontab, a systemd timer, a Kubernetes CronJob, CI.
     """
@@ -55,11 +48,12 @@ def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting
     from aether_protocol.cli.stored import check_there
     from aether_protocol.service.schedules.find import find_schedules, overview_of
 
+    store = options.hosting.store
     refuse_memory(store)
     check_there(store)
 
     async def tick(at: HostContext, _: Journal) -> int:
-        chosen = await find_schedules(at.store, namespace, names)
+        chosen = await find_schedules(at.store, options.namespace, options.names)
         keys = {(one.namespace, one.name) for one in chosen}
         await at.schedules.tick(lambda one: not at.runs.leaving.is_set() and (not keys or (one.namespace, one.name) in keys))
         runs = [row.run_id for one in chosen for row in (await overview_of(at.store, one)).unfinished]
@@ -68,4 +62,5 @@ def command(names: tuple[str, ...], namespace: str | None, store: str, **hosting
         await at.delete_old_runs()
         return worst_of(at.runs.outcomes.values())
 
-    return host(Hosting(store, more=store_option_text(store), **hosting), tick)  # type: ignore[arg-type]
+    settings = Hosting(**asdict(options.hosting), concurrency=options.concurrency, more=store_option_text(store))
+    return host(settings, tick)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import click
+from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.drive import Driving, drive
-from aether_protocol.cli.options import answers_option, driving_options, namespace_option
+from aether_protocol.cli.options import AnswersOption, DrivingOptions, NamespaceOption
 from aether_protocol.cli.schedules import refuse_memory
-from aether_protocol.expressions.values import Json
 from aether_protocol.ports.schedules import CronStore
 from aether_protocol.service.schedules.find import find_schedule
 
@@ -21,30 +21,33 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether cron trigger nightly
-  aether cron trigger nightly --output json > report.json
+  aether cron trigger nightly -o json > report.json
 
-\b
 The run's scheduled time is now. It counts for the history of the schedule and for its limits.
-Exit codes: as those of 'aether run'. An interrupt leaves the run as it is: 'aether resume' goes on with it."""
+
+Exit codes: as those of 'aether run'. An interrupt leaves the run as it is: 'aether resume' continues it."""
 
 
-@click.command("trigger", epilog=EPILOG)
-@click.argument("name", metavar="NAME")
-@namespace_option
-@answers_option
-@driving_options
-def command(name: str, namespace: str | None, resumes: tuple[str, ...], **driving: Json) -> int:
+class TriggerOptions(Struct, frozen=True, kw_only=True):
+    name: Annotated[str, argument("NAME")]
+    namespace: NamespaceOption = None
+    answers: AnswersOption = ()
+    driving: DrivingOptions
+
+
+@command_with(TriggerOptions, "trigger", epilog=EPILOG)
+def command(options: TriggerOptions) -> int:
     """Start a run of a schedule now, whatever its times and its concurrencyPolicy say, suspended or not, and drive it to its
     end.
     """
-    refuse_memory(driving["store"])
+    refuse_memory(options.driving.store)
     made: list[ScheduleRunner] = []
 
     async def begin(engine: Engine, store: CronStore) -> str:
         from aether_protocol.engine.clock import WallClock
         from aether_protocol.engine.schedule_runner import ScheduleRunner
 
-        found = await find_schedule(store, namespace, name)
+        found = await find_schedule(store, options.namespace, options.name)
         made.append(ScheduleRunner(engine, store, WallClock()))
         return await made[0].trigger(found.namespace, found.name)
 
@@ -52,4 +55,4 @@ def command(name: str, namespace: str | None, resumes: tuple[str, ...], **drivin
         for cron in made:
             await cron.tidy()
 
-    return drive(Driving(answers=read_answers(resumes), **driving), begin, after=tidy)
+    return drive(Driving.by(options.driving, read_answers(options.answers)), begin, after=tidy)

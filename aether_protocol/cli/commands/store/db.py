@@ -6,11 +6,14 @@ import asyncio
 import json
 
 import click
+from msgspec import Struct
 from msgspec.structs import asdict
 
+from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
-from aether_protocol.cli.options import report_option, store_option
+from aether_protocol.cli.options import StoreOption, TextOrJson
 from aether_protocol.cli.stored import check_there, look, open_at
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import Store, StoreInfo
 from aether_protocol.service.store_check import check_store
@@ -21,16 +24,21 @@ DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can s
 
 @click.group("db")
 def command() -> None:
-    """Check, migrate and compact the store, or tell about it."""
+    """Check, migrate and compact the store, or describe it."""
 
 
-@command.command("info")
-@report_option
-@store_option
-def info(output: str, store: str) -> int:
-    """Tell what the store is, and what it holds."""
-    found = look(store, lambda opened: opened.info())
-    if output == "json":
+class DatabaseOptions(Struct, frozen=True, kw_only=True):
+    """What all of these take."""
+
+    output: TextOrJson = "text"
+    store: StoreOption
+
+
+@command_with(DatabaseOptions, "info")
+def info(options: DatabaseOptions) -> int:
+    """Show what the store is, and what it holds."""
+    found = look(options.store, lambda opened: opened.info())
+    if options.output == "json":
         click.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
         return FINE
     details = {"schema": found.schema, "runs": found.runs, "not ended": found.open_runs, "size": f"{found.size} bytes"}
@@ -47,44 +55,46 @@ def to_json(found: StoreInfo) -> dict[str, object]:
     return record
 
 
-@command.command("check")
-@store_option
-def check(store: str) -> int:
-    """Read everything, compare it with the digests that it was stored with, replay every run, and tell what is wrong.
+@command_with(DatabaseOptions, "check")
+def check(options: DatabaseOptions) -> int:
+    """Read everything, compare it with the digests that it was stored with, replay every run, and report what is wrong.
 
     Nothing is changed.
 
     Exit codes: 0 all is well, 9 something is wrong.
     """
     try:
-        seen = look(store, check_store)
+        seen = look(options.store, check_store)
     except PortError as error:
         here = error.hint is not None and "aether db check" in error.hint
         raise PortError(error.message, hint=DAMAGED if here else error.hint) from error
+    if options.output == "json":
+        orphans = [{"digest": one.digest, "size": one.size} for one in seen.orphans]
+        record = {"faults": seen.faults, "undigested": seen.info.undigested, "unnamedArtifacts": orphans}
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return OUTSIDE if seen.faults else FINE
     for fault in seen.faults:
         click.echo(printable(fault))
     if seen.faults:
-        click.secho(f"{counted(len(seen.faults), 'fault')} found", fg="red", err=True)
+        messages.error(f"{counted(len(seen.faults), 'fault')} found", DAMAGED)
         return OUTSIDE
     if seen.info.undigested:
-        told = "recorded by an older version, without digests: what a disk may have changed in them cannot be told"
-        click.echo(f"{counted(seen.info.undigested, 'run')} {told}", err=True)
+        reason = "recorded by an older version, without digests: what a disk may have changed in them cannot be known"
+        messages.note(f"{counted(seen.info.undigested, 'run')} {reason}")
     for orphan in seen.orphans:
         click.echo(f"artifact {orphan.digest} ({orphan.size} bytes) is named by no run")
-    if seen.orphans:
-        click.echo("  hint: 'aether prune' and 'aether rm' delete such artifacts an hour after they were kept", err=True)
-    click.echo("all is well", err=True)
+    hint = "'aether prune' and 'aether rm' delete artifacts that no run names an hour after they were kept"
+    messages.note("all is well", hint if seen.orphans else None)
     return FINE
 
 
-@command.command("migrate")
-@store_option
-def migrate(store: str) -> int:
+@command_with(DatabaseOptions, "migrate")
+def migrate(options: DatabaseOptions) -> int:
     """Bring a store of an older version up to date.
 
     Commands that write do so by themselves; here it is done at a moment of one's choice.
     """
-    check_there(store)
+    check_there(options.store)
 
     async def go(opened: Store) -> tuple[int, int]:
         try:
@@ -92,14 +102,15 @@ def migrate(store: str) -> int:
         finally:
             await opened.close()
 
-    before, after = asyncio.run(go(open_at(store)))
-    click.echo(f"the schema is at version {after}" + (f", it was {before}" if before != after else " already"), err=True)
+    before, after = asyncio.run(go(open_at(options.store)))
+    if options.output == "json":
+        click.echo(json.dumps({"before": before, "after": after}, indent=2))
+    messages.note(f"the schema is at version {after}" + (f", it was {before}" if before != after else " already"))
     return FINE
 
 
-@command.command("vacuum")
-@store_option
-def vacuum(store: str) -> int:
+@command_with(DatabaseOptions, "vacuum")
+def vacuum(options: DatabaseOptions) -> int:
     """Give space that deleted runs left back to the system."""
 
     async def go(opened: Store) -> tuple[int, int]:
@@ -107,6 +118,12 @@ def vacuum(store: str) -> int:
         await opened.vacuum()
         return before, (await opened.info()).size
 
-    before, after = look(store, go, writes=True)
-    click.echo(f"{before} bytes before, {after} now", err=True)
+    before, after = look(options.store, go, writes=True)
+    if options.output == "json":
+        click.echo(json.dumps({"before": before, "after": after}, indent=2))
+    messages.note(f"{before} bytes before, {after} now")
     return FINE
+
+
+for _one in (check, info, migrate, vacuum):
+    command.add_command(_one)

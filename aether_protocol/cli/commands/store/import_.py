@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import click
+from msgspec import Struct
 
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import MEMORY, store_option
+from aether_protocol.cli.options import MEMORY, StoreOption, TextOrJson
 from aether_protocol.cli.paths import STDIN
 from aether_protocol.cli.stored import open_at
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.service.archive import Archive, read_archive
@@ -22,29 +27,33 @@ Examples:
   gunzip < nightly.jsonl.gz | aether import -"""
 
 
-@click.command("import", epilog=EPILOG)
-@click.argument("file", metavar="FILE", type=click.Path())
-@store_option
-def command(file: str, store: str) -> int:
+class ImportOptions(Struct, frozen=True, kw_only=True):
+    file: Annotated[str, argument("FILE", type=click.Path())]
+    output: TextOrJson = "text"
+    store: StoreOption
+
+
+@command_with(ImportOptions, "import", epilog=EPILOG)
+def command(options: ImportOptions) -> int:
     """Take in a run that 'aether export' wrote, with its steps and logs. An id that is there already is refused.
 
     FILE is a file, or - for standard input.
     """
     import asyncio
 
-    if store == MEMORY:
+    if options.store == MEMORY:
         raise UsageError("the store 'memory' ends with its process: there is no use in an import")
-    archive = read_archive(read_lines(file), file)
+    archive = read_archive(read_lines(options.file), options.file)
     try:
-        asyncio.run(adopt(open_at(store), archive))
+        asyncio.run(adopt(open_at(options.store), archive))
     except UsageError as error:
         hint = "'aether rm' deletes the one that is there; --store names another place"
         raise UsageError(error.message, hint=error.hint or hint) from None
     row = archive.run.row
-    click.echo(f"imported run {row.run_id}: {row.phase}", err=True)
-    if not row.closed:
-        told = f"it has not ended: 'aether resume {row.run_id}' goes on with it, wherever else it may be driven, too"
-        click.echo(f"  hint: {told}", err=True)
+    if options.output == "json":
+        click.echo(json.dumps({"runId": row.run_id, "phase": row.phase, "closed": row.closed}, indent=2))
+    hint = f"it has not ended: 'aether resume {row.run_id}' continues it, wherever else it may be driven, too"
+    messages.note(f"imported run {row.run_id}: {row.phase}", None if row.closed else hint)
     return FINE
 
 

@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
-import click
+from typing import Annotated
 
+import click
+from msgspec import Struct
+
+from aether_protocol.cli.command import OneOf, command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.freeing import free, told
+from aether_protocol.cli.freeing import free, show_deleted
 from aether_protocol.cli.instants import Span, now_us
-from aether_protocol.cli.options import store_option
+from aether_protocol.cli.options import StoreOption, TextOrJson
 from aether_protocol.cli.stored import look, workspaces_of
 from aether_protocol.ports.store import RunQuery, Store
 from aether_protocol.service.runs.delete import Freed, prune_runs
 from aether_protocol.views.phases import PHASE_COLORS
-from aether_protocol.views.text import counted
 
 EPILOG = """\b
 Examples:
   aether prune --older-than 30d
   aether prune --older-than 7d --phase Succeeded --dry-run
 
-\b
 'aether db vacuum' gives the space back to the system."""
 
 BATCH = 500
 
 
-@click.command("prune", epilog=EPILOG)
-@click.option("--older-than", type=Span(), required=True, metavar="DURATION", help="Runs that ended longer ago than this.")
-@click.option("--phase", "phases", multiple=True, type=click.Choice(list(PHASE_COLORS), case_sensitive=False),
-              help="Only runs that ended so; may be given several times.")
-@click.option("--name", help="Only runs of the workflow with this name.")
-@click.option("--dry-run", is_flag=True,
-              help="Name the runs on standard output and delete nothing. Artifacts: those that none names now.")
-@store_option
-def command(older_than: int, phases: tuple[str, ...], name: str | None, dry_run: bool, store: str) -> int:
+class PruneOptions(Struct, frozen=True, kw_only=True):
+    older_than: Annotated[
+        int,
+        option("--older-than", type=Span(), required=True, metavar="DURATION", help="Runs that ended longer ago than this."),
+    ]
+    phases: Annotated[
+        tuple[str, ...],
+        option("--phase", multiple=True, type=OneOf(list(PHASE_COLORS)), metavar="PHASE",
+               help="Only runs that ended so: Succeeded, Failed, ... Several are allowed."),
+    ] = ()
+    name: Annotated[str | None, option("--name", metavar="NAME", help="Only runs of the workflow with this name.")] = None
+    dry_run: Annotated[
+        bool,
+        option("--dry-run", is_flag=True,
+               help="Name the runs on standard output and delete nothing. Artifacts: those that no run names now."),
+    ] = False
+    output: TextOrJson = "text"
+    store: StoreOption
+
+
+@command_with(PruneOptions, "prune", epilog=EPILOG)
+def command(options: PruneOptions) -> int:
     """Delete runs that ended long ago, with their steps and logs. Runs that have not ended are never touched.
 
     Artifacts that no run names any more, and that were kept more than an hour ago, are deleted, too.
     """
-    query = RunQuery(phases=phases, name=name, closed=True, ended_before=now_us() - older_than, limit=BATCH)
-    count, freed = look(store, lambda opened: prune_all(opened, query, dry_run), writes=not dry_run)
-    click.echo(f"{'would delete' if dry_run else 'deleted'} {counted(count, 'run')}{told(freed)}", err=True)
+    before = now_us() - options.older_than
+    query = RunQuery(phases=options.phases, name=options.name, closed=True, ended_before=before, limit=BATCH)
+    done = look(options.store, lambda opened: prune_all(opened, query, options), writes=not options.dry_run)
+    show_deleted(*done, as_json=options.output == "json", dry_run=options.dry_run)
     return FINE
 
 
-async def prune_all(store: Store, query: RunQuery, dry_run: bool) -> tuple[int, Freed]:
+async def prune_all(store: Store, query: RunQuery, options: PruneOptions) -> tuple[int, Freed]:
+    """Delete them in batches, or name them; how many there are, and what became of artifacts."""
     count = 0
-    async for ids, deleted in prune_runs(store, query, now_us(), root=workspaces_of(store), dry_run=dry_run):
+    async for ids, deleted in prune_runs(store, query, now_us(), root=workspaces_of(store), dry_run=options.dry_run):
         count += deleted
-        if dry_run:
+        if options.dry_run and options.output == "text":
             click.echo("\n".join(ids))
-    return count, await free(store, dry_run=dry_run)
+    return count, await free(store, dry_run=options.dry_run)

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import click
+from typing import Annotated
 
+from msgspec import Struct
+
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.freeing import free, told
+from aether_protocol.cli.freeing import free, show_deleted
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import store_option
+from aether_protocol.cli.options import StoreOption, TextOrJson
 from aether_protocol.cli.stored import look, workspaces_of
 from aether_protocol.ports.store import Store
 from aether_protocol.service.runs.delete import Freed, delete_runs
-from aether_protocol.views.text import counted
 
 EPILOG = """\b
 Examples:
   aether rm 0195c3f2
   aether rm nightly nightly.2
-  aether rm abandoned --force                   (a run that has not ended and that nobody drives)"""
+  aether rm abandoned --force   (a run that has not ended)"""
 
 
-@click.command("rm", epilog=EPILOG)
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--force", is_flag=True, help="Delete runs that have not ended, too; never one that is being driven.")
-@store_option
-def command(runs: tuple[str, ...], force: bool, store: str) -> int:
+class RemoveOptions(Struct, frozen=True, kw_only=True):
+    runs: Annotated[tuple[str, ...], argument("RUN...", nargs=-1, required=True)]
+    force: Annotated[
+        bool, option("--force", is_flag=True, help="Delete runs that have not ended, too; never one that is being driven.")
+    ] = False
+    output: TextOrJson = "text"
+    store: StoreOption
+
+
+@command_with(RemoveOptions, "rm", epilog=EPILOG)
+def command(options: RemoveOptions) -> int:
     """Delete runs: their steps, logs and results. All of them or, if one may not be deleted, none.
 
     Artifacts that no run names any more, and that were kept more than an hour ago, are deleted, too.
 
     RUN is a run's id, the beginning of it, or latest.
     """
-    count, freed = look(store, lambda opened: delete_all(opened, runs, force), writes=True)
-    click.echo(f"deleted {counted(count, 'run')}{told(freed)}", err=True)
+    count, freed = look(options.store, lambda opened: delete_all(opened, options.runs, options.force), writes=True)
+    show_deleted(count, freed, as_json=options.output == "json")
     return FINE
 
 

@@ -1,0 +1,315 @@
+"""How a command is declared: one typed class says what it takes, its function gets an object of that class.
+
+A field is an option or an argument where its annotation says so: `Annotated[TYPE, option("--name", ...)]`. A field whose
+type is another such class stands for all the fields of that one. Fields that declare nothing keep their defaults.
+
+    class GreetOptions(Struct, frozen=True, kw_only=True):
+        name: Annotated[str, argument("NAME")]
+        times: Annotated[int, option("--times", default=1, help="How often.")]
+
+    @command_with(GreetOptions, "greet")
+    def command(options: GreetOptions) -> int: ...
+
+Law: the order of the fields is that of the help. Every command also takes `-q`, `--color` and `--help`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+import click
+from msgspec import Struct
+
+from aether_protocol.cli.configured import take_profile
+from aether_protocol.cli.target import written_to
+from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.terminal.color import COLOR_MODES, set_color
+from aether_protocol.expressions.json_copy import is_whole
+
+_Options = TypeVar("_Options", bound=Struct)
+
+JSON: Final = "json"
+TO: Final = "to"  # a field of this name is the file in which the result goes
+_AS_JSON: Final = "as_json"
+
+
+class Declared(Struct, frozen=True):
+    """What an annotation says of a field: makes the parameter, given the field's name."""
+
+    make: Callable[[str], click.Parameter]
+
+
+class BadValueError(click.BadParameter):
+    """A value that an option does not take, with advice."""
+
+    def __init__(self, message: str, hint: str | None, *, ctx: click.Context | None, param: click.Parameter | None) -> None:
+        super().__init__(message, ctx, param)
+        self.hint = hint
+
+
+# --- types ---
+
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+else:  # click has only lately made it generic
+    _TextType = click.ParamType
+
+
+class Text(_TextType):
+    """What stands on the command line as text. Python hands over bytes that its locale cannot read as halves of surrogate
+    pairs: where they are UTF-8 they are read as that, else they are refused. Names of files may be any bytes."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if is_whole(value):
+            return value
+        try:
+            return os.fsencode(value).decode("utf-8")
+        except UnicodeError:
+            self.fail(f"{value!a} is not UTF-8 text", param, ctx)
+
+
+class OneOf(_TextType):
+    """One of several words, in any case; `old` are words that mean one of them and are not shown."""
+
+    name = "choice"
+
+    def __init__(self, words: Sequence[str], old: Mapping[str, str] | None = None, paths: str | None = None) -> None:
+        self.words = tuple(words)
+        self.old = dict(old or {})
+        self.paths = paths
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(self.words)}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in self.words if word.lower().startswith(incomplete.lower())]
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        known = {word.lower(): word for word in self.words} | self.old
+        if value.lower() in known:
+            return known[value.lower()]
+        from aether_protocol.diagnostics.suggest import suggest
+
+        near = suggest(value.lower(), list(known))
+        hint = f"did you mean {known[near]!r}?" if near else f"it is one of: {', '.join(self.words)}"
+        if self.paths is not None and any(char in value for char in "./-"):
+            hint = f"{self.paths} names the file: {self.paths} {value}"
+        raise BadValueError(f"{value!r} is not one of its values", hint, ctx=ctx, param=param)
+
+
+TEXT: Final = Text()
+
+
+# --- declaring ---
+
+
+class Option(click.Option):
+    """An option; the spellings in `old` work as well, and are not shown."""
+
+    def __init__(self, names: Sequence[str], *, old: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__([*names, *old], **settings)
+        self.old = frozenset(old)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        shown, self.opts = self.opts, self._shown()
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = shown
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return max(self._shown(), key=len)
+
+    def _shown(self) -> list[str]:
+        return [name for name in self.opts if name not in self.old]
+
+
+def option(*names: str, old: Sequence[str] = (), **settings: Any) -> Declared:
+    """An option with these spellings; `settings` are those of `click.Option`."""
+
+    def make(field: str) -> click.Parameter:
+        return Option([field, *names], old=old, **settings)
+
+    return Declared(make)
+
+
+def argument(metavar: str, **settings: Any) -> Declared:
+    """An argument, shown as `metavar`; `settings` are those of `click.Argument`."""
+
+    def make(field: str) -> click.Parameter:
+        return click.Argument([field], metavar=metavar, **settings)
+
+    return Declared(make)
+
+
+def output_option(
+    *forms: str, help: str = "How to print it.", old: Mapping[str, str] | None = None, to: bool = False  # noqa: A002
+) -> Declared:
+    """`-o`: in which of several forms to print, the first one unless it is given."""
+    more = f" --json is short for -o {JSON}." if JSON in forms and len(forms) > 1 else ""
+    words = {"table": "text"} if "text" in forms else {}
+    kind = OneOf(forms, words | dict(old or {}), "--to" if to else None)
+    return option("-o", "--output", old=["--format"], type=kind, default=forms[0], show_default=True, help=help + more)
+
+
+# --- making ---
+
+
+class Command(click.Command):
+    """A command that knows the spellings that some of its options had before."""
+
+    moved: Mapping[str, str] = {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            new = self.moved.get(error.option_name)
+            if new is None:
+                raise
+            raise click.UsageError(f"{error.option_name} is now {new}", ctx) from None
+        if ctx.params.pop(_AS_JSON, False):
+            ctx.params["output"] = JSON
+        return rest
+
+
+def command_with(
+    options: type[_Options], name: str, *, epilog: str | None = None, moved: Mapping[str, str] | None = None
+) -> Callable[[Callable[[_Options], int]], Command]:
+    """Make a command of a function that takes `options`.
+
+    Args:
+        options: The class that declares what the command takes.
+        name: The command's name.
+        epilog: What stands at the end of its help.
+        moved: Spellings that are errors by now, with what they are called today.
+    """
+
+    def made(body: Callable[[_Options], int]) -> Command:
+        def run(**values: Any) -> int:
+            with written_to(values.get(TO)):
+                return body(build(options, values))
+
+        parameters = parameters_of(options)
+        command = Command(name, callback=run, params=parameters + _common(parameters), help=body.__doc__, epilog=epilog)
+        command.moved = moved or {}
+        return command
+
+    return made
+
+
+def parameters_of(options: type[Struct]) -> list[click.Parameter]:
+    """The parameters that a class declares, in the order of its fields."""
+    found: list[click.Parameter] = []
+    for name, kind in _annotations(options).items():
+        if _is_group(kind):
+            found += parameters_of(kind)
+        elif (declared := _declared(kind)) is not None:
+            parameter = declared.make(name)
+            if type(parameter.type) is click.types.StringParamType:  # where no type is named
+                parameter.type = TEXT
+            found.append(parameter)
+    return found
+
+
+def build(options: type[_Options], values: Mapping[str, object]) -> _Options:
+    """An object of the class from the values of its parameters, by field."""
+    fields: dict[str, object] = {}
+    for name, kind in _annotations(options).items():
+        if _is_group(kind):
+            fields[name] = build(kind, values)
+        elif _declared(kind) is not None:
+            fields[name] = values[name]
+    return options(**fields)
+
+
+def _common(own: Sequence[click.Parameter]) -> list[click.Parameter]:
+    """What every command takes, apart from what it declares itself."""
+    more: list[click.Parameter] = []
+    if any(isinstance(one.type, OneOf) and JSON in one.type.words and one.name == "output" for one in own):
+        more.append(Option([_AS_JSON, "--json"], is_flag=True, hidden=True, help=f"The same as -o {JSON}."))
+    if any("--store" in one.opts and one.type is click.UNPROCESSED for one in own):  # what else is configured comes with it
+        more.append(profile_option("profile", expose_value=False))
+    return more + [make() for name, make in TERMINAL_OPTIONS.items() if name not in {one.name for one in own}]
+
+
+def quiet_option() -> click.Parameter:
+    """`-q` of a command that declares none of its own."""
+    return Option(["quiet", "-q", "--quiet"], is_flag=True, expose_value=False, callback=_hear_quiet,
+                  help="Say nothing on standard error but errors and warnings.")
+
+
+def color_option() -> click.Parameter:
+    """`--color` of every command."""
+    return Option(["color", "--color"], type=OneOf(COLOR_MODES), expose_value=False, callback=_hear_color, is_eager=True,
+                  help="Whether to use colours; auto (the default) does on a terminal.")
+
+
+TERMINAL_OPTIONS: Final[Mapping[str, Callable[[], click.Parameter]]] = {"quiet": quiet_option, "color": color_option}
+
+
+def _hear_quiet(ctx: click.Context, _: click.Parameter, quiet: bool) -> bool:
+    if quiet:
+        messages.set_quiet()
+    return quiet
+
+
+def _hear_color(ctx: click.Context, _: click.Parameter, mode: str | None) -> None:
+    if mode is not None:
+        ctx.color = set_color(mode)
+
+
+QUIET: Final = Declared(lambda field: Option(
+    [field, "-q", "--quiet"], is_flag=True, callback=_hear_quiet, help="No progress and no notes on standard error."
+))
+
+
+def profile_option(field: str, *, expose_value: bool = True) -> click.Parameter:
+    """`--profile` of a command that reads the configuration."""
+    return Option(
+        [field, "--profile"], is_eager=True, expose_value=expose_value, callback=_hear_profile, metavar="NAME",
+        help="Settings of [profile.NAME] in aether.toml win over the others there. AETHER_PROFILE sets another default.",
+    )
+
+
+def _hear_profile(ctx: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    take_profile(ctx, parameter, name)
+    return name
+
+
+PROFILE: Final = Declared(profile_option)
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; a name that is there for the type checker alone can be anything."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, Any)
+
+
+def _annotations(options: type[Struct]) -> dict[str, Any]:
+    """The annotations of all fields, in the order of the fields, without importing what only the type checker needs."""
+    found: dict[str, Any] = {}
+    for kind in reversed(options.__mro__):
+        if issubclass(kind, Struct) and kind is not Struct:
+            names = _Names(vars(sys.modules[kind.__module__]))
+            for name, text in get_annotations(kind).items():
+                found[name] = eval(text, {}, names) if isinstance(text, str) else text
+    return found
+
+
+def _declared(kind: Any) -> Declared | None:
+    return next((one for one in get_args(kind)[1:] if isinstance(one, Declared)), None)
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
