@@ -17,15 +17,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aether_protocol.assembly.configuration.effective import Configuration as Configuration
+    from aether_protocol.assembly.configuration.effective import load_configuration as load_configuration
     from aether_protocol.assembly.documents import load_plan as load_plan
     from aether_protocol.assembly.public import Engine as Engine
     from aether_protocol.assembly.public import build_engine as build_engine
     from aether_protocol.assembly.public import run as run
     from aether_protocol.assembly.stores import open_store as open_store
 
-_HOMES = {"Engine": "public", "build_engine": "public", "load_plan": "documents", "open_store": "stores", "run": "public"}
+_HOMES = {
+    "Configuration": "configuration.effective",
+    "Engine": "public",
+    "build_engine": "public",
+    "load_configuration": "configuration.effective",
+    "load_plan": "documents",
+    "open_store": "stores",
+    "run": "public",
+}
 
-__all__ = ["Engine", "build_engine", "load_plan", "open_store", "run"]
+__all__ = ["Configuration", "Engine", "build_engine", "load_configuration", "load_plan", "open_store", "run"]
 
 
 def __getattr__(name: str) -> Any:

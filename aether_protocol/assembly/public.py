@@ -10,8 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+from aether_protocol.assembly.configuration.effective import Configuration, load_configuration
+from aether_protocol.assembly.configuration.store_place import store_url
 from aether_protocol.assembly.cron import find_schedule_spec
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
@@ -19,6 +24,7 @@ from aether_protocol.assembly.executors import InstalledExecutors, InstalledType
 from aether_protocol.assembly.stores import artifacts_of, open_store, workspaces_root
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.assembly.workspace import Readable, Workspace
+from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.ids import RandomIds
@@ -36,6 +42,7 @@ from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
+from aether_protocol.scheduler.events import RunConfiguration
 from aether_protocol.views.report import Report
 
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
@@ -44,9 +51,35 @@ Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource]
 
 
 class Places(Holding, total=False):
-    """What an engine may be told besides: how it holds its runs, and the folder below which attempts get their workspaces."""
+    """What an engine may be told besides: how it holds its runs, the folder below which attempts get their workspaces, and the
+    settings that count where an argument is left out."""
 
     workspaces: str | Path | None
+    configuration: Configuration | str | Path | None
+
+
+class _Parts(Struct):
+    """What an engine is made of, as far as it can be configured."""
+
+    store: str | Store | None
+    concurrency: int | None
+    secrets: Iterable[Secrets] | Secrets
+    library: Libraries
+    workspaces: str | Path | None
+    limits: Limits = DEFAULT
+
+    def fill(self, settings: Configuration) -> None:
+        """Take from the settings what was left out."""
+        if self.store is None:
+            self.store = store_url(settings)
+        if self.concurrency is None:
+            self.concurrency = settings.concurrency.attempts
+        if self.secrets == ():
+            self.secrets = settings.secrets.files
+        if self.library == ():
+            self.library = settings.library.paths
+        self.workspaces = self.workspaces or settings.workspaces.path
+        self.limits = Limits(**asdict(settings.limits))
 
 
 class Engine(api.Engine):
@@ -65,12 +98,16 @@ class Engine(api.Engine):
     carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
     that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
     `artifacts` is the repository of what its runs keep, beside the file of the store.
+
+    No file is read for settings, and no variable but that of the secrets, unless `configuration` asks for it: what
+    `load_configuration` gives, or the path of a file. It counts where `store`, `concurrency`, `secrets`, `library` or
+    `workspaces` is left out, and its digest and profile are recorded with every run that begins here.
     """
 
     def __init__(
         self,
         *,
-        store: str | Store = "memory",
+        store: str | Store | None = None,
         broker: Broker | None = None,
         executors: Executors = (),
         concurrency: int | None = None,
@@ -80,7 +117,12 @@ class Engine(api.Engine):
         clock: Clock | None = None,
         **places: Unpack[Places],
     ) -> None:
-        workspaces = places.pop("workspaces", None)
+        parts = _Parts(store, concurrency, secrets, library, places.pop("workspaces", None))
+        settings = _as_configuration(places.pop("configuration", None))
+        if settings is not None:
+            parts.fill(settings)
+            self.recorded_configuration = RunConfiguration(settings.digest, settings.profile)
+        concurrency = parts.concurrency
         holding = cast(Holding, places)
         clock = clock or SystemClock()
         installed = InstalledExecutors(executors_by_type(executors))
@@ -88,14 +130,15 @@ class Engine(api.Engine):
             raise UsageError(f"concurrency is {concurrency!r}, not a number of attempts (None or 0: no limit)")
         sources = variable_sources(variables)
         self._types = InstalledTypes(installed)
-        self._library = as_several(library)
+        self._library = as_several(parts.library)
+        self._limits = parts.limits
         self._namespaces = frozenset(source.namespace for source in sources)
-        providers = [*secret_providers(secrets), EnvironmentSecrets()]
-        opened = _store(store)
+        providers = [*secret_providers(parts.secrets), EnvironmentSecrets()]
+        opened = _store("memory" if parts.store is None else parts.store)
         self.artifacts = artifacts_of(opened)
         rooms = None
         if broker is None:
-            rooms = Workspaces(workspaces_root(opened, workspaces), announce=watch_folder, hears=True)
+            rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
             stager = local_stager(self.artifacts)
             broker = LocalBroker(
                 installed, clock, concurrency=concurrency, stager=stager, workspaces=rooms, secrets=providers
@@ -115,14 +158,21 @@ class Engine(api.Engine):
     def plan(self, document: Document) -> Plan:
         """The plan of a document, checked against what this engine has. Templates are looked up in the document and in
         `library`, not in the store: that is what `resolve` does. Raises DocumentError with all diagnostics."""
-        return load_plan(document, library=self._library, types=self._types, namespaces=self._namespaces)
+        return load_plan(
+            document, library=self._library, types=self._types, namespaces=self._namespaces, limits=self._limits
+        )
 
     async def resolve(self, document: Document) -> Plan:
         """The plan of a document as `submit` makes it: templates are looked up in the document, in `library`, then in the
         store, once (TMPL-2). Raises DocumentError with all diagnostics."""
         self._must_be_open()
         return await find_plan(
-            document, self._store, library=self._library, types=self._types, namespaces=self._namespaces
+            document,
+            self._store,
+            library=self._library,
+            types=self._types,
+            namespaces=self._namespaces,
+            limits=self._limits,
         )
 
     async def submit(
@@ -145,7 +195,7 @@ class Engine(api.Engine):
         """
         self._must_be_open()
         store = self.schedule_store()
-        workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces)
+        workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
         given = await find_schedule_spec(workspace, document, store, name)
         self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
         schedule, _ = await apply(store, given, self._clock.now(), replaces=replaces)
@@ -220,6 +270,10 @@ def executors_by_type(executors: Executors) -> dict[str, Executor]:
             hint = "an executor has a type, a mode and execute(task, context)"
             raise UsageError(f"{one!r} is no executor: {fault}", hint=hint)
     return {one.type.name: one for one in several}
+
+
+def _as_configuration(given: Configuration | str | Path | None) -> Configuration | None:
+    return load_configuration(file=given) if isinstance(given, str | Path) else given
 
 
 def _store(store: str | Store) -> Store:

@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from aether_protocol.assembly.store_urls import PROJECT
-from aether_protocol.cli.configured import debugs, names_store, usual_store
+from aether_protocol.cli.configured import configuration, debugs, names_store, usual_store
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import DrivingOptions
@@ -143,6 +143,7 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
                 concurrency=driving.concurrency,
                 secrets_files=driving.secrets,
                 workspaces=driving.workspaces,
+                configuration=configuration(),
             )
         except BaseException:
             await store.close()
@@ -253,11 +254,22 @@ def _beforehand(path: str) -> str:
 def log_without_traces() -> None:
     """Warnings of the engine as one line each. What broke a run is told by the boundary, once and without a traceback."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.setFormatter(_LogLine())
     handler.addFilter(lambda record: record.exc_info is None)
+    log_to(handler)
+
+
+class _LogLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
+def log_to(handler: logging.Handler) -> None:
+    """Send the engine's messages there alone, from the configured level on."""
     logger = logging.getLogger("aether_protocol")
     logger.handlers[:] = [handler]
     logger.propagate = False
+    logger.setLevel(str(configuration().value("logging.level")).upper())
 
 
 def freeze() -> None:

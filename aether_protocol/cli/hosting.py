@@ -11,7 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from aether_protocol.cli.configured import debugs
+from aether_protocol.cli.configured import configuration, debugs
+from aether_protocol.cli.drive import log_to
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
 from aether_protocol.cli.options import HostingOptions
 from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
@@ -39,7 +40,7 @@ class Hosting(HostingOptions, frozen=True, kw_only=True):
     @property
     def options(self) -> HostOptions:
         """What the host itself is given."""
-        return HostOptions(self.serves, self.workspaces, self.concurrency, self.secrets)
+        return HostOptions(self.serves, self.workspaces, self.concurrency, self.secrets, configuration())
 
 
 Body = Callable[[HostContext, Journal], Awaitable[int]]
@@ -105,6 +106,4 @@ async def _close(engine: Engine, leaving: asyncio.Event, left_code: int) -> None
 
 def _log_to(handler: logging.Handler) -> None:
     if not debugs():
-        logger = logging.getLogger("aether_protocol")
-        logger.handlers[:] = [handler]
-        logger.propagate = False
+        log_to(handler)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
+from msgspec.structs import replace
+
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.ids import new_owner
@@ -34,7 +36,7 @@ from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunSummary, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
-from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.events import RunConfiguration, RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.report import Report, make_report
 
@@ -50,7 +52,11 @@ class Engine:
 
     On a durable store the engine holds what it drives as `owner` (by default a name of its own), under a lease of `lease_s`
     seconds that it renews; None: without an end, for a store that nobody else uses.
+
+    `recorded_configuration` is recorded with every run that begins here, for people; it changes nothing.
     """
+
+    recorded_configuration: RunConfiguration | None = None
 
     def __init__(
         self,
@@ -243,6 +249,8 @@ class Engine:
         return settled
 
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
+        if self.recorded_configuration is not None:
+            header = replace(header, configuration=self.recorded_configuration)
         run = ActiveRun(header.run_id, 0, plan)
         run.state.header = header  # so that a row and a report can be made at once
         new = NewRun(run.row(), plan, header, artifacts=named_by(header))

@@ -15,6 +15,13 @@ from msgspec import Struct, field
 from aether_protocol.expressions.values import Json
 
 
+class RunConfiguration(Struct, gc=False):
+    """The configuration under which a run was submitted: the sha256 of its settings, in hex, and the profile chosen."""
+
+    digest: str
+    profile: str | None = None
+
+
 class RunHeader(Struct, gc=False):
     """What a run is given at submission and never changes. Times in microseconds since the epoch.
 
@@ -32,6 +39,7 @@ class RunHeader(Struct, gc=False):
     reused: Mapping[str, Mapping[str, Json]] | None = None  # what it reuses of that run, by path
     folder: str | None = None  # where the document lies, if it came from a file (ART-4)
     fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
+    configuration: RunConfiguration | None = None
 
 
 class Submitted(Struct, gc=False):

@@ -21,6 +21,7 @@ from aether_protocol.scheduler.state import RunState
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
+    from aether_protocol.assembly.configuration import Configuration
     from aether_protocol.engine.schedule_runner import ScheduleRunner
     from aether_protocol.ports.clock import Clock
 
@@ -86,12 +87,14 @@ Report = Callable[[HostEvent], None]
 
 class HostOptions(Struct, frozen=True):
     """How runs are driven. `serves`: the host stays, and waits for suspended runs like for others; else it leaves a run once
-    only an answer from outside continues it."""
+    only an answer from outside continues it. `configuration`: what is recorded with runs that begin here, and counts where the
+    others are left out."""
 
     serves: bool = False
     workspaces: str | Path | None = None
     concurrency: int | None = None
     secrets: Sequence[str] = ()
+    configuration: Configuration | None = None
 
 
 class RunHost:
@@ -272,6 +275,7 @@ async def open_host(
             secrets_files=options.secrets,
             clock=clock,
             workspaces=options.workspaces,
+            configuration=options.configuration,
         )
     except BaseException:
         await store.close()

@@ -16,6 +16,7 @@ from msgspec import Struct
 from aether_protocol.expressions.json_copy import shown
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Kind
+from aether_protocol.scheduler.events import RunConfiguration
 from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
@@ -123,6 +124,7 @@ class Report(Struct, frozen=True):
     not_run: tuple[str, ...]
     warnings: tuple[Note, ...]
     broken: str | None = None  # why a run that is stored was set aside
+    configuration: RunConfiguration | None = None
 
     def to_json(self) -> dict[str, Json]:
         """The object that `aether run -o json` prints."""
@@ -141,6 +143,8 @@ class Report(Struct, frozen=True):
             "notRun": list(self.not_run),
             "warnings": [note.to_json() for note in self.warnings],
         }
+        if self.configuration is not None:
+            told["configuration"] = {"profile": self.configuration.profile, "digest": self.configuration.digest}
         return told if self.broken is None else {**told, "broken": self.broken}
 
 
@@ -200,6 +204,7 @@ def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]
         hooks=tuple(_hook(node) for node in state.hook_nodes),
         not_run=tuple(not_run),
         warnings=tuple(Note(_place(state, node), text) for node, text in state.notes),
+        configuration=header.configuration,
     )
 
 

@@ -268,3 +268,48 @@ def test_a_profile_that_is_not_there_is_told_by_all(command: tuple[str, ...], cl
     said = cli(*command, "--profile", "prodution")
     assert said.code == 2
     assert said.err == "error: there is no profile 'prodution'\n  hint: did you mean 'production'?\n"
+
+
+# --- what a run records ---
+
+
+@pytest.mark.rule("RT-114")
+def test_a_run_records_digest_and_profile(cli: Cli, project: Path) -> None:
+    settings(project, "[limits]\nnodes = 100\n[profile.prod.limits]\nnodes = 200\n")
+    plain = cli("config", "show", "-o", "json").json["digest"]
+    prod = cli("config", "show", "--profile", "prod", "-o", "json").json["digest"]
+    assert plain != prod
+    assert cli("run", "../flow.yaml", "--run-id", "plain").code == 0
+    assert cli("run", "../flow.yaml", "--run-id", "prod", "--profile", "prod").code == 0
+    assert cli("run", "../flow.yaml", "--run-id", "flag", "--concurrency", "3").code == 0
+    shown = {name: cli("show", name, "--output", "json").json["configuration"] for name in ("plain", "prod", "flag")}
+    assert shown["plain"] == {"profile": None, "digest": plain}
+    assert shown["prod"] == {"profile": "prod", "digest": prod}
+    assert shown["flag"]["digest"] not in (plain, prod), "flags are a part of what holds"
+    assert f"  configured:  {prod[:16]} (profile prod)\n" in cli("show", "prod").out
+    assert f"  configured:  {plain[:16]}\n" in cli("show", "plain").out
+
+
+@pytest.mark.rule("RT-114")
+def test_a_retry_records_the_configuration_that_holds_then(cli: Cli, project: Path) -> None:
+    flow = FLOW.format(what="executor: { type: script, config: { runtime: sh, source: exit 3 } }")
+    (project / "flow.yaml").write_text(flow, "utf-8")
+    assert cli("run", "../flow.yaml", "--run-id", "one").code == 1
+    settings(project, "[limits]\nnodes = 100\n[profile.prod]\n")
+    assert cli("retry", "one", "--profile", "prod").code == 1
+    before, after = (cli("show", name, "--output", "json").json["configuration"] for name in ("one", "one.2"))
+    assert (before["profile"], after["profile"]) == (None, "prod")
+    assert before["digest"] != after["digest"]
+
+
+def test_the_level_of_messages(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that cannot be taken up is told as an error, unless more severe ones are asked for; nothing is more severe."""
+    import logging
+
+    for level, number in (("error", logging.ERROR), ("debug", logging.DEBUG), ("warning", logging.WARNING)):
+        settings(project, f"[logging]\nlevel = '{level}'\n")
+        assert cli("run", "../flow.yaml").code == 0
+        assert logging.getLogger("aether_protocol").level == number
+    monkeypatch.setenv("AETHER_LOGGING_LEVEL", "loud")
+    said = cli("run", "../flow.yaml")
+    assert (said.code, "AETHER_LOGGING_LEVEL is 'loud', not one of 'debug'" in said.err) == (2, True)

@@ -25,7 +25,7 @@ TAIL_LINES = 8
 def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
     """The run's head and its report."""
     click.secho(row.run_id, bold=True)
-    for name, text in _head(row, owner):
+    for name, text in _head(row, owner, report.get("configuration")):
         click.echo(f"  {name + ':' if name else '':<12} {text}")
     if parameters:
         click.echo("parameters:")
@@ -52,10 +52,13 @@ def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
         click.echo(f"({counted(more, 'more task')} went wrong)")
 
 
-def _head(row: RunSummary, owner: str | None) -> list[tuple[str, str]]:
+def _head(row: RunSummary, owner: str | None, configuration: Mapping[str, Json] | None) -> list[tuple[str, str]]:
     head = [("created", here(row.created_at)), ("steps", f"{row.seq} ({row.tier})"), ("digest", row.digest[:16])]
     if row.labels:
         head.append(("labels", one_line(", ".join(f"{key}={value}" for key, value in row.labels.items()))))
+    if configuration is not None:
+        profile = "" if configuration["profile"] is None else f" (profile {printable(configuration['profile'])})"
+        head.append(("configured", f"{configuration['digest'][:16]}{profile}"))
     if row.retry_of is not None:
         head.append(("retry of", row.retry_of))
     if row.broken is not None:

@@ -272,7 +272,7 @@ def test_executors_come_as_a_list_a_mapping_or_alone(executors: Any) -> None:
         {"concurrency": -1},
         {"concurrency": "2"},
         {"concurrency": True},
-        {"store": None},
+        {"store": 5},
         {"store": "sqlite9"},
         {"secrets": 5},
         {"variables": 5},
