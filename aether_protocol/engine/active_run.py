@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
-from aether_protocol.scheduler.commands import AttemptRef, LogEntry
+from aether_protocol.scheduler.attempts import AttemptRef
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.snapshot import snapshot

@@ -242,7 +242,7 @@ class RunLoop:
         if run is None or node is None or run.attempt_of(node) != ref.attempt:
             return  # SCHED-12: unknown, ended, forgotten since, or from another past
         del run.open[ref.path]
-        given = (result.code, result.message, result.parameters, result.artifacts)
+        given = (result.code, result.message, result.outputs, result.artifacts)
         self._inbox.append(
             (run, TaskFinished(0, node, ref.attempt, *given, "broker", result.warnings, result.fetched))
         )

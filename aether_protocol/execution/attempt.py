@@ -23,11 +23,10 @@ from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigFault
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.executor import Executor
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
 
 _T = TypeVar("_T")
 
-ERROR: Final = 3
 _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
 
 
@@ -65,9 +64,9 @@ class Attempt:
         self.stop_s = 0.0
 
 
-def refuse(assignment: TaskAssignment, message: str, parameters: Mapping[str, Json] = _NOTHING) -> TaskResult:
+def refuse(assignment: TaskAssignment, message: str, outputs: Mapping[str, Json] = _NOTHING) -> TaskResult:
     """An Error of this attempt."""
-    return TaskResult(assignment.ref, ERROR, clean(message), parameters)
+    return TaskResult(assignment.ref, ERROR, clean(message), outputs)
 
 
 def crashed(assignment: TaskAssignment, error: BaseException, context: Context) -> TaskResult:
@@ -120,7 +119,7 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned the result of another attempt")
     if type(outcome.code) is not int or type(outcome.message) is not str:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
-    for name in ("parameters", "artifacts"):
+    for name in ("outputs", "artifacts"):
         given = getattr(outcome, name)
         if not isinstance(given, Mapping):
             kind = type(given).__name__
@@ -131,7 +130,7 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
     if outcome.warnings:
         outcome.warnings = tuple(map(clean, outcome.warnings))
     try:
-        outcome.parameters = own(outcome.parameters) if outcome.parameters else _NOTHING
+        outcome.outputs = own(outcome.outputs) if outcome.outputs else _NOTHING
         outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
     except ValueError as error:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")

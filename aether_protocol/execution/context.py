@@ -153,7 +153,7 @@ def sealed(masker: Masker, target: TaskDef, result: TaskResult) -> TaskResult:
 
     `target` is the task that it is of: names that it declares are not secrets, and stay.
     """
-    parameters, withheld = _masked(masker, result.parameters, {output.name for output in target.outputs})
+    parameters, withheld = _masked(masker, result.outputs, {output.name for output in target.outputs})
     artifacts, more = _masked(masker, result.artifacts, {output.name for output in target.artifacts})
     warnings = [masker.text(warning) for warning in result.warnings]
     warnings += [f"output {name!r} holds a secret, which was withheld" for name in withheld]

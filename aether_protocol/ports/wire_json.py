@@ -77,7 +77,7 @@ def encode_result(result: TaskResult) -> dict[str, Json]:
         "epoch": result.ref.epoch,
         "code": result.code,
         "message": result.message,
-        "parameters": dict(result.parameters),
+        "parameters": dict(result.outputs),
         "artifacts": dict(result.artifacts),
         "warnings": list(result.warnings),
         "fetched": dict(result.fetched),

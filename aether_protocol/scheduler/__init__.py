@@ -43,7 +43,7 @@ exception the state may be ahead of the log: the caller drops the machine and re
 
 Modules by role:
 
-    values     events, facts, commands, transitions, timing
+    values     attempts, events, facts, commands, transitions, timing
     state      state, nodes, evolve, invariants
     door       machine, step_builder
     rules      tasks, containers, loops, hooks

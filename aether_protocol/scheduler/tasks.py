@@ -14,8 +14,9 @@ from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, TaskDef
 from aether_protocol.scheduler import name_resolution
+from aether_protocol.scheduler.attempts import AttemptRef, TaskAssignment
 from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
-from aether_protocol.scheduler.commands import AttemptRef, DispatchTask, SetTimer, TaskAssignment
+from aether_protocol.scheduler.commands import DispatchTask, SetTimer
 from aether_protocol.scheduler.containers import dispatched, settle, started
 from aether_protocol.scheduler.events import AttemptLost, TaskFinished, TimerKind
 from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running

@@ -343,7 +343,7 @@ FAULTS = (
         "outputs are not masked",
         CONTEXT,
         "result.code, message, parameters, artifacts",
-        "result.code, message, result.parameters, artifacts",
+        "result.code, message, result.outputs, artifacts",
     ),
     Fault(
         "DATA-12",

@@ -240,7 +240,7 @@ FAULTS = (
     Fault(
         "keys",
         "the key of a task counts its attempts",
-        "scheduler/commands.py",
+        "scheduler/attempts.py",
         '        return f"{self.ref.run_id}:{self.ref.path}"\n',
         '        return f"{self.ref.run_id}:{self.ref.path}:{self.ref.attempt}"\n',
         tests="tests/unit/engine/test_wire.py",

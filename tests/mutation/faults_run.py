@@ -649,8 +649,8 @@ CTRL = (
         "CTRL-2",
         "await gives no outputs",
         "adapters/executors/wait.py",
-        "    return result(task, parameters=answer)",
-        "    return result(task)",
+        "return task.succeed(**answer)",
+        "return task.succeed()",
     ),
     Fault(
         "CTRL-2",

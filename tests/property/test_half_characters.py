@@ -268,6 +268,6 @@ def test_results_from_the_wire(message: str, outputs: dict[str, Any]) -> None:
         assert not is_whole(outputs)
         str(error).encode()
     else:
-        assert is_whole([result.message, *result.warnings, result.parameters])
+        assert is_whole([result.message, *result.warnings, result.outputs])
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from aether_protocol.adapters.executors.results import ERROR, FAILED, SUSPENDED, result
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
 
 TYPE = ExecutorType(
     "echo",
@@ -64,17 +63,17 @@ class EchoExecutor:
         config = task.config or {}
         try:
             if _control(inputs, config, "suspend", "boolean", False) and not task.payloads:
-                return result(task, SUSPENDED, "waiting for a resume")
+                return task.suspend("waiting for a resume")
             fail_count = _control(inputs, config, "fail-count", "integer", 0)
             if task.retry_count < fail_count:
-                return result(task, FAILED, f"failed as asked ({task.retry_count + 1} of {fail_count})")
+                return task.fail(f"failed as asked ({task.retry_count + 1} of {fail_count})")
             outputs = {name: value for name, value in inputs.items() if name not in CONTROLS}
             for position, entry in enumerate(_control(inputs, config, "outputs", "array", [])):
                 name, value = _output(entry, position, outputs)
                 outputs[name] = value
         except ValueError as error:
-            return result(task, ERROR, str(error))
-        return result(task, parameters=outputs)
+            return task.fail(str(error), ERROR)
+        return task.succeed(**outputs)
 
 
 def _control(inputs: Mapping[str, Json], config: Mapping[str, Json], name: str, type_: str, default: Json) -> Json:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from aether_protocol.adapters.executors.results import FAILED, result
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.executor import ExecutionContext, Mode
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import FAILED, TaskAssignment, TaskResult
 
 TYPE = ExecutorType(
     "fail",
@@ -30,4 +29,4 @@ class FailExecutor:
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         config = task.config or {}
-        return result(task, config.get("code") or FAILED, config.get("message") or "failed as asked")
+        return task.fail(config.get("message") or "failed as asked", config.get("code") or FAILED)

@@ -12,14 +12,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.executors.results import ERROR, result
 from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.errors import why
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -65,16 +64,16 @@ class FunctionExecutor:
             keywords = _keywords(task.inputs if arguments is None else arguments)
             keywords |= _asked_for(function, context)
         except LookupError as error:
-            return result(task, ERROR, str(error.args[0]))
+            return task.fail(str(error.args[0]), ERROR)
         try:
             value = await _call(function, keywords)
         except _RaisedError as raised:
-            return result(task, ERROR, raised.text)
+            return task.fail(raised.text, ERROR)
         try:
             outputs = to_outputs(value)
         except ValueError as error:
-            return result(task, ERROR, f"function {name!r} returned {error}")
-        return result(task, parameters=outputs)
+            return task.fail(f"function {name!r} returned {error}", ERROR)
+        return task.succeed(**outputs)
 
     def _find(self, name: str) -> Function:
         """The function; a LookupError names those that are near."""

@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.executors.results import ERROR, FAILED, read_json, result
+from aether_protocol.adapters.executors.results import read_json
 from aether_protocol.errors import why
 from aether_protocol.execution.capacity import Patience, Tell, begin, is_full, under_way
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
 
 if TYPE_CHECKING:
     import httpx2
@@ -73,19 +73,19 @@ class HttpExecutor:
         try:
             import httpx2
         except ImportError:
-            return result(task, ERROR, "the http executor needs httpx2 (pip install 'aether-protocol[http]')")
+            return task.fail(f"the http executor needs httpx2 ({TYPE.install})", ERROR)
         try:
             expected = expected_statuses(config.get("expectStatus"))
             arguments = _request(config, context.mask)
             outputs, reason = await self._send(httpx2, arguments, lambda text: context.log(text, "stderr"))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            return result(task, ERROR, f"{config.get('method', 'GET')} {config['url']}: {_why(error, context.mask)}")
+            return task.fail(f"{config.get('method', 'GET')} {config['url']}: {_why(error, context.mask)}", ERROR)
         except ValueError as error:
-            return result(task, ERROR, str(error))
+            return task.fail(str(error), ERROR)
         status = outputs["status"]
         if status in expected if expected else 200 <= status <= 299:
-            return result(task, parameters=outputs)
-        return result(task, FAILED, _unexpected(outputs, reason, expected), outputs)
+            return task.succeed(**outputs)
+        return task.fail(_unexpected(outputs, reason, expected), outputs=outputs)
 
     async def _send(self, http: Any, arguments: dict[str, Any], tell: Tell) -> tuple[dict[str, Json], str]:
         """The outputs and the reason phrase. That no connection can be made because the machine is full is waited for."""

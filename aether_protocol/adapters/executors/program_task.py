@@ -25,13 +25,13 @@ from aether_protocol.adapters.executors.files import laid
 from aether_protocol.adapters.executors.io_files import Exchange, OutputsError
 from aether_protocol.adapters.executors.limits import limited, read_limits
 from aether_protocol.adapters.executors.outputs import Outputs, read_files, read_outputs, read_stdout
-from aether_protocol.adapters.executors.results import ERROR, FAILED, SUCCEEDED, result, shorten
+from aether_protocol.adapters.executors.results import shorten
 from aether_protocol.adapters.executors.streams import File, Pipe, Stream
 from aether_protocol.execution.capacity import FullError, begin
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.ports.executor import ExecutionContext
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, FAILED, SUCCEEDED, TaskAssignment, TaskResult
 
 # What interpreters like their files to be called: some refuse others, and tracebacks look right.
 _SUFFIXES: Final = {
@@ -85,9 +85,9 @@ async def run_program(task: TaskAssignment, context: ExecutionContext, command_l
         # in one piece: what waits for room holds none
         ready, child = await begin(lambda: _start(task, context, command_line), _note(context))
     except (ValueError, _NotStartedError) as error:
-        return result(task, ERROR, str(error))
+        return task.fail(str(error), ERROR)
     except OSError as error:
-        return result(task, ERROR, f"cannot begin: {_reason(error)}")
+        return task.fail(f"cannot begin: {_reason(error)}", ERROR)
     if ready.command.grace_s is not None:
         context.stops_within(ready.command.grace_s + KILLED_S)
     with ready.undo:
@@ -264,7 +264,7 @@ def _read_end(task: TaskAssignment, end: ChildEnd, ready: _Prepared, context: Ex
         found.warnings.extend(found.faults)
     elif found.faults:
         code, message = ERROR, "; ".join(found.faults)
-    return result(task, code, message, found.values, found.warnings)
+    return TaskResult(task.ref, code, message, found.values, warnings=found.warnings)
 
 
 def _verdict(success: Config, end: ChildEnd, ready: _Prepared, context: ExecutionContext) -> tuple[int, str]:

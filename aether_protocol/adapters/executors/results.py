@@ -1,34 +1,10 @@
-"""What all executors here share: how a result is made, and how text from outside becomes a value.
-
-Law: a result that leaves this package is JSON (finite numbers, string keys) and names its attempt. Codes as in SCHED-7.
-"""
+"""What executors here share: how text from outside becomes a value, which is JSON (finite numbers, string keys)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Final
 
 from aether_protocol.expressions.values import Json, respelt
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
-
-SUCCEEDED: Final = 0
-SUSPENDED: Final = 1
-FAILED: Final = 2
-ERROR: Final = 3
-
-_NOTHING: Final[Mapping[str, Json]] = {}
-
-
-def result(
-    task: TaskAssignment,
-    code: int = SUCCEEDED,
-    message: str = "",
-    parameters: Mapping[str, Json] = _NOTHING,
-    warnings: Sequence[str] = (),
-) -> TaskResult:
-    """The result of this attempt."""
-    return TaskResult(task.ref, code, message, parameters, warnings=warnings)
 
 
 def shorten(text: str, limit: int) -> str:

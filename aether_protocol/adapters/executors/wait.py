@@ -5,7 +5,6 @@ Law: time passes only on the engine's clock, so a test with a virtual one never 
 
 from __future__ import annotations
 
-from aether_protocol.adapters.executors.results import FAILED, SUSPENDED, result
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
@@ -39,7 +38,7 @@ class SleepExecutor:
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         left_us = parse_duration(task.config["duration"]) - task.elapsed_us  # what is left after a crash
         await context.sleep(max(left_us, 0) / 1_000_000)
-        return result(task)
+        return task.succeed()
 
 
 class AwaitExecutor:
@@ -48,12 +47,12 @@ class AwaitExecutor:
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         if not task.payloads:
-            return result(task, SUSPENDED, (task.config or {}).get("message") or "waiting for a resume")
+            return task.suspend((task.config or {}).get("message") or "waiting for a resume")
         answer: dict[str, Json] = {}
         for payload in task.payloads:
             answer.update(payload)
         if answer.get("approved") is False:
             reason = answer.get("reason")
             message = f"not approved: {reason}" if isinstance(reason, str) and reason else "not approved"
-            return result(task, FAILED, message, answer)
-        return result(task, parameters=answer)
+            return task.fail(message, outputs=answer)
+        return task.succeed(**answer)

@@ -111,7 +111,7 @@ TOOLS: Sequence[Executor] = (
     *(Tool(f"leave-{mode}", mode, leave) for mode in ("inline", "async", "thread")),
     *(Tool(f"nonsense-{mode}", mode, lambda task, context: 42) for mode in ("inline", "async", "thread")),
     Tool("other", "inline", lambda task, context: TaskResult(ref(number(task.ref) + 1))),
-    Tool("no-json", "inline", lambda task, context: TaskResult(task.ref, parameters={"a": {1, 2}})),
+    Tool("no-json", "inline", lambda task, context: TaskResult(task.ref, outputs={"a": {1, 2}})),
 )
 
 Body = Callable[[Broker, Ear, ManualClock], Coroutine[Any, Any, None]]

@@ -185,13 +185,13 @@ class ExecutorContract:
 
     def test_outputs_are_json(self) -> None:
         for _task, result in self.attempts():
-            assert json.loads(json.dumps(dict(result.parameters), allow_nan=False)) == dict(result.parameters)
+            assert json.loads(json.dumps(dict(result.outputs), allow_nan=False)) == dict(result.outputs)
 
     def test_outputs_are_those_of_the_table(self) -> None:
         type_ = self.make().type
         if not type_.open_outputs:
             for _task, result in self.attempts():
-                assert set(result.parameters) <= {part.name for part in type_.outputs}
+                assert set(result.outputs) <= {part.name for part in type_.outputs}
 
     def test_the_assignment_stays_as_it_was(self) -> None:
         executor = self.make()

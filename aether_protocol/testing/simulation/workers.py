@@ -186,5 +186,5 @@ def outcome(task: TaskAssignment, dice: Sequence[float]) -> TaskResult:
 
 
 def copied(result: TaskResult) -> TaskResult:
-    values = json.loads(json.dumps(dict(result.parameters)))
-    return replace(result, parameters=values)
+    values = json.loads(json.dumps(dict(result.outputs)))
+    return replace(result, outputs=values)

@@ -107,7 +107,7 @@ def test_functions_and_executors_of_ones_own() -> None:
         mode = "inline"
 
         def execute(self, task: TaskAssignment, context: object) -> TaskResult:
-            return TaskResult(task.ref, parameters={"said": "HELLO"})
+            return TaskResult(task.ref, outputs={"said": "HELLO"})
 
     functions = FunctionExecutor({"double": lambda x: x * 2})
     report = run(

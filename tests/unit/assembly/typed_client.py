@@ -30,7 +30,7 @@ class Shout:
     mode = "inline"
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        return TaskResult(task.ref, parameters={"said": "HELLO"})
+        return TaskResult(task.ref, outputs={"said": "HELLO"})
 
 
 class Pause:

@@ -53,7 +53,7 @@ def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
         given.inputs["x"].append("spoilt")  # type: ignore[index]
         given.config["y"] = "spoilt"
         kept.append({"out": [1]})
-        return TaskResult(given.ref, parameters=kept[-1])
+        return TaskResult(given.ref, outputs=kept[-1])
 
     async def body(world: World) -> None:
         run = await world.engine.submit(

@@ -158,7 +158,7 @@ def test_declared_names_stay_and_what_is_withheld_is_told() -> None:
     given_ = TaskResult(ref, 2, "wrong: result", {"result": 5, "other": "a result", "result-2": 1, "fine": 1})
     made = sealed(masker("result"), target, given_)
     assert made.message == "wrong: ***"
-    assert made.parameters == {"result": 5, "other": "a ***", "***-2": 1, "fine": 1}
+    assert made.outputs == {"result": 5, "other": "a ***", "***-2": 1, "fine": 1}
     assert made.warnings == (
         "output 'other' holds a secret, which was withheld",
         "output '***-2' holds a secret, which was withheld",

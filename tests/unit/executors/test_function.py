@@ -32,12 +32,12 @@ def test_arguments_go_by_keyword() -> None:
         return {"url": report_url, "retries": retries}
 
     given = call(function, {"report-url": "x"}, {"unseen": 1})
-    assert (given.code, dict(given.parameters)) == (0, {"url": "x", "retries": 3})
+    assert (given.code, dict(given.outputs)) == (0, {"url": "x", "retries": 3})
 
 
 def test_inputs_are_the_arguments_where_none_are_given() -> None:
-    assert dict(call(lambda a_b: a_b + 1, None, {"a-b": 1}).parameters) == {"result": 2}
-    assert dict(call(lambda: 5, {}, {"a": 1}).parameters) == {"result": 5}
+    assert dict(call(lambda a_b: a_b + 1, None, {"a-b": 1}).outputs) == {"result": 2}
+    assert dict(call(lambda: 5, {}, {"a": 1}).outputs) == {"result": 5}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_inputs_are_the_arguments_where_none_are_given() -> None:
     ],
 )
 def test_what_is_returned_becomes_outputs(value: object, outputs: dict[str, Any]) -> None:
-    assert dict(call(lambda: value, {}).parameters) == outputs
+    assert dict(call(lambda: value, {}).outputs) == outputs
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_sync_runs_in_a_thread_and_async_on_the_loop() -> None:
     def in_thread() -> bool:
         return threading.current_thread() is threading.main_thread()
 
-    assert dict(call(on_loop, {}).parameters) == {"result": True}
-    assert dict(call(in_thread, {}).parameters) == {"result": False}
-    assert dict(call(lambda: on_loop(), {}).parameters) == {"result": True}
+    assert dict(call(on_loop, {}).outputs) == {"result": True}
+    assert dict(call(in_thread, {}).outputs) == {"result": False}
+    assert dict(call(lambda: on_loop(), {}).outputs) == {"result": True}
 
 
 def test_callable_objects() -> None:
@@ -95,8 +95,8 @@ def test_callable_objects() -> None:
         async def __call__(self) -> int:
             return 2
 
-    assert dict(call(Sync(), {}).parameters) == {"result": 1}
-    assert dict(call(Async(), {}).parameters) == {"result": 2}
+    assert dict(call(Sync(), {}).outputs) == {"result": 1}
+    assert dict(call(Async(), {}).outputs) == {"result": 2}
 
 
 def raiser(error: BaseException) -> Callable[[], None]:
@@ -141,7 +141,7 @@ def test_arguments_that_do_not_fit() -> None:
 
 def test_a_function_gets_copies() -> None:
     rows = [1]
-    assert dict(call(lambda rows: rows.append(2), {"rows": rows}).parameters) == {}
+    assert dict(call(lambda rows: rows.append(2), {"rows": rows}).outputs) == {}
     assert rows == [1]
 
 
@@ -175,7 +175,7 @@ def test_functions_of_installed_packages(tmp_path: Any, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(tmp_path)
     executor = FunctionExecutor()
     task = assignment("function", Sample({"name": "flip", "arguments": {"text": "abc"}}))
-    assert dict(asyncio.run(attempt(executor, task)).parameters) == {"result": "cba"}
+    assert dict(asyncio.run(attempt(executor, task)).outputs) == {"result": "cba"}
     lost = asyncio.run(attempt(executor, assignment("function", Sample({"name": "lost"}))))
     assert lost.message == "function 'lost' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"
 

@@ -93,14 +93,14 @@ def send(url: str, **config: Any) -> TaskResult:
 def echoed(url: str, **config: Any) -> tuple[str, dict[str, str], str]:
     given = send(url, **config)
     assert given.code == 0, given.message
-    method, headers, sent = given.parameters["json"]
+    method, headers, sent = given.outputs["json"]
     return method, {name.lower(): value for name, value in headers.items()}, sent
 
 
 def test_a_plain_get(server: str) -> None:
     given = send(f"{server}/text")
     assert (given.code, given.message) == (0, "")
-    outputs = dict(given.parameters)
+    outputs = dict(given.outputs)
     headers = outputs.pop("headers")
     assert outputs == {"status": 200, "body": "grüße", "json": None}
     assert (headers["content-type"], headers["x-twice"]) == ("text/plain; charset=latin-1", "a, b")
@@ -130,11 +130,11 @@ def test_a_content_type_of_ones_own(server: str) -> None:
 
 def test_head_has_no_body(server: str) -> None:
     given = send(f"{server}/echo", method="HEAD")
-    assert (given.code, given.parameters["body"], given.parameters["json"]) == (0, "", None)
+    assert (given.code, given.outputs["body"], given.outputs["json"]) == (0, "", None)
 
 
 def test_an_unknown_charset_is_read_as_utf8(server: str) -> None:
-    assert send(f"{server}/odd").parameters["body"] == "\ufffd{"
+    assert send(f"{server}/odd").outputs["body"] == "\ufffd{"
 
 
 class TestStatus:
@@ -151,7 +151,7 @@ class TestStatus:
     )
     def test_what_is_expected(self, server: str, status: int, expect: Any, code: int) -> None:
         given = send(f"{server}/status/{status}", **({} if expect is None else {"expectStatus": expect}))
-        assert (given.code, given.parameters["status"]) == (code, status)
+        assert (given.code, given.outputs["status"]) == (code, status)
 
     def test_the_message_names_both(self, server: str) -> None:
         assert send(f"{server}/status/503").message == "status 503 Service Unavailable, expected 2xx"
@@ -160,7 +160,7 @@ class TestStatus:
     def test_a_redirect_is_an_answer(self, server: str) -> None:
         given = send(f"{server}/moved")
         assert given.message == "status 302 Found, expected 2xx (redirects are not followed: /text)"
-        assert send(f"{server}/moved", expectStatus=302).parameters["headers"]["location"] == "/text"
+        assert send(f"{server}/moved", expectStatus=302).outputs["headers"]["location"] == "/text"
 
     @pytest.mark.parametrize("expect", [[], "200", 99, 600, True, [200, "x"]])
     def test_what_is_no_status(self, server: str, expect: Any) -> None:

@@ -39,18 +39,18 @@ def limited(source: str, **values: Any) -> TaskResult:
 
 def test_all_arrive() -> None:
     given = limited(SHOW, cpu="90s", memory="2Gi", files=64, output="1Mi")
-    lines = given.parameters["stdout"].split("\n")
+    lines = given.outputs["stdout"].split("\n")
     assert lines == ["90 91", "2147483648 2147483648", "64 64", "1048576 1048576"]
 
 
 def test_one_alone_leaves_the_others() -> None:
-    [cpu, memory, *_] = limited(SHOW, memory="1Gi").parameters["stdout"].split("\n")
+    [cpu, memory, *_] = limited(SHOW, memory="1Gi").outputs["stdout"].split("\n")
     own = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True).stdout.split("\n")
     assert (cpu, memory) == (own[0], "1073741824 1073741824")
 
 
 def test_what_the_system_sets_lower_stays() -> None:
-    line = limited(SHOW, files=10**12).parameters["stdout"].split("\n")[2]
+    line = limited(SHOW, files=10**12).outputs["stdout"].split("\n")[2]
     low, high = map(int, line.split())
     assert low == high < 10**12
 
@@ -98,14 +98,14 @@ def test_what_cannot_be_started_is_told_as_ever(tmp_path: Path) -> None:
 def test_a_text_without_an_interpreter_is_a_shell_script(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text("echo $1 $0\n")
     (tmp_path / "tool").chmod(0o755)
-    said = [process(f"{tmp_path}/tool", "a", limits=some).parameters["stdout"] for some in ({}, {"files": 64})]
+    said = [process(f"{tmp_path}/tool", "a", limits=some).outputs["stdout"] for some in ({}, {"files": 64})]
     assert said == [f"a {tmp_path}/tool"] * 2
 
 
 def test_programs_get_the_limit_that_we_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "_given", 123)
-    assert limited(SHOW).parameters["stdout"].split("\n")[2].startswith("123 ")
-    assert limited(SHOW, files=64).parameters["stdout"].split("\n")[2] == "64 64"
+    assert limited(SHOW).outputs["stdout"].split("\n")[2].startswith("123 ")
+    assert limited(SHOW, files=64).outputs["stdout"].split("\n")[2] == "64 64"
 
 
 def test_odd_names_of_variables_get_through(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_odd_names_of_variables_get_through(tool: str, monkeypatch: pytest.Monke
         given = limited("import os; print(os.environ['odd.name'])", files=64)
         assert given.code == 2  # it is not there
         monkeypatch.setenv("odd.name", "here")
-        assert limited("import os; print(os.environ['odd.name'])", files=64).parameters["stdout"] == "here"
+        assert limited("import os; print(os.environ['odd.name'])", files=64).outputs["stdout"] == "here"
     else:
         monkeypatch.setenv("NAME", "here")
-        assert limited("import os; print(os.environ['NAME'])", files=64).parameters["stdout"] == "here"
+        assert limited("import os; print(os.environ['NAME'])", files=64).outputs["stdout"] == "here"

@@ -51,7 +51,7 @@ class TestInputs:
     def test_as_variables_with_text_as_in_placeholders(self) -> None:
         inputs = {"name": "a b", "batch-size": 5, "rows": [1, {"x": None}], "dry": True, "n": None}
         given = script("env | grep ^AETHER_INPUT_ | sort", inputs=inputs)
-        assert given.parameters["stdout"].split("\n") == [
+        assert given.outputs["stdout"].split("\n") == [
             "AETHER_INPUT_BATCH_SIZE=5",
             "AETHER_INPUT_DRY=true",
             "AETHER_INPUT_N=null",
@@ -61,13 +61,13 @@ class TestInputs:
 
     def test_as_a_json_file(self) -> None:
         given = script("cat $AETHER_INPUTS", inputs={"a": "ü", "b": [1]}, outputs={"result": "object"})
-        assert given.parameters["result"] == {"a": "ü", "b": [1]}
+        assert given.outputs["result"] == {"a": "ü", "b": [1]}
 
     def test_large_ones_are_in_the_file_only(self) -> None:
         context = RecordingContext()
         source = "echo ${AETHER_INPUT_BIG-none} ${AETHER_INPUT_NUL-none}; wc -c < $AETHER_INPUTS"
         given = script(source, inputs={"big": "x" * 1_000_000, "nul": "\0"}, context=context)
-        assert given.parameters["stdout"] == "none none\n1000028"
+        assert given.outputs["stdout"] == "none none\n1000028"
         assert "input 'big' does not fit into the environment" in context.text("stderr")
 
     def test_many_that_do_not_fit_together(self) -> None:
@@ -76,42 +76,42 @@ class TestInputs:
 
     def test_the_attempt_is_known(self) -> None:
         given = script("echo $AETHER_RUN_ID $AETHER_TASK_RUN_ID $AETHER_ATTEMPT $AETHER_IDEMPOTENCY_KEY")
-        assert given.parameters["stdout"] == "run-1 run-1/main.task 1 run-1:main.task"
+        assert given.outputs["stdout"] == "run-1 run-1/main.task 1 run-1:main.task"
 
     def test_env_and_the_engines_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FROM_ENGINE", "kept")
         monkeypatch.setenv("UNWANTED", "x")
         given = script("echo $FROM_ENGINE ${UNWANTED-gone} $PORT", env={"PORT": 80, "UNWANTED": None})
-        assert given.parameters["stdout"] == "kept gone 80"
+        assert given.outputs["stdout"] == "kept gone 80"
 
     @pytest.mark.rule("DATA-12")
     def test_secrets_of_the_environment_are_not_inherited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AETHER_SECRET_DB_PASSWORD", "hunter2")
-        assert script("env | grep -c hunter2").parameters["stdout"] == "0"
-        assert script("echo $AETHER_SECRET_X", env={"AETHER_SECRET_X": "wired"}).parameters["stdout"] == "wired"
+        assert script("env | grep -c hunter2").outputs["stdout"] == "0"
+        assert script("echo $AETHER_SECRET_X", env={"AETHER_SECRET_X": "wired"}).outputs["stdout"] == "wired"
 
     def test_env_cannot_hide_what_the_protocol_gives(self) -> None:
-        assert script("echo $AETHER_ATTEMPT", env={"AETHER_ATTEMPT": "9"}).parameters["stdout"] == "1"
+        assert script("echo $AETHER_ATTEMPT", env={"AETHER_ATTEMPT": "9"}).outputs["stdout"] == "1"
 
     def test_a_broken_env_is_an_error(self) -> None:
         given = script("true", env={"A=B": "x"})
         assert (given.code, given.message) == (3, "env 'A=B' cannot be an environment variable")
 
     def test_stdin_is_empty(self) -> None:
-        assert script("cat; echo end").parameters["stdout"] == "end"
+        assert script("cat; echo end").outputs["stdout"] == "end"
 
 
 class TestOutputs:
     def test_lines_are_read_as_json_unless_declared_text(self) -> None:
         source = 'printf "count=5\\n\\ntext=5\\nfree=[1]\\nword = hello world\\n" >> "$AETHER_OUTPUTS"'
         given = script(source, outputs={"count": "integer", "text": "string"})
-        values = {name: given.parameters[name] for name in ("count", "text", "free", "word")}
+        values = {name: given.outputs[name] for name in ("count", "text", "free", "word")}
         assert values == {"count": 5, "text": "5", "free": [1], "word": " hello world"}
 
     def test_a_json_object(self) -> None:
         source = "import json, os\njson.dump({'a': 1, 'b': 'x'}, open(os.environ['AETHER_OUTPUTS'], 'w'))"
         given = script(source, runtime="python3")
-        assert (given.parameters["a"], given.parameters["b"]) == (1, "x")
+        assert (given.outputs["a"], given.outputs["b"]) == (1, "x")
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -135,22 +135,22 @@ class TestOutputs:
 
     def test_stdout_and_exit_code(self) -> None:
         given = script("echo one; echo; exit 0")
-        assert dict(given.parameters) == {"stdout": "one\n", "exit-code": 0}
+        assert dict(given.outputs) == {"stdout": "one\n", "exit-code": 0}
 
     @pytest.mark.parametrize(("type_", "value"), [("string", "[1]"), ("array", [1]), ("any", [1])])
     def test_result_is_stdout(self, type_: str, value: object) -> None:
-        assert script("echo '[1]'", outputs={"result": type_}).parameters["result"] == value
+        assert script("echo '[1]'", outputs={"result": type_}).outputs["result"] == value
 
     def test_result_in_the_file_wins(self) -> None:
         given = script("echo noise; echo result=1 > $AETHER_OUTPUTS", outputs={"result": "integer"})
-        assert given.parameters["result"] == 1
+        assert given.outputs["result"] == 1
 
     def test_broken_bytes_and_nuls_survive_as_text(self) -> None:
-        assert script("printf 'a\\377\\000b'").parameters["stdout"] == "a\ufffd\0b"
+        assert script("printf 'a\\377\\000b'").outputs["stdout"] == "a\ufffd\0b"
 
     def test_the_outputs_of_a_failure_are_kept(self) -> None:
         given = script("echo a=1 > $AETHER_OUTPUTS; exit 4")
-        assert (given.code, given.parameters["a"], given.parameters["exit-code"]) == (2, 1, 4)
+        assert (given.code, given.outputs["a"], given.outputs["exit-code"]) == (2, 1, 4)
 
 
 @pytest.mark.rule("SPEC-6")
@@ -162,7 +162,7 @@ class TestFiles:
         bindings = (self.file("text"), self.file("number", "integer", "sub/n"))
         source = "echo 42 > out.txt; mkdir sub; echo 42 > sub/n"
         given = script(source, workingDir=str(tmp_path), bindings=bindings)
-        assert (given.code, given.parameters["text"], given.parameters["number"]) == (0, "42", 42)
+        assert (given.code, given.outputs["text"], given.outputs["number"]) == (0, "42", 42)
 
     def test_a_missing_one_is_an_error(self, tmp_path: Path) -> None:
         given = script("true", workingDir=str(tmp_path), bindings=(self.file("text"),))
@@ -171,7 +171,7 @@ class TestFiles:
     def test_unless_something_else_fills_it(self, tmp_path: Path) -> None:
         bindings = (self.file("text", "any", "out.txt", Literal("none")),)
         given = script("true", workingDir=str(tmp_path), bindings=bindings)
-        assert (given.code, "text" in given.parameters) == (0, False)
+        assert (given.code, "text" in given.outputs) == (0, False)
 
     def test_a_missing_one_does_not_hide_the_failure(self, tmp_path: Path) -> None:
         given = script("exit 2", workingDir=str(tmp_path), bindings=(self.file("text"),))
@@ -190,7 +190,7 @@ class TestEnds:
     def test_a_foreign_signal_is_an_error(self) -> None:
         given = script("kill -KILL $$")
         assert (given.code, given.message) == (3, "killed by signal SIGKILL")
-        assert "exit-code" not in given.parameters
+        assert "exit-code" not in given.outputs
 
     def test_no_such_interpreter(self) -> None:
         given = script("", runtime="no-such-thing")
@@ -211,7 +211,7 @@ class TestEnds:
         assert (given.code, given.message) == (3, "cannot start 'echo': embedded null byte")
 
     def test_no_runtime_is_bash(self) -> None:
-        assert script("echo ${BASH_VERSION:+yes}", runtime=None).parameters["stdout"] == "yes"
+        assert script("echo ${BASH_VERSION:+yes}", runtime=None).outputs["stdout"] == "yes"
 
     @pytest.mark.parametrize(
         ("runtime", "message"),
@@ -234,25 +234,25 @@ class TestRuntimes:
         ],
     )
     def test_any_interpreter(self, runtime: str, source: str) -> None:
-        assert script(source, runtime=runtime).parameters["stdout"] == "yes"
+        assert script(source, runtime=runtime).outputs["stdout"] == "yes"
 
     def test_arguments_of_the_runtime_count(self) -> None:
         assert script("false; echo no", runtime="bash -e").code == 2
 
     def test_a_large_source(self) -> None:
-        assert script("#" + "x" * 1_000_000 + "\necho yes").parameters["stdout"] == "yes"
+        assert script("#" + "x" * 1_000_000 + "\necho yes").outputs["stdout"] == "yes"
 
     def test_python_is_there_without_a_path(self) -> None:
         given = script("import sys; print(sys.executable)", runtime="python3", env={"PATH": "/nowhere"})
-        assert given.parameters["stdout"] == sys.executable
+        assert given.outputs["stdout"] == sys.executable
 
     def test_python_finds_modules_in_the_working_directory(self, tmp_path: Path) -> None:
         (tmp_path / "helper.py").write_text("ANSWER = 42")
         given = script("import helper; print(helper.ANSWER)", runtime=sys.executable, workingDir=str(tmp_path))
-        assert given.parameters["stdout"] == "42"
+        assert given.outputs["stdout"] == "42"
 
     def test_a_command_sees_no_shell(self) -> None:
-        assert process("echo", "$HOME;", "*", 5).parameters["stdout"] == "$HOME; * 5"
+        assert process("echo", "$HOME;", "*", 5).outputs["stdout"] == "$HOME; * 5"
 
     def test_an_empty_command(self) -> None:
         assert process().message == "command is empty"
@@ -262,13 +262,13 @@ class TestOutputInBulk:
     def test_a_line_longer_than_any_buffer(self) -> None:
         context = RecordingContext()
         given = script("head -c 300000 /dev/zero | tr '\\0' x", context=context)
-        assert len(given.parameters["stdout"]) == len(context.text("stdout")) == 300_000
+        assert len(given.outputs["stdout"]) == len(context.text("stdout")) == 300_000
 
     @pytest.mark.rule("DATA-9")
     def test_stdout_that_is_too_large_is_left_out_and_told(self) -> None:
         context = RecordingContext()
         given = script(LARGE, context=context)
-        assert (given.code, dict(given.parameters)) == (0, {"exit-code": 0})
+        assert (given.code, dict(given.outputs)) == (0, {"exit-code": 0})
         text = "standard output is larger than 1048576 bytes, the limit of a value"
         assert list(given.warnings) == [f"output 'stdout' is left out: {text}; the log has all of it"]
         assert len(context.text("stdout")) == 3_000_000
@@ -280,7 +280,7 @@ class TestOutputInBulk:
         text = "standard output is larger than 1048576 bytes, the limit of a value"
         assert given.code == 3
         assert given.message == f"output {name!r}: {text}; keep it as an artifact (`stdout: {{artifact: NAME}}`)"
-        assert name not in given.parameters
+        assert name not in given.outputs
 
     @pytest.mark.rule("DATA-9")
     @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ class TestOutputInBulk:
     @pytest.mark.rule("DATA-9")
     def test_exactly_the_limit_is_whole(self) -> None:
         given = script(f"head -c {programs.VALUE_LIMIT} /dev/zero | tr '\\0' x")
-        assert given.parameters["stdout"] == "x" * programs.VALUE_LIMIT
+        assert given.outputs["stdout"] == "x" * programs.VALUE_LIMIT
 
     @pytest.mark.rule("DATA-9")
     def test_a_failure_stays_the_verdict_and_the_rest_is_a_warning(self) -> None:
@@ -334,18 +334,18 @@ class TestNothingStays:
     def test_what_is_left_in_the_group_dies_with_the_script(self) -> None:
         given = script("sleep 100 & echo $!")
         assert given.code == 0
-        assert gone(int(given.parameters["stdout"]))
+        assert gone(int(given.outputs["stdout"]))
 
     def test_somebody_who_left_the_group_does_not_hold_us_up(self) -> None:
         source = "import os, time\nif os.fork() == 0:\n  os.setsid()\n  print(os.getpid(), flush=True)\n  time.sleep(100)"
         given = script(source, runtime=sys.executable)
-        pid = int(given.parameters["stdout"])
+        pid = int(given.outputs["stdout"])
         assert alive(pid)
         os.kill(pid, signal.SIGKILL)
 
     def test_files_go_with_the_attempt(self) -> None:
         given = script('dirname "$AETHER_OUTPUTS"; pwd; touch it; stat -c %a "$(dirname "$AETHER_OUTPUTS")" .')
-        files, workspace, *modes = given.parameters["stdout"].split()
+        files, workspace, *modes = given.outputs["stdout"].split()
         assert modes == ["700", "700"]
         assert files != workspace
         assert not Path(files).exists()
@@ -397,7 +397,7 @@ class TestNothingStays:
 
 def test_inputs_file_is_plain_ascii() -> None:
     given = script("cat $AETHER_INPUTS", inputs={"a": "\ud800ü"})
-    assert json.loads(given.parameters["stdout"]) == {"a": "\ud800ü"}
+    assert json.loads(given.outputs["stdout"]) == {"a": "\ud800ü"}
 
 
 class TestFilesThatAreNone:
@@ -442,7 +442,7 @@ class TestEnvironment:
 
     def names(self, **config: Any) -> set[str]:
         given = process(sys.executable, "-c", "import os; print(' '.join(os.environ))", **config)
-        return {name for name in given.parameters["stdout"].split() if not name.startswith(("AETHER_", "LC_"))}
+        return {name for name in given.outputs["stdout"].split() if not name.startswith(("AETHER_", "LC_"))}
 
     def test_a_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WANTED", "1")
@@ -458,7 +458,7 @@ class TestEnvironment:
         assert {"odd.name", "PATH"} <= self.names(inherit="all")
 
     def test_programs_are_found_all_the_same(self) -> None:
-        assert script("echo here", inherit="none", runtime="sh").parameters["stdout"] == "here"
+        assert script("echo here", inherit="none", runtime="sh").outputs["stdout"] == "here"
 
     @pytest.mark.rule("DATA-12")
     def test_a_secret_is_wired_and_not_inherited(self) -> None:
@@ -472,7 +472,7 @@ class TestLaidFiles:
     def test_are_private_and_gone_at_the_end(self, tmp_path: Path) -> None:
         source = f"stat -c '%a %n' key sub/conf; cat sub/conf; cp -r . {tmp_path}/copy; ls -A {tmp_path}/copy"
         given = script(source, files={"key": "k", "sub/conf": 5})
-        assert given.parameters["stdout"] == "600 key\n600 sub/conf\n5key\nsub"
+        assert given.outputs["stdout"] == "600 key\n600 sub/conf\n5key\nsub"
 
     def test_nothing_is_left_of_them_whatever_became_of_them(self) -> None:
         context = RecordingContext()
@@ -505,7 +505,7 @@ class TestSuccess:
     def test_other_exit_codes(self) -> None:
         codes = {"exitCodes": [0, 3]}
         assert [script(f"exit {code}", success=codes).code for code in (0, 3, 1)] == [0, 0, 2]
-        assert script("exit 3", success=codes).parameters["exit-code"] == 3
+        assert script("exit 3", success=codes).outputs["exit-code"] == 3
         assert script("true", success={"exitCodes": [1]}).message == "exit code 0"
 
     @pytest.mark.parametrize(
@@ -577,7 +577,7 @@ class TestArtifacts:
     def test_any_size_and_any_bytes_and_no_log(self) -> None:
         context = RecordingContext()
         given, kept = self.run("head -c 3000000 /dev/zero; printf '\\377'; echo said >&2", context, stdout={"artifact": "log"})
-        assert (given.code, dict(given.parameters), list(given.warnings)) == (0, {"exit-code": 0}, [])
+        assert (given.code, dict(given.outputs), list(given.warnings)) == (0, {"exit-code": 0}, [])
         assert kept == {"log": b"\0" * 3_000_000 + b"\377"}
         assert context.logged == [("stderr", "said\n")]
 
@@ -608,7 +608,7 @@ class TestArtifacts:
 def test_a_runtime_with_a_flag_for_its_source(runtime: str, source: str, said: str) -> None:
     """`sh -c` works, with a source of any length."""
     given = script(source + "\n#" + "x" * 200_000, runtime=runtime)
-    assert (given.message in ("", "exit code 1"), given.parameters["stdout"]) == (True, said)
+    assert (given.message in ("", "exit code 1"), given.outputs["stdout"]) == (True, said)
 
 
 @pytest.mark.rule("DATA-12")
@@ -669,7 +669,7 @@ class TestMasking:
 @pytest.mark.parametrize("source", ["exit 3", "sleep 0.05; exit 3"])
 def test_where_the_system_has_no_descriptors_of_processes(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
-    assert script(source).parameters["exit-code"] == 3
+    assert script(source).outputs["exit-code"] == 3
 
 
 def test_an_end_takes_no_thread(tmp_path: Path) -> None:

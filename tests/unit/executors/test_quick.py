@@ -23,19 +23,19 @@ def echo(retry_count: int = 0, **sample: Any) -> TaskResult:
 class TestEcho:
     def test_inputs_come_back(self) -> None:
         given = echo(inputs={"a": 1, "b": [None], "failCount": 3})
-        assert (given.code, dict(given.parameters)) == (0, {"a": 1, "b": [None], "failCount": 3})
+        assert (given.code, dict(given.outputs)) == (0, {"a": 1, "b": [None], "failCount": 3})
 
     def test_controls_do_not(self) -> None:
         given = echo(inputs={"outputs": [{"name": "x", "value": 1}], "fail-count": 0, "suspend": False, "y": 2})
-        assert dict(given.parameters) == {"x": 1, "y": 2}
+        assert dict(given.outputs) == {"x": 1, "y": 2}
 
     def test_outputs_override(self) -> None:
         given = echo(inputs={"a": 1}, config={"outputs": [{"name": "a", "type": "int", "value": 2}]})
-        assert dict(given.parameters) == {"a": 2}
+        assert dict(given.outputs) == {"a": 2}
 
     def test_without_a_value_the_input_stays(self) -> None:
         given = echo(inputs={"a": 5}, config={"outputs": [{"name": "a", "type": "integer"}]})
-        assert dict(given.parameters) == {"a": 5}
+        assert dict(given.outputs) == {"a": 5}
 
     @pytest.mark.parametrize(
         ("type_", "empty"),
@@ -53,11 +53,11 @@ class TestEcho:
         ],
     )
     def test_without_value_and_input_the_type_is_empty(self, type_: str, empty: object) -> None:
-        assert dict(echo(config={"outputs": [{"name": "a", "type": type_}]}).parameters) == {"a": empty}
+        assert dict(echo(config={"outputs": [{"name": "a", "type": type_}]}).outputs) == {"a": empty}
 
     def test_a_null_value_is_a_value(self) -> None:
         given = echo(inputs={"a": 5}, config={"outputs": [{"name": "a", "value": None}]})
-        assert dict(given.parameters) == {"a": None}
+        assert dict(given.outputs) == {"a": None}
 
     @pytest.mark.parametrize("where", ["config", "inputs"])
     def test_fails_while_it_was_retried_less_often(self, where: str) -> None:
@@ -74,9 +74,9 @@ class TestEcho:
     def test_suspends_until_resumed(self) -> None:
         config = {"suspend": True, "outputs": [{"name": "approved", "type": "bool", "value": True}]}
         first = echo(config=config)
-        assert (first.code, dict(first.parameters)) == (1, {})
+        assert (first.code, dict(first.outputs)) == (1, {})
         resumed = echo(config=config, payloads=[{}], inputs={"approver": "ada"})
-        assert (resumed.code, dict(resumed.parameters)) == (0, {"approver": "ada", "approved": True})
+        assert (resumed.code, dict(resumed.outputs)) == (0, {"approver": "ada", "approved": True})
 
     def test_suspends_before_it_fails(self) -> None:
         config = {"suspend": True, "failCount": 1}
@@ -133,11 +133,11 @@ class TestAwait:
 
     def test_suspends_first_with_its_message(self) -> None:
         given = self.answer(config={"message": "deploy?"})
-        assert (given.code, given.message, dict(given.parameters)) == (1, "deploy?", {})
+        assert (given.code, given.message, dict(given.outputs)) == (1, "deploy?", {})
 
     def test_the_payloads_are_its_outputs(self) -> None:
         given = self.answer({"approved": True, "by": "ada"}, {"by": "bob"})
-        assert (given.code, dict(given.parameters)) == (0, {"approved": True, "by": "bob"})
+        assert (given.code, dict(given.outputs)) == (0, {"approved": True, "by": "bob"})
 
     def test_an_empty_payload_is_an_answer(self) -> None:
         assert self.answer({}).code == 0
@@ -145,5 +145,5 @@ class TestAwait:
     def test_not_approved_is_failed(self) -> None:
         given = self.answer({"approved": False, "reason": "freeze"})
         assert (given.code, given.message) == (2, "not approved: freeze")
-        assert dict(given.parameters) == {"approved": False, "reason": "freeze"}
+        assert dict(given.outputs) == {"approved": False, "reason": "freeze"}
         assert self.answer({"approved": False}).message == "not approved"
