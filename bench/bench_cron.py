@@ -24,7 +24,7 @@ from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cron.policy import decide
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.ports.schedules import StoredSchedule
+from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.testing.contracts.store_tools import tiny_plan
 
 SECOND = 1_000_000
@@ -77,14 +77,14 @@ async def looks(home: Path) -> None:
     for number in range(MANY):
         at = START + (number % 10 + 1) * DAY
         settings = CronSettings("0 3 * * *")
-        await store.put_schedule(StoredSchedule("default", f"s{number}", settings, "", "", 0, 0, START, at), plan)
+        await store.schedules.put(StoredSchedule("default", f"s{number}", settings, "", "", 0, 0, START, at), plan)
     start = time.process_time()
     for _ in range(200):
-        await store.schedules(due=START)
+        await store.schedules.find(due=START)
         await store.next_due()
     idle = (time.process_time() - start) / 200 * 1e6
     start = time.process_time()
-    found = await store.schedules(due=START + DAY)
+    found = await store.schedules.find(due=START + DAY)
     due = (time.process_time() - start) / len(found) * 1e6
     print(f"\na look at {MANY} schedules of which none is due: {idle:.0f} µs; each one that is due: {due:.0f} µs more")
     await store.close()

@@ -163,14 +163,14 @@ async def _many(store: SqliteStore, count: int) -> None:
     plan = fan_out(1)
     state = RunState(plan)
     row = make_row(state)
-    async with store._db.write() as execute:
+    async with store.database.write() as execute:
         for number in range(count):
             row.run_id, row.created_at = f"run-{number}", number
             store._insert(execute, row, store.tier, 0, None)
 
 
 async def _rows(store: SqliteStore, limit: int) -> None:
-    assert len(await store.rows(RunQuery(limit=limit))) == limit
+    assert len(await store.runs.rows(RunQuery(limit=limit))) == limit
 
 
 def lists(home: Path, rounds: int) -> list[str]:
@@ -191,7 +191,7 @@ def lists(home: Path, rounds: int) -> list[str]:
         for _ in range(rounds):
             gc.collect()
             start = time.process_time()
-            assert len(store._db.execute(text, (limit,)).fetchall()) == limit
+            assert len(store.database.execute(text, (limit,)).fetchall()) == limit
             base.append(time.process_time() - start)
             gc.collect()
             start = time.process_time()
@@ -213,9 +213,9 @@ def lists(home: Path, rounds: int) -> list[str]:
 async def _opened(path: str) -> None:
     """Print processor seconds to open the only run of a file: from the store, and with its state; steps, steps replayed."""
     store = open_sqlite(path)
-    [row] = await store.rows(RunQuery())
+    [row] = await store.runs.rows(RunQuery())
     start = time.process_time()
-    found = await store.load(row.run_id)
+    found = await store.runs.load(row.run_id)
     loaded = time.process_time() - start
     rebuild(found)
     print(loaded, time.process_time() - start, row.seq, len(found.lines))

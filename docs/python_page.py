@@ -39,7 +39,7 @@ Names of types in signatures:
 | `RunSummary`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
 | `Readable` | a `Document` that is not a `Plan` |
 | `Source` | a workflow: a dict, YAML or JSON text, or a `Plan` |
-| `StoredSchedule` | how a schedule stands: `aether_protocol.ports.schedules` |
+| `StoredSchedule` | how a schedule stands: `aether_protocol.ports.store.schedules` |
 | `ScheduleRunner` | starts what is due: `aether_protocol.engine.schedule_runner` |
 | `RunState` | all that is so in a run, for tools: `aether_protocol.scheduler.state` |
 | `Holding` | the keywords `owner` and `lease_s`, see below |

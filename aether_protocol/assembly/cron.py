@@ -18,7 +18,7 @@ from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.engine.schedules import ScheduleSpec
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import DocumentStore
+from aether_protocol.ports.store import Store
 
 
 def schedule_spec(document: LoadedDocument, plan: Plan) -> ScheduleSpec:
@@ -31,7 +31,7 @@ def schedule_spec(document: LoadedDocument, plan: Plan) -> ScheduleSpec:
     return ScheduleSpec(plan.namespace, plan.name, settings, spec_digest(document), text, plan)
 
 
-async def find_schedule_spec(workspace: Workspace, document: Readable, store: DocumentStore, name: str | None) -> ScheduleSpec:
+async def find_schedule_spec(workspace: Workspace, document: Readable, store: Store, name: str | None) -> ScheduleSpec:
     """What a document is to be applied as; templates are looked up in the workspace, then in `store`. `name`: which of several.
 
     Raises DocumentError with all diagnostics, UsageError where it is not clear which document is meant, or it is no

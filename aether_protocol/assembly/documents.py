@@ -17,7 +17,7 @@ from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.plan.model import Plan
 
 if TYPE_CHECKING:
-    from aether_protocol.ports.store import DocumentStore
+    from aether_protocol.ports.store import Store
 
 Document = Readable | Plan
 Libraries = Iterable[Template] | Template
@@ -46,7 +46,7 @@ def load_plan(
 
 async def find_plan(
     document: Document,
-    store: DocumentStore,
+    store: Store,
     *,
     name: str | None = None,
     library: Libraries = (),
@@ -61,7 +61,7 @@ async def find_plan(
     return workspace.plan(await load_with(workspace, document, store), name)
 
 
-async def load_with(workspace: Workspace, document: Readable, store: DocumentStore) -> LoadedFile:
+async def load_with(workspace: Workspace, document: Readable, store: Store) -> LoadedFile:
     """Read a document; where it refers to what the workspace does not have, the templates of `store` are put on its shelf."""
     file = workspace.load(document)
     if workspace.lacks([file]):

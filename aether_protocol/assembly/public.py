@@ -38,9 +38,9 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
-from aether_protocol.ports.schedules import CronStore, StoredSchedule
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import FACETS, Store
+from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.events import RunConfiguration
 from aether_protocol.views.report import Report
@@ -198,20 +198,19 @@ class Engine(api.Engine):
         workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
         given = await find_schedule_spec(workspace, document, store, name)
         self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
-        schedule, _ = await apply(store, given, self._clock.now(), replaces=replaces)
+        schedule, _ = await apply(schedules, given, self._clock.now(), replaces=replaces)
         return schedule
 
     def scheduler(self) -> ScheduleRunner:
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
         `stopping` is set, or `tick()` once. Several on one store are fine."""
         clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
-        return ScheduleRunner(self, self.schedule_store(), clock, artifacts=self.artifacts)
+        return ScheduleRunner(self, self._store, clock, artifacts=self.artifacts)
 
-    def schedule_store(self) -> CronStore:
-        """The engine's store, which keeps schedules too. Raises UsageError for one that does not."""
-        if not hasattr(self._store, "turn"):
-            raise UsageError("this store keeps no schedules", hint="memory and sqlite:PATH do")
-        return cast(CronStore, self._store)
+    @property
+    def store(self) -> Store:
+        """The store of this engine."""
+        return self._store
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:
@@ -279,8 +278,10 @@ def _as_configuration(given: Configuration | str | Path | None) -> Configuration
 def _store(store: str | Store) -> Store:
     if isinstance(store, str):
         return open_store(store)
-    if not hasattr(store, "append"):
-        raise UsageError(f"{store!r} is no store", hint="memory, sqlite:PATH, or an object of the Store port")
+    lacks = [name for name in FACETS if getattr(store, name, None) is None]
+    if lacks:
+        hint = f"memory, sqlite:PATH, or an object with the facets of the Store port; this one lacks {', '.join(lacks)}"
+        raise UsageError(f"{store!r} is not a store", hint=hint)
     return store
 
 

@@ -15,15 +15,14 @@ from aether_protocol.assembly.store_urls import PROJECT, read_store_url
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
-from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import STATE_ACTION_LOG
+from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 
 VARIABLE: Final = "AETHER_STORE"
 
 
 def open_store(
     url: str | None = None, *, durability: str | None = None, tier: str | None = None, reads_only: bool = False
-) -> CronStore:
+) -> Store:
     """The store at `url`; without one that of AETHER_STORE, else the nearest `.aether/aether.db` (RT-111).
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
@@ -59,7 +58,7 @@ def artifacts_of(store: object) -> ArtifactRepository:
     return LocalRepository(file.with_name("artifacts" if file.name == "aether.db" else f"{file.name}-artifacts"))
 
 
-def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
+def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> Store:
     from aether_protocol.adapters.stores.memory.store import MemoryStore
 
     options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
@@ -68,7 +67,7 @@ def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> C
     return MemoryStore()
 
 
-def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> CronStore:
+def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> Store:
     from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 
     if not path:
@@ -93,4 +92,4 @@ def workspaces_root(store: object, given: str | Path | None = None) -> Path | No
     return (folder if folder.name == PROJECT else folder / PROJECT) / "workspaces"
 
 
-_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], CronStore]]] = {"memory": _memory, "sqlite": _sqlite}
+_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], Store]]] = {"memory": _memory, "sqlite": _sqlite}

@@ -19,7 +19,7 @@ from aether_protocol.documents.models import WorkflowTemplate
 from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.documents.source_texts import document_texts
 from aether_protocol.errors import DocumentError, UsageError
-from aether_protocol.ports.store import DocumentStore, NewDocument, StoredDocument
+from aether_protocol.ports.store import NewDocument, Store, StoredDocument
 
 KIND: Final = "WorkflowTemplate"
 
@@ -42,9 +42,9 @@ def make_shelf(documents: Iterable[StoredDocument], place: str = "the store", li
     return StoredLibrary(texts, place, limits)
 
 
-async def read_shelf(store: DocumentStore, place: str = "the store", limits: Limits = DEFAULT) -> StoredLibrary:
+async def read_shelf(store: Store, place: str = "the store", limits: Limits = DEFAULT) -> StoredLibrary:
     """All templates of a store as they are at this moment, each in its newest version."""
-    return make_shelf(await store.list_documents(KIND), place, limits)
+    return make_shelf(await store.library.newest(KIND), place, limits)
 
 
 def check_templates(
@@ -65,13 +65,13 @@ def check_templates(
     return templates, [one for one in found if one.code != "AE914"]  # what others use is not known here
 
 
-async def put_templates(store: DocumentStore, templates: Iterable[LoadedDocument], at: int) -> list[Applied]:
+async def put_templates(store: Store, templates: Iterable[LoadedDocument], at: int) -> list[Applied]:
     """Store valid templates, all in one go; `at` is now, in microseconds since the epoch."""
     several = list(templates)
     texts = document_texts(several)
     new = [NewDocument(KIND, _namespace(one), one.name or "", text) for one, text in zip(several, texts, strict=True)]
     applied = []
-    for stored, changed in await store.put_documents(new, at):
+    for stored, changed in await store.library.put(new, at):
         action = "unchanged" if not changed else "created" if stored.version == 1 else "updated"
         applied.append(Applied(stored, action))
     return applied

@@ -30,7 +30,6 @@ from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_pa
 from aether_protocol.cli.terminal.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import Store
 from aether_protocol.views.phases import PHASE_MARKS
 from aether_protocol.views.text import printable
@@ -69,7 +68,7 @@ class RunToAnswer(Struct, frozen=True):
 
 
 Target = str | RunToAnswer | FinishedRun | None  # the id of a run; None: there is nothing to do or show
-Begin = Callable[["Engine", CronStore], Awaitable[Target]]
+Begin = Callable[["Engine", Store], Awaitable[Target]]
 After = Callable[[], Awaitable[None]]
 
 
@@ -90,7 +89,7 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: A
         return asyncio.run(_drive(driving, store, begin, after))
 
 
-def open_for_writing(driving: Driving) -> CronStore:
+def open_for_writing(driving: Driving) -> Store:
     """The store; where it cannot be used, the way to do without one is told."""
     new = not is_there(driving.store)
     try:
@@ -122,7 +121,7 @@ def _joined(first: str | None, second: str) -> str:
     return f"{first} {second}" if first.endswith("?") else f"{first}; {second}"
 
 
-async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After) -> int:
+async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> int:
     from aether_protocol.assembly import build_engine
     from aether_protocol.cli.session import Session
     from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
@@ -160,7 +159,7 @@ async def _drive(driving: Driving, store: CronStore, begin: Begin, after: After)
             ending = await session.run(engine, run.run_id, run.act)
             show_ending(ending.report, driving.output)
             if store.durable:
-                row = await store.row(ending.report.run_id)
+                row = await store.runs.row(ending.report.run_id)
                 if row is not None and not row.closed:
                     tell_how_to_go_on(ending, driving)
                 else:

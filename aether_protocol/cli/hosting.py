@@ -19,7 +19,7 @@ from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_
 from aether_protocol.cli.session import leave
 from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError
-from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import Store
 from aether_protocol.service.run_host import HostContext, HostEvent, HostOptions, open_host
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def host(hosting: Hosting, body: Body) -> int:
         return asyncio.run(_host(hosting, store, body))
 
 
-async def _host(hosting: Hosting, store: CronStore, body: Body) -> int:
+async def _host(hosting: Hosting, store: Store, body: Body) -> int:
     from aether_protocol.cli.drive import release_leftovers
     from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.engine.clock import WallClock

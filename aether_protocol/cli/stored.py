@@ -16,7 +16,6 @@ import click
 from aether_protocol.cli.configured import configuration, names_store
 from aether_protocol.cli.instants import now_us
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.schedules import CronStore
 from aether_protocol.ports.store import MEMORY, RunSummary, Store
 from aether_protocol.service.runs.find import driven_by
 
@@ -31,7 +30,7 @@ _Result = TypeVar("_Result")
 
 
 def look(
-    url: str, body: Callable[[CronStore], Awaitable[_Result]], *, writes: bool = False, waits: bool = True
+    url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool = False, waits: bool = True
 ) -> _Result:
     """What `body` makes of the store at `url`, which must be there. `waits` False: it only reads, so that it may begin anew."""
     made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
@@ -61,7 +60,7 @@ def _ends_without_waiting(coroutine: Coroutine[object, None, None]) -> bool:
 
 
 @asynccontextmanager
-async def existing(url: str, *, writes: bool) -> AsyncIterator[CronStore]:
+async def existing(url: str, *, writes: bool) -> AsyncIterator[Store]:
     """A store that is there already. Raises UsageError where there is none."""
     check_there(url)
     store = open_at(url, reads_only=not writes)
@@ -71,7 +70,7 @@ async def existing(url: str, *, writes: bool) -> AsyncIterator[CronStore]:
         await store.close()
 
 
-def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> CronStore:
+def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> Store:
     """The store at `url`; made where it is not there yet, unless it is only to be read."""
     from aether_protocol.assembly import open_store
 
@@ -153,7 +152,7 @@ async def _tell_when_left(store: Store, run_id: str) -> None:
     import asyncio
 
     looks = 1  # that found nobody: between two drivers there may be a moment without one, so that one is not enough
-    while (row := await store.row(run_id)) is not None and not row.closed:
+    while (row := await store.runs.row(run_id)) is not None and not row.closed:
         looks = looks + 1 if await driven_by(store, row, now_us()) is None else 0
         if looks == LOOKS:
             click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)

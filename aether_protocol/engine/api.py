@@ -187,11 +187,11 @@ class Engine:
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
         await self._keeper.tell_breaks()
         until = self._keeper.horizon()
-        claimed = await self._store.claim(wanted, self._keeper.owner, self._clock.wall(), until)
+        claimed = await self._store.leases.claim(wanted, self._keeper.owner, self._clock.wall(), until)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
         try:
             for one in set(wanted or ()) - {one for one, _ in new}:
-                row = await self._store.row(one)
+                row = await self._store.runs.row(one)
                 if row is None:
                     raise UsageError(f"run {one!r} is unknown")
                 if row.broken is not None:
@@ -201,7 +201,7 @@ class Engine:
                     hint = "it can be taken over once that engine is gone and its lease has ended"
                     raise BusyError(f"run {one!r} is driven by another engine", hint=hint)
         except AetherError:
-            await self._store.release(self._keeper.owner, [one for one, _ in new])
+            await self._store.leases.release(self._keeper.owner, [one for one, _ in new])
             raise
         if new:
             self._keeper.took(until)
@@ -216,12 +216,12 @@ class Engine:
     async def mend(self, run_id: str) -> bool:
         """Let a run that was set aside, for it broke its engine again and again, be tried once more; False if it was not."""
         self._must_be_open()
-        return await self._store.mend(run_id)
+        return await self._store.upkeep.mend(run_id)
 
     async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> asyncio.Future[None] | None:
         """Done once the recovery is through; None where the run cannot be carried on with."""
         try:
-            stored = await self._store.load(run_id)
+            stored = await self._store.runs.load(run_id)
             state = revive(stored)
             self._submitted += 1
             # It may go on from an earlier state than others have seen; nothing else changes the epoch.
@@ -239,7 +239,7 @@ class Engine:
                 ended = known.state.leaves_ended if known is not None and known.token == token else 0
                 self._keeper.broke(run_id, token, ended, told.message)
                 await self._keeper.tell_breaks()
-            await self._store.release(self._keeper.owner, [run_id])
+            await self._store.leases.release(self._keeper.owner, [run_id])
             if must:
                 raise told from error
             _log.error("run %s cannot be carried on with: %s", run_id, told.message)
@@ -260,7 +260,7 @@ class Engine:
         return Draft(run, new)
 
     async def _begin(self, draft: Draft) -> str:
-        return self.begin(draft, await self._store.create(draft.new))
+        return self.begin(draft, await self._store.runs.create(draft.new))
 
     # --- looking ---
 
@@ -276,12 +276,12 @@ class Engine:
         run = self._driver.runs.get(run_id)
         if to_seq is None and run is not None and run.error is None:
             return run.state
-        stored = await self._store.load(run_id)
+        stored = await self._store.runs.load(run_id)
         return rebuild(stored) if to_seq is None else await state_at(self._store, stored, to_seq)
 
     async def row(self, run_id: str) -> RunSummary:
         """The row of any run. Raises UsageError for an unknown one."""
-        row = await self._store.row(run_id)
+        row = await self._store.runs.row(run_id)
         if row is None:
             raise UsageError(f"run {run_id!r} is unknown")
         return row

@@ -95,7 +95,7 @@ async def collect(
     """
     before = now - grace_us
     old: list[KeptArtifact] = await aside(lambda: [one for one in repository.kept() if one.put_at < before])
-    named = await store.artifacts()  # after the list: what is named since then was put since then
+    named = await store.upkeep.artifacts()  # after the list: what is named since then was put since then
     loose = [one for one in old if one.digest not in named]
     if dry_run:
         return _sum(loose)
@@ -123,7 +123,7 @@ class Survey(Struct):
 
 async def survey(store: Store, repository: ArtifactRepository) -> Survey:
     """Compare what runs name with what is kept; reads all that they name."""
-    named = await store.artifacts()
+    named = await store.upkeep.artifacts()
     kept = {one.digest: one for one in await asyncio.to_thread(lambda: list(repository.kept()))}
     orphans = sorted((one for digest, one in kept.items() if digest not in named), key=lambda one: one.digest)
     missing = sorted((digest, run_id) for digest, run_id in named.items() if digest not in kept)

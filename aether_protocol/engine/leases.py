@@ -18,7 +18,8 @@ from aether_protocol.engine.mailbox import to_item, told, wants_answer
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
-from aether_protocol.ports.store import BREAKS, Request, Store
+from aether_protocol.ports.store import Request, Store
+from aether_protocol.ports.store.leases import BREAKS
 
 LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
@@ -105,13 +106,13 @@ class LeaseKeeper:
         """Let the store know of what broke this engine."""
         while self._broke:
             run_id, token, ended, reason = self._broke[0]
-            if await self._store.broke(run_id, token, ended, reason):
+            if await self._store.leases.broke(run_id, token, ended, reason):
                 _log.error("run %s was set aside: it broke its engine %d times in a row; %s", run_id, BREAKS, reason)
             self._broke.pop(0)
 
     async def lock(self, name: str) -> bool:
         until = self.horizon()
-        taken = await self._store.lock(name, self.owner, self._clock.wall(), until)
+        taken = await self._store.leases.lock(name, self.owner, self._clock.wall(), until)
         if taken:
             self._locks.add(name)
             self.took(until)
@@ -119,7 +120,7 @@ class LeaseKeeper:
 
     async def unlock(self, name: str) -> None:
         self._locks.discard(name)
-        await self._store.unlock(name, self.owner)
+        await self._store.leases.unlock(name, self.owner)
 
     def _arm(self) -> None:
         self._alarm = self._clock.call_at(self._clock.now() + self._beat_us, self._ring)
@@ -156,7 +157,7 @@ class LeaseKeeper:
         await self.tell_breaks()
         if self._given_up:
             dropped = [run_id for run_id in self._given_up if run_id not in held]
-            await self._store.release(self.owner, dropped)
+            await self._store.leases.release(self.owner, dropped)
             self._given_up.clear()
         if self._lease_us is None or not (held or self._locks):
             return
@@ -164,7 +165,7 @@ class LeaseKeeper:
             return
         until = self.horizon()
         try:
-            lost = await self._store.renew(self.owner, held, until)
+            lost = await self._store.leases.renew(self.owner, held, until)
         except (PortError, BusyError) as error:
             if self._clock.wall() >= self._until:
                 for run_id in held:
@@ -175,7 +176,7 @@ class LeaseKeeper:
         for run_id in lost:
             driver.abandon(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
         for name in list(self._locks):
-            if not await self._store.lock(name, self.owner, self._clock.wall(), until):  # whoever has it relies on it
+            if not await self._store.leases.lock(name, self.owner, self._clock.wall(), until):  # whoever has it relies on it
                 self._locks.discard(name)
                 for run_id in held:
                     text = f"lock {name!r} was taken over by another engine: run {run_id!r} is left as it is"
@@ -183,7 +184,7 @@ class LeaseKeeper:
 
     async def collect(self, driver: Drives) -> None:
         """Put what others ask of our runs into the inbox."""
-        for request in await self._store.requests(self.owner):
+        for request in await self._store.mailbox.requests(self.owner):
             run = driver.runs.get(request.run_id)
             if run is None or run.error is not None or request.id in self._asked:
                 continue
@@ -207,9 +208,9 @@ class LeaseKeeper:
     async def _answer(self) -> None:
         while self._answers:
             number, answer = self._answers[0]
-            await self._store.answered(number, {} if answer is None else answer)
+            await self._store.mailbox.answered(number, {} if answer is None else answer)
             if answer is None:  # nobody else will read it
-                await self._store.answer(number)
+                await self._store.mailbox.answer(number)
             self._asked.discard(number)
             self._answers.pop(0)
 
@@ -218,4 +219,4 @@ class LeaseKeeper:
         self.stop()
         await self.tell_breaks()
         await self._answer()
-        await self._store.release(self.owner)
+        await self._store.leases.release(self.owner)

@@ -78,7 +78,7 @@ class Logs:
             return
         lines, self.pending, self._size = self.pending, [], 0
         try:
-            await self._store.write_logs(lines)
+            await self._store.write(lines)
         except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
 

@@ -65,7 +65,7 @@ class RunLoop:
     def __init__(self, store: Store, broker: Broker, clock: Clock, book: SecretBook, owner: str, lease_us: int | None) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers: list[Observer] = []
-        self.logs = Logs(clock, store if store.durable else None, self._wake)
+        self.logs = Logs(clock, store.logs if store.durable else None, self._wake)
         self.keeper = LeaseKeeper(store, clock, owner, lease_us, self._wake)
         self._store = store
         self._broker = broker
@@ -334,7 +334,7 @@ class RunLoop:
             if touched:
                 batch = [_append(run) for run in touched if run.error is None]
                 try:
-                    refused = await self._store.append(batch)
+                    refused = await self._store.runs.append(batch)
                 except Exception as error:  # the states are ahead of the log now: nobody may go on with them
                     for run in touched:
                         self.abandon(run, error)

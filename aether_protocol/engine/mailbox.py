@@ -73,16 +73,16 @@ def told(error: BaseException | None) -> Json:
 
 async def ask(store: Store, clock: Clock, run_id: str, question: Question) -> None:
     """Ask whoever drives the run, and wait. Raises UsageError where it is refused, BusyError where nobody answers."""
-    row = await store.row(run_id)
+    row = await store.runs.row(run_id)
     if row is None:
         raise UsageError(f"run {run_id!r} is unknown")
     if row.closed:
         raise UsageError(f"the run has ended: it is {row.phase}")
-    number = await store.post(run_id, question)
+    number = await store.mailbox.post(run_id, question)
     end = clock.now() + PATIENCE_US
     try:
-        while (answer := await store.answer(number)) is None:
-            if clock.now() >= end and await store.withdraw(number):
+        while (answer := await store.mailbox.answer(number)) is None:
+            if clock.now() >= end and await store.mailbox.withdraw(number):
                 hint = "its engine is gone or does not listen: carry the run on here, or try again"
                 raise BusyError(f"nobody answers for run {run_id!r}", hint=hint)
             if clock.now() >= end + PATIENCE_US:
@@ -90,7 +90,7 @@ async def ask(store: Store, clock: Clock, run_id: str, question: Question) -> No
                 raise BusyError(f"the engine of run {run_id!r} was asked and does not answer", hint=hint)
             await clock.sleep(LOOK_S)
     except asyncio.CancelledError:
-        await store.withdraw(number)
+        await store.mailbox.withdraw(number)
         raise
     if not answer.get("done"):
         raise UsageError(str(answer.get("message")), hint=answer.get("hint"))

@@ -12,7 +12,7 @@ from typing import Final
 from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.execution.secrets import references_in
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunStore, StoredRun
+from aether_protocol.ports.store import Store, StoredRun
 from aether_protocol.scheduler.codec import decode_entry
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
@@ -115,7 +115,7 @@ def _untimely(at: int | None) -> str | None:
     return None if at is None or 0 <= at < _END_OF_TIME else f"{at} is no instant"
 
 
-async def state_at(store: RunStore, stored: StoredRun, seq: int) -> RunState:
+async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
     """The state after step `seq` of a stored run. Raises UsageError where there is no such step, or it was not kept."""
     run_id = stored.row.run_id
     if not 0 <= seq <= stored.row.seq:
@@ -125,7 +125,7 @@ async def state_at(store: RunStore, stored: StoredRun, seq: int) -> RunState:
     if snapshot is not None and snapshot_seq(snapshot) <= seq:
         going = Replay(stored.plan, stored.header, snapshot)
     while going.state.seq < seq:
-        lines = await store.lines(run_id, going.state.seq)
+        lines = await store.runs.lines(run_id, going.state.seq)
         if not lines or lines[0][0] != going.state.seq + 1:
             hint = "only a run of tier state-action-log can be taken back to any step"
             raise UsageError(f"the steps of run {run_id!r} up to {seq} were not kept", hint=hint)

@@ -21,16 +21,17 @@ from aether_protocol.engine.artifacts import collect
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.schedules import (
+from aether_protocol.ports.store import Store, schedules_of
+from aether_protocol.ports.store.schedules import (
     BACKFILLED,
     MISSED,
     SKIPPED,
     STARTED,
     TRIGGERED,
-    CronStore,
     FireRecord,
     ScheduleDecision,
     StoredSchedule,
+    next_due,
 )
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
@@ -74,7 +75,7 @@ class ScheduleRunner:
     def __init__(
         self,
         engine: Engine,
-        store: CronStore,
+        store: Store,
         clock: Clock,
         *,
         poll_s: float = POLL_S,
@@ -88,6 +89,7 @@ class ScheduleRunner:
         self._failing: dict[str, str] = {}  # what cannot be dealt with, and the reason that was told
         self._engine = engine
         self._store = store
+        self._schedules = schedules_of(store)
         self._clock = clock
         self._to_tidy: set[tuple[str, str]] = set()
         self._hopeless: set[str] = set()  # runs that cannot be gone on with: told once
@@ -106,7 +108,7 @@ class ScheduleRunner:
         now = self._clock.now()
         started: list[str] = []
         failing: dict[str, str] = {}
-        for schedule in await self._store.schedules(due=now):
+        for schedule in await self._schedules.find(due=now):
             if not wanted(schedule):
                 continue
             what = _called(schedule)
@@ -121,7 +123,7 @@ class ScheduleRunner:
 
     async def _deal(self, schedule: StoredSchedule, now: int) -> list[str]:
         for _ in range(_TRIES):
-            rows = await self._store.scheduled_runs(schedule.namespace, schedule.name)
+            rows = await self._schedules.runs(schedule.namespace, schedule.name)
             decision = decide(schedule.settings, schedule.seen, now, [row.run_id for row in rows if not row.closed])
             records = _records(schedule, decision, now)
             drafts: list[Draft] = []
@@ -140,14 +142,14 @@ class ScheduleRunner:
             if (begun := await self._turn(after, records, drafts, decision.cancel)) is not None:
                 self._to_tidy.add((schedule.namespace, schedule.name))
                 return begun
-            found = await self._store.schedule(schedule.namespace, schedule.name)
+            found = await self._schedules.get(schedule.namespace, schedule.name)
             if found is None or found.next_at is None or found.next_at > now:
                 return []  # somebody else has dealt with it
             schedule = found
         raise BusyError("others change it all the time")
 
     async def _draft(self, schedule: StoredSchedule, at: int, run_id: str | None = None) -> Draft:
-        plan = await self._store.schedule_plan(schedule.namespace, schedule.name)
+        plan = await self._schedules.plan(schedule.namespace, schedule.name)
         named = run_id or run_name(schedule.namespace, schedule.name, at)
         return self._engine.draft(plan, run_id=named, scheduled_time=at, folder=schedule.settings.folder)
 
@@ -157,7 +159,7 @@ class ScheduleRunner:
         """Write a decision and begin its runs; None where somebody else changed the schedule."""
         turn = ScheduleDecision(after, records, [draft.new for draft in drafts], cancel)
         try:
-            tokens = await self._store.turn(turn)
+            tokens = await self._schedules.decide(turn)
         except BusyError:
             return None
         begun = [self._engine.begin(draft, tokens[draft.run.id]) for draft in drafts if draft.run.id in tokens]
@@ -175,7 +177,7 @@ class ScheduleRunner:
         now = self._clock.now()
         for _ in range(_TRIES):
             schedule = await self._known(namespace, name)
-            plan = await self._store.schedule_plan(namespace, name)
+            plan = await self._schedules.plan(namespace, name)
             draft = self._engine.draft(plan, scheduled_time=now, folder=schedule.settings.folder)
             record = _record(schedule, now, TRIGGERED, now, draft.run.id)
             if begun := await self._turn(schedule, [record], [draft], []):
@@ -195,7 +197,7 @@ class ScheduleRunner:
         raise BusyError(f"schedule {name!r} is changed by others all the time", hint="try again")
 
     async def _known(self, namespace: str, name: str) -> StoredSchedule:
-        schedule = await self._store.schedule(namespace, name)
+        schedule = await self._schedules.get(namespace, name)
         if schedule is None:
             raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
         return schedule
@@ -206,12 +208,12 @@ class ScheduleRunner:
         """Go on with the unfinished runs of schedules that nobody drives, of all or of those named; their ids."""
         self._looked_at = now = self._clock.now()
         adopted: list[str] = []
-        for run_id in await self._store.unfinished_runs():
+        for run_id in await self._unfinished():
             if run_ids is not None and run_id not in run_ids:
                 continue
             if self._engine.drives(run_id) or run_id in self._hopeless:
                 continue
-            held = await self._store.owner(run_id, now)
+            held = await self._store.leases.owner(run_id, now)
             if held is not None and held[0] != self._engine.owner:
                 continue
             try:
@@ -232,18 +234,23 @@ class ScheduleRunner:
             self._to_tidy.add((state.plan.namespace, state.plan.name))
             self._woken.set()
 
+    async def _unfinished(self) -> list[str]:
+        """Runs of any schedule that have not closed and were not set aside, oldest fire first."""
+        rows = await self._schedules.runs(closed=False)
+        return [row.run_id for row in reversed(rows) if row.broken is None]
+
     async def tidy(self) -> list[str]:
         """Delete the oldest ended runs beyond the history limits, of the schedules where a run ended or began (CRON-5)."""
         deleted: list[str] = []
         while self._to_tidy:
             namespace, name = self._to_tidy.pop()
-            schedule = await self._store.schedule(namespace, name)
+            schedule = await self._schedules.get(namespace, name)
             if schedule is None:
                 continue
-            rows = await self._store.scheduled_runs(namespace, name)
+            rows = await self._schedules.runs(namespace, name)
             old = expired(schedule.settings, [(row.run_id, row.phase == "Succeeded") for row in rows if row.closed])
             if old:
-                await self._store.delete(old, self._clock.now())
+                await self._store.runs.delete(old, self._clock.now())
                 self._witness.deleted(old)
                 deleted += old
         if deleted and self._artifacts is not None and self._clock.now() - self._collected_at >= COLLECT_US:
@@ -265,10 +272,10 @@ class ScheduleRunner:
                 if abs(self._clock.now() - self._looked_at) >= ORPHANS_US:
                     await self.adopt_orphans()
                 if fresh:  # whoever was here before may not have come to it
-                    self._to_tidy |= {(one.namespace, one.name) for one in await self._store.schedules()}
+                    self._to_tidy |= {(one.namespace, one.name) for one in await self._schedules.find()}
                     fresh = False
                 await self.tidy()
-                due = None if self._failing else await self._store.next_due()
+                due = None if self._failing else await next_due(self._schedules)
             except (PortError, BusyError) as error:
                 _log.warning("the store does not answer: %s", error.message)
                 due = None

@@ -15,7 +15,7 @@ from aether_protocol.cron.policy import first_seen, next_fire
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.schedules import ScheduleStore, StoredSchedule
+from aether_protocol.ports.store.schedules import ScheduleStore, StoredSchedule
 
 What = Literal["created", "updated", "unchanged", "replaced"]
 
@@ -49,7 +49,7 @@ class Change(Struct, frozen=True):
 
 async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, replaces: bool = False) -> Change:
     """What applying would do; nothing is written. See `apply`."""
-    before = await store.schedule(given.namespace, given.name)
+    before = await store.get(given.namespace, given.name)
     check_fires(given, now)
     if before is None:
         made = StoredSchedule(
@@ -69,7 +69,7 @@ async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, re
         )
         return Change("replaced", made, given.plan)
     anew = replace(before.settings, folder=given.settings.folder) != given.settings
-    plan = await store.schedule_plan(given.namespace, given.name)
+    plan = await store.plan(given.namespace, given.name)
     same = before.document == given.document and before.settings.folder == given.settings.folder
     if not anew and same and plan.digest == given.plan.digest:
         return Change("unchanged", before, plan)
@@ -79,7 +79,7 @@ async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, re
 
 async def apply_change(store: ScheduleStore, change: Change) -> StoredSchedule:
     """Do what was weighed; how the schedule stands. BusyError where somebody else has changed it since."""
-    return change.schedule if change.what == "unchanged" else await store.put_schedule(change.schedule, change.plan)
+    return change.schedule if change.what == "unchanged" else await store.put(change.schedule, change.plan)
 
 
 async def apply(
@@ -98,18 +98,18 @@ async def set_suspended(
     store: ScheduleStore, namespace: str, name: str, suspend: bool, now: int
 ) -> tuple[StoredSchedule, bool]:
     """Suspend a schedule or let it go on; how it stands, and whether that was a change."""
-    before = await store.schedule(namespace, name)
+    before = await store.get(namespace, name)
     if before is None:
         raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
     if before.settings.suspend is suspend:
         return before, False
     made = _changed(before, replace(before.settings, suspend=suspend), now, anew=True)
-    return await store.put_schedule(made), True
+    return await store.put(made), True
 
 
 async def change(store: ScheduleStore, before: StoredSchedule, settings: CronSettings, now: int) -> StoredSchedule:
     """Give a schedule other settings."""
-    return await store.put_schedule(_changed(before, settings, now, anew=True))
+    return await store.put(_changed(before, settings, now, anew=True))
 
 
 def _changed(before: StoredSchedule, settings: CronSettings, now: int, *, anew: bool) -> StoredSchedule:

@@ -15,7 +15,7 @@ from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.recovery import Replay
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.store import LogLine, RunStore, Store, StoredRun
+from aether_protocol.ports.store import LogLine, Store, StoredRun
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.event_feed import EventRecord, step_records
@@ -54,7 +54,7 @@ class EventStream:
 class LiveEvents(EventStream):
     """Of a run that this engine has: its past from the store, then each step as it is stored."""
 
-    def __init__(self, run: ActiveRun, store: RunStore) -> None:
+    def __init__(self, run: ActiveRun, store: Store) -> None:
         super().__init__()
         self._run = run
         self._store = store
@@ -111,7 +111,7 @@ class LiveEvents(EventStream):
 class StoredEvents(EventStream):
     """Of a run in the store, whoever drives it; with `follow` until it is closed, else until what there is now."""
 
-    def __init__(self, store: RunStore, clock: Clock, run_id: str, *, follow: bool) -> None:
+    def __init__(self, store: Store, clock: Clock, run_id: str, *, follow: bool) -> None:
         super().__init__()
         self._store = store
         self._clock = clock
@@ -121,8 +121,8 @@ class StoredEvents(EventStream):
 
     async def _more(self) -> bool:
         if self._past is None:
-            self._past = await _Past.of_stored(self._store, await self._store.load(self._run_id))
-        row = await self._store.row(self._run_id)
+            self._past = await _Past.of_stored(self._store, await self._store.runs.load(self._run_id))
+        row = await self._store.runs.row(self._run_id)
         steps = await self._past.next()
         for step in steps:
             self._show(self._past.state, step)
@@ -137,7 +137,7 @@ class StoredEvents(EventStream):
 class _Past:
     """The recorded steps of a run, page by page. `state` is that after the last step given."""
 
-    def __init__(self, store: RunStore, run_id: str, replay: Replay) -> None:
+    def __init__(self, store: Store, run_id: str, replay: Replay) -> None:
         self._store = store
         self._run_id = run_id
         self._replay = replay
@@ -147,24 +147,24 @@ class _Past:
         return self._replay.state
 
     @classmethod
-    async def of(cls, store: RunStore, run: ActiveRun) -> _Past:
+    async def of(cls, store: Store, run: ActiveRun) -> _Past:
         """From the first step on; nothing comes where the store did not keep it."""
-        first = await store.lines(run.id, 0, 1)
+        first = await store.runs.lines(run.id, 0, 1)
         if first and first[0][0] > 1:
-            return await cls.of_stored(store, await store.load(run.id))
+            return await cls.of_stored(store, await store.runs.load(run.id))
         return cls(store, run.id, Replay(run.plan, run.state.header))
 
     @classmethod
-    async def of_stored(cls, store: RunStore, stored: StoredRun) -> _Past:
+    async def of_stored(cls, store: Store, stored: StoredRun) -> _Past:
         """From the first step on; where that is gone, from the snapshot on."""
         run_id = stored.row.run_id
-        first = await store.lines(run_id, 0, 1)
+        first = await store.runs.lines(run_id, 0, 1)
         whole = bool(first) and first[0][0] == 1
         return cls(store, run_id, Replay(stored.plan, stored.header, None if whole else stored.snapshot))
 
     async def next(self) -> list[LogEntry]:
         """The next steps; none: there are no more by now."""
-        lines = await self._store.lines(self._run_id, self._replay.state.seq, PAGE)
+        lines = await self._store.runs.lines(self._run_id, self._replay.state.seq, PAGE)
         return [self._replay.apply(line) for _, line in lines]
 
 
@@ -188,9 +188,9 @@ class LogStream:
 
     async def __anext__(self) -> LogLine:
         while not self._lines:
-            row = await self._store.row(self._run_id)
+            row = await self._store.runs.row(self._run_id)
             await self._saved.save()
-            lines = await self._store.read_logs(self._run_id, self._path, self._after)
+            lines = await self._store.logs.read(self._run_id, self._path, self._after)
             if lines:
                 self._after = lines[-1].seq
                 self._lines = lines[::-1]

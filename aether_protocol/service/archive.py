@@ -52,9 +52,9 @@ async def archive_lines(store: Store, run_id: str) -> AsyncIterator[str]:
 
 
 async def _records(store: Store, run_id: str) -> AsyncIterator[Json]:
-    stored = await store.load(run_id)
+    stored = await store.runs.load(run_id)
     seq = stored.row.seq
-    whole = not seq or [number for number, _ in await store.lines(run_id, 0, 1)] == [1]
+    whole = not seq or [number for number, _ in await store.runs.lines(run_id, 0, 1)] == [1]
     yield {
         "format": FORMAT,
         "version": VERSION,
@@ -66,7 +66,7 @@ async def _records(store: Store, run_id: str) -> AsyncIterator[Json]:
     if whole:
         after = 0
         while after < seq:
-            page = [(number, line) for number, line in await store.lines(run_id, after, PAGE) if number <= seq]
+            page = [(number, line) for number, line in await store.runs.lines(run_id, after, PAGE) if number <= seq]
             for _, line in page:
                 yield {"step": line}
             after = page[-1][0]
@@ -74,7 +74,7 @@ async def _records(store: Store, run_id: str) -> AsyncIterator[Json]:
         for line in stored.lines:
             yield {"step": line}
     after = 0
-    while logs := await store.read_logs(run_id, None, after):
+    while logs := await store.logs.read(run_id, None, after):
         for log in logs:
             yield {"log": [getattr(log, name) for name in _LOG]}
         after = logs[-1].seq

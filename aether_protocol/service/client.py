@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.templates import Applied
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
-    from aether_protocol.ports.schedules import FireRecord, StoredSchedule
     from aether_protocol.ports.store import LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
+    from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.schedules.find import ScheduleOverview
     from aether_protocol.service.store_check import StoreFindings

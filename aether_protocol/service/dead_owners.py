@@ -20,11 +20,11 @@ async def release_dead_owners(store: Store, now: int) -> None:
     that it is not taken for one that a wrong clock wrote.
     """
     until = now + round(LEASE_S * 1_000_000)
-    for owner, end in (await store.owners()).items():
+    for owner, end in (await store.leases.owners()).items():
         if is_dead(owner):
-            await store.release(owner)
+            await store.leases.release(owner)
         elif end > until and is_alive(owner):
-            await store.renew(owner, {}, until)
+            await store.leases.renew(owner, {}, until)
 
 
 async def remove_shared_folders(store: Store, root: Path | None) -> None:
@@ -33,7 +33,7 @@ async def remove_shared_folders(store: Store, root: Path | None) -> None:
     from aether_protocol.execution.folders import remove
 
     for folder in _shared_folders(root) if root is not None else ():
-        row = await store.row(folder.parent.name)
+        row = await store.runs.row(folder.parent.name)
         if row is not None and row.closed and row.phase == "Succeeded":
             remove(folder)
             with contextlib.suppress(OSError):  # what was kept of its attempts stays

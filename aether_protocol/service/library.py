@@ -26,9 +26,9 @@ def read_template_name(text: str, namespace: str | None) -> tuple[str, str, int 
 
 async def find_versions(store: Store, namespace: str, name: str) -> list[StoredDocument]:
     """Give all versions of a WorkflowTemplate, newest first. Raises UsageError where there is none."""
-    versions = await store.document_versions(KIND, namespace, name)
+    versions = await store.library.versions(KIND, namespace, name)
     if not versions:
-        raise _unknown(namespace, name, await store.list_documents(KIND))
+        raise _unknown(namespace, name, await store.library.newest(KIND))
     return versions
 
 
@@ -50,12 +50,12 @@ async def remove_templates(
     store: Store, names: Sequence[tuple[str, str]]
 ) -> tuple[list[StoredDocument], list[StoredDocument]]:
     """Remove templates by (namespace, name); the documents that were removed, and those that are left."""
-    known = await store.list_documents(KIND)
+    known = await store.library.newest(KIND)
     by_name = {(one.namespace, one.name): one for one in known}
     for namespace, name in names:
         if (namespace, name) not in by_name:
             raise _unknown(namespace, name, known)
-    removed = [by_name[key] for key in names if await store.remove_document(KIND, *key)]
+    removed = [by_name[key] for key in names if await store.library.remove(KIND, *key)]
     return removed, [one for one in known if one not in removed]
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from aether_protocol.errors import AetherError, BusyError, PortError
-from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
+from aether_protocol.ports.store import Store
+from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import TaskSuspended
 from aether_protocol.scheduler.state import RunState
@@ -235,7 +236,7 @@ class RunHost:
 class HostContext(Struct, frozen=True):
     """What a caller of `open_host` has to work with: the store, the engine, the runner of schedules and the watched runs."""
 
-    store: CronStore
+    store: Store
     engine: Engine
     schedules: ScheduleRunner
     runs: RunHost
@@ -249,7 +250,7 @@ class HostContext(Struct, frozen=True):
 
 
 async def open_host(
-    store: CronStore, clock: Clock, options: HostOptions, report: Report, leaving: asyncio.Event
+    store: Store, clock: Clock, options: HostOptions, report: Report, leaving: asyncio.Event
 ) -> HostContext:
     """Open an engine on `store` that drives runs of schedules.
 

@@ -31,21 +31,21 @@ async def check_store(store: Store) -> StoreFindings:
 
     found = await find_faults(store)
     if found:
-        return StoreFindings(found, await store.info())
+        return StoreFindings(found, await store.upkeep.info())
     seen = await survey(store, artifacts_of(store))
     lost = [f"artifact {digest} of run {run_id!r} is not there" for digest, run_id in seen.missing]
     lost += [f"artifact {digest} of run {run_id!r} is damaged" for digest, run_id in seen.damaged]
-    return StoreFindings(lost, await store.info(), seen.orphans)
+    return StoreFindings(lost, await store.upkeep.info(), seen.orphans)
 
 
 async def find_faults(store: Store) -> list[str]:
     """Find faults of the file; where it has none, those of the runs."""
-    found = await store.check()
+    found = await store.upkeep.check()
     if found:
         return found
     query = RunQuery(limit=_PAGE)
-    named = set(await store.artifacts())
-    while rows := await store.rows(query):
+    named = set(await store.upkeep.artifacts())
+    while rows := await store.runs.rows(query):
         faults = [await fault_of(store, row.run_id, named) for row in rows]
         found += [fault for fault in faults if fault is not None]
         query.before = (rows[-1].created_at, rows[-1].run_id)

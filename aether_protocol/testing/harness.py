@@ -7,7 +7,7 @@ under the same number it goes on, or gives the result that it gave before.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -17,12 +17,13 @@ from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.errors import PortError
 from aether_protocol.ports.broker import ResultSink
-from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import MEMORY
+from aether_protocol.ports.store import MEMORY, Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.store import GatedStore
 
-_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs", "answered"})  # of an engine that is closed
+_LAST_WORDS: Final = frozenset(  # of an engine that is closed
+    {"leases.release", "leases.unlock", "close", "logs.write", "mailbox.answered"}
+)
 
 Name = tuple[str, str, int]
 
@@ -34,13 +35,13 @@ class StoredLibrary:
         self.tier = tier
         self._database = None if tier == MEMORY else Database(":memory:", "normal")
 
-    def open(self, door: Door) -> CronStore:
+    def open(self, door: Door) -> Store:
         """The store for a new engine."""
         if self._database is None:
             return MemoryStore()
-        return cast(CronStore, GatedStore(SqliteStore(self._database, self.tier), door))
+        return GatedStore(SqliteStore(self._database, self.tier), door)
 
-    def bare(self) -> CronStore:
+    def bare(self) -> Store:
         """The store for somebody who is never lost. Only a durable one outlives an engine."""
         assert self._database is not None
         return SqliteStore(self._database, self.tier)
@@ -72,7 +73,7 @@ class Door:
 
 def _counts(name: str, arguments: tuple[Any, ...]) -> bool:
     """Whether this was a write after which something is still to be done."""
-    return name == "turn" or (name == "append" and not any(part.closed for part in arguments[0]))
+    return name == "schedules.decide" or (name == "runs.append" and not any(part.closed for part in arguments[0]))
 
 
 class Workers:

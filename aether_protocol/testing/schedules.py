@@ -24,7 +24,8 @@ from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
-from aether_protocol.ports.schedules import MISSED, SKIPPED, STARTED, CronStore, FireRecord
+from aether_protocol.ports.store import Store, schedules_of
+from aether_protocol.ports.store.schedules import MISSED, SKIPPED, STARTED, FireRecord, next_due
 from aether_protocol.scheduler.outstanding import under_way
 from aether_protocol.testing.case_fields import parse_instant
 from aether_protocol.testing.cases import Case, CaseResult, Change, Path, Watching
@@ -133,10 +134,15 @@ class SchedulePlay:
     def _watch(self, run_id: str) -> Watch:
         return self._watches.setdefault(run_id, Watch())
 
+    async def _unfinished(self) -> list[str]:
+        """The runs that are open, oldest fire first."""
+        rows = await schedules_of(self._shelf.bare()).runs(closed=False)
+        return [row.run_id for row in reversed(rows) if row.broken is None]
+
     async def _go_on(self) -> None:
         """Take up what was left behind; attempts that nobody waits for any more are stopped."""
         wanted: set[tuple[str, str, int]] = set()
-        for run_id in await self._shelf.bare().unfinished_runs() if self._up else ():
+        for run_id in await self._unfinished() if self._up else ():
             if not any(one.engine.drives(run_id) for one in self._up):
                 self._watch(run_id).rewind(await self._up[0].engine.load_state(run_id))
         for one in self._up:
@@ -195,7 +201,7 @@ class SchedulePlay:
         if await self._tidy() or clock.fire() or await self._tick():
             return True
         dues = [clock.next_due(), self._begin + self._edges[0][0] if self._edges else None]
-        dues.append(await self._shelf.bare().next_due() if self._up else None)
+        dues.append(await next_due(schedules_of(self._shelf.bare())) if self._up else None)
         due = min((one for one in dues if one is not None), default=self._end + 1)
         if due > self._end:
             return False
@@ -215,7 +221,7 @@ class SchedulePlay:
 
     async def _tick(self) -> bool:
         """Every scheduler looks at the same time; whether there was something to look at."""
-        due = await self._shelf.bare().next_due()
+        due = await next_due(schedules_of(self._shelf.bare()))
         if due is None or due > self._clock.now() or not self._up:
             return False
         await asyncio.gather(*(one.cron.tick() for one in self._up))
@@ -237,7 +243,7 @@ class SchedulePlay:
                 return "; ".join(dict.fromkeys(faults))
             plan = compiled.plan
         try:
-            await apply(self._shelf.bare(), schedule_spec(document, plan), self._clock.now())
+            await apply(schedules_of(self._shelf.bare()), schedule_spec(document, plan), self._clock.now())
         except AetherError as error:
             return error.message
         self._document, self._plan = document, plan
@@ -258,9 +264,9 @@ class SchedulePlay:
 
     async def _judge(self) -> None:
         store = self._shelf.bare()
-        schedule = await store.schedule(self._plan.namespace, self._plan.name)
+        schedule = await schedules_of(store).get(self._plan.namespace, self._plan.name)
         assert schedule is not None
-        records = (await store.fires(schedule.namespace, schedule.name, limit=_ALL))[::-1]
+        records = (await schedules_of(store).fires(schedule.namespace, schedule.name, limit=_ALL))[::-1]
         zone = ZoneInfo(schedule.settings.timezone)
         told = _Told(self._comparison, zone, self._case.expect)
         told.fires([one.at for one in records if one.kind == STARTED])
@@ -269,12 +275,13 @@ class SchedulePlay:
         told.runs(reports)
         self._check_hidden(reports, records)
 
-    async def _reports(self, store: CronStore, records: Sequence[FireRecord]) -> list[tuple[int, dict[str, Any]]]:
+    async def _reports(self, store: Store, records: Sequence[FireRecord]) -> list[tuple[int, dict[str, Any]]]:
         """(time of the fire, report) of the runs that are kept, by that time."""
         if not self._up:
             await self._open(0)
         engine = self._up[0].engine
-        kept = [(one.at, one.run_id) for one in records if one.run_id is not None and await store.row(one.run_id) is not None]
+        begun = [(one.at, one.run_id) for one in records if one.run_id is not None]
+        kept = [(at, run_id) for at, run_id in begun if await store.runs.row(run_id) is not None]
         return [(at, (await engine.report(run_id)).to_json()) for at, run_id in sorted(kept)]
 
     def _check_hidden(self, reports: Sequence[tuple[int, Json]], records: Sequence[FireRecord]) -> None:

@@ -16,9 +16,9 @@ class TestMemoryStore(StoreContract, ScheduleContract):
     def test_the_past_of_a_long_run_is_dropped_and_the_run_goes_on(self) -> None:
         async def body(store: Store) -> None:
             store = MemoryStore(keep_facts=3)
-            await store.create(new_run("a"))
+            await store.runs.create(new_run("a"))
             for seq in range(1, 11):
                 assert await all_well(store, more("a", seq - 1))
-                assert len(await store.lines("a")) == (seq if seq <= 3 else 0)
+                assert len(await store.runs.lines("a")) == (seq if seq <= 3 else 0)
 
         self.play(body)

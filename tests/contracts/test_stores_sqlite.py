@@ -47,40 +47,40 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
 
     def test_a_stale_owner_is_fenced_off_where_it_saves(self) -> None:
         async def body(store: Store) -> None:
-            old = await store.create(new_run("a", owner="dead", until=10))
-            await store.claim(["a"], "successor", 10, 20)
-            assert isinstance((await store.append([more("a", 0, token=old, closed=True)]))["a"], BusyError)
-            assert (await store.load("a")).row.seq == 0
+            old = await store.runs.create(new_run("a", owner="dead", until=10))
+            await store.leases.claim(["a"], "successor", 10, 20)
+            assert isinstance((await store.runs.append([more("a", 0, token=old, closed=True)]))["a"], BusyError)
+            assert (await store.runs.load("a")).row.seq == 0
 
         self.play(body)
 
     def test_what_came_after_the_last_snapshot_is_repeated(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a", leaves_known=1))
+            await store.runs.create(new_run("a", leaves_known=1))
             assert await all_well(store, more("a", 0, "kept"), more("a", 1, "one"), more("a", 2, "two"))
-            found = await store.load("a")
+            found = await store.runs.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", "state 1", [])
-            assert isinstance((await store.append([more("a", 0)]))["a"], BusyError), "that is behind it"
-            assert isinstance((await store.append([more("a", 3)]))["a"], BusyError), "nobody was there"
+            assert isinstance((await store.runs.append([more("a", 0)]))["a"], BusyError), "that is behind it"
+            assert isinstance((await store.runs.append([more("a", 3)]))["a"], BusyError), "nobody was there"
             assert await all_well(store, more("a", 1, "again")), "whoever loaded goes on from there"
             assert await all_well(store, more("a", 2, phase="Suspended"))
-            found = await store.load("a")
+            found = await store.runs.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot) == (3, "Suspended", "state 3")
             assert await all_well(store, more("a", 3, phase="Suspended"), more("a", 4, closed=True))
-            found = await store.load("a")
+            found = await store.runs.load("a")
             assert (found.row.seq, found.row.closed, found.snapshot) == (5, True, "state 5")
 
         self.play(body)
 
     def test_a_snapshot_is_due_after_some_time_or_many_steps(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a"))
+            await store.runs.create(new_run("a"))
             for seq in range(7):
                 assert await all_well(store, more("a", seq))
-            assert (await store.load("a")).row.seq == 6, "step 6 is 5 seconds after the creation"
-            await store.create(new_run("b", created_at=10**15))
+            assert (await store.runs.load("a")).row.seq == 6, "step 6 is 5 seconds after the creation"
+            await store.runs.create(new_run("b", created_at=10**15))
             assert await all_well(store, more("b", 0, *["x"] * 1_001))
-            assert (await store.load("b")).row.seq == 1_001
+            assert (await store.runs.load("b")).row.seq == 1_001
 
         self.play(body)
 
@@ -88,18 +88,18 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentCont
 def test_a_log_gets_a_snapshot_after_many_steps_and_at_the_end(tmp_path: Path) -> None:
     async def body() -> None:
         store = open_sqlite(str(tmp_path / "a.db"))
-        await store.create(new_run("a"))
+        await store.runs.create(new_run("a"))
         assert await all_well(store, more("a", 0, *["x"] * 20_001), more("a", 20_001, "y", "z"))
-        found = await store.load("a")
+        found = await store.runs.load("a")
         assert (found.snapshot, texts(found.lines)) == ("state 20001", ["y", "z"])
-        assert [seq for seq, _ in await store.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
-        await store.create(new_run("b"))
+        assert [seq for seq, _ in await store.runs.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
+        await store.runs.create(new_run("b"))
         many: dict[str, Any] = {"leaves_known": 150_000}
         assert await all_well(store, more("b", 0, *["x"] * 30_000, **many))
-        assert (await store.load("b")).snapshot is None
+        assert (await store.runs.load("b")).snapshot is None
         assert await all_well(store, more("b", 30_000, closed=True, **many))
-        assert (await store.load("b")).snapshot == "state 30001"
-        assert await store.check() == []
+        assert (await store.runs.load("b")).snapshot == "state 30001"
+        assert await store.upkeep.check() == []
         await store.close()
 
     asyncio.run(body())
@@ -111,23 +111,23 @@ def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) ->
     async def body() -> None:
         path = str(tmp_path / "a.db")
         store, other = (open_sqlite(path) for _ in range(2))
-        await store.create(new_run("a", leaves_known=9))
+        await store.runs.create(new_run("a", leaves_known=9))
         assert await all_well(store, more("a", 0, leaves_known=9))
         said: list[str] = []
-        store._db.connection.set_trace_callback(said.append)
+        store.database.connection.set_trace_callback(said.append)
         assert await all_well(store, more("a", 1, "x", "y", progress=2, leaves_known=9))
         assert [text.split()[0] for text in said] == ["INSERT"]
-        store._db.connection.set_trace_callback(None)
-        assert other._db.execute("SELECT seq, leaves_ended FROM runs").fetchall() == [(1, 0)]
-        rows = [await other.row("a"), *await other.rows(RunQuery()), (await other.load("a")).row]
+        store.database.connection.set_trace_callback(None)
+        assert other.database.execute("SELECT seq, leaves_ended FROM runs").fetchall() == [(1, 0)]
+        rows = [await other.runs.row("a"), *await other.runs.rows(RunQuery()), (await other.runs.load("a")).row]
         assert [(row.seq, row.leaves_ended, row.leaves_known) for row in rows if row is not None] == [(3, 2, 9)] * 3
-        assert isinstance((await other.append([more("a", 1, progress=2)]))["a"], BusyError)
+        assert isinstance((await other.runs.append([more("a", 1, progress=2)]))["a"], BusyError)
         assert await all_well(other, more("a", 3, progress=3)), "a reader may go on"
-        assert "is at step 4, not 3" in str((await store.append([more("a", 3, progress=3)]))["a"])
+        assert "is at step 4, not 3" in str((await store.runs.append([more("a", 3, progress=3)]))["a"])
         end: dict[str, Any] = {"phase": "Failed", "ended_at": 9, "closed": True, "leaves_known": 9}
         assert await all_well(store, more("a", 4, progress=4, **end))
-        assert store._db.execute("SELECT seq, leaves_ended, closed FROM runs").fetchall() == [(5, 4, 1)]
-        assert await store.check() == []
+        assert store.database.execute("SELECT seq, leaves_ended, closed FROM runs").fetchall() == [(5, 4, 1)]
+        assert await store.upkeep.check() == []
         await store.close()
         await other.close()
 
@@ -137,13 +137,13 @@ def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) ->
 def test_two_connections_on_one_file(tmp_path: Path) -> None:
     async def body() -> None:
         one, two = (open_sqlite(str(tmp_path / "a.db")) for _ in range(2))
-        token = await one.create(new_run("a", owner="one", until=10))
+        token = await one.runs.create(new_run("a", owner="one", until=10))
         assert await all_well(one, more("a", 0, "first", token=token))
-        assert isinstance((await two.append([more("a", 0, "second", token=token)]))["a"], BusyError)
-        [(_, newer)] = await two.claim(["a"], "two", 10, 20)
-        assert isinstance((await one.append([more("a", 1, token=token)]))["a"], BusyError)
+        assert isinstance((await two.runs.append([more("a", 0, "second", token=token)]))["a"], BusyError)
+        [(_, newer)] = await two.leases.claim(["a"], "two", 10, 20)
+        assert isinstance((await one.runs.append([more("a", 1, token=token)]))["a"], BusyError)
         assert await all_well(two, more("a", 1, "taken over", token=newer))
-        assert texts((await one.load("a")).lines) == ["first", "taken over"]
+        assert texts((await one.runs.load("a")).lines) == ["first", "taken over"]
         await one.close()
         await two.close()
 
@@ -153,13 +153,13 @@ def test_two_connections_on_one_file(tmp_path: Path) -> None:
 def test_a_writer_waits_for_another_and_the_loop_goes_on(tmp_path: Path) -> None:
     async def body() -> None:
         one, two = (open_sqlite(str(tmp_path / "a.db")) for _ in range(2))
-        one._db.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(two.create(new_run("a")))
-        while not waiting.done() and one._db.connection.in_transaction:
+        one.database.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(two.runs.create(new_run("a")))
+        while not waiting.done() and one.database.connection.in_transaction:
             await asyncio.sleep(0)  # the other one's turns come although it cannot write
-            one._db.execute("COMMIT")
+            one.database.execute("COMMIT")
         await waiting
-        assert await one.row("a") is not None
+        assert await one.runs.row("a") is not None
         await one.close()
         await two.close()
 
@@ -176,13 +176,13 @@ async def main(path, name):
     won = 0
     for number in range(50):
         try:
-            await store.create(new_run(f"own-{name}-{number}"))
-            seq = (await store.row("shared")).seq
+            await store.runs.create(new_run(f"own-{name}-{number}"))
+            seq = (await store.runs.row("shared")).seq
             if number % 2:
-                won += not await store.append([more("shared", seq, name), more(f"own-{name}-{number}", 0, name)])
+                won += not await store.runs.append([more("shared", seq, name), more(f"own-{name}-{number}", 0, name)])
             else:
-                won += not await store.append([more("shared", seq, name, progress=seq)])
-                await store.append([more(f"own-{name}-{number}", 0, name)])
+                won += not await store.runs.append([more("shared", seq, name, progress=seq)])
+                await store.runs.append([more(f"own-{name}-{number}", 0, name)])
         except Exception as error:
             sys.exit(f"{type(error).__name__}: {error}")
     await store.close()
@@ -198,17 +198,17 @@ def test_two_processes_on_one_file(tmp_path: Path) -> None:
 
     async def begin() -> None:
         store = open_sqlite(path)
-        await store.create(new_run("shared"))
+        await store.runs.create(new_run("shared"))
         await store.close()
 
     async def look(won: dict[str, int]) -> None:
         store = open_sqlite(path)
-        found = texts((await store.load("shared")).lines)
+        found = texts((await store.runs.load("shared")).lines)
         assert {name: found.count(name) for name in won} == won
         assert len(found) == sum(won.values()) > 0
-        own = [row for row in await store.rows(RunQuery(limit=1_000)) if row.run_id != "shared"]
+        own = [row for row in await store.runs.rows(RunQuery(limit=1_000)) if row.run_id != "shared"]
         assert [len(own), {row.seq for row in own}] == [100, {1}]
-        assert await store.check() == []
+        assert await store.upkeep.check() == []
         await store.close()
 
     asyncio.run(begin())

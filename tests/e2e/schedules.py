@@ -117,11 +117,11 @@ async def set_due(store: SqliteStore, name: str, at: int, when: int | None = Non
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
     text = f"{moment.minute} {moment.hour} {moment.day} {moment.month} *"
     while True:
-        before = await store.schedule("default", name)
+        before = await store.schedules.get("default", name)
         assert before is not None
         try:
             settings = replace(before.settings, schedule=text, timezone="UTC")
-            await store.put_schedule(replace(before, settings=settings, seen=at - 1, next_at=when or at))
+            await store.schedules.put(replace(before, settings=settings, seen=at - 1, next_at=when or at))
             return
         except BusyError:  # a scheduler at work
             continue

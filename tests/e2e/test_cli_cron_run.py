@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
-from aether_protocol.ports.schedules import FireRecord
+from aether_protocol.ports.store.schedules import FireRecord
 from tests.e2e.process import environment, read_until
 from tests.e2e.schedules import MINUTE, Place, set_due
 
@@ -193,7 +193,7 @@ SOON = 1_500_000  # a scheduler looks every second what others changed; then all
 async def dealt_with(store: SqliteStore, when: int) -> None:
     """Return once somebody has looked at every schedule after that instant."""
     while True:
-        if all(schedule.seen >= when for schedule in await store.schedules()):
+        if all(schedule.seen >= when for schedule in await store.schedules.find()):
             return
         await asyncio.sleep(0.02)
 
@@ -215,7 +215,7 @@ def test_two_schedulers_that_wake_at_one_instant_never_start_a_fire_twice_and_lo
                 await set_due(store, name, at, now + SOON)
             async with asyncio.timeout(PATIENCE_S):
                 await dealt_with(store, now + SOON)
-        return [record for name in names for record in await store.fires("default", name)]
+        return [record for name in names for record in await store.schedules.fires("default", name)]
 
     records = place.look(rounds)
     each = [events(end(process)[1]) for process in processes]

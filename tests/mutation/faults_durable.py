@@ -11,8 +11,8 @@ DRIVER = "engine/loop.py"
 KEEPER = "engine/leases.py"
 RECOVERY = "engine/recovery.py"
 MAILBOX = "engine/mailbox.py"
-MEMORY = "adapters/stores/memory/parts.py"
-SHARED = "testing/simulation/store.py"
+MEMORY = "adapters/stores/memory/facets.py"
+SHARED = "adapters/stores/memory/store.py"
 LEASES = "adapters/stores/sqlite/leases.py"
 RUNS = "adapters/stores/sqlite/runs.py"
 LOCAL = "adapters/brokers/local.py"
@@ -295,8 +295,8 @@ FAULTS = (
         "fence",
         "a stale token is let through (in memory)",
         SHARED,
-        "elif self._leases.tokens.get(part.run_id, 0) != part.token:",
-        "elif False:",
+        "if run is None or tokens.get(part.run_id, 0) != part.token or self._expected",
+        "if run is None or self._expected",
     ),
     Fault(
         "fence",
@@ -317,8 +317,8 @@ FAULTS = (
         "replay",
         "a run is loaded from one step after its snapshot (in memory)",
         SHARED,
-        "kept.lines[kept.at :])",
-        "kept.lines[kept.at + 1 :])",
+        "run.lines[run.saved :])",
+        "run.lines[run.saved + 1 :])",
     ),
     Fault(
         "replay",

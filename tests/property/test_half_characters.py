@@ -88,8 +88,8 @@ def used(url: str, use: Callable[[Engine], Awaitable[object]], **engine: Any) ->
         store = open_store(url)
         try:
             async with Engine(store=url) as looking:
-                for row in await store.rows(RunQuery(limit=1000)):
-                    assert await fault_of(store, row.run_id, set(await store.artifacts())) is None
+                for row in await store.runs.rows(RunQuery(limit=1000)):
+                    assert await fault_of(store, row.run_id, set(await store.upkeep.artifacts())) is None
                     json.dumps((await looking.report(row.run_id)).to_json(), ensure_ascii=False).encode()
                     async for event in looking.events(row.run_id, follow=False):
                         json.dumps(event, ensure_ascii=False).encode()

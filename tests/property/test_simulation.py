@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
+from aether_protocol.adapters.stores.memory.facets import MemoryLeases, MemorySchedules
+from aether_protocol.adapters.stores.memory.store import TextRuns
 from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine import loop as driver
@@ -25,7 +26,6 @@ from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import play_cron, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.schedules import CronScenario
 from aether_protocol.testing.simulation.shrink import shrink
-from aether_protocol.testing.simulation.store import SharedStore
 
 SEEDS = 2_000
 CRON_SEEDS = 400
@@ -128,12 +128,14 @@ def test_a_seed_gives_the_same_twice() -> None:
 
 
 def test_a_store_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def append(self: SharedStore, batch: Sequence[RunAppend]) -> dict[str, Any]:
+    async def append(self: TextRuns, batch: Sequence[RunAppend]) -> dict[str, Any]:
         for part in batch:
-            self._append(self._runs[part.run_id], part)
+            run = self.by_id[part.run_id]
+            run.seq, run.writer = part.steps[-1].seq, part.token
+            self._keep(run, part)
         return {}
 
-    monkeypatch.setattr(SharedStore, "append", append)
+    monkeypatch.setattr(TextRuns, "append", append)
     assert first_failure() is not None
 
 
@@ -159,18 +161,18 @@ def test_a_secret_that_is_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_step_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = SharedStore.claim
+    claim = MemoryLeases.claim
 
-    async def forget_one(self: SharedStore, run_ids: Any, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+    async def forget_one(self: Any, run_ids: Any, owner: str, now: int, until: int) -> list[tuple[str, int]]:
         given = await claim(self, run_ids, owner, now, until)
         for run_id, token in given:
             kept = self._runs[run_id]
-            if token != kept.writer and len(kept.lines) > kept.at + 1:
+            if token != kept.writer and len(kept.lines) > kept.saved + 1:
                 kept.lines.pop()
                 kept.seq = kept.row.seq = len(kept.lines)
         return given
 
-    monkeypatch.setattr(SharedStore, "claim", forget_one)
+    monkeypatch.setattr(MemoryLeases, "claim", forget_one)
     failed = first_failure()
     assert failed is not None
 

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.times import here, in_zone
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
+from aether_protocol.ports.store.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 from aether_protocol.service.run_host import (

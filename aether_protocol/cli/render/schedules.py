@@ -16,8 +16,8 @@ from aether_protocol.cli.render.table import show_table
 from aether_protocol.cli.render.times import away, in_zone, own_time
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.schedules import FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.schedules.dst_notes import moment, oddity
 from aether_protocol.service.schedules.find import DEFAULT_NAMESPACE, ScheduleOverview, called

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aether_protocol.assembly.public import Engine
     from aether_protocol.ports.clock import Clock
-    from aether_protocol.ports.schedules import CronStore
+    from aether_protocol.ports.store import Store
 
 __all__ = ["Library", "LocalClient", "client_of", "connect"]
 
@@ -55,7 +55,7 @@ class LocalClient:
 
 
 def connect(
-    store: str | CronStore | None = None,
+    store: str | Store | None = None,
     *,
     library: Library | None = None,
     workspaces: str | Path | None = None,
@@ -85,6 +85,6 @@ def client_of(engine: Engine, *, library: Library | None = None, workspaces: str
     """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open."""
     from aether_protocol.assembly.stores import workspaces_root
 
-    store = engine.schedule_store()
+    store = engine.store
     context = ClientContext(store, engine.clock, library or Library(), workspaces_root(store, workspaces), engine)
     return LocalClient(context, closes=False)

@@ -13,8 +13,7 @@ from msgspec import Struct
 
 from aether_protocol.engine.recovery import rebuild
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.schedules import CronStore
-from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store import RunSummary, Store
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.runs.find import find_run
 
@@ -48,7 +47,7 @@ class Library(Struct, frozen=True):
 class ClientContext(Struct, frozen=True):
     """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces."""
 
-    store: CronStore
+    store: Store
     clock: Clock
     library: Library
     root: Path | None = None
@@ -62,7 +61,7 @@ class ClientContext(Struct, frozen=True):
         """Give the state of a run as it is now: read it, never write it."""
         if self.engine is not None:
             return await self.engine.load_state(run_id)
-        return rebuild(await self.store.load(run_id))
+        return rebuild(await self.store.runs.load(run_id))
 
     async def plan(self, document: Readable | Plan) -> Plan:
         """Give the plan of a document. Raises DocumentError."""

@@ -52,7 +52,7 @@ class LocalControl:
         if self._context.engine is not None:
             return await self._context.engine.submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
         header = make_header(plan, arguments or {}, self.bare_header(plan, run_id, scheduled_time))
-        await self._context.store.create(new_run(plan, header))
+        await self._context.store.runs.create(new_run(plan, header))
         return header.run_id
 
     def bare_header(self, plan: Plan, run_id: str | None, scheduled_time: int | None) -> RunHeader:
@@ -98,7 +98,7 @@ class LocalControl:
             return await context.engine.retry(row.run_id, path, new_id=chosen)
         now = context.clock.now()
         header = retry_header(state, path, choose_run_id(chosen, self._ids, now), now, self._ids.seed())
-        await context.store.create(new_run(state.plan, header))
+        await context.store.runs.create(new_run(state.plan, header))
         return header.run_id
 
     async def delete(self, runs: Sequence[str], *, force: bool = False) -> int:
@@ -113,6 +113,6 @@ class LocalControl:
 
     async def import_run(self, lines: Iterable[str]) -> RunSummary:
         archive = read_archive(lines, "the archive")
-        await self._context.store.adopt(archive.run)
-        await self._context.store.write_logs(archive.logs)
+        await self._context.store.runs.import_run(archive.run)
+        await self._context.store.logs.write(archive.logs)
         return archive.run.row

@@ -32,7 +32,7 @@ class LocalRuns:
         return await self._context.row(run)
 
     async def list(self, query: RunQuery | None = None) -> Sequence[RunSummary]:
-        return await self._context.store.rows(query or RunQuery())
+        return await self._context.store.runs.rows(query or RunQuery())
 
     async def report(self, run: str) -> Report:
         row = await self._context.row(run)
@@ -50,7 +50,7 @@ class LocalRuns:
         return await self.report(row.run_id)
 
     async def _again(self, row: RunSummary) -> RunSummary:
-        now = await self._context.store.row(row.run_id)
+        now = await self._context.store.runs.row(row.run_id)
         if now is None:
             raise UsageError(f"run {row.run_id!r} was deleted")
         return now
@@ -79,7 +79,7 @@ class LocalRuns:
             return
         closed = row.closed
         while True:
-            lines = await context.store.read_logs(row.run_id, path, after)
+            lines = await context.store.logs.read(row.run_id, path, after)
             for line in lines:
                 yield line
                 after = line.seq
@@ -87,7 +87,7 @@ class LocalRuns:
                 continue
             if closed or not follow:
                 return
-            now = await context.store.row(row.run_id)
+            now = await context.store.runs.row(row.run_id)
             closed = now is None or now.closed  # what was written before it closed is read once more
             if not closed:
                 await context.clock.sleep(POLL_S)

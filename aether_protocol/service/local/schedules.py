@@ -13,7 +13,8 @@ from aether_protocol.engine.schedules import apply
 from aether_protocol.engine.submission import make_header, new_run
 from aether_protocol.errors import BusyError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.schedules import BACKFILLED, TRIGGERED, FireRecord, ScheduleDecision, StoredSchedule
+from aether_protocol.ports.store import schedules_of
+from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED, FireRecord, ScheduleDecision, StoredSchedule
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.local.control import LocalControl
 from aether_protocol.service.schedules.backfill import find_fires
@@ -42,7 +43,7 @@ class LocalSchedules:
         given = await context.schedule_spec(document, name)
         bare = LocalControl(context).bare_header(given.plan, None, None)
         make_header(given.plan, {}, bare)  # a fire gives no arguments: none must be missing (DATA-14)
-        schedule, _ = await apply(context.store, given, context.clock.now(), replaces=replaces)
+        schedule, _ = await apply(schedules_of(context.store), given, context.clock.now(), replaces=replaces)
         return schedule
 
     async def get(self, name: str) -> ScheduleOverview:
@@ -50,11 +51,11 @@ class LocalSchedules:
 
     async def list(self, namespace: str | None = None) -> Sequence[ScheduleOverview]:
         store = self._context.store
-        return [await overview_of(store, one) for one in await store.schedules(namespace)]
+        return [await overview_of(store, one) for one in await schedules_of(store).find(namespace)]
 
     async def remove(self, name: str) -> bool:
         schedule = await self._find(name)
-        return await self._context.store.remove_schedule(schedule.namespace, schedule.name)
+        return await schedules_of(self._context.store).remove(schedule.namespace, schedule.name)
 
     async def suspend(self, name: str, *, suspend: bool = True) -> StoredSchedule:
         context = self._context
@@ -63,7 +64,7 @@ class LocalSchedules:
 
     async def history(self, name: str, *, before: int | None = None, limit: int = 100) -> Sequence[FireRecord]:
         schedule = await self._find(name)
-        return await self._context.store.fires(schedule.namespace, schedule.name, before, limit)
+        return await schedules_of(self._context.store).fires(schedule.namespace, schedule.name, before, limit)
 
     async def trigger(self, name: str) -> str:
         schedule = await self._find(name)
@@ -89,12 +90,12 @@ class LocalSchedules:
         """Record a run with its fire; None where there is such a run already."""
         context = self._context
         for _ in range(_TRIES):
-            plan = await context.store.schedule_plan(schedule.namespace, schedule.name)
+            plan = await schedules_of(context.store).plan(schedule.namespace, schedule.name)
             bare = LocalControl(context).bare_header(plan, run_id, at)
             new = new_run(plan, make_header(plan, {}, bare), folder=schedule.settings.folder)
             record = FireRecord(at, kind, context.clock.now(), new.row.run_id, generation=schedule.generation)
             try:
-                tokens = await context.store.turn(ScheduleDecision(schedule, [record], [new]))
+                tokens = await schedules_of(context.store).decide(ScheduleDecision(schedule, [record], [new]))
             except BusyError:
                 schedule = await find_schedule(context.store, schedule.namespace, schedule.name)
                 continue

@@ -15,7 +15,7 @@ class LocalStore:
         self._context = context
 
     async def info(self) -> StoreInfo:
-        return await self._context.store.info()
+        return await self._context.store.upkeep.info()
 
     async def check(self) -> StoreFindings:
         return await check_store(self._context.store)

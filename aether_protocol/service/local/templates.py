@@ -29,7 +29,7 @@ class LocalTemplates:
         return choose_version(await find_versions(self._context.store, namespace, plain), version, digest)
 
     async def list(self, namespace: str | None = None) -> Sequence[StoredDocument]:
-        return await self._context.store.list_documents(KIND, namespace)
+        return await self._context.store.library.newest(KIND, namespace)
 
     async def versions(self, name: str) -> Sequence[StoredDocument]:
         namespace, plain, _ = read_template_name(name, None)

@@ -54,11 +54,11 @@ async def delete_runs(store: Store, texts: Sequence[str], now: int, *, root: Pat
         if not force:
             hint = f"--force deletes it all the same; 'aether resume {row.run_id}' continues it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
-        held = await store.owner(row.run_id)
+        held = await store.leases.owner(row.run_id)
         if held is not None:  # by a process that is dead
-            await store.release(held[0])
+            await store.leases.release(held[0])
     ids = [row.run_id for row in rows]
-    count = await store.delete(ids, now)
+    count = await store.runs.delete(ids, now)
     _forget_workspaces(root, ids)
     return count
 
@@ -71,12 +71,12 @@ async def prune_runs(
     Yields:
         The ids of a page, and how many of these there were.
     """
-    while rows := await store.rows(query):
+    while rows := await store.runs.rows(query):
         ids = [row.run_id for row in rows]
         if dry_run:
             yield ids, len(ids)
         else:
-            count = await store.delete(ids, now)
+            count = await store.runs.delete(ids, now)
             _forget_workspaces(root, ids)
             yield ids, count
         query.before = (rows[-1].created_at, rows[-1].run_id)

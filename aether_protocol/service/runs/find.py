@@ -30,14 +30,14 @@ async def find_run(store: Store, text: str) -> RunSummary:
         UsageError: no run is meant, or several are; the hint names what is near.
     """
     if text == LATEST:
-        newest = await store.rows(RunQuery(limit=1))
+        newest = await store.runs.rows(RunQuery(limit=1))
         if not newest:
             raise UsageError("the store holds no run")
         return newest[0]
-    row = await store.row(text)
+    row = await store.runs.row(text)
     if row is not None:
         return row
-    fitting = sorted(await store.rows(RunQuery(prefix=text, limit=6)), key=lambda row: row.run_id) if text else []
+    fitting = sorted(await store.runs.rows(RunQuery(prefix=text, limit=6)), key=lambda row: row.run_id) if text else []
     if not fitting:
         raise UsageError(f"run {text!r} is unknown", hint=await _hint(store, text))
     first = fitting[0]
@@ -48,7 +48,7 @@ async def find_run(store: Store, text: str) -> RunSummary:
 
 
 async def _hint(store: Store, text: str) -> str | None:
-    newest = [row.run_id for row in await store.rows(RunQuery(limit=_PROPOSED_FROM))]
+    newest = [row.run_id for row in await store.runs.rows(RunQuery(limit=_PROPOSED_FROM))]
     return did_you_mean(text, newest, "'aether ls' lists the runs" if newest else "the store holds no run")
 
 
@@ -56,9 +56,9 @@ async def driven_by(store: Store, row: RunSummary, now: int) -> str | None:
     """Name the owner that drives an unfinished run at instant `now`; None where no process does."""
     if row.closed:
         return None
-    held = await store.owner(row.run_id)
+    held = await store.leases.owner(row.run_id)
     if held is None or is_dead(held[0]):
         return None
     if not is_alive(held[0]):  # of another machine: only its lease says
-        held = await store.owner(row.run_id, now)
+        held = await store.leases.owner(row.run_id, now)
     return held[0] if held is not None else None

@@ -31,7 +31,7 @@ class Continued(Struct, frozen=True):
 
 async def newest_of(store: Store, run_id: str) -> RunSummary | None:
     """Give the run of that name, or the newest of its retries; None where there is neither."""
-    row = await store.row(run_id)
+    row = await store.runs.row(run_id)
     base = _base(run_id, row)
     found = [] if row is None else [row]
     names = {run_id}
@@ -44,11 +44,11 @@ async def newest_of(store: Store, run_id: str) -> RunSummary | None:
 
 async def next_retry_id(store: Store, run_id: str) -> str:
     """Make the id of the next retry of a run: ID.2, ID.3 and so on."""
-    base = _base(run_id, await store.row(run_id))
+    base = _base(run_id, await store.runs.row(run_id))
     number = 2
     for retry in await _retries(store, base):
         number = max(number, int(retry.run_id[len(base) + 1 :]) + 1)
-    while await store.row(f"{base}.{number}") is not None:  # a name that a caller chose
+    while await store.runs.row(f"{base}.{number}") is not None:  # a name that a caller chose
         number += 1
     return f"{base}.{number}"
 
@@ -63,7 +63,7 @@ async def _retries(store: Store, base: str) -> list[RunSummary]:
     """The retries named `base`.N that are still there, oldest first."""
     query = RunQuery(prefix=f"{base}.", retries=True, limit=_PAGE)
     found: list[RunSummary] = []
-    while rows := await store.rows(query):
+    while rows := await store.runs.rows(query):
         for row in rows:
             numbered = re.fullmatch(_NUMBERED, row.run_id)
             if numbered is not None and numbered[1] == base:

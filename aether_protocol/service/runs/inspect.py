@@ -14,33 +14,33 @@ from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine, rebuild, state_at
 from aether_protocol.errors import AetherError, UsageError
-from aether_protocol.ports.store import STATE_ACTION_LOG, RunStore
+from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.summary import make_row
 
 POLL_S = 0.2
 
 
-async def load(store: RunStore, run_id: str) -> RunState:
+async def load(store: Store, run_id: str) -> RunState:
     """The state as it is now. Raises UsageError for an unknown run, PortError for a damaged record."""
     gc.disable()  # nothing of what a run is made of is garbage, and to look for some takes a tenth of the time
     try:
-        return rebuild(await store.load(run_id))
+        return rebuild(await store.runs.load(run_id))
     finally:
         gc.freeze()
         gc.enable()
 
 
-async def load_at(store: RunStore, run_id: str, seq: int) -> RunState:
+async def load_at(store: Store, run_id: str, seq: int) -> RunState:
     """The state after step `seq`. Raises UsageError where there is no such step, or its past was not kept."""
-    return await state_at(store, await store.load(run_id), seq)
+    return await state_at(store, await store.runs.load(run_id), seq)
 
 
-async def fault_of(store: RunStore, run_id: str, named: Set[str]) -> str | None:
+async def fault_of(store: Store, run_id: str, named: Set[str]) -> str | None:
     """What is wrong with the record of a run; None if it can be replayed from its first step, its row fits, and the artifacts
     that it names are among those that the store counts (`named`)."""
     try:
-        stored = await store.load(run_id)
+        stored = await store.runs.load(run_id)
         state = examine(stored)
         if stored.row.tier == STATE_ACTION_LOG:
             await state_at(store, replace(stored, snapshot=None), stored.row.seq)

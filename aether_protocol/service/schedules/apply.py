@@ -32,7 +32,8 @@ from aether_protocol.engine.schedules import (
 from aether_protocol.engine.submission import read_variables
 from aether_protocol.errors import BusyError, DocumentError, PortError, UsageError
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.schedules import CronStore, ScheduleStore
+from aether_protocol.ports.store import Store, schedules_of
+from aether_protocol.ports.store.schedules import ScheduleStore
 from aether_protocol.scheduler.arguments import bind_parameters
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.service.schedules.find import ScheduleOverview, called, overview_of
@@ -158,14 +159,14 @@ async def check_stored(
 
 
 async def apply_all(
-    store: CronStore, candidates: Sequence[ScheduleCandidate], changes: Sequence[Change]
+    store: Store, candidates: Sequence[ScheduleCandidate], changes: Sequence[Change]
 ) -> list[AppliedSchedule]:
     """Write all changes. Where the store refuses one, the error names those that were applied."""
     done: list[AppliedSchedule] = []
     for candidate, change in zip(candidates, changes, strict=True):
         try:
-            before = await store.schedule(change.schedule.namespace, change.schedule.name)
-            after = await apply_change(store, change)
+            before = await schedules_of(store).get(change.schedule.namespace, change.schedule.name)
+            after = await apply_change(schedules_of(store), change)
             resumed = before is not None and before.settings.suspend and not after.settings.suspend
             done.append(AppliedSchedule(change.what, await overview_of(store, after), resumed))
         except (BusyError, PortError) as error:

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from aether_protocol.cron.policy import run_name
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.schedules import BACKFILLED, STARTED, CronStore, StoredSchedule
+from aether_protocol.ports.store import Store, schedules_of
+from aether_protocol.ports.store.schedules import BACKFILLED, STARTED, StoredSchedule
 from aether_protocol.service.schedules.times import fires_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class BackfillResult(Struct, frozen=True):
 
 
 async def find_fires(
-    store: CronStore, schedule: StoredSchedule, first: int, last: int, *, again: bool = False
+    store: Store, schedule: StoredSchedule, first: int, last: int, *, again: bool = False
 ) -> list[BackfillFire]:
     """Find the fires of a schedule from `first` to `last`, both counting, oldest first.
 
@@ -63,7 +64,7 @@ async def find_fires(
     fires = []
     for at in times:
         run_id = run_name(schedule.namespace, schedule.name, at)
-        row = await store.row(run_id)
+        row = await store.runs.row(run_id)
         if row is not None:
             fires.append(BackfillFire(at, run_id, f"run {run_id} exists: it is {row.phase}"))
         else:
@@ -94,11 +95,11 @@ async def backfill(
     return BackfillResult(len(fires) - left_out - len(todo), left_out, len(todo))
 
 
-async def _ran(store: CronStore, schedule: StoredSchedule, since: int) -> set[int]:
+async def _ran(store: Store, schedule: StoredSchedule, since: int) -> set[int]:
     """The fires since an instant of which it is recorded that they had a run."""
     found: set[int] = set()
     before: int | None = None
-    while records := await store.fires(schedule.namespace, schedule.name, before, _PAGE):
+    while records := await schedules_of(store).fires(schedule.namespace, schedule.name, before, _PAGE):
         found |= {one.at for one in records if one.kind in (STARTED, BACKFILLED) and one.at >= since}
         before = records[-1].id
     return found

@@ -13,8 +13,8 @@ from msgspec import Struct
 from aether_protocol.cron.policy import run_name
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.schedules import CronStore, StoredSchedule
-from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store import RunSummary, Store, schedules_of
+from aether_protocol.ports.store.schedules import StoredSchedule
 
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -53,13 +53,13 @@ def read_name(text: str, namespace: str | None) -> tuple[str, str]:
     return space or namespace or DEFAULT_NAMESPACE, name
 
 
-async def find_schedule(store: CronStore, namespace: str | None, text: str) -> StoredSchedule:
+async def find_schedule(store: Store, namespace: str | None, text: str) -> StoredSchedule:
     """Find the schedule that is meant, as `read_name` reads it. Raises UsageError with what is near."""
     namespace, name = read_name(text, namespace)
-    found = await store.schedule(namespace, name)
+    found = await schedules_of(store).get(namespace, name)
     if found is not None:
         return found
-    known = await store.schedules()
+    known = await schedules_of(store).find()
     here = [one.name for one in known if one.namespace == namespace]
     elsewhere = [one.namespace for one in known if one.name == name]
     if elsewhere:
@@ -70,12 +70,12 @@ async def find_schedule(store: CronStore, namespace: str | None, text: str) -> S
     raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}", hint=hint)
 
 
-async def find_schedules(store: CronStore, namespace: str | None, texts: Sequence[str]) -> list[StoredSchedule]:
+async def find_schedules(store: Store, namespace: str | None, texts: Sequence[str]) -> list[StoredSchedule]:
     """Find all of them, each once. Raises UsageError for the first that is not there."""
     found = [await find_schedule(store, namespace, text) for text in texts]
     return list({(one.namespace, one.name): one for one in found}.values())
 
 
-async def overview_of(store: CronStore, schedule: StoredSchedule) -> ScheduleOverview:
+async def overview_of(store: Store, schedule: StoredSchedule) -> ScheduleOverview:
     """Give a schedule with its runs."""
-    return ScheduleOverview(schedule, await store.scheduled_runs(schedule.namespace, schedule.name))
+    return ScheduleOverview(schedule, await schedules_of(store).runs(schedule.namespace, schedule.name))

@@ -10,14 +10,15 @@ from typing import Final
 
 from aether_protocol.engine.schedules import set_suspended
 from aether_protocol.errors import BusyError
-from aether_protocol.ports.schedules import CronStore, StoredSchedule
+from aether_protocol.ports.store import Store, schedules_of
+from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.service.schedules.find import find_schedule, find_schedules
 
 _TRIES: Final = 20  # against processes that change it at the same moment
 
 
 async def suspend_schedules(
-    store: CronStore, namespace: str | None, names: Sequence[str], now: int, *, suspend: bool
+    store: Store, namespace: str | None, names: Sequence[str], now: int, *, suspend: bool
 ) -> list[tuple[StoredSchedule, bool]]:
     """Suspend schedules, or (`suspend` is False) let them continue with the next fire from `now`.
 
@@ -32,10 +33,10 @@ async def suspend_schedules(
     return [await _one(store, schedule, suspend, now) for schedule in found]
 
 
-async def _one(store: CronStore, schedule: StoredSchedule, suspend: bool, now: int) -> tuple[StoredSchedule, bool]:
+async def _one(store: Store, schedule: StoredSchedule, suspend: bool, now: int) -> tuple[StoredSchedule, bool]:
     for _ in range(_TRIES):
         try:
-            return await set_suspended(store, schedule.namespace, schedule.name, suspend, now)
+            return await set_suspended(schedules_of(store), schedule.namespace, schedule.name, suspend, now)
         except BusyError:
             await find_schedule(store, schedule.namespace, schedule.name)  # it may be gone
     raise BusyError(f"schedule {schedule.name!r} is changed by others all the time", hint="try again")

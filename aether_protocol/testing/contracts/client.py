@@ -16,8 +16,8 @@ import pytest
 
 from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.ports.store import RunQuery
+from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.service.client import Client
 
 _DAY = 86_400_000_000
@@ -334,7 +334,7 @@ class ClientContract:
     def test_the_store_is_described_and_checked(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             run = await stage.client.control.submit(HELLO)
-            assert ((await stage.client.store.info()).runs, (await stage.client.store.info()).open_runs) == (1, 1)
+            assert ((await stage.client.store.info()).runs, (await stage.client.store.upkeep.info()).open_runs) == (1, 1)
             await stage.drive()
             await stage.client.runs.wait(run)
             found = await stage.client.store.check()

@@ -29,36 +29,36 @@ class RunContract(Contract):
     def test_a_run_comes_back_with_its_steps_in_order(self) -> None:
         async def body(store: Store) -> None:
             given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z")
-            assert await store.create(given) == 0
-            found = await store.load("a")
+            assert await store.runs.create(given) == 0
+            found = await store.runs.load("a")
             assert (found.row, found.header) == (replace(given.row, tier=store.tier), given.header)
             assert (found.plan.name, found.plan.root.name, found.plan.digest) == ("tiny", "only", "0" * 64)
             assert (found.lines, found.snapshot) == ([], None)
             assert await all_well(store, more("a", 0, "one", "two"))
             end: dict[str, Any] = {"phase": "Failed", "message": "why", "ended_at": 5, "closed": True}
             assert await all_well(store, more("a", 2, "three", labels={"team": "blue"}, retry_of="z", **end))
-            found = await store.load("a")
+            found = await store.runs.load("a")
             assert texts(found.lines) == ["one", "two", "three"]
             assert (found.row.seq, found.row.phase, found.row.message, found.row.closed) == (3, "Failed", "why", True)
             assert (found.row.labels, found.row.retry_of, found.row.ended_at) == ({"team": "blue"}, "z", 5)
-            assert await store.row("a") == found.row
+            assert await store.runs.row("a") == found.row
 
         self.play(body)
 
     def test_an_id_is_taken_once(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a"))
-            await refused(store.create(new_run("a")), UsageError)
+            await store.runs.create(new_run("a"))
+            await refused(store.runs.create(new_run("a")), UsageError)
 
         self.play(body)
 
     def test_the_second_writer_is_refused_and_nothing_is_written(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a"))
+            await store.runs.create(new_run("a"))
             assert await all_well(store, more("a", 0, "first"))
             for late in (more("a", 0, "second"), more("a", 5, "sixth")):
-                assert isinstance((await store.append([late]))["a"], BusyError)
-            assert texts((await store.load("a")).lines) == ["first"]
+                assert isinstance((await store.runs.append([late]))["a"], BusyError)
+            assert texts((await store.runs.load("a")).lines) == ["first"]
             assert await all_well(store, more("a", 1))
 
         self.play(body)
@@ -66,24 +66,24 @@ class RunContract(Contract):
     def test_how_far_a_run_is_needs_no_row(self) -> None:
         async def body(store: Store) -> None:
             for run in ("a", "b"):
-                await store.create(new_run(run, leaves_known=5))
+                await store.runs.create(new_run(run, leaves_known=5))
                 assert await all_well(store, more(run, 0, leaves_known=5))
             assert await all_well(store, more("a", 1, progress=1, leaves_known=5))
             both = more("a", 2, "x", "y", progress=2, leaves_known=5), more("b", 1, progress=4, leaves_known=5)
             assert await all_well(store, *both)
-            found = await store.load("a")
+            found = await store.runs.load("a")
             assert (found.row.seq, found.row.leaves_ended, found.row.leaves_known) == (4, 2, 5)
             assert texts(found.lines)[2:] == ["x", "y"]
-            rows = {row.run_id: row for row in await store.rows(RunQuery(phases=["Running"]))}
+            rows = {row.run_id: row for row in await store.runs.rows(RunQuery(phases=["Running"]))}
             assert [(row.seq, row.leaves_ended) for row in (rows["a"], rows["b"])] == [(4, 2), (2, 4)]
             for late in (more("a", 2, progress=3), more("a", 9, progress=3)):
-                assert isinstance((await store.append([late]))["a"], BusyError)
-            assert isinstance((await store.append([more("a", 4, progress=3, token=7)]))["a"], BusyError)
+                assert isinstance((await store.runs.append([late]))["a"], BusyError)
+            assert isinstance((await store.runs.append([more("a", 4, progress=3, token=7)]))["a"], BusyError)
             assert await all_well(store, more("a", 4, phase="Suspended", leaves_ended=3, leaves_known=6))
             assert await all_well(store, more("a", 5, phase="Suspended", progress=4, leaves_known=6))
             end: dict[str, Any] = {"phase": "Succeeded", "closed": True, "leaves_known": 6}
             assert await all_well(store, more("a", 6, progress=6, **end))
-            row = await store.row("a")
+            row = await store.runs.row("a")
             assert row is not None
             assert (row.seq, row.leaves_ended, row.leaves_known, row.phase, row.closed) == (7, 6, 6, "Succeeded", True)
 
@@ -92,47 +92,47 @@ class RunContract(Contract):
     def test_several_runs_in_one_append_and_one_of_them_refused(self) -> None:
         async def body(store: Store) -> None:
             for run in ("a", "b", "c"):
-                await store.create(new_run(run))
+                await store.runs.create(new_run(run))
             batch = [more("a", 0, "x"), more("b", 7, "wrong"), more("c", 0, "y", "z"), more("nobody", 0)]
-            found = await store.append(batch)
+            found = await store.runs.append(batch)
             assert {run: type(error) for run, error in found.items()} == {"b": BusyError, "nobody": UsageError}
-            assert [texts((await store.load(run)).lines) for run in ("a", "b", "c")] == [["x"], [], ["y", "z"]]
+            assert [texts((await store.runs.load(run)).lines) for run in ("a", "b", "c")] == [["x"], [], ["y", "z"]]
 
         self.play(body)
 
     def test_unknown_runs(self) -> None:
         async def body(store: Store) -> None:
-            assert await store.row("nobody") is None
-            await refused(store.load("nobody"), UsageError)
-            await refused(store.lines("nobody"), UsageError)
-            await refused(store.post("nobody", {}), UsageError)
-            assert await store.delete(["nobody"], 0) == 0
+            assert await store.runs.row("nobody") is None
+            await refused(store.runs.load("nobody"), UsageError)
+            await refused(store.runs.lines("nobody"), UsageError)
+            await refused(store.mailbox.post("nobody", {}), UsageError)
+            assert await store.runs.delete(["nobody"], 0) == 0
 
         self.play(body)
 
     def test_lines_come_in_pages(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a"))
-            assert await store.lines("a") == []
+            await store.runs.create(new_run("a"))
+            assert await store.runs.lines("a") == []
             for after in range(0, 9, 3):
                 assert await all_well(store, more("a", after, *(str(after + n) for n in (1, 2, 3))))
             seen: list[tuple[int, str]] = []
-            while page := await store.lines("a", seen[-1][0] if seen else 0, 2):
+            while page := await store.runs.lines("a", seen[-1][0] if seen else 0, 2):
                 assert len(page) <= 4, "about the limit"
                 seen += page
             assert [seq for seq, _ in seen] == list(range(1, 10))
             assert texts([line for _, line in seen]) == [str(n) for n in range(1, 10)]
-            assert [seq for seq, _ in await store.lines("a", 7)] == [8, 9]
+            assert [seq for seq, _ in await store.runs.lines("a", 7)] == [8, 9]
 
         self.play(body)
 
     def test_rows_come_newest_first_in_pages(self) -> None:
         async def body(store: Store) -> None:
             for number in range(10):
-                await store.create(new_run(f"r{number}", created_at=(number // 2) * SECOND))
+                await store.runs.create(new_run(f"r{number}", created_at=(number // 2) * SECOND))
             seen: list[str] = []
             before = None
-            while page := await store.rows(RunQuery(limit=3, before=before)):
+            while page := await store.runs.rows(RunQuery(limit=3, before=before)):
                 seen += [found.run_id for found in page]
                 before = (page[-1].created_at, page[-1].run_id)
             assert seen == [f"r{number}" for number in range(9, -1, -1)]
@@ -142,24 +142,24 @@ class RunContract(Contract):
     def test_without_a_limit_all_rows_come(self) -> None:
         async def body(store: Store) -> None:
             for number in range(205):
-                await store.create(new_run(f"r{number}", created_at=number))
-            assert len(await store.rows(RunQuery())) == 205
-            assert len(await store.rows(RunQuery(name="tiny"))) == 205
-            assert len(await store.rows(RunQuery(limit=100))) == 100
+                await store.runs.create(new_run(f"r{number}", created_at=number))
+            assert len(await store.runs.rows(RunQuery())) == 205
+            assert len(await store.runs.rows(RunQuery(name="tiny"))) == 205
+            assert len(await store.runs.rows(RunQuery(limit=100))) == 100
 
         self.play(body)
 
     def test_rows_are_filtered(self) -> None:
         async def body(store: Store) -> None:
             odd = {'qu"ote': "x", "back\\slash": "ü", "%": "_"}
-            await store.create(new_run("a", workflow="x", labels={"team": "blue", "tier": "1"}, created_at=1))
-            await store.create(new_run("b", namespace="ops", labels={"team": "red"}, created_at=2))
-            await store.create(new_run("c", labels=odd, created_at=3))
+            await store.runs.create(new_run("a", workflow="x", labels={"team": "blue", "tier": "1"}, created_at=1))
+            await store.runs.create(new_run("b", namespace="ops", labels={"team": "red"}, created_at=2))
+            await store.runs.create(new_run("c", labels=odd, created_at=3))
             end: dict[str, Any] = {"phase": "Succeeded", "ended_at": 9, "closed": True}
             assert await all_well(store, more("c", 0, labels=odd, created_at=3, **end))
 
             async def ids(**filters: Any) -> str:
-                return "".join(found.run_id for found in await store.rows(RunQuery(**filters)))
+                return "".join(found.run_id for found in await store.runs.rows(RunQuery(**filters)))
 
             expected: Mapping[str, str] = {
                 "cba": await ids(),
@@ -182,65 +182,66 @@ class RunContract(Contract):
     def test_rows_are_found_by_the_beginning_of_their_id(self) -> None:
         async def body(store: Store) -> None:
             for run in ("ab", "abc", "ac", "b", "a%"):
-                await store.create(new_run(run))
-            await store.create(new_run("ab.2", retry_of="ab"))
+                await store.runs.create(new_run(run))
+            await store.runs.create(new_run("ab.2", retry_of="ab"))
             for prefix, ids in {"ab": ["abc", "ab.2", "ab"], "a%": ["a%"], "x": [], "abcd": []}.items():
-                assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix))] == ids
+                assert [found.run_id for found in await store.runs.rows(RunQuery(prefix=prefix))] == ids
             for prefix, ids in {"ab": ["ab.2"], "": ["ab.2"], "b": []}.items():
-                assert [found.run_id for found in await store.rows(RunQuery(prefix=prefix, retries=True))] == ids
+                assert [found.run_id for found in await store.runs.rows(RunQuery(prefix=prefix, retries=True))] == ids
 
         self.play(body)
 
     def test_who_owns_what_can_be_asked(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a", owner="me", until=9))
-            await store.create(new_run("b"))
-            assert await store.lock("door", "you", 1, 7)
-            assert (await store.owner("a"), await store.owner("b"), await store.owner("nobody")) == (("me", 9), None, None)
-            assert await store.owners() == {"me": 9, "you": 7}
-            await store.release("me")
-            assert (await store.owner("a"), await store.owners()) == (None, {"you": 7})
+            await store.runs.create(new_run("a", owner="me", until=9))
+            await store.runs.create(new_run("b"))
+            assert await store.leases.lock("door", "you", 1, 7)
+            held = [await store.leases.owner(run) for run in ("a", "b", "nobody")]
+            assert held == [("me", 9), None, None]
+            assert await store.leases.owners() == {"me": 9, "you": 7}
+            await store.leases.release("me")
+            assert (await store.leases.owner("a"), await store.leases.owners()) == (None, {"you": 7})
 
         self.play(body)
 
     def test_texts_of_any_kind_come_back(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a"))
+            await store.runs.create(new_run("a"))
             odd = ["nul \0", "line\nbreak \u2028", "emoji 🦆", "quote ' \" \\", "lone \ud800 half"]
             assert await all_well(store, more("a", 0, *odd, message="'; -- \0 🦆"))
-            assert texts((await store.load("a")).lines) == odd
-            assert (await store.rows(RunQuery()))[0].message == "'; -- \0 🦆"
+            assert texts((await store.runs.load("a")).lines) == odd
+            assert (await store.runs.rows(RunQuery()))[0].message == "'; -- \0 🦆"
 
         self.play(body)
 
     def test_deleted_runs_are_gone_with_all_that_is_theirs(self) -> None:
         async def body(store: Store) -> None:
             for run in ("a", "b"):
-                await store.create(new_run(run))
+                await store.runs.create(new_run(run))
                 assert await all_well(store, more(run, 0, phase="Succeeded", closed=True))
-            assert await store.delete(["a", "a"], 0) == 1
-            assert [found.run_id for found in await store.rows(RunQuery())] == ["b"]
-            await refused(store.load("a"), UsageError)
-            await store.create(new_run("a"))
-            assert (await store.load("a")).lines == []
-            assert texts((await store.load("b")).lines) == ["step 1"]
+            assert await store.runs.delete(["a", "a"], 0) == 1
+            assert [found.run_id for found in await store.runs.rows(RunQuery())] == ["b"]
+            await refused(store.runs.load("a"), UsageError)
+            await store.runs.create(new_run("a"))
+            assert (await store.runs.load("a")).lines == []
+            assert texts((await store.runs.load("b")).lines) == ["step 1"]
 
         self.play(body)
 
     def test_an_exported_run_is_adopted_as_it_was(self) -> None:
         async def body(store: Store) -> None:
-            await store.create(new_run("a", labels={"k": "v"}))
+            await store.runs.create(new_run("a", labels={"k": "v"}))
             assert await all_well(store, more("a", 0, "one", "two"))
-            exported = await store.load("a")
-            await refused(store.adopt(exported), UsageError)
-            await store.delete(["a"], 0)
-            await store.adopt(exported)
-            found = await store.load("a")
+            exported = await store.runs.load("a")
+            await refused(store.runs.import_run(exported), UsageError)
+            await store.runs.delete(["a"], 0)
+            await store.runs.import_run(exported)
+            found = await store.runs.load("a")
             assert (found.row, found.header, found.lines) == (exported.row, exported.header, exported.lines)
             assert (found.snapshot, found.plan.digest) == (exported.snapshot, exported.plan.digest)
-            assert [seq for seq, _ in await store.lines("a", 1)] == [2]
+            assert [seq for seq, _ in await store.runs.lines("a", 1)] == [2]
             assert await all_well(store, more("a", 2, "three"))
-            assert texts((await store.load("a")).lines) == ["one", "two", "three"]
+            assert texts((await store.runs.load("a")).lines) == ["one", "two", "three"]
 
         self.play(body)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from aether_protocol.errors import AetherError
 from aether_protocol.expressions import parse_template
 from aether_protocol.plan.model import Call, Kind, Plan, TaskDef
-from aether_protocol.ports.store import NewRun, RunAppend, RunSummary, Store
+from aether_protocol.ports.store import NewDocument, NewRun, RunAppend, RunSummary, Store, StoredDocument
 from aether_protocol.scheduler.codec import decode_entry
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
@@ -94,7 +94,13 @@ class Contract:
 
 async def all_well(store: Store, *parts: RunAppend) -> bool:
     """The append refuses nothing."""
-    return not await store.append(parts)
+    return not await store.runs.append(parts)
+
+
+async def put_document(store: Store, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
+    """Keep one document; the version that it has then."""
+    ((stored, _),) = await store.library.put([NewDocument(kind, namespace, name, text)], at)
+    return stored
 
 
 async def refused(call: Coroutine[Any, Any, Any], kind: type[AetherError]) -> AetherError:

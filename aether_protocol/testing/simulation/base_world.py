@@ -13,8 +13,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from aether_protocol.errors import AetherError, BrokenInvariant
-from aether_protocol.ports.schedules import ScheduleDecision
-from aether_protocol.ports.store import RunAppend, goes_on
+from aether_protocol.ports.store import RunAppend
+from aether_protocol.ports.store.leases import goes_on
+from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry

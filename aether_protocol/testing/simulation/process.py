@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import PortError
-from aether_protocol.ports.schedules import CronStore, ScheduleDecision
-from aether_protocol.ports.store import NewRun, RunAppend
+from aether_protocol.ports.store import NewRun, RunAppend, Store
+from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
@@ -28,14 +28,17 @@ from aether_protocol.testing.simulation.workers import SECOND, Workers
 
 LEASE_US: Final = 15 * SECOND
 _READS: Final = frozenset(
-    {"load", "row", "rows", "lines", "requests", "owner", "owners", "read_logs", "schedule", "schedules", "next_due", "fires"}
-    | {"schedule_plan", "scheduled_runs", "unfinished_runs"}
+    {"runs.load", "runs.row", "runs.rows", "runs.lines", "mailbox.requests", "leases.owner", "leases.owners", "logs.read"}
+    | {"schedules.get", "schedules.find", "schedules.fires", "schedules.plan", "schedules.runs"}
 )
 _WRITES: Final = frozenset(
-    {"create", "append", "claim", "renew", "release", "lock", "unlock", "turn", "delete", "broke", "mend"}
-    | {"post", "answered", "answer", "withdraw", "write_logs", "put_schedule", "remove_schedule"}
+    {"runs.create", "runs.append", "runs.delete", "leases.claim", "leases.renew", "leases.release", "leases.lock"}
+    | {"leases.unlock", "leases.broke", "upkeep.mend", "mailbox.post", "mailbox.answered", "mailbox.answer"}
+    | {"mailbox.withdraw", "logs.write", "schedules.put", "schedules.remove", "schedules.decide"}
 )
-_LAST_WORDS: Final = frozenset({"release", "unlock", "close", "write_logs", "answered", "withdraw"})  # of one that closes
+_LAST_WORDS: Final = frozenset(
+    {"leases.release", "leases.unlock", "close", "logs.write", "mailbox.answered", "mailbox.withdraw"}
+)  # of one that closes
 
 
 class _KilledError(Exception):
@@ -113,7 +116,7 @@ class Process:
         self._reachable_at = 0
         self._held_up = 0  # calls that wait for the store to be in reach
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.store = cast(CronStore, GatedStore(store, self))
+        self.store: Store = GatedStore(store, self)
         self.engine = Engine(
             store=self.store,
             broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
@@ -205,25 +208,25 @@ class Process:
         raise PortError("the process is dead")
 
     def _tell(self, name: str, arguments: tuple[Any, ...], given: Any) -> None:
-        if name == "append":
+        if name == "runs.append":
             for part in arguments[0]:
                 if part.run_id not in given:
                     self._witness.appended(self, part)
-        elif name == "claim":
+        elif name == "leases.claim":
             _, _, now, until = arguments
             for run_id, token in given:
                 self._witness.granted(self, run_id, token, now)
             if given:
                 self._witness.leased(self, until)
-        elif name == "turn":
+        elif name == "schedules.decide":
             for new in arguments[0].runs:
                 self._created(new, given.get(new.row.run_id))
             self._witness.turned(self, arguments[0])
-        elif name == "create":
+        elif name == "runs.create":
             self._created(arguments[0], given)
-        elif name == "renew":
+        elif name == "leases.renew":
             self._witness.leased(self, arguments[2])
-        elif name == "release":
+        elif name == "leases.release":
             self._witness.released(arguments[0], arguments[1] if len(arguments) > 1 else None)
 
     def _created(self, run: NewRun, token: int | None) -> None:

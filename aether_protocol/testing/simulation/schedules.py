@@ -20,15 +20,15 @@ from aether_protocol.cron.settings import FORBID, CronSettings, encode_settings
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import ScheduleSpec, apply, change, set_suspended
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.schedules import STARTED, ScheduleDecision
-from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, schedules_of
+from aether_protocol.ports.store.schedules import STARTED, ScheduleDecision
 from aether_protocol.testing.simulation.base_world import BaseWorld
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored
 from aether_protocol.testing.simulation.process import Process
-from aether_protocol.testing.simulation.store import SharedStore
+from aether_protocol.testing.simulation.store import SimMemoryStore
 from aether_protocol.testing.simulation.workers import SECOND
 
 NAMESPACE: Final = "default"
@@ -102,7 +102,7 @@ class CronWorld(BaseWorld):
     absences = (0, SECOND, 5 * SECOND, 3 * MINUTE)
 
     def __init__(self, played: CronScenario, loop: QuietLoop) -> None:
-        store = SharedStore(played.tier, every=5 + played.seed % 20)
+        store = SimMemoryStore(played.tier, every=5 + played.seed % 20)
         super().__init__(store, Chaos(played.seed, played.strength, played.without), played.seed, survive=played.survive)
         self.scenario = played
         self.plan: Plan = compile_value(_document(played.tasks))
@@ -119,7 +119,7 @@ class CronWorld(BaseWorld):
     async def run(self) -> None:
         """Play it to the end. Raises LawBrokenError."""
         given = ScheduleSpec(NAMESPACE, NAME, self.scenario.settings, "0" * 64, "", self.plan)
-        await apply(self.store, given, self.begin)
+        await apply(schedules_of(self.store), given, self.begin)
         for at, settings in self.scenario.changes:
             self.clock.call_at(self.begin + at, lambda settings=settings: self.errand(self._change(settings)))  # type: ignore[misc]
         for _ in range(self.scenario.engines):
@@ -169,7 +169,7 @@ class CronWorld(BaseWorld):
         elif now - self._moved[0] > _PATIENCE and self.chaos.happened and self.store.open_runs():
             self._moved = now, moved
             self.restart()
-        schedule = await self.store.schedule(NAMESPACE, NAME)
+        schedule = await schedules_of(self.store).get(NAMESPACE, NAME)
         assert schedule is not None
         if now < self.begin + self.scenario.until:
             return
@@ -178,7 +178,7 @@ class CronWorld(BaseWorld):
             return  # somebody is still to deal with it
         if not schedule.settings.suspend:
             self._note(schedule.seen)
-            await set_suspended(self.store, NAMESPACE, NAME, True, now)
+            await set_suspended(schedules_of(self.store), NAMESPACE, NAME, True, now)
         self._over = not self.store.open_runs()
 
     async def _answer(self, process: Process, run_id: str) -> None:
@@ -186,11 +186,11 @@ class CronWorld(BaseWorld):
             await process.engine.resume(run_id, path, {"answer": 1})
 
     async def _change(self, settings: CronSettings) -> None:
-        schedule = await self.store.schedule(NAMESPACE, NAME)
+        schedule = await schedules_of(self.store).get(NAMESPACE, NAME)
         assert schedule is not None
         self._note(schedule.seen)
         now = self.clock.now()
-        await change(self.store, schedule, settings, now)
+        await change(schedules_of(self.store), schedule, settings, now)
         self.counts["changes"] += 1
         self._settings, self._since = settings, max(now, schedule.seen + 1)
 
@@ -226,7 +226,7 @@ class CronWorld(BaseWorld):
     async def _judge(self) -> None:
         if self.broken:
             raise self.broken[0]
-        records = (await self.store.fires(NAMESPACE, NAME, limit=_EVERYTHING))[::-1]
+        records = (await schedules_of(self.store).fires(NAMESPACE, NAME, limit=_EVERYTHING))[::-1]
         self.counts.update(Counter(record.kind for record in records))
         dealt = Counter(record.at for record in records)
         law = "a fire is dealt with once"
@@ -241,19 +241,19 @@ class CronWorld(BaseWorld):
         self.count_faults()
 
     async def _runs(self, started: set[str]) -> None:
-        rows = await self.store.scheduled_runs(NAMESPACE, NAME)
+        rows = await schedules_of(self.store).runs(NAMESPACE, NAME)
         demand({row.run_id for row in rows} <= started, "every run is of a fire", f"{rows}")
         limits = {True: self._settings.keep_succeeded, False: self._settings.keep_failed}
         for succeeded, limit in limits.items():
             kept = [row.run_id for row in rows if (row.phase == "Succeeded") is succeeded]
             demand(len(kept) <= limit, "history limits hold", f"{kept} are kept, {limit} at most")
         for row in rows:
-            stored = await self.store.load(row.run_id)
+            stored = await self.store.runs.load(row.run_id)
             state = restored(stored)
             over(state)
             examine(state)
             if self.scenario.tier == STATE_ACTION_LOG:
-                Record(stored.plan, thorough=False).read(await self.store.lines(row.run_id))
+                Record(stored.plan, thorough=False).read(await self.store.runs.lines(row.run_id))
             self.counts["runs"] += 1
 
 

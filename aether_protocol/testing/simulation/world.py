@@ -29,7 +29,7 @@ from aether_protocol.testing.simulation.document_generator import DocumentGenera
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored, same
 from aether_protocol.testing.simulation.process import Machine, Process
-from aether_protocol.testing.simulation.store import SharedStore, SqliteHouse
+from aether_protocol.testing.simulation.store import SimMemoryStore, SimSqliteStore, SimStore
 from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
 from aether_protocol.views.report import make_report
 
@@ -101,7 +101,8 @@ class World(BaseWorld):
     absences = (0, SECOND, 5 * SECOND, 40 * SECOND)
 
     def __init__(self, played: Scenario, loop: QuietLoop, plan: Plan | None = None) -> None:
-        store = (SqliteHouse if played.sqlite else SharedStore)(played.tier, every=5 + played.seed % 20)
+        every = 5 + played.seed % 20
+        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, every=every)
         chaos = Chaos(played.seed, played.strength, played.without)
         machine = Machine(played.slots, played.tier != SNAPSHOT)
         super().__init__(store, chaos, played.work, survive=played.survive, machine=machine)
@@ -146,7 +147,7 @@ class World(BaseWorld):
     async def _tend(self) -> None:
         if self.workers.shelf.wants():
             self.errand(self._collect())
-        row = await self.store.row(RUN)
+        row = await self.store.runs.row(RUN)
         living = self.living()
         now = self.clock.now()
         if row is None:
@@ -212,11 +213,11 @@ class World(BaseWorld):
     # --- afterwards ---
 
     async def _judge(self) -> RunState:
-        loaded = restored(await self.store.load(RUN))
+        loaded = restored(await self.store.runs.load(RUN))
         over(loaded)
         examine(loaded)
         if self.scenario.tier == STATE_ACTION_LOG:
-            lines = await self.store.lines(RUN)
+            lines = await self.store.runs.lines(RUN)
             record = Record(self.plan, thorough=self.scenario.thorough)
             same(record.read(lines), loaded, "a snapshot and the steps after it give what all steps give")
             kept = dict(lines)

@@ -43,7 +43,7 @@ async def recorded(url: str) -> list[tuple[str | None, str] | None]:
 
     store = open_store(url)
     found: list[tuple[str | None, str] | None] = []
-    for row in await store.rows(RunQuery()):
+    for row in await store.runs.rows(RunQuery()):
         given = (await load(store, row.run_id)).header.configuration
         found.append(None if given is None else (given.profile, given.digest))
     await store.close()
@@ -105,7 +105,7 @@ def test_the_store_of_a_process_is_found_by_the_same_rule(folder: Path, monkeypa
 
     async def made(url: str | None) -> str:
         store = open_store(url)
-        await store.rows(RunQuery())
+        await store.runs.rows(RunQuery())
         file = store.file  # type: ignore[attr-defined]
         await store.close()
         return str(file)

@@ -11,6 +11,7 @@ import pytest
 from aether_protocol import DocumentError, Engine, UsageError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
+from aether_protocol.testing.contracts.store_tools import put_document
 
 HOUR = 3_600_000_000
 
@@ -126,9 +127,9 @@ spec: { templates: [ { task: { name: work, executor: { type: noop } } } ] }
             store = here.schedule_store()
             with pytest.raises(DocumentError, match="lib"):
                 await here.apply(cron(workflowSpec=spec))
-            await store.put_document("WorkflowTemplate", "default", "lib", library, 1)
+            await put_document(store, "WorkflowTemplate", "default", "lib", library, 1)
             await here.apply(cron(workflowSpec=spec))
-            await store.remove_document("WorkflowTemplate", "default", "lib")
+            await store.library.remove("WorkflowTemplate", "default", "lib")
             [run] = await here.scheduler().tick()
             assert (await here.wait(run)).phase == "Succeeded"
 

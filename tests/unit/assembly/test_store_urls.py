@@ -65,7 +65,7 @@ def test_a_relative_path_counts_from_a_folder(url: str, there: str) -> None:
 
 async def _made(url: str) -> None:
     store = open_store(url)
-    await store.rows(RunQuery())
+    await store.runs.rows(RunQuery())
     await store.close()
 
 

@@ -18,6 +18,7 @@ from aether_protocol.assembly.workspace import Workspace
 from aether_protocol.documents.library import Library, leads_out
 from aether_protocol.documents.load import load_value
 from aether_protocol.ports.store import Store
+from aether_protocol.testing.contracts.store_tools import put_document
 
 
 def template(says: str, name: str = "words", namespace: str = "default", **more: Any) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def test_an_engine_looks_in_its_store_once_at_submission(tmp_path: Path) -> None
             assert await apply(store, template("after"), at=2) == ["updated"]
             assert await apply(store, template("after"), at=3) == ["unchanged"]
             second = await engine.submit(workflow())
-            await store.remove_document(KIND, "default", "words")
+            await store.library.remove(KIND, "default", "words")
             await engine.resume(first, "main.ask", {})
             third = await engine.submit(plan)
             reports = [await engine.wait(run_id) for run_id in (first, second, third)]
@@ -168,7 +169,7 @@ def test_only_what_is_asked_for_is_read_from_the_shelf(url: str) -> None:
 @pytest.mark.parametrize("text", ["", "a: [", "just: this\n", "x"])
 def test_a_damaged_text_in_the_store_is_told_with_its_name(url: str, text: str) -> None:
     async def body(store: Store) -> None:
-        await store.put_document(KIND, "default", "words", text, 1)
+        await put_document(store, KIND, "default", "words", text, 1)
         with pytest.raises(DocumentError) as told:
             await find_plan(workflow(), store)
         assert "store:default/words@1" in {one.file for one in told.value.diagnostics}
@@ -179,7 +180,7 @@ def test_a_damaged_text_in_the_store_is_told_with_its_name(url: str, text: str) 
 def test_what_is_stored_reads_back(url: str) -> None:
     async def body(store: Store) -> None:
         await apply(store, template("x", namespace="ops"))
-        (stored,) = await store.list_documents(KIND)
+        (stored,) = await store.library.newest(KIND)
         assert (stored.namespace, json.loads(stored.text)) == ("ops", template("x", namespace="ops"))
 
     on(url, body)

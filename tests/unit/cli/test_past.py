@@ -52,6 +52,6 @@ def test_odd_runs_of_ours_are_whole(tmp_path: Path, tier: str, code: int, messag
         async with Engine(store=store, executors=[Odd(code, message, value)]) as engine:
             run = await engine.submit(tmp_path / "flow.yaml")
             assert (await engine.wait(run)).phase == ("Succeeded" if code == 0 else "Error")
-            assert await fault_of(store, run, set(await store.artifacts())) is None
+            assert await fault_of(store, run, set(await store.upkeep.artifacts())) is None
 
     asyncio.run(body())

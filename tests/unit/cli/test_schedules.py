@@ -40,8 +40,8 @@ from aether_protocol.cli.render.times import away, in_zone, span
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.service.schedules.dst_notes import oddity
 from aether_protocol.service.schedules.find import ScheduleOverview, read_name
 from aether_protocol.service.schedules.times import fires_of, zone_of

@@ -22,7 +22,7 @@ def test_what_is_looked_up_is_handed_over_as_it_is(tmp_path: Path) -> None:
             return ""
 
     async def body(store: Store) -> Large:
-        assert (await store.info()).runs == 0
+        assert (await store.upkeep.info()).runs == 0
         return Large()
 
     assert isinstance(look(f"sqlite:{path}", body), Large)

@@ -61,8 +61,8 @@ def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop:
     async def body(store: Store) -> None:
         mine, both, other, loose = (shop.put(text) for text in ("mine", "both", "other", "loose"))
         young = shop.put("young", PUT_AT + 1)
-        await store.create(replace(new_run("a"), artifacts=[mine, both]))
-        await store.create(new_run("b"))
+        await store.runs.create(replace(new_run("a"), artifacts=[mine, both]))
+        await store.runs.create(new_run("b"))
         assert await all_well(store, replace(more("b", 0, closed=True), artifacts=[both, other]))
         now = PUT_AT + GRACE_US
         assert await collect(store, shop.repository, now) == Collected(0, 0), "exactly as old as the grace"
@@ -70,7 +70,7 @@ def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop:
         assert len(shop.digests()) == 5
         assert await collect(store, shop.repository, now + 1) == Collected(1, 5)
         assert shop.digests() == {mine, both, other, young}
-        await store.delete(["b"], 0)
+        await store.runs.delete(["b"], 0)
         assert await collect(store, shop.repository, now + 2) == Collected(2, 10), "the young one has come of age"
         assert shop.digests() == {mine, both}
         seen = await survey(store, shop.repository)
@@ -84,7 +84,7 @@ def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop:
 def test_what_is_named_and_not_there_and_what_is_there_and_not_named(make: Callable[[], Store], shop: Shop) -> None:
     async def body(store: Store) -> None:
         loose, held = shop.put("loose"), shop.put("held")
-        await store.create(replace(new_run("a"), artifacts=[digest(1), held]))
+        await store.runs.create(replace(new_run("a"), artifacts=[digest(1), held]))
         seen = await survey(store, shop.repository)
         assert [(one.digest, one.size) for one in seen.orphans] == [(loose, 5)]
         assert seen.missing == [(digest(1), "a")]

@@ -21,7 +21,8 @@ from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import ScheduleSpec, apply
 from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
+from aether_protocol.ports.store import Store
+from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
 from tests.unit.engine.plans import dag, plan, task
 
@@ -52,7 +53,7 @@ class Memory:
 class Stage:
     """An engine and a scheduler on a virtual clock. `store` may be spoiled before `open`."""
 
-    def __init__(self, store: CronStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
         self.clock = ManualClock(START + MINUTE // 2)
         self.memory = Memory()
@@ -65,13 +66,13 @@ class Stage:
 
     async def apply(self, name: str, settings: CronSettings = EVERY_MINUTE, namespace: str = "default") -> None:
         made = replace(plan(dag(task("a"))), name=name, namespace=namespace)
-        await apply(self.store, ScheduleSpec(namespace, name, settings, "s", "{}", made), self.clock.now())
+        await apply(self.store.schedules, ScheduleSpec(namespace, name, settings, "s", "{}", made), self.clock.now())
 
     def at(self, minutes: float) -> int:
         return START + round(minutes * MINUTE)
 
 
-def play(body: Callable[[Stage], Coroutine[Any, Any, None]], make: Callable[[], CronStore] = MemoryStore) -> Stage:
+def play(body: Callable[[Stage], Coroutine[Any, Any, None]], make: Callable[[], Store] = MemoryStore) -> Stage:
     async def go() -> Stage:
         stage = Stage(make())
         await stage.open()
@@ -87,10 +88,15 @@ def play(body: Callable[[Stage], Coroutine[Any, Any, None]], make: Callable[[], 
 class Spoilt(MemoryStore):
     """The plan of schedule `bad` cannot be read."""
 
-    async def schedule_plan(self, namespace: str, name: str) -> Plan:
+    def __init__(self) -> None:
+        super().__init__()
+        self._read = self.schedules.plan
+        self.schedules.plan = self._plan
+
+    async def _plan(self, namespace: str, name: str) -> Plan:
         if name == "bad":
             raise PortError("the disk is gone")
-        return await super().schedule_plan(namespace, name)
+        return await self._read(namespace, name)
 
 
 def test_the_witness_is_told_once_what_became_of_each_fire() -> None:
@@ -142,11 +148,11 @@ def test_what_keeps_failing_is_told_again_only_for_another_reason() -> None:
         async def fail(namespace: str, name: str) -> Plan:
             raise PortError(next(reasons))
 
-        readable = stage.store.schedule_plan
-        stage.store.schedule_plan = fail  # type: ignore[method-assign]
+        readable = stage.store.schedules.plan
+        stage.store.schedules.plan = fail  # type: ignore[method-assign]
         for _ in range(3):
             await stage.cron.tick()
-        stage.store.schedule_plan = readable  # type: ignore[method-assign]
+        stage.store.schedules.plan = readable  # type: ignore[method-assign]
         assert len(await stage.cron.tick()) == 1
 
     told = play(body).memory.told
@@ -159,9 +165,15 @@ def test_a_failing_schedule_makes_no_hot_loop() -> None:
     looks: list[int] = []
 
     class Counted(Spoilt):
-        async def schedules(self, namespace: str | None = None, due: int | None = None) -> list[StoredSchedule]:
-            looks.append(1)
-            return await super().schedules(namespace, due)
+        def __init__(self) -> None:
+            super().__init__()
+            self._find = self.schedules.find
+            self.schedules.find = self._look
+
+        async def _look(self, namespace: str | None = None, **asked: int | None) -> list[StoredSchedule]:
+            if asked.get("limit") is None:
+                looks.append(1)
+            return await self._find(namespace, **asked)
 
     class Impatient(ManualClock):
         """Time stands still; a wait of no time is over at once."""
@@ -192,7 +204,7 @@ def test_a_tick_for_some_schedules_leaves_the_others_due() -> None:
         await stage.apply("other")
         stage.clock.advance(stage.at(1))
         assert len(await stage.cron.tick(lambda schedule: schedule.name == "other")) == 1
-        left = await stage.store.schedules(due=stage.clock.now())
+        left = await stage.store.schedules.find(due=stage.clock.now())
         assert [one.name for one in left] == ["nightly"]
 
     play(body)
@@ -258,7 +270,7 @@ def test_a_run_that_cannot_be_gone_on_with_is_told_once_and_left_alone(tmp_path:
         async def fail(run_id: str) -> Any:
             raise PortError("its record is damaged")
 
-        stage.store.load = fail  # type: ignore[method-assign]
+        stage.store.runs.load = fail  # type: ignore[method-assign]
         assert await stage.cron.adopt_orphans() == []
         assert await stage.cron.adopt_orphans() == []
         assert stage.memory.told == [("failed", f"run {run_id}", "its record is damaged")]
@@ -276,7 +288,7 @@ def test_a_fire_that_cannot_start_a_run_is_skipped_and_told() -> None:
 
         stage.engine.draft = refuse  # type: ignore[method-assign]
         assert await stage.cron.tick() == []
-        (record,) = await stage.store.fires("default", "nightly")
+        (record,) = await stage.store.schedules.fires("default", "nightly")
         assert (record.kind, record.run_id) == ("skipped", None)
         assert "parameter 'x' has no value" in record.reason
 

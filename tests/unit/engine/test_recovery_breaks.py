@@ -47,7 +47,7 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         assert await engine.recover() == []
         with pytest.raises(UsageError, match=r"was set aside, for it broke its engine 3 times in a row: OverflowError"):
             await engine.recover([run])
-        assert [row.broken is not None for row in await engine._store.rows(RunQuery())] == [True, False]
+        assert [row.broken is not None for row in await engine._store.runs.rows(RunQuery())] == [True, False]
         other = await town.engine("other")
         assert await other.recover() == [], "nor does another one take it"
         await town.pass_time(70)
@@ -104,17 +104,17 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
         engine = await town.engine()
         run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "ab"))))
         await engine.settled()
-        given = engine._store.append
+        given = engine._store.runs.append
 
         async def fails(batch: Any) -> Any:
             raise PortError("the disk is full")
 
         for _ in range(5):
-            engine._store.append = fails  # type: ignore[method-assign]
+            engine._store.runs.append = fails  # type: ignore[method-assign]
             engine._driver.started(AttemptRef(run, "main.a", 99))  # changes nothing
             with pytest.raises(PortError):
                 await engine.cancel(run)
-            engine._store.append = given  # type: ignore[method-assign]
+            engine._store.runs.append = given  # type: ignore[method-assign]
             await engine.settled()
             assert await engine.recover() == [run]
         assert await broken(engine, run) is None
@@ -133,11 +133,11 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
         await town.kill(engine)
         engine = await town.engine()
         store = engine._store
-        [(_, token)] = await store.claim([run], engine.owner, 0, 1)
+        [(_, token)] = await store.leases.claim([run], engine.owner, 0, 1)
         row = await engine.row(run)
         step = LogEntry(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
         after = replace(row, seq=step.seq)
-        assert await store.append([RunAppend(run, row.seq, [step], lambda: after, lambda: None, token)]) == {}
+        assert await store.runs.append([RunAppend(run, row.seq, [step], lambda: after, lambda: None, token)]) == {}
         for time in (1, 2, 3):
             assert await engine.recover() == []
             assert (await broken(engine, run) is not None) == (time == 3)

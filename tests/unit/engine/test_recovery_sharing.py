@@ -98,7 +98,7 @@ def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
         await town.pass_time(1)
         town.lease_s = None
         other = await town.engine("second")
-        await other._store.claim([run], "second", town.clock.now() + 10**14, town.clock.now() + 10**15)
+        await other._store.leases.claim([run], "second", town.clock.now() + 10**14, town.clock.now() + 10**15)
         waiting = asyncio.ensure_future(first.wait(run))
         await town.pass_time(30)  # its first word after that is a result
         with pytest.raises(BusyError, match="taken over"):
@@ -212,8 +212,8 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
         async def broken(owner: str) -> Any:
             raise PortError("the disk reports an error")
 
-        engine._store.requests = broken  # type: ignore[method-assign]
-        await engine._store.release("town")
+        engine._store.mailbox.requests = broken  # type: ignore[method-assign]
+        await engine._store.leases.release("town")
         with pytest.raises(PortError, match="the disk"):
             await engine.recover([run])
         await engine.settled()
@@ -305,7 +305,7 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
         third = await engine.retry(again, "main.a")
         await engine.wait(third)
         assert town.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
-        assert [row.run_id for row in await engine._store.rows(RunQuery(phases=["Succeeded"]))] != []
+        assert [row.run_id for row in await engine._store.runs.rows(RunQuery(phases=["Succeeded"]))] != []
 
     run_on(Cluster(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
 
@@ -392,7 +392,7 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         await engine.settled()
         report = await engine.wait(run)
         assert (report.phase, report.tasks[1].message, report.tasks[1].outputs) == ("Succeeded", "it is ***", {"x": "***"})
-        stored = await engine._store.load(run)
+        stored = await engine._store.runs.load(run)
         assert "hunter2" not in json.dumps([stored.lines, stored.snapshot])
         assert "hunter2" not in json.dumps([record async for record in engine.events(run)])
 
@@ -420,7 +420,7 @@ def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Pa
         report = await engine.wait(run)
         told = [(one.message, one.outputs) for one in report.tasks if one.path in ("main.ask", "main.c")]
         assert told == [("", {"x": "***"}), ("it was ***", {"x": "***"})]
-        stored = await engine._store.load(run)
+        stored = await engine._store.runs.load(run)
         lines = [line.text async for line in engine.logs(run)]
         assert "hunter2" not in json.dumps([stored.lines, stored.snapshot, lines])
 
@@ -434,7 +434,7 @@ def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog:
         await town.pass_time(1)
         await town.kill(engine)
         engine = await town.engine()
-        database = engine._store._store._db  # type: ignore[attr-defined]
+        database = engine._store.database  # type: ignore[attr-defined]
         database.execute("UPDATE steps SET lines = '[1,2,3]' WHERE id = (SELECT min(id) FROM steps)")
         assert await engine.recover() == [good]
         assert f"run {bad} cannot be carried on with" in caplog.text

@@ -206,7 +206,7 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
     text = f"\n  templates: [{{dag: {{name: main, tasks: [{{name: ask, {limit}executor: {{type: await}}}}]}}}}]\n"
 
     async def ask(engine: Engine, run: str) -> None:
-        await engine._store.post(run, question())
+        await engine._store.mailbox.post(run, question())
 
     async def body(town: Cluster) -> None:
         engine, run = await left_for_ten_seconds(town, text, ask)

@@ -292,12 +292,14 @@ class BrokenStore(MemoryStore):
         super().__init__()
         self.error = error
         self.left = 1
+        self._append = self.runs.append
+        self.runs.append = self._fail
 
-    async def append(self, batch: Any) -> None:
+    async def _fail(self, batch: Any) -> Any:
         if not self.left:
             raise self.error
         self.left -= 1
-        await super().append(batch)
+        return await self._append(batch)
 
 
 @pytest.mark.parametrize(
@@ -328,10 +330,15 @@ def test_a_store_that_fails_ends_the_wait(error: Exception, told: type[Exception
 
 def test_no_command_goes_out_before_its_step_is_stored() -> None:
     class Slow(MemoryStore):
-        async def append(self, batch: Any) -> None:
+        def __init__(self) -> None:
+            super().__init__()
+            self._append = self.runs.append
+            self.runs.append = self._slowly
+
+        async def _slowly(self, batch: Any) -> Any:
             await asyncio.sleep(0)
             stored.extend(fact for part in batch for step in part.steps for fact in step.facts)
-            await super().append(batch)
+            return await self._append(batch)
 
     stored: list[Any] = []
 

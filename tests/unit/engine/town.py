@@ -13,11 +13,11 @@ from aether_protocol.adapters.executors.echo import EchoExecutor
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
-from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend
+from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend, RunStore
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.testing.clock import ManualClock
@@ -27,22 +27,22 @@ from tests.unit.engine.world import Ids
 Function = Callable[[TaskAssignment, ExecutionContext], Any]
 
 
-class KillingStore:
-    """A store whose `last` append (counted over all engines of the town) kills: after it was written, or before."""
+class KillingRuns:
+    """Runs of a store whose `last` append (counted over all engines of the town) kills: after it was written, or before."""
 
-    def __init__(self, town: Cluster, store: SqliteStore) -> None:
+    def __init__(self, town: Cluster, runs: RunStore) -> None:
         self._town = town
-        self._store = store
+        self._runs = runs
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        return getattr(self._runs, name)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         town = self._town
         town.appends += 1
         dies = town.appends == town.last
         if not (dies and town.before):
-            refused = await self._store.append(batch)
+            refused = await self._runs.append(batch)
             if not dies:
                 return refused
         town.killed = True
@@ -50,7 +50,7 @@ class KillingStore:
 
 
 class Cluster:
-    """`tools` are executors besides the built-in ones. `last` and `before`: see KillingStore."""
+    """`tools` are executors besides the built-in ones. `last` and `before`: see KillingRuns."""
 
     def __init__(self, folder: Path, tools: Mapping[str, tuple[Mode, Function]] | None = None, **options: Any) -> None:
         self.path = str(folder / "town.db")
@@ -88,8 +88,10 @@ class Cluster:
             given(assignments)
 
         broker.dispatch = dispatch  # type: ignore[method-assign]
+        store = open_sqlite(self.path, durability="normal", tier=self.tier)
+        store.runs = KillingRuns(self, store.runs)  # type: ignore[assignment]
         engine = Engine(
-            store=KillingStore(self, open_sqlite(self.path, durability="normal", tier=self.tier)),  # type: ignore[arg-type]
+            store=store,
             broker=broker,
             clock=self.clock,
             ids=self.ids,

@@ -12,7 +12,7 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine.schedules import Change, ScheduleSpec, plan_change
 from aether_protocol.errors import BusyError, PortError
-from aether_protocol.ports.schedules import StoredSchedule
+from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.service.schedules.apply import ScheduleCandidate, apply_all
 from aether_protocol.testing.contracts.store_tools import tiny_plan
 
@@ -25,20 +25,25 @@ def spec(name: str) -> ScheduleSpec:
 @pytest.mark.parametrize("kind", [BusyError, PortError])
 def test_what_was_applied_is_named_where_the_store_refuses_one(kind: type[BusyError | PortError]) -> None:
     class Refusing(MemoryStore):
-        async def put_schedule(self, schedule: StoredSchedule, plan: Any = None) -> StoredSchedule:
+        def __init__(self) -> None:
+            super().__init__()
+            self._put = self.schedules.put
+            self.schedules.put = self._refuse
+
+        async def _refuse(self, schedule: StoredSchedule, plan: Any = None) -> StoredSchedule:
             if schedule.name == "b":
                 raise kind("somebody was first")
-            return await super().put_schedule(schedule, plan)
+            return await self._put(schedule, plan)
 
     async def go() -> None:
         store = Refusing()
         given = [spec(name) for name in ("a", "b", "c")]
-        changes: list[Change] = [await plan_change(store, one, 0) for one in given]
+        changes: list[Change] = [await plan_change(store.schedules, one, 0) for one in given]
         candidates = [ScheduleCandidate(None, one) for one in given]  # type: ignore[arg-type]
         with pytest.raises(kind) as told:
             await apply_all(store, candidates, changes)
         assert told.value.message == "schedule 'b': somebody was first"
         assert told.value.hint == "applied: a; not applied: b, c; apply again"
-        assert [one.name for one in await store.schedules()] == ["a"]
+        assert [one.name for one in await store.schedules.find()] == ["a"]
 
     asyncio.run(go())

@@ -15,7 +15,7 @@ from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine.api import Engine
 from aether_protocol.errors import BusyError
 from aether_protocol.plan.model import Call
-from aether_protocol.ports.schedules import STARTED, FireRecord, StoredSchedule
+from aether_protocol.ports.store.schedules import STARTED, FireRecord, StoredSchedule
 from aether_protocol.service.run_host import HostEvent, RunHost
 from tests.unit.engine.plans import dag, plan, task
 from tests.unit.engine.town import Cluster, run_on

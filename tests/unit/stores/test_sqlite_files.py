@@ -18,7 +18,7 @@ from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
-from aether_protocol.testing.contracts.store_tools import SECOND, all_well, more, new_run, refused, texts
+from aether_protocol.testing.contracts.store_tools import SECOND, all_well, more, new_run, put_document, refused, texts
 from tests.unit.stores.aged import age
 
 
@@ -45,7 +45,7 @@ def other_version(path: Path) -> None:
 
 
 def from_the_future(path: Path) -> None:
-    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    play(open_sqlite(str(path)), lambda store: store.upkeep.vacuum())
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -114,7 +114,7 @@ def test_a_directory_and_a_file_that_are_read_only() -> None:
     with tempfile.TemporaryDirectory() as text:
         home = Path(text)
         path = home / "a.db"
-        play(open_sqlite(str(path)), lambda store: store.vacuum())
+        play(open_sqlite(str(path)), lambda store: store.upkeep.vacuum())
         path.chmod(0o444)
         home.chmod(0o555)
         said = as_somebody_else(lambda: opened(path))
@@ -128,11 +128,11 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     store = open_sqlite(str(tmp_path / "a.db"))
 
     async def body(store: SqliteStore) -> None:
-        await store.create(new_run("a"))
-        store._db.execute("PRAGMA query_only = ON")  # what SQLite says of a read-only file, for whoever runs the tests
-        error = await refused(store.append([more("a", 0)]), PortError)
+        await store.runs.create(new_run("a"))
+        store.database.execute("PRAGMA query_only = ON")  # what SQLite says of a read-only file, for whoever runs the tests
+        error = await refused(store.runs.append([more("a", 0)]), PortError)
         assert "read-only" in str(error)
-        store._db.execute("PRAGMA query_only = OFF")
+        store.database.execute("PRAGMA query_only = OFF")
         assert await all_well(store, more("a", 0))
 
     play(store, body)
@@ -140,17 +140,17 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
-        await store.create(new_run("a"))
+        await store.runs.create(new_run("a"))
         assert await all_well(store, more("a", 0, "kept"))
-        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-        store._db.execute(f"PRAGMA max_page_count = {pages + 4}")
-        error = await refused(store.append([more("a", 1, "x" * 100_000)]), PortError)
+        pages = store.database.execute("PRAGMA page_count").fetchone()[0]
+        store.database.execute(f"PRAGMA max_page_count = {pages + 4}")
+        error = await refused(store.runs.append([more("a", 1, "x" * 100_000)]), PortError)
         assert "the disk is full" in str(error)
         assert error.hint
-        assert texts((await store.load("a")).lines) == ["kept"]
-        store._db.execute("PRAGMA max_page_count = 1000000")
+        assert texts((await store.runs.load("a")).lines) == ["kept"]
+        store.database.execute("PRAGMA max_page_count = 1000000")
         assert await all_well(store, more("a", 1, "there is space again"))
-        assert await store.check() == []
+        assert await store.upkeep.check() == []
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
@@ -160,15 +160,15 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 
     async def fill(store: SqliteStore) -> None:
         for number in range(50):
-            await store.create(new_run(f"r{number}"))
+            await store.runs.create(new_run(f"r{number}"))
             assert await all_well(store, more(f"r{number}", 0, *["x" * 100] * 50))
-        await store.vacuum()
+        await store.upkeep.vacuum()
 
     async def look(store: SqliteStore) -> None:
-        told = [str(error) for number in range(50) if (error := await fault_of(store.load(f"r{number}")))]
+        told = [str(error) for number in range(50) if (error := await fault_of(store.runs.load(f"r{number}")))]
         assert told
         assert all("is damaged" in text or "cannot be read" in text for text in told)
-        assert await fault_of(store.check()) or await store.check()
+        assert await fault_of(store.upkeep.check()) or await store.upkeep.check()
 
     play(open_sqlite(str(path)), fill)
     held = bytearray(path.read_bytes())
@@ -188,20 +188,20 @@ async def fault_of(call: Coroutine[Any, Any, Any]) -> PortError | None:
 def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
         for run in ("gap", "behind", "headless"):
-            await store.create(new_run(run))
+            await store.runs.create(new_run(run))
             for after in range(3):
                 assert await all_well(store, more(run, after))
-        store._db.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
-        store._db.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
-        store._db.execute("DELETE FROM heads WHERE run = 3")
-        store._db.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '', NULL)")
-        assert await store.check() == [
+        store.database.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
+        store.database.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
+        store.database.execute("DELETE FROM heads WHERE run = 3")
+        store.database.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '', NULL)")
+        assert await store.upkeep.check() == [
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",
             "run 'headless' has lost its plan or its header",
             "1 rows of steps belong to no run",
         ]
-        await refused(store.load("headless"), PortError)
+        await refused(store.runs.load("headless"), PortError)
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
@@ -210,15 +210,15 @@ def test_an_older_file_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) 
     path = str(tmp_path / "a.db")
 
     async def fill(store: SqliteStore) -> None:
-        await store.create(new_run("a"))
+        await store.runs.create(new_run("a"))
         assert await all_well(store, more("a", 0, "old"))
 
     async def look(store: SqliteStore) -> None:
-        assert (await store.info()).schema == len(MIGRATIONS)
-        assert texts((await store.load("a")).lines) == ["old"]
-        await store.write_logs([LogLine("a", 0, "only", 1, "stdout", "hello\n", 1)])
-        assert len(await store.read_logs("a")) == 1
-        assert await store.migrate() == (len(MIGRATIONS), len(MIGRATIONS))
+        assert (await store.upkeep.info()).schema == len(MIGRATIONS)
+        assert texts((await store.runs.load("a")).lines) == ["old"]
+        await store.logs.write([LogLine("a", 0, "only", 1, "stdout", "hello\n", 1)])
+        assert len(await store.logs.read("a")) == 1
+        assert await store.upkeep.migrate() == (len(MIGRATIONS), len(MIGRATIONS))
 
     play(open_sqlite(path), fill)
     age(Path(path), 1)
@@ -232,7 +232,7 @@ def test_an_older_file_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) 
 
 
 async def look_again(store: SqliteStore) -> None:
-    assert len(await store.rows(RunQuery())) == 1
+    assert len(await store.runs.rows(RunQuery())) == 1
 
 
 def test_runs_that_were_recorded_without_digests_are_read_and_told_and_go_on_with_them(tmp_path: Path) -> None:
@@ -240,33 +240,33 @@ def test_runs_that_were_recorded_without_digests_are_read_and_told_and_go_on_wit
     artifact = "sha256:" + "ab" * 32
 
     async def fill(store: SqliteStore) -> None:
-        await store.create(new_run("old"))
+        await store.runs.create(new_run("old"))
         assert await all_well(store, more("old", 0, "first"), more("old", 1, f"made {artifact}"))
-        await store.write_logs([LogLine("old", 0, "only", 1, "stdout", "hello\n", 1)])
-        await store.put_document("T", "default", "lib", "one", 1)
+        await store.logs.write([LogLine("old", 0, "only", 1, "stdout", "hello\n", 1)])
+        await put_document(store, "T", "default", "lib", "one", 1)
 
     async def look(store: SqliteStore) -> None:
-        assert await store.check() == []
-        assert (await store.info()).undigested == 1
-        assert await store.artifacts() == {artifact: "old"}, "what it may name is kept"
-        assert texts((await store.load("old")).lines) == ["first", f"made {artifact}"]
-        assert [line.text for line in await store.read_logs("old")] == ["hello\n"]
+        assert await store.upkeep.check() == []
+        assert (await store.upkeep.info()).undigested == 1
+        assert await store.upkeep.artifacts() == {artifact: "old"}, "what it may name is kept"
+        assert texts((await store.runs.load("old")).lines) == ["first", f"made {artifact}"]
+        assert [line.text for line in await store.logs.read("old")] == ["hello\n"]
         assert await all_well(store, more("old", 2, "second"), more("old", 3, "third", progress=0))
-        await store.create(new_run("new"))
+        await store.runs.create(new_run("new"))
         assert await all_well(store, more("new", 0))
-        assert (await store.info()).undigested == 1
-        assert await store.check() == []
-        store._db.execute("UPDATE steps SET sum = NULL WHERE id = (1 << 32) + 4")
-        store._db.execute("UPDATE steps SET sum = NULL WHERE id = (2 << 32) + 1")
-        assert await store.check() == [
+        assert (await store.upkeep.info()).undigested == 1
+        assert await store.upkeep.check() == []
+        store.database.execute("UPDATE steps SET sum = NULL WHERE id = (1 << 32) + 4")
+        store.database.execute("UPDATE steps SET sum = NULL WHERE id = (2 << 32) + 1")
+        assert await store.upkeep.check() == [
             "run 'old' has no digest of steps 4 to 4",
             "run 'new' has no digest of steps 1 to 1",
             "the log of run 'new' is not the one that its row was written with",
         ]
-        store._db.execute("UPDATE steps SET lines = replace(lines, 'second', 'sexond') WHERE id = (1 << 32) + 3")
-        assert "run 'old' has steps 3 to 3 that do not fit their digest" in await store.check()
-        assert "does not fit its digest" in str(await refused(store.load("old"), PortError))
-        assert "does not fit its digest" in str(await refused(store.lines("old", 2), PortError))
+        store.database.execute("UPDATE steps SET lines = replace(lines, 'second', 'sexond') WHERE id = (1 << 32) + 3")
+        assert "run 'old' has steps 3 to 3 that do not fit their digest" in await store.upkeep.check()
+        assert "does not fit its digest" in str(await refused(store.runs.load("old"), PortError))
+        assert "does not fit its digest" in str(await refused(store.runs.lines("old", 2), PortError))
 
     play(open_sqlite(path), fill)
     age(Path(path), 3)
@@ -277,20 +277,20 @@ def test_a_log_whose_end_was_cut_off_does_not_fit_its_row(tmp_path: Path) -> Non
     """Also where the row is made to tell of fewer steps: it holds the digest of the last one."""
 
     async def body(store: SqliteStore) -> None:
-        await store.create(new_run("a"))
+        await store.runs.create(new_run("a"))
         for after in range(4):
             assert await all_well(store, more("a", after, phase="Suspended" if after == 3 else "Running"))
-        store._db.execute("DELETE FROM steps WHERE id > (1 << 32) + 2")
-        assert await store.check() == ["run 'a' is at step 4, its log at 2"]
-        store._db.execute("UPDATE runs SET seq = 2")
-        assert await store.check() == ["the row of run 'a' does not fit its digest"]
+        store.database.execute("DELETE FROM steps WHERE id > (1 << 32) + 2")
+        assert await store.upkeep.check() == ["run 'a' is at step 4, its log at 2"]
+        store.database.execute("UPDATE runs SET seq = 2")
+        assert await store.upkeep.check() == ["the row of run 'a' does not fit its digest"]
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
-    play(open_sqlite(path), lambda store: store.vacuum())
+    play(open_sqlite(path), lambda store: store.upkeep.vacuum())
     with pytest.raises(PortError, match="no_such_table"):
         Database(path, migrations=(*MIGRATIONS, ("CREATE TABLE half (x)", "DROP TABLE no_such_table")))
     database = Database(path, migrate=False)
@@ -311,8 +311,8 @@ def test_words_that_nobody_knows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1)])
 def test_durability_is_what_sqlite_is_told(tmp_path: Path, durability: str, synchronous: int) -> None:
     async def body(store: SqliteStore) -> None:
-        assert store._db.execute("PRAGMA synchronous").fetchone() == (synchronous,)
-        details = (await store.info()).details
+        assert store.database.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        details = (await store.upkeep.info()).details
         assert (details["journal"], details["durability"]) == ("wal", durability)
 
     play(open_sqlite(str(tmp_path / "a.db"), durability=durability), body)
@@ -320,35 +320,35 @@ def test_durability_is_what_sqlite_is_told(tmp_path: Path, durability: str, sync
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store = open_sqlite(str(tmp_path / "a.db"))
-    play(store, lambda store: store.vacuum())
-    error = asyncio.run(refused(store.rows(RunQuery()), PortError))
+    play(store, lambda store: store.upkeep.vacuum())
+    error = asyncio.run(refused(store.runs.rows(RunQuery()), PortError))
     assert "closed" in str(error)
 
 
 def test_a_plan_is_kept_once_and_goes_with_its_last_run(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
         def plans() -> int:
-            count: int = store._db.execute("SELECT count(*) FROM plans").fetchone()[0]
+            count: int = store.database.execute("SELECT count(*) FROM plans").fetchone()[0]
             return count
 
         for run in ("a", "b"):
-            await store.create(new_run(run))
+            await store.runs.create(new_run(run))
         assert plans() == 1
-        await store.delete(["a"], 0)
-        assert (plans(), (await store.load("b")).plan.name) == (1, "tiny")
+        await store.runs.delete(["a"], 0)
+        assert (plans(), (await store.runs.load("b")).plan.name) == (1, "tiny")
         given = new_run("c")
-        await store.create(given)
-        await store.delete(["b", "c"], 0)
+        await store.runs.create(given)
+        await store.runs.delete(["b", "c"], 0)
         assert plans() == 0
-        await store.create(given)
-        assert (plans(), (await store.load("c")).plan.name) == (1, "tiny")
+        await store.runs.create(given)
+        assert (plans(), (await store.runs.load("c")).plan.name) == (1, "tiny")
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
 
 def put(path: Path, text: str) -> None:
     async def body(store: SqliteStore) -> None:
-        await store.put_document("T", "default", "lib", text, 1)
+        await put_document(store, "T", "default", "lib", text, 1)
 
     play(open_sqlite(str(path)), body)
 
@@ -357,7 +357,7 @@ def read(path: Path) -> str:
     found: list[str] = []
 
     async def body(store: SqliteStore) -> None:
-        found.extend(document.text for document in await store.list_documents("T"))
+        found.extend(document.text for document in await store.library.newest("T"))
 
     try:
         play(open_sqlite(str(path), reads_only=True), body)
@@ -377,7 +377,7 @@ def test_whoever_only_reads_leaves_nothing_behind(tmp_path: Path) -> None:
     assert (path.read_bytes(), [item.name for item in tmp_path.iterdir()]) == (before, ["a.db"])
 
     async def body(store: SqliteStore) -> None:
-        assert "read-only" in str(await refused(store.put_document("T", "default", "lib", "two", 2), PortError))
+        assert "read-only" in str(await refused(put_document(store, "T", "default", "lib", "two", 2), PortError))
 
     play(open_sqlite(str(path), reads_only=True), body)
     assert read(path) == "one"
@@ -388,7 +388,7 @@ def test_what_another_process_has_open_is_read_as_it_is(tmp_path: Path) -> None:
 
     async def body(store: SqliteStore) -> None:
         for text in ("one", "two"):
-            await store.put_document("T", "default", "lib", text, 1)
+            await put_document(store, "T", "default", "lib", text, 1)
             shown = await asyncio.to_thread(read, path)
             assert shown == text
 
@@ -415,15 +415,15 @@ def test_a_store_where_nobody_can_write_can_be_read() -> None:
 
 def test_of_several_documents_all_are_kept_or_none(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
-        await store.put_document("T", "default", "a", "old", 1)
-        store._db.execute(
+        await put_document(store, "T", "default", "a", "old", 1)
+        store.database.execute(
             "CREATE TEMP TRIGGER full BEFORE INSERT ON documents WHEN NEW.name = 'c' BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
         batch = [NewDocument("T", "default", name, "new") for name in ("a", "b", "c")]
-        await refused(store.put_documents(batch, 2), PortError)
-        assert [(one.name, one.text) for one in await store.list_documents("T")] == [("a", "old")]
-        await store.put_documents(batch[:2], 3)
-        assert [(one.name, one.version) for one in await store.list_documents("T")] == [("a", 2), ("b", 1)]
+        await refused(store.library.put(batch, 2), PortError)
+        assert [(one.name, one.text) for one in await store.library.newest("T")] == [("a", "old")]
+        await store.library.put(batch[:2], 3)
+        assert [(one.name, one.version) for one in await store.library.newest("T")] == [("a", 2), ("b", 1)]
 
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
@@ -434,12 +434,12 @@ def test_what_another_handle_has_written_is_not_written_over(tmp_path: Path, pro
 
     async def body() -> None:
         mine, other = open_sqlite(path), open_sqlite(path)
-        await mine.create(new_run("a", owner="me", until=9 * SECOND))
-        assert not await mine.append([more("a", 0, "one", token=1)])
-        assert not await other.append([more("a", 1, "two", token=1, progress=progress)])
+        await mine.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await mine.runs.append([more("a", 0, "one", token=1)])
+        assert not await other.runs.append([more("a", 1, "two", token=1, progress=progress)])
         late = more("a", 1, "another two", token=1, progress=progress)
-        assert isinstance((await mine.append([late]))["a"], BusyError)  # it knew of step 1 alone
-        assert texts((await mine.load("a")).lines) == ["one", "two"]
+        assert isinstance((await mine.runs.append([late]))["a"], BusyError)  # it knew of step 1 alone
+        assert texts((await mine.runs.load("a")).lines) == ["one", "two"]
         await mine.close()
         await other.close()
 
@@ -452,13 +452,13 @@ def test_a_file_that_is_gone_is_not_written_to(tmp_path: Path, progress: int | N
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.create(new_run("a", owner="me", until=9 * SECOND))
-        assert not await store.append([more("a", 0, "one", token=1, progress=None)])
+        await store.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.runs.append([more("a", 0, "one", token=1, progress=None)])
         path.parent.rename(tmp_path / "elsewhere")
         with pytest.raises(PortError, match="was moved, deleted or replaced"):
-            await store.append([more("a", 1, "two", token=1, progress=progress)])
+            await store.runs.append([more("a", 1, "two", token=1, progress=progress)])
         (tmp_path / "elsewhere").rename(path.parent)
-        assert not await store.append([more("a", 1, "two", token=1, progress=progress)])
+        assert not await store.runs.append([more("a", 1, "two", token=1, progress=progress)])
         await store.close()
 
     asyncio.run(body())
@@ -495,16 +495,16 @@ def test_what_lies_beside_the_file_is_missed_at_the_next_write(
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.create(new_run("a", owner="me", until=9 * SECOND))
-        assert not await store.append([more("a", 0, "one", token=1)])
-        assert not await store.append([more("a", 1, "two", token=1, progress=progress)])
+        await store.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.runs.append([more("a", 0, "one", token=1)])
+        assert not await store.runs.append([more("a", 1, "two", token=1, progress=progress)])
         harm(Path(f"{path}{end}"), how)
-        store._db._next_look = 0.0
+        store.database._next_look = 0.0
         with pytest.raises(PortError, match=LOST):
-            await store.append([more("a", 2, "three", token=1, progress=progress)])
+            await store.runs.append([more("a", 2, "three", token=1, progress=progress)])
         with pytest.raises(PortError, match=LOST):
-            await store.create(new_run("b"))
-        store._db.connection.close()
+            await store.runs.create(new_run("b"))
+        store.database.connection.close()
 
     asyncio.run(body())
 
@@ -514,15 +514,15 @@ def test_a_log_that_was_emptied_between_two_looks_is_missed_at_the_next_look(tmp
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.create(new_run("a", owner="me", until=9 * SECOND))
-        assert not await store.append([more("a", 0, "one", token=1)])
-        store._db._next_look = float("inf")
+        await store.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        assert not await store.runs.append([more("a", 0, "one", token=1)])
+        store.database._next_look = float("inf")
         os.truncate(f"{path}-wal", 0)
-        await store.append([more("a", 1, "two", token=1, progress=0)])
-        store._db._next_look = 0.0
+        await store.runs.append([more("a", 1, "two", token=1, progress=0)])
+        store.database._next_look = 0.0
         with pytest.raises(PortError, match="was emptied while it was in use"):
-            await store.append([more("a", 2, "three", token=1, progress=0)])
-        store._db.connection.close()
+            await store.runs.append([more("a", 2, "three", token=1, progress=0)])
+        store.database.connection.close()
 
     asyncio.run(body())
 
@@ -536,16 +536,16 @@ def test_a_log_that_another_process_has_taken_over_is_not_missed(tmp_path: Path)
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.create(new_run("a"))
+        await store.runs.create(new_run("a"))
         other = open_sqlite(str(path))
-        await other.vacuum()
+        await other.upkeep.vacuum()
         assert not size(f"{path}-wal")
         assert await all_well(store, more("a", 0))
-        await other.vacuum()
+        await other.upkeep.vacuum()
         assert await all_well(store, more("a", 1, progress=0), more("a", 2, progress=0))
         await other.close()
         assert await all_well(store, more("a", 3))
-        assert await store.check() == []
+        assert await store.upkeep.check() == []
         await store.close()
 
     asyncio.run(body())
@@ -556,7 +556,7 @@ def test_a_new_file_and_its_folders_are_their_owners_alone(tmp_path: Path) -> No
     before = os.umask(0)
     try:
         store = open_sqlite(str(path))
-        asyncio.run(store.create(new_run("a")))
+        asyncio.run(store.runs.create(new_run("a")))
         modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in (path.parent.parent, *path.parent.parent.rglob("*"))}
         asyncio.run(store.close())
     finally:
@@ -566,7 +566,7 @@ def test_a_new_file_and_its_folders_are_their_owners_alone(tmp_path: Path) -> No
 
 def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    play(open_sqlite(str(path)), lambda store: store.upkeep.vacuum())
     path.chmod(0o640)
-    play(open_sqlite(str(path)), lambda store: store.vacuum())
+    play(open_sqlite(str(path)), lambda store: store.upkeep.vacuum())
     assert stat.S_IMODE(path.stat().st_mode) == 0o640

@@ -19,7 +19,7 @@ from tests.unit.stores.test_sqlite_files import as_somebody_else, play
 
 
 async def fill(store: SqliteStore) -> None:
-    await store.create(new_run("a"))
+    await store.runs.create(new_run("a"))
     assert await all_well(store, more("a", 0, "kept"))
 
 
@@ -28,9 +28,9 @@ def seen(path: Path) -> str:
     found: list[str] = []
 
     async def look(store: SqliteStore) -> None:
-        found.extend(row.run_id for row in await store.rows(RunQuery()))
-        assert (await store.load("a")).row.seq == 1
-        assert await store.check() == []
+        found.extend(row.run_id for row in await store.runs.rows(RunQuery()))
+        assert (await store.runs.load("a")).row.seq == 1
+        assert await store.upkeep.check() == []
 
     try:
         play(open_sqlite(str(path), reads_only=True), look)
@@ -51,7 +51,7 @@ def test_a_reader_changes_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
     async def write(store: SqliteStore) -> None:
-        for call in (store.create(new_run("b")), store.delete(["a"], 0), store.vacuum()):
+        for call in (store.runs.create(new_run("b")), store.runs.delete(["a"], 0), store.upkeep.vacuum()):
             assert "read-only" in str(await refused(call, PortError))
 
     play(open_sqlite(str(path), reads_only=True), write)
@@ -65,7 +65,7 @@ def test_a_reader_makes_nothing_and_brings_nothing_up_to_date(tmp_path: Path) ->
     play(open_sqlite(str(old)), fill)
     age(old, 1)
     assert seen(old) == f"{str(old)!r} has schema version 1 (run `aether db migrate`)"
-    play(open_sqlite(str(old)), lambda store: store.vacuum())
+    play(open_sqlite(str(old)), lambda store: store.upkeep.vacuum())
     assert seen(old) == "a"
 
 
@@ -74,7 +74,7 @@ def test_a_reader_sees_what_a_writer_has_written_and_waits_for_nobody(tmp_path: 
 
     async def body(store: SqliteStore) -> None:
         await fill(store)
-        async with store._db.write() as execute:
+        async with store.database.write() as execute:
             execute("UPDATE runs SET phase = 'Failed'")
             with ThreadPoolExecutor(1) as reading:
                 assert reading.submit(seen, path).result() == "a"
@@ -114,7 +114,7 @@ def test_a_log_that_nobody_may_go_through_is_not_passed_over() -> None:
         child = os.fork()
         if child == 0:  # a process that dies with its store open
             store = open_sqlite(str(path))
-            store._db.execute("PRAGMA wal_autocheckpoint = 0")
+            store.database.execute("PRAGMA wal_autocheckpoint = 0")
             asyncio.run(fill(store))
             os._exit(0)
         os.waitpid(child, 0)

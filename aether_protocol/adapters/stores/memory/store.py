@@ -1,24 +1,49 @@
-"""The memory store: remembers which runs there are and how far they are, and the steps of small runs.
+"""The memory store, in two kinds: one that remembers little, for runs that end with their process, and one that keeps text.
 
-Law: what is kept is bounded: all steps of a run, for those who look back, until there are KEEP_FACTS facts; from then on
-none of it (a long run is watched while it goes, and pays nothing for the past). Nothing survives the process.
+Law: what the first keeps is bounded: all steps of a run until there are KEEP_FACTS facts; from then on none of it (a long run
+is watched while it goes, and pays nothing for the past). The second keeps what a durable store keeps, and as text: what an
+engine gets, it decodes, and nothing is shared by reference. Several engines of one process may use it at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aether_protocol.adapters.stores.memory.parts import MemoryDocuments, MemoryLeases, MemoryLogs, MemoryMailbox, MemoryOwners
-from aether_protocol.adapters.stores.memory.schedules import MemorySchedules
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from msgspec.structs import replace
+
+from aether_protocol.adapters.stores.memory.facets import (
+    LeaseBook,
+    MemoryLeases,
+    MemoryLibrary,
+    MemoryLogs,
+    MemoryMailbox,
+    MemorySchedules,
+)
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
+from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import MEMORY, NewRun, RunAppend, RunQuery, RunSummary, StoredRun, StoreInfo
-from aether_protocol.scheduler.codec import encode_entry
+from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
+from aether_protocol.ports.store.runs import NewRun, RunAppend, RunQuery, RunSummary, StoredRun
+from aether_protocol.ports.store.upkeep import StoreInfo
+from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aether_protocol.ports.store import (
+        LeaseStore,
+        LibraryStore,
+        LogStore,
+        MailboxStore,
+        RunStore,
+        ScheduleStore,
+        UpkeepStore,
+    )
 
 KEEP_FACTS: Final = 10_000  # of a run
 KEEP_RUNS: Final = 1_000  # runs whose steps are kept; of older ones only how far they are
@@ -26,12 +51,17 @@ KEEP_RUNS: Final = 1_000  # runs whose steps are kept; of older ones only how fa
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
 
-class _Past:
-    """How far a run is; its steps while they are few, then None. `open_row` makes the row of a run that goes on."""
+class _Run:
+    """How far a run is, and what is kept of it. `steps` are those that came as values, None once they are too many; `lines`
+    those that are kept as text, `saved` the number of the step that `snapshot` is of (0: there is none). `open_row` makes the
+    row of an open run. `writer` is the token of the last append."""
 
-    __slots__ = ("adopted", "artifacts", "closed", "facts", "header", "open_row", "plan", "row", "seq", "snapshot", "steps")
+    __slots__ = (
+        *("artifacts", "closed", "facts", "header", "lines", "open_row", "plan", "row", "saved", "seq", "snapshot", "steps"),
+        "writer",
+    )
 
-    def __init__(self, row: RunSummary, plan: Plan, header: RunHeader) -> None:
+    def __init__(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> None:
         self.seq = row.seq
         self.closed = row.closed
         self.row = row
@@ -40,9 +70,15 @@ class _Past:
         self.header = header
         self.facts = 0
         self.steps: list[LogEntry] | None = []
+        self.lines: list[str] = []
         self.snapshot: str | None = None
-        self.adopted: list[str] = []  # steps that came encoded
-        self.artifacts: set[str] = set()
+        self.saved = 0
+        self.writer = 0
+        self.artifacts = set(artifacts)
+
+    @property
+    def created_at(self) -> int:
+        return self.row.created_at
 
     def now(self) -> RunSummary:
         return self.open_row() if self.open_row is not None else self.row
@@ -50,114 +86,192 @@ class _Past:
     def drop(self) -> None:
         self.steps = None
         self.snapshot = None
-        self.adopted = []
+        self.lines = []
 
 
-class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, MemorySchedules):
-    """See `ports.store.Store`."""
+class MemoryRuns:
+    """`ports.store.RunStore` that remembers little. `forget` are called with the id of each run that is deleted."""
 
-    durable = False
     tier = MEMORY
 
-    def __init__(self, keep_facts: int = KEEP_FACTS) -> None:
-        self._keep = keep_facts
-        self._runs: dict[str, _Past] = {}
-        self._kept: deque[_Past] = deque()
-        self._leases = MemoryLeases()
-        MemoryMailbox.__init__(self, self._leases, self._runs)
-        MemoryLogs.__init__(self, self._runs)
-        MemoryDocuments.__init__(self)
-        MemorySchedules.__init__(self, self)
-
-    # --- runs ---
+    def __init__(self, book: LeaseBook, keep_facts: int = KEEP_FACTS) -> None:
+        self.by_id: dict[str, _Run] = {}
+        self.forget: list[Callable[[str], None]] = [book.forget]
+        self._book = book
+        self._keep_facts = keep_facts
+        self._kept: deque[_Run] = deque()
 
     async def create(self, run: NewRun) -> int:
-        past = _Past(run.row, run.plan, run.header)
-        past.artifacts.update(run.artifacts)
-        self._add(run.row.run_id, past)
+        self._add(run.row.run_id, self._new(run.row, run.plan, run.header, run.artifacts))
         if run.owner is None:
             return 0
-        return self._leases.take(run.row.run_id, run.owner, run.until, run.length_us)
+        return self._book.take(run.row.run_id, run.owner, run.until, run.length_us)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
-        runs, tokens = self._runs, self._leases.tokens
+        runs, tokens = self.by_id, self._book.tokens
         refused: dict[str, AetherError] | None = None
         for part in batch:
-            past = runs.get(part.run_id)
-            if past is None or past.seq != part.expected_seq or tokens.get(part.run_id, 0) != part.token:
+            run = runs.get(part.run_id)
+            if run is None or tokens.get(part.run_id, 0) != part.token or self._expected(run, part) != part.expected_seq:
                 refused = refused or {}
                 refused[part.run_id] = self._refusal(part)
                 continue
-            past.seq = part.steps[-1].seq
+            run.seq, run.writer = part.steps[-1].seq, part.token
             if part.artifacts:
-                past.artifacts.update(part.artifacts)
-            if part.closed:
-                past.closed, past.row, past.open_row = True, part.row(), None
-            else:
-                past.open_row = part.row
-            if past.steps is not None:
-                past.steps += part.steps
-                past.facts += sum([len(step.facts) for step in part.steps])
-                if past.facts > self._keep:
-                    past.drop()
+                run.artifacts.update(part.artifacts)
+            self._keep(run, part)
         return _NONE if refused is None else refused
 
     async def load(self, run_id: str) -> StoredRun:
-        past = self._run(run_id)
-        if past.steps is None:
+        run = self._run(run_id)
+        if run.steps is None:
             raise UsageError(f"the past of run {run_id!r} was not kept", hint="a durable store keeps all of it")
-        row = past.now()
-        lines = past.adopted + [encode_entry(step) for step in past.steps]
-        return StoredRun(row, past.plan, past.header, past.snapshot, lines)
+        lines = run.lines + [encode_entry(step) for step in run.steps]
+        return StoredRun(run.now(), run.plan, run.header, run.snapshot, lines)
 
     async def row(self, run_id: str) -> RunSummary | None:
-        past = self._runs.get(run_id)
-        return None if past is None else self._row(past)
+        run = self.by_id.get(run_id)
+        return None if run is None else self._row(run)
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
-        found = [row for row in map(self._row, self._runs.values()) if _fits(row, query)]
+        found = [row for row in map(self._row, self.by_id.values()) if _fits(row, query)]
         found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
         return found[: query.limit]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
-        past = self._run(run_id)
-        steps = past.steps or []
-        first = past.seq - len(steps) - len(past.adopted) + 1
-        adopted = [(seq, line) for seq, line in enumerate(past.adopted, first) if seq > after]
+        run = self._run(run_id)
+        steps = run.steps or []
+        first = run.seq - len(steps) - len(run.lines) + 1
+        texts = [(seq, line) for seq, line in enumerate(run.lines, first) if seq > after]
         made = [step for step in steps if step.seq > after]
-        return (adopted + [(step.seq, encode_entry(step)) for step in made[:limit]])[:limit]
+        return (texts + [(step.seq, encode_entry(step)) for step in made[:limit]])[:limit]
 
-    async def adopt(self, run: StoredRun) -> None:
-        past = _Past(run.row, run.plan, run.header)
-        past.snapshot, past.adopted = run.snapshot, list(run.lines)
-        past.artifacts.update(run.artifacts)
-        self._add(run.row.run_id, past)
+    async def import_run(self, run: StoredRun) -> None:
+        made = self._new(run.row, run.plan, run.header, run.artifacts)
+        made.snapshot, made.lines = run.snapshot, list(run.lines)
+        made.saved = run.row.seq - len(run.lines)
+        self._add(run.row.run_id, made)
 
     async def delete(self, run_ids: Sequence[str], now: int) -> int:
-        there = [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
+        there = [run_id for run_id in dict.fromkeys(run_ids) if run_id in self.by_id]
         for run_id in there:
-            if not self._runs[run_id].closed and self._leases.held(run_id, now):
+            if not self.by_id[run_id].closed and self._book.held(run_id, now):
                 raise BusyError(f"run {run_id!r} is being driven")
         for run_id in there:
-            self._runs.pop(run_id).drop()
-            self._leases.forget(run_id)
-            self.forget_requests(run_id)
-            self.forget_logs(run_id)
+            self.by_id.pop(run_id).drop()
+            for forget in self.forget:
+                forget(run_id)
         return len(there)
 
-    # --- leases ---
+    # --- how runs are kept ---
 
-    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
-        wanted = self._runs if run_ids is None else [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
-        free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._leases.may(run_id, owner, now)]
-        free.sort(key=lambda run_id: (self._runs[run_id].row.created_at, run_id))
-        return [(run_id, self._leases.take(run_id, owner, until, until - now)) for run_id in free]
+    def _new(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> _Run:
+        return _Run(row, plan, header, artifacts)
 
-    # --- upkeep ---
+    def _expected(self, run: _Run, part: RunAppend) -> int:
+        """The step that the next append must follow."""
+        return run.seq
+
+    def _keep(self, run: _Run, part: RunAppend) -> None:
+        if part.closed:
+            run.closed, run.row, run.open_row = True, part.row(), None
+        else:
+            run.open_row = part.row
+        if run.steps is not None:
+            run.steps += part.steps
+            run.facts += sum([len(step.facts) for step in part.steps])
+            if run.facts > self._keep_facts:
+                run.drop()
+
+    # --- inside ---
+
+    def _row(self, run: _Run) -> RunSummary:
+        row = run.now()
+        row.broken = self._book.broken.get(row.run_id)
+        return row
+
+    def _run(self, run_id: str) -> _Run:
+        run = self.by_id.get(run_id)
+        if run is None:
+            raise UsageError(f"run {run_id!r} is unknown")
+        return run
+
+    def _add(self, run_id: str, run: _Run) -> None:
+        if run_id in self.by_id:
+            raise UsageError(f"run {run_id!r} exists already")
+        self.by_id[run_id] = run
+        self._kept.append(run)
+        if self.tier == MEMORY and len(self._kept) > KEEP_RUNS:
+            self._kept.popleft().drop()
+
+    def _refusal(self, part: RunAppend) -> AetherError:
+        run = self.by_id.get(part.run_id)
+        if run is None:
+            return UsageError(f"run {part.run_id!r} is unknown")
+        if self._book.tokens.get(part.run_id, 0) != part.token:
+            return BusyError(f"run {part.run_id!r} was taken over by another owner")
+        message = f"run {part.run_id!r} is at step {run.seq}, not {part.expected_seq}"
+        return BusyError(f"{message}: somebody else drives it")
+
+
+class TextRuns(MemoryRuns):
+    """`ports.store.RunStore` that keeps text, all of it. On tier `snapshot` no steps are kept: an engine that claims a run
+    continues from its last snapshot. `every`: steps between two snapshots."""
+
+    def __init__(self, book: LeaseBook, tier: str, every: int) -> None:
+        super().__init__(book)
+        self.tier = tier
+        self._every = every
+        self._plans: dict[str, str] = {}
+        self._headers: dict[str, str] = {}
+
+    def text(self) -> Iterator[str]:
+        """Everything that is kept of runs, to search in."""
+        for run_id, run in self.by_id.items():
+            yield from (self._plans[run_id], self._headers[run_id], str(run.row), str(run.snapshot or ""))
+            yield from run.lines
+
+    async def load(self, run_id: str) -> StoredRun:
+        run = self._run(run_id)
+        plan, header = decode_plan(self._plans[run_id]), decode_header(self._headers[run_id])
+        return StoredRun(replace(run.row), plan, header, run.snapshot, run.lines[run.saved :])
+
+    def _new(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> _Run:
+        if row.run_id not in self.by_id:
+            self._plans[row.run_id], self._headers[row.run_id] = encode_plan(plan), encode_header(header)
+        return _Run(replace(row, tier=self.tier), plan, header, artifacts)
+
+    def _expected(self, run: _Run, part: RunAppend) -> int:
+        return run.saved if self.tier == SNAPSHOT and part.token != run.writer else run.seq
+
+    def _keep(self, run: _Run, part: RunAppend) -> None:
+        if self.tier == STATE_ACTION_LOG:
+            run.lines += [encode_entry(step) for step in part.steps]
+            row = self._row_of(part)
+            if part.progress is not None and row != replace(run.row, seq=row.seq, leaves_ended=part.progress):
+                raise BrokenInvariant(f"more than progress was made: {row} after {run.row}")
+            run.row = row
+        if part.closed or run.seq - run.saved >= self._every:
+            run.snapshot, run.saved = part.snapshot(), run.seq
+            run.row, run.closed = self._row_of(part), part.closed
+
+    def _row_of(self, part: RunAppend) -> RunSummary:
+        return replace(part.row(), tier=self.tier)
+
+    def _row(self, run: _Run) -> RunSummary:
+        return replace(run.row, broken=self._book.broken.get(run.row.run_id))
+
+
+class MemoryUpkeep:
+    """`ports.store.UpkeepStore`."""
+
+    def __init__(self, runs: MemoryRuns, book: LeaseBook) -> None:
+        self._runs = runs
+        self._book = book
 
     async def info(self) -> StoreInfo:
-        open_runs = sum(not past.closed for past in self._runs.values())
-        return StoreInfo(0, len(self._runs), open_runs, 0, {"adapter": "memory"})
+        runs = self._runs.by_id
+        return StoreInfo(0, len(runs), sum(not run.closed for run in runs.values()), 0, {"adapter": "memory"})
 
     async def check(self) -> list[str]:
         return []
@@ -169,41 +283,37 @@ class MemoryStore(MemoryOwners, MemoryMailbox, MemoryLogs, MemoryDocuments, Memo
         return (0, 0)
 
     async def artifacts(self) -> Mapping[str, str]:
-        return {digest: run_id for run_id in sorted(self._runs, reverse=True) for digest in self._runs[run_id].artifacts}
+        runs = self._runs.by_id
+        return {digest: run_id for run_id in sorted(runs, reverse=True) for digest in runs[run_id].artifacts}
+
+    async def mend(self, run_id: str) -> bool:
+        return self._book.broken.pop(run_id, None) is not None
+
+
+class MemoryStore:
+    """See `ports.store.Store`. With a `tier` of a durable store it keeps text, for several engines of one process, and a
+    snapshot of each run at least `every` so many steps; without one it remembers little."""
+
+    def __init__(self, keep_facts: int = KEEP_FACTS, *, tier: str = MEMORY, every: int = 20) -> None:
+        book = LeaseBook()
+        runs = MemoryRuns(book, keep_facts) if tier == MEMORY else TextRuns(book, tier, every)
+        mailbox, logs = MemoryMailbox(book, runs.by_id), MemoryLogs(runs.by_id)
+        runs.forget += [mailbox.forget, logs.forget]
+        self._memory_runs = runs
+        self.durable = tier != MEMORY
+        self.tier = tier
+        self.file: Path | None = None
+        self.runs: RunStore = runs
+        self.leases: LeaseStore = MemoryLeases(book, runs.by_id)
+        self.mailbox: MailboxStore = mailbox
+        self.logs: LogStore = logs
+        self.library: LibraryStore = MemoryLibrary()
+        self.schedules: ScheduleStore | None = MemorySchedules(runs, mailbox)
+        self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
 
     async def close(self) -> None:
-        self._runs.clear()
-        self._kept.clear()
-
-    # --- inside ---
-
-    def _row(self, past: _Past) -> RunSummary:
-        row = past.now()
-        row.broken = self._leases.broken.get(row.run_id)
-        return row
-
-    def _run(self, run_id: str) -> _Past:
-        past = self._runs.get(run_id)
-        if past is None:
-            raise UsageError(f"run {run_id!r} is unknown")
-        return past
-
-    def _add(self, run_id: str, past: _Past) -> None:
-        if run_id in self._runs:
-            raise UsageError(f"run {run_id!r} exists already")
-        self._runs[run_id] = past
-        self._kept.append(past)
-        if len(self._kept) > KEEP_RUNS:
-            self._kept.popleft().drop()
-
-    def _refusal(self, part: RunAppend) -> AetherError:
-        past = self._runs.get(part.run_id)
-        if past is None:
-            return UsageError(f"run {part.run_id!r} is unknown")
-        if past.seq != part.expected_seq:
-            told = f"run {part.run_id!r} is at step {past.seq}, not {part.expected_seq}"
-            return BusyError(f"{told}: somebody else drives it")
-        return BusyError(f"run {part.run_id!r} was taken over by another owner")
+        if not self.durable:  # what others may use stays
+            self._memory_runs.by_id.clear()
 
 
 def _fits(row: RunSummary, query: RunQuery) -> bool:

@@ -17,7 +17,8 @@ from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, requir
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import BREAKS, Request, goes_on
+from aether_protocol.ports.store.leases import BREAKS, goes_on
+from aether_protocol.ports.store.mailbox import Request
 
 _SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
 
@@ -54,10 +55,11 @@ _log = logging.getLogger("aether_protocol")
 
 
 class SqliteLeases:
-    """The `LeaseStore` and `MailboxStore` parts of a SQLite store."""
+    """`ports.store.LeaseStore`."""
 
-    _db: Database
-    _warned = False
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._warned = False
 
     async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
         claimed: list[tuple[str, int]] = []
@@ -134,19 +136,17 @@ class SqliteLeases:
         async with self._db.write() as execute:
             execute("DELETE FROM locks WHERE name = ? AND owner = ?", (name, owner))
 
-    # --- what breaks its engine ---
-
     async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
         async with self._db.write() as execute:
             found = execute(_BROKE, (run_id, ended, clean(reason), token)).fetchall()
         return found == [(1,)]
 
-    async def mend(self, run_id: str) -> bool:
-        asked = "UPDATE breaks SET aside = 0 WHERE aside = 1 AND run = (SELECT number FROM runs WHERE run_id = ?)"
-        async with self._db.write() as execute:
-            return execute(asked, (run_id,)).rowcount == 1
 
-    # --- mailbox ---
+class SqliteMailbox:
+    """`ports.store.MailboxStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
     async def post(self, run_id: str, request: Json) -> int:
         async with self._db.write() as execute:

@@ -13,7 +13,7 @@ from aether_protocol.adapters.stores.sqlite.database import Execute
 from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, has_types, next_sum, require, require_moved
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import RunQuery, RunSummary
+from aether_protocol.ports.store.runs import RunQuery, RunSummary
 from aether_protocol.scheduler.transitions import Phase
 
 ROW: Final = (

@@ -35,9 +35,10 @@ from aether_protocol.adapters.stores.sqlite.rows import (
     to_json,
 )
 from aether_protocol.adapters.stores.sqlite.sums import next_sum, require, sum_of, sum_of_moved
-from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
+from aether_protocol.ports.store.runs import NewRun, RunAppend, RunQuery, RunSummary, StoredRun
 
 if TYPE_CHECKING:  # loaded with the first run that is written or opened
     from aether_protocol.adapters.stores.sqlite.records import Records
@@ -75,7 +76,7 @@ _OF_RUN: Final = tuple(
 
 
 
-class _Known:
+class Known:
     """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
     instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet; `sum` the digest of
     the row that it is in."""
@@ -100,17 +101,17 @@ class _Known:
 
 
 class SqliteRuns:
-    """The `RunStore` part of a SQLite store."""
+    """`ports.store.RunStore`. `tier` is how new runs are kept."""
 
     snapshot_steps = SNAPSHOT_STEPS
-    tier: str
-    _db: Database
 
-    def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
+    def __init__(self, database: Database, tier: str) -> None:
+        self._db = database
+        self._tier = tier
+        self._known: dict[str, Known] = {}
 
     @cached_property
-    def _records(self) -> Records:
+    def records(self) -> Records:
         from aether_protocol.adapters.stores.sqlite.records import Records
 
         return Records(self._db.path)
@@ -119,19 +120,23 @@ class SqliteRuns:
 
     async def create(self, run: NewRun) -> int:
         async with self._db.write() as execute:
-            token, known = self._begin(execute, run)
-        self._known[run.row.run_id] = known
+            token, known = self.insert(execute, run)
+        self.remember({run.row.run_id: known})
         return token
 
-    def _begin(self, execute: Execute, run: NewRun) -> tuple[int, _Known]:
-        """A new run, inside of a transaction: its token, and what is known of it once that is through."""
+    def remember(self, known: Mapping[str, Known]) -> None:
+        """Keep what is known of runs that were inserted: their transaction is through."""
+        self._known.update(known)
+
+    def insert(self, execute: Execute, run: NewRun) -> tuple[int, Known]:
+        """Insert a new run, inside of a transaction; its token, and what is to be remembered of it."""
         token = 0 if run.owner is None else 1
-        number = self._insert(execute, run.row, self.tier, token, run.owner)
+        number = self._insert(execute, run.row, self._tier, token, run.owner)
         self._keep_head(execute, number, run)
         if run.owner is not None:
             execute(LEASE, (run.owner, run.until, run.length_us))
         _name(execute, number, run.artifacts)
-        known = _Known(number, self.tier, run.row.seq, 0, run.row.leaves_known)
+        known = Known(number, self._tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
         return token, known
 
@@ -169,7 +174,7 @@ class SqliteRuns:
         first, last = part.expected_seq + 1, steps[-1].seq
         if part.closed or known.wants_snapshot(last, False, self.snapshot_steps):
             return False
-        lines = self._records.steps(steps)
+        lines = self.records.steps(steps)
         row = known.base + first, last, part.progress, lines
         sum_ = next_sum(known.sum, *row)
         if self._db.once(_APPEND, (*row, sum_, known.number, part.token)) != 1:
@@ -177,7 +182,7 @@ class SqliteRuns:
         known.seq, known.sum = last, sum_
         return True
 
-    def _advance(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
+    def _advance(self, execute: Execute, known: Known, part: RunAppend) -> bool:
         """Record every step; False if somebody else was first."""
         if known.seq != part.expected_seq:  # somebody began anew from what the file has
             fresh = self._look_up(execute, part.run_id)
@@ -187,7 +192,7 @@ class SqliteRuns:
         row = part.row() if part.closed or part.progress is None else None
         ended = row.leaves_ended if row is not None else part.progress
         first, last = part.expected_seq + 1, part.steps[-1].seq
-        values = known.base + first, last, ended, self._records.steps(part.steps)
+        values = known.base + first, last, ended, self.records.steps(part.steps)
         sum_ = next_sum(known.sum, *values)
         if execute(_APPEND, (*values, sum_, known.number, part.token)).rowcount != 1:
             return False
@@ -199,7 +204,7 @@ class SqliteRuns:
             self._save(execute, known, part)
         return True
 
-    def _pass(self, execute: Execute, known: _Known, part: RunAppend) -> bool:
+    def _pass(self, execute: Execute, known: Known, part: RunAppend) -> bool:
         """Tier snapshot: record the state where it is time to, and no step."""
         if known.seq != part.expected_seq:  # somebody began anew from what the file has
             fresh = self._look_up(execute, part.run_id)
@@ -222,11 +227,11 @@ class SqliteRuns:
         known.saved_at, known.waiting = at, waits
         return True
 
-    def _save(self, execute: Execute, known: _Known, part: RunAppend) -> None:
+    def _save(self, execute: Execute, known: Known, part: RunAppend) -> None:
         _save(execute, known.number, known.seq, part.snapshot())
         known.saved = known.seq
 
-    async def adopt(self, run: StoredRun) -> None:
+    async def import_run(self, run: StoredRun) -> None:
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
             self._keep_head(execute, number, run)
@@ -285,14 +290,9 @@ class SqliteRuns:
             if saved is not None:
                 require("snapshots", saved[:3], saved[3], f"the snapshot of {whose}")
             lines = chained(execute, number, saved[1] + 1 if saved is not None else 0, whose)
-        header = self._records.read_header(head[2] if head is not None else None, whose)
-        plan = self._records.read_plan(head[4:] if head is not None else None, whose)
-        try:
-            snapshot = saved[2] if saved is not None else None
-        except ValueError as error:
-            told = f"{whose} cannot be read from {self._db.path!r}: {error}"
-            raise PortError(told, hint="`aether db check` tells more") from error
-        return StoredRun(make_row(row[:WIDTH]), plan, header, snapshot, lines)
+        header = self.records.read_header(head[2] if head is not None else None, whose)
+        plan = self.records.read_plan(head[4:] if head is not None else None, whose)
+        return StoredRun(make_row(row[:WIDTH]), plan, header, saved[2] if saved is not None else None, lines)
 
     async def row(self, run_id: str) -> RunSummary | None:
         with self._db.read() as execute:
@@ -324,13 +324,13 @@ class SqliteRuns:
 
     # --- inside ---
 
-    def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> _Known | None:
+    def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> Known | None:
         saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
         text = f"SELECT number, tier, {SEQ}, {saved}, leaves_known, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
         found = execute(text, (run_id,)).fetchone()
         if found is None:
             return None
-        known = _Known(*found)
+        known = Known(*found)
         if keep:
             self._known[run_id] = known
         return known
@@ -349,8 +349,8 @@ class SqliteRuns:
 
     def _keep_head(self, execute: Execute, number: int, run: NewRun | StoredRun) -> None:
         """What of a run never changes."""
-        plan = self._records.keep_plan(execute, run.plan)
-        values = number, plan, self._records.header(run.header)
+        plan = self.records.keep_plan(execute, run.plan)
+        values = number, plan, self.records.header(run.header)
         execute("INSERT INTO heads (run, plan, header, sum) VALUES (?, ?, ?, ?)", (*values, sum_of("heads", values)))
 
 
@@ -365,7 +365,7 @@ def _save(execute: Execute, number: int, seq: int, snapshot: str) -> None:
     execute(_SAVE, (*values, sum_of("snapshots", values)))
 
 
-def _change(execute: Execute, known: _Known, seq: int, part: RunAppend, row: RunSummary) -> bool:
+def _change(execute: Execute, known: Known, seq: int, part: RunAppend, row: RunSummary) -> bool:
     """Write the row anew, which was last written at step `seq` or before; False if it was later, or the token is stale."""
     known.leaves_known = row.leaves_known
     now = replace(row, seq=part.steps[-1].seq, closed=part.closed)

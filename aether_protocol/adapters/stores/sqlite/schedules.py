@@ -1,7 +1,7 @@
 """Schedules in SQLite, with what became of their fires.
 
-Law: the version of a schedule is the lock: it is compared and raised in the transaction that writes all the rest of a turn,
-the new runs among it.
+Law: the version of a schedule is the lock: it is compared and raised in the transaction that writes all the rest of a
+decision, the new runs among it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, requir
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleDecision, StoredSchedule
-from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store.runs import RunSummary
+from aether_protocol.ports.store.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleDecision, StoredSchedule
 
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
@@ -40,25 +40,25 @@ _OLD_FIRES: Final = (
     "DELETE FROM fires WHERE schedule = ?1 AND id <= (SELECT id FROM fires WHERE schedule = ?1 ORDER BY id DESC LIMIT 1 "
     f"OFFSET {KEEP_FIRES}) AND (run_id IS NULL OR run_id NOT IN (SELECT run_id FROM runs))"
 )
-_OF_SCHEDULE: Final = (
-    f"SELECT {SHOWN} FROM {RUNS} WHERE run_id IN (SELECT run_id FROM fires WHERE schedule = ?) "
-    "ORDER BY (SELECT max(at) FROM fires WHERE fires.run_id = runs.run_id) DESC, run_id DESC"
-)
-_UNFINISHED: Final = (
-    "SELECT run_id FROM runs WHERE closed = 0 AND EXISTS (SELECT 1 FROM fires WHERE fires.run_id = runs.run_id) "
-    "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1) ORDER BY created_at, run_id"
+_RUNS_OF: Final = (
+    f"SELECT {SHOWN} FROM (SELECT run_id AS started, max(at) AS fired FROM fires JOIN schedules ON number = schedule "
+    "WHERE run_id IS NOT NULL AND (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2) GROUP BY run_id) "
+    f"JOIN {RUNS.replace('runs LEFT', 'runs ON run_id = started LEFT')} WHERE ?3 IS NULL OR closed = ?3 "
+    "ORDER BY fired DESC, run_id DESC"
 )
 _CANCEL_TEXT: Final = json.dumps(CANCEL)
 
 
-class SqliteSchedules(SqliteRuns):
-    """The `ScheduleStore` part of a SQLite store, on top of its runs."""
+class SqliteSchedules:
+    """`ports.store.ScheduleStore`. `runs` makes the runs that a decision starts."""
 
-    _db: Database
+    def __init__(self, database: Database, runs: SqliteRuns) -> None:
+        self._db = database
+        self._runs = runs
 
-    async def put_schedule(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
+    async def put(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
         async with self._db.write() as execute:
-            number = None if plan is None else self._records.keep_plan(execute, plan)
+            number = None if plan is None else self._runs.records.keep_plan(execute, plan)
             if schedule.version == 0:
                 if number is None:
                     raise UsageError(f"schedule {schedule.name!r} has no plan")
@@ -76,30 +76,29 @@ class SqliteSchedules(SqliteRuns):
         assert found is not None
         return found
 
-    async def schedule(self, namespace: str, name: str) -> StoredSchedule | None:
+    async def get(self, namespace: str, name: str) -> StoredSchedule | None:
         with self._db.read() as execute:
             return _find(execute, namespace, name)
 
-    async def schedules(self, namespace: str | None = None, due: int | None = None) -> list[StoredSchedule]:
-        where = "WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY namespace, name"
+    async def find(
+        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+    ) -> list[StoredSchedule]:
+        order = "namespace, name" if due is None else "next_at, namespace, name"
+        where = f"WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY {order} LIMIT ?3"
+        values = (namespace, due, -1 if limit is None else limit)
         with self._db.read() as execute:
-            return [_make(item) for item in execute(f"SELECT {_SUMMED} FROM schedules {where}", (namespace, due))]
+            return [_make(item) for item in execute(f"SELECT {_SUMMED} FROM schedules {where}", values)]
 
-    async def next_due(self) -> int | None:
-        with self._db.read() as execute:
-            found: int | None = execute("SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL").fetchone()[0]
-        return found
-
-    async def schedule_plan(self, namespace: str, name: str) -> Plan:
+    async def plan(self, namespace: str, name: str) -> Plan:
         with self._db.read() as execute:
             there = _find(execute, namespace, name)
             text = f"SELECT digest, text FROM plans WHERE number = (SELECT plan FROM schedules {_ONE})"
             found = execute(text, (namespace, name)).fetchone()
         if there is None:
             raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
-        return self._records.read_plan(found, f"schedule {name!r}")
+        return self._runs.records.read_plan(found, f"schedule {name!r}")
 
-    async def remove_schedule(self, namespace: str, name: str) -> bool:
+    async def remove(self, namespace: str, name: str) -> bool:
         async with self._db.write() as execute:
             found = execute(f"DELETE FROM schedules {_ONE} RETURNING number, plan", (namespace, name)).fetchone()
             if found is None:
@@ -108,25 +107,25 @@ class SqliteSchedules(SqliteRuns):
             execute(FORGET_PLAN, (found[1],))
         return True
 
-    async def turn(self, turn: ScheduleDecision) -> Mapping[str, int]:
+    async def decide(self, decision: ScheduleDecision) -> Mapping[str, int]:
         tokens: dict[str, int] = {}
         begun = {}
         async with self._db.write() as execute:
-            number = self._change(execute, turn.schedule)
-            _sum_up(execute, turn.schedule.namespace, turn.schedule.name)
-            there = {run.row.run_id for run in turn.runs if _is_there(execute, run.row.run_id)}
-            for run in turn.runs:
+            number = self._change(execute, decision.schedule)
+            _sum_up(execute, decision.schedule.namespace, decision.schedule.name)
+            there = {run.row.run_id for run in decision.runs if _is_there(execute, run.row.run_id)}
+            for run in decision.runs:
                 if run.row.run_id not in there:
-                    tokens[run.row.run_id], begun[run.row.run_id] = self._begin(execute, run)
-            for record in turn.records:
+                    tokens[run.row.run_id], begun[run.row.run_id] = self._runs.insert(execute, run)
+            for record in decision.records:
                 if record.run_id not in there:
                     values = (next_id(execute, "fires"), number, *_fire_values(record))
                     execute(_INSERT_FIRE, (*values, sum_of("fires", values)))
-            for run_id in turn.cancel:
+            for run_id in decision.cancel:
                 ask(execute, run_id, _CANCEL_TEXT, "AND closed = 0")
-            if turn.records:
+            if decision.records:
                 execute(_OLD_FIRES, (number,))
-        self._known.update(begun)
+        self._runs.remember(begun)
         return tokens
 
     async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
@@ -141,14 +140,11 @@ class SqliteSchedules(SqliteRuns):
             require("fires", values, sum_, f"a fire of schedule {name!r}")
         return [_make_fire(item) for item in found]
 
-    async def scheduled_runs(self, namespace: str, name: str) -> list[RunSummary]:
+    async def runs(
+        self, namespace: str | None = None, name: str | None = None, *, closed: bool | None = None
+    ) -> list[RunSummary]:
         with self._db.read() as execute:
-            number = execute(f"SELECT number FROM schedules {_ONE}", (namespace, name)).fetchone()
-            return [make_row(item) for item in execute(_OF_SCHEDULE, number)] if number is not None else []
-
-    async def unfinished_runs(self) -> list[str]:
-        with self._db.read() as execute:
-            return [run_id for (run_id,) in execute(_UNFINISHED)]
+            return [make_row(item) for item in execute(_RUNS_OF, (namespace, name, closed))]
 
     def _change(self, execute: Execute, schedule: StoredSchedule) -> int:
         """Move a schedule on from the version that was read; its number."""

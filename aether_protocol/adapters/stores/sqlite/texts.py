@@ -13,7 +13,8 @@ from typing import Any, Final
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
 from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, require, sum_of
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store import LogLine, NewDocument, StoredDocument
+from aether_protocol.ports.store.library import NewDocument, StoredDocument
+from aether_protocol.ports.store.logs import LogLine
 
 KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
 
@@ -25,11 +26,12 @@ _NEWEST: Final = (
 
 
 class SqliteLogs:
-    """The `LogStore` part of a SQLite store."""
+    """`ports.store.LogStore`."""
 
-    _db: Database
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
-    async def write_logs(self, lines: Sequence[LogLine]) -> None:
+    async def write(self, lines: Sequence[LogLine]) -> None:
         numbers: dict[str, int | None] = {}
         sizes: dict[tuple[int, str], int] = {}
         async with self._db.write() as execute:
@@ -55,7 +57,7 @@ class SqliteLogs:
                 if total > KEEP_LOG_CHARACTERS:
                     _rotate(execute, number, path, total)
 
-    async def read_logs(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
         there = "" if path is None else "AND (path = ?3 OR substr(path, 1, length(?3) + 1) IN (?3 || '.', ?3 || '['))"
         with self._db.read() as execute:
             found = execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
@@ -114,30 +116,27 @@ def _note(execute: Execute, run_id: str, number: int, path: str, dropped: tuple[
     return LogLine(run_id, node, path, attempt, "note", f"{characters} characters before this were dropped\n", at, last)
 
 
-class SqliteDocuments:
-    """The `DocumentStore` part of a SQLite store."""
+class SqliteLibrary:
+    """`ports.store.LibraryStore`."""
 
-    _db: Database
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
-    async def put_document(self, kind: str, namespace: str, name: str, text: str, at: int) -> StoredDocument:
-        ((stored, _),) = await self.put_documents([NewDocument(kind, namespace, name, text)], at)
-        return stored
-
-    async def put_documents(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+    async def put(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
         async with self._db.write() as execute:
             return [_put(execute, document, at) for document in documents]
 
-    async def get_document(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+    async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
         with self._db.read() as execute:
             return _newest(execute, kind, namespace, name, digest)
 
-    async def document_versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+    async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
         where = "WHERE kind = ? AND namespace = ? AND name = ? ORDER BY version DESC"
         with self._db.read() as execute:
             found = execute(f"SELECT {_DOCUMENT}, sum FROM documents {where}", (kind, namespace, name))
             return [_make(item) for item in found]
 
-    async def list_documents(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
+    async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
         with self._db.read() as execute:
             found = execute(
                 f"SELECT {_DOCUMENT}, sum FROM documents o WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) "
@@ -146,7 +145,7 @@ class SqliteDocuments:
             )
             return [_make(item) for item in found]
 
-    async def remove_document(self, kind: str, namespace: str, name: str) -> bool:
+    async def remove(self, kind: str, namespace: str, name: str) -> bool:
         async with self._db.write() as execute:
             where = "WHERE kind = ? AND namespace = ? AND name = ?"
             return execute(f"DELETE FROM documents {where}", (kind, namespace, name)).rowcount > 0

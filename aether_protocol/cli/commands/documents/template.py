@@ -105,7 +105,7 @@ class TemplateListOptions(Struct, frozen=True, kw_only=True):
 @command_with(TemplateListOptions, "ls")
 def ls(options: TemplateListOptions) -> int:
     """List the WorkflowTemplates of the store, each in its newest version, with the templates that it has."""
-    documents = look(options.store, lambda opened: opened.list_documents(KIND, options.namespace))
+    documents = look(options.store, lambda opened: opened.library.newest(KIND, options.namespace))
     from aether_protocol.cli.render.templates import show_documents
 
     if not documents and options.output == "text":

@@ -98,7 +98,7 @@ async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
 async def pieces(store: Store, row: RunSummary, path: str | None, follow: bool) -> AsyncIterator[LogLine]:
     after, closed = 0, row.closed
     while True:
-        found = await store.read_logs(row.run_id, path, after)
+        found = await store.logs.read(row.run_id, path, after)
         for piece in found:
             yield piece
             after = piece.seq
@@ -106,7 +106,7 @@ async def pieces(store: Store, row: RunSummary, path: str | None, follow: bool) 
             continue
         if closed or not follow:
             return
-        now = await store.row(row.run_id)
+        now = await store.runs.row(row.run_id)
         closed = now is None or now.closed
         if not closed:
             await asyncio.sleep(POLL_S)

@@ -113,7 +113,7 @@ def query_of(options: ListOptions) -> RunQuery:
 
 
 async def read(store: Store, query: RunQuery) -> list[RunSummary]:
-    return await store.rows(query)
+    return await store.runs.rows(query)
 
 
 def read_labels(texts: tuple[str, ...]) -> dict[str, str]:

@@ -175,7 +175,7 @@ async def continue_run(request: Request, engine: Engine, store: Store, row: RunS
     from aether_protocol.service.runs.ids import resume_or_retry
 
     if row.digest != request.plan.digest or request.arguments:
-        warn_of_changes(row, request.plan, (await store.load(row.run_id)).header.parameters, request.arguments)
+        warn_of_changes(row, request.plan, (await store.runs.load(row.run_id)).header.parameters, request.arguments)
     found = await resume_or_retry(engine, store, row, retry=request.again)
     if found.what == "retried":
         messages.note(f"run {row.run_id} is {row.phase}: retrying it as {found.run_id}")

@@ -119,7 +119,7 @@ async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:
     """The end of a task's log."""
     found: list[LogLine] = []
     after = 0
-    while lines := await store.read_logs(run_id, path, after):
+    while lines := await store.logs.read(run_id, path, after):
         found = [*found, *lines][-TAIL:]
         after = lines[-1].seq
     return found

@@ -67,7 +67,7 @@ async def until_over(store: Store, options: WaitOptions) -> tuple[str, RunState]
             if end is not None and time.monotonic() >= end:
                 raise BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")
             await asyncio.sleep(POLL_S)
-            now = await store.row(row.run_id)
+            now = await store.runs.row(row.run_id)
             if now is None:
                 raise UsageError(f"run {row.run_id!r} was deleted")
             row = now

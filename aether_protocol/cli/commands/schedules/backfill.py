@@ -18,7 +18,8 @@ from aether_protocol.errors import UsageError
 from aether_protocol.views.text import counted
 
 if TYPE_CHECKING:
-    from aether_protocol.ports.schedules import CronStore, StoredSchedule
+    from aether_protocol.ports.store import Store
+    from aether_protocol.ports.store.schedules import StoredSchedule
     from aether_protocol.service.run_host import HostContext
     from aether_protocol.service.schedules.backfill import BackfillFire
 
@@ -81,7 +82,7 @@ def command(options: BackfillOptions) -> int:
     return host(settings, lambda at, _: run_fires(at, options))
 
 
-async def find(store: CronStore, options: BackfillOptions) -> tuple[StoredSchedule, list[BackfillFire]]:
+async def find(store: Store, options: BackfillOptions) -> tuple[StoredSchedule, list[BackfillFire]]:
     """The schedule and its fires, oldest first. Raises UsageError for an unknown schedule and a time that is not past."""
     from aether_protocol.service.schedules.backfill import find_fires
     from aether_protocol.service.schedules.find import find_schedule

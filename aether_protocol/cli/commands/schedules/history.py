@@ -14,8 +14,8 @@ from aether_protocol.cli.options import NamespaceOption, PageCursor, PageSize, S
 from aether_protocol.cli.stored import look
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.schedules import CronStore, FireRecord, StoredSchedule
-from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store import RunSummary, Store, schedules_of
+from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.service.schedules.find import find_schedule
 
 EPILOG = """\b
@@ -70,10 +70,10 @@ def read_cursor(text: str | None) -> int | None:
 
 
 async def read(
-    store: CronStore, options: ScheduleHistoryOptions, before: int | None
+    store: Store, options: ScheduleHistoryOptions, before: int | None
 ) -> tuple[StoredSchedule, list[FireRecord], dict[str, RunSummary]]:
     """The schedule, a page of its records and one more, and the runs of these that are kept."""
     schedule = await find_schedule(store, options.namespace, options.name)
-    records = await store.fires(schedule.namespace, schedule.name, before, options.limit + 1)
-    runs = [row for one in records if one.run_id is not None and (row := await store.row(one.run_id)) is not None]
+    records = await schedules_of(store).fires(schedule.namespace, schedule.name, before, options.limit + 1)
+    runs = [row for one in records if one.run_id is not None and (row := await store.runs.row(one.run_id)) is not None]
     return schedule, records, {row.run_id: row for row in runs}

@@ -10,7 +10,7 @@ from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import NamespaceFilter, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
 from aether_protocol.cli.terminal import messages
-from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
 
 EPILOG = """\b
@@ -45,5 +45,5 @@ def command(options: ScheduleListOptions) -> int:
     return FINE
 
 
-async def read(store: CronStore, namespace: str | None) -> list[ScheduleOverview]:
-    return [await overview_of(store, schedule) for schedule in await store.schedules(namespace)]
+async def read(store: Store, namespace: str | None) -> list[ScheduleOverview]:
+    return [await overview_of(store, schedule) for schedule in await schedules_of(store).find(namespace)]

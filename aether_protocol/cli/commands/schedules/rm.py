@@ -14,7 +14,7 @@ from aether_protocol.cli.freeing import free, freed_text
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson
 from aether_protocol.cli.stored import look
-from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.service.schedules.find import called, find_schedules, overview_of
 from aether_protocol.views.text import counted
 
@@ -60,16 +60,16 @@ class RemovedSchedule(Struct, frozen=True):
     text: str
 
 
-async def remove(store: CronStore, options: ScheduleRemoveOptions) -> list[RemovedSchedule]:
+async def remove(store: Store, options: ScheduleRemoveOptions) -> list[RemovedSchedule]:
     """Remove them all; what became of each."""
     schedules = await find_schedules(store, options.namespace, options.names)
     removed: list[RemovedSchedule] = []
     for one in [await overview_of(store, schedule) for schedule in schedules]:
         name, count = called(one.schedule), 0
-        was_there = await store.remove_schedule(one.schedule.namespace, one.schedule.name)
+        was_there = await schedules_of(store).remove(one.schedule.namespace, one.schedule.name)
         text = f"removed schedule {name}" if was_there else f"schedule {name} was removed by another process"
         if options.runs:
-            count = await store.delete([row.run_id for row in one.runs if row.closed], now_us())
+            count = await store.runs.delete([row.run_id for row in one.runs if row.closed], now_us())
             text += f" and {counted(count, 'run')} of it{freed_text(await free(store))}"
         left = [row.run_id for row in one.unfinished]
         if left:

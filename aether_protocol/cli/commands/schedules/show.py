@@ -14,7 +14,8 @@ from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson
 from aether_protocol.cli.stored import look
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cron.fields import BadScheduleError
-from aether_protocol.ports.schedules import CronStore, FireRecord
+from aether_protocol.ports.store import Store, schedules_of
+from aether_protocol.ports.store.schedules import FireRecord
 from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
 from aether_protocol.service.schedules.times import fires_of
 
@@ -57,6 +58,6 @@ def command(options: ScheduleShowOptions) -> int:
     return FINE
 
 
-async def read(store: CronStore, namespace: str | None, name: str) -> tuple[ScheduleOverview, list[FireRecord]]:
+async def read(store: Store, namespace: str | None, name: str) -> tuple[ScheduleOverview, list[FireRecord]]:
     schedule = await find_schedule(store, namespace, name)
-    return await overview_of(store, schedule), await store.fires(schedule.namespace, schedule.name, limit=BEHIND)
+    return await overview_of(store, schedule), await schedules_of(store).fires(schedule.namespace, schedule.name, limit=BEHIND)

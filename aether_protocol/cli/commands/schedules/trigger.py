@@ -11,7 +11,7 @@ from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, NamespaceOption
 from aether_protocol.cli.schedules import refuse_memory
-from aether_protocol.ports.schedules import CronStore
+from aether_protocol.ports.store import Store
 from aether_protocol.service.schedules.find import find_schedule
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(options: TriggerOptions) -> int:
     refuse_memory(options.driving.store)
     made: list[ScheduleRunner] = []
 
-    async def begin(engine: Engine, store: CronStore) -> str:
+    async def begin(engine: Engine, store: Store) -> str:
         from aether_protocol.engine.clock import WallClock
         from aether_protocol.engine.schedule_runner import ScheduleRunner
 

@@ -37,7 +37,7 @@ class DatabaseOptions(Struct, frozen=True, kw_only=True):
 @command_with(DatabaseOptions, "info")
 def info(options: DatabaseOptions) -> int:
     """Show what the store is, and what it holds."""
-    found = look(options.store, lambda opened: opened.info())
+    found = look(options.store, lambda opened: opened.upkeep.info())
     if options.output == "json":
         click.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
         return FINE
@@ -98,7 +98,7 @@ def migrate(options: DatabaseOptions) -> int:
 
     async def go(opened: Store) -> tuple[int, int]:
         try:
-            return await opened.migrate()
+            return await opened.upkeep.migrate()
         finally:
             await opened.close()
 
@@ -114,9 +114,9 @@ def vacuum(options: DatabaseOptions) -> int:
     """Give space that deleted runs left back to the system."""
 
     async def go(opened: Store) -> tuple[int, int]:
-        before = (await opened.info()).size
-        await opened.vacuum()
-        return before, (await opened.info()).size
+        before = (await opened.upkeep.info()).size
+        await opened.upkeep.vacuum()
+        return before, (await opened.upkeep.info()).size
 
     before, after = look(options.store, go, writes=True)
     if options.output == "json":

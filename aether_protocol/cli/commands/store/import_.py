@@ -67,7 +67,7 @@ def read_lines(file: str) -> list[str]:
 
 async def adopt(store: Store, archive: Archive) -> None:
     try:
-        await store.adopt(archive.run)
-        await store.write_logs(archive.logs)
+        await store.runs.import_run(archive.run)
+        await store.logs.write(archive.logs)
     finally:
         await store.close()

@@ -1,8 +1,8 @@
-"""The ScheduleStore port: schedules, what became of their fires, and the runs that these started.
+"""Schedules, what became of their fires, and the runs that these started.
 
-Law: a schedule has a version that grows with every change, and who changes it says which one it read: of two schedulers the
-second is refused. What a turn decides (the fires dealt with, their records, the new runs, the wish to cancel others) is
-written in one transaction, so no fire is started twice and none is lost between two lines. No store reads a clock.
+Law: a schedule has a version that grows with every change, and a caller that changes it says which one it read: of two engines
+the second is refused. What is decided (the fires dealt with, their records, the new runs, the wish to cancel others) is
+written in one transaction, so no fire is started twice and none is lost between two writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import NewRun, RunSummary, Store
+from aether_protocol.ports.store.runs import NewRun, RunSummary
 
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
@@ -27,6 +27,8 @@ BACKFILLED: Final = "backfilled"
 
 CANCEL: Final[Json] = {"kind": "cancel", "reply": False}
 """What is put into the mailbox of a run that is replaced (CRON-4); nobody waits for an answer."""
+
+END_OF_TIME: Final = 1 << 62
 
 KEEP_FIRES: Final = 1_000
 """Records of a schedule that a store keeps at least; older ones may go, but for those of runs that have not ended."""
@@ -84,37 +86,35 @@ class ScheduleDecision(Struct):
 
 
 class ScheduleStore(Protocol):
-    """Schedules by namespace and name. Every method raises PortError when the outside fails."""
+    """Schedules by namespace and name."""
 
-    async def put_schedule(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
+    async def put(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
         """Keep a schedule, new (version 0, with its plan) or changed (the version that was read); as it is stored now.
 
-        BusyError where another was first: it exists, was changed, or is gone.
+        Raises BusyError where another was first: it exists, was changed, or is gone.
         """
         ...
 
-    async def schedule(self, namespace: str, name: str) -> StoredSchedule | None:
-        """One schedule, None for an unknown one."""
+    async def get(self, namespace: str, name: str) -> StoredSchedule | None:
+        """Read one schedule; None for an unknown one."""
         ...
 
-    async def schedules(self, namespace: str | None = None, due: int | None = None) -> list[StoredSchedule]:
-        """Schedules by namespace and name; with `due` those whose next fire is not later than that instant."""
+    async def find(
+        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+    ) -> list[StoredSchedule]:
+        """List schedules by namespace and name; with `due` those that fire next at that instant or before, soonest first."""
         ...
 
-    async def next_due(self) -> int | None:
-        """The earliest next fire of all schedules."""
+    async def plan(self, namespace: str, name: str) -> Plan:
+        """Read what a schedule runs. Raises UsageError for an unknown one."""
         ...
 
-    async def schedule_plan(self, namespace: str, name: str) -> Plan:
-        """What a schedule runs. UsageError for an unknown one."""
+    async def remove(self, namespace: str, name: str) -> bool:
+        """Delete a schedule with its records; its runs stay. False if there was none."""
         ...
 
-    async def remove_schedule(self, namespace: str, name: str) -> bool:
-        """Forget a schedule with its records; its runs stay. False if there was none."""
-        ...
-
-    async def turn(self, turn: ScheduleDecision) -> Mapping[str, int]:
-        """Carry a decision out: all of it, or (BusyError: somebody else changed the schedule) nothing.
+    async def decide(self, decision: ScheduleDecision) -> Mapping[str, int]:
+        """Carry a decision out: all of it, or nothing (BusyError: another engine has changed the schedule).
 
         Gives the fencing token of each new run. A run that exists already stays as it is, is not among them, and its record
         is not written again.
@@ -122,17 +122,17 @@ class ScheduleStore(Protocol):
         ...
 
     async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
-        """Records of a schedule, newest first; `before` is the `id` of the last one of the page before."""
+        """List records of a schedule, newest first; `before` is the `id` of the last one of the page before."""
         ...
 
-    async def scheduled_runs(self, namespace: str, name: str) -> list[RunSummary]:
-        """The runs of a schedule that are there, by the time of their fires, latest first."""
+    async def runs(
+        self, namespace: str | None = None, name: str | None = None, *, closed: bool | None = None
+    ) -> list[RunSummary]:
+        """List the stored runs of a schedule, or of all of them, by the time of their fires, latest first."""
         ...
 
-    async def unfinished_runs(self) -> list[str]:
-        """Runs of any schedule that have not closed, oldest first."""
-        ...
 
-
-class CronStore(Store, ScheduleStore, Protocol):
-    """What keeps runs and schedules alike."""
+async def next_due(schedules: ScheduleStore) -> int | None:
+    """The earliest next fire of all schedules."""
+    first = await schedules.find(due=END_OF_TIME, limit=1)
+    return first[0].next_at if first else None

@@ -1,0 +1,380 @@
+"""What the memory store keeps besides runs: leases and locks, requests, logs, documents, schedules.
+
+Law: the same answers as a durable store gives, within one process; logs are bounded per task run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec.structs import replace
+
+from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store.leases import BREAKS, goes_on
+from aether_protocol.ports.store.library import NewDocument, StoredDocument
+from aether_protocol.ports.store.logs import LogLine
+from aether_protocol.ports.store.mailbox import MailboxStore, Request
+from aether_protocol.ports.store.runs import RunStore, RunSummary
+from aether_protocol.ports.store.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleDecision, StoredSchedule
+
+if TYPE_CHECKING:
+    from aether_protocol.plan.model import Plan
+
+KEEP_LOG_CHARACTERS: Final = 256 * 1024  # of a task run
+
+
+class LeaseBook:
+    """`owners` are the instants at which leases end; `runs` the owner of each run; `tokens` count changes of hands; `broken`
+    why runs were set aside."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, int] = {}
+        self.owners: dict[str, int] = {}
+        self.broken: dict[str, str] = {}
+        self._lengths: dict[str, int | None] = {}
+        self._runs: dict[str, str] = {}
+        self._locks: dict[str, tuple[str, int, int]] = {}  # owner, end, length
+        self._breaks: dict[str, tuple[int, int]] = {}  # times in a row, leaves ended by then
+
+    def owner(self, run_id: str) -> str | None:
+        return self._runs.get(run_id)
+
+    def lease(self, run_id: str, now: int | None) -> tuple[str, int] | None:
+        owner = self._runs.get(run_id)
+        if owner is None or owner not in self.owners or (now is not None and not self.held(run_id, now)):
+            return None
+        return owner, self.owners[owner]
+
+    def all_owners(self) -> dict[str, int]:
+        found = dict(self.owners)
+        for owner, until, _ in self._locks.values():
+            found[owner] = max(until, found.get(owner, until))
+        return found
+
+    def held(self, run_id: str, now: int) -> bool:
+        """Its owner's lease goes on at `now`."""
+        owner = self._runs.get(run_id)
+        return owner is not None and owner in self.owners and goes_on(self.owners[owner], self._lengths.get(owner), now)
+
+    def may(self, run_id: str, owner: str, now: int) -> bool:
+        return run_id not in self.broken and (self._runs.get(run_id) == owner or not self.held(run_id, now))
+
+    def take(self, run_id: str, owner: str, until: int, length_us: int | None) -> int:
+        if self._runs.get(run_id) != owner:
+            self._runs[run_id] = owner
+            self.tokens[run_id] = self.tokens.get(run_id, 0) + 1
+        self.owners[owner] = until
+        self._lengths[owner] = length_us
+        return self.tokens[run_id]
+
+    def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        self.owners[owner] = until
+        for name, (holder, _, length_us) in self._locks.items():
+            if holder == owner:
+                self._locks[name] = (owner, until, length_us)
+        return [run for run, token in held.items() if self._runs.get(run) != owner or self.tokens.get(run) != token]
+
+    def release(self, owner: str, run_ids: Sequence[str] | None) -> None:
+        for run_id in list(self._runs) if run_ids is None else run_ids:
+            if self._runs.get(run_id) == owner:
+                del self._runs[run_id]
+        if run_ids is None:
+            self.owners.pop(owner, None)
+            self._lengths.pop(owner, None)
+            self._locks = {name: held for name, held in self._locks.items() if held[0] != owner}
+
+    def forget(self, run_id: str) -> None:
+        for held in (self._runs, self.tokens, self.broken, self._breaks):
+            held.pop(run_id, None)
+
+    def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        holder, end, length_us = self._locks.get(name, (owner, until, until - now))
+        if holder != owner and goes_on(end, length_us, now):
+            return False
+        self._locks[name] = (owner, until, until - now)
+        return True
+
+    def unlock(self, name: str, owner: str) -> None:
+        if self._locks.get(name, ("", 0, 0))[0] == owner:
+            del self._locks[name]
+
+    def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        if self.tokens.get(run_id) != token:
+            return False
+        times, before = self._breaks.get(run_id, (0, ended))
+        times = times + 1 if before == ended else 1
+        self._breaks[run_id] = times, ended
+        if times < BREAKS:
+            return False
+        self.broken[run_id] = reason
+        return True
+
+
+class Kept(Protocol):
+    """A run as far as other facets care."""
+
+    closed: bool
+
+    @property
+    def created_at(self) -> int: ...
+
+
+class MemoryLeases:
+    """`ports.store.LeaseStore` of the runs that `runs` holds."""
+
+    def __init__(self, book: LeaseBook, runs: Mapping[str, Kept]) -> None:
+        self._book = book
+        self._runs = runs
+
+    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+        wanted = self._runs if run_ids is None else [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
+        free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._book.may(run_id, owner, now)]
+        free.sort(key=lambda run_id: (self._runs[run_id].created_at, run_id))
+        return [(run_id, self._book.take(run_id, owner, until, until - now)) for run_id in free]
+
+    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+        return self._book.renew(owner, held, until)
+
+    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
+        self._book.release(owner, run_ids)
+
+    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
+        return self._book.lease(run_id, now)
+
+    async def owners(self) -> Mapping[str, int]:
+        return self._book.all_owners()
+
+    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+        return self._book.lock(name, owner, now, until)
+
+    async def unlock(self, name: str, owner: str) -> None:
+        self._book.unlock(name, owner)
+
+    async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
+        return self._book.broke(run_id, token, ended, reason)
+
+
+class MemoryMailbox:
+    """`ports.store.MailboxStore`: requests to those that hold `runs`, and their answers."""
+
+    def __init__(self, book: LeaseBook, runs: Container[str]) -> None:
+        self._book = book
+        self._runs = runs
+        self._requests: dict[int, Request] = {}
+        self._answers: dict[int, Json] = {}
+        self._given: set[int] = set()  # what some engine has in hand
+        self._posted = 0
+
+    async def post(self, run_id: str, request: Json) -> int:
+        if run_id not in self._runs:
+            raise UsageError(f"run {run_id!r} is unknown")
+        self._posted += 1
+        self._requests[self._posted] = Request(self._posted, run_id, request)
+        return self._posted
+
+    async def requests(self, owner: str) -> list[Request]:
+        found = [item for item in self._requests.values() if self._book.owner(item.run_id) == owner]
+        self._given.update(item.id for item in found)
+        return found
+
+    async def answered(self, id_: int, answer: Json) -> None:
+        self._given.discard(id_)
+        if self._requests.pop(id_, None) is not None:
+            self._answers[id_] = answer
+
+    async def answer(self, id_: int) -> Json | None:
+        return self._answers.pop(id_, None)
+
+    async def withdraw(self, id_: int) -> bool:
+        return id_ not in self._given and self._requests.pop(id_, None) is not None
+
+    def text(self) -> Iterator[str]:
+        """Everything that is kept, to search in."""
+        yield from map(str, (self._requests, self._answers))
+
+    def forget(self, run_id: str) -> None:
+        self._requests = {id_: item for id_, item in self._requests.items() if item.run_id != run_id}
+
+
+class _Log:
+    """The newest lines of one task run; `dropped` characters were before them, the last of them in line `last`."""
+
+    __slots__ = ("dropped", "last", "lines", "size")
+
+    def __init__(self) -> None:
+        self.lines: deque[LogLine] = deque()
+        self.size = 0
+        self.dropped = 0
+        self.last = 0
+
+
+class MemoryLogs:
+    """`ports.store.LogStore`: logs by run and path."""
+
+    def __init__(self, runs: Container[str]) -> None:
+        self._runs = runs
+        self._logs: dict[str, dict[str, _Log]] = {}
+        self._log_lines = 0
+
+    async def write(self, lines: Sequence[LogLine]) -> None:
+        for line in lines:
+            if line.run_id not in self._runs:
+                continue
+            self._log_lines += 1
+            log = self._logs.setdefault(line.run_id, {}).setdefault(line.path, _Log())
+            log.lines.append(replace(line, seq=self._log_lines))
+            log.size += len(line.text)
+            while log.size > KEEP_LOG_CHARACTERS and len(log.lines) > 1:
+                gone = log.lines.popleft()
+                log.size -= len(gone.text)
+                log.dropped += len(gone.text)
+                log.last = gone.seq
+
+    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+        found: list[LogLine] = []
+        for there, log in self._logs.get(run_id, {}).items():
+            if path is None or there == path or there.startswith((f"{path}.", f"{path}[")):
+                if log.last > after:
+                    first = log.lines[0]
+                    text = f"{log.dropped} characters before this were dropped\n"
+                    found.append(replace(first, stream="note", text=text, seq=log.last))
+                found += [line for line in log.lines if line.seq > after]
+        found.sort(key=lambda line: line.seq)
+        return found[:limit]
+
+    def text(self) -> Iterator[str]:
+        """Everything that is kept, to search in."""
+        yield from (str(log.lines) for run in self._logs.values() for log in run.values())
+
+    def forget(self, run_id: str) -> None:
+        self._logs.pop(run_id, None)
+
+
+class MemoryLibrary:
+    """`ports.store.LibraryStore`: documents by kind, namespace and name; all versions, oldest first."""
+
+    def __init__(self) -> None:
+        self._documents: dict[tuple[str, str, str], list[StoredDocument]] = {}
+
+    async def put(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        return [self._put(document, at) for document in documents]
+
+    def _put(self, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
+        versions = self._documents.setdefault((new.kind, new.namespace, new.name), [])
+        digest = sha256(new.text.encode("utf-8", "backslashreplace")).hexdigest()
+        changed = not versions or versions[-1].digest != digest
+        if changed:
+            versions.append(StoredDocument(new.kind, new.namespace, new.name, new.text, digest, len(versions) + 1, at))
+        return versions[-1], changed
+
+    async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+        versions = self._documents.get((kind, namespace, name), [])
+        return next((item for item in reversed(versions) if digest in (None, item.digest)), None)
+
+    async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        return self._documents.get((kind, namespace, name), [])[::-1]
+
+    async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
+        found = [versions[-1] for _, versions in sorted(self._documents.items())]
+        return [item for item in found if kind in (None, item.kind) and namespace in (None, item.namespace)]
+
+    async def remove(self, kind: str, namespace: str, name: str) -> bool:
+        return self._documents.pop((kind, namespace, name), None) is not None
+
+
+class MemorySchedules:
+    """`ports.store.ScheduleStore`: schedules by namespace and name; their records, oldest first."""
+
+    def __init__(self, runs: RunStore, mailbox: MailboxStore) -> None:
+        self._runs = runs
+        self._mailbox = mailbox
+        self._schedules: dict[tuple[str, str], tuple[StoredSchedule, Plan]] = {}
+        self._fires: dict[tuple[str, str], list[FireRecord]] = {}
+        self._records = 0
+
+    async def put(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
+        key = (schedule.namespace, schedule.name)
+        if schedule.version == 0:
+            if plan is None:
+                raise UsageError(f"schedule {schedule.name!r} has no plan")
+            if key in self._schedules:
+                raise BusyError(f"schedule {schedule.name!r} exists already")
+            self._fires[key] = []
+        else:
+            plan = self._changeable(schedule) if plan is None else plan
+            self._changeable(schedule)
+        made = replace(schedule, version=schedule.version + 1)
+        self._schedules[key] = (made, plan)
+        return replace(made)
+
+    async def get(self, namespace: str, name: str) -> StoredSchedule | None:
+        found = self._schedules.get((namespace, name))
+        return replace(found[0]) if found is not None else None
+
+    async def find(
+        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+    ) -> list[StoredSchedule]:
+        found = [one for _, (one, _) in sorted(self._schedules.items(), key=lambda item: item[0])]
+        found = [one for one in found if namespace in (None, one.namespace)]
+        if due is not None:
+            fires = [(one.next_at, one) for one in found if one.next_at is not None and one.next_at <= due]
+            found = [one for _, one in sorted(fires, key=lambda item: item[0])]
+        return [replace(one) for one in found[:limit]]
+
+    async def plan(self, namespace: str, name: str) -> Plan:
+        found = self._schedules.get((namespace, name))
+        if found is None:
+            raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+        return found[1]
+
+    async def remove(self, namespace: str, name: str) -> bool:
+        self._fires.pop((namespace, name), None)
+        return self._schedules.pop((namespace, name), None) is not None
+
+    async def decide(self, decision: ScheduleDecision) -> Mapping[str, int]:
+        schedule = decision.schedule
+        plan = self._changeable(schedule)
+        there = {run.row.run_id for run in decision.runs if await self._runs.row(run.row.run_id) is not None}
+        tokens = {run.row.run_id: await self._runs.create(run) for run in decision.runs if run.row.run_id not in there}
+        for run_id in decision.cancel:
+            row = await self._runs.row(run_id)
+            if row is not None and not row.closed:
+                await self._mailbox.post(run_id, CANCEL)
+        key = (schedule.namespace, schedule.name)
+        self._schedules[key] = (replace(schedule, version=schedule.version + 1), plan)
+        for record in decision.records:
+            if record.run_id not in there:
+                self._records += 1
+                self._fires[key].append(replace(record, id=self._records))
+        await self._drop_old(key)
+        return tokens
+
+    async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
+        found = reversed(self._fires.get((namespace, name), []))
+        return [replace(one) for one in found if before is None or one.id < before][:limit]
+
+    async def runs(
+        self, namespace: str | None = None, name: str | None = None, *, closed: bool | None = None
+    ) -> list[RunSummary]:
+        wanted = [key for key in self._fires if namespace in (None, key[0]) and name in (None, key[1])]
+        times = {one.run_id: one.at for key in wanted for one in self._fires[key] if one.run_id is not None}
+        latest = sorted(times.items(), key=lambda item: (item[1], item[0]), reverse=True)
+        rows = [await self._runs.row(run_id) for run_id, _ in latest]
+        return [row for row in rows if row is not None and closed in (None, row.closed)]
+
+    def _changeable(self, schedule: StoredSchedule) -> Plan:
+        """The plan of the schedule, if this is the version that is there."""
+        found = self._schedules.get((schedule.namespace, schedule.name))
+        if found is None or found[0].version != schedule.version:
+            raise BusyError(f"schedule {schedule.name!r} was changed by somebody else", hint="look at it, and try again")
+        return found[1]
+
+    async def _drop_old(self, key: tuple[str, str]) -> None:
+        records = self._fires[key]
+        old, new = records[:-KEEP_FIRES], records[-KEEP_FIRES:]
+        kept = [one for one in old if one.run_id is not None and await self._runs.row(one.run_id) is not None]
+        self._fires[key] = kept + new

@@ -1,0 +1,54 @@
+"""The library: documents by kind, namespace and name, each with its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class StoredDocument(Struct):
+    """One version of a library document. `version` counts from 1 per name; `digest` is the sha256 of `text` in hex."""
+
+    kind: str
+    namespace: str
+    name: str
+    text: str
+    digest: str
+    version: int
+    at: int
+
+
+class NewDocument(Struct):
+    """A document to be kept."""
+
+    kind: str
+    namespace: str
+    name: str
+    text: str
+
+
+class LibraryStore(Protocol):
+    """The library: documents by kind, namespace and name, each with its versions."""
+
+    async def put(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+        """Keep a version of each, all or none; a text that is the newest version already makes none. With each whether it made
+        one. `at` is the instant that the versions carry."""
+        ...
+
+    async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+        """Read the newest version, or the one with `digest`; None where there is none."""
+        ...
+
+    async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
+        """List all versions, newest first; none of an unknown document."""
+        ...
+
+    async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
+        """List the newest version of each document, by kind, namespace and name."""
+        ...
+
+    async def remove(self, kind: str, namespace: str, name: str) -> bool:
+        """Delete all versions; False if there was none."""
+        ...

@@ -1,0 +1,36 @@
+"""Logs: what tasks wrote, bounded per task run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class LogLine(Struct):
+    """A piece of a task's log, masked. `seq` is the store's, growing; 0 until it is stored.
+
+    `stream` is stdout, stderr or `note`: what the store says itself (older lines were dropped).
+    """
+
+    run_id: str
+    node: int
+    path: str
+    attempt: int
+    stream: str
+    text: str
+    at: int
+    seq: int = 0
+
+
+class LogStore(Protocol):
+    """What tasks wrote. Bounded per task run: the oldest is dropped, and a line of stream `note` says so."""
+
+    async def write(self, lines: Sequence[LogLine]) -> None:
+        """Keep lines in this order. Those of unknown runs are dropped."""
+        ...
+
+    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+        """Lines with a greater `seq` than `after`, in order; with `path` of the task run there and of those below it."""
+        ...

@@ -1,0 +1,47 @@
+"""Upkeep: what an operator asks of a store, `aether db` above all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class StoreInfo(Struct):
+    """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library).
+    `undigested`: runs that were recorded, at least in part, before records carried digests."""
+
+    schema: int
+    runs: int
+    open_runs: int
+    size: int  # bytes
+    details: Mapping[str, str]
+    undigested: int = 0
+
+
+class UpkeepStore(Protocol):
+    """What `aether db` does."""
+
+    async def info(self) -> StoreInfo: ...
+
+    async def check(self) -> list[str]:
+        """What is wrong inside, in words; empty if all is well. Reads everything, changes nothing."""
+        ...
+
+    async def vacuum(self) -> None:
+        """Give unused space back."""
+        ...
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the schema up to date: its version before and after."""
+        ...
+
+    async def artifacts(self) -> Mapping[str, str]:
+        """The digests of all artifacts that runs name, each with the id of one that does."""
+        ...
+
+    async def mend(self, run_id: str) -> bool:
+        """Let a run that was set aside be claimed again; False if it was not. The next time that it breaks its engine sets it
+        aside again."""
+        ...
