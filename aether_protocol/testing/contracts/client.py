@@ -334,7 +334,7 @@ class ClientContract:
     def test_the_store_is_described_and_checked(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             run = await stage.client.control.submit(HELLO)
-            assert ((await stage.client.store.info()).runs, (await stage.client.store.upkeep.info()).open_runs) == (1, 1)
+            assert ((await stage.client.store.info()).runs, (await stage.client.store.info()).open_runs) == (1, 1)
             await stage.drive()
             await stage.client.runs.wait(run)
             found = await stage.client.store.check()
