@@ -33,7 +33,8 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import BREAKS, SNAPSHOT, NewRun, RunSummary, Store
+from aether_protocol.ports.store import SNAPSHOT, NewRun, RunSummary, Store
+from aether_protocol.ports.store.leases import BREAKS
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.events import RunConfiguration, RunHeader

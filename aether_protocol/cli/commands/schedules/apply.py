@@ -73,7 +73,7 @@ def command(options: ScheduleApplyOptions) -> int:
     async def go() -> list[AppliedSchedule]:
         opened = open_at(options.store)
         try:
-            changes, found = await check_stored(opened, reading.candidates, now, replaces=options.replace)
+            changes, found = await check_stored(schedules_of(opened), reading.candidates, now, replaces=options.replace)
             refuse([*reading.diagnostics, *found], inputs.sources)
             return await apply_all(opened, reading.candidates, changes)
         finally:
