@@ -39,7 +39,7 @@ from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import FACETS, Store
+from aether_protocol.ports.store import FACETS, Store, schedules_of
 from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.events import RunConfiguration
@@ -194,9 +194,9 @@ class Engine(api.Engine):
         makes a new schedule of that name. Raises DocumentError, UsageError, BusyError where somebody else changes it.
         """
         self._must_be_open()
-        store = self.schedule_store()
+        schedules = schedules_of(self._store)
         workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
-        given = await find_schedule_spec(workspace, document, store, name)
+        given = await find_schedule_spec(workspace, document, self._store, name)
         self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
         schedule, _ = await apply(schedules, given, self._clock.now(), replaces=replaces)
         return schedule

@@ -68,7 +68,7 @@ def test_serving_starts_what_is_due_until_it_is_stopped(tmp_path: Path) -> None:
                     clock.advance(due)
             stopping.set()
             await serving
-            rows = await here.schedule_store().rows(RunQuery())
+            rows = await here.store.runs.rows(RunQuery())
             assert [row.run_id for row in rows][-1] == "nightly.20260101T000000Z"
             assert len(rows) == 3, "successfulJobsHistoryLimit"
 
@@ -88,7 +88,7 @@ def test_what_is_invalid_is_not_stored(document: dict[str, Any], told: str) -> N
         async with engine("memory", ManualClock()) as here:
             with pytest.raises(DocumentError, match=told):
                 await here.apply(document)
-            assert await here.schedule_store().schedules() == []
+            assert await here.store.schedules.find() == []
 
     asyncio.run(body())
 
@@ -107,7 +107,7 @@ def test_what_could_not_be_started_is_not_stored() -> None:
                 await here.apply(flow)
             with pytest.raises(UsageError, match="endAt is in the past"):
                 await here.apply(cron(endAt="2025-12-31T23:59:59Z"))
-            assert await here.schedule_store().schedules() == []
+            assert await here.store.schedules.find() == []
 
     asyncio.run(body())
 
@@ -124,7 +124,7 @@ spec: { templates: [ { task: { name: work, executor: { type: noop } } } ] }
 
     async def body() -> None:
         async with engine("memory", ManualClock()) as here:
-            store = here.schedule_store()
+            store = here.store
             with pytest.raises(DocumentError, match="lib"):
                 await here.apply(cron(workflowSpec=spec))
             await put_document(store, "WorkflowTemplate", "default", "lib", library, 1)
