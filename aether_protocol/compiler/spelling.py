@@ -91,7 +91,8 @@ class Spellings:
     # --- definitions and calls ---
 
     def settle(self, symbols: Iterable[Symbol], libraries: Iterable[Unit]) -> None:
-        """Every definition and the calls that it makes, and the arguments of `libraries`."""
+        """Every definition and the calls that it makes, and the arguments of `libraries`. Only YAML has spellings to keep."""
+        symbols = [symbol for symbol in symbols if symbol.unit.origin.document.places.plain]
         for unit in libraries:
             path = (*unit.origin.base, "arguments", "parameters")
             unit.parameters = {

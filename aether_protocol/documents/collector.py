@@ -23,4 +23,12 @@ def collector_held() -> Iterator[None]:
         yield
     finally:
         if was:
+            _promote()
             gc.enable()
+
+
+def _promote() -> None:
+    """Count what was made as old, so that the next collection does not begin with a walk over all of it."""
+    if not gc.get_freeze_count():  # what the program itself has frozen stays so
+        gc.freeze()
+        gc.unfreeze()

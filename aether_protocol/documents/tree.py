@@ -110,7 +110,7 @@ class Tree(Struct):
     def find(self, path: Path) -> int:
         """The index of the character where the nearest existing node on `path` begins: its key where that says more."""
         node, at = self.root, self.at
-        for segment in path:
+        for segment in path if self.marks else ():  # what never was text has no places
             marks = self.marks.get(id(node), ())
             if isinstance(node, dict) and segment in node:
                 place = 2 * self._index(node, str(segment))
@@ -127,7 +127,7 @@ class Tree(Struct):
         parent: Json = self.root
         for segment in path[:-1]:
             parent = parent[segment]
-        if not path or not isinstance(parent, dict):
+        if not path or not isinstance(parent, dict) or not self.marks:
             return self.find(path)
         return self.marks[id(parent)][2 * self._index(parent, str(path[-1]))]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aether_protocol.documents import yaml_text
+from aether_protocol.documents import values, yaml_text
 from aether_protocol.documents.acceptance import Acceptance
 from aether_protocol.documents.definitions.documents import KINDS
 from aether_protocol.documents.definitions.fields import Definition
@@ -23,6 +24,7 @@ from aether_protocol.documents.models import ONE_OF, Part
 from aether_protocol.documents.models.read import model_of
 from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.schema import published, python_verdict, rust_verdict
+from aether_protocol.documents.source import Limits
 from aether_protocol.expressions.values import Json
 
 SCHEMA = published()
@@ -325,3 +327,31 @@ def test_what_both_parsers_read_is_the_same(text: str) -> None:
 def test_colons_and_question_marks_inside_of_words(text: str, value: Json) -> None:
     (document,) = load_bytes(f"metadata: {text}".encode(), "f.yaml").documents or (None,)
     assert value is None if document is None else document.tree["metadata"] == value
+
+
+UNUSUAL = st.one_of(
+    st.sampled_from([float("inf"), float("nan"), 2**63, -(2**63), 2**63 - 1, "\ud800", "\u00e9", b"x", object, (1, [2]), {3}]),
+    st.builds(OrderedDict, st.dictionaries(st.text(max_size=2), LEAVES, max_size=2)),
+    st.dictionaries(st.one_of(st.sampled_from(["<<", "\udfff"]), st.integers(0, 2)), LEAVES, max_size=2),
+)
+ANYTHING = st.recursive(
+    LEAVES | UNUSUAL,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3) | st.tuples(inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.rule("DOC-6")
+@RELAXED
+@given(ANYTHING, st.integers(1, 30), st.integers(1, 5))
+def test_the_quick_copy_of_a_value_is_what_the_builder_makes(value: Any, nodes: int, nesting: int) -> None:
+    limits = Limits(nodes=nodes, nesting=nesting)
+    source, trees = values.read_value(value, "f", limits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "_copied", lambda _entries, _limits: None)
+        other, built = values.read_value(value, "f", limits)
+    assert source.faults == other.faults
+    assert len(trees) == len(built)
+    for tree, one in zip(trees, built, strict=True):
+        assert repr((tree.root, tree.nodes, tree.faulty)) == repr((one.root, one.nodes, one.faulty))
+        assert not {id(part) for part in containers(tree.root)} & {id(part) for part in containers(value)}

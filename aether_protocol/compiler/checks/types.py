@@ -83,7 +83,7 @@ class TypeChecks:
         if target.inline:
             scope = Scope(p.INLINE_OUTCOME, units, (target, dag), dag, site.position)
             self._retry(task.retry, scope, site.unit.origin, site.path)
-        elif target.kind is Kind.TASK:
+        elif target.kind is Kind.TASK and task.retry is not None:
             self._retry(task.retry, Scope(p.OUTCOME, (target.unit,), (target,)), site.unit.origin, site.path)
 
     def _loop(self, symbol: Symbol, loop: Loop) -> None:
