@@ -8,13 +8,15 @@ entry point is the executor's type. They cannot take the name of a built-in one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, get_args
+
+from msgspec.structs import replace
 
 from aether_protocol.errors import why
 from aether_protocol.plan.executors import ExecutorType
@@ -130,12 +132,18 @@ def watch_folder(folder: Path) -> None:
 
 
 class InstalledExecutors(Mapping[str, Executor]):
-    """Every installed executor by type, loaded as it is looked up; `more` hide those of the same name."""
+    """Every installed executor by type, loaded as it is looked up; `more` hide those of the same name, and those `disabled` are
+    left out."""
 
-    def __init__(self, more: Mapping[str, Executor] = MappingProxyType({})) -> None:
+    def __init__(
+        self, more: Mapping[str, Executor] = MappingProxyType({}), *, disabled: Collection[str] = frozenset()
+    ) -> None:
         self._more = more
+        self._disabled = disabled
 
     def __getitem__(self, name: str) -> Executor:
+        if name in self._disabled:
+            raise KeyError(name)
         if name in self._more:
             return self._more[name]
         if name in BUILTIN:
@@ -146,27 +154,35 @@ class InstalledExecutors(Mapping[str, Executor]):
         return executor
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._more
-        yield from (name for name in BUILTIN if name not in self._more)
-        yield from (n for n in _installed() if n not in self._more and installed_executor(n) is not None)
+        hidden = {*self._more, *self._disabled}
+        yield from (name for name in self._more if name not in self._disabled)
+        yield from (name for name in BUILTIN if name not in hidden)
+        yield from (name for name in _installed() if name not in hidden and installed_executor(name) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
+        if name in self._disabled:
+            return False
         if name in self._more or name in BUILTIN:
             return True
         return isinstance(name, str) and name in _installed() and installed_executor(name) is not None
 
 
 class InstalledTypes(Mapping[str, ExecutorType]):
-    """The declarations of executors, by type: what the checks of a document need."""
+    """The declarations of executors, by type: what the checks of a document need. `disabled`: by what types are turned
+    off."""
 
-    def __init__(self, executors: Mapping[str, Executor]) -> None:
+    def __init__(
+        self, executors: Mapping[str, Executor], disabled: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._executors = executors
+        self._disabled = disabled
 
     def __getitem__(self, name: str) -> ExecutorType:
-        return self._executors[name].type
+        type_ = self._executors[name].type
+        return replace(type_, disabled=self._disabled[name]) if name in self._disabled else type_
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._executors)

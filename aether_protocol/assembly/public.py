@@ -125,11 +125,13 @@ class Engine(api.Engine):
         concurrency = parts.concurrency
         holding = cast(Holding, places)
         clock = clock or SystemClock()
-        installed = InstalledExecutors(executors_by_type(executors))
+        given = executors_by_type(executors)
+        disabled = settings.disabled_executors() if settings is not None else {}
+        installed = InstalledExecutors(given, disabled=disabled)
         if concurrency is not None and (type(concurrency) is not int or concurrency < 0):
             raise UsageError(f"concurrency is {concurrency!r}, not a number of attempts (None or 0: no limit)")
         sources = variable_sources(variables)
-        self._types = InstalledTypes(installed)
+        self._types = InstalledTypes(InstalledExecutors(given), disabled)
         self._library = as_several(parts.library)
         self._limits = parts.limits
         self._namespaces = frozenset(source.namespace for source in sources)

@@ -40,7 +40,14 @@ class StoreUrl(Struct, frozen=True):
         """The same store for a process in any folder, where a relative path counts from `folder`."""
         if self.kind != "sqlite" or not self.path:
             return self
-        return StoreUrl(self.kind, os.path.normpath(os.path.join(folder, self.path)), self.options)
+        options = self.options
+        artifacts = self.named_options().get("artifacts")
+        if artifacts and not os.path.isabs(artifacts):
+            from urllib.parse import urlencode
+
+            there = os.path.normpath(os.path.join(folder, artifacts))
+            options = urlencode({**self.named_options(), "artifacts": there}, safe="/")
+        return StoreUrl(self.kind, os.path.normpath(os.path.join(folder, self.path)), options)
 
 
 def read_store_url(url: str) -> StoreUrl:

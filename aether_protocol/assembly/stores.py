@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from aether_protocol.assembly.store_urls import PROJECT, read_store_url
 from aether_protocol.diagnostics.suggest import did_you_mean
@@ -18,12 +19,16 @@ from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 
 VARIABLE: Final = "AETHER_STORE"
+_SQLITE_OPTIONS: Final = ("artifacts", "durability", "tier")
+_ARTIFACTS: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()  # of stores whose URL names the folder
 
 
 def open_store(
     url: str | None = None, *, durability: str | None = None, tier: str | None = None, reads_only: bool = False
 ) -> Store:
     """The store at `url`; without one that of AETHER_STORE, else the nearest `.aether/aether.db` (RT-111).
+
+    `?artifacts=FOLDER` says where the artifacts of its runs are kept, if not beside its file.
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
     `?tier=state-action-log` (the default) says how new runs are kept, `?durability=normal` or `full` (the default) what a
@@ -47,11 +52,14 @@ def open_store(
 
 
 def artifacts_of(store: object) -> ArtifactRepository:
-    """The repository of the artifacts that a store's runs name: `artifacts` beside a file `aether.db`, `FILE-artifacts` beside
-    any other, so that no store takes what another one needs for its own. That of a store without a file ends with the process.
+    """The repository of the artifacts that a store's runs name: the folder that its URL names; else `artifacts` beside
+    a file `aether.db`, `FILE-artifacts` beside any other, so that no store takes what another one needs for its own. That of a
+    store without a file ends with the process.
     """
     from aether_protocol.adapters.artifacts.repository import LocalRepository, TemporaryRepository
 
+    if store in _ARTIFACTS:
+        return LocalRepository(_ARTIFACTS[store])
     file: Path | None = getattr(store, "file", None)
     if file is None:
         return TemporaryRepository()
@@ -73,11 +81,14 @@ def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> S
     if not path:
         raise UsageError(f"the store {url!r} has no path", hint="like 'sqlite:runs.db'")
     for name in options:
-        if name not in ("durability", "tier"):
-            hint = did_you_mean(name, ("durability", "tier"), "known: durability, tier")
+        if name not in _SQLITE_OPTIONS:
+            hint = did_you_mean(name, _SQLITE_OPTIONS, f"known: {', '.join(_SQLITE_OPTIONS)}")
             raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
     durability, tier = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
-    return open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)
+    store = open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)
+    if options.get("artifacts"):
+        _ARTIFACTS[store] = os.path.abspath(options["artifacts"])
+    return store
 
 
 def workspaces_root(store: object, given: str | Path | None = None) -> Path | None:

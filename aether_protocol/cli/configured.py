@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from aether_protocol.assembly.configuration import Configuration
+    from aether_protocol.plan.executors import ExecutorTypes
 
 _LOADED: Final = "aether_protocol.configuration"
 _FLAGS: Final = "aether_protocol.flags"
@@ -101,6 +102,16 @@ def take_profile(context: click.Context, option: click.Parameter, given: str | N
     """The callback of `--profile`."""
     if given is not None:
         context.find_root().meta[_PROFILE] = given
+
+
+def accepted_types() -> ExecutorTypes | None:
+    """The installed types of executors with what the configuration turns off; None where it turns nothing off."""
+    disabled = configuration().disabled_executors()
+    if not disabled:
+        return None
+    from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
+
+    return InstalledTypes(InstalledExecutors(), disabled)
 
 
 def usual_store() -> str:

@@ -241,6 +241,12 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "The executor of this type is installed, and a package that it works with is not, so every attempt would end in Error. "
         "The hint says what to install. When a document is only validated this is a warning, as another machine may have it.",
     ),
+    _error(
+        "AE406",
+        "an executor that is turned off",
+        "The configuration turns this type of executor off (`[executors.TYPE] enabled = false`). Tasks of it are neither "
+        "accepted nor carried out. The hint says which file and line it is.",
+    ),
     # surprises
     _warning(
         "AE901",

@@ -38,7 +38,8 @@ class ExecutorType(Struct, frozen=True, gc=False):
     `files`: `valueFrom.path` on an output names a file (script, process). `schema`: the config as a JSON Schema. `site`: where
     attempts are carried out, by a worker or by the engine itself (`ports.executor.EngineExecutor`). `version` is that of what
     it does, for people and for workers of different builds. `modules` are what it imports beyond this package and its own;
-    `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`).
+    `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`). `disabled` says by what
+    it is turned off here, and is empty where it is not.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ExecutorType(Struct, frozen=True, gc=False):
     version: str = "1"
     modules: tuple[str, ...] = ()
     install: str = ""
+    disabled: str = ""
 
     @classmethod
     def of_schema(cls, name: str, description: str, schema: Mapping[str, Json], **more: Any) -> ExecutorType:

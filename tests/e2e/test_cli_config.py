@@ -313,3 +313,53 @@ def test_the_level_of_messages(cli: Cli, project: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("AETHER_LOGGING_LEVEL", "loud")
     said = cli("run", "../flow.yaml")
     assert (said.code, "AETHER_LOGGING_LEVEL is 'loud', not one of 'debug'" in said.err) == (2, True)
+
+
+# --- artifacts, executors ---
+
+KEEPS = FLOW.format(
+    what="executor: { type: script, config: { runtime: sh, source: echo hi > f } }, "
+    "outputs: { artifacts: [{ name: f, path: f }] }"
+)
+
+
+def test_artifacts_lie_where_a_file_says_for_all_commands(cli: Cli, project: Path) -> None:
+    settings(project, "[artifacts]\npath = 'kept here'\n")
+    (project / "flow.yaml").write_text(KEEPS, "utf-8")
+    said = cli("run", "../flow.yaml", "--run-id", "one")
+    assert said.code == 0, said.err
+    kept = [path for path in (project / "kept here").rglob("*") if path.is_file()]
+    assert [path.read_text() for path in kept if path.stat().st_size == 3] == ["hi\n"]
+    assert not (project / "deep" / ".aether" / "artifacts").exists()
+    assert cli("db", "check").code == 0
+    (project / "aether.toml").unlink()
+    assert cli("db", "check").code == 9, "elsewhere it is missing"
+    url = "sqlite:.aether/aether.db?artifacts=../kept%20here"
+    assert cli("db", "check", "--store", url).code == 0
+
+
+@pytest.mark.rule("RT-115")
+def test_an_executor_that_is_turned_off(cli: Cli, project: Path) -> None:
+    (project / "flow.yaml").write_text(KEEPS, "utf-8")
+    assert cli("run", "../flow.yaml", "--run-id", "before").code == 0
+    settings(project, "[executors.script]\nenabled = false\n[profile.trusted.executors.script]\nenabled = true\n")
+    said = cli("run", "../flow.yaml")
+    assert said.code == 3
+    assert "error AE406: executor 'script' is turned off" in said.err
+    assert f"hint: by executors.script.enabled = false of {project}/aether.toml:2" in said.err
+    assert cli("validate", "../flow.yaml").code == 3
+    assert cli("run", "../flow.yaml", "--profile", "trusted").code == 0
+    retried = cli("retry", "before", "--from", "main.a")
+    assert retried.code == 4, retried.err
+    assert "'script'" in cli("show", "before.2").out
+
+
+@pytest.mark.rule("RT-115")
+def test_an_executor_of_the_library_is_turned_off_too(cli: Cli, project: Path) -> None:
+    (project / "lib.yaml").write_text(
+        KEEPS.replace("kind: Workflow", "kind: WorkflowTemplate").replace("  entrypoint: main\n", ""), "utf-8"
+    )
+    settings(project, "[library]\npaths = ['lib.yaml']\n[executors]\nscript.enabled = false\n")
+    (project / "flow.yaml").write_text(FLOW.format(what="templateRef: { name: flow, template: main }"), "utf-8")
+    said = cli("run", "../flow.yaml")
+    assert (said.code, "AE406" in said.err) == (3, True)

@@ -179,6 +179,11 @@ class Configuration:
         section = NAMED_SECTIONS["executors"]
         return convert({key: self.value(f"executors.{name}.{key}") for key in section.__struct_fields__}, ExecutorSettings)
 
+    def disabled_executors(self) -> dict[str, str]:
+        """The types of executors that are turned off, and by what."""
+        found = (one for one in self.all() if one.key.startswith("executors.") and one.value is False)
+        return {one.key.split(".", 1)[1].rpartition(".")[0]: f"by {one.key} = false of {one.source}" for one in found}
+
     @property
     def digest(self) -> str:
         """The sha256, in hex, of all values that hold, without passwords. Raises as `find`."""
@@ -258,11 +263,10 @@ def _read_all(files: list[ConfigurationFile]) -> list[tuple[ConfigurationFile, T
 def _check_profile(profile: str, known: list[str]) -> None:
     if profile in known:
         return
-    from aether_protocol.diagnostics.suggest import suggest
+    from aether_protocol.diagnostics.suggest import did_you_mean
 
-    near = suggest(profile, known)
     listed = f"known: {', '.join(dict.fromkeys(known))}" if known else "no file has a [profile.NAME]"
-    raise UsageError(f"there is no profile {profile!r}", hint=f"did you mean {near!r}?" if near else listed)
+    raise UsageError(f"there is no profile {profile!r}", hint=did_you_mean(profile, known, listed))
 
 
 def _effective(entries: Mapping[str, Entry], file: ConfigurationFile, profile: str | None) -> dict[str, EffectiveSetting]:

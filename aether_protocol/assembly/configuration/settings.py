@@ -71,10 +71,9 @@ class Setting(Struct, frozen=True):
             if self.form == "store":
                 read_store_url(value)
         except ValidationError:
-            from aether_protocol.diagnostics.suggest import suggest  # only for a faulty value
+            from aether_protocol.diagnostics.suggest import did_you_mean  # only for a faulty value
 
-            near = suggest(value, self.choices) if isinstance(value, str) else None
-            raise UsageError(self.wanted, hint=f"did you mean {near!r}?" if near else None) from None
+            raise UsageError(self.wanted, hint=did_you_mean(value, self.choices) if isinstance(value, str) else None) from None
         except UsageError as error:
             raise UsageError(self.wanted, hint=error.hint) from None
         if self.form and not all(one and "\0" not in one for one in _as_list(value)):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FILE: Final = os.path.join(PROJECT, "aether.db")
 NEW: Final = f"sqlite:{FILE}"
-_OPTIONS: Final = {"tier": "store.tier", "durability": "store.durability"}
+_OPTIONS: Final = {"tier": "store.tier", "durability": "store.durability", "artifacts": "artifacts.path"}
 
 
 def store_url(configuration: Configuration, given: str | None = None) -> str:
@@ -74,8 +74,10 @@ def searched() -> str:
 
 def with_options(url: str, options: Mapping[str, str]) -> str:
     """A `sqlite:` URL with these options, where it has none of that name itself; any other as it is."""
+    from urllib.parse import quote
+
     read = read_store_url(url)
-    missing = [f"{name}={value}" for name, value in options.items() if name not in read.named_options()]
+    missing = [f"{name}={quote(value)}" for name, value in options.items() if name not in read.named_options()]
     if read.kind != "sqlite" or not missing:
         return url
     return str(StoreUrl(read.kind, read.path, "&".join([*([read.options] if read.options else []), *missing])))

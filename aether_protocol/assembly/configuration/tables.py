@@ -17,7 +17,7 @@ from aether_protocol.assembly.configuration.sections import NAMED_SECTIONS, SECT
 from aether_protocol.assembly.configuration.settings import ANY_NAME, Setting, redacted, setting_of, settings
 from aether_protocol.assembly.configuration.toml_text import NotTomlError, Path, TomlText, read_toml
 from aether_protocol.diagnostics import CODES, Diagnostic
-from aether_protocol.diagnostics.suggest import suggest
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.text import one_line
@@ -154,8 +154,7 @@ class _Reader:
             self.note("AE604", place, f"{key} sets what line {first.line} sets already", path, "keep one of them")
 
     def _unknown(self, path: Path, name: str, known: list[str]) -> None:
-        near = suggest(name, known)
-        hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"known here: {', '.join(known)}")
         self.note("AE602", self.text.keys[path], f"unknown key {one_line(name, 80)!r}", path, hint)
 
 

@@ -83,6 +83,10 @@ class ExecutorChecks:
             fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self._severity(hint))
             self.findings.add(origin, (*path, "type"), fault)
             return
+        if type_.disabled:
+            fault = Fault("AE406", f"executor {type_.name!r} is turned off", type_.disabled)
+            self.findings.add(origin, (*path, "type"), fault)
+            return
         missing = self.missing_modules(type_) if self.missing_modules is not None and type_.modules else ()
         if missing:
             verb = "is" if len(missing) == 1 else "are"

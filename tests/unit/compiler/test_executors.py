@@ -297,3 +297,14 @@ def test_an_executor_whose_package_is_missing_says_what_to_install(strict: bool,
 def test_what_is_missing_is_found_without_an_import() -> None:
     type_ = ExecutorType("x", "X.", modules=("json", "no_such_package", "no.such.package", "importlib.metadata"))
     assert missing_modules(type_) == ["no_such_package", "no.such.package"]
+
+
+@pytest.mark.rule("RT-115")
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_executor_that_is_turned_off_is_an_error_and_its_config_is_not_looked_at(strict: bool, compiled: Compile) -> None:
+    spec = "- task: {name: main, executor: {type: closed, config: {nonsense: x}}}"
+    off = ExecutorType("closed", "For tests.", FIELDS, disabled="by line 3", modules=("no_such_package",))
+    result = compiled(spec, CompileOptions({"closed": off}, strict=strict, missing_modules=missing_modules))
+    assert [(d.code, d.severity, d.path, d.message, d.hint) for d in result.diagnostics] == [
+        ("AE406", "error", "spec.templates[0].task.executor.type", "executor 'closed' is turned off", "by line 3")
+    ]
