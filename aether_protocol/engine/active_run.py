@@ -1,6 +1,6 @@
-"""A run as the engine holds it in memory: its machine, and who waits for what.
+"""A run as the engine holds it in memory: its machine, its dispatched attempts, and who waits for what.
 
-Law: data only; the driver alone writes it.
+Law: data only; the loop and its parts alone write it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
+from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.attempts import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.machine import Machine
@@ -25,7 +27,7 @@ class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
     fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
 
-    `epoch` is that of its attempts (AttemptRef); `open` are the task runs whose attempt is dispatched: path to node.
+    `epoch` is that of its attempts (AttemptRef); `open` are the attempts that are dispatched and have not come back, by path.
     `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
     why nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
@@ -63,7 +65,7 @@ class ActiveRun:
         self.stored = self.state.seq
         self.token = 0
         self.epoch = epoch
-        self.open: dict[str, int] = {}
+        self.open: dict[str, Delivery] = {}
         self.told: tuple[object, ...] | None = None
         self.steps: list[LogEntry] = []
         self.timers: dict[int, int] = {}
@@ -89,15 +91,10 @@ class ActiveRun:
         """The name of the current attempt of a task run."""
         return AttemptRef(self.id, node.run_path, node.attempt, self.epoch)
 
-    def attempt_of(self, node: int) -> int:
-        """The current attempt of a task run."""
-        attempt: int = self.state.nodes[node].attempt  # type: ignore[attr-defined]  # asked of task runs alone
-        return attempt
-
     def find(self, path: str) -> int | None:
         """The node of a task run, as an AttemptRef names it."""
         if path in self.open:
-            return self.open[path]
+            return self.open[path].node
         node = self.state.find(path)
         return None if node is None else node.id
 
@@ -127,6 +124,25 @@ class ActiveRun:
             if not future.done():
                 future.set_result(None)
         waiting.clear()
+
+
+class Delivery:
+    """An attempt that is dispatched and has not come back. `offered`: the broker has it, or is being asked to take it;
+    `refusals` in a row, the last one for `reason`; `details` of its last heartbeat; `known` bytes of its logs by stream."""
+
+    __slots__ = ("assignment", "details", "dropped", "known", "node", "offered", "reason", "ref", "refusals", "run")
+
+    def __init__(self, run: ActiveRun, node: int, ref: AttemptRef, assignment: TaskAssignment | None) -> None:
+        self.run = run
+        self.node = node
+        self.ref = ref
+        self.assignment = assignment  # None once the broker has it
+        self.offered = assignment is None
+        self.dropped = False
+        self.refusals = 0
+        self.reason = ""
+        self.details: Json = None
+        self.known: dict[str, int] | None = None
 
 
 class Draft(NamedTuple):

@@ -17,11 +17,10 @@ from msgspec.structs import replace
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.ids import new_owner
-from aether_protocol.engine.inbox import Cancel, Submit
 from aether_protocol.engine.leases import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import Observer, RunLoop
-from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_item
+from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_event
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
@@ -37,7 +36,7 @@ from aether_protocol.ports.store import SNAPSHOT, NewRun, RunSummary, Store
 from aether_protocol.ports.store.leases import BREAKS
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
-from aether_protocol.scheduler.events import RunConfiguration, RunHeader
+from aether_protocol.scheduler.events import RunConfiguration, RunHeader, Submitted
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.report import Report, make_report
 
@@ -153,7 +152,7 @@ class Engine:
         self._submitted += 1
         run.number = self._submitted
         self._driver.runs[run.id] = run
-        self._driver.put(run, Submit(new.header))
+        self._driver.put(run, Submitted(0, new.header, "api"))
         return run.id
 
     def look(self) -> None:
@@ -230,7 +229,7 @@ class Engine:
             run = ActiveRun(run_id, self._submitted, state.plan, state, epoch)
             run.token = token
             answer = asyncio.get_running_loop().create_future() if cancel else None
-            settled = await self._driver.adopt(run, None if answer is None else Cancel(answer))
+            settled = await self._driver.recover(run, answer)
         except Exception as error:
             told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
             known = self._driver.runs.get(run_id)
@@ -361,7 +360,7 @@ class Engine:
             await ask(self._store, self._clock, run_id, question)
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._driver.put(run, to_item(run.state, question, answer))
+        self._driver.put(run, to_event(run.state, question), answer)
         await answer
 
     async def lock(self, name: str) -> bool:

@@ -1,105 +1,60 @@
-"""What waits in the driver's inbox, and the event that each becomes.
+"""What waits in the loop's inbox: an event of a run, and who is told once it has been dealt with.
 
-Law: an item says what happened; the instant is put on it when its turn comes, so events of a run never go back in time.
+Law: the instant is put on an event when its turn comes, so that events of a run never go back in time. A reply is given after
+what the event led to is in the store, or was refused there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import assert_never
+from typing import Final
 
 from msgspec import Struct
 
-from aether_protocol.expressions.values import Json
-from aether_protocol.scheduler.events import (
-    AttemptLost,
-    CancelRequested,
-    ClockSetBack,
-    Continued,
-    Event,
-    ResumeRequested,
-    RunHeader,
-    Submitted,
-    TaskFinished,
-    TaskStarted,
-    TimerFired,
-    TimerKind,
-)
+from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.errors import UsageError
+from aether_protocol.ports.broker import Stored
+from aether_protocol.scheduler.events import Event
+
+NO_TIME: Final = 0  # the instant of an event until its turn comes
+
+Answer = asyncio.Future[None]
 
 
-class Submit(Struct):
-    header: RunHeader
+class RecoveryEnd(Struct):
+    """The last entry of a recovery: all that was due or asked for by then has been dealt with. It has no event."""
+
+    answer: Answer
 
 
-class Go(Struct):
-    """The answer to `Continue`."""
+Reply = Answer | Stored | RecoveryEnd
+Entry = tuple[ActiveRun, Event | None, Reply | None]
 
 
-class Started(Struct):
-    node: int
-    attempt: int
+def give(run: ActiveRun, reply: Reply, refused: str | None) -> None:
+    """Tell of what became of an entry: the run is `refused` it, cannot go on, or has it in the store."""
+    if isinstance(reply, RecoveryEnd):
+        run.recovering = False
+        if run.paused:
+            run.wake(run.pause_waiters)
+        if not reply.answer.done():
+            reply.answer.set_result(None)
+    elif isinstance(reply, asyncio.Future):
+        if reply.done():
+            return
+        if run.error is not None:
+            reply.set_exception(run.error)
+        elif refused is not None:
+            reply.set_exception(UsageError(refused))
+        else:
+            reply.set_result(None)
+    elif run.error is None:
+        reply()
 
 
-class Due(Struct):
-    node: int
-    kind: TimerKind
-    due: int
-
-
-class Resume(Struct):
-    node: int
-    payload: Mapping[str, Json]
-    answer: asyncio.Future[None]
-
-
-class Cancel(Struct):
-    answer: asyncio.Future[None]
-
-
-class Lost(Struct):
-    """The attempt went with the engine that drove the run before."""
-
-    node: int
-    attempt: int
-    counts: bool = True
-    goes_on: bool = False
-
-
-class SetBack(Struct):
-    """The machine's clock was set back, or was ahead when the run was recorded."""
-
-    by_us: int
-
-
-class Settled(Struct):
-    """The last item of a recovery: all that was due or asked for by then has been dealt with. The machine is not told."""
-
-    answer: asyncio.Future[None]
-
-
-Item = TaskFinished | Started | Go | Due | Submit | Resume | Cancel | Lost | SetBack
-
-
-def to_event(item: Item, at: int) -> Event:
-    """What the machine is told; the most frequent first."""
-    if isinstance(item, TaskFinished):
-        item.at = at
-        return item
-    if isinstance(item, Started):
-        return TaskStarted(at, item.node, item.attempt, "broker")
-    if isinstance(item, Go):
-        return Continued(at, "driver")
-    if isinstance(item, Due):
-        return TimerFired(at, item.node, item.kind, item.due, "timer")
-    if isinstance(item, Submit):
-        return Submitted(at, item.header, "api")
-    if isinstance(item, Resume):
-        return ResumeRequested(at, item.node, item.payload, "api")
-    if isinstance(item, Cancel):
-        return CancelRequested(at, "api")
-    if isinstance(item, Lost):
-        return AttemptLost(at, item.node, item.attempt, "recovery", item.counts, item.goes_on)
-    if isinstance(item, SetBack):
-        return ClockSetBack(at, item.by_us, "driver")
-    assert_never(item)
+def refuse_closed(reply: Reply | None) -> None:
+    """The engine was closed before the entry's turn came. A result stays with its broker, for the next engine."""
+    answer = reply.answer if isinstance(reply, RecoveryEnd) else reply
+    if isinstance(answer, asyncio.Future) and not answer.done():
+        answer.set_exception(UsageError("the engine was closed"))
+        answer.exception()  # the caller may have left, and asyncio shall not complain

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypedDict
 
 from aether_protocol.engine.active_run import ActiveRun
-from aether_protocol.engine.inbox import Item
-from aether_protocol.engine.mailbox import to_item, told, wants_answer
+from aether_protocol.engine.inbox import Reply
+from aether_protocol.engine.mailbox import to_event, told, wants_answer
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import Request, Store
 from aether_protocol.ports.store.leases import BREAKS
+from aether_protocol.scheduler.events import Event
 
 LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
@@ -40,7 +41,7 @@ class Drives(Protocol):
 
     runs: dict[str, ActiveRun]
 
-    def put(self, run: ActiveRun, item: Item) -> None: ...
+    def put(self, run: ActiveRun, event: Event, reply: Reply | None = None) -> None: ...
     def abandon(self, run: ActiveRun, error: BaseException) -> None: ...
 
 
@@ -192,7 +193,7 @@ class LeaseKeeper:
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             answer.add_done_callback(lambda done, request=request: self._answered(request, done))  # type: ignore[misc]
             try:
-                driver.put(run, to_item(run.state, request.request, answer))
+                driver.put(run, to_event(run.state, request.request), answer)
             except AetherError as error:
                 answer.set_exception(error)
 

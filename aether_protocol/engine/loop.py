@@ -10,28 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, assert_never
+from typing import Final, Protocol, assert_never, runtime_checkable
 
-from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.artifacts import named_in
-from aether_protocol.engine.inbox import Cancel, Due, Go, Item, Lost, Resume, SetBack, Settled, Started, Submit, to_event
+from aether_protocol.engine.delivery import Deliveries
+from aether_protocol.engine.inbox import NO_TIME, Answer, Entry, RecoveryEnd, Reply, give, refuse_closed
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.outside import OutsideAnswers
 from aether_protocol.engine.recovery import secret_references
+from aether_protocol.engine.reports import Reports
 from aether_protocol.engine.timers import Timers
-from aether_protocol.errors import AetherError, BrokenInvariant, UsageError, why
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.secrets import SecretBook, references_in
 from aether_protocol.plan.model import Definition, TaskDef
-from aether_protocol.ports.broker import Broker
+from aether_protocol.ports.broker import Broker, Holding, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
-from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.commands import (
     ClearTimer,
     CloseRun,
@@ -42,8 +43,17 @@ from aether_protocol.scheduler.commands import (
     SetTimer,
     StopTask,
 )
-from aether_protocol.scheduler.events import TaskFinished, TimerKind
-from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.events import (
+    AttemptLost,
+    CancelRequested,
+    ClockSetBack,
+    Continued,
+    Event,
+    ResumeRequested,
+    Submitted,
+    TimerFired,
+    TimerKind,
+)
 from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, suspects, under_way
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, duration_text
@@ -51,8 +61,17 @@ from aether_protocol.scheduler.timing import SECOND, duration_text
 TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
-_ASKED: Final = (Resume, Cancel, Settled)  # a tuple: `|` would make a new type with every event
 _DONE: Final[list[Command]] = []  # never written to
+
+
+@runtime_checkable
+class Quiet(Protocol):
+    """A broker whose work in this process can be waited for."""
+
+    @property
+    def busy(self) -> int: ...
+    async def quiet(self) -> None: ...
+
 
 Observer = Callable[[str, RunState, LogEntry], None]
 
@@ -60,7 +79,7 @@ _log = logging.getLogger("aether_protocol")
 
 
 class RunLoop:
-    """Runs every run of one engine. It is the broker's `ResultSink`."""
+    """Runs every run of one engine. `reports` is the broker's sink."""
 
     def __init__(self, store: Store, broker: Broker, clock: Clock, book: SecretBook, owner: str, lease_us: int | None) -> None:
         self.runs: dict[str, ActiveRun] = {}
@@ -71,22 +90,22 @@ class RunLoop:
         self._broker = broker
         self._clock = clock
         self._outside = OutsideAnswers(book)
+        self.deliveries = Deliveries(broker, clock, self._wake, lambda one, why, blamed: self.reports.gone(one, why, blamed))
+        self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._stranger)
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._seen_us = 0  # what the clock showed when it was looked at last
-        self._inbox: deque[tuple[ActiveRun, Item | Settled]] = deque()
+        self._inbox: deque[Entry] = deque()
+        self._strangers: set[asyncio.Task[None]] = set()
         self._ended: deque[ActiveRun] = deque()
-        self._thread = 0
         self._task: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._parked: asyncio.Future[None] | None = None  # the loop waits for work on this
         self._at_rest: list[asyncio.Future[None]] = []  # who waits for the loop to park
 
     # --- life ---
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._broker.start(self)
+        self.reports.start()
+        self._broker.start(self.reports)
         self._task = asyncio.create_task(self._drive(), name="aether-driver")
 
     async def close(self) -> None:
@@ -97,9 +116,8 @@ class RunLoop:
         for run in list(self.runs.values()):
             if not run.over:
                 self.abandon(run, UsageError(f"the engine was closed before run {run.id!r} ended"))
-        for _, item in self._inbox:
-            if isinstance(item, _ASKED):
-                _refuse_closed(item)
+        for _, _, reply in self._inbox:
+            refuse_closed(reply)
         self._inbox.clear()
         await self.logs.save()
 
@@ -107,18 +125,22 @@ class RunLoop:
         """Do nothing more: the loop, the timers and the chores end. Executors are left alone, nothing is given back."""
         self.keeper.stop()
         self._timers.close()
+        self.deliveries.close()
+        for task in self._strangers:
+            task.cancel()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def adopt(self, run: ActiveRun, first: Item | None = None) -> asyncio.Future[None]:
-        """Carry on with a run that was one before: order what it waits for; attempts under way then are lost.
+    async def recover(self, run: ActiveRun, cancel: Answer | None = None) -> Answer:
+        """Continue a run that another engine, or this one, drove before: order what it waits for.
 
-        What is asked of it comes before anything is handed over: `first`, then what waits in the mailbox, then the timers that
+        What is asked of it comes before anything is handed over: `cancel`, then what waits in the mailbox, then the timers that
         are over. So a cancel or a time limit starts nothing more, and a request that was carried out and not answered is
-        refused then, not repeated. What is given is done once all of that has been dealt with: before that nobody can tell
-        what becomes of the run. Raises AetherError, and the run is given up, where the mailbox cannot be read.
+        refused then, not repeated. Attempts that the broker still holds stay as they are; the others are repeated. What is
+        returned is done once all of that has been dealt with: before that nothing can be said of the run. Raises
+        AetherError, and the run is released, where the mailbox cannot be read.
         """
         self.runs[run.id] = run
         state = run.state
@@ -127,27 +149,36 @@ class RunLoop:
         self._put_ahead(run, max(state.now, state.header.created_at) - now)
         run.recovering = True
         if state.root is None:
-            self.put(run, Submit(state.header))
-        if first is not None:
-            self.put(run, first)
+            self.put(run, Submitted(NO_TIME, state.header, "api"))
+        if cancel is not None:
+            self.put(run, CancelRequested(NO_TIME, "api"), cancel)
+        away = [Delivery(run, node.id, run.ref(node), None) for node in under_way(state)]
+        run.open = {one.ref.path: one for one in away}
+        told = await self.deliveries.ask(away) if away else {}
         try:
             await self.keeper.collect(self)
         except AetherError as error:
             self.abandon(run, error)
             raise
-        late, commands = part_overdue(state, outstanding(state), now + run.skew_us)
-        for timer in late:
-            self.put(run, Due(timer.node, timer.kind, timer.due))
-        self._carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])])
-        out = under_way(state)
-        run.open = {node.run_path: node.id for node in out}
-        blamed = {node.id for node in suspects(state, out)}
-        for node in out:
-            self.put(run, Lost(node.id, node.attempt, node.id in blamed, goes_on(node)))
-        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.append((run, Settled(settled)))
-        self._wake()
+        self._order_outstanding(run, told)
+        settled: Answer = asyncio.get_running_loop().create_future()
+        self._put(run, None, RecoveryEnd(settled))
         return settled
+
+    def _order_outstanding(self, run: ActiveRun, told: Mapping[Delivery, Holding]) -> None:
+        """Timers and continuations, and attempts that the broker no longer has."""
+        state = run.state
+        gone = {one.node: held for one, held in told.items() if held != "held" and run.open.get(one.ref.path) is one}
+        kept = {one.node for one in run.open.values()} - set(gone)
+        late, commands = part_overdue(state, outstanding(state), self._follow_clock() + run.skew_us, kept)
+        for timer in late:
+            self.put(run, TimerFired(NO_TIME, timer.node, timer.kind, timer.due, "timer"))
+        for waiting in self._carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])]):
+            self.put(waiting, Continued(NO_TIME, "driver"))
+        out = [node for node in under_way(state) if node.id in gone]
+        blamed = {node.id for node in suspects(state, [node for node in out if gone[node.id] == "lost"])}
+        for node in out:
+            self.put(run, AttemptLost(NO_TIME, node.id, node.attempt, "recovery", node.id in blamed, goes_on(node)))
 
     async def recovered(self, settled: Sequence[asyncio.Future[None]]) -> None:
         """Return once all of these recoveries are through, or the loop is no more."""
@@ -158,18 +189,21 @@ class RunLoop:
             finally:
                 through.cancel()
 
-    def put(self, run: ActiveRun, item: Item) -> None:
-        if isinstance(item, Resume) and run.secrets:
-            self._outside.take(run, lambda masker: self._resumed(run, item, masker), lambda: _refuse_closed(item))
-            return
-        self._inbox.append((run, item))
+    def put(self, run: ActiveRun, event: Event, reply: Reply | None = None) -> None:
+        """Put an event into the inbox, masked where it comes from outside (DATA-12)."""
+        if isinstance(event, ResumeRequested) and run.secrets:
+            self._outside.take(run, lambda masker: self._resumed(run, event, masker, reply), lambda: refuse_closed(reply))
+        else:
+            self._put(run, event, reply)
+
+    def _put(self, run: ActiveRun, event: Event | None, reply: Reply | None) -> None:
+        self._inbox.append((run, event, reply))
         if self._parked is not None:
             self._wake()
 
-    def _resumed(self, run: ActiveRun, item: Resume, masker: Masker | None) -> None:
-        item.payload = item.payload if masker is None else masker.value(item.payload)
-        self._inbox.append((run, item))
-        self._wake()
+    def _resumed(self, run: ActiveRun, event: ResumeRequested, masker: Masker | None, reply: Reply | None) -> None:
+        event.payload = event.payload if masker is None else masker.value(event.payload)
+        self._put(run, event, reply)
 
     async def settled(self) -> None:
         """Return when nothing can happen before time passes: an empty inbox, and no executor that is not asleep."""
@@ -183,7 +217,7 @@ class RunLoop:
             elif self._outside.busy:
                 calm = 0
                 await self._outside.quiet()
-            elif self._broker.busy:
+            elif isinstance(self._broker, Quiet) and self._broker.busy:
                 calm = 0
                 await self._broker.quiet()
             else:
@@ -218,55 +252,32 @@ class RunLoop:
                 by_us -= by_us % SECOND
                 told = "the clock is %s behind the last step of run %s, which goes on from there"
                 _log.warning(told, duration_text(by_us), run.id)
-                self.put(run, SetBack(by_us))
+                self.put(run, ClockSetBack(NO_TIME, by_us, "driver"))
 
-    # --- ResultSink ---
-
-    def started(self, ref: AttemptRef) -> None:
-        run = self.runs.get(ref.run_id)
-        if run is not None and ref.epoch == run.epoch and (node := run.open.get(ref.path)) is not None:
-            self.put(run, Started(node, ref.attempt))
+    # --- results from elsewhere ---
 
     def deliver(self, result: TaskResult) -> None:
-        """A result that came past the broker, so that nothing has masked it (DATA-12)."""
-        run = self.runs.get(result.ref.run_id)
-        node = run.open.get(result.ref.path) if run is not None else None
-        if run is not None and node is not None:
-            target = run.state.nodes[node].call.target
-            self._outside.take(run, lambda masker: self.finished(_sealed(masker, target, result)))
+        """Take a result that came past the broker, so that nothing has masked it (DATA-12)."""
+        delivery = self.reports.find(result.ref)
+        if delivery is not None:
+            run = delivery.run
+            target = run.state.nodes[delivery.node].call.target
+            self._outside.take(run, lambda masker: self.reports.finished(_sealed(masker, target, result)))
 
-    def finished(self, result: TaskResult) -> None:
-        ref = result.ref
-        run = self.runs.get(ref.run_id)
-        node = run.open.get(ref.path) if run is not None and run.epoch == ref.epoch else None
-        if run is None or node is None or run.attempt_of(node) != ref.attempt:
-            return  # SCHED-12: unknown, ended, forgotten since, or from another past
-        del run.open[ref.path]
-        given = (result.code, result.message, result.outputs, result.artifacts)
-        self._inbox.append(
-            (run, TaskFinished(0, node, ref.attempt, *given, "broker", result.warnings, result.fetched))
-        )
-        if self._parked is not None:
-            self._wake()
+    def _stranger(self, run_id: str, stored: Stored) -> None:
+        """A result came for a run that is not here: acknowledge it once that has ended; else it is for another engine."""
+        if not self._store.durable:
+            stored()
+            return
+        task = asyncio.get_running_loop().create_task(self._look_up(run_id, stored), name="aether-late-result")
+        self._strangers.add(task)
+        task.add_done_callback(self._strangers.discard)
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
-        if self._loop is not None and self.logs.wanted:
-            if threading.get_ident() == self._thread:
-                self._logged(ref, stream, text)
-            else:
-                with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who listened
-                    self._loop.call_soon_threadsafe(self._logged, ref, stream, text)
-
-    def _logged(self, ref: AttemptRef, stream: str, text: str) -> None:
-        run = self.runs.get(ref.run_id)
-        node = run.find(ref.path) if run is not None else None
-        if run is not None and node is not None:
-            self.logs.take(run, node, ref.attempt, stream, text)
-
-    def failed(self, error: BaseException, run_id: str | None = None) -> None:
-        for run in list(self.runs.values()) if run_id is None else [r for r in [self.runs.get(run_id)] if r]:
-            if not run.over:
-                self.abandon(run, error)
+    async def _look_up(self, run_id: str, stored: Stored) -> None:
+        with contextlib.suppress(PortError, BusyError):
+            row = await self._store.runs.row(run_id)
+            if row is None or row.closed:
+                stored()
 
     # --- the loop ---
 
@@ -278,13 +289,15 @@ class RunLoop:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                while self._inbox or self.keeper.due or self.logs.due:
+                while self._inbox or self.keeper.due or self.logs.due or self.deliveries.due:
                     if self.keeper.due:
                         self._follow_clock()
                         await self.keeper.work(self)
                     if self.logs.due:
                         await self.logs.save()
                     await self._turn()
+                    if self.deliveries.due:
+                        await self.deliveries.flush()
                     if self._inbox:
                         await asyncio.sleep(0)
                 self._timers.tidy()
@@ -297,7 +310,9 @@ class RunLoop:
                 self._parked = None
         except Exception as error:
             _log.exception("the driver broke")
-            self.failed(error)
+            for run in list(self.runs.values()):
+                if not run.over:
+                    self.abandon(run, error)
         finally:
             self._parked = None
             for future in self._at_rest:
@@ -313,41 +328,48 @@ class RunLoop:
             count = min(len(inbox), left)
             left -= count
             touched: list[ActiveRun] = []
-            answers: list[tuple[ActiveRun, Resume | Cancel | Settled, str | None]] = []
+            replies: list[tuple[ActiveRun, Reply, str | None]] = []
             for _ in range(count):
-                run, item = inbox.popleft()
+                run, event, reply = inbox.popleft()
                 step = None
-                try:
-                    if run.error is None and not isinstance(item, Settled):
+                if event is not None and run.error is None:
+                    try:
                         at, then = now + run.skew_us, run.state.now
-                        step = run.machine.handle(to_event(item, at if at >= then else then))
-                except Exception as error:
-                    self.abandon(run, error, blamed=True)
-                if step is not None and step.facts:
-                    if not run.steps:
-                        touched.append(run)
-                    run.steps.append(step)
-                if isinstance(item, _ASKED):
-                    answers.append((run, item, step.refused if step is not None else None))
+                        event.at = at if at >= then else then
+                        step = run.machine.handle(event)
+                    except Exception as error:
+                        self.abandon(run, error, blamed=True)
+                    else:
+                        if step.facts:
+                            if not run.steps:
+                                touched.append(run)
+                            run.steps.append(step)
+                if reply is not None:
+                    replies.append((run, reply, step.refused if step is not None else None))
             if self.logs.pending:
                 await self.logs.save()
             if touched:
-                batch = [_append(run) for run in touched if run.error is None]
-                try:
-                    refused = await self._store.runs.append(batch)
-                except Exception as error:  # the states are ahead of the log now: nobody may go on with them
-                    for run in touched:
-                        self.abandon(run, error)
-                else:
-                    self._stored(touched, refused)
-            for run, asked, reason in answers:
-                if isinstance(asked, Settled):
-                    _end_recovery(run, asked)
-                else:
-                    _give_answer(run, asked.answer, reason)
+                await self._store_and_carry_out(touched)
+            for run, reply, refused in replies:
+                give(run, reply, refused)
 
-    def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> None:
-        """The steps of these runs are in the store, but for those that it refused: tell of them and carry them out."""
+    async def _store_and_carry_out(self, touched: Sequence[ActiveRun]) -> None:
+        batch = [_append(run) for run in touched if run.error is None]
+        try:
+            refused = await self._store.runs.append(batch)
+        except Exception as error:  # the states are ahead of the log now: no engine may go on with them
+            for run in touched:
+                self.abandon(run, error)
+            return
+        waiting = self._stored(touched, refused)
+        if self.deliveries.due:
+            await self.deliveries.flush()
+        for run in waiting:
+            self._inbox.append((run, Continued(NO_TIME, "driver"), None))
+
+    def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> Sequence[ActiveRun]:
+        """The steps of these runs are in the store, but for those that it refused: tell of them and carry them out. Returns
+        the runs that have more to start."""
         if refused:
             for run in touched:
                 if run.id in refused:
@@ -364,10 +386,11 @@ class RunLoop:
             if run.pause_waiters and run.paused:
                 run.wake(run.pause_waiters)
         try:
-            self._carry_out(todo)
+            return self._carry_out(todo)
         except Exception as error:
             for run, _ in todo:
                 self.abandon(run, error, blamed=len(todo) == 1)
+            return ()
 
     def _tell(self, run: ActiveRun, steps: Sequence[LogEntry]) -> None:
         for step in steps:
@@ -379,48 +402,50 @@ class RunLoop:
             for stream in run.streams:
                 stream(step)
 
-    def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[LogEntry]]]) -> None:
-        """Commands in their order; assignments that follow each other go to the broker together (SCHED-11)."""
-        assignments: list[TaskAssignment] = []
+    def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[LogEntry]]]) -> Sequence[ActiveRun]:
+        """Commands in their order; what is for the broker goes out with the next flush. Returns the runs to be continued once
+        that is done."""
+        waiting: list[ActiveRun] = []
+        timers = self._timers
         for run, steps in todo:
-            nodes = run.state.nodes
             for step in steps:
                 for command in step.commands:
                     if isinstance(command, DispatchTask):
-                        if nodes[command.node].ended_at is not None:
-                            continue  # by a later event of the same turn: cancelled, say
-                        assignment = command.assignment
-                        run.open[assignment.ref.path] = command.node
-                        if run.skew_us and assignment.deadline_us is not None:
-                            assignment.deadline_us -= run.skew_us  # for others, who go by the clock
-                        if assignment.secret or run.secrets:
-                            _name_secrets(run, assignment)
-                        assignments.append(assignment)
+                        self._dispatch(run, command)
                     elif isinstance(command, SetTimer):
-                        self._timers.set(run, command.node, command.kind, command.due - run.skew_us)
+                        timers.set(run, command.node, command.kind, command.due - run.skew_us)
                     elif isinstance(command, ClearTimer):
-                        self._timers.clear(run, command.node, command.kind)
+                        timers.clear(run, command.node, command.kind)
                     elif isinstance(command, StopTask):
-                        run.open.pop(nodes[command.node].run_path, None)
-                        if assignments:
-                            self._broker.dispatch(assignments)
-                            assignments = []
-                        self._broker.stop(AttemptRef(run.id, nodes[command.node].run_path, command.attempt, run.epoch))
+                        delivery = run.open.pop(run.state.nodes[command.node].run_path, None)
+                        if delivery is not None:
+                            self.deliveries.drop(delivery)
                     elif isinstance(command, Continue):
-                        if assignments:
-                            self._broker.dispatch(assignments)
-                            assignments = []
-                        self._inbox.append((run, Go()))
+                        waiting.append(run)
                     elif isinstance(command, CloseRun):
                         self._closed(run)
                     else:
                         assert_never(command)
                 step.commands = _DONE  # carried out: whoever keeps the step keeps its facts alone
-        if assignments:
-            self._broker.dispatch(assignments)
+        return waiting
+
+    def _dispatch(self, run: ActiveRun, command: DispatchTask) -> None:
+        if run.state.nodes[command.node].ended_at is not None:
+            return  # by a later event of the same turn: cancelled, say
+        assignment = command.assignment
+        if run.skew_us and assignment.deadline_us is not None:
+            assignment.deadline_us -= run.skew_us  # for others, who go by the clock
+        if assignment.secret or run.secrets:
+            _name_secrets(run, assignment)
+        ref = assignment.ref
+        before = run.open.get(ref.path)
+        if before is not None and before.ref != ref:
+            self.deliveries.drop(before)
+        delivery = run.open[ref.path] = Delivery(run, command.node, ref, assignment)
+        self.deliveries.add(delivery, assignment.priority)
 
     def _timer_due(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
-        self.put(run, Due(node, kind, due + run.skew_us))
+        self.put(run, TimerFired(NO_TIME, node, kind, due + run.skew_us, "timer"))
 
     # --- ends ---
 
@@ -435,10 +460,10 @@ class RunLoop:
         run.steps = []
         if blamed and run.token and isinstance(error, BrokenInvariant):
             self.keeper.broke(run.id, run.token, run.state.leaves_ended, error.message)
-        for node in run.state.nodes:
-            if node.ended_at is None and isinstance(node, TaskNode) and node.attempt:
-                with contextlib.suppress(Exception):
-                    self._broker.stop(run.ref(node))
+        for delivery in run.open.values():
+            self.deliveries.drop(delivery)
+        run.open = {}
+        self._wake()
         self._closed(run)
         if run.token:
             self.keeper.give_up(run.id)
@@ -465,34 +490,9 @@ def _sealed(masker: Masker | None, target: Definition, result: TaskResult) -> Ta
     return result if masker is None or not isinstance(target, TaskDef) else sealed(masker, target, result)
 
 
-def _refuse_closed(item: Resume | Cancel | Settled) -> None:
-    if not item.answer.done():
-        item.answer.set_exception(UsageError("the engine was closed"))
-        item.answer.exception()  # the caller may have left, and asyncio shall not complain
-
-
 def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:
     """Name the secrets that the run has used so far, those of this assignment among them: what it says is masked for all."""
     if assignment.secret:
         given = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
         run.secrets = tuple(dict.fromkeys([*run.secrets, *references_in(given)]))
     assignment.secrets = run.secrets
-
-
-def _end_recovery(run: ActiveRun, item: Settled) -> None:
-    run.recovering = False
-    if run.paused:
-        run.wake(run.pause_waiters)
-    if not item.answer.done():
-        item.answer.set_result(None)
-
-
-def _give_answer(run: ActiveRun, answer: asyncio.Future[None], refused: str | None) -> None:
-    if answer.done():
-        return
-    if run.error is not None:
-        answer.set_exception(run.error)
-    elif refused is not None:
-        answer.set_exception(UsageError(refused))
-    else:
-        answer.set_result(None)

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import suggest
-from aether_protocol.engine.inbox import Cancel, Resume
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.events import CancelRequested, Event, ResumeRequested
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED
@@ -41,11 +41,11 @@ def suspended_paths(state: RunState) -> list[str]:
     return [node.path for node in sorted(nodes, key=state.order_key)]
 
 
-def to_item(state: RunState, question: Json, answer: asyncio.Future[None]) -> Resume | Cancel:
-    """What the driver's inbox takes. Raises UsageError for a task that there is not, and for what is no question."""
+def to_event(state: RunState, question: Json) -> Event:
+    """What is asked, as an event. Raises UsageError for a task that there is not, and for what is no question."""
     kind = question.get("kind") if isinstance(question, dict) else None
     if kind == "cancel":
-        return Cancel(answer)
+        return CancelRequested(0, "api")
     if kind != "resume":
         raise UsageError(f"{kind!r} is nothing that can be asked of a run")
     path = question["task"]
@@ -56,7 +56,7 @@ def to_item(state: RunState, question: Json, answer: asyncio.Future[None]) -> Re
         shown = near or ", ".join(waiting)
         hint = f"suspended: {shown}" if shown else "no task of this run is suspended"
         raise UsageError(f"run {state.header.run_id!r} has no task run {path!r}", hint=hint)
-    return Resume(node.id, question["payload"], answer)
+    return ResumeRequested(0, node.id, question["payload"], "api")
 
 
 def wants_answer(question: Json) -> bool:

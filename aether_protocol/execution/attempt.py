@@ -40,6 +40,7 @@ class Attempt:
         "assignment",
         "begun",
         "executor",
+        "key",
         "ref",
         "sleeps",
         "slot_released",
@@ -53,6 +54,7 @@ class Attempt:
     def __init__(self, assignment: TaskAssignment) -> None:
         self.assignment = assignment
         self.ref = assignment.ref
+        self.key = assignment.ref.task_run_id
         self.executor: Executor | None = None
         self.task: asyncio.Task[None] | None = None  # of the runner that has it
         self.begun = False

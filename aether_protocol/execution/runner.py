@@ -21,6 +21,7 @@ class Foreman(Host, Protocol):
     """What a runner needs of its broker."""
 
     def ended(self, attempt: Attempt, result: TaskResult | None) -> None: ...
+    def lose(self, attempt: Attempt, error: BaseException) -> None: ...
     def park(self, runner: Runner) -> bool: ...
 
 
@@ -54,7 +55,7 @@ class Runner:
             try:
                 foreman.ended(attempt, result)
             except Exception as error:
-                foreman.sink.failed(error, attempt.assignment.run_id)
+                foreman.lose(attempt, error)
             if not kept:
                 return
             if not wake.done():

@@ -1,56 +1,76 @@
-"""The Broker port: takes assignments to workers and brings back what they say. Delivery is at least once, in any order.
+"""The Broker port: takes assignments to workers and brings back what they report. Delivery is at least once, in any order.
 
-Law: a broker decides nothing about a run. It calls its sink from the event loop's thread only.
+Law: a broker decides nothing about a run. It calls its sink from the event loop's thread only (but `logged`, which may come
+from any thread). It hands over no attempt of a task run while an earlier one of it may still run. That its queue is away is an
+answer, not an exception: what it cannot take is refused, stays in the engine, and is offered again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
+from aether_protocol.expressions.values import Json
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+
+Holding = Literal["held", "lost", "unknown"]
+Stored = Callable[[], None]
 
 
 class ResultSink(Protocol):
-    """The engine's ear."""
+    """Where a broker reports to: the engine."""
 
     def started(self, ref: AttemptRef) -> None:
         """A worker confirmed the start of an attempt (may be left out: a result implies it)."""
         ...
 
-    def finished(self, result: TaskResult) -> None:
-        """An attempt returned."""
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+        """An executor wrote to the run's log. Called from any thread. `offset` is that of the first byte of `text` in its
+        stream, where pieces may come twice: what is known already is left out."""
         ...
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
-        """An executor wrote to the run's log. Called from any thread."""
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        """An attempt still runs, and how far it is, if it says so."""
         ...
 
-    def failed(self, error: BaseException, run_id: str | None = None) -> None:
-        """The broker itself broke; no run may hang on it. Without `run_id` every unfinished run is lost."""
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        """An attempt is gone without a result: it is repeated under its number. `blamed`: it may be what ended its worker, as
+        where a child process died that carried out nothing else; never one lost with a whole worker or machine."""
+        ...
+
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
+        """An attempt returned. `stored` is called once when what follows from it is in the store, also where nothing does; not
+        when the store refused it, for then the result is for the engine that has the run now."""
+        ...
+
+    def ready(self) -> None:
+        """There may be room again, or the queue is back: what waits in the engine is offered at once."""
         ...
 
 
 class Broker(Protocol):
-    """Raises PortError from `start` and `dispatch` when the outside fails."""
-
-    @property
-    def busy(self) -> int:
-        """Attempts under way that need no time to pass: those that run and do not wait in `context.sleep()`."""
-        ...
-
-    async def quiet(self) -> None:
-        """Return once `busy` is 0."""
-        ...
+    """Raises PortError from `start`, when it cannot begin at all; from the others it is taken as a queue that is away."""
 
     def start(self, sink: ResultSink) -> None: ...
 
-    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        """Queue these, higher priority first, then in this order (SCHED-11)."""
+    def room(self) -> int | None:
+        """How many more assignments it takes; None: as many as come. The rest stays in the engine, in the order of priority,
+        where a cancel reaches it."""
         ...
 
-    def stop(self, ref: AttemptRef) -> None:
-        """Drop the attempt if it waits, tell it to stop if it runs. Unknown ones are ignored."""
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        """Take these, higher priority first, then in this order (SCHED-11). Returns those that it refused, with the reason:
+        they are offered again after a while, which is not counted. Should answer within moments: the engine waits for it."""
+        ...
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        """Drop those that wait, tell those that run to stop. Unknown ones are ignored."""
+        ...
+
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        """What became of attempts that an engine dispatched before this one recovered their runs: `held` ones wait or run and
+        are reported here from now on, `lost` ones went with the workers, and `unknown` ones may never have arrived: they are
+        offered again under the same name. Those that it cannot tell of now are left out, and asked for again."""
         ...
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ the closing). Attempts under way are told as events (`AttemptLost`), so that los
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, SetTimer
@@ -60,11 +60,13 @@ def suspects(state: RunState, out: list[TaskNode]) -> list[TaskNode]:
     return [node for node in chosen if node.target.executor_type not in _HARMLESS]
 
 
-def part_overdue(state: RunState, commands: Iterable[Command], now: int) -> tuple[list[SetTimer], list[Command]]:
+def part_overdue(
+    state: RunState, commands: Iterable[Command], now: int, held: Collection[int] = ()
+) -> tuple[list[SetTimer], list[Command]]:
     """The timers of a run that are over at `now`, in the order in which they are to fire, and all other commands.
 
     What is due at `now` itself waits for what else may happen at that instant. The time limit of an attempt that begins again
-    is none of either: it counts from the new start.
+    is none of either: it counts from the new start. Attempts of the nodes that are `held` run on, and do not begin again.
     """
     late: list[SetTimer] = []
     others: list[Command] = []
@@ -72,7 +74,7 @@ def part_overdue(state: RunState, commands: Iterable[Command], now: int) -> tupl
     for command in commands:
         if not isinstance(command, SetTimer) or command.due >= last:
             others.append(command)
-        elif command.node == WORKFLOW or not _begins_again(state.nodes[command.node]):
+        elif command.node == WORKFLOW or command.node in held or not _begins_again(state.nodes[command.node]):
             late.append(command)
     late.sort(key=lambda timer: firing_order(state, timer.due, timer.node))
     return late, others

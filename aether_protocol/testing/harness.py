@@ -6,7 +6,7 @@ under the same number it goes on, or gives the result that it gave before.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from msgspec.structs import replace
@@ -16,7 +16,8 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.errors import PortError
-from aether_protocol.ports.broker import ResultSink
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.broker import Holding, ResultSink, Stored
 from aether_protocol.ports.store import MEMORY, Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.store import GatedStore
@@ -89,19 +90,22 @@ class Workers:
         self._running: dict[Name, bool] = {}  # whether the start was confirmed
         self._results: dict[Name, TaskResult] = {}
         self._sides: dict[str, Side] = {}  # the engine that each run was last driven by
+        self.attached: list[Side] = []
         inner.start(self)
 
     def attach(self, door: Door) -> Side:
         """The broker for a new engine."""
-        return Side(self, door)
+        side = Side(self, door)
+        self.attached.append(side)
+        return side
 
-    def keep_only(self, wanted: Collection[Name]) -> None:
+    async def keep_only(self, wanted: Collection[Name]) -> None:
         """Stop what nobody waits for any more: the order to do so may have been lost."""
         for name in [name for name in self._running if name not in wanted]:
             del self._running[name]
-            self.inner.stop(self._begun[name])
+            await self.inner.stop([self._begun[name]])
 
-    def dispatch(self, assignments: Sequence[TaskAssignment], side: Side) -> None:
+    async def dispatch(self, assignments: Sequence[TaskAssignment], side: Side) -> None:
         fresh: list[TaskAssignment] = []
         sink = side.sink
         for task in assignments:
@@ -117,12 +121,13 @@ class Workers:
                 self._begun[name] = task.ref
                 self._running[name] = False
                 fresh.append(task)
-        self.inner.dispatch(fresh)
+        await self.inner.dispatch(fresh)
 
-    def stop(self, ref: AttemptRef) -> None:
-        name = name_of(ref)
-        if self._running.pop(name, None) is not None:
-            self.inner.stop(self._begun[name])
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        for name in map(name_of, refs):
+            if self._running.pop(name, None) is not None:
+                await self.inner.stop([self._begun[name]])
 
     # --- ResultSink ---
 
@@ -133,21 +138,31 @@ class Workers:
         if (side := self._side(ref.run_id)) is not None:
             side.sink.started(self._refs[name])
 
-    def finished(self, result: TaskResult) -> None:
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         name = name_of(result.ref)
         self._running.pop(name, None)
         self._results[name] = result
         if (side := self._side(result.ref.run_id)) is not None:
             side.sink.finished(replace(result, ref=self._refs[name]))
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
         known = self._refs.get(name_of(ref))
         if known is not None and (side := self._side(ref.run_id)) is not None:
-            side.sink.logged(known, stream, text)
+            side.sink.logged(known, stream, text, offset)
 
-    def failed(self, error: BaseException, run_id: str | None = None) -> None:
-        for side in set(self._sides.values()) if run_id is None else filter(None, [self._side(run_id)]):
-            side.sink.failed(error, run_id)
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        if (side := self._side(ref.run_id)) is not None:
+            side.sink.heartbeat(self._refs[name_of(ref)], details)
+
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        self._running.pop(name_of(ref), None)
+        if (side := self._side(ref.run_id)) is not None:
+            side.sink.lost(self._refs[name_of(ref)], reason, blamed)
+
+    def ready(self) -> None:
+        for side in self.attached:
+            if not side.door.shut:
+                side.sink.ready()
 
     def _side(self, run_id: str) -> Side | None:
         """The engine that drives the run, unless it is lost."""
@@ -173,16 +188,25 @@ class Side:
     def start(self, sink: ResultSink) -> None:
         self.sink = sink
 
-    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        if not self.door.shut:
-            self._workers.dispatch(assignments, self)
+    def room(self) -> int | None:
+        return self._workers.inner.room()
 
-    def stop(self, ref: AttemptRef) -> None:
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
         if not self.door.shut:
-            self._workers.stop(ref)
+            await self._workers.dispatch(batch, self)
+        return {}
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        if not self.door.shut:
+            await self._workers.stop(refs)
+
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        return dict.fromkeys(refs, "lost")  # as the local broker of a new process does
 
     async def close(self) -> None:
         """The workers go on."""
+        if self in self._workers.attached:
+            self._workers.attached.remove(self)
 
 
 def name_of(ref: AttemptRef) -> Name:

@@ -202,7 +202,7 @@ class Play:
             self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
             self._drives.extendleft(reversed(again))  # whoever asked for it asks again
         else:  # there its tasks are handed over again, and find their attempts as they are
-            self._workers.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
+            await self._workers.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
         await self._engine.recover([self._run_id])
 
     # --- from outside ---

@@ -149,7 +149,7 @@ class SchedulePlay:
             await one.cron.adopt_orphans()
             for run_id in one.engine.run_ids:
                 wanted |= {(run_id, node.run_path, node.attempt) for node in under_way(one.engine.run_state(run_id))}
-        self._workers.keep_only(wanted)
+        await self._workers.keep_only(wanted)
 
     async def _lose(self) -> None:
         while self._up:

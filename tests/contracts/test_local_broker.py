@@ -47,7 +47,7 @@ class TestNothingHoldsItForEver:
         async def go() -> None:
             broker = LocalBroker([Tool("deaf", "async", self.deaf)], ManualClock(0))
             broker.start(Ear())
-            broker.dispatch([work(1, "deaf")])
+            await broker.dispatch([work(1, "deaf")])
             await asyncio.sleep(0)
             await broker.close()
 
@@ -69,7 +69,7 @@ class TestNothingHoldsItForEver:
 
             broker = LocalBroker([Tool("blocked", "thread", blocked)], ManualClock(0))
             broker.start(ear)
-            broker.dispatch([work(1, "blocked")])
+            await broker.dispatch([work(1, "blocked")])
             await under_way.wait()
             await broker.close()
             assert ear.nodes("finished") == []
@@ -84,9 +84,9 @@ class TestNothingHoldsItForEver:
             broker = LocalBroker(tools, ManualClock(0), concurrency=1)
             ear = Ear()
             broker.start(ear)
-            broker.dispatch([work(1, "deaf"), work(2, "next")])
+            await broker.dispatch([work(1, "deaf"), work(2, "next")])
             await asyncio.sleep(0)
-            broker.stop(ref(1))
+            await broker.stop([ref(1)])
             async with asyncio.timeout(10):
                 await had_its_turn.wait()
             await broker.close()
@@ -129,16 +129,16 @@ class TestAnAttemptNeverRunsBesideItself:
                 await broker.close()
             assert broker._attempts == {}
             assert broker._running == 0
-            assert ear.failures == []
+            assert ear.losses == []
 
         asyncio.run(go())
 
     @pytest.mark.parametrize("concurrency", [None, 1, 2])
     def test_handed_over_twice_it_runs_once(self, concurrency: int | None) -> None:
         async def body(broker: LocalBroker, ear: Ear, said: list[str]) -> None:
-            broker.dispatch([work(1, "slow"), work(1, "slow")])
+            await broker.dispatch([work(1, "slow"), work(1, "slow")])
             await calm(broker)
-            broker.dispatch([work(1, "slow")])
+            await broker.dispatch([work(1, "slow")])
             await calm(broker)
             assert said == ["begins"]
 
@@ -147,15 +147,15 @@ class TestAnAttemptNeverRunsBesideItself:
     @pytest.mark.parametrize("concurrency", [None, 1, 2])
     def test_after_a_stop_it_begins_anew_when_it_has_stopped(self, concurrency: int | None) -> None:
         async def body(broker: LocalBroker, ear: Ear, said: list[str]) -> None:
-            broker.dispatch([work(1, "slow")])
+            await broker.dispatch([work(1, "slow")])
             await calm(broker)
-            broker.stop(ref(1))
-            broker.dispatch([work(1, "slow")])
+            await broker.stop([ref(1)])
+            await broker.dispatch([work(1, "slow")])
             await calm(broker)
             assert said == ["begins", "has stopped", "begins"]
-            broker.stop(ref(1))  # it is still known, and can be stopped
-            broker.dispatch([work(1, "slow")])
-            broker.stop(ref(1))  # so nobody wants that one either
+            await broker.stop([ref(1)])  # it is still known, and can be stopped
+            await broker.dispatch([work(1, "slow")])
+            await broker.stop([ref(1)])  # so nobody wants that one either
             await calm(broker)
             assert said == ["begins", "has stopped"] * 2
             assert ear.results == []
@@ -178,10 +178,10 @@ class TestAnAttemptNeverRunsBesideItself:
 
             broker = LocalBroker([Tool("deaf", "async", deaf)], ManualClock(0))
             broker.start(Ear())
-            broker.dispatch([work(1, "deaf")])
+            await broker.dispatch([work(1, "deaf")])
             await asyncio.sleep(0)
-            broker.stop(ref(1))
-            broker.dispatch([work(1, "deaf")])
+            await broker.stop([ref(1)])
+            await broker.dispatch([work(1, "deaf")])
             async with asyncio.timeout(10):
                 await again.wait()
             await broker.close()
@@ -212,10 +212,10 @@ def test_one_that_says_how_long_its_stop_takes_gets_that_long(monkeypatch: pytes
     async def go() -> None:
         broker = LocalBroker([Tool("slow", "async", slow)], ManualClock(0))
         broker.start(Ear())
-        broker.dispatch([work(1, "slow")])
+        await broker.dispatch([work(1, "slow")])
         await asyncio.sleep(0)
-        broker.stop(ref(1))
-        broker.dispatch([work(1, "slow")])
+        await broker.stop([ref(1)])
+        await broker.dispatch([work(1, "slow")])
         async with asyncio.timeout(10):
             await again.wait()
             await broker.close()
@@ -237,10 +237,10 @@ def test_whatever_is_raised_is_the_error_of_that_attempt(mode: str) -> None:
         ear = Ear()
         broker = LocalBroker([Tool("boom", mode, boom)], ManualClock(0))  # type: ignore[arg-type]
         broker.start(ear)
-        broker.dispatch([work(1, "boom")])
+        await broker.dispatch([work(1, "boom")])
         await broker.quiet()
         await broker.close()
         assert [(result.code, "UnspeakableError" in result.message) for result in ear.results] == [(3, True)]
-        assert ear.failures == []
+        assert ear.losses == []
 
     asyncio.run(go())

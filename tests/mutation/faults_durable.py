@@ -27,9 +27,10 @@ FAULTS = (
         "stored",
         "commands go out before their step is stored",
         DRIVER,
-        "                batch = [_append(run) for run in touched if run.error is None]\n",
-        "                batch = [_append(run) for run in touched if run.error is None]\n"
-        "                self._carry_out([(run, list(run.steps)) for run in touched if run.error is None])\n",
+        '        batch = [_append(run) for run in touched if run.error is None]\n',
+        '        batch = [_append(run) for run in touched if run.error is None]\n'
+        '        self._carry_out([(run, list(run.steps)) for run in touched if run.error is None])\n'
+        '        await self.deliveries.flush()\n',
     ),
     Fault(
         "stored",
@@ -42,9 +43,13 @@ FAULTS = (
         "stored",
         "a run whose steps could not be written goes on",
         DRIVER,
-        "                except Exception as error:  # the states are ahead of the log now: nobody may go on with them\n"
-        "                    for run in touched:\n                        self.abandon(run, error)\n",
-        "                except Exception as error:\n                    self._stored(touched, {})\n",
+        '        except Exception as error:  # the states are ahead of the log now: no engine may go on with them\n'
+        '            for run in touched:\n'
+        '                self.abandon(run, error)\n'
+        '            return\n',
+        '        except Exception as error:\n'
+        '            self._stored(touched, {})\n'
+        '            return\n',
     ),
     Fault(
         "time",
@@ -57,8 +62,10 @@ FAULTS = (
         "ends",
         "attempts under way at a crash are forgotten",
         DRIVER,
-        "        for node in out:\n            self.put(run, Lost(",
-        "        for node in out[:0]:\n            self.put(run, Lost(",
+        '        for node in out:\n'
+        '            self.put(run, AttemptLost(',
+        '        for node in out[:0]:\n'
+        '            self.put(run, AttemptLost(',
     ),
     Fault(
         "ends",
@@ -72,8 +79,9 @@ FAULTS = (
         "time",
         "a recovery is told to be through before overdue timers are dealt with",
         DRIVER,
-        "        for timer in late:\n            self.put(run, Due(timer.node, timer.kind, timer.due))\n",
-        "        commands += late\n",
+        '        for timer in late:\n'
+        '            self.put(run, TimerFired(NO_TIME, timer.node, timer.kind, timer.due, "timer"))\n',
+        '        commands += late\n',
         tests="tests/unit/engine/test_recovery_time.py",
     ),
     Fault(
@@ -377,17 +385,17 @@ FAULTS = (
         "requests",
         "a request is told to be done before it is stored",
         DRIVER,
-        "                    answers.append((run, item, step.refused if step is not None else None))\n",
-        "                    if not isinstance(item, Settled):\n"
-        "                        _give_answer(run, item.answer, step.refused if step is not None else None)\n"
-        "                    answers.append((run, item, step.refused if step is not None else None))\n",
+        '                    replies.append((run, reply, step.refused if step is not None else None))\n',
+        '                    give(run, reply, step.refused if step is not None else None)\n',
     ),
     Fault(
         "requests",
         "a cancel is told to be done and is not",
         MAILBOX,
-        '    if kind == "cancel":\n        return Cancel(answer)\n',
-        '    if kind == "cancel":\n        answer.set_result(None)\n        return Resume(0, {}, answer)\n',
+        '    if kind == "cancel":\n'
+        '        return CancelRequested(0, "api")\n',
+        '    if kind == "cancel":\n'
+        '        return ResumeRequested(0, 0, {}, "api")\n',
     ),
     # --- the local broker ---
     Fault(
@@ -408,8 +416,8 @@ FAULTS = (
         "beside",
         "an attempt that is handed over twice runs twice",
         LOCAL,
-        "        before = self._attempts.setdefault(attempt.ref, attempt)\n",
-        "        before = self._attempts[attempt.ref] = attempt\n",
+        "        before = self._attempts.setdefault(attempt.key, attempt)\n",
+        "        before = self._attempts[attempt.key] = attempt\n",
     ),
     Fault(
         "ends",
@@ -418,6 +426,62 @@ FAULTS = (
         "        if not attempt.slot_released:\n            self._running -= 1\n        self._forget(attempt)\n",
         "        if not (attempt.slot_released or attempt.stopped):\n            self._running -= 1\n"
         "        self._forget(attempt)\n",
+    ),
+    Fault(
+        "beside",
+        "a later attempt begins beside the earlier one",
+        LOCAL,
+        "        attempt = Attempt(assignment)\n",
+        "        attempt = Attempt(assignment)\n        attempt.key += str(attempt.ref.attempt)\n",
+        tests="tests/contracts/test_local_broker.py",
+    ),
+    Fault(
+        "acknowledged",
+        "a result is acknowledged before it is stored",
+        "engine/reports.py",
+        "        self._put(run, event, stored)\n\n    def ready",
+        "        self._put(run, event, None)\n        if stored is not None:\n            stored()\n\n    def ready",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "acknowledged",
+        "what changes nothing is not acknowledged",
+        "engine/reports.py",
+        "            if stored is not None:\n",
+        "            if stored is not None and run is None:\n",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "offers",
+        "what was refused is forgotten",
+        "engine/delivery.py",
+        "            heapq.heappush(self._refused, (now + _backoff(delivery.refusals), self._count, delivery))\n",
+        "",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "offers",
+        "more is handed over than there is room for",
+        "engine/delivery.py",
+        "while queue and (room is None or len(batch) < room):",
+        "while queue:",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "offers",
+        "what is cancelled while it waits goes out",
+        "engine/delivery.py",
+        "                if not delivery.dropped:\n                    delivery.offered = True\n",
+        "                if True:\n                    delivery.offered = True\n",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "reattach",
+        "what a worker still holds is repeated",
+        "engine/loop.py",
+        'if held != "held" and run.open',
+        "if run.open",
+        tests="tests/unit/engine/test_delivery.py",
     ),
     # --- the rules that the record is held against ---
     Fault(

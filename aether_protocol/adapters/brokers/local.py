@@ -3,7 +3,7 @@
 Law: everything but the body of a `thread` executor runs on the event loop's thread. An attempt is told to the sink at most
 once, never after it was stopped, and whatever an executor does (raises, returns nonsense, cancels itself) becomes a result.
 Attempts wait in one queue, higher priority first, then in the order of arrival (SCHED-11); a slot is an attempt under way.
-An attempt never runs beside itself: handed over twice it runs once, and after a stop it begins anew when it has stopped.
+A task run never runs beside itself: an attempt that comes twice runs once, and another one begins when that has stopped.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from aether_protocol.errors import why
 from aether_protocol.execution.attempt import Attempt, refuse, run_inline
 from aether_protocol.execution.runner import Runner
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.execution.threads import Threads
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.ports.artifacts import Stager
-from aether_protocol.ports.broker import ResultSink
+from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
@@ -30,6 +31,8 @@ MAX_THREADS: Final = 64
 KEEP_RUNNERS: Final = 64  # runners without work that are kept
 STOP_S: Final = 5.0  # how long an attempt that was told to stop keeps its slot, and the broker from closing; or as it says
 LEAVE_S: Final = 1.0  # how long the broker still waits once it has told them twice
+
+_NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
 _log = logging.getLogger("aether_protocol")
 
@@ -66,7 +69,7 @@ class LocalBroker:
         self._running = 0
         self._arrived = 0
         self._queue: list[tuple[int, int, Attempt]] = []
-        self._attempts: dict[AttemptRef, Attempt] = {}
+        self._attempts: dict[str, Attempt] = {}  # by task run
         self._idle: list[Runner] = []
         self._runners: set[asyncio.Task[None]] = set()
         self._quiet: list[asyncio.Future[None]] = []
@@ -80,22 +83,46 @@ class LocalBroker:
         self.sink = sink
         self.workspaces.start()
 
-    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        for assignment in sorted(assignments, key=_urgency) if len(assignments) > 1 else assignments:
-            if not self._limit or (self._running < self._limit and not self._queue):
-                self._begin(assignment)
-            else:
-                self._enqueue(assignment)
+    def room(self) -> int | None:
+        return max(self._limit - self._running - len(self._queue), 0) if self._limit else None
 
-    def stop(self, ref: AttemptRef) -> None:
-        found = self._attempts.get(ref)
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        for assignment in sorted(batch, key=_urgency) if len(batch) > 1 else batch:
+            self._take(assignment)
+        return _NONE_REFUSED
+
+    def _take(self, assignment: TaskAssignment) -> None:
+        if not self._limit or (self._running < self._limit and not self._queue):
+            self._begin(assignment)
+        else:
+            self._enqueue(assignment)
+
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        return {ref: "held" if self._holds(ref) else "lost" for ref in refs}  # executors end with the process
+
+    def _holds(self, ref: AttemptRef) -> bool:
+        found = self._attempts.get(ref.task_run_id)
+        if found is None or found.ref != ref or found.stopped:
+            return found is not None and found.successor is not None and found.successor.ref == ref
+        return True
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        for ref in refs:
+            self._stop(ref)
+
+    def _stop(self, ref: AttemptRef) -> None:
+        found = self._attempts.get(ref.task_run_id)
         if found is None:
             return
-        found.successor = None
+        if found.successor is not None and found.successor.ref == ref:
+            found.successor = None
+        if found.ref != ref:
+            return
         if not found.stopped:
             found.stopped = True
             if found.task is None:  # it waits in the queue, where it is passed over
-                del self._attempts[ref]
+                del self._attempts[found.key]
+                self.sink.ready()
             else:
                 if found.begun and not found.threaded:
                     found.task.cancel()
@@ -111,9 +138,9 @@ class LocalBroker:
         self._closing = True
         self._queue.clear()
         stop_s = STOP_S
-        for ref in list(self._attempts):
-            stop_s = max(stop_s, self._attempts[ref].stop_s)
-            self.stop(ref)
+        for attempt in list(self._attempts.values()):
+            stop_s = max(stop_s, attempt.stop_s)
+            self._stop(attempt.ref)
         for runner in self._idle:
             runner.task.cancel()
         await self._end_runners(stop_s)
@@ -135,12 +162,12 @@ class LocalBroker:
     # --- slots ---
 
     def _new(self, assignment: TaskAssignment) -> Attempt | None:
-        """What the broker knows of this attempt from now on; None where the same one is here and has not ended."""
+        """What the broker knows of this attempt from now on; None where one of its task run is here and has not ended."""
         attempt = Attempt(assignment)
-        before = self._attempts.setdefault(attempt.ref, attempt)
+        before = self._attempts.setdefault(attempt.key, attempt)
         if before is attempt:
             return attempt
-        if before.stopped:
+        if before.stopped or before.ref != attempt.ref:
             before.successor = assignment
         return None
 
@@ -155,7 +182,7 @@ class LocalBroker:
         executor = self._found.get(assignment.target.executor_type) or self._find(assignment.target.executor_type)
         if executor is None or (executor.mode == "inline" and not self._must_wait(assignment)):
             if attempt is not None:
-                del self._attempts[attempt.ref]
+                del self._attempts[attempt.key]
             if executor is None:
                 self.sink.finished(refuse(assignment, self._unknown(assignment.target.executor_type)))
             else:
@@ -195,22 +222,25 @@ class LocalBroker:
 
     def _give_up(self, attempt: Attempt) -> None:
         """It was told to stop and did not: nobody waits for it any longer."""
-        if self._attempts.get(attempt.ref) is attempt and not self._closing:
+        if self._attempts.get(attempt.key) is attempt and not self._closing:
             attempt.slot_released = True
             self._running -= 1
             self._forget(attempt)
             self._pump()
+            self.sink.ready()
 
     def _forget(self, attempt: Attempt) -> None:
-        if self._attempts.get(attempt.ref) is attempt:
-            del self._attempts[attempt.ref]
+        if self._attempts.get(attempt.key) is attempt:
+            del self._attempts[attempt.key]
             if attempt.successor is not None and not self._closing:
-                self.dispatch([attempt.successor])
+                self._take(attempt.successor)
 
     def _runner_ended(self, task: asyncio.Task[None]) -> None:
         self._runners.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._closing:
-            self.sink.failed(error)
+            _log.error("a runner broke", exc_info=error)
+            for attempt in [one for one in self._attempts.values() if one.task is task]:
+                self.lose(attempt, error)
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._executors)) or "none"
@@ -226,8 +256,18 @@ class LocalBroker:
         if result is not None and not attempt.stopped:
             self.sink.finished(result)
         self.rest()
-        if self._queue and not self._closing:
-            self._pump()
+        if self._limit and not self._closing:
+            if self._queue:
+                self._pump()
+            self.sink.ready()
+
+    def lose(self, attempt: Attempt, error: BaseException) -> None:
+        """What carried an attempt out broke: internal error, and that attempt may be its cause."""
+        if not attempt.slot_released:
+            self._running -= 1
+            attempt.slot_released = True
+        self._forget(attempt)
+        self.sink.lost(attempt.ref, f"its runner broke: {why(error)}", True)
 
     def park(self, runner: Runner) -> bool:
         """Keep this runner for later; False: it may go."""

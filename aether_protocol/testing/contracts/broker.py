@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from aether_protocol.engine.loop import Quiet
 from aether_protocol.expressions import parse_template
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Call, Kind, TaskDef
-from aether_protocol.ports.broker import Broker
+from aether_protocol.ports.broker import Broker, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
@@ -45,20 +47,27 @@ class Ear:
         self.heard: list[tuple[str, int]] = []
         self.results: list[TaskResult] = []
         self.logs: list[str] = []
-        self.failures: list[BaseException] = []
+        self.losses: list[tuple[AttemptRef, str, bool]] = []
+        self.readies = 0
 
     def started(self, ref: AttemptRef) -> None:
         self.heard.append(("started", number(ref)))
 
-    def finished(self, result: TaskResult) -> None:
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         self.heard.append(("finished", number(result.ref)))
         self.results.append(result)
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
         self.logs.append(text)
 
-    def failed(self, error: BaseException, run_id: str | None = None) -> None:
-        self.failures.append(error)
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        """Nothing here waits for it."""
+
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        self.losses.append((ref, reason, blamed))
+
+    def ready(self) -> None:
+        self.readies += 1
 
     def nodes(self, what: str) -> list[int]:
         return [node for kind, node in self.heard if kind == what]
@@ -114,13 +123,17 @@ TOOLS: Sequence[Executor] = (
     Tool("no-json", "inline", lambda task, context: TaskResult(task.ref, outputs={"a": {1, 2}})),
 )
 
-Body = Callable[[Broker, Ear, ManualClock], Coroutine[Any, Any, None]]
+class QuietBroker(Broker, Quiet, Protocol):
+    """A broker whose work in this process can be waited for."""
+
+
+Body = Callable[[QuietBroker, Ear, ManualClock], Coroutine[Any, Any, None]]
 
 
 class BrokerContract:
     """Subclass it as `TestMyBroker`; pytest then collects the tests below."""
 
-    def make(self, executors: Sequence[Executor], clock: Clock, concurrency: int | None) -> Broker:
+    def make(self, executors: Sequence[Executor], clock: Clock, concurrency: int | None) -> QuietBroker:
         """A new broker with these executors and that many slots (None: no limit)."""
         raise AssertionError("a contract needs `make`")
 
@@ -141,18 +154,18 @@ class BrokerContract:
         return ear
 
     def test_every_attempt_comes_back_once_under_its_own_name(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(1), work(2, "nap", attempt=3), work(3, "thread")])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1), work(2, "nap", attempt=3), work(3, "thread")])
             await pass_all(broker, clock)
 
         ear = self.play(body)
         names = sorted((number(result.ref), result.ref.attempt, result.code) for result in ear.results)
         assert names == [(1, 1, 0), (2, 3, 0), (3, 1, 0)]
-        assert ear.failures == []
+        assert ear.losses == []
 
     def test_a_start_is_told_before_the_result(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(1, "nap"), work(2, "thread")])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "nap"), work(2, "thread")])
             await pass_all(broker, clock)
 
         ear = self.play(body)
@@ -160,25 +173,25 @@ class BrokerContract:
             assert [kind for kind, other in ear.heard if other == node] == ["started", "finished"]
 
     def test_higher_priority_first_then_the_order_of_arrival(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(1, "nap")])
-            broker.dispatch([work(2, "nap"), work(3, "nap", priority=900), work(4, "nap"), work(5, priority=900)])
-            broker.dispatch([work(6, "nap", priority=900), work(7, "nap", priority=1)])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "nap")])
+            await broker.dispatch([work(2, "nap"), work(3, "nap", priority=900), work(4, "nap"), work(5, priority=900)])
+            await broker.dispatch([work(6, "nap", priority=900), work(7, "nap", priority=1)])
             await pass_all(broker, clock)
 
         ear = self.play(body, 1)
         assert ear.nodes("finished") == [1, 3, 5, 6, 2, 4, 7]
 
     def test_one_batch_is_sorted_too(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(1, "nap", priority=1), work(2, "nap"), work(3, "nap", priority=900)])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "nap", priority=1), work(2, "nap"), work(3, "nap", priority=900)])
             await pass_all(broker, clock)
 
         assert self.play(body, 1).nodes("finished") == [3, 2, 1]
 
     def test_no_more_than_the_limit_run_at_once(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(node, "nap") for node in range(1, 8)])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(node, "nap") for node in range(1, 8)])
             await broker.quiet()
             assert len(ear.nodes("started")) == 3
             await pass_all(broker, clock)
@@ -191,17 +204,17 @@ class BrokerContract:
         assert (peak, running) == (3, 0)
 
     def test_thousands_may_sleep_without_a_limit(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(node, "forever") for node in range(3_000)])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(node, "forever") for node in range(3_000)])
             await broker.quiet()
             assert len(ear.nodes("started")) == 3_000
 
         assert self.play(body).results == []
 
     def test_raising_is_an_error_with_the_text(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             names = [f"{what}-{mode}" for what in ("boom", "leave") for mode in ("inline", "async", "thread")]
-            broker.dispatch([work(node, name) for node, name in enumerate(names)])
+            await broker.dispatch([work(node, name) for node, name in enumerate(names)])
             await pass_all(broker, clock)
 
         ear = self.play(body)
@@ -211,17 +224,17 @@ class BrokerContract:
             assert told[node + 3] == (3, "SystemExit: 3")
 
     def test_what_is_no_result_is_an_error(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             names = ["nonsense-inline", "nonsense-async", "nonsense-thread", "other", "no-json"]
-            broker.dispatch([work(node, name) for node, name in enumerate(names)])
+            await broker.dispatch([work(node, name) for node, name in enumerate(names)])
             await pass_all(broker, clock)
 
         ear = self.play(body)
         assert sorted((number(result.ref), result.code) for result in ear.results) == [(node, 3) for node in range(5)]
 
     def test_an_unknown_type_is_an_error_that_names_the_known_ones(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(1, "nip")])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "nip")])
             await pass_all(broker, clock)
 
         (result,) = self.play(body).results
@@ -230,35 +243,98 @@ class BrokerContract:
         assert "nap" in result.message
 
     def test_stop_drops_what_waits_and_ends_what_runs(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
-            broker.dispatch([work(1, "forever"), work(2, "forever"), work(3)])
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "forever"), work(2, "forever"), work(3)])
             await broker.quiet()
-            broker.stop(ref(2))
-            broker.stop(ref(1, 9))
-            broker.stop(ref(77))
+            await broker.stop([ref(2)])
+            await broker.stop([ref(1, 9)])
+            await broker.stop([ref(77)])
             await pass_all(broker, clock)
             assert ear.results == []
-            broker.stop(ref(1))
+            await broker.stop([ref(1)])
             await pass_all(broker, clock)
             assert ear.nodes("finished") == [3]
 
         ear = self.play(body, 1)
         assert ear.nodes("started") == [1] or ear.nodes("started") == [1, 3]
-        assert ear.failures == []
+        assert ear.losses == []
+
+    def test_a_later_attempt_of_a_task_run_waits_for_the_end_of_the_earlier_one(self) -> None:
+        at_work: list[int] = []
+
+        async def slow_to_stop(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+            at_work.append(task.attempt)
+            try:
+                await context.sleep(math.inf)
+            except asyncio.CancelledError:
+                if task.attempt == 1:
+                    await clock.sleep(2)
+                raise
+            finally:
+                at_work.remove(task.attempt)
+            return done(task)
+
+        clock = ManualClock(0)
+
+        async def go() -> None:
+            broker = self.make([Tool("slow", "async", slow_to_stop)], clock, None)
+            broker.start(Ear())
+            await broker.dispatch([work(1, "slow")])
+            await broker.quiet()
+            await broker.stop([ref(1)])
+            await broker.dispatch([work(1, "slow", attempt=2)])
+            seen = [list(at_work)]
+            for _ in range(50):
+                await asyncio.sleep(0)
+            seen.append(list(at_work))
+            clock.advance(2_000_000)
+            clock.wake()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            seen.append(list(at_work))
+            assert seen == [[1], [1], [2]]
+            assert await broker.held([ref(1, 2)]) == {ref(1, 2): "held"}
+            await broker.close()
+
+        asyncio.run(go())
+
+    def test_room_is_what_is_left_and_its_return_is_told(self) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            assert broker.room() == 2
+            await broker.dispatch([work(1, "nap"), work(2, "forever")])
+            assert broker.room() == 0
+            await pass_all(broker, clock)
+            assert (broker.room(), ear.readies > 0) == (1, True)
+            before = ear.readies
+            await broker.stop([ref(2)])
+            await pass_all(broker, clock)
+            assert (broker.room(), ear.readies > before) == (2, True)
+
+        self.play(body, 2)
+
+    def test_nothing_is_held_that_nobody_dispatched_here(self) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "forever"), work(2, "nap")])
+            await pass_all(broker, clock)
+            told = await broker.held([ref(1), ref(1, 2), ref(2), ref(3)])
+            assert told[ref(1)] == "held"
+            assert {told[other] for other in (ref(1, 2), ref(2), ref(3))} <= {"lost", "unknown"}
+
+        self.play(body)
 
     def test_a_runner_works_on_after_a_stop(self) -> None:
-        async def body(broker: Broker, ear: Ear, clock: ManualClock) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             for node in range(1, 5):
-                broker.dispatch([work(node, "forever")])
+                await broker.dispatch([work(node, "forever")])
                 await broker.quiet()
-                broker.stop(ref(node))
+                await broker.stop([ref(node)])
                 await pass_all(broker, clock)
-            broker.dispatch([work(9, "nap")])
+            await broker.dispatch([work(9, "nap")])
             await pass_all(broker, clock)
 
         ear = self.play(body, 1)
         assert ear.nodes("finished") == [9]
-        assert ear.failures == []
+        assert ear.losses == []
 
     def test_close_ends_what_runs(self) -> None:
         ended: list[str] = []
@@ -273,7 +349,7 @@ class BrokerContract:
         async def go() -> None:
             broker = self.make([Tool("stubborn", "async", stubborn)], ManualClock(0), None)
             broker.start(Ear())
-            broker.dispatch([work(1, "stubborn")])
+            await broker.dispatch([work(1, "stubborn")])
             await broker.quiet()
             await broker.close()
             assert ended == ["cleaned up"]
@@ -281,7 +357,7 @@ class BrokerContract:
         asyncio.run(go())
 
 
-async def pass_all(broker: Broker, clock: ManualClock) -> None:
+async def pass_all(broker: QuietBroker, clock: ManualClock) -> None:
     """Let virtual time pass until nothing sleeps any more."""
     for _ in range(10_000):
         await asyncio.sleep(0)

@@ -124,7 +124,8 @@ class BaseWorld:
 
     def _elsewhere(self, result: TaskResult) -> None:
         """A result whose engine is gone reaches another one, which may or may not know the run."""
-        for process in self.living()[:1]:
+        living = self.living()
+        for process in [one for one in living if one.engine.drives(result.ref.run_id)][:1] or living[:1]:
             process.engine.deliver(result)
 
     def count_faults(self) -> None:

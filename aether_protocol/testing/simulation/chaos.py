@@ -26,6 +26,8 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "stop-ignored": (0.3, 100),
     "clock-set-back": (0.02, 3),
     "read-refused": (0.004, 3),
+    "dispatch-refused": (0.05, 30),  # a queue has no room for it, or takes it for too large at this moment
+    "broker-away": (0.01, 3),  # for a while it takes nothing, and can tell of nothing
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _SITES: Final = {kind: number for number, kind in enumerate(KINDS, 1)}

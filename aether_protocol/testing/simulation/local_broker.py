@@ -1,23 +1,24 @@
 """The local broker as a simulated process has it: the real one, with slots, its executors on the world's clock.
 
-Law: not more attempts are at work at once than there are slots, and none beside itself. `faulty`: between engine and broker
-messages are lost, doubled, delayed and reordered; else they are calls, as in a process of today.
+Law: not more attempts are at work at once than there are slots, and none beside another one of its task run. `faulty`: between
+engine and broker messages are lost, doubled, delayed, reordered and refused; else they are calls, as in a process of today.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from aether_protocol.adapters.brokers.local import LocalBroker
-from aether_protocol.errors import PortError
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
-from aether_protocol.ports.broker import Broker, ResultSink
+from aether_protocol.ports.broker import Broker, Holding, ResultSink, Stored
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.document_generator import EXECUTOR
-from aether_protocol.testing.simulation.workers import SECOND, Host, SimulatedBroker, Workers, copied, deed_of
+from aether_protocol.testing.simulation.workers import SECOND, Host, Outages, SimulatedBroker, Workers, copied, deed_of
 
 
 class SlottedBroker:
@@ -32,7 +33,9 @@ class SlottedBroker:
         self._host = host
         self._slots = slots
         self._faulty = faulty
-        self._at_work: Counter[AttemptRef] = Counter()
+        self._at_work: Counter[str] = Counter()
+        self._late: set[asyncio.Future[Any]] = set()
+        self._outages = Outages(workers, host)
         self._inner = LocalBroker([self], workers.clock, concurrency=slots, secrets=workers.secrets.providers)
         self._inner.start(self)
 
@@ -48,48 +51,69 @@ class SlottedBroker:
     def start(self, sink: ResultSink) -> None:
         self.sink = sink
 
-    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        at_once: list[TaskAssignment] = []
-        for task in assignments:
-            if self._host.dead:
-                return
-            if self._workers.chaos.strikes("crash-before-dispatch"):
-                self._host.die()
-                raise PortError("the process was killed")
-            self._host.dispatched(task)
-            if self._faulty:
-                self._carry("assignment", lambda task=task: self._inner.dispatch([task]))  # type: ignore[misc]
-            else:
-                at_once.append(task)
-        self._inner.dispatch(at_once)
+    def room(self) -> int | None:
+        return self._inner.room()
 
-    def stop(self, ref: AttemptRef) -> None:
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        refused = self._outages.refuses(batch) if self._faulty else {}
+        at_once = [task for task in self._outages.sent(batch, refused) if self._arrives(task)]
+        await self._inner.dispatch(at_once)
+        return refused
+
+    def _arrives(self, task: TaskAssignment) -> bool:
+        """Whether it is there now: else it comes later, or never."""
+        chaos, workers = self._workers.chaos, self._workers
+        if not self._faulty:
+            return True
+        if chaos.strikes("assignment-lost"):
+            return False
+        arrived = False
+        for _ in range(2 if chaos.strikes("assignment-doubled") else 1):
+            delay = workers.delay()
+            if delay or arrived:
+                workers.later(delay, lambda: self._arrive_late(task))
+            else:
+                arrived = True
+        return arrived
+
+    def _arrive_late(self, task: TaskAssignment) -> None:
         if not self._host.dead:
-            self._inner.stop(ref)
+            late = asyncio.ensure_future(self._inner.dispatch([task]))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        if not self._host.dead:
+            await self._inner.stop(refs)
+
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        if self._host.dead or (self._faulty and self._outages.away()):
+            return {}
+        return await self._inner.held(refs)
 
     async def close(self) -> None:
         await self._inner.close()
 
-    def _carry(self, what: Literal["assignment", "result"], deliver: Callable[[], None]) -> None:
-        """A message on its way."""
+    def _report(self, result: TaskResult, stored: Stored | None) -> None:
+        """A result on its way to the engine."""
         chaos, workers = self._workers.chaos, self._workers
-        if chaos.strikes(f"{what}-lost"):
+        if chaos.strikes("result-lost"):
             return
-        for _ in range(2 if chaos.strikes(f"{what}-doubled") else 1):
+        for _ in range(2 if chaos.strikes("result-doubled") else 1):
             delay = workers.delay()
             if delay:
-                workers.later(delay, lambda: None if self._host.dead else deliver())
+                workers.later(delay, lambda: None if self._host.dead else self.sink.finished(copied(result), stored))
             else:
-                deliver()
+                self.sink.finished(copied(result), stored)
 
     # --- the executor ---
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
-        key = task.ref
+        key = task.task_run_id
         self._at_work[key] += 1
         count = self._at_work.total()
         self._host.demanded(not self._slots or count <= self._slots, "slots hold", f"{count} at work, {self._slots} slots")
-        self._host.demanded(self._at_work[key] == 1, "an attempt is never at work beside itself", f"{key}")
+        self._host.demanded(self._at_work[key] == 1, "a task run is never at work beside itself", f"{key}")
         try:
             deed = deed_of(self._workers.seed, task)
             if deed.says:
@@ -107,20 +131,29 @@ class SlottedBroker:
         if not self._host.dead:
             self.sink.started(ref)
 
-    def finished(self, result: TaskResult) -> None:
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         if self._host.dead:
             return
         if self._faulty:
-            self._carry("result", lambda: self.sink.finished(copied(result)))
+            self._report(result, stored)
         else:
-            self.sink.finished(copied(result))
+            self.sink.finished(copied(result), stored)
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str) -> None:
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
         if not self._host.dead:
-            self.sink.logged(ref, stream, text)
+            self.sink.logged(ref, stream, text, offset)
 
-    def failed(self, error: BaseException, run_id: str | None = None) -> None:
-        self.sink.failed(error, run_id)
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        if not self._host.dead:
+            self.sink.heartbeat(ref, details)
+
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        if not self._host.dead:
+            self.sink.lost(ref, reason, blamed)
+
+    def ready(self) -> None:
+        if not self._host.dead:
+            self.sink.ready()
 
 
 def broker_of(number: int, workers: Workers, host: Host, slots: int | None, *, faulty: bool) -> Broker:

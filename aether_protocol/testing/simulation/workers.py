@@ -7,7 +7,8 @@ be held against one without. Workers share nothing with the engine: messages are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 from zlib import crc32
 
@@ -15,11 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.errors import PortError
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.broker import ResultSink
+from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
@@ -61,6 +61,7 @@ class Workers:
         self.shelf = StoredLibrary(seed, clock)
         self.secrets = SecretBook([MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})])
         self.stopped: set[tuple[int, AttemptRef]] = set()  # (number of the broker, attempt)
+        self._at_work: Counter[tuple[int, AttemptRef]] = Counter()
 
     def later(self, delay: int, call: Callable[[], None]) -> None:
         self.clock.call_at(self.clock.now() + delay, call)
@@ -76,9 +77,17 @@ class Workers:
         for _ in range(2 if chaos.strikes("assignment-doubled") else 1):
             self.later(self.delay(), lambda: self._work(broker, task))
 
+    def holds(self, number: int, ref: AttemptRef) -> Holding:
+        """What became of an attempt, as the broker with this number can tell."""
+        known = [key for key, count in self._at_work.items() if count and key[1] == ref and key not in self.stopped]
+        if self.elsewhere is None:
+            return "held" if any(key[0] == number for key in known) else "lost"
+        return "held" if known else "unknown"
+
     def _work(self, broker: SimulatedBroker, task: TaskAssignment) -> None:
         if self._gone(broker, task):
             return
+        self._at_work[broker.number, task.ref] += 1
         deed = self._deed(task)
         if not broker.host.dead:
             if deed.tells_start:
@@ -96,6 +105,7 @@ class Workers:
         return replace(deed, says=masker.text(deed.says), result=sealed(masker, task.target, deed.result))
 
     def _returned(self, broker: SimulatedBroker, task: TaskAssignment, result: TaskResult) -> None:
+        self._at_work[broker.number, task.ref] -= 1
         if self._gone(broker, task):
             return
         self.shelf.give(result.artifacts)
@@ -115,37 +125,71 @@ class Workers:
         return key in self.stopped or (broker.host.dead and self.elsewhere is None)
 
 
+class Outages:
+    """When the broker of a process is away, and what it refuses."""
+
+    def __init__(self, workers: Workers, host: Host) -> None:
+        self._workers = workers
+        self._host = host
+        self._until = 0
+
+    def away(self) -> bool:
+        """For the next minute, now and then. It does not report that it is back."""
+        now = self._workers.clock.now()
+        if now >= self._until and self._workers.chaos.strikes("broker-away"):
+            self._until = now + self._workers.chaos.choose(SECOND, 60 * SECOND)
+        return now < self._until
+
+    def refuses(self, batch: Sequence[TaskAssignment]) -> dict[AttemptRef, str]:
+        """Those of a batch that are refused."""
+        if self.away():
+            return {task.ref: "the queue is away" for task in batch}
+        strikes = self._workers.chaos.strikes
+        return {task.ref: "the queue has no room" for task in batch if strikes("dispatch-refused")}
+
+    def sent(self, batch: Sequence[TaskAssignment], refused: Container[AttemptRef]) -> Iterator[TaskAssignment]:
+        """Those that go out, until the process dies."""
+        for task in batch:
+            if self._host.dead:
+                return
+            if self._workers.chaos.strikes("crash-before-dispatch"):
+                self._host.die()
+                return
+            if task.ref not in refused:
+                self._host.dispatched(task)
+                yield task
+
+
 class SimulatedBroker:
     """The broker of one engine process. See `ports.broker.Broker`."""
-
-    busy = 0
 
     def __init__(self, number: int, workers: Workers, host: Host) -> None:
         self.number = number
         self.workers = workers
         self.host = host
         self.sink: ResultSink
-
-    async def quiet(self) -> None:
-        """Workers take virtual time only."""
+        self._outages = Outages(workers, host)
 
     def start(self, sink: ResultSink) -> None:
         self.sink = sink
 
-    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        for task in assignments:
-            if self.host.dead:
-                return
-            if self.workers.chaos.strikes("crash-before-dispatch"):
-                self.host.die()
-                raise PortError("the process was killed")
-            self.host.dispatched(task)
+    def room(self) -> int | None:
+        return None
+
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        refused = self._outages.refuses(batch)
+        for task in self._outages.sent(batch, refused):
             self.workers.stopped.discard((self.number, task.ref))
             self.workers.send(self, task)
+        return refused
 
-    def stop(self, ref: AttemptRef) -> None:
-        if not self.host.dead and not self.workers.chaos.strikes("stop-ignored"):
-            self.workers.stopped.add((self.number, ref))
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        for ref in refs:
+            if not self.host.dead and not self.workers.chaos.strikes("stop-ignored"):
+                self.workers.stopped.add((self.number, ref))
+
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        return {} if self.host.dead or self._outages.away() else {ref: self.workers.holds(self.number, ref) for ref in refs}
 
     async def close(self) -> None:
         """Workers are nobody's children."""

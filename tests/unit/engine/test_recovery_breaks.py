@@ -111,7 +111,7 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
 
         for _ in range(5):
             engine._store.runs.append = fails  # type: ignore[method-assign]
-            engine._driver.started(AttemptRef(run, "main.a", 99))  # changes nothing
+            engine._driver.reports.started(AttemptRef(run, "main.a", 99))  # changes nothing
             with pytest.raises(PortError):
                 await engine.cancel(run)
             engine._store.runs.append = given  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from aether_protocol.engine.api import Engine
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend, RunStore
-from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Tool
@@ -81,11 +81,11 @@ class Cluster:
         broker = LocalBroker([*builtin, *made], self.clock, concurrency=self.concurrency, secrets=providers)
         given = broker.dispatch
 
-        def dispatch(assignments: Sequence[TaskAssignment]) -> None:
+        async def dispatch(assignments: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
             self.dispatched += [(one.path, one.attempt) for one in assignments]
             for one in assignments:  # a key means one thing, also where a run of tier snapshot went back
                 assert self.keys.setdefault(one.idempotency_key, (one.path, one.hook)) == (one.path, one.hook)
-            given(assignments)
+            return await given(assignments)
 
         broker.dispatch = dispatch  # type: ignore[method-assign]
         store = open_sqlite(self.path, durability="normal", tier=self.tier)

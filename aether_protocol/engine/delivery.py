@@ -1,0 +1,220 @@
+"""Attempts on their way to the broker: what waits for room, what was refused, what is to be stopped.
+
+Law: an attempt is offered until the broker takes it or it is not wanted any more; being refused costs it nothing but time. What
+waits here goes by priority, then in the order of arrival (SCHED-11). One flush a turn of the loop, which awaits the broker.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from aether_protocol.engine.active_run import Delivery
+from aether_protocol.errors import PortError, why
+from aether_protocol.ports.broker import Broker, Holding
+from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.ports.wire import AttemptRef
+
+FIRST_US: Final = 200_000  # until what was refused is offered again; doubled each time
+LONGEST_US: Final = 5_000_000
+
+_log = logging.getLogger("aether_protocol")
+
+OnLost = Callable[[Delivery, str, bool], None]
+
+
+class Deliveries:
+    """`waiting` counts what is in the queues. `due`: there is something to `flush`; `wake`
+    wakes the loop. `on_lost` gets what a broken broker may have lost."""
+
+    def __init__(self, broker: Broker, clock: Clock, wake: Callable[[], None], on_lost: OnLost) -> None:
+        self.due = False
+        self._broker = broker
+        self._clock = clock
+        self._wake = wake
+        self._on_lost = on_lost
+        self._queues: dict[int, deque[Delivery]] = {}  # by priority, highest first
+        self.waiting = 0  # what was dropped is among it until its turn comes
+        self._stops: list[AttemptRef] = []
+        self._refused: list[tuple[int, int, Delivery]] = []  # a heap by the instant of the next offer
+        self._unclear: list[Delivery] = []  # dispatched by an engine before us: the broker could not tell of them so far
+        self._count = 0
+        self._alarm: TimerHandle | None = None
+        self._outage = 0  # refusals in a row of stops and questions
+        self._silent = False  # an outage was reported
+
+    # --- what the loop puts in ---
+
+    def add(self, delivery: Delivery, priority: int) -> None:
+        """Offer it with the next flush."""
+        queue = self._queues.get(priority)
+        if queue is None:
+            self._queues[priority] = queue = deque()
+            self._queues = dict(sorted(self._queues.items(), reverse=True))
+        queue.append(delivery)
+        self.waiting += 1
+        self.due = True
+
+    def drop(self, delivery: Delivery) -> None:
+        """Nobody wants it any more: it is not offered, or stopped where the broker has it."""
+        delivery.dropped = True
+        if delivery.offered:
+            self._stops.append(delivery.ref)
+            self.due = True
+
+    def ready(self) -> None:
+        """The broker may take more: offer all that waits and was refused."""
+        for _, _, delivery in sorted(self._refused, reverse=True):
+            self._requeue(delivery)
+        self._refused.clear()
+        if self.waiting or self._unclear:
+            self.due = True
+            self._wake()
+
+    # --- the broker ---
+
+    async def flush(self) -> None:
+        """Stop what is not wanted, then hand over what there is room for."""
+        self.due = False
+        if self._stops:
+            await self._stop()
+        if self._unclear:
+            await self._ask_again()
+        while self.waiting:  # what is carried out at once leaves room for the next
+            batch = self._next(self._broker.room())
+            if not batch:
+                return
+            await self._offer(batch)
+
+    def _next(self, room: int | None) -> list[Delivery]:
+        """The next to be offered, as many as there is room for."""
+        batch: list[Delivery] = []
+        for queue in self._queues.values():
+            while queue and (room is None or len(batch) < room):
+                delivery = queue.popleft()
+                self.waiting -= 1
+                if not delivery.dropped:
+                    delivery.offered = True
+                    batch.append(delivery)
+        return batch
+
+    async def _offer(self, batch: Sequence[Delivery]) -> None:
+        refusals: Mapping[AttemptRef, str]
+        try:
+            refusals = await self._broker.dispatch([one.assignment for one in batch])  # type: ignore[misc]
+        except PortError as error:
+            refusals = {one.ref: error.message for one in batch}
+        except Exception as error:
+            _log.exception("the broker broke")
+            for delivery in batch:
+                if not delivery.dropped:
+                    self._on_lost(delivery, f"the broker broke: {why(error)}", True)
+            return
+        if refusals:
+            self._put_off([one for one in batch if one.ref in refusals], refusals)
+        else:
+            self._silent = False
+        for delivery in batch:
+            if delivery.offered:
+                delivery.assignment = None  # the broker's by now
+
+    def _put_off(self, refused: Iterable[Delivery], reasons: Mapping[AttemptRef, str]) -> None:
+        now = self._clock.now()
+        for delivery in refused:
+            delivery.offered = False
+            delivery.reason = reasons[delivery.ref]
+            delivery.refusals += 1
+            self._count += 1
+            heapq.heappush(self._refused, (now + _backoff(delivery.refusals), self._count, delivery))
+        if self._refused:
+            if not self._silent:
+                self._silent = True
+                _log.warning("attempts wait, for the broker does not take them: %s", self._refused[0][2].reason)
+            self._arm(self._refused[0][0])
+
+    def _requeue(self, delivery: Delivery) -> None:
+        """To the head of its queue: it has waited longest."""
+        if not delivery.dropped and delivery.assignment is not None:
+            self.add(delivery, delivery.assignment.priority)
+            queue = self._queues[delivery.assignment.priority]
+            queue.rotate(1)
+
+    async def _stop(self) -> None:
+        stops, self._stops = self._stops, []
+        try:
+            await self._broker.stop(stops)
+            self._outage = 0
+        except PortError as error:
+            self._stops[:0] = stops
+            self._try_again(error)
+
+    # --- what an engine before us dispatched ---
+
+    async def ask(self, deliveries: Sequence[Delivery]) -> dict[Delivery, Holding]:
+        """What the broker says of these. Those that it cannot tell of are asked for again, and told of as lost or not then."""
+        answers: Mapping[AttemptRef, Holding]
+        try:
+            answers = await self._broker.held([one.ref for one in deliveries])
+            self._outage = 0
+        except PortError as error:
+            answers = {}
+            self._try_again(error)
+        told = {one: answers[one.ref] for one in deliveries if one.ref in answers}
+        if len(told) < len(deliveries):
+            self._unclear += [one for one in deliveries if one not in told]
+            self._arm(self._clock.now() + _backoff(self._outage + 1))
+        return told
+
+    async def _ask_again(self) -> None:
+        asked, self._unclear = [one for one in self._unclear if not one.dropped], []
+        if asked:
+            for delivery, held in (await self.ask(asked)).items():
+                if held != "held" and not delivery.dropped:
+                    self._on_lost(delivery, "it went with its worker", held == "lost")
+
+    # --- time ---
+
+    def _try_again(self, error: PortError) -> None:
+        self._outage += 1
+        if not self._silent:
+            self._silent = True
+            _log.warning("the broker does not answer: %s", error.message)
+        self._arm(self._clock.now() + _backoff(self._outage))
+
+    def _arm(self, due: int) -> None:
+        if self._alarm is None:
+            self._alarm = self._clock.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._clock.now()
+        while self._refused and self._refused[0][0] <= now:
+            self._requeue(heapq.heappop(self._refused)[2])
+        if self._refused:
+            self._arm(self._refused[0][0])
+        self.due = self.due or bool(self._stops or self._unclear or self.waiting)
+        self._wake()
+
+    def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+
+def _backoff(number: int) -> int:
+    return min(FIRST_US << min(number - 1, 10), LONGEST_US)
+
+
+def cut_known(delivery: Delivery, stream: str, text: str, offset: int) -> str:
+    """What of `text`, which stands at byte `offset` of the attempt's `stream`, has not come yet."""
+    known: dict[str, Any] = delivery.known if delivery.known is not None else {}
+    delivery.known = known
+    data = text.encode("utf-8", "replace")
+    seen = known.get(stream, 0)
+    known[stream] = max(seen, offset + len(data))
+    if offset >= seen:
+        return text
+    return data[seen - offset :].decode("utf-8", "replace")

@@ -1,0 +1,117 @@
+"""What brokers report (`ports.broker.ResultSink`), as events in the inbox.
+
+Law: what is late, double, unknown or of another epoch changes nothing (SCHED-12), and is acknowledged all the same, in its
+turn: after what came before it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from aether_protocol.engine.active_run import ActiveRun, Delivery
+from aether_protocol.engine.delivery import Deliveries, cut_known
+from aether_protocol.engine.inbox import NO_TIME, Reply
+from aether_protocol.engine.logs import Logs
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.broker import Stored
+from aether_protocol.ports.wire import AttemptRef, TaskResult
+from aether_protocol.scheduler.events import AttemptLost, Event, TaskFinished, TaskStarted
+from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.outstanding import goes_on
+
+Put = Callable[[ActiveRun, Event | None, Reply | None], None]
+Stranger = Callable[[str, Stored], None]
+
+
+class Reports:
+    """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have."""
+
+    def __init__(
+        self, runs: Mapping[str, ActiveRun], deliveries: Deliveries, logs: Logs, put: Put, stranger: Stranger
+    ) -> None:
+        self._runs = runs
+        self._deliveries = deliveries
+        self._logs = logs
+        self._put = put
+        self._stranger = stranger
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """On the loop's thread, before anything is reported."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def find(self, ref: AttemptRef) -> Delivery | None:
+        """The attempt, where it is dispatched and has not come back."""
+        run = self._runs.get(ref.run_id)
+        delivery = run.open.get(ref.path) if run is not None else None
+        return delivery if delivery is not None and (delivery.ref is ref or delivery.ref == ref) else None
+
+    # --- ResultSink ---
+
+    def started(self, ref: AttemptRef) -> None:
+        delivery = self.find(ref)
+        if delivery is not None:
+            self._put(delivery.run, TaskStarted(NO_TIME, delivery.node, ref.attempt, "broker"), None)
+
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        delivery = self.find(ref)
+        if delivery is not None:
+            delivery.details = details
+
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        delivery = self.find(ref)
+        if delivery is not None:
+            self.gone(delivery, reason, blamed)
+
+    def gone(self, delivery: Delivery, reason: str, blamed: bool) -> None:
+        """An attempt has to be repeated. `blamed` counts against it (SCHED-9)."""
+        run = delivery.run
+        node = run.state.nodes[delivery.node]
+        if isinstance(node, TaskNode):
+            delivery.reason = reason
+            self._put(run, AttemptLost(NO_TIME, node.id, delivery.ref.attempt, "broker", blamed, goes_on(node)), None)
+
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
+        ref = result.ref
+        run = self._runs.get(ref.run_id)
+        delivery = run.open.get(ref.path) if run is not None else None
+        if run is None or delivery is None or (delivery.ref is not ref and delivery.ref != ref):
+            if stored is not None:
+                if run is None:
+                    self._stranger(ref.run_id, stored)
+                else:
+                    self._put(run, None, stored)
+            return
+        del run.open[ref.path]
+        delivery.dropped = True  # where it was refused, and came back all the same
+        given = (result.code, result.message, result.outputs, result.artifacts)
+        event = TaskFinished(NO_TIME, delivery.node, ref.attempt, *given, "broker", result.warnings, result.fetched)
+        if self._deliveries.waiting:  # what came back may have left room
+            self._deliveries.due = True
+        self._put(run, event, stored)
+
+    def ready(self) -> None:
+        self._deliveries.ready()
+
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+        if self._loop is not None and self._logs.wanted:
+            if threading.get_ident() == self._thread:
+                self._logged(ref, stream, text, offset)
+            else:
+                with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who listened
+                    self._loop.call_soon_threadsafe(self._logged, ref, stream, text, offset)
+
+    def _logged(self, ref: AttemptRef, stream: str, text: str, offset: int | None) -> None:
+        run = self._runs.get(ref.run_id)
+        delivery = self.find(ref)
+        if offset is not None and delivery is not None:
+            text = cut_known(delivery, stream, text, offset)
+        node = run.find(ref.path) if run is not None else None  # logs may come after the result
+        if run is not None and node is not None:
+            self._logs.take(run, node, ref.attempt, stream, text)
