@@ -6,16 +6,15 @@ import json
 
 import click
 
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.terminal import messages
-from aether_protocol.ports.store import Store
-from aether_protocol.service.runs.delete import Freed, free_artifacts
+from aether_protocol.service.client import StoreControl
+from aether_protocol.service.runs.delete import Freed
 from aether_protocol.views.text import counted
 
 
-async def free(store: Store, *, dry_run: bool = False) -> Freed:
-    """Delete artifacts that no run names, as `free_artifacts` does, and report what cannot be deleted on standard error."""
-    freed = await free_artifacts(store, now_us(), dry_run=dry_run)
+async def free(store: StoreControl, *, dry_run: bool = False) -> Freed:
+    """Delete artifacts that no run names, and report what cannot be deleted on standard error."""
+    freed = await store.free_artifacts(dry_run=dry_run)
     if freed.fault is not None:
         messages.warn(f"artifacts that no run names were not deleted: {freed.fault}")
     return freed

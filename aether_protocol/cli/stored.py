@@ -6,6 +6,7 @@ read-only can be looked at. Every store that is opened here is closed here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,14 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from aether_protocol.cli.configured import configuration, names_store
-from aether_protocol.cli.instants import now_us
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import MEMORY, RunSummary, Store
-from aether_protocol.service.runs.find import driven_by
+from aether_protocol.ports.store import MEMORY, Store
 
 if TYPE_CHECKING:
     from aether_protocol.documents.library import StoredLibrary
     from aether_protocol.documents.source import Limits
+    from aether_protocol.service.client import Client, RunReader
 
 LOOK_S = 1.0  # between two looks for a driver
 LOOKS = 2
@@ -45,6 +45,19 @@ def look(
         made.clear()
         asyncio.run(go())
     return made[0]
+
+
+def ask(url: str, body: Callable[[Client], Awaitable[_Result]], *, writes: bool = False, waits: bool = True) -> _Result:
+    """What `body` makes of a client of the store at `url`; see `look`."""
+    return look(url, lambda store: body(client_on(store)), writes=writes, waits=waits)
+
+
+def client_on(store: Store) -> Client:
+    """A client of a store that is open."""
+    from aether_protocol.service.local import LocalClient
+    from aether_protocol.service.local.context import ClientContext, Library
+
+    return LocalClient(ClientContext(store, Library(), workspaces_of(store)), closes=False)
 
 
 def _ends_without_waiting(coroutine: Coroutine[object, None, None]) -> bool:
@@ -137,23 +150,24 @@ def read_templates(url: str, limits: Limits, *, reads_only: bool) -> StoredLibra
 
 
 @asynccontextmanager
-async def told_when_left(store: Store, row: RunSummary) -> AsyncIterator[None]:
-    """While somebody waits for more of a run, say so (on standard error) when nobody drives it, or does no longer."""
+async def told_when_left(runs: RunReader, run_id: str) -> AsyncIterator[None]:
+    """While the caller waits for more of a run, report (on standard error) when no process drives it, or does no longer."""
     import asyncio
 
-    watching = asyncio.ensure_future(_tell_when_left(store, row.run_id))
+    watching = asyncio.ensure_future(_tell_when_left(runs, run_id))
     try:
         yield
     finally:
         watching.cancel()
 
 
-async def _tell_when_left(store: Store, run_id: str) -> None:
+async def _tell_when_left(runs: RunReader, run_id: str) -> None:
     import asyncio
 
-    looks = 1  # that found nobody: between two drivers there may be a moment without one, so that one is not enough
-    while (row := await store.runs.row(run_id)) is not None and not row.closed:
-        looks = looks + 1 if await driven_by(store, row, now_us()) is None else 0
-        if looks == LOOKS:
-            click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)
-        await asyncio.sleep(LOOK_S)
+    looks = 1  # that found no driver: between two drivers there may be a moment without one, so that one is not enough
+    with contextlib.suppress(UsageError):  # it was deleted
+        while not (await runs.get(run_id)).closed:
+            looks = looks + 1 if await runs.driver(run_id) is None else 0
+            if looks == LOOKS:
+                click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)
+            await asyncio.sleep(LOOK_S)

@@ -161,7 +161,7 @@ def test_files_that_are_no_whole_run_are_refused(runs: Cli, tmp_path: Path, dama
     file.write_text({
         "cut": "".join(text.splitlines(keepends=True)[:-1]),
         "changed": text.replace("exit code 3", "exit code 4"),
-        "newer": text.replace('"version":1', '"version":2', 1),
+        "newer": text.replace('"version":2', '"version":3', 1),
         "other": "{}\n",
         "empty": "",
     }[damage])

@@ -6,22 +6,22 @@ Law: JSON has everything, in UTC; a line of text has what can be read on one lin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 
 import click
 
 from aether_protocol.cli.render.times import here
 from aether_protocol.cli.terminal.streams import caught_up
-from aether_protocol.engine.stream import EventStream
 from aether_protocol.expressions.values import Json
+from aether_protocol.views.event_feed import EventRecord
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import as_value, one_line, printable
 
 _HEAD = ("v", "runId", "seq", "index", "at", "cause", "kind", "id", "path", "hook", "phase", "message")
 
 
-async def print_events(events: EventStream, *, as_json: bool = True) -> int:
+async def print_events(events: AsyncIterator[EventRecord], *, as_json: bool = True) -> int:
     """A line on standard output for each thing that happened; how many there were."""
     count = 0
     async for event in events:

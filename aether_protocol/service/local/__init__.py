@@ -8,15 +8,11 @@ engine begins it at once.
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from aether_protocol.service.local.context import ClientContext, Library
-from aether_protocol.service.local.control import LocalControl
-from aether_protocol.service.local.runs import LocalRuns
-from aether_protocol.service.local.schedules import LocalSchedules
-from aether_protocol.service.local.store import LocalStore
-from aether_protocol.service.local.templates import LocalTemplates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +20,11 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.public import Engine
     from aether_protocol.ports.clock import Clock
     from aether_protocol.ports.store import Store
+    from aether_protocol.service.local.control import LocalControl
+    from aether_protocol.service.local.runs import LocalRuns
+    from aether_protocol.service.local.schedules import LocalSchedules
+    from aether_protocol.service.local.store import LocalStore
+    from aether_protocol.service.local.templates import LocalTemplates
 
 __all__ = ["Library", "LocalClient", "client_of", "connect"]
 
@@ -34,11 +35,41 @@ class LocalClient:
     def __init__(self, context: ClientContext, *, closes: bool) -> None:
         self._context = context
         self._closes = closes
-        self.runs = LocalRuns(context)
-        self.control = LocalControl(context)
-        self.schedules = LocalSchedules(context)
-        self.templates = LocalTemplates(context)
-        self.store = LocalStore(context)
+
+    @cached_property  # each part is imported when it is first asked: a list of runs shall not cost an engine's imports
+    def runs(self) -> LocalRuns:
+        """Read runs."""
+        from aether_protocol.service.local.runs import LocalRuns
+
+        return LocalRuns(self._context)
+
+    @cached_property
+    def control(self) -> LocalControl:
+        """Begin, answer, end and delete runs."""
+        from aether_protocol.service.local.control import LocalControl
+
+        return LocalControl(self._context)
+
+    @cached_property
+    def schedules(self) -> LocalSchedules:
+        """Schedules of the store."""
+        from aether_protocol.service.local.schedules import LocalSchedules
+
+        return LocalSchedules(self._context)
+
+    @cached_property
+    def templates(self) -> LocalTemplates:
+        """Templates of the store."""
+        from aether_protocol.service.local.templates import LocalTemplates
+
+        return LocalTemplates(self._context)
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """The store itself."""
+        from aether_protocol.service.local.store import LocalStore
+
+        return LocalStore(self._context)
 
     async def close(self) -> None:
         """Close the store, unless an engine has it."""
@@ -74,11 +105,10 @@ def connect(
         PortError: the store cannot be used.
     """
     from aether_protocol.assembly.stores import open_store, workspaces_root
-    from aether_protocol.engine.clock import SystemClock
 
     opened = open_store(store) if store is None or isinstance(store, str) else store
     root = workspaces_root(opened, workspaces)
-    return LocalClient(ClientContext(opened, clock or SystemClock(), library or Library(), root), closes=True)
+    return LocalClient(ClientContext(opened, library or Library(), root, given_clock=clock), closes=True)
 
 
 def client_of(engine: Engine, *, library: Library | None = None, workspaces: str | Path | None = None) -> LocalClient:
@@ -86,5 +116,5 @@ def client_of(engine: Engine, *, library: Library | None = None, workspaces: str
     from aether_protocol.assembly.stores import workspaces_root
 
     store = engine.store
-    context = ClientContext(store, engine.clock, library or Library(), workspaces_root(store, workspaces), engine)
+    context = ClientContext(store, library or Library(), workspaces_root(store, workspaces), engine, engine.clock)
     return LocalClient(context, closes=False)

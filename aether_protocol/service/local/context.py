@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from aether_protocol.engine.recovery import rebuild
-from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.store import RunSummary, Store
-from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
@@ -22,7 +18,10 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.workspace import Readable, Template, Workspace
     from aether_protocol.engine.schedules import ScheduleSpec
     from aether_protocol.plan.model import Plan
+    from aether_protocol.ports.clock import Clock
+    from aether_protocol.ports.store import RunSummary, Store
     from aether_protocol.ports.variables import VariableSource
+    from aether_protocol.scheduler.state import RunState
 
 
 class Library(Struct, frozen=True):
@@ -48,10 +47,17 @@ class ClientContext(Struct, frozen=True):
     """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces."""
 
     store: Store
-    clock: Clock
     library: Library
     root: Path | None = None
     engine: Engine | None = None
+    given_clock: Clock | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that was given, else the machine's."""
+        from aether_protocol.engine.clock import SystemClock
+
+        return self.given_clock or SystemClock()
 
     async def row(self, run: str) -> RunSummary:
         """Give the row of the run that is meant."""
@@ -61,6 +67,8 @@ class ClientContext(Struct, frozen=True):
         """Give the state of a run as it is now: read it, never write it."""
         if self.engine is not None:
             return await self.engine.load_state(run_id)
+        from aether_protocol.engine.recovery import rebuild
+
         return rebuild(await self.store.runs.load(run_id))
 
     async def plan(self, document: Readable | Plan) -> Plan:

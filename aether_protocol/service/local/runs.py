@@ -6,18 +6,18 @@ Law: nothing here changes a run. A run is polled where another process drives it
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from aether_protocol.engine.stream import StoredEvents
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
-from aether_protocol.service.archive import archive_lines
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.find import driven_by
-from aether_protocol.views.event_feed import EventRecord
-from aether_protocol.views.report import Report, make_report
+
+if TYPE_CHECKING:
+    from aether_protocol.views.event_feed import EventRecord
+    from aether_protocol.views.report import Report
 
 POLL_S: Final = 0.2  # between two looks at a run that another process drives
 
@@ -35,6 +35,8 @@ class LocalRuns:
         return await self._context.store.runs.rows(query or RunQuery())
 
     async def report(self, run: str) -> Report:
+        from aether_protocol.views.report import make_report
+
         row = await self._context.row(run)
         return replace(make_report(await self._context.state(row.run_id)), broken=row.broken)
 
@@ -56,6 +58,8 @@ class LocalRuns:
         return now
 
     async def events(self, run: str, *, follow: bool = False) -> AsyncIterator[EventRecord]:
+        from aether_protocol.engine.stream import StoredEvents
+
         context = self._context
         run_id = (await context.row(run)).run_id
         if context.engine is not None:
@@ -96,5 +100,7 @@ class LocalRuns:
         return await driven_by(self._context.store, await self._context.row(run), self._context.clock.wall())
 
     async def export(self, run: str) -> AsyncIterator[str]:
+        from aether_protocol.service.archive import archive_lines
+
         async for line in archive_lines(self._context.store, (await self._context.row(run)).run_id):
             yield line

@@ -53,6 +53,11 @@ def read_name(text: str, namespace: str | None) -> tuple[str, str]:
     return space or namespace or DEFAULT_NAMESPACE, name
 
 
+def full_name(text: str, namespace: str | None) -> str:
+    """Give NAMESPACE/NAME of what `read_name` reads."""
+    return "/".join(read_name(text, namespace))
+
+
 async def find_schedule(store: Store, namespace: str | None, text: str) -> StoredSchedule:
     """Find the schedule that is meant, as `read_name` reads it. Raises UsageError with what is near."""
     namespace, name = read_name(text, namespace)

@@ -9,11 +9,10 @@ from msgspec import Struct
 from aether_protocol.cli.command import command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption
-from aether_protocol.cli.stored import look, told_when_left
+from aether_protocol.cli.stored import ask, told_when_left
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.service.runs.find import find_run
+from aether_protocol.service.client import RunReader
 
 EPILOG = """\b
 Examples:
@@ -37,20 +36,18 @@ def command(options: EventsOptions) -> int:
     RUN is a run's id, the beginning of it, or latest.
     """
     stop_when_lost()
-    look(options.store, lambda opened: pour(opened, options))
+    ask(options.store, lambda client: pour(client.runs, options))
     return FINE
 
 
-async def pour(store: Store, options: EventsOptions) -> None:
+async def pour(runs: RunReader, options: EventsOptions) -> None:
     from aether_protocol.cli.render.events import print_events
-    from aether_protocol.engine.clock import SystemClock
-    from aether_protocol.engine.stream import StoredEvents
 
-    row = await find_run(store, options.run)
-    events = StoredEvents(store, SystemClock(), row.run_id, follow=options.follow)
+    row = await runs.get(options.run)
+    events = runs.events(row.run_id, follow=options.follow)
     as_json = options.output == "json"
     if options.follow:
-        async with told_when_left(store, row):
+        async with told_when_left(runs, row.run_id):
             count = await print_events(events, as_json=as_json)
     else:
         count = await print_events(events, as_json=as_json)

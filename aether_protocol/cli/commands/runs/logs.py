@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -14,15 +12,15 @@ from msgspec import Struct
 from aether_protocol.cli.command import OneOf, argument, command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption
-from aether_protocol.cli.stored import look, told_when_left
+from aether_protocol.cli.stored import client_on, look, told_when_left
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.plan.model import Kind
-from aether_protocol.ports.store import LogLine, RunSummary, Store
+from aether_protocol.ports.store import LogLine, Store
 from aether_protocol.scheduler.nodes import Container, DagNode
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import POLL_S, find_task, load
+from aether_protocol.service.runs.inspect import find_task, load
 from aether_protocol.views.report import hook_name, not_run
 
 EPILOG = """\b
@@ -71,8 +69,9 @@ async def show(store: Store, options: LogsOptions) -> None:
     path, inside = await find_writer(store, row.run_id, options.task) if options.task is not None else (None, True)
     printer = LogPrinter(paths=inside, times=options.times)
     count = 0
-    async with told_when_left(store, row) if options.follow else nullcontext():
-        async for piece in pieces(store, row, path, options.follow):
+    runs = client_on(store).runs
+    async with told_when_left(runs, row.run_id) if options.follow else nullcontext():
+        async for piece in runs.logs(row.run_id, path, follow=options.follow):
             if piece in options:
                 count += 1
                 print_json(piece) if options.output == "json" else printer.take(piece)
@@ -93,23 +92,6 @@ async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
     dag = state.find(above)
     assert isinstance(dag, DagNode)
     return path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks)
-
-
-async def pieces(store: Store, row: RunSummary, path: str | None, follow: bool) -> AsyncIterator[LogLine]:
-    after, closed = 0, row.closed
-    while True:
-        found = await store.logs.read(row.run_id, path, after)
-        for piece in found:
-            yield piece
-            after = piece.seq
-        if found:
-            continue
-        if closed or not follow:
-            return
-        now = await store.runs.row(row.run_id)
-        closed = now is None or now.closed
-        if not closed:
-            await asyncio.sleep(POLL_S)
 
 
 def print_json(piece: LogLine) -> None:

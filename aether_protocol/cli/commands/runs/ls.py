@@ -20,10 +20,10 @@ from aether_protocol.cli.options import (
     TextOrJson,
     ToOption,
 )
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunQuery, RunSummary, Store
+from aether_protocol.ports.store import RunQuery, RunSummary
 from aether_protocol.views.phases import PHASE_COLORS
 
 EPILOG = """\b
@@ -71,7 +71,7 @@ def command(options: ListOptions) -> int:
     """List runs, newest first."""
     gc.disable()  # a list may be long, none of it is garbage, and the process is over soon
     query = query_of(options)
-    rows = look(options.store, lambda opened: read(opened, query), waits=False)
+    rows = ask(options.store, lambda client: client.runs.list(query), waits=False)
     following = cursor(rows[options.limit - 1]) if len(rows) > options.limit else None
     rows = rows[: options.limit]
     if options.output == "json":
@@ -110,10 +110,6 @@ def query_of(options: ListOptions) -> RunQuery:
         limit=options.limit + 1,
         before=read_cursor(options.page),
     )
-
-
-async def read(store: Store, query: RunQuery) -> list[RunSummary]:
-    return await store.runs.rows(query)
 
 
 def read_labels(texts: tuple[str, ...]) -> dict[str, str]:

@@ -7,21 +7,20 @@ from typing import Annotated
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.render.report import MAX_LINES, print_report
-from aether_protocol.cli.stored import look, workspaces_of
+from aether_protocol.cli.stored import ask, look, workspaces_of
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary, Store
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.service.runs.find import driven_by, find_run
 from aether_protocol.service.runs.inspect import find_task, load
-from aether_protocol.views.report import Report, faults, make_excerpt, make_report
+from aether_protocol.views.report import faults, make_excerpt
 
 EPILOG = """\b
 Examples:
@@ -70,7 +69,7 @@ def command(options: ShowOptions) -> int:
         click.echo(look(options.store, lambda opened: find_workspace(opened, options.run, task)))
         return FINE
     if options.output == "json":
-        print_report(look(options.store, lambda opened: whole(opened, options.run)))
+        print_report(ask(options.store, lambda client: client.runs.report(options.run)))
         return FINE
     from aether_protocol.cli.render.history import show_reasons, show_run
 
@@ -95,12 +94,6 @@ async def find_workspace(store: Store, text: str, task: str) -> str:
         hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
         raise UsageError(f"no workspace of {path} is kept", hint=hint)
     return str(found)
-
-
-async def whole(store: Store, text: str) -> Report:
-    """The report with everything in it."""
-    row = await find_run(store, text)
-    return replace(make_report(await load(store, row.run_id)), broken=row.broken)
 
 
 async def gather(store: Store, text: str) -> Shown:

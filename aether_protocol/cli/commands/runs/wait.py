@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Annotated
 
 from msgspec import Struct
@@ -12,13 +10,10 @@ from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import PHASE_EXITS
 from aether_protocol.cli.instants import Span
 from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson
-from aether_protocol.cli.stored import look, told_when_left
+from aether_protocol.cli.stored import ask, told_when_left
 from aether_protocol.cli.terminal.streams import let_outcome_decide
-from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.scheduler.state import RunState
-from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import POLL_S, load
+from aether_protocol.service.client import RunReader
+from aether_protocol.views.report import Report
 
 EPILOG = """\b
 Examples:
@@ -50,25 +45,15 @@ def command(options: WaitOptions) -> int:
     RUN is a run's id, the beginning of it, or latest. Waiting drives nothing: another process does.
     """
     from aether_protocol.cli.drive import show_ending
-    from aether_protocol.views.report import make_report
 
     let_outcome_decide()
-    phase, state = look(options.store, lambda opened: until_over(opened, options))
-    show_ending(make_report(state), options.output)
-    return PHASE_EXITS[phase]
+    report = ask(options.store, lambda client: until_over(client.runs, options))
+    show_ending(report, options.output)
+    return PHASE_EXITS[str(report.phase)]
 
 
-async def until_over(store: Store, options: WaitOptions) -> tuple[str, RunState]:
-    """(phase, state) at the end."""
-    row = await find_run(store, options.run)
-    end = None if options.timeout is None else time.monotonic() + options.timeout / 1e6
-    async with told_when_left(store, row):
-        while not row.closed and not (options.or_suspended and row.phase == "Suspended"):
-            if end is not None and time.monotonic() >= end:
-                raise BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")
-            await asyncio.sleep(POLL_S)
-            now = await store.runs.row(row.run_id)
-            if now is None:
-                raise UsageError(f"run {row.run_id!r} was deleted")
-            row = now
-    return row.phase, await load(store, row.run_id)
+async def until_over(runs: RunReader, options: WaitOptions) -> Report:
+    run_id = (await runs.get(options.run)).run_id
+    timeout_s = None if options.timeout is None else options.timeout / 1_000_000
+    async with told_when_left(runs, run_id):
+        return await runs.wait(run_id, or_suspended=options.or_suspended, timeout_s=timeout_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import click
@@ -11,12 +12,13 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import NamespaceOption, PageCursor, PageSize, StoreOption, TextOrJson, ToOption
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import RunSummary, Store, schedules_of
+from aether_protocol.ports.store import RunSummary
 from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
-from aether_protocol.service.schedules.find import find_schedule
+from aether_protocol.service.client import ScheduleControl
+from aether_protocol.service.schedules.find import full_name
 
 EPILOG = """\b
 Examples:
@@ -41,7 +43,7 @@ class ScheduleHistoryOptions(Struct, frozen=True, kw_only=True):
 def command(options: ScheduleHistoryOptions) -> int:
     """List what became of a schedule's fires, newest first: kind, run and phase, or the reason why there is no run."""
     limit, before = options.limit, read_cursor(options.page)
-    schedule, records, runs = look(options.store, lambda opened: read(opened, options, before))
+    schedule, records, runs = ask(options.store, lambda client: read(client.schedules, options, before))
     following = str(records[limit - 1].id) if len(records) > limit else None
     records = records[:limit]
     if options.output == "json":
@@ -70,10 +72,10 @@ def read_cursor(text: str | None) -> int | None:
 
 
 async def read(
-    store: Store, options: ScheduleHistoryOptions, before: int | None
-) -> tuple[StoredSchedule, list[FireRecord], dict[str, RunSummary]]:
+    schedules: ScheduleControl, options: ScheduleHistoryOptions, before: int | None
+) -> tuple[StoredSchedule, Sequence[FireRecord], dict[str, RunSummary]]:
     """The schedule, a page of its records and one more, and the runs of these that are kept."""
-    schedule = await find_schedule(store, options.namespace, options.name)
-    records = await schedules_of(store).fires(schedule.namespace, schedule.name, before, options.limit + 1)
-    runs = [row for one in records if one.run_id is not None and (row := await store.runs.row(one.run_id)) is not None]
-    return schedule, records, {row.run_id: row for row in runs}
+    name = full_name(options.name, options.namespace)
+    one = await schedules.get(name)
+    records = await schedules.history(name, before=before, limit=options.limit + 1)
+    return one.schedule, records, {row.run_id: row for row in one.runs}

@@ -8,10 +8,8 @@ from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import NamespaceFilter, StoreOption, TextOrJson, ToOption
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
-from aether_protocol.ports.store import Store, schedules_of
-from aether_protocol.service.schedules.find import ScheduleOverview, overview_of
 
 EPILOG = """\b
 Examples:
@@ -29,7 +27,7 @@ class ScheduleListOptions(Struct, frozen=True, kw_only=True):
 @command_with(ScheduleListOptions, "ls", epilog=EPILOG)
 def command(options: ScheduleListOptions) -> int:
     """List schedules: when they fire, what became of the last fire, and how many of their runs have not ended."""
-    found = look(options.store, lambda opened: read(opened, options.namespace))
+    found = ask(options.store, lambda client: client.schedules.list(options.namespace))
     if options.output == "json":
         from aether_protocol.cli.render.schedules import print_schedules_json
 
@@ -43,7 +41,3 @@ def command(options: ScheduleListOptions) -> int:
         where = "" if options.namespace is None else f" in namespace {options.namespace!r}"
         messages.note(f"there are no schedules{where}", "'aether cron apply FILE' makes one")
     return FINE
-
-
-async def read(store: Store, namespace: str | None) -> list[ScheduleOverview]:
-    return [await overview_of(store, schedule) for schedule in await schedules_of(store).find(namespace)]

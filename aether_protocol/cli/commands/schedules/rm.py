@@ -11,11 +11,10 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, freed_text
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson
-from aether_protocol.cli.stored import look
-from aether_protocol.ports.store import Store, schedules_of
-from aether_protocol.service.schedules.find import called, find_schedules, overview_of
+from aether_protocol.cli.stored import ask
+from aether_protocol.service.client import Client
+from aether_protocol.service.schedules.find import called, full_name
 from aether_protocol.views.text import counted
 
 EPILOG = """\b
@@ -38,7 +37,7 @@ def command(options: ScheduleRemoveOptions) -> int:
 
     Their runs stay, and those that have not ended continue.
     """
-    removed = look(options.store, lambda opened: remove(opened, options), writes=True)
+    removed = ask(options.store, lambda client: remove(client, options), writes=True)
     if options.output == "json":
         listed = [
             {"namespace": one.namespace, "name": one.name, "runs": one.runs, "unfinishedRuns": one.left} for one in removed
@@ -60,17 +59,17 @@ class RemovedSchedule(Struct, frozen=True):
     text: str
 
 
-async def remove(store: Store, options: ScheduleRemoveOptions) -> list[RemovedSchedule]:
+async def remove(client: Client, options: ScheduleRemoveOptions) -> list[RemovedSchedule]:
     """Remove them all; what became of each."""
-    schedules = await find_schedules(store, options.namespace, options.names)
+    names = dict.fromkeys(full_name(name, options.namespace) for name in options.names)
     removed: list[RemovedSchedule] = []
-    for one in [await overview_of(store, schedule) for schedule in schedules]:
+    for one in [await client.schedules.get(name) for name in names]:
         name, count = called(one.schedule), 0
-        was_there = await schedules_of(store).remove(one.schedule.namespace, one.schedule.name)
+        was_there = await client.schedules.remove(f"{one.schedule.namespace}/{one.schedule.name}")
         text = f"removed schedule {name}" if was_there else f"schedule {name} was removed by another process"
         if options.runs:
-            count = await store.runs.delete([row.run_id for row in one.runs if row.closed], now_us())
-            text += f" and {counted(count, 'run')} of it{freed_text(await free(store))}"
+            count = await client.control.delete([row.run_id for row in one.runs if row.closed])
+            text += f" and {counted(count, 'run')} of it{freed_text(await free(client.store))}"
         left = [row.run_id for row in one.unfinished]
         if left:
             text += f"; not ended, and left alone: {', '.join(left)}"

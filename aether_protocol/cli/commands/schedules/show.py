@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -11,12 +12,12 @@ from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson, ToOption
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cron.fields import BadScheduleError
-from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import FireRecord
-from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
+from aether_protocol.service.client import ScheduleControl
+from aether_protocol.service.schedules.find import ScheduleOverview, full_name
 from aether_protocol.service.schedules.times import fires_of
 
 EPILOG = """\b
@@ -40,7 +41,7 @@ class ScheduleShowOptions(Struct, frozen=True, kw_only=True):
 def command(options: ScheduleShowOptions) -> int:
     """Show a schedule: its settings, its next fires, what became of the last ones, and its runs."""
     now = now_us()
-    one, records = look(options.store, lambda opened: read(opened, options.namespace, options.name))
+    one, records = ask(options.store, lambda client: read(client.schedules, full_name(options.name, options.namespace)))
     settings = one.schedule.settings
     try:
         fires = list(islice(fires_of(settings, max(now, one.schedule.seen)), AHEAD))
@@ -58,6 +59,5 @@ def command(options: ScheduleShowOptions) -> int:
     return FINE
 
 
-async def read(store: Store, namespace: str | None, name: str) -> tuple[ScheduleOverview, list[FireRecord]]:
-    schedule = await find_schedule(store, namespace, name)
-    return await overview_of(store, schedule), await schedules_of(store).fires(schedule.namespace, schedule.name, limit=BEHIND)
+async def read(schedules: ScheduleControl, name: str) -> tuple[ScheduleOverview, Sequence[FireRecord]]:
+    return await schedules.get(name), await schedules.history(name, limit=BEHIND)

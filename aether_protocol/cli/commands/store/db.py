@@ -12,11 +12,10 @@ from msgspec.structs import asdict
 from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.options import StoreOption, TextOrJson
-from aether_protocol.cli.stored import check_there, look, open_at
+from aether_protocol.cli.stored import ask, check_there, look, open_at
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import Store, StoreInfo
-from aether_protocol.service.store_check import check_store
 from aether_protocol.views.text import counted, printable
 
 DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can still be read"
@@ -37,7 +36,7 @@ class DatabaseOptions(Struct, frozen=True, kw_only=True):
 @command_with(DatabaseOptions, "info")
 def info(options: DatabaseOptions) -> int:
     """Show what the store is, and what it holds."""
-    found = look(options.store, lambda opened: opened.upkeep.info())
+    found = ask(options.store, lambda client: client.store.info())
     if options.output == "json":
         click.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
         return FINE
@@ -64,7 +63,7 @@ def check(options: DatabaseOptions) -> int:
     Exit codes: 0 all is well, 9 something is wrong.
     """
     try:
-        seen = look(options.store, check_store)
+        seen = ask(options.store, lambda client: client.store.check())
     except PortError as error:
         here = error.hint is not None and "aether db check" in error.hint
         raise PortError(error.message, hint=DAMAGED if here else error.hint) from error

@@ -11,13 +11,11 @@ from msgspec import Struct
 from aether_protocol.cli.command import command_with, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption, ToOption
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.target import STANDARD
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.service.archive import archive_lines
-from aether_protocol.service.runs.find import find_run
+from aether_protocol.service.client import RunReader
 
 EPILOG = """\b
 Examples:
@@ -44,14 +42,14 @@ def command(options: ExportOptions) -> int:
     to_file = options.to is not None and str(options.to) != STANDARD
     if not to_file and sys.stdout.isatty():
         raise UsageError("an exported run is nothing for a terminal", hint="--to PATH writes it to a file")
-    run_id = look(options.store, lambda opened: export(opened, options.run))
+    run_id = ask(options.store, lambda client: export(client.runs, options.run))
     messages.note(f"exported run {run_id}" + (f" to {options.to}" if to_file else ""))
     return FINE
 
 
-async def export(store: Store, text: str) -> str:
+async def export(runs: RunReader, text: str) -> str:
     """Print it; the run's id."""
-    row = await find_run(store, text)
-    async for line in archive_lines(store, row.run_id):
+    run_id = (await runs.get(text)).run_id
+    async for line in runs.export(run_id):
         click.echo(line, nl=False)
-    return row.run_id
+    return run_id

@@ -12,9 +12,10 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, show_deleted
 from aether_protocol.cli.instants import Span, now_us
 from aether_protocol.cli.options import StoreOption, TextOrJson
-from aether_protocol.cli.stored import look, workspaces_of
-from aether_protocol.ports.store import RunQuery, Store
-from aether_protocol.service.runs.delete import Freed, prune_runs
+from aether_protocol.cli.stored import ask
+from aether_protocol.ports.store import RunQuery
+from aether_protocol.service.client import Client
+from aether_protocol.service.runs.delete import Freed
 from aether_protocol.views.phases import PHASE_COLORS
 
 EPILOG = """\b
@@ -55,16 +56,14 @@ def command(options: PruneOptions) -> int:
     """
     before = now_us() - options.older_than
     query = RunQuery(phases=options.phases, name=options.name, closed=True, ended_before=before, limit=BATCH)
-    done = look(options.store, lambda opened: prune_all(opened, query, options), writes=not options.dry_run)
+    done = ask(options.store, lambda client: prune(client, query, options), writes=not options.dry_run)
     show_deleted(*done, as_json=options.output == "json", dry_run=options.dry_run)
     return FINE
 
 
-async def prune_all(store: Store, query: RunQuery, options: PruneOptions) -> tuple[int, Freed]:
+async def prune(client: Client, query: RunQuery, options: PruneOptions) -> tuple[int, Freed]:
     """Delete them in batches, or name them; how many there are, and what became of artifacts."""
-    count = 0
-    async for ids, deleted in prune_runs(store, query, now_us(), root=workspaces_of(store), dry_run=options.dry_run):
-        count += deleted
-        if options.dry_run and options.output == "text":
-            click.echo("\n".join(ids))
-    return count, await free(store, dry_run=options.dry_run)
+    ids = await client.control.prune(query, dry_run=options.dry_run)
+    if ids and options.dry_run and options.output == "text":
+        click.echo("\n".join(ids))
+    return len(ids), await free(client.store, dry_run=options.dry_run)

@@ -9,11 +9,10 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, show_deleted
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import StoreOption, TextOrJson
-from aether_protocol.cli.stored import look, workspaces_of
-from aether_protocol.ports.store import Store
-from aether_protocol.service.runs.delete import Freed, delete_runs
+from aether_protocol.cli.stored import ask
+from aether_protocol.service.client import Client
+from aether_protocol.service.runs.delete import Freed
 
 EPILOG = """\b
 Examples:
@@ -39,11 +38,10 @@ def command(options: RemoveOptions) -> int:
 
     RUN is a run's id, the beginning of it, or latest.
     """
-    count, freed = look(options.store, lambda opened: delete_all(opened, options.runs, options.force), writes=True)
+    count, freed = ask(options.store, lambda client: delete(client, options), writes=True)
     show_deleted(count, freed, as_json=options.output == "json")
     return FINE
 
 
-async def delete_all(store: Store, texts: tuple[str, ...], force: bool) -> tuple[int, Freed]:
-    count = await delete_runs(store, texts, now_us(), root=workspaces_of(store), force=force)
-    return count, await free(store)
+async def delete(client: Client, options: RemoveOptions) -> tuple[int, Freed]:
+    return await client.control.delete(options.runs, force=options.force), await free(client.store)
