@@ -141,7 +141,7 @@ def test_two_runs_are_compared(runs: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.rule("RT-56")
 def test_a_run_survives_its_way_through_a_file(runs: Cli, tmp_path: Path) -> None:
-    assert runs("export", "bad", "-o", "run.jsonl").code == 0
+    assert runs("export", "bad", "--to", "run.jsonl").code == 0
     there = ("--store", "sqlite:there.db")
     assert runs("import", "run.jsonl", *there).code == 0
     for look in (("show", "bad"), ("show", "bad", "--output", "json"), ("logs", "bad"), ("events", "bad")):
@@ -156,7 +156,7 @@ def test_a_run_survives_its_way_through_a_file(runs: Cli, tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", ["cut", "changed", "newer", "other", "empty"])
 def test_files_that_are_no_whole_run_are_refused(runs: Cli, tmp_path: Path, damage: str) -> None:
     file = tmp_path / "run.jsonl"
-    assert runs("export", "bad", "-o", file).code == 0
+    assert runs("export", "bad", "--to", file).code == 0
     text = file.read_text()
     file.write_text({
         "cut": "".join(text.splitlines(keepends=True)[:-1]),
