@@ -43,6 +43,10 @@ PageSize = Annotated[
 ]
 PageCursor = Annotated[str | None, option("--page", metavar="CURSOR", help="The next page, as the page before names it.")]
 
+ReasonOption = Annotated[
+    str, option("--reason", metavar="TEXT", default="", help="Why, in your words; it is recorded, and shown with the run.")
+]
+
 # --- documents ---
 
 LibraryOption = Annotated[

@@ -20,7 +20,15 @@ from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.leases import LEASE_S, Holding
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import Observer, RunLoop
-from aether_protocol.engine.mailbox import Question, ask, cancel_question, resume_question, suspended_paths, to_event
+from aether_protocol.engine.mailbox import (
+    Question,
+    ask,
+    cancel_question,
+    checked_reason,
+    resume_question,
+    suspended_paths,
+    to_event,
+)
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
@@ -159,24 +167,26 @@ class Engine:
         """See at once what others ask of the runs here."""
         self._keeper.look()
 
-    async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None) -> str:
+    async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None, reason: str = "") -> str:
         """Begin a run that keeps what succeeded of an ended one, and runs the rest again (CTRL-4); its id.
 
         With `start`, the path of a task, that task and all downstream of it run again. Plan, parameters and variables are
-        those of the run before; secrets are read anew. Raises UsageError where there is nothing to run again.
+        those of the run before; secrets are read anew. `reason` is recorded. Raises UsageError where there is nothing to run
+        again.
         """
         self._must_be_open()
         state = await self.load_state(run_id)
         now = self._clock.now()
-        header = retry_header(state, start, choose_run_id(new_id, self._ids, now), now, self._ids.seed())
+        chosen = choose_run_id(new_id, self._ids, now)
+        header = retry_header(state, start, chosen, now, self._ids.seed(), reason=checked_reason(reason))
         return await self._begin(self._draft(state.plan, header))
 
-    async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool = False) -> list[str]:
+    async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool | str = False) -> list[str]:
         """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
 
         Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
-        numbers. It returns once all that was due or asked for by then has been dealt with. With `cancel` the runs are cancelled
-        instead: nothing but their hooks is started.
+        numbers. It returns once all that was due or asked for by then has been dealt with. With `cancel` (which may
+        be the reason) the runs are cancelled instead: nothing but their hooks is started.
 
         Of named runs, one that has ended is left out; raises UsageError for an unknown one and one that was set aside (`mend`
         lets it be tried again), BusyError for one that another engine drives, PortError and BrokenInvariant for one whose
@@ -218,7 +228,7 @@ class Engine:
         self._must_be_open()
         return await self._store.upkeep.mend(run_id)
 
-    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool) -> asyncio.Future[None] | None:
+    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool | str) -> asyncio.Future[None] | None:
         """Done once the recovery is through; None where the run cannot be carried on with."""
         try:
             stored = await self._store.runs.load(run_id)
@@ -228,8 +238,9 @@ class Engine:
             epoch = token << 24 | self._submitted & 0xFFFFFF if stored.row.tier == SNAPSHOT else 0
             run = ActiveRun(run_id, self._submitted, state.plan, state, epoch)
             run.token = token
-            answer = asyncio.get_running_loop().create_future() if cancel else None
-            settled = await self._driver.recover(run, answer)
+            answer = asyncio.get_running_loop().create_future() if cancel is not False else None
+            reason = checked_reason(cancel) if isinstance(cancel, str) else ""
+            settled = await self._driver.recover(run, answer, reason)
         except Exception as error:
             told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
             known = self._driver.runs.get(run_id)
@@ -335,8 +346,10 @@ class Engine:
 
     # --- asking ---
 
-    async def resume(self, run_id: str, task_path: str, payload: Mapping[str, Json] | None = None) -> None:
-        """Resume a suspended task (CTRL-2), also of a run that another engine drives.
+    async def resume(
+        self, run_id: str, task_path: str, payload: Mapping[str, Json] | None = None, *, reason: str = ""
+    ) -> None:
+        """Resume a suspended task (CTRL-2), also of a run that another engine drives. `reason` is recorded.
 
         Raises UsageError with the reason where that is refused, BusyError where nobody answers for the run.
         """
@@ -346,12 +359,12 @@ class Engine:
             given = own(dict(payload or {}))
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
-        await self._ask(run_id, resume_question(task_path, given))
+        await self._ask(run_id, resume_question(task_path, given, reason))
 
-    async def cancel(self, run_id: str) -> None:
-        """Cancel a run (CTRL-3), also one that another engine drives. Raises UsageError that names its phase where it has
-        ended, BusyError where nobody answers for it."""
-        await self._ask(run_id, cancel_question())
+    async def cancel(self, run_id: str, *, reason: str = "") -> None:
+        """Cancel a run (CTRL-3), recording the `reason`, also one that another engine drives. Raises UsageError that names its
+        phase where it has ended, BusyError where nobody answers for it."""
+        await self._ask(run_id, cancel_question(reason))
 
     async def _ask(self, run_id: str, question: Question) -> None:
         self._must_be_open()

@@ -133,7 +133,7 @@ class RunLoop:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def recover(self, run: ActiveRun, cancel: Answer | None = None) -> Answer:
+    async def recover(self, run: ActiveRun, cancel: Answer | None = None, reason: str = "") -> Answer:
         """Continue a run that another engine, or this one, drove before: order what it waits for.
 
         What is asked of it comes before anything is handed over: `cancel`, then what waits in the mailbox, then the timers that
@@ -151,7 +151,7 @@ class RunLoop:
         if state.root is None:
             self.put(run, Submitted(NO_TIME, state.header, "api"))
         if cancel is not None:
-            self.put(run, CancelRequested(NO_TIME, "api"), cancel)
+            self.put(run, CancelRequested(NO_TIME, "api", reason), cancel)
         away = [Delivery(run, node.id, run.ref(node), None) for node in under_way(state)]
         run.open = {one.ref.path: one for one in away}
         told = await self.deliveries.ask(away) if away else {}
@@ -202,7 +202,8 @@ class RunLoop:
             self._wake()
 
     def _resumed(self, run: ActiveRun, event: ResumeRequested, masker: Masker | None, reply: Reply | None) -> None:
-        event.payload = event.payload if masker is None else masker.value(event.payload)
+        if masker is not None:
+            event.payload, event.reason = masker.value(event.payload), masker.text(event.reason)
         self._put(run, event, reply)
 
     async def settled(self) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
@@ -22,17 +23,29 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED
 
 LOOK_S: Final = 0.1  # between two looks for an answer
+LONGEST_REASON: Final = 1_000  # characters
 PATIENCE_US: Final = 10_000_000  # how long an answer is waited for
 
 Question = dict[str, Json]
 
 
-def resume_question(task_path: str, payload: Mapping[str, Json]) -> Question:
-    return {"kind": "resume", "task": task_path, "payload": dict(payload)}
+def resume_question(task_path: str, payload: Mapping[str, Json], reason: str = "") -> Question:
+    """Ask for a resume; `reason` is recorded."""
+    return {"kind": "resume", "task": task_path, "payload": dict(payload), "reason": checked_reason(reason)}
 
 
-def cancel_question() -> Question:
-    return {"kind": "cancel"}
+def cancel_question(reason: str = "") -> Question:
+    """Ask for a cancel; `reason` is recorded."""
+    return {"kind": "cancel", "reason": checked_reason(reason)}
+
+
+def checked_reason(reason: str) -> str:
+    """Give the reason as it is recorded: on one line. Raises UsageError for one that is too long or not text."""
+    if not is_whole(reason):
+        raise UsageError("the reason is not UTF-8 text")
+    if len(reason) > LONGEST_REASON:
+        raise UsageError(f"the reason has {len(reason)} characters", hint=f"at most {LONGEST_REASON} are recorded")
+    return " ".join(reason.split())
 
 
 def suspended_paths(state: RunState) -> list[str]:
@@ -45,7 +58,7 @@ def to_event(state: RunState, question: Json) -> Event:
     """What is asked, as an event. Raises UsageError for a task that there is not, and for what is no question."""
     kind = question.get("kind") if isinstance(question, dict) else None
     if kind == "cancel":
-        return CancelRequested(0, "api")
+        return CancelRequested(0, "api", str(question.get("reason", "")))
     if kind != "resume":
         raise UsageError(f"{kind!r} is nothing that can be asked of a run")
     path = question["task"]
@@ -56,7 +69,7 @@ def to_event(state: RunState, question: Json) -> Event:
         shown = near or ", ".join(waiting)
         hint = f"suspended: {shown}" if shown else "no task of this run is suspended"
         raise UsageError(f"run {state.header.run_id!r} has no task run {path!r}", hint=hint)
-    return ResumeRequested(0, node.id, question["payload"], "api")
+    return ResumeRequested(0, node.id, question["payload"], "api", str(question.get("reason", "")))
 
 
 def wants_answer(question: Json) -> bool:

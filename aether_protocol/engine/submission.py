@@ -78,7 +78,9 @@ def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) ->
     return replace(header, parameters=parameters)
 
 
-def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed: int) -> RunHeader:
+def retry_header(
+    state: RunState, start: str | None, run_id: str, now: int, seed: int, *, reason: str = ""
+) -> RunHeader:
     """The header of a run that retries the ended run `state`, from the task at path `start` (CTRL-4). Raises UsageError."""
     before = state.header
     if not state.closed:
@@ -100,6 +102,7 @@ def retry_header(state: RunState, start: str | None, run_id: str, now: int, seed
         reused=reused(state, start),
         folder=before.folder,
         fetched=fetched(state) or None,
+        reason=reason or None,
     )
 
 

@@ -40,6 +40,7 @@ class RunHeader(Struct, gc=False):
     folder: str | None = None  # where the document lies, if it came from a file (ART-4)
     fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
     configuration: RunConfiguration | None = None
+    reason: str | None = None  # why a retry was asked for, in the words of who did (CTRL-4)
 
 
 class Submitted(Struct, gc=False):
@@ -100,19 +101,21 @@ class TimerFired(Struct, gc=False):
 
 
 class ResumeRequested(Struct, gc=False):
-    """Resume a suspended task (CTRL-2)."""
+    """Resume a suspended task (CTRL-2). `reason` is why, in the words of the caller."""
 
     at: int
     node: int
     payload: Mapping[str, Json]
     cause: str
+    reason: str = ""
 
 
 class CancelRequested(Struct, gc=False):
-    """Cancel the run (CTRL-3)."""
+    """Cancel the run (CTRL-3). `reason` is why, in the words of the caller."""
 
     at: int
     cause: str
+    reason: str = ""
 
 
 class AttemptLost(Struct, gc=False):

@@ -111,6 +111,8 @@ class Machine(StepBuilder):
             return
         self.emit(RunCreated(event.header))
         self.commands.append(SetTimer(WORKFLOW, e.TimerKind.TIMEOUT, self.state.deadline, self.cause))
+        if event.header.reason:
+            self.emit(Reported(WORKFLOW, f"retried: {event.header.reason}"))
         self._make(NodeCreated(0, -1, 0))
 
     def _continued(self, event: e.Continued) -> None:
@@ -158,13 +160,15 @@ class Machine(StepBuilder):
             self.refused = "there is no such task" if node is None else f"{node.path!r} is not a task that can be resumed"
             return
         self.refused = tasks.resume(self, node, event.payload)
+        if event.reason and self.refused is None:
+            self.emit(Reported(node.id, f"resumed: {event.reason}"))
 
     def _cancel(self, event: e.CancelRequested) -> None:
         root = self.state.root
         if root is None or root.ended_at is not None:
             self.refused = f"the run has ended: it is {self.state.phase}"
             return
-        impose(self, root, CANCELLED, None, "cancelled")
+        impose(self, root, CANCELLED, None, f"cancelled: {event.reason}" if event.reason else "cancelled")
 
     def _lost(self, event: e.AttemptLost) -> None:
         node = self._node(event.node)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from aether_protocol.cli.command import command_with
 from aether_protocol.cli.drive import Driving, Target, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
-from aether_protocol.cli.options import DrivingOptions, RunArgument
+from aether_protocol.cli.options import DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether cancel latest
-  aether cancel nightly --quiet
+  aether cancel nightly --reason 'the source was wrong'
 
 A run that another process drives is cancelled there: the command returns once that is recorded. One that no process drives
 is cancelled here, and its hooks run here, too; nothing else of it is started again.
@@ -37,6 +37,7 @@ ROUNDS = 3  # of asking the engine that holds the lease: one of another machine 
 
 class CancelOptions(Struct, frozen=True, kw_only=True):
     run: RunArgument
+    reason: ReasonOption = ""
     driving: DrivingOptions
 
 
@@ -51,22 +52,22 @@ def command(options: CancelOptions) -> int:
         row = await find_run(store, options.run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
-        return row.run_id if await cancel(engine, row.run_id) else None
+        return row.run_id if await cancel(engine, row.run_id, options.reason) else None
 
     code = drive(Driving.by(options.driving), begin)
     return FINE if code == CANCELLED else code
 
 
-async def cancel(engine: Engine, run_id: str) -> bool:
+async def cancel(engine: Engine, run_id: str, reason: str) -> bool:
     """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one does not answer."""
     left = ROUNDS
     await engine.mend(run_id)
     while True:
         with contextlib.suppress(BusyError):
-            if await engine.recover([run_id], cancel=True):
+            if await engine.recover([run_id], cancel=reason):
                 return True
         try:
-            await engine.cancel(run_id)  # raises for one that has ended meanwhile
+            await engine.cancel(run_id, reason=reason)  # raises for one that has ended meanwhile
         except BusyError:
             left -= 1
             if not left:

@@ -10,7 +10,7 @@ from aether_protocol.cli.arguments import Payload, read_answers, read_given, rea
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.drive import Driving, RunToAnswer, Target, drive
 from aether_protocol.cli.exits import FINE_PHASES
-from aether_protocol.cli.options import AnswersOption, DrivingOptions, RunArgument
+from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.errors import BusyError, UsageError
@@ -49,6 +49,7 @@ class ResumeOptions(Struct, frozen=True, kw_only=True):
     payload: Annotated[
         str | None, option("--payload", metavar="JSON", help="The answer as a JSON object, or yes or no; -p wins.")
     ] = None
+    reason: ReasonOption = ""
     answers: AnswersOption = ()
     driving: DrivingOptions
 
@@ -63,6 +64,8 @@ def command(options: ResumeOptions) -> int:
     task = options.task
     if task is None and (options.parameters or options.payload is not None):
         raise UsageError("an answer needs the TASK that it is for")
+    if task is None and options.reason:
+        raise UsageError("--reason needs the TASK that it is for", hint="a run that is only continued has no answer to explain")
     given = {} if options.payload is None else read_payload(options.payload)
     if given is None:
         raise UsageError(f"--payload {options.payload!r} is neither a JSON object, yes nor no")
@@ -81,10 +84,10 @@ def command(options: ResumeOptions) -> int:
         try:
             await engine.recover([row.run_id])
         except BusyError:
-            await engine.resume(row.run_id, path, answer)
+            await engine.resume(row.run_id, path, answer, reason=options.reason)
             messages.note(f"{path} was answered; the run is driven by another process")
             return None
-        return RunToAnswer(row.run_id, lambda: engine.resume(row.run_id, path, answer))
+        return RunToAnswer(row.run_id, lambda: engine.resume(row.run_id, path, answer, reason=options.reason))
 
     return drive(Driving.by(options.driving, read_answers(options.answers)), begin)
 

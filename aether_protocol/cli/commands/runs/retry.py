@@ -9,7 +9,7 @@ from msgspec import Struct
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.drive import Driving, drive
-from aether_protocol.cli.options import AnswersOption, DrivingOptions, RunArgument
+from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Store
@@ -34,6 +34,7 @@ class RetryOptions(Struct, frozen=True, kw_only=True):
         str | None,
         option("--from", metavar="TASK", help="Run this task again, and all that depends on it, even if it succeeded."),
     ] = None
+    reason: ReasonOption = ""
     answers: AnswersOption = ()
     driving: DrivingOptions
 
@@ -57,7 +58,7 @@ def command(options: RetryOptions) -> int:
         if options.start is not None:
             state = await load(store, row.run_id)
             path = find_task(state, options.start, not_run(state))
-        new_id = await engine.retry(row.run_id, path, new_id=await next_retry_id(store, row.run_id))
+        new_id = await engine.retry(row.run_id, path, new_id=await next_retry_id(store, row.run_id), reason=options.reason)
         messages.note(f"retrying run {row.run_id} as {new_id}")
         return new_id
 

@@ -61,6 +61,11 @@ def command(options: ShowOptions) -> int:
 
     RUN is a run's id, the beginning of it, or latest. TASK, a path or name as for 'aether resume', is for --workspace alone.
     """
+    return show(options)
+
+
+def show(options: ShowOptions) -> int:
+    """Print the run, its report, or the folder of a workspace."""
     task = options.task
     if options.workspace or task is not None:
         if task is None or not options.workspace:
