@@ -1,6 +1,14 @@
 """The command line: each command parses, builds, executes, and hands what it found to `render`.
 
 Law: importing this is free; click and the commands are loaded when `main` is called, each command only when it is used.
+
+Modules by role:
+
+    from start to exit code   __main__, entry, root, lazy_group, exits
+    what a command takes      command, options, configured, arguments, instants, paths, target
+    documents and the store   document_inputs, stored, freeing, schedules
+    runs driven here          drive, session, hosting, preview
+    packages                  commands, render, terminal
 """
 
 from __future__ import annotations

@@ -168,7 +168,8 @@ class Machine(StepBuilder):
         if root is None or root.ended_at is not None:
             self.refused = f"the run has ended: it is {self.state.phase}"
             return
-        impose(self, root, CANCELLED, None, f"cancelled: {event.reason}" if event.reason else "cancelled")
+        text = f"cancelled: {event.reason}" if event.reason else "cancelled"
+        impose(self, root, CANCELLED, None, text)
 
     def _lost(self, event: e.AttemptLost) -> None:
         node = self._node(event.node)

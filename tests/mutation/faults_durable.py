@@ -393,7 +393,7 @@ FAULTS = (
         "a cancel is told to be done and is not",
         MAILBOX,
         '    if kind == "cancel":\n'
-        '        return CancelRequested(0, "api")\n',
+        '        return CancelRequested(0, "api", str(question.get("reason", "")))\n',
         '    if kind == "cancel":\n'
         '        return ResumeRequested(0, 0, {}, "api")\n',
     ),

@@ -663,8 +663,8 @@ CTRL = (
         "CTRL-3",
         "a cancel gives Timeout",
         MACHINE,
-        'impose(self, root, CANCELLED, None, "cancelled")',
-        'impose(self, root, TIMEOUT, None, "cancelled")',
+        'impose(self, root, CANCELLED, None, text)',
+        'impose(self, root, TIMEOUT, None, text)',
     ),
     Fault(
         "CTRL-3",
@@ -866,8 +866,8 @@ HOOK = (
         "HOOK-3",
         "a cancel ends the hooks",
         MACHINE,
-        '        impose(self, root, CANCELLED, None, "cancelled")\n',
-        '        impose(self, root, CANCELLED, None, "cancelled")\n'
+        '        impose(self, root, CANCELLED, None, text)\n',
+        '        impose(self, root, CANCELLED, None, text)\n'
         "        for hook in self.state.hook_nodes:\n"
         "            if hook.ended_at is None:\n"
         '                self.end(hook, CANCELLED, None, "")\n',

@@ -1,1 +1,10 @@
-"""What people and machines read: text, JSON, SARIF, pictures. Renderers get data and decide nothing."""
+"""What people and machines read: text, JSON, SARIF. Renderers get data and decide nothing.
+
+Modules by role:
+
+    pieces          times, marks, table, pretty
+    documents       diagnostics, preview, templates
+    a run           report, history, changes, logs, events
+    while it runs   views, live, journal
+    lists           runs, schedules
+"""

@@ -1,1 +1,9 @@
-"""Commands that start runs, steer them and look at them."""
+"""Commands that start runs, steer them and look at them; one module each.
+
+Modules by role:
+
+    start and steer      run, resume, cancel, retry, wait
+    lists                ls, workflow
+    one run              show, status, logs, events
+    past and difference  replay, diff
+"""

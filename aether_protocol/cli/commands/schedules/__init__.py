@@ -1,6 +1,12 @@
 """`aether cron`: schedules, and the programs that carry them out.
 
 Law: a subcommand is a module of this package, loaded when it is asked for.
+
+Modules by role:
+
+    keep schedules   apply, suspend, resume, rm
+    look at them     ls, show, next, history
+    carry them out   run, tick, trigger, backfill, export
 """
 
 from __future__ import annotations
