@@ -25,7 +25,7 @@ from aether_protocol.cron.policy import decide
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.ports.store.schedules import StoredSchedule
-from aether_protocol.testing.contracts.store_tools import tiny_plan
+from aether_protocol.testing.contracts.store.tools import tiny_plan
 
 SECOND = 1_000_000
 START = 1_774_000_000 * SECOND  # March 2026

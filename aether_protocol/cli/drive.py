@@ -23,7 +23,6 @@ from msgspec.structs import asdict
 from aether_protocol.assembly.store_urls import PROJECT
 from aether_protocol.cli.configured import configuration, debugs, names_store, usual_store
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import DrivingOptions
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
 from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path, workspaces_of
@@ -176,7 +175,7 @@ async def release_leftovers(store: Store) -> None:
     """Release what dead processes of this machine hold, and remove folders that they left."""
     from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 
-    await release_dead_owners(store, now_us())
+    await release_dead_owners(store)
     await remove_shared_folders(store, workspaces_of(store))
 
 

@@ -156,7 +156,7 @@ class Engine:
         run, new = draft
         run.token = token
         if new.owner is not None:
-            self._keeper.took(new.until)
+            self._keeper.lease_taken()
         self._submitted += 1
         run.number = self._submitted
         self._driver.runs[run.id] = run
@@ -196,8 +196,7 @@ class Engine:
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
         await self._keeper.tell_breaks()
-        until = self._keeper.horizon()
-        claimed = await self._store.leases.claim(wanted, self._keeper.owner, self._clock.wall(), until)
+        claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, run_ids=wanted)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
         try:
             for one in set(wanted or ()) - {one for one, _ in new}:
@@ -214,7 +213,7 @@ class Engine:
             await self._store.leases.release(self._keeper.owner, [one for one, _ in new])
             raise
         if new:
-            self._keeper.took(until)
+            self._keeper.lease_taken()
         settled: dict[str, asyncio.Future[None]] = {}
         for one, token in new:
             going_on = await self._recover(one, token, must=run_ids is not None, cancel=cancel)
@@ -266,8 +265,7 @@ class Engine:
         run.state.header = header  # so that a row and a report can be made at once
         new = NewRun(run.row(), plan, header, artifacts=named_by(header))
         if self._store.durable:
-            keeper = self._keeper
-            new.owner, new.until, new.length_us = keeper.owner, keeper.horizon(), keeper.length_us
+            new.owner, new.ttl = self._keeper.owner, self._keeper.ttl
         return Draft(run, new)
 
     async def _begin(self, draft: Draft) -> str:

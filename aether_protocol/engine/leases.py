@@ -24,7 +24,6 @@ from aether_protocol.scheduler.events import Event
 
 LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
-FOREVER_US: Final = 1 << 61  # the end of a lease that needs no renewal
 
 _log = logging.getLogger("aether_protocol")
 
@@ -59,8 +58,8 @@ class LeaseKeeper:
         self._lease_us = lease_us
         self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
         self._wake = wake
-        self._until = 0  # when the lease ends
-        self._took_at = 0  # by our clock
+        self._age_us = 0  # of the lease, since it was taken or renewed
+        self._seen = (0, 0)  # what the engine's clock and the machine's showed when they were looked at last
         self._locks: set[str] = set()
         self._given_up: list[str] = []
         self._broke: list[tuple[str, int, int, str]] = []  # runs that broke this engine: token, leaves ended by then, reason
@@ -71,22 +70,25 @@ class LeaseKeeper:
 
     # --- the lease ---
 
-    def horizon(self) -> int:
-        """Until when a lease goes that is taken now."""
-        return FOREVER_US if self._lease_us is None else self._clock.wall() + self._lease_us
-
     @property
-    def length_us(self) -> int | None:
-        """How long a lease is that is taken now; None: it has no end."""
+    def ttl(self) -> int | None:
+        """How long a lease is that is taken now, in microseconds; None: it has no end."""
         return self._lease_us
 
-    def took(self, until: int) -> None:
-        """Something was claimed until then: keep it."""
-        self._until = until
-        if self._lease_us is not None:
-            self._took_at = until - self._lease_us
-            if self._alarm is None:
-                self._arm()
+    def lease_taken(self) -> None:
+        """Keep the lease: something was claimed just now."""
+        self._age_us, self._seen = 0, (self._clock.now(), self._clock.wall())
+        if self._lease_us is not None and self._alarm is None:
+            self._arm()
+
+    def _look_at_clocks(self) -> bool:
+        """Let the lease grow older by what has passed on the faster one of the two clocks: it is never taken for younger than
+        the store has it; whether one of them was set back, and perhaps the store's with it."""
+        now, wall = self._clock.now(), self._clock.wall()
+        passed, by_wall = now - self._seen[0], wall - self._seen[1]
+        self._seen = now, wall
+        self._age_us += max(passed, by_wall, 0)
+        return min(passed, by_wall) < 0
 
     def look(self) -> None:
         """Look into the mailbox before the next turn."""
@@ -112,11 +114,10 @@ class LeaseKeeper:
             self._broke.pop(0)
 
     async def lock(self, name: str) -> bool:
-        until = self.horizon()
-        taken = await self._store.leases.lock(name, self.owner, self._clock.wall(), until)
+        taken = await self._store.leases.lock(name, self.owner, self._lease_us)
         if taken:
             self._locks.add(name)
-            self.took(until)
+            self.lease_taken()
         return taken
 
     async def unlock(self, name: str) -> None:
@@ -162,22 +163,22 @@ class LeaseKeeper:
             self._given_up.clear()
         if self._lease_us is None or not (held or self._locks):
             return
-        if self._took_at <= self._clock.wall() < self._took_at + self._lease_us // 3:
+        if not self._look_at_clocks() and self._age_us < self._lease_us // 3:
             return
-        until = self.horizon()
         try:
-            lost = await self._store.leases.renew(self.owner, held, until)
+            lost = await self._store.leases.renew(self.owner, self._lease_us, held)
         except (PortError, BusyError) as error:
-            if self._clock.wall() >= self._until:
+            self._age_us = max(self._age_us, self._lease_us // 3)  # tried again with the next beat
+            if self._age_us >= self._lease_us:
                 for run_id in held:
                     text = f"the lease of run {run_id!r} ended before it could be renewed: {error.message}"
                     driver.abandon(driver.runs[run_id], PortError(text, hint=error.hint))
             raise
-        self.took(until)
+        self.lease_taken()
         for run_id in lost:
             driver.abandon(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
         for name in list(self._locks):
-            if not await self._store.leases.lock(name, self.owner, self._clock.wall(), until):  # whoever has it relies on it
+            if not await self._store.leases.lock(name, self.owner, self._lease_us):  # whoever has it relies on it
                 self._locks.discard(name)
                 for run_id in held:
                     text = f"lock {name!r} was taken over by another engine: run {run_id!r} is left as it is"

@@ -206,15 +206,15 @@ class ScheduleRunner:
 
     async def adopt_orphans(self, run_ids: Collection[str] | None = None) -> list[str]:
         """Go on with the unfinished runs of schedules that nobody drives, of all or of those named; their ids."""
-        self._looked_at = now = self._clock.now()
+        self._looked_at = self._clock.now()
         adopted: list[str] = []
         for run_id in await self._unfinished():
             if run_ids is not None and run_id not in run_ids:
                 continue
             if self._engine.drives(run_id) or run_id in self._hopeless:
                 continue
-            held = await self._store.leases.owner(run_id, now)
-            if held is not None and held[0] != self._engine.owner:
+            held = await self._store.leases.owner(run_id)
+            if held is not None and held.live and held.owner != self._engine.owner:
                 continue
             try:
                 taken = await self._engine.recover([run_id])
@@ -250,7 +250,7 @@ class ScheduleRunner:
             rows = await self._schedules.runs(namespace, name)
             old = expired(schedule.settings, [(row.run_id, row.phase == "Succeeded") for row in rows if row.closed])
             if old:
-                await self._store.runs.delete(old, self._clock.now())
+                await self._store.runs.delete(old)
                 self._witness.deleted(old)
                 deleted += old
         if deleted and self._artifacts is not None and self._clock.now() - self._collected_at >= COLLECT_US:

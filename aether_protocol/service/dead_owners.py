@@ -13,18 +13,18 @@ from aether_protocol.ports.store import Store
 from aether_protocol.service.process_identity import is_alive, is_dead
 
 
-async def release_dead_owners(store: Store, now: int) -> None:
+async def release_dead_owners(store: Store) -> None:
     """Release runs and locks of dead processes of this machine.
 
-    Where the clock was set back under a living process, its lease is written anew by the clock as it is at instant `now`, so
-    that it is not taken for one that a wrong clock wrote.
+    Where the clock was set back under a living process, its lease is renewed by the clock as it is now, so that it is not
+    taken for one that a wrong clock wrote.
     """
-    until = now + round(LEASE_S * 1_000_000)
-    for owner, end in (await store.leases.owners()).items():
-        if is_dead(owner):
-            await store.leases.release(owner)
-        elif end > until and is_alive(owner):
-            await store.leases.renew(owner, {}, until)
+    ttl = round(LEASE_S * 1_000_000)
+    for lease in await store.leases.owners():
+        if is_dead(lease.owner):
+            await store.leases.release(lease.owner)
+        elif lease.left > ttl and is_alive(lease.owner):
+            await store.leases.renew(lease.owner, ttl, {})
 
 
 async def remove_shared_folders(store: Store, root: Path | None) -> None:

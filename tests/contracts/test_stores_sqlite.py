@@ -13,16 +13,14 @@ import pytest
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
-from aether_protocol.testing.contracts.schedules import ScheduleContract
 from aether_protocol.testing.contracts.store import StoreContract
-from aether_protocol.testing.contracts.store_parts import (
-    DocumentContract,
-    LeaseContract,
-    LogContract,
-    MailboxContract,
-    UpkeepContract,
-)
-from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, texts
+from aether_protocol.testing.contracts.store.leases import LeaseContract
+from aether_protocol.testing.contracts.store.library import LibraryContract
+from aether_protocol.testing.contracts.store.logs import LogContract
+from aether_protocol.testing.contracts.store.mailbox import MailboxContract
+from aether_protocol.testing.contracts.store.schedules import ScheduleContract
+from aether_protocol.testing.contracts.store.tools import all_well, more, new_run, texts
+from aether_protocol.testing.contracts.store.upkeep import UpkeepContract
 
 
 class TestSqliteStore(StoreContract, ScheduleContract):
@@ -31,24 +29,28 @@ class TestSqliteStore(StoreContract, ScheduleContract):
         self.path = tmp_path
 
     def make(self) -> Store:
-        return open_sqlite(str(self.path / "new" / "aether.db"), durability="normal")
+        return open_sqlite(str(self.path / "new" / "aether.db"), durability="normal", now=self.now)
+
+    async def client(self, store: Store) -> Store:
+        return self.make()
 
 
 class TestSqliteInMemory(StoreContract, ScheduleContract):
     def make(self) -> Store:
-        return open_sqlite(":memory:")
+        return open_sqlite(":memory:", now=self.now)
 
 
-class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, DocumentContract, UpkeepContract):
+class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, LibraryContract, UpkeepContract):
     """What does not depend on how runs are kept; the rest is below."""
 
     def make(self) -> Store:
-        return open_sqlite(":memory:", tier=SNAPSHOT)
+        return open_sqlite(":memory:", tier=SNAPSHOT, now=self.now)
 
     def test_a_stale_owner_is_fenced_off_where_it_saves(self) -> None:
         async def body(store: Store) -> None:
-            old = await store.runs.create(new_run("a", owner="dead", until=10))
-            await store.leases.claim(["a"], "successor", 10, 20)
+            old = await store.runs.create(new_run("a", owner="dead", ttl=10))
+            await self.pass_time(10)
+            await store.leases.claim("successor", 20, run_ids=["a"])
             assert isinstance((await store.runs.append([more("a", 0, token=old, closed=True)]))["a"], BusyError)
             assert (await store.runs.load("a")).row.seq == 0
 
@@ -136,11 +138,13 @@ def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) ->
 
 def test_two_connections_on_one_file(tmp_path: Path) -> None:
     async def body() -> None:
-        one, two = (open_sqlite(str(tmp_path / "a.db")) for _ in range(2))
-        token = await one.runs.create(new_run("a", owner="one", until=10))
+        time = [0]
+        one, two = (open_sqlite(str(tmp_path / "a.db"), now=lambda: time[0]) for _ in range(2))
+        token = await one.runs.create(new_run("a", owner="one", ttl=10))
         assert await all_well(one, more("a", 0, "first", token=token))
         assert isinstance((await two.runs.append([more("a", 0, "second", token=token)]))["a"], BusyError)
-        [(_, newer)] = await two.leases.claim(["a"], "two", 10, 20)
+        time[0] = 10
+        [(_, newer)] = await two.leases.claim("two", 20, run_ids=["a"])
         assert isinstance((await one.runs.append([more("a", 1, token=token)]))["a"], BusyError)
         assert await all_well(two, more("a", 1, "taken over", token=newer))
         assert texts((await one.runs.load("a")).lines) == ["first", "taken over"]
@@ -166,10 +170,66 @@ def test_a_writer_waits_for_another_and_the_loop_goes_on(tmp_path: Path) -> None
     asyncio.run(body())
 
 
+def test_an_append_waits_for_a_claim_that_is_not_committed_and_is_refused_then(tmp_path: Path) -> None:
+    """The fence, with two real connections: the claim holds its transaction open while the owner before writes."""
+
+    async def body() -> None:
+        time = [0]
+        one, two = (open_sqlite(str(tmp_path / "a.db"), now=lambda: time[0]) for _ in range(2))
+        token = await one.runs.create(new_run("a", owner="one", ttl=10))
+        for progress in (None, 0):
+            two.database.execute("BEGIN IMMEDIATE")
+            two.database.execute("UPDATE runs SET owner = 'two', token = token + 1")
+            late = asyncio.create_task(one.runs.append([more("a", 0, token=token, progress=progress)]))
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+                assert not late.done(), "nothing is said before the claim is through"
+            two.database.execute("COMMIT")
+            assert isinstance((await late)["a"], BusyError)
+            token += 1
+        assert (await two.runs.load("a")).lines == []
+        await one.close()
+        await two.close()
+
+    asyncio.run(body())
+
+
+CLAIMER = """
+import asyncio, sys
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
+
+async def main(path, owner):
+    store = open_sqlite(path, durability="normal")
+    print(*[run for _ in range(200) for run, token in await store.leases.claim(owner, 60_000_000, 1)])
+    await store.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_two_processes_never_hold_one_run(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+
+    async def begin() -> None:
+        store = open_sqlite(path)
+        for number in range(40):
+            await store.runs.create(new_run(f"r{number}"))
+        await store.close()
+
+    asyncio.run(begin())
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    made = [subprocess.Popen([sys.executable, "-c", CLAIMER, path, owner], **piped) for owner in ("one", "two")]
+    said = [process.communicate(timeout=120) for process in made]
+    assert [process.returncode for process in made] == [0, 0], said
+    one, two = (set(out.split()) for out, _ in said)
+    assert not one & two
+    assert one | two
+
+
 WRITER = """
 import asyncio, sys
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
-from aether_protocol.testing.contracts.store_tools import more, new_run
+from aether_protocol.testing.contracts.store.tools import more, new_run
 
 async def main(path, name):
     store = open_sqlite(path, durability="normal")

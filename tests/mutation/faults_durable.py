@@ -258,7 +258,7 @@ FAULTS = (
         "leases",
         "a lease is not looked at (in memory)",
         MEMORY,
-        "and (self._runs.get(run_id) == owner or not self.held(run_id, now))",
+        "and (self.holders.get(run_id) == owner or not self.held(run_id))",
         "and True",
     ),
     Fault(
@@ -294,8 +294,8 @@ FAULTS = (
         "leases",
         "a lease of seconds is one of milliseconds",
         KEEPER,
-        "self._clock.wall() + self._lease_us",
-        "self._clock.wall() + self._lease_us // 1_000",
+        "            lost = await self._store.leases.renew(self.owner, self._lease_us, held)\n",
+        "            lost = await self._store.leases.renew(self.owner, self._lease_us // 1_000, held)\n",
         tests="tests/unit/engine/test_recovery_sharing.py",
     ),
     # --- the fence ---

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aether_protocol.ports.store.leases import Lease as Lease
     from aether_protocol.ports.store.leases import LeaseStore as LeaseStore
     from aether_protocol.ports.store.library import LibraryStore as LibraryStore
     from aether_protocol.ports.store.library import NewDocument as NewDocument
@@ -78,7 +79,7 @@ _HOMES: Final = {
     **dict.fromkeys(("LogLine", "LogStore"), "logs"),
     **dict.fromkeys(("LibraryStore", "NewDocument", "StoredDocument"), "library"),
     **dict.fromkeys(("StoreInfo", "UpkeepStore"), "upkeep"),
-    "LeaseStore": "leases",
+    **dict.fromkeys(("Lease", "LeaseStore"), "leases"),
     "ScheduleStore": "schedules",
 }
 

@@ -9,52 +9,78 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 BREAKS: Final = 3  # in a row set a run aside
 
 
-def goes_on(until: int, length_us: int | None, now: int) -> bool:
-    """Whether a lease that ends at `until` and is `length_us` long (None: nobody said) goes on at `now`.
+FOREVER: Final = 1 << 61  # the end of a lease without an end
 
-    No right clock can have written one that ends much later than its length from now; as much again is left for clocks that
-    are not quite the same.
+
+class Lease(Struct, frozen=True):
+    """The lease of an owner. `left` are the microseconds until it ends by the store's clock (negative: since it ended); `live`
+    says whether it counts."""
+
+    owner: str
+    left: int
+    live: bool
+
+
+def lives(until: int, length_us: int | None, now: int) -> bool:
+    """Whether a lease that ends at `until` and is `length_us` long (None: without an end) counts at `now`.
+
+    One that ends later than twice its length from now was written before the store's clock was set back, by an owner that has
+    not renewed it since: it could not be waited for (RT-85).
     """
     return now < until and (length_us is None or until - now <= 2 * length_us)
 
 
 class LeaseStore(Protocol):
-    """Who drives which run. A lease is its owner's, for all runs and locks that it holds; `goes_on` says how long it counts."""
+    """Who drives which run. A lease is its owner's, for all runs and locks that it holds.
 
-    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
-        """Take runs (None: all) that are open, not set aside, and unowned, its own already, or whose owner's lease does not go
-        on at `now`.
+    The store alone measures leases, by one clock of its own: no caller gives it an instant, so clocks of engines may differ by
+    any amount. `ttl` is the length of a lease in microseconds; None: it has no end.
+    """
 
-        Gives (run id, fencing token), oldest run first; the token grows with every change of hands. The owner's lease then
-        ends at `until`.
+    async def claim(
+        self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
+    ) -> list[tuple[str, int]]:
+        """Take runs that are open, not set aside, and unowned, the owner's own already, or whose owner's lease does not count.
+
+        Args:
+            owner: Who takes them; its lease lasts for `ttl` from now on, if it takes any.
+            ttl: The length of that lease.
+            limit: How many runs at most.
+            run_ids: Only these; None: any.
+
+        Returns:
+            (run id, fencing token), oldest run first, and those that the owner held already last. The token grows with every
+            change of hands.
         """
         ...
 
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        """Let the owner's lease end at `until`; which of `held` (run id: token) are not its any more."""
+    async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
+        """Let the owner's lease last for `ttl` from now on; which of `held` (run id: token) are not its any more."""
         ...
 
     async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        """Give runs back (None: all, its locks too, and its lease). What the owner does not hold is left alone."""
+        """Release runs (None: all, its locks too, and its lease). What the owner does not hold is left alone."""
         ...
 
-    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
-        """Who claimed this run, and when that lease ends; None where nobody holds it, or the lease does not go on at `now`."""
+    async def owner(self, run_id: str) -> Lease | None:
+        """Who claimed this run last, and did not release it; None where no engine did."""
         ...
 
-    async def owners(self) -> Mapping[str, int]:
-        """Every owner that has not given its lease back, with the instant at which it ends (or ended)."""
+    async def owners(self) -> list[Lease]:
+        """Every owner that has not released its lease, by name."""
         ...
 
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        """Take or keep the lock `name`; False where another's goes on at `now`. `renew` extends it."""
+    async def lock(self, name: str, owner: str, ttl: int | None) -> bool:
+        """Take or keep the lock `name` for `ttl`; False where another owner's counts. `renew` extends it."""
         ...
 
     async def unlock(self, name: str, owner: str) -> None:
-        """Give the lock back if `owner` holds it."""
+        """Release the lock if `owner` holds it."""
         ...
 
     async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:

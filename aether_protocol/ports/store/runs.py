@@ -48,15 +48,14 @@ class RunSummary(Struct):
 
 
 class NewRun(Struct):
-    """A run to make known. With an `owner` it is claimed at once, until instant `until`, by a lease of `length_us`.
+    """A run to make known. With an `owner` it is claimed at once, by a lease of `ttl` (see `LeaseStore`).
     `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
 
     row: RunSummary
     plan: Plan
     header: RunHeader
     owner: str | None = None
-    until: int = 0
-    length_us: int | None = None
+    ttl: int | None = None
     artifacts: Sequence[str] = ()
 
 
@@ -155,7 +154,7 @@ class RunStore(Protocol):
         """Take in a run that another store gave, unowned. An id that exists is a UsageError."""
         ...
 
-    async def delete(self, run_ids: Sequence[str], now: int) -> int:
+    async def delete(self, run_ids: Sequence[str]) -> int:
         """Forget runs with all that belongs to them; how many there were. BusyError, and none is deleted, where one is
-        open and its owner's lease runs beyond `now`."""
+        open and its owner's lease counts."""
         ...

@@ -97,7 +97,7 @@ class LocalRuns:
                 await context.clock.sleep(POLL_S)
 
     async def driver(self, run: str) -> str | None:
-        return await driven_by(self._context.store, await self._context.row(run), self._context.clock.wall())
+        return await driven_by(self._context.store, await self._context.row(run))
 
     async def export(self, run: str) -> AsyncIterator[str]:
         from aether_protocol.service.archive import archive_lines

@@ -49,16 +49,16 @@ async def delete_runs(store: Store, texts: Sequence[str], now: int, *, root: Pat
     for row in rows:
         if row.closed:
             continue
-        if await driven_by(store, row, now) is not None:
+        if await driven_by(store, row) is not None:
             raise BusyError(f"run {row.run_id!r} is being driven", hint=f"'aether cancel {row.run_id}' first")
         if not force:
             hint = f"--force deletes it all the same; 'aether resume {row.run_id}' continues it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
         held = await store.leases.owner(row.run_id)
         if held is not None:  # by a process that is dead
-            await store.leases.release(held[0])
+            await store.leases.release(held.owner)
     ids = [row.run_id for row in rows]
-    count = await store.runs.delete(ids, now)
+    count = await store.runs.delete(ids)
     _forget_workspaces(root, ids)
     return count
 
@@ -76,7 +76,7 @@ async def prune_runs(
         if dry_run:
             yield ids, len(ids)
         else:
-            count = await store.runs.delete(ids, now)
+            count = await store.runs.delete(ids)
             _forget_workspaces(root, ids)
             yield ids, count
         query.before = (rows[-1].created_at, rows[-1].run_id)

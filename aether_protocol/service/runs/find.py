@@ -52,13 +52,11 @@ async def _hint(store: Store, text: str) -> str | None:
     return did_you_mean(text, newest, "'aether ls' lists the runs" if newest else "the store holds no run")
 
 
-async def driven_by(store: Store, row: RunSummary, now: int) -> str | None:
-    """Name the owner that drives an unfinished run at instant `now`; None where no process does."""
+async def driven_by(store: Store, row: RunSummary) -> str | None:
+    """Name the owner that drives an unfinished run at this moment; None where no process does."""
     if row.closed:
         return None
     held = await store.leases.owner(row.run_id)
-    if held is None or is_dead(held[0]):
+    if held is None or is_dead(held.owner):
         return None
-    if not is_alive(held[0]):  # of another machine: only its lease says
-        held = await store.leases.owner(row.run_id, now)
-    return held[0] if held is not None else None
+    return held.owner if held.live or is_alive(held.owner) else None  # of another machine: only its lease says

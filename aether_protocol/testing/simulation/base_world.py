@@ -14,7 +14,7 @@ from typing import Any
 
 from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.ports.store import RunAppend
-from aether_protocol.ports.store.leases import goes_on
+from aether_protocol.ports.store.leases import lives
 from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
@@ -28,7 +28,7 @@ from aether_protocol.testing.simulation.store import SimStore
 from aether_protocol.testing.simulation.workers import Workers
 
 _REMOTE = Machine()
-_EXCUSES = ("clock-set-back", "store-out-of-reach", "write-refused", "write-unclear", "read-refused")
+_EXCUSES = ("store-out-of-reach", "write-refused", "write-unclear", "read-refused")
 _NEWEST = "a lease is given to one owner at a time, with a token that grows"
 
 
@@ -38,9 +38,11 @@ class BaseWorld:
 
     absences: tuple[int, ...]
 
-    def __init__(self, store: SimStore, chaos: Chaos, work: int, *, survive: bool, machine: Machine = _REMOTE) -> None:
+    def __init__(
+        self, clock: ManualClock, store: SimStore, chaos: Chaos, work: int, *, survive: bool, machine: Machine = _REMOTE
+    ) -> None:
         self.counts: Counter[str] = Counter()
-        self.clock = ManualClock()
+        self.clock = clock
         self.chaos = chaos
         self.store = store
         self.machine = machine
@@ -162,7 +164,7 @@ class BaseWorld:
     def _taken_over(self, run_id: str, holder: Process, successor: Process, now: int) -> None:
         told = f"process {successor.number} took {run_id} from {holder.number}"
         until = self._leases.get(holder.number, 0)
-        free = not goes_on(until, LEASE_US, now)
+        free = not lives(until, LEASE_US, now)
         self.demanded(free, "what is held is not taken", f"{told} at {now}, whose lease went to {until}")
         alone = not any(self.chaos.counts[kind] for kind in _EXCUSES)
         self.demanded(holder.dead or not alone, "a living engine keeps its runs", told)

@@ -213,11 +213,11 @@ class Process:
                 if part.run_id not in given:
                     self._witness.appended(self, part)
         elif name == "leases.claim":
-            _, _, now, until = arguments
+            now = self._world_clock.now()  # the store's, whatever the clock of this process shows
             for run_id, token in given:
                 self._witness.granted(self, run_id, token, now)
             if given:
-                self._witness.leased(self, until)
+                self._witness.leased(self, now + LEASE_US)
         elif name == "schedules.decide":
             for new in arguments[0].runs:
                 self._created(new, given.get(new.row.run_id))
@@ -225,14 +225,14 @@ class Process:
         elif name == "runs.create":
             self._created(arguments[0], given)
         elif name == "leases.renew":
-            self._witness.leased(self, arguments[2])
+            self._witness.leased(self, self._world_clock.now() + LEASE_US)
         elif name == "leases.release":
             self._witness.released(arguments[0], arguments[1] if len(arguments) > 1 else None)
 
     def _created(self, run: NewRun, token: int | None) -> None:
         if token is not None:
             self._witness.granted(self, run.row.run_id, token, 0)
-            self._witness.leased(self, run.until)
+            self._witness.leased(self, self._world_clock.now() + LEASE_US)
 
     # --- what the engine and its broker tell ---
 

@@ -22,6 +22,7 @@ from aether_protocol.engine.schedules import ScheduleSpec, apply, change, set_su
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, schedules_of
 from aether_protocol.ports.store.schedules import STARTED, ScheduleDecision
+from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.base_world import BaseWorld
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import compile_value
@@ -102,8 +103,9 @@ class CronWorld(BaseWorld):
     absences = (0, SECOND, 5 * SECOND, 3 * MINUTE)
 
     def __init__(self, played: CronScenario, loop: QuietLoop) -> None:
-        store = SimMemoryStore(played.tier, every=5 + played.seed % 20)
-        super().__init__(store, Chaos(played.seed, played.strength, played.without), played.seed, survive=played.survive)
+        clock = ManualClock()
+        store = SimMemoryStore(played.tier, clock.now, every=5 + played.seed % 20)
+        super().__init__(clock, store, Chaos(played.seed, played.strength, played.without), played.seed, survive=played.survive)
         self.scenario = played
         self.plan: Plan = compile_value(_document(played.tasks))
         self._loop = loop

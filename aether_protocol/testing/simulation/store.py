@@ -15,7 +15,6 @@ from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.ports.store import (
-    STATE_ACTION_LOG,
     LeaseStore,
     LibraryStore,
     LogStore,
@@ -54,8 +53,8 @@ class SimStore(Store, Protocol):
 class SimMemoryStore(MemoryStore):
     """The memory store that keeps text. `every`: steps between snapshots."""
 
-    def __init__(self, tier: str = STATE_ACTION_LOG, *, every: int = 20) -> None:
-        super().__init__(tier=tier, every=every)
+    def __init__(self, tier: str, now: Callable[[], int], *, every: int = 20) -> None:
+        super().__init__(tier=tier, every=every, now=now)
 
     def opened(self) -> Store:
         return self
@@ -81,15 +80,15 @@ class SimMemoryStore(MemoryStore):
 class SimSqliteStore(SqliteStore):
     """SQLite in memory; each process has the adapter with what it remembers for itself. `every`: steps between snapshots."""
 
-    def __init__(self, tier: str, *, every: int = 20, database: Database | None = None) -> None:
-        super().__init__(database or Database(":memory:", "normal"), tier)
+    def __init__(self, tier: str, now: Callable[[], int], *, every: int = 20, database: Database | None = None) -> None:
+        super().__init__(database or Database(":memory:", "normal", now=now), tier)
         self.every = every
         runs = self.runs
         assert isinstance(runs, SqliteRuns)
         runs.snapshot_steps = every
 
     def opened(self) -> Store:
-        return SimSqliteStore(self.tier, every=self.every, database=self.database)
+        return SimSqliteStore(self.tier, self.database.now, every=self.every, database=self.database)
 
     async def close(self) -> None:
         """What is kept stays: others may use it."""

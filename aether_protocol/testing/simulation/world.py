@@ -23,6 +23,7 @@ from aether_protocol.scheduler.codec import encode_entry
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import TaskResumed
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.base_world import BaseWorld
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import DocumentGenerator, compile_value
@@ -101,11 +102,11 @@ class World(BaseWorld):
     absences = (0, SECOND, 5 * SECOND, 40 * SECOND)
 
     def __init__(self, played: Scenario, loop: QuietLoop, plan: Plan | None = None) -> None:
-        every = 5 + played.seed % 20
-        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, every=every)
+        every, clock = 5 + played.seed % 20, ManualClock()
+        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, clock.now, every=every)
         chaos = Chaos(played.seed, played.strength, played.without)
         machine = Machine(played.slots, played.tier != SNAPSHOT)
-        super().__init__(store, chaos, played.work, survive=played.survive, machine=machine)
+        super().__init__(clock, store, chaos, played.work, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan = plan or compile_value(dict(played.document))
         self._loop = loop

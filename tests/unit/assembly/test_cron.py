@@ -11,7 +11,7 @@ import pytest
 from aether_protocol import DocumentError, Engine, UsageError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
-from aether_protocol.testing.contracts.store_tools import put_document
+from aether_protocol.testing.contracts.store.tools import put_document
 
 HOUR = 3_600_000_000
 

@@ -18,7 +18,7 @@ from aether_protocol.assembly.workspace import Workspace
 from aether_protocol.documents.library import Library, leads_out
 from aether_protocol.documents.load import load_value
 from aether_protocol.ports.store import Store
-from aether_protocol.testing.contracts.store_tools import put_document
+from aether_protocol.testing.contracts.store.tools import put_document
 
 
 def template(says: str, name: str = "words", namespace: str = "default", **more: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import InputsBound, NodeEnded, Reported, TaskSuspended
 from aether_protocol.scheduler.transitions import SUCCEEDED
-from aether_protocol.testing.contracts.store_tools import all_well, digest, more, new_run
+from aether_protocol.testing.contracts.store.tools import all_well, digest, more, new_run
 
 STORES: list[Callable[[], Store]] = [MemoryStore, lambda: open_sqlite(":memory:")]
 PUT_AT = 5_000_000_000  # microseconds
@@ -70,7 +70,7 @@ def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop:
         assert len(shop.digests()) == 5
         assert await collect(store, shop.repository, now + 1) == Collected(1, 5)
         assert shop.digests() == {mine, both, other, young}
-        await store.runs.delete(["b"], 0)
+        await store.runs.delete(["b"])
         assert await collect(store, shop.repository, now + 2) == Collected(2, 10), "the young one has come of age"
         assert shop.digests() == {mine, both}
         seen = await survey(store, shop.repository)

@@ -133,7 +133,7 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
         await town.kill(engine)
         engine = await town.engine()
         store = engine._store
-        [(_, token)] = await store.leases.claim([run], engine.owner, 0, 1)
+        [(_, token)] = await store.leases.claim(engine.owner, 1, run_ids=[run])
         row = await engine.row(run)
         step = LogEntry(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
         after = replace(row, seq=step.seq)

@@ -98,7 +98,8 @@ def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
         await town.pass_time(1)
         town.lease_s = None
         other = await town.engine("second")
-        await other._store.leases.claim([run], "second", town.clock.now() + 10**14, town.clock.now() + 10**15)
+        await other._store.leases.release("first", [run])
+        await other._store.leases.claim("second", 10**15, run_ids=[run])
         waiting = asyncio.ensure_future(first.wait(run))
         await town.pass_time(30)  # its first word after that is a result
         with pytest.raises(BusyError, match="taken over"):
@@ -536,3 +537,25 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
         assert (await second.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, tier=SNAPSHOT), body)
+
+
+@pytest.mark.rule("RT-47")
+@pytest.mark.parametrize("ahead_s", [3_600, -3_600])
+def test_two_engines_whose_clocks_differ_by_an_hour_never_drive_one_run(tmp_path: Path, ahead_s: int) -> None:
+    """Leases are measured by the store's clock: what the clock of an engine shows ends none and keeps none."""
+
+    async def body(town: Cluster) -> None:
+        first = await town.engine("first")
+        run = await first.submit(slow_plan("200s"))
+        other = await town.engine("second", ahead_us=ahead_s * 1_000_000)
+        for second in range(1, 60, 7):
+            await town.pass_time(second)
+            assert await other.recover() == []
+            assert first.drives(run)
+        await town.kill(first)
+        await town.pass_time(60)
+        assert await other.recover() == [], "the dead one's lease lasts, by whatever clock"
+        await town.pass_time(90)
+        assert await other.recover() == [run]
+
+    run_on(Cluster(tmp_path, lease_s=15), body)

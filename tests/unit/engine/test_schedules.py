@@ -16,7 +16,7 @@ from aether_protocol.engine.schedules import ChangedSpecError, NoFireError, Sche
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.store.schedules import StoredSchedule
-from aether_protocol.testing.contracts.store_tools import tiny_plan
+from aether_protocol.testing.contracts.store.tools import tiny_plan
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE

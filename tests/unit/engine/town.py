@@ -22,6 +22,7 @@ from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Tool
+from aether_protocol.testing.simulation.process import SkewedClock
 from tests.unit.engine.world import Ids
 
 Function = Callable[[TaskAssignment, ExecutionContext], Any]
@@ -73,8 +74,12 @@ class Cluster:
         self.engines: list[Engine] = []
         self._brokers: list[LocalBroker] = []
 
-    async def engine(self, owner: str = "town") -> Engine:
-        """Another engine."""
+    async def engine(self, owner: str = "town", ahead_us: int = 0) -> Engine:
+        """Another engine, whose clock is so far ahead of the world's, which is the store's."""
+        clock: Any = self.clock
+        if ahead_us:
+            clock = SkewedClock(self.clock)
+            clock.offset = ahead_us
         made: list[Executor] = [Tool(name, mode, function) for name, (mode, function) in self.tools.items()]
         builtin: list[Executor] = [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
         providers = [MappingSecrets(dict(self.secrets))]
@@ -88,12 +93,12 @@ class Cluster:
             return await given(assignments)
 
         broker.dispatch = dispatch  # type: ignore[method-assign]
-        store = open_sqlite(self.path, durability="normal", tier=self.tier)
+        store = open_sqlite(self.path, durability="normal", tier=self.tier, now=self.clock.wall)
         store.runs = KillingRuns(self, store.runs)  # type: ignore[assignment]
         engine = Engine(
             store=store,
             broker=broker,
-            clock=self.clock,
+            clock=clock,
             ids=self.ids,
             secrets=providers,
             observers=[lambda run_id, state, step: self.steps.append(step)],

@@ -14,7 +14,7 @@ from aether_protocol.engine.schedules import Change, ScheduleSpec, plan_change
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.service.schedules.apply import ScheduleCandidate, apply_all
-from aether_protocol.testing.contracts.store_tools import tiny_plan
+from aether_protocol.testing.contracts.store.tools import tiny_plan
 
 
 def spec(name: str) -> ScheduleSpec:

@@ -18,7 +18,7 @@ from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
-from aether_protocol.testing.contracts.store_tools import SECOND, all_well, more, new_run, put_document, refused, texts
+from aether_protocol.testing.contracts.store.tools import SECOND, all_well, more, new_run, put_document, refused, texts
 from tests.unit.stores.aged import age
 
 
@@ -334,11 +334,11 @@ def test_a_plan_is_kept_once_and_goes_with_its_last_run(tmp_path: Path) -> None:
         for run in ("a", "b"):
             await store.runs.create(new_run(run))
         assert plans() == 1
-        await store.runs.delete(["a"], 0)
+        await store.runs.delete(["a"])
         assert (plans(), (await store.runs.load("b")).plan.name) == (1, "tiny")
         given = new_run("c")
         await store.runs.create(given)
-        await store.runs.delete(["b", "c"], 0)
+        await store.runs.delete(["b", "c"])
         assert plans() == 0
         await store.runs.create(given)
         assert (plans(), (await store.runs.load("c")).plan.name) == (1, "tiny")
@@ -434,7 +434,7 @@ def test_what_another_handle_has_written_is_not_written_over(tmp_path: Path, pro
 
     async def body() -> None:
         mine, other = open_sqlite(path), open_sqlite(path)
-        await mine.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        await mine.runs.create(new_run("a", owner="me", ttl=9 * SECOND))
         assert not await mine.runs.append([more("a", 0, "one", token=1)])
         assert not await other.runs.append([more("a", 1, "two", token=1, progress=progress)])
         late = more("a", 1, "another two", token=1, progress=progress)
@@ -452,7 +452,7 @@ def test_a_file_that_is_gone_is_not_written_to(tmp_path: Path, progress: int | N
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        await store.runs.create(new_run("a", owner="me", ttl=9 * SECOND))
         assert not await store.runs.append([more("a", 0, "one", token=1, progress=None)])
         path.parent.rename(tmp_path / "elsewhere")
         with pytest.raises(PortError, match="was moved, deleted or replaced"):
@@ -495,7 +495,7 @@ def test_what_lies_beside_the_file_is_missed_at_the_next_write(
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        await store.runs.create(new_run("a", owner="me", ttl=9 * SECOND))
         assert not await store.runs.append([more("a", 0, "one", token=1)])
         assert not await store.runs.append([more("a", 1, "two", token=1, progress=progress)])
         harm(Path(f"{path}{end}"), how)
@@ -514,7 +514,7 @@ def test_a_log_that_was_emptied_between_two_looks_is_missed_at_the_next_look(tmp
 
     async def body() -> None:
         store = open_sqlite(str(path))
-        await store.runs.create(new_run("a", owner="me", until=9 * SECOND))
+        await store.runs.create(new_run("a", owner="me", ttl=9 * SECOND))
         assert not await store.runs.append([more("a", 0, "one", token=1)])
         store.database._next_look = float("inf")
         os.truncate(f"{path}-wal", 0)

@@ -13,7 +13,7 @@ import pytest
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import RunQuery
-from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused
+from aether_protocol.testing.contracts.store.tools import all_well, more, new_run, refused
 from tests.unit.stores.aged import age
 from tests.unit.stores.test_sqlite_files import as_somebody_else, play
 
@@ -51,7 +51,7 @@ def test_a_reader_changes_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
     async def write(store: SqliteStore) -> None:
-        for call in (store.runs.create(new_run("b")), store.runs.delete(["a"], 0), store.upkeep.vacuum()):
+        for call in (store.runs.create(new_run("b")), store.runs.delete(["a"]), store.upkeep.vacuum()):
             assert "read-only" in str(await refused(call, PortError))
 
     play(open_sqlite(str(path), reads_only=True), write)

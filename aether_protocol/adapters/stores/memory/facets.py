@@ -6,7 +6,7 @@ Law: the same answers as a durable store gives, within one process; logs are bou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store.leases import BREAKS, goes_on
+from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, lives
 from aether_protocol.ports.store.library import NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
 from aether_protocol.ports.store.mailbox import MailboxStore, Request
@@ -28,79 +28,58 @@ KEEP_LOG_CHARACTERS: Final = 256 * 1024  # of a task run
 
 
 class LeaseBook:
-    """`owners` are the instants at which leases end; `runs` the owner of each run; `tokens` count changes of hands; `broken`
-    why runs were set aside."""
+    """Leases, locks and tokens, by the clock `now`. `tokens` count changes of hands; `broken` says why runs were set aside."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.now = now
         self.tokens: dict[str, int] = {}
-        self.owners: dict[str, int] = {}
         self.broken: dict[str, str] = {}
-        self._lengths: dict[str, int | None] = {}
-        self._runs: dict[str, str] = {}
-        self._locks: dict[str, tuple[str, int, int]] = {}  # owner, end, length
+        self.leases: dict[str, tuple[int, int | None]] = {}  # end and length, by owner
+        self.locks: dict[str, tuple[str, int, int | None]] = {}  # owner, end and length
+        self.holders: dict[str, str] = {}  # of runs
         self._breaks: dict[str, tuple[int, int]] = {}  # times in a row, leaves ended by then
 
-    def owner(self, run_id: str) -> str | None:
-        return self._runs.get(run_id)
+    def held(self, run_id: str) -> bool:
+        """Whether its owner's lease counts."""
+        lease = self.leases.get(self.holders.get(run_id, ""))
+        return lease is not None and lives(*lease, self.now())
 
-    def lease(self, run_id: str, now: int | None) -> tuple[str, int] | None:
-        owner = self._runs.get(run_id)
-        if owner is None or owner not in self.owners or (now is not None and not self.held(run_id, now)):
-            return None
-        return owner, self.owners[owner]
+    def may(self, run_id: str, owner: str) -> bool:
+        return run_id not in self.broken and (self.holders.get(run_id) == owner or not self.held(run_id))
 
-    def all_owners(self) -> dict[str, int]:
-        found = dict(self.owners)
-        for owner, until, _ in self._locks.values():
-            found[owner] = max(until, found.get(owner, until))
-        return found
-
-    def held(self, run_id: str, now: int) -> bool:
-        """Its owner's lease goes on at `now`."""
-        owner = self._runs.get(run_id)
-        return owner is not None and owner in self.owners and goes_on(self.owners[owner], self._lengths.get(owner), now)
-
-    def may(self, run_id: str, owner: str, now: int) -> bool:
-        return run_id not in self.broken and (self._runs.get(run_id) == owner or not self.held(run_id, now))
-
-    def take(self, run_id: str, owner: str, until: int, length_us: int | None) -> int:
-        if self._runs.get(run_id) != owner:
-            self._runs[run_id] = owner
+    def take(self, run_id: str, owner: str, ttl: int | None) -> int:
+        if self.holders.get(run_id) != owner:
+            self.holders[run_id] = owner
             self.tokens[run_id] = self.tokens.get(run_id, 0) + 1
-        self.owners[owner] = until
-        self._lengths[owner] = length_us
+        self.extend(owner, ttl)
         return self.tokens[run_id]
 
-    def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        self.owners[owner] = until
-        for name, (holder, _, length_us) in self._locks.items():
-            if holder == owner:
-                self._locks[name] = (owner, until, length_us)
-        return [run for run, token in held.items() if self._runs.get(run) != owner or self.tokens.get(run) != token]
+    def extend(self, owner: str, ttl: int | None) -> None:
+        self.leases[owner] = self._ends(ttl), ttl
+
+    def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
+        self.extend(owner, ttl)
+        self.locks |= {name: (owner, *self.leases[owner]) for name, lock in self.locks.items() if lock[0] == owner}
+        return [run for run, token in held.items() if self.holders.get(run) != owner or self.tokens.get(run) != token]
 
     def release(self, owner: str, run_ids: Sequence[str] | None) -> None:
-        for run_id in list(self._runs) if run_ids is None else run_ids:
-            if self._runs.get(run_id) == owner:
-                del self._runs[run_id]
+        for run_id in list(self.holders) if run_ids is None else run_ids:
+            if self.holders.get(run_id) == owner:
+                del self.holders[run_id]
         if run_ids is None:
-            self.owners.pop(owner, None)
-            self._lengths.pop(owner, None)
-            self._locks = {name: held for name, held in self._locks.items() if held[0] != owner}
+            self.leases.pop(owner, None)
+            self.locks = {name: lock for name, lock in self.locks.items() if lock[0] != owner}
 
     def forget(self, run_id: str) -> None:
-        for held in (self._runs, self.tokens, self.broken, self._breaks):
+        for held in (self.holders, self.tokens, self.broken, self._breaks):
             held.pop(run_id, None)
 
-    def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        holder, end, length_us = self._locks.get(name, (owner, until, until - now))
-        if holder != owner and goes_on(end, length_us, now):
+    def lock(self, name: str, owner: str, ttl: int | None) -> bool:
+        before = self.locks.get(name)
+        if before is not None and before[0] != owner and lives(before[1], before[2], self.now()):
             return False
-        self._locks[name] = (owner, until, until - now)
+        self.locks[name] = owner, self._ends(ttl), ttl
         return True
-
-    def unlock(self, name: str, owner: str) -> None:
-        if self._locks.get(name, ("", 0, 0))[0] == owner:
-            del self._locks[name]
 
     def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
         if self.tokens.get(run_id) != token:
@@ -112,6 +91,9 @@ class LeaseBook:
             return False
         self.broken[run_id] = reason
         return True
+
+    def _ends(self, ttl: int | None) -> int:
+        return FOREVER if ttl is None else self.now() + ttl
 
 
 class Kept(Protocol):
@@ -130,29 +112,43 @@ class MemoryLeases:
         self._book = book
         self._runs = runs
 
-    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+    async def claim(
+        self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
+    ) -> list[tuple[str, int]]:
         wanted = self._runs if run_ids is None else [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
-        free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._book.may(run_id, owner, now)]
-        free.sort(key=lambda run_id: (self._runs[run_id].created_at, run_id))
-        return [(run_id, self._book.take(run_id, owner, until, until - now)) for run_id in free]
+        free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._book.may(run_id, owner)]
+        holders = self._book.holders
+        free.sort(key=lambda run_id: (holders.get(run_id) == owner, self._runs[run_id].created_at, run_id))
+        return [(run_id, self._book.take(run_id, owner, ttl)) for run_id in free[:limit]]
 
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
-        return self._book.renew(owner, held, until)
+    async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
+        return self._book.renew(owner, ttl, held)
 
     async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
         self._book.release(owner, run_ids)
 
-    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
-        return self._book.lease(run_id, now)
+    async def owner(self, run_id: str) -> Lease | None:
+        owner = self._book.holders.get(run_id)
+        lease = None if owner is None else self._book.leases.get(owner)
+        return None if owner is None or lease is None else self._lease(owner, *lease)
 
-    async def owners(self) -> Mapping[str, int]:
-        return self._book.all_owners()
+    async def owners(self) -> list[Lease]:
+        found = dict(self._book.leases)
+        for owner, until, ttl in self._book.locks.values():
+            if owner not in found or found[owner][0] < until:
+                found[owner] = until, ttl
+        return [self._lease(owner, *found[owner]) for owner in sorted(found)]
 
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
-        return self._book.lock(name, owner, now, until)
+    def _lease(self, owner: str, until: int, ttl: int | None) -> Lease:
+        now = self._book.now()
+        return Lease(owner, until - now, lives(until, ttl, now))
+
+    async def lock(self, name: str, owner: str, ttl: int | None) -> bool:
+        return self._book.lock(name, owner, ttl)
 
     async def unlock(self, name: str, owner: str) -> None:
-        self._book.unlock(name, owner)
+        if self._book.locks.get(name, ("", 0, None))[0] == owner:
+            del self._book.locks[name]
 
     async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
         return self._book.broke(run_id, token, ended, reason)
@@ -177,7 +173,7 @@ class MemoryMailbox:
         return self._posted
 
     async def requests(self, owner: str) -> list[Request]:
-        found = [item for item in self._requests.values() if self._book.owner(item.run_id) == owner]
+        found = [item for item in self._requests.values() if self._book.holders.get(item.run_id) == owner]
         self._given.update(item.id for item in found)
         return found
 

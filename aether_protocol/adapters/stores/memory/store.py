@@ -7,6 +7,7 @@ engine gets, it decodes, and nothing is shared by reference. Several engines of 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -49,6 +50,10 @@ KEEP_FACTS: Final = 10_000  # of a run
 KEEP_RUNS: Final = 1_000  # runs whose steps are kept; of older ones only how far they are
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
+
+
+def _machine_now() -> int:
+    return time.time_ns() // 1_000
 
 
 class _Run:
@@ -105,7 +110,7 @@ class MemoryRuns:
         self._add(run.row.run_id, self._new(run.row, run.plan, run.header, run.artifacts))
         if run.owner is None:
             return 0
-        return self._book.take(run.row.run_id, run.owner, run.until, run.length_us)
+        return self._book.take(run.row.run_id, run.owner, run.ttl)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         runs, tokens = self.by_id, self._book.tokens
@@ -152,10 +157,10 @@ class MemoryRuns:
         made.saved = run.row.seq - len(run.lines)
         self._add(run.row.run_id, made)
 
-    async def delete(self, run_ids: Sequence[str], now: int) -> int:
+    async def delete(self, run_ids: Sequence[str]) -> int:
         there = [run_id for run_id in dict.fromkeys(run_ids) if run_id in self.by_id]
         for run_id in there:
-            if not self.by_id[run_id].closed and self._book.held(run_id, now):
+            if not self.by_id[run_id].closed and self._book.held(run_id):
                 raise BusyError(f"run {run_id!r} is being driven")
         for run_id in there:
             self.by_id.pop(run_id).drop()
@@ -292,10 +297,13 @@ class MemoryUpkeep:
 
 class MemoryStore:
     """See `ports.store.Store`. With a `tier` of a durable store it keeps text, for several engines of one process, and a
-    snapshot of each run at least `every` so many steps; without one it remembers little."""
+    snapshot of each run at least `every` so many steps; without one it remembers little. `now` is the clock by which leases are
+    measured."""
 
-    def __init__(self, keep_facts: int = KEEP_FACTS, *, tier: str = MEMORY, every: int = 20) -> None:
-        book = LeaseBook()
+    def __init__(
+        self, keep_facts: int = KEEP_FACTS, *, tier: str = MEMORY, every: int = 20, now: Callable[[], int] = _machine_now
+    ) -> None:
+        book = LeaseBook(now)
         runs = MemoryRuns(book, keep_facts) if tier == MEMORY else TextRuns(book, tier, every)
         mailbox, logs = MemoryMailbox(book, runs.by_id), MemoryLogs(runs.by_id)
         runs.forget += [mailbox.forget, logs.forget]

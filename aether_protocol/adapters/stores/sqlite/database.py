@@ -52,11 +52,16 @@ _Place = tuple[int, int, int]  # device, number and size of a file; zeros where 
 Execute = Callable[..., sqlite3.Cursor]
 
 
+def machine_now() -> int:
+    """The machine's time in microseconds since the epoch: the one clock of a file that processes of one machine share."""
+    return time.time_ns() // 1_000
+
+
 class Database:
     """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
 
     With `migrate` false a file of an older version is refused, too. With `reads_only` it must be there, and is never
-    written to.
+    written to. `now` is the clock by which leases are measured.
     """
 
     writable = True
@@ -69,10 +74,12 @@ class Database:
         migrate: bool = True,
         reads_only: bool = False,
         migrations: Sequence[Sequence[str]] = MIGRATIONS,
+        now: Callable[[], int] = machine_now,
     ) -> None:
         if durability not in DURABILITIES:
             raise UsageError(f"unknown durability {durability!r}", hint=f"known: {', '.join(DURABILITIES)}")
         self.path = path
+        self.now = now
         self._next_look = 0.0
         self._place = os.path.abspath(path)  # a process may change its folder
         self.durability = durability

@@ -17,12 +17,12 @@ from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, requir
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store.leases import BREAKS, goes_on
+from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, lives
 from aether_protocol.ports.store.mailbox import Request
 
 _SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
 
-# Whether a lease goes on at the instant that is given twice (ports.store.goes_on).
+# Whether a lease goes on at the instant that is given twice (ports.store.leases.lives).
 GOES_ON: Final = "(until > ? AND until - ? <= 2 * coalesce(length, until))"
 _FREE: Final = (
     "SELECT run_id, number, token, runs.owner FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
@@ -30,7 +30,6 @@ _FREE: Final = (
     "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1)"
 )
 LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until, length) VALUES (?, ?, ?)"
-_RENEW: Final = "INSERT INTO owners (owner, until) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
 _HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
 _LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
 _BROKE: Final = (
@@ -41,7 +40,8 @@ _BROKE: Final = (
 )
 
 _OWNERS: Final = (
-    "SELECT owner, max(until) FROM (SELECT owner, until FROM owners UNION ALL SELECT owner, until FROM locks) GROUP BY owner"
+    "SELECT owner, max(until), length FROM (SELECT owner, until, length FROM owners "
+    "UNION ALL SELECT owner, until, length FROM locks) GROUP BY owner ORDER BY owner"
 )
 
 _ASKED: Final = (
@@ -61,10 +61,14 @@ class SqliteLeases:
         self._db = database
         self._warned = False
 
-    async def claim(self, run_ids: Sequence[str] | None, owner: str, now: int, until: int) -> list[tuple[str, int]]:
+    async def claim(
+        self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
+    ) -> list[tuple[str, int]]:
         claimed: list[tuple[str, int]] = []
         async with self._db.write() as execute:
+            now = self._db.now()  # once the write lock is held: waiting for it may have taken long
             found = self._free(execute, run_ids, (owner, now, now))
+            found = sorted(found, key=lambda run: run[3] == owner)[:limit]  # what it holds already keeps nothing from it
             execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
             for run_id, number, token, holder in found:
                 if holder != owner:
@@ -72,7 +76,7 @@ class SqliteLeases:
                     execute("UPDATE runs SET owner = ?, token = ? WHERE number = ?", (owner, token, number))
                 claimed.append((run_id, token))
             if claimed:
-                execute(LEASE, (owner, until, until - now))
+                execute(LEASE, (owner, end_of(ttl, now), ttl))
             alone = execute("SELECT 1 FROM owners WHERE owner <> ?", (owner,)).fetchone() is None
         if not alone:
             self._warn()
@@ -95,10 +99,11 @@ class SqliteLeases:
             told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
             _log.warning(told, self._db.path, sqlite3.sqlite_version)
 
-    async def renew(self, owner: str, held: Mapping[str, int], until: int) -> list[str]:
+    async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
         async with self._db.write() as execute:
-            execute(_RENEW, (owner, until))
-            execute("UPDATE locks SET until = ? WHERE owner = ?", (until, owner))
+            until = end_of(ttl, self._db.now())
+            execute(LEASE, (owner, until, ttl))
+            execute("UPDATE locks SET until = ?, length = ? WHERE owner = ?", (until, ttl, owner))
             mine = set(execute("SELECT run_id, token FROM runs WHERE closed = 0 AND owner = ?", (owner,)))
             lost = [run_id for run_id, token in held.items() if (run_id, token) not in mine]
             ask = "SELECT 1 FROM runs WHERE run_id = ? AND owner = ? AND token = ?"  # one that has closed is not lost
@@ -113,23 +118,26 @@ class SqliteLeases:
             for run_id in run_ids or ():
                 execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
 
-    async def owner(self, run_id: str, now: int | None = None) -> tuple[str, int] | None:
+    async def owner(self, run_id: str) -> Lease | None:
         asked = "SELECT owner, until, length FROM runs JOIN owners USING (owner) WHERE run_id = ?"
         with self._db.read() as execute:
             found = execute(asked, (run_id,)).fetchone()
-        if found is None or (now is not None and not goes_on(found[1], found[2], now)):
-            return None
-        return found[0], found[1]
+        return None if found is None else self._lease(*found)
 
-    async def owners(self) -> Mapping[str, int]:
+    async def owners(self) -> list[Lease]:
         with self._db.read() as execute:
-            return dict(execute(_OWNERS).fetchall())
+            return [self._lease(*found) for found in execute(_OWNERS).fetchall()]
 
-    async def lock(self, name: str, owner: str, now: int, until: int) -> bool:
+    def _lease(self, owner: str, until: int, length_us: int | None) -> Lease:
+        now = self._db.now()
+        return Lease(owner, until - now, lives(until, length_us, now))
+
+    async def lock(self, name: str, owner: str, ttl: int | None) -> bool:
         async with self._db.write() as execute:
+            now = self._db.now()
             if execute(_HELD, (name, owner, now, now)).fetchone() is not None:
                 return False
-            execute(_LOCK, (name, owner, until, until - now))
+            execute(_LOCK, (name, owner, end_of(ttl, now), ttl))
             return True
 
     async def unlock(self, name: str, owner: str) -> None:
@@ -140,6 +148,11 @@ class SqliteLeases:
         async with self._db.write() as execute:
             found = execute(_BROKE, (run_id, ended, clean(reason), token)).fetchall()
         return found == [(1,)]
+
+
+def end_of(ttl: int | None, now: int) -> int:
+    """When a lease ends that is taken at `now`."""
+    return FOREVER if ttl is None else now + ttl
 
 
 class SqliteMailbox:

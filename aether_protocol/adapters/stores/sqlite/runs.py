@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
-from aether_protocol.adapters.stores.sqlite.leases import GOES_ON, LEASE
+from aether_protocol.adapters.stores.sqlite.leases import GOES_ON, LEASE, end_of
 from aether_protocol.adapters.stores.sqlite.rows import (
     HEAD,
     LINES,
@@ -134,7 +134,7 @@ class SqliteRuns:
         number = self._insert(execute, run.row, self._tier, token, run.owner)
         self._keep_head(execute, number, run)
         if run.owner is not None:
-            execute(LEASE, (run.owner, run.until, run.length_us))
+            execute(LEASE, (run.owner, end_of(run.ttl, self._db.now()), run.ttl))
         _name(execute, number, run.artifacts)
         known = Known(number, self._tier, run.row.seq, 0, run.row.leaves_known)
         known.saved_at = run.row.created_at
@@ -250,9 +250,10 @@ class SqliteRuns:
                 moved = sum_of_moved(moved_values(run.row), sum_)
                 execute("UPDATE runs SET moved = ?, head = ? WHERE number = ?", (moved, sum_, number))
 
-    async def delete(self, run_ids: Sequence[str], now: int) -> int:
+    async def delete(self, run_ids: Sequence[str]) -> int:
         deleted = 0
         async with self._db.write() as execute:
+            now = self._db.now()
             for run_id in dict.fromkeys(run_ids):
                 found = execute(
                     f"SELECT number, closed = 0 AND {GOES_ON}, plan FROM runs LEFT JOIN owners USING (owner) "

@@ -6,10 +6,11 @@ at once; leases keep them off each other's runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aether_protocol.adapters.stores.sqlite.database import Database
+from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
 from aether_protocol.adapters.stores.sqlite.reading import ReadOnlyDatabase, may_be_readable
 from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
@@ -57,18 +58,25 @@ class SqliteStore:
 
 
 def open_sqlite(
-    path: str, *, durability: str = "full", tier: str = STATE_ACTION_LOG, migrate: bool = True, reads_only: bool = False
+    path: str,
+    *,
+    durability: str = "full",
+    tier: str = STATE_ACTION_LOG,
+    migrate: bool = True,
+    reads_only: bool = False,
+    now: Callable[[], int] = machine_now,
 ) -> SqliteStore:
     """Open the file, or make it with its directory; `:memory:` is a store that ends with the process.
 
     `durability` is full (survives power loss) or normal (survives the end of the process). A file of an older version is
     brought up to date, or refused where `migrate` is false. With `reads_only` nothing is made or changed, so a read-only file
-    will do. Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
+    will do. `now` is the clock by which leases are measured, in microseconds since the epoch: the machine's.
+    Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
     try:
-        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only), tier)
+        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only, now=now), tier)
     except PortError as error:
         if not reads_only or not may_be_readable(error):
             raise

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE, FINE_PHASES
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.render.report import MAX_LINES, print_report
 from aether_protocol.cli.stored import ask, look, workspaces_of
@@ -110,7 +109,7 @@ async def gather(store: Store, text: str) -> Shown:
     culprits, count = ([], 0) if str(state.phase) in FINE_PHASES else faults(state, MAX_CULPRITS)
     reasons = [(task.to_json(), await tail(store, row.run_id, task.path)) for task in culprits]
     told = make_excerpt(state, MAX_LINES), shown(state.header.parameters)
-    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row, now_us()))
+    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row))
 
 
 async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:

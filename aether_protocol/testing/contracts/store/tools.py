@@ -37,12 +37,12 @@ def row(run_id: str, **changes: Any) -> RunSummary:
 
 
 def new_run(
-    run_id: str, *, owner: str | None = None, until: int = 0, length_us: int | None = None, **changes: Any
+    run_id: str, *, owner: str | None = None, ttl: int | None = None, **changes: Any
 ) -> NewRun:
     """A run of the tiny plan."""
     made = row(run_id, **changes)
     header = RunHeader(run_id, made.created_at, None, {"greeting": "hello"}, {"system": {"os": "linux"}}, 7)
-    return NewRun(made, tiny_plan(), header, owner, until, length_us)
+    return NewRun(made, tiny_plan(), header, owner, ttl)
 
 
 def step(seq: int, text: str = "") -> LogEntry:
@@ -73,11 +73,25 @@ def texts(lines: list[str]) -> list[str]:
 
 
 class Contract:
-    """What the parts of the contract share."""
+    """What the parts of the contract share. `now` is the clock that a store measures leases by, in microseconds: hand it to the
+    store where that takes one; else override `pass_time`."""
+
+    _passed = 0
 
     def make(self) -> Store:
-        """A new, empty store."""
+        """Make a new, empty store."""
         raise AssertionError("a contract needs `make`")
+
+    async def client(self, store: Store) -> Store:
+        """Make another client of the same store: another connection, where it has connections. Closed by the test."""
+        return store
+
+    def now(self) -> int:
+        return 1_000 * SECOND + self._passed
+
+    async def pass_time(self, us: int) -> None:
+        """Let so many microseconds pass by the store's clock."""
+        self._passed += us
 
     def play(self, body: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
         """Run `body` on a new store and close it."""

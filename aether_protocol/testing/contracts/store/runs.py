@@ -1,7 +1,6 @@
-"""What every store must keep (the Store port).
+"""What every store must keep (the Store port): runs.
 
-Law: subclass `StoreContract` and give `make`; every test of it and of its parts then holds for that store. Nothing in this
-file knows a particular store.
+Law: nothing in this file knows a particular store.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import RunQuery, Store
-from aether_protocol.testing.contracts.store_parts import (
-    DocumentContract,
-    LeaseContract,
-    LogContract,
-    MailboxContract,
-    UpkeepContract,
+from aether_protocol.testing.contracts.store.tools import (
+    SECOND,
+    Contract,
+    all_well,
+    more,
+    new_run,
+    refused,
+    texts,
 )
-from aether_protocol.testing.contracts.store_tools import SECOND, Contract, all_well, more, new_run, refused, texts
 
 
 class RunContract(Contract):
@@ -106,7 +106,7 @@ class RunContract(Contract):
             await refused(store.runs.load("nobody"), UsageError)
             await refused(store.runs.lines("nobody"), UsageError)
             await refused(store.mailbox.post("nobody", {}), UsageError)
-            assert await store.runs.delete(["nobody"], 0) == 0
+            assert await store.runs.delete(["nobody"]) == 0
 
         self.play(body)
 
@@ -191,19 +191,6 @@ class RunContract(Contract):
 
         self.play(body)
 
-    def test_who_owns_what_can_be_asked(self) -> None:
-        async def body(store: Store) -> None:
-            await store.runs.create(new_run("a", owner="me", until=9))
-            await store.runs.create(new_run("b"))
-            assert await store.leases.lock("door", "you", 1, 7)
-            held = [await store.leases.owner(run) for run in ("a", "b", "nobody")]
-            assert held == [("me", 9), None, None]
-            assert await store.leases.owners() == {"me": 9, "you": 7}
-            await store.leases.release("me")
-            assert (await store.leases.owner("a"), await store.leases.owners()) == (None, {"you": 7})
-
-        self.play(body)
-
     def test_texts_of_any_kind_come_back(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))
@@ -219,7 +206,7 @@ class RunContract(Contract):
             for run in ("a", "b"):
                 await store.runs.create(new_run(run))
                 assert await all_well(store, more(run, 0, phase="Succeeded", closed=True))
-            assert await store.runs.delete(["a", "a"], 0) == 1
+            assert await store.runs.delete(["a", "a"]) == 1
             assert [found.run_id for found in await store.runs.rows(RunQuery())] == ["b"]
             await refused(store.runs.load("a"), UsageError)
             await store.runs.create(new_run("a"))
@@ -234,7 +221,7 @@ class RunContract(Contract):
             assert await all_well(store, more("a", 0, "one", "two"))
             exported = await store.runs.load("a")
             await refused(store.runs.import_run(exported), UsageError)
-            await store.runs.delete(["a"], 0)
+            await store.runs.delete(["a"])
             await store.runs.import_run(exported)
             found = await store.runs.load("a")
             assert (found.row, found.header, found.lines) == (exported.row, exported.header, exported.lines)
@@ -244,7 +231,3 @@ class RunContract(Contract):
             assert texts((await store.runs.load("a")).lines) == ["one", "two", "three"]
 
         self.play(body)
-
-
-class StoreContract(RunContract, LeaseContract, MailboxContract, LogContract, DocumentContract, UpkeepContract):
-    """Everything. Subclass it as `TestMyStore`; pytest then collects the tests."""

@@ -1,11 +1,10 @@
-"""What every store of schedules must keep (the ScheduleStore port).
+"""What every store that keeps schedules must keep (the ScheduleStore port).
 
-Law: subclass `ScheduleContract` beside `StoreContract` and give `make`. Nothing in this file knows a particular store.
+Law: subclass `ScheduleContract` beside `StoreContract`. Nothing in this file knows a particular store.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -25,7 +24,7 @@ from aether_protocol.ports.store.schedules import (
     StoredSchedule,
     next_due,
 )
-from aether_protocol.testing.contracts.store_tools import all_well, more, new_run, refused, tiny_plan
+from aether_protocol.testing.contracts.store.tools import Contract, all_well, more, new_run, refused, tiny_plan
 
 SETTINGS = CronSettings("0 3 * * MON-FRI", "Europe/Berlin", 5, 1 << 50, "Forbid", 60, 1, 2, False)
 
@@ -45,24 +44,16 @@ async def unfinished(store: Store) -> list[str]:
     return [row.run_id for row in await schedules_of(store).runs(closed=False)]
 
 
-class ScheduleContract:
+class ScheduleContract(Contract):
     """Schedules, their records and their runs."""
-
-    def make(self) -> Any:
-        """A new, empty store."""
-        raise AssertionError("a contract needs `make`")
 
     def play_cron(self, body: Callable[[Store, ScheduleStore], Coroutine[Any, Any, None]]) -> None:
         """Run `body` on a new store and close it."""
 
-        async def go() -> None:
-            store: Store = self.make()
-            try:
-                await body(store, schedules_of(store))
-            finally:
-                await store.close()
+        async def on(store: Store) -> None:
+            await body(store, schedules_of(store))
 
-        asyncio.run(go())
+        self.play(on)
 
     def test_a_schedule_comes_back_as_it_was_given(self) -> None:
         async def body(store: Store, schedules: ScheduleStore) -> None:
@@ -118,9 +109,11 @@ class ScheduleContract:
         async def body(store: Store, schedules: ScheduleStore) -> None:
             first = await schedules.put(new_schedule(), tiny_plan())
             after = replace(first, seen=20, next_at=30, last_at=20)
-            tokens = await schedules.decide(ScheduleDecision(after, [started("a", 20)], [new_run("a", owner="me", until=100)]))
+            tokens = await schedules.decide(ScheduleDecision(after, [started("a", 20)], [new_run("a", owner="me", ttl=100)]))
             assert set(tokens) == {"a"}
-            assert await store.leases.owner("a") == ("me", 100)
+            lease = await store.leases.owner("a")
+            assert lease is not None
+            assert (lease.owner, lease.left, lease.live) == ("me", 100, True)
             assert await all_well(store, more("a", 0, token=tokens["a"]))
             found = await schedules.get("default", "nightly")
             assert found == replace(after, version=2)
@@ -147,7 +140,7 @@ class ScheduleContract:
     def test_who_is_to_be_cancelled_is_asked_by_mail(self) -> None:
         async def body(store: Store, schedules: ScheduleStore) -> None:
             schedule = await schedules.put(new_schedule(), tiny_plan())
-            await schedules.decide(ScheduleDecision(schedule, [started("a", 20)], [new_run("a", owner="me", until=100)]))
+            await schedules.decide(ScheduleDecision(schedule, [started("a", 20)], [new_run("a", owner="me", ttl=100)]))
             await schedules.decide(ScheduleDecision(replace(schedule, version=2), cancel=["a", "nobody"]))
             [request] = await store.mailbox.requests("me")
             assert (request.run_id, request.request["kind"]) == ("a", "cancel")
@@ -194,7 +187,7 @@ class ScheduleContract:
                 ScheduleDecision(schedule, [started(run, at) for run, at in runs.items()], [new_run(run) for run in runs])
             )
             assert await all_well(store, more("early", 0, closed=True))
-            await store.runs.delete(["gone"], 0)
+            await store.runs.delete(["gone"])
             assert [row.run_id for row in await schedules.runs("default", "nightly")] == ["late", "early"]
             assert await schedules.runs("default", "other") == []
             assert await unfinished(store) == ["late"]
@@ -213,7 +206,7 @@ class ScheduleContract:
             await refused(schedules.decide(ScheduleDecision(replace(schedule, version=2))), BusyError)
             await schedules.put(new_schedule(), tiny_plan())
             assert await schedules.runs("default", "nightly") == []
-            assert await store.runs.delete(["a"], 0) == 1
+            assert await store.runs.delete(["a"]) == 1
             assert (await schedules.plan("default", "nightly")).name == "tiny", "the schedule needs it still"
 
         self.play_cron(body)

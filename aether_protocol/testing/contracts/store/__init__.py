@@ -1,0 +1,21 @@
+"""The contract suite of the Store port: a file a facet, all of it in `StoreContract`.
+
+    class TestMyStore(StoreContract, ScheduleContract):
+        def make(self) -> Store:
+            return MyStore(now=self.now)
+
+Law: subclass and give `make`; pytest then collects every test of it. Nothing here knows a particular store.
+"""
+
+from __future__ import annotations
+
+from aether_protocol.testing.contracts.store.leases import LeaseContract
+from aether_protocol.testing.contracts.store.library import LibraryContract
+from aether_protocol.testing.contracts.store.logs import LogContract
+from aether_protocol.testing.contracts.store.mailbox import MailboxContract
+from aether_protocol.testing.contracts.store.runs import RunContract
+from aether_protocol.testing.contracts.store.upkeep import UpkeepContract
+
+
+class StoreContract(RunContract, LeaseContract, MailboxContract, LogContract, LibraryContract, UpkeepContract):
+    """Every facet that a store must have. Subclass it as `TestMyStore`."""
