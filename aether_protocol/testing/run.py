@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, chdir
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
@@ -33,11 +33,6 @@ from aether_protocol.testing.recorder import texts
 from aether_protocol.testing.schedules import SchedulePlay
 
 REAL_LIMIT_S: Final = 60.0  # of one case: real programs may run in it
-
-
-def run_cases(cases: Iterable[Case]) -> list[CaseResult]:
-    """Run cases one after the other. Never raises for what is in them."""
-    return [run_case(case) for case in cases]
 
 
 def run_case(case: Case, *, real_limit_s: float = REAL_LIMIT_S, lose_after: int | None = None) -> CaseResult:

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence, Set
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_of
+from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.engine.recovery import examine, rebuild, state_at
 from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+from aether_protocol.scheduler.nodes import Container, DagNode, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.runs.find import find_run
+from aether_protocol.views.report import hook_name, not_run
 from aether_protocol.views.summary import make_row
 
 POLL_S = 0.2
@@ -73,3 +79,54 @@ def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
         raise UsageError(f"{text!r} is the name of several task runs", hint=f"{shown}{', ...' if len(named) > 5 else ''}")
     hint = did_you_mean(text, paths) or did_you_mean(f"{root}.{text}", paths, "'aether show' lists the tasks of a run")
     raise UsageError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)
+
+
+async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
+    """Give the path that a task's logs have, and whether there may be several tasks below it. A hook's is its name."""
+    state = await load(store, run_id)
+    path = find_task(state, task, [*not_run(state), *map(hook_name, state.hook_nodes)])
+    node = state.find(path)
+    if node is not None or ":" in path:
+        return path, isinstance(node, Container)
+    above, _, name = path.rpartition(".")
+    dag = state.find(above)
+    assert isinstance(dag, DagNode)
+    return path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks)
+
+
+async def find_workspace(store: Store, root: Path | None, text: str, task: str) -> tuple[str, Path | None]:
+    """Give the path of a task, and the folder of the workspace that was kept of it below `root`; None where none is kept."""
+    from aether_protocol.execution.workspace import find_kept
+
+    row = await find_run(store, text)
+    state = await load(store, row.run_id)
+    path = find_task(state, task)
+    node = state.find(path)
+    kept = find_kept(root, row.run_id, path, node.attempt) if root is not None and isinstance(node, TaskNode) else None
+    return path, kept
+
+
+async def find_suspended(store: Store, run_id: str, task: str) -> tuple[str, dict[str, str]]:
+    """Find a suspended task.
+
+    Returns:
+        Its path, and the declared types of its inputs, by name.
+
+    Raises:
+        UsageError: there is no such task, or it does not wait for an answer.
+    """
+    state = await load(store, run_id)
+    path = find_task(state, task, not_run(state))
+    node = state.find(path)
+    waiting = suspended_paths(state)
+    if node is None or path not in waiting:
+        hint = f"suspended: {', '.join(waiting)}" if waiting else "no task of this run is suspended"
+        raise UsageError(f"{path} {_why_not(node)}", hint=hint)
+    return path, {binding.name: binding.type for binding in node.call.inputs}
+
+
+def _why_not(node: Node | None) -> str:
+    """Why this task run cannot be resumed."""
+    if node is None:
+        return "has not begun"
+    return f"is a {node.kind.name.lower()}, not a task" if isinstance(node, Container) else f"is {node.phase}, not Suspended"

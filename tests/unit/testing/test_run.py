@@ -10,7 +10,7 @@ import pytest
 from aether_protocol.testing.cases import CaseResult
 from aether_protocol.testing.read import read_text
 from aether_protocol.testing.reports import explain, junit_xml, summary, text
-from aether_protocol.testing.run import run_case, run_cases
+from aether_protocol.testing.run import run_case
 
 ONE_TASK = """
     document:
@@ -320,7 +320,7 @@ def test_results_as_text_and_as_junit_xml() -> None:
         ).encode(),
         "x.cases.yaml",
     )
-    results = run_cases(cases)
+    results = [run_case(case) for case in cases]
     assert summary(results).startswith("1 passed, 1 failed, 1 error in ")
     shown = text(results)
     assert "FAILED x.cases.yaml:" in shown

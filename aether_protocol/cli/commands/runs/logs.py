@@ -15,13 +15,10 @@ from aether_protocol.cli.options import RunArgument, StoreOption
 from aether_protocol.cli.stored import client_on, look, told_when_left
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import stop_when_lost
-from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import LogLine, Store
-from aether_protocol.scheduler.nodes import Container, DagNode
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import find_task, load
-from aether_protocol.views.report import hook_name, not_run
+from aether_protocol.service.runs.inspect import find_writer
 
 EPILOG = """\b
 Examples:
@@ -79,19 +76,6 @@ async def show(store: Store, options: LogsOptions) -> None:
     if not count:
         kept = f"; what was kept of {row.retry_of} has its logs there" if row.retry_of is not None else ""
         messages.note(f"nothing was written{kept}")
-
-
-async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
-    """The path that a task's logs have, and whether there may be several tasks below it. A hook's is its name."""
-    state = await load(store, run_id)
-    path = find_task(state, task, [*not_run(state), *map(hook_name, state.hook_nodes)])
-    node = state.find(path)
-    if node is not None or ":" in path:
-        return path, isinstance(node, Container)
-    above, _, name = path.rpartition(".")
-    dag = state.find(above)
-    assert isinstance(dag, DagNode)
-    return path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks)
 
 
 def print_json(piece: LogLine) -> None:

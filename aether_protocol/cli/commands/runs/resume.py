@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
 
-from aether_protocol.cli.arguments import Payload, read_answers, read_given, read_payload
+from aether_protocol.cli.arguments import read_answers, read_given, read_payload
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.drive import Driving, RunToAnswer, Target, drive
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
-from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.plan.model import InputBinding
 from aether_protocol.ports.store import Store
-from aether_protocol.scheduler.nodes import Container, Node
 from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import find_task, load
-from aether_protocol.views.report import not_run
+from aether_protocol.service.runs.inspect import find_suspended
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -80,7 +76,8 @@ def command(options: ResumeOptions) -> int:
         if task is None:
             await engine.recover([row.run_id])
             return row.run_id
-        path, answer = await find_answer(store, row.run_id, task, options.parameters, given)
+        path, types = await find_suspended(store, row.run_id, task)
+        answer = {**given, **read_given(options.parameters, types)}
         try:
             await engine.recover([row.run_id])
         except BusyError:
@@ -90,28 +87,3 @@ def command(options: ResumeOptions) -> int:
         return RunToAnswer(row.run_id, lambda: engine.resume(row.run_id, path, answer, reason=options.reason))
 
     return drive(Driving.by(options.driving, read_answers(options.answers)), begin)
-
-
-async def find_answer(
-    store: Store, run_id: str, task: str, parameters: tuple[str, ...], given: Payload
-) -> tuple[str, Payload]:
-    """The path of the task that is meant, and the whole answer. Raises UsageError where it does not wait for one."""
-    state = await load(store, run_id)
-    path = find_task(state, task, not_run(state))
-    node = state.find(path)
-    waiting = suspended_paths(state)
-    if node is None or path not in waiting:
-        hint = f"suspended: {', '.join(waiting)}" if waiting else "no task of this run is suspended"
-        raise UsageError(f"{path} {why_not(node)}", hint=hint)
-    return path, {**given, **read_given(parameters, types_of(node.call.inputs))}
-
-
-def why_not(node: Node | None) -> str:
-    """Why this task run cannot be resumed."""
-    if node is None:
-        return "has not begun"
-    return f"is a {node.kind.name.lower()}, not a task" if isinstance(node, Container) else f"is {node.phase}, not Suspended"
-
-
-def types_of(inputs: tuple[InputBinding, ...]) -> dict[str, str]:
-    return {binding.name: binding.type for binding in inputs}

@@ -134,17 +134,12 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) ->
 
 def show_what_would_run(request: Request, *, as_json: bool) -> None:
     """`--dry-run`. Arguments that do not fit are refused as a run would refuse them."""
-    from aether_protocol.assembly.variables import SystemVariables
+    from aether_protocol.cli.instants import now_us
     from aether_protocol.cli.preview import preview
     from aether_protocol.cli.render.preview import show_preview
-    from aether_protocol.engine.clock import SystemClock
-    from aether_protocol.engine.submission import make_header, read_variables
-    from aether_protocol.scheduler.events import RunHeader
+    from aether_protocol.service.runs.dry_run import dry_run_header
 
-    now = SystemClock().now()
-    at = now if request.plan.of_schedule else None
-    bare = RunHeader("dry-run", now, at, {}, read_variables([SystemVariables()]), 0)
-    header = make_header(request.plan, request.arguments, bare)
+    header = dry_run_header(request.plan, request.arguments, now_us())
     entries = preview(request.plan, header)
     show_preview(request.plan, entries, header.parameters, as_json=as_json)
 

@@ -16,9 +16,8 @@ from aether_protocol.cli.stored import ask, look, workspaces_of
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary, Store
-from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.service.runs.find import driven_by, find_run
-from aether_protocol.service.runs.inspect import find_task, load
+from aether_protocol.service.runs.inspect import find_workspace, load
 from aether_protocol.views.report import faults, make_excerpt
 
 EPILOG = """\b
@@ -70,7 +69,12 @@ def show(options: ShowOptions) -> int:
         if task is None or not options.workspace:
             hint = "'aether logs RUN TASK' shows the log of a task"
             raise UsageError("--workspace and TASK belong together", hint=hint)
-        click.echo(look(options.store, lambda opened: find_workspace(opened, options.run, task)))
+        path, found = look(options.store, lambda opened: find_workspace(opened, workspaces_of(opened), options.run, task))
+        if found is None:
+            told = "that of a task which Succeeded goes, and so do empty ones and the oldest"
+            hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
+            raise UsageError(f"no workspace of {path} is kept", hint=hint)
+        click.echo(str(found))
         return FINE
     if options.output == "json":
         print_report(ask(options.store, lambda client: client.runs.report(options.run)))
@@ -81,23 +85,6 @@ def show(options: ShowOptions) -> int:
     show_run(shown.row, shown.report, shown.parameters, shown.owner)
     show_reasons(shown.reasons, shown.more)
     return FINE
-
-
-async def find_workspace(store: Store, text: str, task: str) -> str:
-    """The folder of the workspace that was kept of a task. Raises UsageError where there is none."""
-    from aether_protocol.execution.workspace import find_kept
-
-    row = await find_run(store, text)
-    state = await load(store, row.run_id)
-    path = find_task(state, task)
-    node = state.find(path)
-    root = workspaces_of(store)
-    found = find_kept(root, row.run_id, path, node.attempt) if root is not None and isinstance(node, TaskNode) else None
-    if found is None:
-        told = "that of a task which Succeeded goes, and so do empty ones and the oldest"
-        hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
-        raise UsageError(f"no workspace of {path} is kept", hint=hint)
-    return str(found)
 
 
 async def gather(store: Store, text: str) -> Shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
@@ -16,7 +17,6 @@ from aether_protocol.service.schedules.find import find_schedule
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
-    from aether_protocol.engine.schedule_runner import ScheduleRunner
 
 EPILOG = """\b
 Examples:
@@ -41,18 +41,16 @@ def command(options: TriggerOptions) -> int:
     end.
     """
     refuse_memory(options.driving.store)
-    made: list[ScheduleRunner] = []
+    tidies: list[Callable[[], Awaitable[object]]] = []
 
     async def begin(engine: Engine, store: Store) -> str:
-        from aether_protocol.engine.clock import WallClock
-        from aether_protocol.engine.schedule_runner import ScheduleRunner
-
         found = await find_schedule(store, options.namespace, options.name)
-        made.append(ScheduleRunner(engine, store, WallClock()))
-        return await made[0].trigger(found.namespace, found.name)
+        runner = engine.scheduler()
+        tidies.append(runner.tidy)
+        return await runner.trigger(found.namespace, found.name)
 
     async def tidy() -> None:
-        for cron in made:
-            await cron.tidy()
+        for one in tidies:
+            await one()
 
     return drive(Driving.by(options.driving, read_answers(options.answers)), begin, after=tidy)
