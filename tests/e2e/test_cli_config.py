@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.process import AETHER, ROOT, aether, bound_by_rights, environment
 from tests.e2e.store_cli import Cli, ids, make_cli
 
 FLOW = """\
@@ -363,3 +365,24 @@ def test_an_executor_of_the_library_is_turned_off_too(cli: Cli, project: Path) -
     (project / "flow.yaml").write_text(FLOW.format(what="templateRef: { name: flow, template: main }"), "utf-8")
     said = cli("run", "../flow.yaml")
     assert (said.code, "AE406" in said.err) == (3, True)
+
+
+# --- as a process ---
+
+
+def test_a_file_that_may_not_be_read_is_told(project: Path, cli: Cli) -> None:
+    settings(project, "[limits]\nnodes = 5\n")
+    (project / "aether.toml").chmod(0)
+    done = aether("config", "path", cwd=project / "deep", before=bound_by_rights, AETHER_CONFIG="")
+    assert done.returncode == 9, done.stderr
+    assert f"cannot read '{project}/aether.toml': Permission denied" in done.stderr
+
+
+def test_without_a_home_and_in_a_folder_that_is_gone(project: Path, cli: Cli) -> None:
+    command = f"'{AETHER[0]}' -m aether_protocol.cli config path"
+    script = f"mkdir gone && cd gone && rmdir ../gone && unset HOME XDG_CONFIG_HOME && {command}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=project, env=environment(AETHER_CONFIG="", PYTHONPATH=str(ROOT)),
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "there is no aether.toml here\n"), done.stderr
