@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.ids import new_owner
-from aether_protocol.engine.leases import LEASE_S, Holding
+from aether_protocol.engine.leases import LEASE_S, Holding, LeaseKeeper
 from aether_protocol.engine.logs import LogObserver
-from aether_protocol.engine.loop import Observer, RunLoop
+from aether_protocol.engine.loop import RunLoop
 from aether_protocol.engine.mailbox import (
     Question,
     ask,
@@ -29,6 +29,7 @@ from aether_protocol.engine.mailbox import (
     suspended_paths,
     to_event,
 )
+from aether_protocol.engine.observers import Observer, Observers
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
@@ -55,8 +56,9 @@ class Engine:
     """Runs plans. An async context manager; all methods belong to the event loop that entered it.
 
     `observers` are called with (run id, state, step) after each stored step; the state may be some steps ahead.
-    `log_observers` are called with each `LogRecord`. Both lists may be added to. `secrets` are asked in order; of
-    `variables` the later one of a namespace counts.
+    `log_observers` are called with each `LogRecord`. Both lists may be added to. `on_event(run id, record)` is called with each
+    record of the event feed, `on_error(error, run=, task=, operation=, severity=)` with what goes wrong beside the ends of
+    tasks; neither can steer or break a run. `secrets` are asked in order; of `variables` the later one of a namespace counts.
 
     On a durable store the engine holds what it drives as `owner` (by default a name of its own), under a lease of `lease_s`
     seconds that it renews; None: without an end, for a store that nobody else uses.
@@ -85,10 +87,11 @@ class Engine:
         self._variables = tuple(variables)
         lease_s = holding.get("lease_s", LEASE_S)
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
-        self._driver = RunLoop(store, broker, clock, SecretBook(secrets), holding.get("owner") or new_owner(), lease_us)
-        self._keeper = self._driver.keeper
-        self.observers = self._driver.observers
-        self.observers.extend(observers)
+        watched = Observers(observers, holding.get("on_event"), holding.get("on_error"))
+        keeper = LeaseKeeper(store, clock, holding.get("owner") or new_owner(), lease_us)
+        self._driver = RunLoop(store, broker, clock, SecretBook(secrets), keeper, watched)
+        self._keeper = keeper
+        self.observers = watched.steps
         self.log_observers = self._driver.logs.observers
         self.log_observers.extend(log_observers)
         self._submitted = 0
@@ -163,9 +166,9 @@ class Engine:
         self._driver.put(run, Submitted(0, new.header, "api"))
         return run.id
 
-    def look(self) -> None:
+    def check_mailbox(self) -> None:
         """See at once what others ask of the runs here."""
-        self._keeper.look()
+        self._keeper.check_mailbox()
 
     async def retry(self, run_id: str, start: str | None = None, *, new_id: str | None = None, reason: str = "") -> str:
         """Begin a run that keeps what succeeded of an ended one, and runs the rest again (CTRL-4); its id.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aether_protocol.engine.active_run import Delivery
+from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import PortError, why
 from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock, TimerHandle
@@ -30,11 +31,14 @@ class Deliveries:
     """`waiting` counts what is in the queues. `due`: there is something to `flush`; `wake`
     wakes the loop. `on_lost` gets what a broken broker may have lost."""
 
-    def __init__(self, broker: Broker, clock: Clock, wake: Callable[[], None], on_lost: OnLost) -> None:
+    def __init__(
+        self, broker: Broker, clock: Clock, wake: Callable[[], None], observers: Observers, on_lost: OnLost
+    ) -> None:
         self.due = False
         self._broker = broker
         self._clock = clock
         self._wake = wake
+        self._observers = observers
         self._on_lost = on_lost
         self._queues: dict[int, deque[Delivery]] = {}  # by priority, highest first
         self.waiting = 0  # what was dropped is among it until its turn comes
@@ -109,6 +113,7 @@ class Deliveries:
             refusals = {one.ref: error.message for one in batch}
         except Exception as error:
             _log.exception("the broker broke")
+            self._observers.failed(error, "dispatch", severity="internal")
             for delivery in batch:
                 if not delivery.dropped:
                     self._on_lost(delivery, f"the broker broke: {why(error)}", True)
@@ -132,7 +137,10 @@ class Deliveries:
         if self._refused:
             if not self._silent:
                 self._silent = True
-                _log.warning("attempts wait, for the broker does not take them: %s", self._refused[0][2].reason)
+                delivery = self._refused[0][2]
+                _log.warning("attempts wait, for the broker does not take them: %s", delivery.reason)
+                error = PortError(delivery.reason)
+                self._observers.failed(error, "dispatch", run=delivery.run.id, task=delivery.ref.path, severity="warning")
             self._arm(self._refused[0][0])
 
     def _requeue(self, delivery: Delivery) -> None:
@@ -149,7 +157,7 @@ class Deliveries:
             self._outage = 0
         except PortError as error:
             self._stops[:0] = stops
-            self._try_again(error)
+            self._try_again(error, "stop")
 
     # --- what an engine before us dispatched ---
 
@@ -161,7 +169,7 @@ class Deliveries:
             self._outage = 0
         except PortError as error:
             answers = {}
-            self._try_again(error)
+            self._try_again(error, "held")
         told = {one: answers[one.ref] for one in deliveries if one.ref in answers}
         if len(told) < len(deliveries):
             self._unclear += [one for one in deliveries if one not in told]
@@ -177,11 +185,12 @@ class Deliveries:
 
     # --- time ---
 
-    def _try_again(self, error: PortError) -> None:
+    def _try_again(self, error: PortError, operation: str) -> None:
         self._outage += 1
         if not self._silent:
             self._silent = True
             _log.warning("the broker does not answer: %s", error.message)
+            self._observers.failed(error, operation, severity="warning")
         self._arm(self._clock.now() + _backoff(self._outage))
 
     def _arm(self, due: int) -> None:

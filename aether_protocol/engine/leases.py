@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypedDict
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.inbox import Reply
 from aether_protocol.engine.mailbox import to_event, told, wants_answer
+from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
@@ -29,10 +30,17 @@ _log = logging.getLogger("aether_protocol")
 
 
 class Holding(TypedDict, total=False):
-    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life."""
+    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life. Who is told
+    of events and of what goes wrong."""
 
     owner: str | None
     lease_s: float | None
+    on_event: OnEvent | None
+    on_error: OnError | None
+
+
+def _nothing() -> None:
+    """No loop is there to be woken."""
 
 
 class Drives(Protocol):
@@ -50,14 +58,14 @@ class LeaseKeeper:
     `due`: the driver shall call `work` before its next turn; `wake` tells it so.
     """
 
-    def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None, wake: Callable[[], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None) -> None:
         self.owner = owner
         self.due = False
         self._store = store
         self._clock = clock
         self._lease_us = lease_us
         self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
-        self._wake = wake
+        self.wake: Callable[[], None] = _nothing
         self._age_us = 0  # of the lease, since it was taken or renewed
         self._seen = (0, 0)  # what the engine's clock and the machine's showed when they were looked at last
         self._locks: set[str] = set()
@@ -90,16 +98,16 @@ class LeaseKeeper:
         self._age_us += max(passed, by_wall, 0)
         return min(passed, by_wall) < 0
 
-    def look(self) -> None:
+    def check_mailbox(self) -> None:
         """Look into the mailbox before the next turn."""
         self.due = True
-        self._wake()
+        self.wake()
 
-    def give_up(self, run_id: str) -> None:
+    def release_run(self, run_id: str) -> None:
         """The run is not driven here any more: others may have it."""
         self._given_up.append(run_id)
         self.due = True
-        self._wake()
+        self.wake()
 
     def broke(self, run_id: str, token: int, ended: int, reason: str) -> None:
         """The run broke this engine: the store shall know before others may have it."""
@@ -130,7 +138,7 @@ class LeaseKeeper:
     def _ring(self) -> None:
         self._alarm = None
         self.due = True
-        self._wake()
+        self.wake()
 
     def stop(self) -> None:
         """No more beats; what was not answered so far is the next owner's affair."""
@@ -205,7 +213,7 @@ class LeaseKeeper:
             return
         self._answers.append((request.id, told(error) if wants_answer(request.request) else None))
         self.due = True
-        self._wake()
+        self.wake()
 
     async def _answer(self) -> None:
         while self._answers:

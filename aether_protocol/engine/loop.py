@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, assert_never, runtime_checkable
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
@@ -20,6 +20,7 @@ from aether_protocol.engine.delivery import Deliveries
 from aether_protocol.engine.inbox import NO_TIME, Answer, Entry, RecoveryEnd, Reply, give, refuse_closed
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
+from aether_protocol.engine.observers import Observers, Severity
 from aether_protocol.engine.outside import OutsideAnswers
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.reports import Reports
@@ -55,7 +56,6 @@ from aether_protocol.scheduler.events import (
     TimerKind,
 )
 from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, suspects, under_way
-from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, duration_text
 
 TURN_EVENTS: Final = 128
@@ -73,24 +73,25 @@ class Quiet(Protocol):
     async def quiet(self) -> None: ...
 
 
-Observer = Callable[[str, RunState, LogEntry], None]
-
 _log = logging.getLogger("aether_protocol")
 
 
 class RunLoop:
     """Runs every run of one engine. `reports` is the broker's sink."""
 
-    def __init__(self, store: Store, broker: Broker, clock: Clock, book: SecretBook, owner: str, lease_us: int | None) -> None:
+    def __init__(
+        self, store: Store, broker: Broker, clock: Clock, book: SecretBook, keeper: LeaseKeeper, observers: Observers
+    ) -> None:
         self.runs: dict[str, ActiveRun] = {}
-        self.observers: list[Observer] = []
+        self.observers = observers
         self.logs = Logs(clock, store.logs if store.durable else None, self._wake)
-        self.keeper = LeaseKeeper(store, clock, owner, lease_us, self._wake)
+        self.keeper = keeper
+        keeper.wake = self._wake
         self._store = store
         self._broker = broker
         self._clock = clock
         self._outside = OutsideAnswers(book)
-        self.deliveries = Deliveries(broker, clock, self._wake, lambda one, why, blamed: self.reports.gone(one, why, blamed))
+        self.deliveries = Deliveries(broker, clock, self._wake, observers, self._lost)
         self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._stranger)
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._seen_us = 0  # what the clock showed when it was looked at last
@@ -257,6 +258,9 @@ class RunLoop:
 
     # --- results from elsewhere ---
 
+    def _lost(self, delivery: Delivery, reason: str, blamed: bool) -> None:
+        self.reports.gone(delivery, reason, blamed)
+
     def deliver(self, result: TaskResult) -> None:
         """Take a result that came past the broker, so that nothing has masked it (DATA-12)."""
         delivery = self.reports.find(result.ref)
@@ -382,8 +386,11 @@ class RunLoop:
                 run.stored = steps[-1].seq
                 todo.append((run, steps))
         for run, steps in todo:
-            if self.observers or run.streams:
-                self._tell(run, steps)
+            if self.observers.wanted:
+                self.observers.tell(run, steps)
+            for stream in run.streams:
+                for step in steps:
+                    stream(step)
             if run.pause_waiters and run.paused:
                 run.wake(run.pause_waiters)
         try:
@@ -392,16 +399,6 @@ class RunLoop:
             for run, _ in todo:
                 self.abandon(run, error, blamed=len(todo) == 1)
             return ()
-
-    def _tell(self, run: ActiveRun, steps: Sequence[LogEntry]) -> None:
-        for step in steps:
-            for observer in self.observers:
-                try:
-                    observer(run.id, run.state, step)
-                except Exception:
-                    _log.exception("an observer of run %s raised", run.id)
-            for stream in run.streams:
-                stream(step)
 
     def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[LogEntry]]]) -> Sequence[ActiveRun]:
         """Commands in their order; what is for the broker goes out with the next flush. Returns the runs to be continued once
@@ -459,6 +456,8 @@ class RunLoop:
             error = BrokenInvariant(f"{type(error).__name__}: {why(error)}")
         run.error = error
         run.steps = []
+        if not isinstance(error, UsageError):  # closed before its end
+            self.observers.failed(error, "drive", run=run.id, severity=_severity(error))
         if blamed and run.token and isinstance(error, BrokenInvariant):
             self.keeper.broke(run.id, run.token, run.state.leaves_ended, error.message)
         for delivery in run.open.values():
@@ -467,7 +466,7 @@ class RunLoop:
         self._wake()
         self._closed(run)
         if run.token:
-            self.keeper.give_up(run.id)
+            self.keeper.release_run(run.id)
 
     def _closed(self, run: ActiveRun) -> None:
         self._timers.drop(run)
@@ -485,6 +484,10 @@ def _append(run: ActiveRun) -> RunAppend:
     progress = run.progress() if run.token else None
     closed = run.state.closed
     return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, closed, progress, named_in(run.steps))
+
+
+def _severity(error: AetherError) -> Severity:
+    return "internal" if isinstance(error, BrokenInvariant) else "error"
 
 
 def _sealed(masker: Masker | None, target: Definition, result: TaskResult) -> TaskResult:

@@ -164,7 +164,7 @@ class ScheduleRunner:
             return None
         begun = [self._engine.begin(draft, tokens[draft.run.id]) for draft in drafts if draft.run.id in tokens]
         if cancel:
-            self._engine.look()
+            self._engine.check_mailbox()
         for record in records:
             if record.run_id is None or record.run_id in tokens:
                 self._witness.fired(after, record)

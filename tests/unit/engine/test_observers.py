@@ -1,0 +1,98 @@
+"""Callbacks of an embedding program: they see everything, and can neither steer nor break a run."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.adapters.executors.echo import EchoExecutor
+from aether_protocol.adapters.stores.memory.store import MemoryStore
+from aether_protocol.engine.api import Engine
+from aether_protocol.engine.observers import OnError, OnEvent
+from aether_protocol.errors import PortError
+from aether_protocol.testing.clock import ManualClock
+from tests.unit.engine.plans import dag, plan, task, value
+from tests.unit.engine.world import Ids
+
+Told = list[tuple[str, str | None, str | None, str, str]]
+
+
+def writer(told: Told) -> OnError:
+    def on_error(error: BaseException, *, run: str | None, task: str | None, operation: str, severity: str) -> None:
+        told.append((type(error).__name__, run, task, operation, severity))
+
+    return on_error
+
+
+def engine_of(on_event: OnEvent | None, on_error: OnError, store: MemoryStore | None = None) -> Engine:
+    clock = ManualClock()
+    broker = LocalBroker([EchoExecutor()], clock)
+    return Engine(
+        store=store or MemoryStore(), broker=broker, clock=clock, ids=Ids(), on_event=on_event, on_error=on_error
+    )
+
+
+def test_events_come_as_stored_and_are_the_callers_to_change() -> None:
+    async def go() -> None:
+        told: Told = []
+        seen: list[dict[str, Any]] = []
+
+        def on_event(run: str, record: Any) -> None:
+            seen.append(copy.deepcopy(dict(record)))
+            for held in record.values():
+                if isinstance(held, dict):
+                    held.clear()
+            record.clear()
+
+        async with engine_of(on_event, writer(told)) as engine:
+            run = await engine.submit(plan(dag(task("a", "echo", None, value("x", {"deep": [1]})))))
+            report = await engine.wait(run)
+            live = [record async for record in engine.events(run)]
+        assert report.tasks[1].outputs == {"x": {"deep": [1]}}
+        assert seen == [dict(record) for record in live]
+        assert told == []
+
+    asyncio.run(go())
+
+
+def test_a_callback_that_raises_breaks_nothing_and_is_told_of() -> None:
+    async def go() -> None:
+        told: Told = []
+
+        def on_event(run: str, record: Any) -> None:
+            raise KeyError("mine")
+
+        async with engine_of(on_event, writer(told)) as engine:
+            engine.observers.append(lambda run, state, step: [][0])
+            run = await engine.submit(plan(dag(task("a", "echo"))))
+            assert (await engine.wait(run)).phase == "Succeeded"
+        assert {one[0] for one in told} == {"KeyError", "IndexError"}
+        assert {one[1:] for one in told} == {(run, None, "observe", "warning")}
+
+    asyncio.run(go())
+
+
+def test_what_ends_a_run_here_is_told_even_where_the_callback_raises() -> None:
+    async def go() -> None:
+        told: Told = []
+        store = MemoryStore()
+
+        async def fails(batch: Any) -> Any:
+            raise PortError("the disk is full")
+
+        def on_error(error: BaseException, *, run: str | None, task: str | None, operation: str, severity: str) -> None:
+            told.append((type(error).__name__, run, task, operation, severity))
+            raise RuntimeError("mine")
+
+        async with engine_of(None, on_error, store) as engine:
+            store.runs.append = fails  # type: ignore[method-assign]
+            run = await engine.submit(plan(dag(task("a", "echo"))))
+            with pytest.raises(PortError, match="disk is full"):
+                await engine.wait(run)
+        assert told == [("PortError", run, None, "drive", "error")]
+
+    asyncio.run(go())
