@@ -2,6 +2,7 @@
 
     runs        log entries, rows and snapshots of runs            leases     which engine drives which run
     mailbox     requests to the engine that drives a run           logs       what tasks wrote
+    changes     which runs have changed, for those who follow all
     library     documents with their versions                      schedules  schedules, their fires and decisions
     upkeep      what an operator asks
 
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aether_protocol.ports.store.changes import Change as Change
+    from aether_protocol.ports.store.changes import ChangeFeed as ChangeFeed
     from aether_protocol.ports.store.leases import Lease as Lease
     from aether_protocol.ports.store.leases import LeaseStore as LeaseStore
     from aether_protocol.ports.store.library import LibraryStore as LibraryStore
@@ -40,7 +43,7 @@ MEMORY: Final = "memory"
 SNAPSHOT: Final = "snapshot"
 STATE_ACTION_LOG: Final = "state-action-log"
 
-FACETS: Final = ("runs", "leases", "mailbox", "logs", "library", "upkeep")  # that every store has
+FACETS: Final = ("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep")  # that every store has
 
 
 class Store(Protocol):
@@ -56,6 +59,7 @@ class Store(Protocol):
     mailbox: MailboxStore
     logs: LogStore
     library: LibraryStore
+    changes: ChangeFeed
     schedules: ScheduleStore | None
     upkeep: UpkeepStore
 
@@ -79,6 +83,7 @@ _HOMES: Final = {
     **dict.fromkeys(("LogLine", "LogStore"), "logs"),
     **dict.fromkeys(("LibraryStore", "NewDocument", "StoredDocument"), "library"),
     **dict.fromkeys(("StoreInfo", "UpkeepStore"), "upkeep"),
+    **dict.fromkeys(("Change", "ChangeFeed"), "changes"),
     **dict.fromkeys(("Lease", "LeaseStore"), "leases"),
     "ScheduleStore": "schedules",
 }

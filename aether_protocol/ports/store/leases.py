@@ -47,6 +47,8 @@ class LeaseStore(Protocol):
     ) -> list[tuple[str, int]]:
         """Take runs that are open, not set aside, and unowned, the owner's own already, or whose owner's lease does not count.
 
+        A run that was put down (see `release`) is passed over until it is due or something is asked of it, unless it is named.
+
         Args:
             owner: Who takes them; its lease lasts for `ttl` from now on, if it takes any.
             ttl: The length of that lease.
@@ -63,8 +65,17 @@ class LeaseStore(Protocol):
         """Let the owner's lease last for `ttl` from now on; which of `held` (run id: token) are not its any more."""
         ...
 
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        """Release runs (None: all, its locks too, and its lease). What the owner does not hold is left alone."""
+    async def release(
+        self, owner: str, run_ids: Sequence[str] | None = None, *, wake_at: Mapping[str, int] | None = None
+    ) -> None:
+        """Release runs. What the owner does not hold is left alone.
+
+        Args:
+            owner: Who holds them.
+            run_ids: Which ones. Neither these nor `wake_at`: all, its locks too, and its lease.
+            wake_at: Runs that are put down, with the instant at which each is due by the store's clock (END_OF_TIME of
+                `schedules`: only when something is asked of it). A claim of any runs passes over them until then.
+        """
         ...
 
     async def owner(self, run_id: str) -> Lease | None:

@@ -15,6 +15,7 @@ from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.ports.store import (
+    ChangeFeed,
     LeaseStore,
     LibraryStore,
     LogStore,
@@ -146,6 +147,7 @@ class GatedStore:
         self.mailbox: MailboxStore = self._gated("mailbox")
         self.logs: LogStore = self._gated("logs")
         self.library: LibraryStore = self._gated("library")
+        self.changes: ChangeFeed = self._gated("changes")
         self.schedules: ScheduleStore | None = self._gated("schedules")
         self.upkeep: UpkeepStore = self._gated("upkeep")
 

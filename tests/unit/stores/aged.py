@@ -23,6 +23,13 @@ _MADE_BY: Final = {  # the tables that a migration made
 def age(path: Path, version: int) -> None:
     """Take from a file what later migrations than number `version` brought; the file is closed."""
     connection = sqlite3.connect(path, isolation_level=None)
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP {kind} {name}")
+    connection.execute("DROP TABLE changes")
+    connection.execute("DROP INDEX runs_asleep")
+    connection.execute("DROP INDEX runs_open")
+    connection.execute("ALTER TABLE runs DROP COLUMN wake_at")
+    connection.execute("DROP INDEX requests_open")
     for number, tables in _MADE_BY.items():
         for table in tables if number > version else ():
             connection.execute(f"DROP TABLE {table}")

@@ -17,7 +17,7 @@ from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
-from aether_protocol.ports.store import LogLine, NewDocument, RunQuery
+from aether_protocol.ports.store import NewDocument, RunQuery
 from aether_protocol.testing.contracts.store.tools import SECOND, all_well, more, new_run, put_document, refused, texts
 from tests.unit.stores.aged import age
 
@@ -206,71 +206,33 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
 
-def test_an_older_file_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, 6))
+@pytest.mark.parametrize("how", [{}, {"migrate": False}, {"reads_only": True}])
+def test_a_file_of_before_the_first_release_is_refused_and_not_touched(
+    tmp_path: Path, version: int, how: dict[str, bool]
+) -> None:
+    path = tmp_path / "a.db"
+    play(open_sqlite(str(path)), lambda store: store.runs.create(new_run("a")))
+    age(path, version)
+    before = path.read_bytes()
+    with pytest.raises(PortError, match=f"before the first release: its schema is {version}, not 6 or later") as caught:
+        open_sqlite(str(path), **how)
+    assert "finish its runs with the version that wrote it" in str(caught.value.hint)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_is_brought_about_where_that_is_wanted(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
-
-    async def fill(store: SqliteStore) -> None:
-        await store.runs.create(new_run("a"))
-        assert await all_well(store, more("a", 0, "old"))
-
-    async def look(store: SqliteStore) -> None:
-        assert (await store.upkeep.info()).schema == len(MIGRATIONS)
-        assert texts((await store.runs.load("a")).lines) == ["old"]
-        await store.logs.write([LogLine("a", 0, "only", 1, "stdout", "hello\n", 1)])
-        assert len(await store.logs.read("a")) == 1
-        assert await store.upkeep.migrate() == (len(MIGRATIONS), len(MIGRATIONS))
-
-    play(open_sqlite(path), fill)
-    age(Path(path), 1)
-    with pytest.raises(PortError, match="has schema version 1") as caught:
-        open_sqlite(path, migrate=False)
+    play(open_sqlite(path), lambda store: store.runs.create(new_run("a")))
+    later = (*MIGRATIONS, ("CREATE TABLE later (x)",))
+    with pytest.raises(PortError, match="has schema version 6") as caught:
+        Database(path, migrate=False, migrations=later)
     assert caught.value.hint == "run `aether db migrate`"
-    play(open_sqlite(path), look)
-    play(open_sqlite(path, migrate=False), look_again)
-    with pytest.raises(PortError, match="newer version"):
-        Database(path, migrations=MIGRATIONS[:1])
-
-
-async def look_again(store: SqliteStore) -> None:
-    assert len(await store.runs.rows(RunQuery())) == 1
-
-
-def test_runs_that_were_recorded_without_digests_are_read_and_told_and_go_on_with_them(tmp_path: Path) -> None:
-    path = str(tmp_path / "a.db")
-    artifact = "sha256:" + "ab" * 32
-
-    async def fill(store: SqliteStore) -> None:
-        await store.runs.create(new_run("old"))
-        assert await all_well(store, more("old", 0, "first"), more("old", 1, f"made {artifact}"))
-        await store.logs.write([LogLine("old", 0, "only", 1, "stdout", "hello\n", 1)])
-        await put_document(store, "T", "default", "lib", "one", 1)
-
-    async def look(store: SqliteStore) -> None:
-        assert await store.upkeep.check() == []
-        assert (await store.upkeep.info()).undigested == 1
-        assert await store.upkeep.artifacts() == {artifact: "old"}, "what it may name is kept"
-        assert texts((await store.runs.load("old")).lines) == ["first", f"made {artifact}"]
-        assert [line.text for line in await store.logs.read("old")] == ["hello\n"]
-        assert await all_well(store, more("old", 2, "second"), more("old", 3, "third", progress=0))
-        await store.runs.create(new_run("new"))
-        assert await all_well(store, more("new", 0))
-        assert (await store.upkeep.info()).undigested == 1
-        assert await store.upkeep.check() == []
-        store.database.execute("UPDATE steps SET sum = NULL WHERE id = (1 << 32) + 4")
-        store.database.execute("UPDATE steps SET sum = NULL WHERE id = (2 << 32) + 1")
-        assert await store.upkeep.check() == [
-            "run 'old' has no digest of steps 4 to 4",
-            "run 'new' has no digest of steps 1 to 1",
-            "the log of run 'new' is not the one that its row was written with",
-        ]
-        store.database.execute("UPDATE steps SET lines = replace(lines, 'second', 'sexond') WHERE id = (1 << 32) + 3")
-        assert "run 'old' has steps 3 to 3 that do not fit their digest" in await store.upkeep.check()
-        assert "does not fit its digest" in str(await refused(store.runs.load("old"), PortError))
-        assert "does not fit its digest" in str(await refused(store.runs.lines("old", 2), PortError))
-
-    play(open_sqlite(path), fill)
-    age(Path(path), 3)
-    play(open_sqlite(path), look)
+    database = Database(path, migrations=later)
+    assert database.version() == 7
+    database.close()
+    with pytest.raises(PortError, match="written by a newer version"):
+        open_sqlite(path)
 
 
 def test_a_log_whose_end_was_cut_off_does_not_fit_its_row(tmp_path: Path) -> None:
@@ -393,13 +355,6 @@ def test_what_another_process_has_open_is_read_as_it_is(tmp_path: Path) -> None:
             assert shown == text
 
     play(open_sqlite(str(path)), body)
-
-
-def test_an_older_store_is_not_brought_up_to_date_by_reading(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    Database(str(path), migrations=MIGRATIONS[:1]).close()
-    assert "aether db migrate" in read(path)
-    assert "schema version 1" in read(path)
 
 
 def test_a_store_where_nobody_can_write_can_be_read() -> None:

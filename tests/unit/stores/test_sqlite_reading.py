@@ -64,9 +64,7 @@ def test_a_reader_makes_nothing_and_brings_nothing_up_to_date(tmp_path: Path) ->
     old = tmp_path / "old.db"
     play(open_sqlite(str(old)), fill)
     age(old, 1)
-    assert seen(old) == f"{str(old)!r} has schema version 1 (run `aether db migrate`)"
-    play(open_sqlite(str(old)), lambda store: store.upkeep.vacuum())
-    assert seen(old) == "a"
+    assert "before the first release: its schema is 1" in seen(old)
 
 
 def test_a_reader_sees_what_a_writer_has_written_and_waits_for_nobody(tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ Law: the same answers as a durable store gives, within one process; logs are bou
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, lives
 from aether_protocol.ports.store.library import NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
@@ -37,6 +40,7 @@ class LeaseBook:
         self.leases: dict[str, tuple[int, int | None]] = {}  # end and length, by owner
         self.locks: dict[str, tuple[str, int, int | None]] = {}  # owner, end and length
         self.holders: dict[str, str] = {}  # of runs
+        self.asleep: dict[str, int] = {}  # runs that were put down, and when each is due
         self._breaks: dict[str, tuple[int, int]] = {}  # times in a row, leaves ended by then
 
     def held(self, run_id: str) -> bool:
@@ -50,6 +54,7 @@ class LeaseBook:
     def take(self, run_id: str, owner: str, ttl: int | None) -> int:
         if self.holders.get(run_id) != owner:
             self.holders[run_id] = owner
+            self.asleep.pop(run_id, None)
             self.tokens[run_id] = self.tokens.get(run_id, 0) + 1
         self.extend(owner, ttl)
         return self.tokens[run_id]
@@ -71,7 +76,7 @@ class LeaseBook:
             self.locks = {name: lock for name, lock in self.locks.items() if lock[0] != owner}
 
     def forget(self, run_id: str) -> None:
-        for held in (self.holders, self.tokens, self.broken, self._breaks):
+        for held in (self.holders, self.tokens, self.broken, self.asleep, self._breaks):
             held.pop(run_id, None)
 
     def lock(self, name: str, owner: str, ttl: int | None) -> bool:
@@ -96,6 +101,40 @@ class LeaseBook:
         return FOREVER if ttl is None else self.now() + ttl
 
 
+class MemoryChanges:
+    """`ports.store.ChangeFeed`. `row` reads the row of a run, None of one that is gone."""
+
+    def __init__(self, row: Callable[[str], RunSummary | None]) -> None:
+        self._row = row
+        self._newest = 0
+        self._changed: dict[str, int] = {}  # the number of the newest change of each run, oldest first
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def note(self, run_id: str) -> None:
+        """The run has changed."""
+        self._newest += 1
+        self._changed.pop(run_id, None)
+        self._changed[run_id] = self._newest
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def newest(self) -> int:
+        return self._newest
+
+    async def after(self, cursor: int, limit: int = 1_000) -> list[Change]:
+        found = list(takewhile(lambda item: item[1] > cursor, reversed(self._changed.items())))[::-1][:limit]
+        return [Change(number, run_id, self._row(run_id)) for run_id, number in found]
+
+    async def wait(self, cursor: int, seconds: float) -> bool:
+        if self._newest <= cursor:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            await asyncio.wait([future], timeout=seconds)
+        return self._newest > cursor
+
+
 class Kept(Protocol):
     """A run as far as other facets care."""
 
@@ -108,9 +147,10 @@ class Kept(Protocol):
 class MemoryLeases:
     """`ports.store.LeaseStore` of the runs that `runs` holds."""
 
-    def __init__(self, book: LeaseBook, runs: Mapping[str, Kept]) -> None:
+    def __init__(self, book: LeaseBook, runs: Mapping[str, Kept], asked: Callable[[], set[str]]) -> None:
         self._book = book
         self._runs = runs
+        self._asked = asked  # the runs that something is asked of
 
     async def claim(
         self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
@@ -118,14 +158,22 @@ class MemoryLeases:
         wanted = self._runs if run_ids is None else [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
         free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._book.may(run_id, owner)]
         holders = self._book.holders
+        if run_ids is None and self._book.asleep:
+            now, asked, asleep = self._book.now(), self._asked(), self._book.asleep
+            free = [run_id for run_id in free if run_id in asked or asleep.get(run_id, now) <= now]
         free.sort(key=lambda run_id: (holders.get(run_id) == owner, self._runs[run_id].created_at, run_id))
         return [(run_id, self._book.take(run_id, owner, ttl)) for run_id in free[:limit]]
 
     async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
         return self._book.renew(owner, ttl, held)
 
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
-        self._book.release(owner, run_ids)
+    async def release(
+        self, owner: str, run_ids: Sequence[str] | None = None, *, wake_at: Mapping[str, int] | None = None
+    ) -> None:
+        for run_id, due in (wake_at or {}).items():
+            if self._book.holders.get(run_id) == owner:
+                self._book.asleep[run_id] = due
+        self._book.release(owner, run_ids if wake_at is None else [*(run_ids or ()), *wake_at])
 
     async def owner(self, run_id: str) -> Lease | None:
         owner = self._book.holders.get(run_id)
@@ -187,6 +235,10 @@ class MemoryMailbox:
 
     async def withdraw(self, id_: int) -> bool:
         return id_ not in self._given and self._requests.pop(id_, None) is not None
+
+    def asked(self) -> set[str]:
+        """The runs that something is asked of."""
+        return {item.run_id for item in self._requests.values()}
 
     def text(self) -> Iterator[str]:
         """Everything that is kept, to search in."""

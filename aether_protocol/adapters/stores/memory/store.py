@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.memory.facets import (
     LeaseBook,
+    MemoryChanges,
     MemoryLeases,
     MemoryLibrary,
     MemoryLogs,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aether_protocol.ports.store import (
+        ChangeFeed,
         LeaseStore,
         LibraryStore,
         LogStore,
@@ -102,6 +104,7 @@ class MemoryRuns:
     def __init__(self, book: LeaseBook, keep_facts: int = KEEP_FACTS) -> None:
         self.by_id: dict[str, _Run] = {}
         self.forget: list[Callable[[str], None]] = [book.forget]
+        self.changes = MemoryChanges(self._shown)
         self._book = book
         self._keep_facts = keep_facts
         self._kept: deque[_Run] = deque()
@@ -125,6 +128,7 @@ class MemoryRuns:
             if part.artifacts:
                 run.artifacts.update(part.artifacts)
             self._keep(run, part)
+            self.changes.note(part.run_id)
         return _NONE if refused is None else refused
 
     async def load(self, run_id: str) -> StoredRun:
@@ -135,8 +139,7 @@ class MemoryRuns:
         return StoredRun(run.now(), run.plan, run.header, run.snapshot, lines)
 
     async def row(self, run_id: str) -> RunSummary | None:
-        run = self.by_id.get(run_id)
-        return None if run is None else self._row(run)
+        return self._shown(run_id)
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
         found = [row for row in map(self._row, self.by_id.values()) if _fits(row, query)]
@@ -164,6 +167,7 @@ class MemoryRuns:
                 raise BusyError(f"run {run_id!r} is being driven")
         for run_id in there:
             self.by_id.pop(run_id).drop()
+            self.changes.note(run_id)
             for forget in self.forget:
                 forget(run_id)
         return len(there)
@@ -190,6 +194,10 @@ class MemoryRuns:
 
     # --- inside ---
 
+    def _shown(self, run_id: str) -> RunSummary | None:
+        run = self.by_id.get(run_id)
+        return None if run is None else self._row(run)
+
     def _row(self, run: _Run) -> RunSummary:
         row = run.now()
         row.broken = self._book.broken.get(row.run_id)
@@ -205,6 +213,7 @@ class MemoryRuns:
         if run_id in self.by_id:
             raise UsageError(f"run {run_id!r} exists already")
         self.by_id[run_id] = run
+        self.changes.note(run_id)
         self._kept.append(run)
         if self.tier == MEMORY and len(self._kept) > KEEP_RUNS:
             self._kept.popleft().drop()
@@ -312,10 +321,11 @@ class MemoryStore:
         self.tier = tier
         self.file: Path | None = None
         self.runs: RunStore = runs
-        self.leases: LeaseStore = MemoryLeases(book, runs.by_id)
+        self.leases: LeaseStore = MemoryLeases(book, runs.by_id, mailbox.asked)
         self.mailbox: MailboxStore = mailbox
         self.logs: LogStore = logs
         self.library: LibraryStore = MemoryLibrary()
+        self.changes: ChangeFeed = runs.changes
         self.schedules: ScheduleStore | None = MemorySchedules(runs, mailbox)
         self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
 

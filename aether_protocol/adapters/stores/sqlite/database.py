@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS, OLDEST
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.execution.private import make_private
 
@@ -157,6 +157,10 @@ class Database:
         if found > len(self.migrations):
             told = f"{self.path!r} was written by a newer version: its schema is {found}, this is {len(self.migrations)}"
             raise PortError(told, hint="use that version: the file was not touched")
+        if 0 < found < OLDEST:
+            message = f"{self.path!r} was written before the first release: its schema is {found}, not {OLDEST} or later"
+            hint = "finish its runs with the version that wrote it, then move it away, or use --store for another place"
+            raise PortError(message, hint=f"{hint}: it was not touched")
         return found
 
     def migrate(self) -> tuple[int, int]:

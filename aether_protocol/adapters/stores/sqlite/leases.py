@@ -25,9 +25,16 @@ _SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes
 # Whether a lease goes on at the instant that is given twice (ports.store.leases.lives).
 GOES_ON: Final = "(until > ? AND until - ? <= 2 * coalesce(length, until))"
 _FREE: Final = (
-    "SELECT run_id, number, token, runs.owner FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
+    "SELECT run_id, number, token, runs.owner, created_at FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
     f"WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR NOT coalesce({GOES_ON}, 0)) "
     "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1)"
+)
+# Of any runs: those that are awake, those that are due, and those that something is asked of; each by an index of its own, so
+# that many sleeping runs cost nothing.
+_AWAKE: Final = (
+    f"{_FREE} AND wake_at IS NULL",
+    f"{_FREE} AND wake_at <= ?",
+    f"{_FREE} AND wake_at IS NOT NULL AND number IN (SELECT run FROM requests WHERE answer IS NULL)",
 )
 LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until, length) VALUES (?, ?, ?)"
 _HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
@@ -70,10 +77,10 @@ class SqliteLeases:
             found = self._free(execute, run_ids, (owner, now, now))
             found = sorted(found, key=lambda run: run[3] == owner)[:limit]  # what it holds already keeps nothing from it
             execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
-            for run_id, number, token, holder in found:
+            for run_id, number, token, holder, _ in found:
                 if holder != owner:
                     token += 1
-                    execute("UPDATE runs SET owner = ?, token = ? WHERE number = ?", (owner, token, number))
+                    execute("UPDATE runs SET owner = ?, token = ?, wake_at = NULL WHERE number = ?", (owner, token, number))
                 claimed.append((run_id, token))
             if claimed:
                 execute(LEASE, (owner, end_of(ttl, now), ttl))
@@ -84,9 +91,12 @@ class SqliteLeases:
 
     def _free(
         self, execute: Execute, run_ids: Sequence[str] | None, values: tuple[str, int, int]
-    ) -> list[tuple[str, int, int, str | None]]:
+    ) -> list[tuple[str, int, int, str | None, int]]:
         if run_ids is None:
-            return execute(f"{_FREE} ORDER BY created_at, run_id", values).fetchall()
+            awake, due, asked = _AWAKE
+            found = execute(awake, values).fetchall() + execute(due, (*values, values[1])).fetchall()
+            found += execute(asked, values).fetchall()
+            return sorted({run[0]: run for run in found}.values(), key=lambda run: (run[4], run[0]))
         found = []
         for run_id in dict.fromkeys(run_ids):
             found += execute(f"{_FREE} AND run_id = ?", (*values, run_id)).fetchall()
@@ -109,14 +119,18 @@ class SqliteLeases:
             ask = "SELECT 1 FROM runs WHERE run_id = ? AND owner = ? AND token = ?"  # one that has closed is not lost
             return [run_id for run_id in lost if execute(ask, (run_id, owner, held[run_id])).fetchone() is None]
 
-    async def release(self, owner: str, run_ids: Sequence[str] | None = None) -> None:
+    async def release(
+        self, owner: str, run_ids: Sequence[str] | None = None, *, wake_at: Mapping[str, int] | None = None
+    ) -> None:
         async with self._db.write() as execute:
-            if run_ids is None:
+            if run_ids is None and wake_at is None:
                 execute("UPDATE runs SET owner = NULL WHERE closed = 0 AND owner = ?", (owner,))
                 execute("DELETE FROM owners WHERE owner = ?", (owner,))
                 execute("DELETE FROM locks WHERE owner = ?", (owner,))
             for run_id in run_ids or ():
                 execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
+            for run_id, due in (wake_at or {}).items():
+                execute("UPDATE runs SET owner = NULL, wake_at = ? WHERE run_id = ? AND owner = ?", (due, run_id, owner))
 
     async def owner(self, run_id: str) -> Lease | None:
         asked = "SELECT owner, until, length FROM runs JOIN owners USING (owner) WHERE run_id = ?"

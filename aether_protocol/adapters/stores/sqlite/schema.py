@@ -165,12 +165,31 @@ _SUMS_AND_ARTIFACTS: Final = (
     "INSERT OR IGNORE INTO artifacts SELECT run, value FROM snapshots, json_each(artifact_digests(text))",
 )
 
+# The change feed: a row for each append, in the order of commits (SQLite has one writer at a time), made by the statement that
+# it tells of. `run` is the number of the run, `gone` the id of one that was deleted. `wake_at`: t
+# until then.
+_CHANGES_AND_SLEEP: Final = (
+    "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, gone TEXT)",
+    "CREATE TRIGGER changes_steps AFTER INSERT ON steps BEGIN INSERT INTO changes (run) VALUES (NEW.id >> 32); END",
+    "CREATE TRIGGER changes_runs AFTER INSERT ON runs BEGIN INSERT INTO changes (run) VALUES (NEW.number); END",
+    "CREATE TRIGGER changes_gone AFTER DELETE ON runs "
+    "BEGIN INSERT INTO changes (run, gone) VALUES (OLD.number, OLD.run_id); END",
+    "ALTER TABLE runs ADD COLUMN wake_at INTEGER",
+    "CREATE INDEX runs_asleep ON runs (wake_at) WHERE closed = 0 AND wake_at IS NOT NULL",
+    "DROP INDEX runs_open",
+    "CREATE INDEX runs_open ON runs (owner) WHERE closed = 0 AND wake_at IS NULL",
+    "CREATE INDEX requests_open ON requests (run) WHERE answer IS NULL",
+)
+
+OLDEST: Final = 6  # the first version that a file may have: older ones were written before the first release
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _RUNS,
     _LOGS_AND_LIBRARY,
     _SCHEDULES,
     _LENGTHS_AND_BREAKS,
     _SUMS_AND_ARTIFACTS,
+    _CHANGES_AND_SLEEP,
 )
 
 _DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
 from aether_protocol.adapters.stores.sqlite.reading import ReadOnlyDatabase, may_be_readable
@@ -22,6 +23,7 @@ from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 
 if TYPE_CHECKING:
     from aether_protocol.ports.store import (
+        ChangeFeed,
         LeaseStore,
         LibraryStore,
         LogStore,
@@ -50,6 +52,7 @@ class SqliteStore:
         self.mailbox: MailboxStore = SqliteMailbox(database)
         self.logs: LogStore = SqliteLogs(database)
         self.library: LibraryStore = SqliteLibrary(database)
+        self.changes: ChangeFeed = SqliteChanges(database)
         self.schedules: ScheduleStore | None = SqliteSchedules(database, runs)
         self.upkeep: UpkeepStore = SqliteUpkeep(database, tier)
 

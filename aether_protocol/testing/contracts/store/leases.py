@@ -259,3 +259,26 @@ class LeaseContract(Contract):
             assert await locks.lock("nightly", "you", 20)
 
         self.play(body)
+
+    def test_a_run_that_was_put_down_sleeps_until_it_is_due(self) -> None:
+        async def body(store: Store) -> None:
+            for number, run in enumerate(("due", "asked", "never", "awake")):
+                await store.runs.create(new_run(run, owner="me", ttl=100, created_at=number))
+            now = self.now()
+            await store.leases.release("me", wake_at={"due": now + 10, "asked": now + 1_000, "never": 1 << 62})
+            await store.leases.release("me", ["awake"])
+            assert [run for run, _ in await store.leases.claim("you", 5)] == ["awake"]
+            asked = await store.mailbox.post("asked", {"kind": "resume"})
+            assert [run for run, _ in await store.leases.claim("you", 5)] == ["asked", "awake"]
+            assert [one.id for one in await store.mailbox.requests("you")] == [asked]
+            await self.pass_time(9)
+            assert "due" not in [run for run, _ in await store.leases.claim("you", 5)]
+            await self.pass_time(1)
+            [(run, token), *_] = await store.leases.claim("you", 5, 1)
+            assert (run, token) == ("due", 2)
+            named = await store.leases.claim("you", 5, run_ids=["never"])
+            assert [run for run, _ in named] == ["never"], "one that is named is taken"
+            await store.leases.release("you")
+            assert len(await store.leases.claim("third", 5)) == 4, "what was claimed is awake"
+
+        self.play(body)
