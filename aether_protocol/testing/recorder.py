@@ -1,13 +1,12 @@
 """Watches a run while it goes on: everything that a case may ask for and that the final report does not tell.
 
-Law: read from facts alone, as they are stored. Phases of a task stand here one after the other, as PHASES derives them.
+Law: read from facts alone, as they are stored. Phases of a task stand here one after the other (`views.phases`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.errors import BrokenInvariant
@@ -19,21 +18,9 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.nodes import Container
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING, SUSPENDED, Phase
+from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.views.event_feed import step_records
-
-PHASES: Final[Mapping[type, Callable[[Any], Phase]]] = {
-    f.NodeCreated: lambda fact: CREATED,
-    f.HookFired: lambda fact: CREATED,
-    f.TaskDispatched: lambda fact: READY,
-    f.TaskRunning: lambda fact: RUNNING,
-    f.TaskSuspended: lambda fact: SUSPENDED,
-    f.RetryScheduled: lambda fact: CREATED,
-    f.ContainerPhase: lambda fact: fact.phase,
-    f.NodeEnded: lambda fact: fact.phase,
-}
-"""What each fact that changes a node's phase changes it to. An attempt that is repeated since its engine was lost goes on, as
-far as anybody who looks on can tell."""
+from aether_protocol.views.phases import phase_after
 
 
 class Watch:
@@ -59,9 +46,9 @@ class Watch:
         """An observer of the engine."""
         self.steps.append(step)
         for fact in step.facts:
-            phase = PHASES.get(type(fact))
+            phase = phase_after(fact)
             if phase is not None:
-                self._change(state, fact, phase(fact))
+                self._change(state, fact, phase)
 
     def rewind(self, state: RunState) -> None:
         """The run went back to `state`: what came after its last step does not count."""

@@ -1,7 +1,7 @@
-"""Event records: each fact of a run as a JSON object, for whoever watches from outside (docs/reference/events.md).
+"""Event records: each fact of a run as a JSON object, for observers outside of the engine (docs/reference/events.md).
 
-Law: one record for each fact, made only when somebody asks. The fields of a kind are a table; new ones are added, none is
-changed: `v` is the version of this form. Secrets read `***`.
+Law: one record for each fact, made only on request, one at a time. The fields of a kind are a table; new ones are added,
+none is changed: `v` is the version of this form. Secrets read `***`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from aether_protocol.scheduler.evolve import bound_inputs
 from aether_protocol.scheduler.nodes import HookNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.views.phases import phase_after
 from aether_protocol.views.report import hook_name
 
 VERSION: Final = 1
@@ -63,19 +64,18 @@ _FIELDS: Final[dict[type, _Fields]] = {
     },
     f.ScopeOpened: lambda state, fact: {"items": None if fact.items is None else len(fact.items)},
     f.IterationGranted: lambda state, fact: {"iteration": fact.index},
-    f.TaskDispatched: lambda state, fact: {"attempt": fact.attempt, "phase": "Ready"},
-    f.TaskRunning: lambda state, fact: {"phase": "Running"},
-    f.ContainerPhase: lambda state, fact: {"phase": str(fact.phase)},
-    f.TaskSuspended: lambda state, fact: {"phase": "Suspended", **_given(state, fact)},
+    f.TaskDispatched: lambda state, fact: {"attempt": fact.attempt},
+    f.TaskRunning: _nothing,
+    f.ContainerPhase: _nothing,
+    f.TaskSuspended: _given,
     f.TaskResumed: lambda state, fact: {"payload": shown(fact.payload)},
     f.RetryScheduled: lambda state, fact: {
-        "phase": "Created",
         "after": str(fact.phase),
         "code": fact.code,
         "message": fact.message,
         "due": rfc3339(fact.due),
     },
-    f.NodeEnded: lambda state, fact: {"phase": str(fact.phase), "code": fact.code, **_given(state, fact)},
+    f.NodeEnded: lambda state, fact: {"code": fact.code, **_given(state, fact)},
     f.HookFired: lambda state, fact: {"context": shown(fact.context)},
     f.Reported: lambda state, fact: {"message": fact.message},
     f.AttemptRepeated: lambda state, fact: {"losses": fact.losses},
@@ -85,7 +85,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
 
 
 def step_records(state: RunState, step: LogEntry) -> Iterator[EventRecord]:
-    """The records of one step. `state` may be ahead of the step: only what never changes is read from it."""
+    """Make the records of one log entry. `state` may be ahead of it: only what never changes is read from the state."""
     at = rfc3339(step.at)
     for index, fact in enumerate(step.facts):
         record: EventRecord = {
@@ -100,9 +100,12 @@ def step_records(state: RunState, step: LogEntry) -> Iterator[EventRecord]:
         number = getattr(fact, "node", None)
         if number is not None and number != WORKFLOW:
             node = state.nodes[number]
-            record["id"] = f"{state.header.run_id}.{node.id}"
+            record["id"] = f"{state.header.run_id}/{node.run_path}"
             record["path"] = node.path
             if isinstance(node, HookNode):
                 record["hook"] = hook_name(node)
+        phase = phase_after(fact)
+        if phase is not None:
+            record["phase"] = str(phase)
         record.update(_FIELDS[type(fact)](state, fact))
         yield record

@@ -254,7 +254,7 @@ def _in_order(state: RunState) -> Iterator[tuple[Node, str, int]]:
 def _task(run_id: str, node: Node, path: str, depth: int) -> TaskReport:
     call = node.call
     return TaskReport(
-        id=f"{run_id}.{node.id}",
+        id=f"{run_id}/{path}",
         path=path,
         task_name=call.name,
         template_name=call.target.name,

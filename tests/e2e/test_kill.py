@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
+from aether_protocol.engine.recovery import rebuild
+from aether_protocol.scheduler.state import RunState
 from tests.e2e.process import AETHER, PATIENCE_S, environment
 
 KILLS = 200
@@ -143,19 +145,20 @@ class Victim:
 def handed_over(store: Path, run_id: str) -> Counter[str]:
     """How often the record says that each task run was given to its executor."""
 
-    async def read() -> list[tuple[int, str]]:
+    async def read() -> tuple[list[tuple[int, str]], RunState]:
         opened = open_sqlite(str(store))
         try:
-            return await opened.lines(run_id, 0, 1_000_000)
+            return await opened.lines(run_id, 0, 1_000_000), rebuild(await opened.load(run_id))
         finally:
             await opened.close()
 
     counts: Counter[str] = Counter()
-    for number, (seq, line) in enumerate(asyncio.run(read()), 1):
+    lines, state = asyncio.run(read())
+    for number, (seq, line) in enumerate(lines, 1):
         assert number == seq
         for fact in json.loads(line)[4]:
             if fact[0] in ("TaskDispatched", "AttemptRepeated"):
-                counts[f"{run_id}.{fact[1]}"] += 1
+                counts[f"{run_id}/{state.nodes[fact[1]].run_path}"] += 1
     return counts
 
 

@@ -16,7 +16,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.phases import PHASE_COLORS, phase_after
 from aether_protocol.views.text import counted, duration, one_line, printable
 
 
@@ -133,10 +133,10 @@ class LineView(QuietView):
         since = (step.at - state.header.created_at) / 1e6
         for fact in step.facts:
             if isinstance(fact, TaskRunning):
-                self._say(since, state.nodes[fact.node], "started", "Running")
+                self._say(since, state.nodes[fact.node], "started", str(phase_after(fact)))
             elif isinstance(fact, TaskSuspended):
                 text = f"suspended{_because(fact.message)}"
-                self._say(since, state.nodes[fact.node], text, "Suspended")
+                self._say(since, state.nodes[fact.node], text, str(phase_after(fact)))
             elif isinstance(fact, RetryScheduled):
                 wait = duration(max(0, fact.due - step.at) / 1e6)
                 text = f"{fact.phase}{_because(fact.message)}; tries again in {wait}"

@@ -23,6 +23,6 @@ def test_any_value_is_written_as_by_the_standard_library(value: Any) -> None:
 
 
 def test_what_a_report_looks_like() -> None:
-    task = {"id": "a.1", "inputs": {}, "retries": 0, "finishedAt": None}
+    task = {"id": "a/main", "inputs": {}, "retries": 0, "finishedAt": None}
     report = {"tasks": [task, {**task, "outputs": {"x": [1, {"y": []}], "t": "line\n\u2028 ü"}}], "hooks": [], "notRun": ["b"]}
     assert pretty(report) == json.dumps(report, indent=2, ensure_ascii=False)
