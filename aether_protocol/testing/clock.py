@@ -102,6 +102,18 @@ class ManualClock:
         self._now = to_us
 
 
+    def step(self, until_us: int | None = None) -> bool:
+        """Let the next thing happen: wake a sleeper, else fire a timer that is due, else move to the next instant at which
+        something is due, if that is not later than `until_us`; False where nothing is left."""
+        if self.wake() or self.fire():
+            return True
+        due = self.next_due()
+        if due is None or (until_us is not None and due > until_us):
+            return False
+        self.advance(due)
+        return True
+
+
 class Settling(Protocol):
     """What has to come to rest before time may move: an engine."""
 
@@ -110,14 +122,26 @@ class Settling(Protocol):
         ...
 
 
-async def pass_time(clock: ManualClock, engine: Settling, until_us: int) -> None:
-    """Let virtual time pass up to and including the instant `until_us`, as fast as the engine can take it."""
+async def pass_time(
+    clock: ManualClock,
+    *engines: Settling,
+    until_us: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Let virtual time pass, as fast as the engines can take it.
+
+    Args:
+        clock: the clock of all of them.
+        engines: what has to come to rest before time moves.
+        until_us: the instant at which the clock stands in the end; None: once nothing is left to happen.
+        stopped: asked after each rest; time stands still once it says so (an engine was killed).
+    """
     while True:
-        await engine.settled()
-        if clock.wake() or clock.fire():
-            continue
-        due = clock.next_due()
-        if due is None or due > until_us:
+        for engine in engines:
+            await engine.settled()
+        if stopped():
+            return
+        if not clock.step(until_us):
             break
-        clock.advance(due)
-    clock.advance(max(until_us, clock.now()))
+    if until_us is not None:
+        clock.advance(max(until_us, clock.now()))

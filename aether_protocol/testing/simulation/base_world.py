@@ -118,11 +118,8 @@ class BaseWorld:
 
     def move_on(self, horizon: int) -> None:
         """Whatever comes next in time. Raises LawBrokenError where that is beyond `horizon` microseconds."""
-        if not self.clock.wake() and not self.clock.fire():
-            due = self.clock.next_due()
-            assert due is not None  # the world ticks
-            demand(due < self.begin + horizon, "every run ends", f"it goes on for hours: {self.store.open_runs()}")
-            self.clock.advance(due)
+        moved = self.clock.step(self.begin + horizon - 1)  # the world ticks: there is always something to come
+        demand(moved, "every run ends", f"it goes on for hours: {self.store.open_runs()}")
 
     def _elsewhere(self, result: TaskResult) -> None:
         """A result whose engine is gone reaches another one, which may or may not know the run."""

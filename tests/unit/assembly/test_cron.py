@@ -64,8 +64,7 @@ def test_serving_starts_what_is_due_until_it_is_stopped(tmp_path: Path) -> None:
             while clock.now() < DEFAULT_START_US + HOUR // 20:  # three minutes
                 await here.settled()
                 await asyncio.sleep(0)
-                if not clock.wake() and not clock.fire() and (due := clock.next_due()) is not None:
-                    clock.advance(due)
+                clock.step()
             stopping.set()
             await serving
             rows = await here.store.runs.rows(RunQuery())

@@ -18,7 +18,7 @@ from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.invariants import check
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, pass_time
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
 from tests.unit.engine.world import Ids
 
@@ -104,16 +104,7 @@ class Site:
         await self.engine._driver.halt()
 
     async def pass_time(self, seconds: float) -> None:
-        end = self.begin + round(seconds * SECOND)
-        while True:
-            await self.engine.settled()
-            if self.clock.wake() or self.clock.fire():
-                continue
-            due = self.clock.next_due()
-            if due is None or due > end:
-                break
-            self.clock.advance(due)
-        self.clock.advance(end)
+        await pass_time(self.clock, self.engine, until_us=self.begin + round(seconds * SECOND))
         await self.engine.settled()
 
     def phase(self, run: str) -> str:

@@ -20,7 +20,7 @@ from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend, RunStore
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.scheduler.invariants import check
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, pass_time
 from aether_protocol.testing.contracts.broker import Tool
 from aether_protocol.testing.simulation.process import SkewedClock
 from tests.unit.engine.world import Ids
@@ -119,19 +119,7 @@ class Cluster:
     async def pass_time(self, seconds: float | None = None) -> None:
         """Let everything happen until the clock stands at `seconds` after the beginning, or nothing is left to happen."""
         end = None if seconds is None else self.begin + round(seconds * 1_000_000)
-        while not self.killed:
-            for engine in self.engines:
-                await engine.settled()
-            if self.killed:
-                return
-            if self.clock.wake() or self.clock.fire():
-                continue
-            due = self.clock.next_due()
-            if due is None or (end is not None and due > end):
-                break
-            self.clock.advance(due)
-        if end is not None and not self.killed:
-            self.clock.advance(max(end, self.clock.now()))
+        await pass_time(self.clock, *self.engines, until_us=end, stopped=lambda: self.killed)
 
     async def close(self) -> None:
         for engine in self.engines:

@@ -17,7 +17,7 @@ from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.invariants import check
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, pass_time
 from aether_protocol.testing.contracts.broker import Tool
 
 Function = Callable[[TaskAssignment, ExecutionContext], Any]
@@ -72,16 +72,7 @@ class World:
     async def pass_time(self, seconds: float | None = None) -> None:
         """Let everything happen until the clock stands at `seconds` after the beginning, or nothing is left to happen."""
         end = None if seconds is None else self.begin + round(seconds * 1_000_000)
-        while True:
-            await self.engine.settled()
-            if self.clock.wake() or self.clock.fire():
-                continue
-            due = self.clock.next_due()
-            if due is None or (end is not None and due > end):
-                break
-            self.clock.advance(due)
-        if end is not None:
-            self.clock.advance(end)
+        await pass_time(self.clock, self.engine, until_us=end)
 
     def elapsed(self) -> float:
         return (self.clock.now() - self.begin) / 1_000_000
