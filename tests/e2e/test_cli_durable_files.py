@@ -250,7 +250,7 @@ def test_an_export_goes_where_it_is_sent(cli: Cli, records: Records, tmp_path: P
     link.symlink_to(kept)
     assert cli("export", "r1", "--to", link).code == 0
     assert (link.is_symlink(), kept.read_text(), kept.stat().st_mode & 0o777) == (True, whole, 0o640)
-    assert cli("export", "nobody", "-o", kept).code == 2
+    assert cli("export", "nobody", "--to", kept).code == 2
     assert kept.read_text() == whole, "a file that would not be whole is not put there"
     assert cli("export", "r1", "--to", "nowhere/r1.jsonl").code == 9
     assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".") and item.name != ".aether"] == []
@@ -341,7 +341,7 @@ def test_commands_that_only_look_leave_the_store_as_it_is(cli: Cli, records: Rec
     store = tmp_path / ".aether"
     before = {item.name: (item.read_bytes(), item.stat().st_mtime_ns) for item in store.iterdir()}
     commands = ["ls", "show r1", "show r1 --output json", "events r1", "logs r1", "replay r1 --at 1", "diff r1 r1", "wait r1",
-                "export r1 -o out.jsonl", "db check", "db info", "prune --older-than 1ms --dry-run"]
+                "export r1 --to out.jsonl", "db check", "db info", "prune --older-than 1ms --dry-run"]
     assert [cli(*command.split()).code for command in commands] == [1 if command == "wait r1" else 0 for command in commands]
     assert {item.name: (item.read_bytes(), item.stat().st_mtime_ns) for item in store.iterdir()} == before
 

@@ -76,7 +76,7 @@ def test_large_runs_are_shown_in_a_page_and_whole_for_programs(cli: Cli, tmp_pat
     shown = cli("show", "r1").out
     assert len(shown.splitlines()) < 20
     assert "10000/10000 tasks" in shown
-    assert "(10001 more tasks; --output json has them all)" in shown
+    assert "(10001 more tasks; -o json has them all)" in shown
     assert len(cli("show", "r1", "--output", "json").json["tasks"]) == 10_001
     ended = [line for line in cli("events", "r1").lines if line["kind"] == "NodeEnded"]
     assert len(ended) == 10_001

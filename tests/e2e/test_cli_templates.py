@@ -186,7 +186,7 @@ def test_of_a_folder_the_templates_are_taken(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "all" / "notes.yaml").write_text("just: notes\n", "utf-8")
     said = cli("template", "apply", "all")
     assert said.out == "created default/other (version 1)\ncreated default/words (version 1)\n"
-    assert said.err == f"{Path('all', 'flow.yaml')}:2: Workflow 'flow' is left out: it is no WorkflowTemplate\n"
+    assert said.err == f"{Path('all', 'flow.yaml')}:2: Workflow 'flow' is left out: it is not a WorkflowTemplate\n"
 
 
 def test_a_file_that_names_a_template_twice_is_refused(cli: Cli, tmp_path: Path) -> None:

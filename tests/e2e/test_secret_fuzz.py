@@ -131,7 +131,7 @@ def test_no_secret_is_in_anything_that_is_shown_or_kept(tmp_path: Path, batch: i
     file.write_text(json.dumps({"fuzz": keys}), "utf-8")
     shown = aether(tmp_path, "run", "flow.json", "--secrets-file", str(file), "--run-id", "fuzz", "--output", "json")
     shown += aether(tmp_path, "show", "fuzz") + aether(tmp_path, "logs", "fuzz") + aether(tmp_path, "events", "fuzz")
-    aether(tmp_path, "export", "fuzz", "-o", "fuzz.export")
+    aether(tmp_path, "export", "fuzz", "--to", "fuzz.export")
     file.unlink()
     kept = [one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()]
     places = [data.lower() for data in (shown, *kept)]

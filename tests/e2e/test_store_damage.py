@@ -73,7 +73,7 @@ LOOKS: Final = (
     ("logs", "done"),
     ("replay", "done"),
     ("diff", "done", "open"),
-    ("export", "open", "-o", "/dev/null"),
+    ("export", "open", "--to", "/dev/null"),
     ("retry", "done", "--quiet"),
     ("resume", "open", "ok=yes", "--quiet"),
     ("cancel", "open"),
