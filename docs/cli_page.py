@@ -19,7 +19,9 @@ This page is generated from the help texts of the commands.
 
 Results go to standard output, or to the file of `--to`; everything else goes to standard error, and `-q` leaves out what is
 not an error or a warning. Colours: `--color`, then `NO_COLOR`, then `FORCE_COLOR`, then whether it is a terminal. Text shows
-times in the zone of `TZ`, which is named; JSON is in UTC. `ae` is `aether`. `AETHER_DEBUG=1` shows where an unexpected error happened. Completion for the shell: `eval "$(_AETHER_COMPLETE=bash_source aether)"` (or
+times in the zone of `TZ`, which is named; JSON is in UTC. `ae` is `aether`. `AETHER_DEBUG=1` shows
+where an unexpected error happened. Completion for the shell:
+`eval "$(_AETHER_COMPLETE=bash_source aether)"` (or
 `zsh_source`, `fish_source`).
 
 Runs are kept in the nearest `.aether/aether.db` up to the root of the repository, or a new one in the working directory;
