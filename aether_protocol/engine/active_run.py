@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from aether_protocol.engine.programs import machine_of
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.attempts import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
-from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
@@ -60,7 +60,7 @@ class ActiveRun:
         self.id = id_
         self.number = number
         self.plan = plan
-        self.machine = Machine(plan, state, epoch)
+        self.machine = machine_of(plan, state, epoch)
         self.state: RunState = self.machine.state
         self.stored = self.state.seq
         self.token = 0

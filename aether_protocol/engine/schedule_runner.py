@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from aether_protocol.cron.policy import Decision, Missed, decide, expired, next_fire, run_name
+from aether_protocol.cron.policy import Decision, Missed, decide, expired, run_name
 from aether_protocol.engine.active_run import Draft
 from aether_protocol.engine.api import Engine
 from aether_protocol.engine.artifacts import collect
@@ -334,12 +334,3 @@ class _LogWitness:
 
     def failed(self, what: str, error: AetherError) -> None:
         _log.error("%s: %s", what, error.message)
-
-
-def upcoming(schedule: StoredSchedule, after: int, count: int) -> list[int]:
-    """The next `count` fires of a schedule after an instant, as if nothing changed; fewer where it ends."""
-    times: list[int] = []
-    at: int | None = after
-    while len(times) < count and at is not None and (at := next_fire(schedule.settings, at)) is not None:
-        times.append(at)
-    return times

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -20,6 +21,9 @@ class RunConfiguration(Struct, gc=False):
 
     digest: str
     profile: str | None = None
+
+
+DOCUMENT: Final = "document"  # the kind of program that a compiled document is
 
 
 class RunHeader(Struct, gc=False):
@@ -41,6 +45,7 @@ class RunHeader(Struct, gc=False):
     fetched: Mapping[str, Mapping[str, Json]] | None = None  # what that run fetched, by path and artifact: {source, fetched}
     configuration: RunConfiguration | None = None
     reason: str | None = None  # why a retry was asked for, in the words of who did (CTRL-4)
+    program: str = DOCUMENT  # the kind of program, which says what machine decides for the run
 
 
 class Submitted(Struct, gc=False):

@@ -10,12 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from aether_protocol.engine.api import Engine
+from aether_protocol.engine.recovery import rebuild
 from aether_protocol.errors import BrokenInvariant, PortError, UsageError
 from aether_protocol.plan.model import Plan, Retry
 from aether_protocol.ports.store import RunAppend, RunQuery
 from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import RunClosed
+from aether_protocol.scheduler.snapshot import snapshot
 from tests.unit.engine.plans import dag, plan, task
 from tests.unit.engine.town import Cluster, run_on
 
@@ -143,5 +145,30 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
             assert (await broken(engine, run) is not None) == (time == 3)
         with pytest.raises(UsageError, match="set aside"):
             await engine.recover([run])
+
+    run_on(Cluster(tmp_path), body)
+
+
+@pytest.mark.rule("RT-48")
+def test_a_run_of_a_kind_that_is_not_known_is_left_alone(tmp_path: Path) -> None:
+    async def body(town: Cluster) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
+        await engine.settled()
+        await town.kill(engine)
+        engine = await town.engine()
+        load = engine._store.runs.load
+
+        async def newer(run_id: str) -> Any:
+            stored = await load(run_id)
+            state = rebuild(stored)
+            state.header.program = "code"
+            return replace(stored, header=state.header, snapshot=snapshot(state), lines=[])
+
+        engine._store.runs.load = newer  # type: ignore[method-assign]
+        with pytest.raises(PortError, match="program of kind 'code'"):
+            await engine.recover([run])
+        engine._store.runs.load = load  # type: ignore[method-assign]
+        assert await engine.recover([run]) == [run]
 
     run_on(Cluster(tmp_path), body)
