@@ -197,3 +197,6 @@ def _write(name: Name, value: Json, offset: int, path: Path) -> str:
     except (TypeError, ValueError):
         # json names no value here, and must not: a container may hold a secret
         raise ExpressionError(f"{name.text!r} cannot be written as text: it holds a secret or no JSON", offset, path) from None
+
+
+UNKNOWN_TEMPLATE: Final = Template(None, _Dict({}), {})  # of a value that came resolved, from where it is known

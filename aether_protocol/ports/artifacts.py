@@ -79,9 +79,7 @@ class Stager(Protocol):
     Blocking calls, made in a thread. Raises PortError whose message names the artifact.
     """
 
-    def bring(
-        self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None
-    ) -> Mapping[str, Json]:
+    def bring(self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None) -> Mapping[str, Json]:
         """Lay each input artifact down, unpacked, at its `path` below `folder` (ART-2); one without a path is only passed on.
 
         Values are {name, path, archive} with `digest` and `size`, or with `source` {type, config} and, where it was fetched

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.attempts import (
     ERROR,
     FAILED,
@@ -13,4 +19,58 @@ from aether_protocol.scheduler.attempts import (
     TaskResult,
 )
 
-__all__ = ["ERROR", "FAILED", "SUCCEEDED", "SUSPENDED", "TIMEOUT", "AttemptRef", "TaskAssignment", "TaskResult"]
+__all__ = [
+    "ERROR",
+    "FAILED",
+    "SUCCEEDED",
+    "SUSPENDED",
+    "TIMEOUT",
+    "AttemptRef",
+    "HeartbeatMessage",
+    "LogMessage",
+    "LostMessage",
+    "StartedMessage",
+    "StopMessage",
+    "Stream",
+    "TaskAssignment",
+    "TaskResult",
+]
+
+Stream = Literal["stdout", "stderr"]
+
+
+class StartedMessage(Struct, gc=False):
+    """A worker has begun an attempt."""
+
+    ref: AttemptRef
+
+
+class LogMessage(Struct, gc=False):
+    """A piece of what an attempt wrote. `offset`: how many bytes of UTF-8 of this stream came before it, so that a piece that
+    is sent twice can be told from one that says the same."""
+
+    ref: AttemptRef
+    stream: Stream
+    offset: int
+    text: str
+
+
+class HeartbeatMessage(Struct, gc=False):
+    """An attempt is alive; `details` say how far it is."""
+
+    ref: AttemptRef
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+class LostMessage(Struct, gc=False):
+    """An attempt will give no result. `blamed`: its own process died, not the worker or the machine with it."""
+
+    ref: AttemptRef
+    reason: str
+    blamed: bool = False
+
+
+class StopMessage(Struct, gc=False):
+    """An attempt is to stop; what it gives afterwards changes nothing."""
+
+    ref: AttemptRef

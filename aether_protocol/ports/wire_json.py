@@ -1,80 +1,273 @@
-"""The two messages as JSON (WIRE-1, WIRE-2): camelCase, durations as in documents, instants as RFC 3339.
+"""The messages between engine and workers as JSON and back (WIRE-1, WIRE-2): camelCase, durations as in documents, instants as
+RFC 3339, secrets as references apart from the data (`wire_secrets`).
 
-Law: `schemas/task-assignment.schema.json` and `schemas/task-result.schema.json` describe exactly what is written and read
-here; a test holds them together. Unknown fields of a result are refused, so that a misspelt one is noticed.
+`schemas/` describes exactly what is written and read here; a test holds them together. A message that does not fit is a
+WireError that names the message, the field and what is wrong: unknown fields are refused, so that a misspelt one is noticed.
+What makes sense on one machine alone (the folder of the document, the order of what happens at one instant) is not sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal, TypeVar
 
+from msgspec import Meta, Struct, ValidationError, convert, field
 from msgspec.structs import asdict
 
+from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.json_copy import clean, own
+from aether_protocol.expressions.template import UNKNOWN_TEMPLATE
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.plan.model import ArtifactOutput, Call, Kind, OutputBinding, Resources, TaskDef
+from aether_protocol.ports.wire import (
+    AttemptRef,
+    HeartbeatMessage,
+    LogMessage,
+    LostMessage,
+    StartedMessage,
+    StopMessage,
+    Stream,
+    TaskAssignment,
+    TaskResult,
+)
+from aether_protocol.ports.wire_secrets import ROOTS, Places, lift_secrets, place_secrets
 from aether_protocol.scheduler.timing import duration_text, rfc3339
 
 PROTOCOL: Final = "aether/v1"
 
-_RESULT_FIELDS: Final = frozenset(
-    {"taskRunId", "workflowRunId", "attempt", "epoch", "code", "message", "parameters", "artifacts", "warnings", "fetched"}
-)
+Message = dict[str, Json]
 
 
-def encode_assignment(assignment: TaskAssignment) -> dict[str, Json]:
-    """All that a worker needs. Once the engine has filled secrets in, `config` and `inputs` hold their texts: `secrets`
-    tells which ones, so that a worker can mask them."""
+class WireError(ValueError):
+    """A message that does not fit: the sender is of another version, or not a worker of ours."""
+
+
+# --- shapes: what is read ---------------------------------------------------------------------------------------------
+
+_Positive = Annotated[int, Meta(ge=1)]
+_Count = Annotated[int, Meta(ge=0)]
+_Object = dict[str, Any]
+
+
+class _Named(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, gc=False):
+    """What every message says: of which attempt it speaks."""
+
+    task_run_id: str
+    workflow_run_id: str
+    attempt: _Positive
+    epoch: _Count = 0
+
+
+class _Secret(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    name: str
+    key: str
+
+
+class _Output(Struct, forbid_unknown_fields=True, gc=False):
+    name: str
+    type: Literal["string", "number", "integer", "boolean", "object", "array", "any"]
+    enum: list[Any] | None
+    file: str | None
+
+
+class _ArtifactOut(Struct, forbid_unknown_fields=True, gc=False):
+    name: str
+    path: str | None
+    archive: str | None
+
+
+class _Artifacts(Struct, forbid_unknown_fields=True, gc=False):
+    inputs: dict[str, _Object]
+    outputs: list[_ArtifactOut]
+
+
+class _Resources(Struct, forbid_unknown_fields=True, gc=False):
+    cpu: str | None
+    memory: str | None
+    gpu: str | None
+
+
+class _Assignment(_Named, kw_only=True, gc=False):
+    protocol: Literal["aether/v1"]
+    path: str
+    task_name: str
+    template_name: str
+    retry_count: _Count
+    executor_type: str
+    config: Any
+    inputs: _Object
+    secrets: list[_Secret]
+    secret_places: dict[str, list[str | _Secret]]
+    artifacts: _Artifacts
+    declared_outputs: list[_Output]
+    payloads: list[_Object]
+    timeout: str | None
+    deadline: str | None
+    elapsed: str | None
+    resources: _Resources | None
+    priority: int
+    idempotency_key: str
+    trace_context: str | None
+    hook: str | None
+
+
+class _Result(_Named, kw_only=True, gc=False):
+    code: int = 0
+    message: str = ""
+    parameters: _Object = field(default_factory=dict)
+    artifacts: dict[str, _Object] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    fetched: dict[str, _Object] = field(default_factory=dict)
+
+
+class _Log(_Named, kw_only=True, gc=False):
+    stream: Stream
+    offset: _Count
+    text: str
+
+
+class _Heartbeat(_Named, kw_only=True, gc=False):
+    details: _Object = field(default_factory=dict)
+
+
+class _Lost(_Named, kw_only=True, gc=False):
+    reason: str
+    blamed: bool = False
+
+
+_Shape = TypeVar("_Shape", bound=_Named)
+
+
+def _read(message: Json, shape: type[_Shape], what: str) -> tuple[_Shape, AttemptRef]:
+    try:
+        found = convert(message, shape)
+    except ValidationError as error:
+        raise WireError(f"{what} does not fit: {error}") from None
+    owner, _, path = found.task_run_id.partition("/")
+    if owner != found.workflow_run_id or not path:
+        run = found.workflow_run_id
+        raise WireError(f"{what} does not fit: taskRunId {found.task_run_id!r} does not name a task run of {run!r}")
+    return found, AttemptRef(owner, path, found.attempt, found.epoch)
+
+
+def _own(value: Json, what: str) -> Json:
+    try:
+        return own(value)
+    except ValueError as error:
+        raise WireError(f"{what} does not fit: it holds {error}") from None
+
+
+def _ref(ref: AttemptRef) -> Message:
+    return {"taskRunId": ref.task_run_id, "workflowRunId": ref.run_id, "attempt": ref.attempt, "epoch": ref.epoch}
+
+
+# --- assignments ------------------------------------------------------------------------------------------------------
+
+
+def encode_assignment(assignment: TaskAssignment) -> Message:
+    """All that a worker needs. Secrets in it are references: one that was filled in already may not be sent."""
     timeout, deadline = assignment.timeout_us, assignment.deadline_us
     resources = assignment.resources
-    return {
+    message: Message = {
         "protocol": PROTOCOL,
-        "taskRunId": assignment.task_run_id,
-        "workflowRunId": assignment.run_id,
+        **_ref(assignment.ref),
         "path": assignment.path,
         "taskName": assignment.task_name,
         "templateName": assignment.template_name,
-        "attempt": assignment.attempt,
-        "epoch": assignment.ref.epoch,
         "retryCount": assignment.retry_count,
         "executorType": assignment.executor_type,
         "config": {} if assignment.config is None else assignment.config,
         "inputs": dict(assignment.inputs),
         "secrets": [{"name": name, "key": key} for name, key in assignment.secrets],
+        "secretPlaces": {},
         "artifacts": {
             "inputs": dict(assignment.artifacts),
-            "outputs": [
-                {"name": output.name, "path": output.path, "archive": output.archive} for output in assignment.target.artifacts
-            ],
+            "outputs": [{"name": one.name, "path": one.path, "archive": one.archive} for one in assignment.target.artifacts],
         },
-        "declaredOutputs": [
-            {
-                "name": output.name,
-                "type": output.type,
-                "enum": None if output.enum is None else list(output.enum),
-                "file": output.file,
-            }
-            for output in assignment.declared_outputs
-        ],
+        "declaredOutputs": [_output(output) for output in assignment.declared_outputs],
         "payloads": [dict(payload) for payload in assignment.payloads],
         "timeout": None if timeout is None else duration_text(timeout),
         "deadline": None if deadline is None else rfc3339(deadline),
-        "elapsed": None if not assignment.elapsed_us else duration_text(assignment.elapsed_us),
+        "elapsed": duration_text(assignment.elapsed_us) if assignment.elapsed_us >= 1_000 else None,
         "resources": None if resources is None else asdict(resources),
         "priority": assignment.priority,
         "idempotencyKey": assignment.idempotency_key,
         "traceContext": assignment.trace_context,
         "hook": assignment.hook,
     }
+    if assignment.secret:
+        places: Places = message["secretPlaces"]
+        for root in ROOTS:
+            message[root] = lift_secrets(message[root], f"/{root}", places)
+    return message
 
 
-def encode_result(result: TaskResult) -> dict[str, Json]:
+def _output(output: OutputBinding) -> Message:
+    enum = None if output.enum is None else list(output.enum)
+    return {"name": output.name, "type": output.type, "enum": enum, "file": output.file}
+
+
+def decode_assignment(message: Json) -> TaskAssignment:
+    """The assignment of a message, for `execution/` to carry out: its secrets are references that are not filled in yet.
+
+    Its config is checked again where it is carried out, for the executor there may be of another version. Raises WireError.
+    """
+    what = "a task assignment"
+    found, ref = _read(message, _Assignment, what)
+    data = _own({name: message[name] for name in ROOTS}, what)
+    try:
+        place_secrets(data, message["secretPlaces"])
+        timeout = None if found.timeout is None else parse_duration(found.timeout)
+        elapsed = 0 if found.elapsed is None else parse_duration(found.elapsed)
+        deadline = None if found.deadline is None else _instant(found.deadline)
+    except ValueError as error:
+        raise WireError(f"{what} does not fit: {error}") from None
+    outputs = tuple(
+        OutputBinding(one.name, one.type, (), None if one.enum is None else tuple(one.enum), one.file)
+        for one in found.declared_outputs
+    )
+    artifacts = tuple(ArtifactOutput(one.name, one.path, one.archive, None) for one in found.artifacts.outputs)
+    needs = found.resources
+    resources = None if needs is None else Resources(needs.cpu, needs.memory, needs.gpu)
+    target = TaskDef(found.template_name, found.executor_type, UNKNOWN_TEMPLATE, False, outputs, artifacts, resources, None)
+    return TaskAssignment(
+        ref,
+        (),
+        Call(found.task_name, 0, Kind.TASK, target, timeout_us=timeout),
+        target,
+        found.retry_count,
+        data["config"],
+        data["inputs"],
+        data["artifacts"]["inputs"],
+        tuple(data["payloads"]),
+        found.priority,
+        deadline,
+        bool(found.secret_places),
+        found.hook,
+        trace_context=found.trace_context,
+        secrets=tuple((one.name, one.key) for one in found.secrets),
+        elapsed_us=elapsed,
+    )
+
+
+def _instant(text: str) -> int:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"deadline {text!r} is not an instant") from None
+    if when.tzinfo is None:
+        raise ValueError(f"deadline {text!r} has no zone")
+    return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def encode_result(result: TaskResult) -> Message:
+    """What an attempt gave."""
     return {
-        "taskRunId": result.ref.task_run_id,
-        "workflowRunId": result.ref.run_id,
-        "attempt": result.ref.attempt,
-        "epoch": result.ref.epoch,
+        **_ref(result.ref),
         "code": result.code,
         "message": result.message,
         "parameters": dict(result.outputs),
@@ -85,51 +278,73 @@ def encode_result(result: TaskResult) -> dict[str, Json]:
 
 
 def decode_result(message: Json) -> TaskResult:
-    """A result that came as JSON. Raises ValueError that names the field."""
-    if not isinstance(message, dict):
-        raise ValueError("a task result must be an object")
-    unknown = sorted(message.keys() - _RESULT_FIELDS)
-    if unknown:
-        raise ValueError(f"a task result has no field {unknown[0]!r}")
-    run_id = _take(message, "workflowRunId", str)
-    task_run_id = _take(message, "taskRunId", str)
-    owner, _, path = task_run_id.partition("/")
-    if owner != run_id or not path:
-        raise ValueError(f"taskRunId {task_run_id!r} does not name a task run of {run_id!r}")
-    attempt, epoch = _take(message, "attempt", int), _take(message, "epoch", int, 0)
-    if attempt < 1:
-        raise ValueError(f"attempt must be at least 1, not {attempt}")
-    if epoch < 0:
-        raise ValueError(f"epoch must be at least 0, not {epoch}")
+    """A result that came as JSON. Raises WireError."""
+    what = "a task result"
+    found, ref = _read(message, _Result, what)
     return TaskResult(
-        AttemptRef(run_id, path, attempt, epoch),
-        _take(message, "code", int, 0),
-        clean(_take(message, "message", str, "")),
-        own(_take(message, "parameters", dict, {})),
-        _artifacts(own(_take(message, "artifacts", dict, {}))),
-        _warnings(_take(message, "warnings", list, [])),
-        _artifacts(own(_take(message, "fetched", dict, {}))),
+        ref,
+        found.code,
+        clean(found.message),
+        _own(found.parameters, what),
+        _artifacts(_own(found.artifacts, what), what),
+        tuple(map(clean, found.warnings)),
+        _artifacts(_own(found.fetched, what), what),
     )
 
 
-def _take(message: Mapping[str, Json], name: str, kind: type, default: Any = None) -> Any:
-    value = message.get(name, default)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} must be {_KINDS[kind]}" if name in message else f"{name} is missing")
-    return value
-
-
-_KINDS: Final = {str: "text", int: "an integer", dict: "an object", list: "a list"}
-
-
-def _warnings(warnings: list[Json]) -> tuple[str, ...]:
-    if not all(isinstance(text, str) for text in warnings):
-        raise ValueError("warnings must be texts")
-    return tuple(map(clean, warnings))
-
-
-def _artifacts(artifacts: dict[str, Json]) -> dict[str, Json]:
+def _artifacts(artifacts: dict[str, Json], what: str) -> Mapping[str, Json]:
     for name, value in artifacts.items():
-        if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
-            raise ValueError(f"artifact {name!r} must be an object with a digest")
+        if not isinstance(value.get("digest"), str):
+            raise WireError(f"{what} does not fit: artifact {name!r} must have a digest")
     return artifacts
+
+
+# --- while it runs ----------------------------------------------------------------------------------------------------
+
+
+def encode_started(message: StartedMessage) -> Message:
+    return _ref(message.ref)
+
+
+def decode_started(message: Json) -> StartedMessage:
+    """Raises WireError."""
+    return StartedMessage(_read(message, _Named, "a start")[1])
+
+
+def encode_log(message: LogMessage) -> Message:
+    return {**_ref(message.ref), "stream": message.stream, "offset": message.offset, "text": message.text}
+
+
+def decode_log(message: Json) -> LogMessage:
+    """Raises WireError."""
+    found, ref = _read(message, _Log, "a piece of a log")
+    return LogMessage(ref, found.stream, found.offset, clean(found.text))
+
+
+def encode_heartbeat(message: HeartbeatMessage) -> Message:
+    return {**_ref(message.ref), "details": dict(message.details)}
+
+
+def decode_heartbeat(message: Json) -> HeartbeatMessage:
+    """Raises WireError."""
+    found, ref = _read(message, _Heartbeat, "a heartbeat")
+    return HeartbeatMessage(ref, _own(found.details, "a heartbeat"))
+
+
+def encode_lost(message: LostMessage) -> Message:
+    return {**_ref(message.ref), "reason": message.reason, "blamed": message.blamed}
+
+
+def decode_lost(message: Json) -> LostMessage:
+    """Raises WireError."""
+    found, ref = _read(message, _Lost, "a loss")
+    return LostMessage(ref, clean(found.reason), found.blamed)
+
+
+def encode_stop(message: StopMessage) -> Message:
+    return _ref(message.ref)
+
+
+def decode_stop(message: Json) -> StopMessage:
+    """Raises WireError."""
+    return StopMessage(_read(message, _Named, "a stop")[1])

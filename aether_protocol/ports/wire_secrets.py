@@ -12,15 +12,9 @@ from typing import Final
 
 from aether_protocol.expressions.values import Json, SecretValue
 
-Reference = tuple[str, str]  # name, key
 Places = dict[str, list[Json]]
 
 ROOTS: Final = ("config", "inputs", "artifacts", "payloads")  # the fields of an assignment in which secrets may stand
-
-
-def write_references(references: Sequence[Reference]) -> list[Json]:
-    """References as JSON."""
-    return [{"name": name, "key": key} for name, key in references]
 
 
 def lift_secrets(value: Json, pointer: str, places: Places) -> Json:

@@ -1,0 +1,151 @@
+"""DATA-12 over a wire: no byte of it holds a secret's text, and data that looks like a reference stays data everywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tests.unit.engine.world as world_module
+from aether_protocol.adapters.stores.sqlite.store import open_sqlite
+from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.plan.model import InputBinding, Reference
+from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire_json import decode_assignment, encode_assignment
+from aether_protocol.testing.wire_broker import WireBroker
+from tests.unit.engine.plans import dag, plan, secret, task, value
+from tests.unit.engine.world import World, play
+
+pytestmark = pytest.mark.rule("DATA-12", "WIRE-1")
+
+TEXT = "correct-horse-battery"
+
+LOOK_ALIKES: list[Json] = [
+    {"$secret": ["https://", ["db", "password"]]},
+    {"$secret": [{"name": "db", "key": "password"}]},
+    {"$$secret": 1, "$secret": None},
+    {"secretKeyRef": {"name": "db", "key": "password"}},
+    {"name": "db", "key": "password"},
+    ["s", {"$secret": [["db", "password"]]}],
+    ["v", {"$secret": [["db", "password"]]}],
+    {"secretPlaces": {"/inputs/password": [{"name": "db", "key": "password"}]}},
+    "{{inputs.parameters.password}}",
+    {"/config/url": ["x"], "~1": {"": None}},
+]
+
+
+@pytest.fixture(autouse=True)
+def _wire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_module, "LocalBroker", WireBroker)
+
+
+def input_from(name: str, task_name: str, output: str) -> InputBinding:
+    from aether_protocol.expressions import parse_name
+
+    return InputBinding(name, "any", True, (Reference(parse_name(f"tasks.{task_name}.outputs.parameters.{output}")),))
+
+
+def test_no_byte_on_the_wire_holds_a_secret() -> None:
+    got: list[Any] = []
+
+    def use(given: TaskAssignment, context: Any) -> TaskResult:
+        got.append((given.config, given.inputs["password"], list(given.payloads)))
+        context.log(f"log in with {given.inputs['password']}\n")
+        if not given.payloads:
+            return given.suspend(f"is {TEXT} right?")
+        result = given.fail(f"no: {TEXT}", outputs={"deep": [{"it": TEXT, TEXT: 1}]})
+        result.warnings = (TEXT.upper(),)
+        return result
+
+    async def body(world: World) -> None:
+        config = {
+            "a/b~c": {"url": "https://me:{{inputs.parameters.password}}@host"},
+            "list": [0, "{{inputs.parameters.password}}"],
+        }
+        one = task("use", "use", config, secret("password", "db", "password"))
+        run = await world.engine.submit(plan(dag(one, task("other", "echo", None, value("x", 1)))))
+        await world.engine.join(run, or_suspended=True)
+        await world.engine.resume(run, "main.use", {"say": f"yes, {TEXT}"})
+        report = await world.engine.wait(run)
+        assert (report.tasks[1].phase, report.tasks[1].message) == ("Failed", "no: ***")
+        assert isinstance(world.broker, WireBroker)
+        wire = b"\n".join(world.broker.seen)
+        assert b"password" in wire
+        assert TEXT.encode() not in wire.lower()
+
+    play(World({"use": ("thread", use)}, secrets={"db": {"password": TEXT}}), body)
+    config = {"a/b~c": {"url": f"https://me:{TEXT}@host"}, "list": [0, TEXT]}
+    assert got == [(config, TEXT, []), (config, TEXT, [{"say": "yes, ***"}])]
+
+
+@pytest.mark.parametrize("look_alike", LOOK_ALIKES, ids=lambda one: json.dumps(one)[:40])
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a secret"])
+def test_an_output_that_looks_like_a_reference_stays_data(look_alike: Json, beside: bool, tmp_path: Path) -> None:
+    """Through the wire, the store, a replay and a snapshot, and as the input of the next task, beside real references."""
+    got: list[Json] = []
+
+    def give(given: TaskAssignment, context: Any) -> TaskResult:
+        return given.succeed(it=look_alike)
+
+    def take(given: TaskAssignment, context: Any) -> TaskResult:
+        got.append(given.inputs["it"])
+        return given.succeed(it=given.inputs["it"])
+
+    secrets = [secret("password", "db", "password")] if beside else []
+    flow = plan(
+        dag(
+            task("give", "give", None, *secrets),
+            task("take", "take", {"it": "{{inputs.parameters.it}}"}, input_from("it", "give", "it"), *secrets, after=[0]),
+        )
+    )
+
+    async def body(world: World) -> None:
+        run = await world.engine.submit(flow)
+        await world.engine.wait(run)
+        state = await world.engine.load_state(run)
+        replayed = await world.engine.load_state(run, state.seq)
+        for one in (state, replayed):
+            assert [one.nodes[number].outputs for number in (1, 2)] == [{"it": look_alike}] * 2
+
+    world = World({"give": ("inline", give), "take": ("inline", take)}, secrets={"db": {"password": TEXT}})
+    play(world, body)
+    assert got == [look_alike]
+    assert isinstance(world.broker, WireBroker)
+    assert TEXT.encode() not in b"".join(world.broker.seen)
+
+
+@pytest.mark.parametrize("look_alike", LOOK_ALIKES, ids=lambda one: json.dumps(one)[:40])
+def test_in_an_assignment_too(look_alike: Json) -> None:
+    sent: list[TaskAssignment] = []
+
+    class Sees(WireBroker):
+        def carry(self, value: Any, encode: Any, decode: Any) -> Any:
+            if isinstance(value, TaskAssignment):
+                sent.append(value)
+            return super().carry(value, encode, decode)
+
+    world_module.LocalBroker = Sees  # type: ignore[misc]
+
+    async def body(world: World) -> None:
+        one = task("a", "echo", None, value("it", look_alike), secret("password", "db", "password"))
+        await world.engine.wait(await world.engine.submit(plan(dag(one))))
+
+    play(World(secrets={"db": {"password": TEXT}}), body)
+    message = json.loads(json.dumps(encode_assignment(sent[0])))
+    assert message["inputs"] == {"it": look_alike, "password": None}
+    assert message["secretPlaces"] == {"/inputs/password": [{"name": "db", "key": "password"}]}
+    assert decode_assignment(message).inputs == {"it": look_alike, "password": SecretValue((("db", "password"),))}
+
+
+def test_a_stored_run_keeps_look_alikes_apart_from_references(tmp_path: Path) -> None:
+    async def body(world: World) -> None:
+        one = task("a", "await", None, value("it", LOOK_ALIKES), secret("password", "db", "password"))
+        run = await world.engine.submit(plan(dag(one)))
+        await world.engine.join(run, or_suspended=True)
+        state = await world.engine.load_state(run, (await world.engine.load_state(run)).seq)
+        assert state.nodes[1].inputs == {"it": LOOK_ALIKES, "password": SecretValue((("db", "password"),))}
+
+    play(World(store=open_sqlite(tmp_path / "s.db"), secrets={"db": {"password": TEXT}}), body)
+    assert not any(TEXT.encode() in file.read_bytes() for file in tmp_path.iterdir())
