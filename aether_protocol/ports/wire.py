@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.attempts import (
@@ -46,12 +45,12 @@ class StartedMessage(Struct, gc=False):
 
 
 class LogMessage(Struct, gc=False):
-    """A piece of what an attempt wrote. `offset`: how many bytes of UTF-8 of this stream came before it, so that a piece that
-    is sent twice can be told from one that says the same."""
+    """A piece of what an attempt wrote. `offset`: how many bytes of UTF-8 of this stream came before it, where pieces may come
+    twice."""
 
     ref: AttemptRef
     stream: Stream
-    offset: int
+    offset: int | None
     text: str
 
 
@@ -59,7 +58,7 @@ class HeartbeatMessage(Struct, gc=False):
     """An attempt is alive; `details` say how far it is."""
 
     ref: AttemptRef
-    details: Mapping[str, Json] = field(default_factory=dict)
+    details: Json = None
 
 
 class LostMessage(Struct, gc=False):

@@ -123,12 +123,12 @@ class _Result(_Named, kw_only=True, gc=False):
 
 class _Log(_Named, kw_only=True, gc=False):
     stream: Stream
-    offset: _Count
+    offset: _Count | None
     text: str
 
 
 class _Heartbeat(_Named, kw_only=True, gc=False):
-    details: _Object = field(default_factory=dict)
+    details: Any = None
 
 
 class _Lost(_Named, kw_only=True, gc=False):
@@ -322,7 +322,7 @@ def decode_log(message: Json) -> LogMessage:
 
 
 def encode_heartbeat(message: HeartbeatMessage) -> Message:
-    return {**_ref(message.ref), "details": dict(message.details)}
+    return {**_ref(message.ref), "details": message.details}
 
 
 def decode_heartbeat(message: Json) -> HeartbeatMessage:

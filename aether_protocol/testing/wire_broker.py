@@ -6,22 +6,23 @@ Tests use it to show that the wire carries all that a worker needs, and that not
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.broker import ResultSink
-from aether_protocol.ports.wire import AttemptRef, StartedMessage, StopMessage, TaskAssignment, TaskResult
-from aether_protocol.ports.wire_json import (
-    decode_assignment,
-    decode_result,
-    decode_started,
-    decode_stop,
-    encode_assignment,
-    encode_result,
-    encode_started,
-    encode_stop,
+from aether_protocol.ports import wire_json as codec
+from aether_protocol.ports.broker import ResultSink, Stored
+from aether_protocol.ports.wire import (
+    AttemptRef,
+    HeartbeatMessage,
+    LogMessage,
+    LostMessage,
+    StartedMessage,
+    StopMessage,
+    Stream,
+    TaskAssignment,
+    TaskResult,
 )
 
 _M = TypeVar("_M")
@@ -37,11 +38,11 @@ class WireBroker(LocalBroker):
     def start(self, sink: ResultSink) -> None:
         super().start(_WireSink(sink, self))
 
-    def dispatch(self, assignments: Sequence[TaskAssignment]) -> None:
-        super().dispatch([self.carry(one, encode_assignment, decode_assignment) for one in assignments])
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        return await super().dispatch([self.carry(one, codec.encode_assignment, codec.decode_assignment) for one in batch])
 
-    def stop(self, ref: AttemptRef) -> None:
-        super().stop(self.carry(StopMessage(ref), encode_stop, decode_stop).ref)
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        await super().stop([self.carry(StopMessage(ref), codec.encode_stop, codec.decode_stop).ref for ref in refs])
 
     def carry(self, value: _M, encode: Callable[[_M], Json], decode: Callable[[Json], _M]) -> _M:
         """What arrives of `value` at the other end."""
@@ -55,13 +56,25 @@ class _WireSink:
 
     def __init__(self, sink: ResultSink, broker: WireBroker) -> None:
         self._sink = sink
-        self._broker = broker
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sink, name)
+        self._carry = broker.carry
 
     def started(self, ref: AttemptRef) -> None:
-        self._sink.started(self._broker.carry(StartedMessage(ref), encode_started, decode_started).ref)
+        self._sink.started(self._carry(StartedMessage(ref), codec.encode_started, codec.decode_started).ref)
 
-    def finished(self, result: TaskResult, *more: Any) -> None:
-        self._sink.finished(self._broker.carry(result, encode_result, decode_result), *more)
+    def logged(self, ref: AttemptRef, stream: Stream, text: str, offset: int | None = None) -> None:
+        piece = self._carry(LogMessage(ref, stream, offset, text), codec.encode_log, codec.decode_log)
+        self._sink.logged(piece.ref, piece.stream, piece.text, piece.offset)
+
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        beat = self._carry(HeartbeatMessage(ref, details), codec.encode_heartbeat, codec.decode_heartbeat)
+        self._sink.heartbeat(beat.ref, beat.details)
+
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        loss = self._carry(LostMessage(ref, reason, blamed), codec.encode_lost, codec.decode_lost)
+        self._sink.lost(loss.ref, loss.reason, loss.blamed)
+
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
+        self._sink.finished(self._carry(result, codec.encode_result, codec.decode_result), stored)
+
+    def ready(self) -> None:
+        self._sink.ready()

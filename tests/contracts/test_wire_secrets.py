@@ -18,7 +18,7 @@ from aether_protocol.testing.wire_broker import WireBroker
 from tests.unit.engine.plans import dag, plan, secret, task, value
 from tests.unit.engine.world import World, play
 
-pytestmark = pytest.mark.rule("DATA-12", "WIRE-1")
+pytestmark = pytest.mark.rule("DATA-12", "WIRE-1", "RT-120")
 
 TEXT = "correct-horse-battery"
 

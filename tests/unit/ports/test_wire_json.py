@@ -96,12 +96,12 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Json], Callable[[
     "result": (results, codec.encode_result, codec.decode_result),
     "started": (st.builds(StartedMessage, refs), codec.encode_started, codec.decode_started),
     "log": (
-        st.builds(LogMessage, refs, st.sampled_from(["stdout", "stderr"]), st.integers(0, 9), texts),
+        st.builds(LogMessage, refs, st.sampled_from(["stdout", "stderr"]), st.none() | st.integers(0, 9), texts),
         codec.encode_log,
         codec.decode_log,
     ),
     "heartbeat": (
-        st.builds(HeartbeatMessage, refs, st.dictionaries(texts, values, max_size=3)),
+        st.builds(HeartbeatMessage, refs, values),
         codec.encode_heartbeat,
         codec.decode_heartbeat,
     ),
