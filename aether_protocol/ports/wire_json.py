@@ -89,6 +89,7 @@ class _Resources(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Assignment(_Named, kw_only=True, gc=False):
+    epoch: _Count  # always said here
     protocol: Literal["aether/v1"]
     path: str
     task_name: str
@@ -106,7 +107,7 @@ class _Assignment(_Named, kw_only=True, gc=False):
     deadline: str | None
     elapsed: str | None
     resources: _Resources | None
-    priority: int
+    priority: Annotated[int, Meta(ge=0, le=1000)]
     idempotency_key: str
     trace_context: str | None
     hook: str | None
