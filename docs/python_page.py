@@ -37,7 +37,7 @@ Names of types in signatures:
 | `EventStream` | an async iterator of [event records](events.md) |
 | `LogStream` | an async iterator of `LogLine`s: run_id, node, path, attempt, stream, text, at, seq |
 | `RunSummary`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
-| `Store` and its facets | what a [store of your own](../how-to/a-store-of-your-own.md) implements: `aether_protocol.ports.store` |
+| `Store` and its facets | what a [store of your own](../how-to/a-store-of-your-own.md) has: `aether_protocol.ports.store` |
 | `Readable` | a `Document` that is not a `Plan` |
 | `Source` | a workflow: a dict, YAML or JSON text, or a `Plan` |
 | `StoredSchedule` | how a schedule stands: `aether_protocol.ports.store.schedules` |
