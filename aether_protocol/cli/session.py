@@ -19,7 +19,6 @@ from msgspec import Struct, field
 from aether_protocol.assembly.executors import kill_programs
 from aether_protocol.cli.arguments import read_payload
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
-from aether_protocol.cli.preview import task_names
 from aether_protocol.cli.render.events import print_events
 from aether_protocol.cli.render.views import View, is_leaf
 from aether_protocol.cli.terminal.prompt import read_line
@@ -34,6 +33,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.views.preview import task_names
 from aether_protocol.views.report import Report, make_report
 from aether_protocol.views.text import one_line, printable
 

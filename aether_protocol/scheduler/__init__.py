@@ -47,7 +47,7 @@ Modules by role:
     state      state, nodes, evolve, invariants
     door       machine, step_builder
     rules      tasks, containers, loops, hooks
-    data       binding, name_resolution, arguments
+    data       sources, binding, name_resolution, arguments
     records    codec, snapshot
     recovery   outstanding, carry_over
 """

@@ -11,9 +11,10 @@ from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Literal, Plan
-from aether_protocol.scheduler.binding import BindError, check_value, read_sources
+from aether_protocol.scheduler.binding import BindError, check_value
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.name_resolution import Resolver
+from aether_protocol.scheduler.sources import read_sources
 from aether_protocol.scheduler.state import RunState
 
 

@@ -6,8 +6,7 @@ checked against type and enum when it is bound. Literals were checked when the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,18 +14,14 @@ from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text, equal, fit, has_secret, type_name
 from aether_protocol.plan.model import (
     ArtifactBinding,
-    Computed,
     InputBinding,
-    ItemField,
     Literal,
     OutputBinding,
     Reference,
-    SecretRef,
-    Source,
-    Templated,
 )
 from aether_protocol.scheduler.name_resolution import Resolver
 from aether_protocol.scheduler.nodes import NO_VALUES
+from aether_protocol.scheduler.sources import read_sources
 
 Value = Json | Absent
 
@@ -42,56 +37,6 @@ class Bound(Struct):
     refs: Sequence[tuple[str, int, str]]
     artifacts: Mapping[str, Json]
     secret: bool
-
-
-def _literal(source: Literal, resolver: Resolver) -> Value:
-    return source.value
-
-
-def _templated(source: Templated, resolver: Resolver) -> Value:
-    value = source.template.resolve(resolver)
-    if value is ABSENT and not source.optional:
-        raise ExpressionError(f"{as_text(source.template.raw)} has no value")
-    return value
-
-
-def _reference(source: Reference, resolver: Resolver) -> Value:
-    return resolver(source.name)
-
-
-def _computed(source: Computed, resolver: Resolver) -> Value:
-    return source.expression.evaluate(resolver)
-
-
-def _secret(source: SecretRef, resolver: Resolver) -> Value:
-    resolver.secret = True
-    return SecretValue(((source.name, source.key),))
-
-
-def _item_field(source: ItemField, resolver: Resolver) -> Value:
-    item = resolver.item
-    if isinstance(item, dict) and source.field in item:
-        return item[source.field]
-    return ABSENT
-
-
-_READ: Final[dict[type, Callable[[Any, Resolver], Value]]] = {
-    Literal: _literal,
-    Templated: _templated,
-    Reference: _reference,
-    Computed: _computed,
-    SecretRef: _secret,
-    ItemField: _item_field,
-}
-
-
-def read_sources(sources: Iterable[Source], resolver: Resolver) -> tuple[Value, Source | None]:
-    """The first value that `sources` give, and the source that gave it; ABSENT where none does. Raises ExpressionError."""
-    for source in sources:
-        value = _READ[type(source)](source, resolver)
-        if value is not ABSENT:
-            return value, source
-    return ABSENT, None
 
 
 def check_value(what: str, value: Json, type_: str, enum: Sequence[Json] | None) -> Json:

@@ -12,12 +12,13 @@ from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler import loops, name_resolution
-from aether_protocol.scheduler.binding import BindError, read_sources, resolve_outputs
+from aether_protocol.scheduler.binding import BindError, resolve_outputs
 from aether_protocol.scheduler.commands import ClearTimer, SetTimer
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.evolve import RANK_PHASES
 from aether_protocol.scheduler.facts import ContainerPhase, IterationGranted, ScopeOpened
 from aether_protocol.scheduler.nodes import NEVER, NO_VALUES, Container, DagNode, LoopNode, Node, TaskNode
+from aether_protocol.scheduler.sources import read_sources
 from aether_protocol.scheduler.state import WORKFLOW
 from aether_protocol.scheduler.step_builder import END_EVENTS, ENGINE_ERROR, StepBuilder, Verdict
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, ERROR, READY, RUNNING, SUCCEEDED, SUSPENDED, Phase

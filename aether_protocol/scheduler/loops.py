@@ -16,10 +16,11 @@ from aether_protocol.expressions.limits import check_growth
 from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.model import LoopDef, OutputBinding, Reference
 from aether_protocol.scheduler import name_resolution
-from aether_protocol.scheduler.binding import BindError, read_sources, resolve_outputs, type_name_of
+from aether_protocol.scheduler.binding import BindError, resolve_outputs, type_name_of
 from aether_protocol.scheduler.evolve import RANK_PHASES, RANKS
 from aether_protocol.scheduler.facts import IterationGranted
 from aether_protocol.scheduler.nodes import LoopNode, Node
+from aether_protocol.scheduler.sources import read_sources
 from aether_protocol.scheduler.step_builder import ENGINE_ERROR, StepBuilder, Verdict
 from aether_protocol.scheduler.transitions import ERROR, SUCCEEDED
 

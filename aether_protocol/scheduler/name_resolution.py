@@ -13,18 +13,14 @@ from typing import Final
 from msgspec import Struct
 
 from aether_protocol.expressions import ExpressionError, Name, get_path
-from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, has_secret
+from aether_protocol.expressions.values import ABSENT, Absent, Json, has_secret
 from aether_protocol.plan.model import (
-    Computed,
     InputBinding,
     Library,
-    Literal,
-    Reference,
-    SecretRef,
     TaskDef,
-    Templated,
 )
 from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNode, Node, TaskNode
+from aether_protocol.scheduler.sources import read_sources
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.scheduler.transitions import Phase
@@ -140,21 +136,12 @@ class Resolver:
         raise ExpressionError(f"there is no workflow parameter {parameter!r} ({name.text!r})")
 
     def _library_parameter(self, binding: InputBinding) -> Value:
-        for source in binding.sources:
-            value: Value = ABSENT
-            if isinstance(source, Literal):
-                value = source.value
-            elif isinstance(source, SecretRef):
-                value, self.secret = SecretValue(((source.name, source.key),)), True
-            elif isinstance(source, Templated):
-                value = source.template.resolve(self)
-            elif isinstance(source, Reference):
-                value = self(source.name)
-            elif isinstance(source, Computed):
-                value = source.expression.evaluate(self)
-            if value is not ABSENT:
-                return value
-        return ABSENT
+        return read_sources(binding.sources, self)[0]
+
+    def item_field(self, field: str) -> Value:
+        """The field of an object item of the loop that is seen here (LOOP-7)."""
+        item = self.item
+        return item[field] if isinstance(item, dict) and field in item else ABSENT
 
     def _inputs(self, name: Name) -> Value:
         segments = name.segments

@@ -379,7 +379,7 @@ FAULTS = (
     Fault(
         "DATA-13",
         "an absent argument does not fall through",
-        BINDING,
+        "scheduler/sources.py",
         "        if value is not ABSENT:\n            return value, source\n    return ABSENT, None",
         "        return (None if value is ABSENT else value), source\n    return ABSENT, None",
     ),

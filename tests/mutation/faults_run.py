@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from tests.mutation.faults import Fault
 
-BINDING = "scheduler/binding.py"
 BUILD = "compiler/build.py"
 CONTAINER = "scheduler/containers.py"
 EVOLVE = "scheduler/evolve.py"
@@ -580,9 +579,9 @@ LOOPS = (
     Fault(
         "LOOP-7",
         "a field that an item lacks is null",
-        BINDING,
-        "        return item[source.field]\n    return ABSENT",
-        "        return item[source.field]\n    return None",
+        LOOKUP,
+        "        return item[field] if isinstance(item, dict) and field in item else ABSENT\n",
+        "        return item[field] if isinstance(item, dict) and field in item else None\n",
     ),
 )
 

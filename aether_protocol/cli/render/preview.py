@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import click
 from msgspec.structs import asdict
 
-from aether_protocol.cli.preview import Entry
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
+from aether_protocol.views.preview import Entry
 from aether_protocol.views.text import as_value, one_line
 
 

@@ -11,23 +11,17 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from aether_protocol.expressions import ExpressionError, Name, get_path
-from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, has_secret
+from aether_protocol.expressions.values import ABSENT, Absent, Json, has_secret
 from aether_protocol.plan.model import (
     Call,
-    Computed,
     DagDef,
     InputBinding,
-    ItemField,
-    Literal,
     LoopDef,
     Plan,
-    Reference,
-    SecretRef,
-    Source,
     TaskDef,
-    Templated,
 )
 from aether_protocol.scheduler.events import RunHeader
+from aether_protocol.scheduler.sources import read_sources
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.views.text import as_value, one_line
 
@@ -55,6 +49,10 @@ class _Scope(Struct):
     roots: Mapping[str, Json]
     inputs: Mapping[str, Json]
     later: frozenset[str]
+    secret: bool = False
+
+    def item_field(self, field: str) -> Json | Absent:
+        raise LaterError(f"item.{field}")
 
     def __call__(self, name: Name) -> Json | Absent:
         segments = name.segments
@@ -137,7 +135,7 @@ def _bind(
     later: set[str] = set()
     for binding in bindings:
         try:
-            value = _first(binding.sources, scope)
+            value, _ = read_sources(binding.sources, scope)
         except LaterError as name:
             later.add(binding.name)
             entry.inputs.append((binding.name, f"<{name}>", False))
@@ -154,30 +152,6 @@ def _bind(
             later.add(binding.name)
             entry.inputs.append((binding.name, "<no value>", False))
     return values, frozenset(later)
-
-
-def _first(sources: Sequence[Source], scope: _Scope) -> Json | Absent:
-    for source in sources:
-        value = _read(source, scope)
-        if value is not ABSENT:
-            return value
-    return ABSENT
-
-
-def _read(source: Source, scope: _Scope) -> Json | Absent:
-    match source:
-        case Literal(value):
-            return value
-        case Templated(template):
-            return template.resolve(scope)
-        case Reference(name):
-            return scope(name)
-        case Computed(expression):
-            return expression.evaluate(scope)
-        case SecretRef(name, key):
-            return SecretValue(((name, key),))
-        case ItemField(item_field):
-            raise LaterError(f"item.{item_field}")
 
 
 def _conditions(call: Call, scope: _Scope, entry: Entry) -> None:
