@@ -68,6 +68,12 @@ ORDER = {
     "Hooks": "HOOK-1 to HOOK-3",
     "Hook": "HOOK-2, SPEC-15",
     "Resources": "SPEC-3, WIRE-1",
+    "Extensions": "EXT-1",
+    "CacheSettings": "EXT-1",
+    "PlacementSettings": "EXT-1",
+    "NotifySettings": "EXT-1",
+    "RetentionSettings": "EXT-1",
+    "UiSettings": "EXT-1",
 }
 
 # The kinds of text: what the grammar says in words.
@@ -113,7 +119,7 @@ def between(name: str) -> list[str]:
     def spelled(names: tuple[str, ...]) -> str:
         return ", ".join(f"`{alias_of(model, one)}`" for one in names)
 
-    rules = []
+    rules = ["Keys with a dot belong to other programs and are kept as they are."] if model.dotted else []
     if model.one_of:
         rules.append(f"Exactly one of {spelled(model.one_of)} is given.")
     rules += [f"{spelled((one,))} needs {spelled(others)}." for one, others in model.needs.items()]

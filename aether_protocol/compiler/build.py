@@ -22,7 +22,7 @@ from aether_protocol.compiler.symbols import At, Site, Symbol, Unit
 from aether_protocol.documents import models as d
 from aether_protocol.expressions import Expression, ExpressionError, Template
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.expressions.values import as_text
+from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan import model as m
 
 _NO_HOOKS: Final[Mapping[m.HookEvent, m.Call]] = MappingProxyType({})
@@ -188,6 +188,7 @@ class Builder:
             self._leaf_retry(task.retry, target),
             self._conditions(conditions),
             self.hooks(site.hooks),
+            over(target.model.extensions, task.extensions if not target.inline else None),
         )
 
     def call(self, site: Site) -> m.Call:
@@ -208,6 +209,7 @@ class Builder:
             timeout_us=self.duration(target.model.timeout),
             retry=retry,
             phase_conditions=self._conditions(target.model.phase_conditions),
+            extensions=target.model.extensions,
         )
 
     def hooks(self, sites: list[Site]) -> Mapping[m.HookEvent, m.Call]:
@@ -333,3 +335,8 @@ def _amount(given: str | float | None) -> str | None:
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     return as_text(given) if given is not None else None
+
+
+def over(below: Mapping[str, Json] | None, given: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
+    """Extensions by key: what is given over what is below (EXT-1)."""
+    return {**below, **given} if below and given else given or below or None

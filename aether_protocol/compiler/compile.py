@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
-from aether_protocol.compiler.build import Builder
+from aether_protocol.compiler.build import Builder, over
 from aether_protocol.compiler.checks.executors import ExecutorChecks
 from aether_protocol.compiler.checks.names import Context, NameChecks
 from aether_protocol.compiler.checks.pitfalls import Surprises
@@ -292,6 +292,7 @@ class _Compilation:
             digest=_digest(snapshot),
             snapshot=snapshot,
             namespaces=self.texts.injected,
+            extensions=over(metadata.extensions, settings.extensions),
         )
 
     def _snapshot(self, settings: Settings) -> Json:

@@ -24,6 +24,7 @@ from aether_protocol.documents.models import (
     WorkflowTemplate,
     WorkflowTemplateSpec,
 )
+from aether_protocol.expressions.values import Json
 
 _VALUES: Final = ("value", "value_from", "default")
 _ABOUT: Final = ("type", "description", "enum")
@@ -55,6 +56,7 @@ class Settings(Struct):
     retry: Retry | None
     retry_at: From
     library: LoadedDocument | None
+    extensions: dict[str, Json] | None
     parameters: dict[str, Parameter] = field(default_factory=dict)
     parameters_at: dict[str, From] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
@@ -107,6 +109,7 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
         retry=retry.retry,
         retry_at=at(retry_at, "retry"),
         library=library,
+        extensions=pick("extensions")[0].extensions,
     )
     for spec, origin in reversed(layers):
         if spec.arguments is not None:

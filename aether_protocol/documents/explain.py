@@ -32,6 +32,7 @@ _TYPES: Final[dict[str, Callable[[Json], bool]]] = {
 }
 
 
+_OTHERS: Final = "; keys of other programs have a dot"
 _HOLDERS: Final = ("Inputs", "Outputs", "Arguments")  # all that they hold is the lists below: a field in vain may be one
 
 
@@ -218,12 +219,13 @@ class _Walk:
     def _object(self, schema: Schema, name: str, value: dict[str, Json], place: _Place) -> Json:
         fields: Schema = schema.get("properties", {})
         others = schema.get("additionalProperties", False)
-        meant = self._spelling(fields, value, place) if others is False else {key: key for key in value}
+        dotted = "patternProperties" in schema  # the only pattern is that of keys with a dot
+        meant = self._spelling(fields, value, place, dotted=dotted) if others is False else {key: key for key in value}
         if name in _HOLDERS and len(meant) < len(value):
             self.result.incomplete.add(place.path)
         result: dict[str, Json] = {}
         for known, written in meant.items():
-            schema_below: Any = fields.get(known, others)
+            schema_below: Any = fields.get(known, {} if dotted else others)
             fixed = self.value({} if schema_below is True else schema_below, value[written], place.below(known, written))
             if fixed is not FAULTY:
                 result[known] = fixed
@@ -240,14 +242,15 @@ class _Walk:
                 result[required] = self.filler(fields[required], (*place.path, required))
         return FAULTY if name == "Template" and not result else result
 
-    def _spelling(self, fields: Schema, value: dict[str, Json], place: _Place) -> dict[str, str]:
-        """What each field is meant to be: known name -> as written. Unknown ones are reported here."""
-        meant = {key: key for key in value if key in fields}
+    def _spelling(self, fields: Schema, value: dict[str, Json], place: _Place, *, dotted: bool) -> dict[str, str]:
+        """What each field is meant to be: known name -> as written. Unknown ones are reported here, but for `dotted` keys."""
+        meant = {key: key for key in value if key in fields or (dotted and "." in key)}
         for key in value:
-            if key in fields or key == MERGE:
+            if key in meant or key == MERGE:
                 continue
             near = nearest(key, fields)
-            hint = f"did you mean {near!r}?" if near is not None else f"known fields here: {', '.join(fields)}"
+            known = f"known fields here: {', '.join(fields)}{_OTHERS if dotted else ''}"
+            hint = f"did you mean {near!r}?" if near is not None else known
             self._say("AE120", place.below(key, key), f"unknown field {shown(key)}", hint, key=True)
             if near is not None and near not in meant and self._could_be(fields[near], value[key]):
                 meant[near] = key

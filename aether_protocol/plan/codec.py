@@ -45,6 +45,7 @@ class _Details(Struct, omit_defaults=True, gc=False):
     retry: m.Retry | None = None
     phase_conditions: m.PhaseConditions | None = None
     hooks: dict[m.HookEvent, _Call] = {}
+    extensions: dict[str, Json] | None = None
 
 
 class _Call(Struct, array_like=True, gc=False):
@@ -124,6 +125,7 @@ class _Plan(Struct, gc=False):
     namespaces: list[str]
     snapshot: Json
     body: Raw
+    extensions: dict[str, Json] | None = None
 
 
 _plans: Final = msgspec.json.Decoder(_Plan)
@@ -159,6 +161,7 @@ class _Writer:
             retry=call.retry,
             phase_conditions=call.phase_conditions,
             hooks=self.hooks(call.hooks),
+            extensions=None if call.extensions is None else dict(call.extensions),
         )
         return _Call(call.name, number, None if details == _BARE else details)
 
@@ -223,6 +226,7 @@ def encode_plan(plan: m.Plan) -> str:
         "digest": plan.digest,
         "namespaces": sorted(plan.namespaces),
         "snapshot": plan.snapshot,
+        "extensions": plan.extensions,
         "body": body,
     }
     return encode(record)
@@ -324,6 +328,7 @@ def decode_plan(text: str) -> m.Plan:
         digest=record.digest,
         snapshot=record.snapshot,
         namespaces=frozenset(record.namespaces),
+        extensions=record.extensions,
     )
 
 

@@ -257,6 +257,7 @@ class Call(Struct, frozen=True, eq=False, gc=False):
     retry: Retry | None = None
     phase_conditions: PhaseConditions | None = None
     hooks: Mapping[HookEvent, Call] = field(default_factory=lambda: MappingProxyType({}))
+    extensions: Mapping[str, Json] | None = None  # EXT-1: the definition's, and by key the call's over them
 
 
 class Plan(Struct, frozen=True, eq=False, gc=False):
@@ -275,6 +276,7 @@ class Plan(Struct, frozen=True, eq=False, gc=False):
     digest: str  # sha256 of the canonical JSON of `snapshot`
     snapshot: Json  # the resolved documents that this was compiled from: {"workflow": ..., "library": [...]}
     namespaces: frozenset[str] = frozenset()  # those that variable sources injected when this was compiled
+    extensions: Mapping[str, Json] | None = None  # EXT-1: those of metadata, and by key those of the spec over them
     folder: str | None = None  # where the document lies; no part of the plan's record, runs and schedules have it
 
     @property

@@ -96,6 +96,7 @@ _TITLES: Final = {
     "ART-2": "input artifacts",
     "ART-3": "names of artifacts",
     "ART-4": "workspaces of attempts",
+    "EXT-1": "extensions",
 }
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(_TITLES)

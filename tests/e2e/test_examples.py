@@ -54,6 +54,7 @@ RUNS = [
     Run("conditional-branches", {"way": "in many pieces", "odd": True}, {"size": 5001}),
     Run("data-pipeline", {"kept": 2, "total": 100}),
     Run("data-pipeline", {"kept": 1, "total": 60}, {"minimum": 50}),
+    Run("extensions", {"result": 9}),
     Run(
         "deploy-with-approval",
         {"deployed": "1.4.2 on production, approved by ada"},

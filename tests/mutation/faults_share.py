@@ -1,4 +1,4 @@
-"""Faults in what documents share: TMPL.
+"""Faults in what documents share: TMPL, and in EXT.
 
 Law: see faults.py.
 """
@@ -14,6 +14,20 @@ SYMBOLS = "compiler/symbols.py"
 UNUSED = "compiler/checks/unused.py"
 
 FAULTS = (
+    Fault(
+        "EXT-1",
+        "any key may stand among extensions",
+        "documents/explain.py",
+        'if key in fields or (dotted and "." in key)',
+        "if key in fields or dotted",
+    ),
+    Fault(
+        "EXT-1",
+        "keys of other programs are refused",
+        "documents/explain.py",
+        'if key in fields or (dotted and "." in key)',
+        "if key in fields",
+    ),
     Fault(
         "TMPL-1",
         "the template's fields win over the workflow's",

@@ -148,7 +148,8 @@ def mutants(draw: st.DrawFn) -> Json:
             case "copy" if isinstance(node, list) and keys:
                 node.append(copy.deepcopy(node[0]))
             case "add" if isinstance(node, dict):
-                node[draw(st.sampled_from(["name", "executor", "template", "items", "dag", "value", "zzz"]))] = draw(VALUES)
+                names = ["name", "executor", "template", "items", "dag", "value", "extensions", "zzz", "a.b"]
+                node[draw(st.sampled_from(names))] = draw(VALUES)
             case "add" if isinstance(node, list):
                 node.append(draw(VALUES))
             case _:
@@ -169,7 +170,9 @@ def defined(tree: Json) -> Definition | None:
 
 def check_same(part: Any, definition: Any) -> None:
     """A struct holds what the definition holds, and knows as well what was written."""
-    if isinstance(definition, Definition):
+    if isinstance(definition, Definition) and not definition.struct:
+        assert part == definition.model_dump(by_alias=True, exclude_unset=True)
+    elif isinstance(definition, Definition):
         assert isinstance(part, Part)
         assert type(part).__name__ == type(definition).__name__
         for name in type(definition).model_fields:

@@ -9,6 +9,7 @@ this is imported on the way of a document.
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+from aether_protocol.documents.definitions.extensions import Extensions
 from aether_protocol.documents.definitions.fields import (
     Definition,
     Duration,
@@ -65,6 +66,7 @@ class Task(Definition):
     resources: Opt[Resources] = doc("What the task needs of a machine (with an executor).", None)
     phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase instead of the exit code.", None)
     hooks: Opt[Hooks] = doc("Task templates to run at events of this task.", None)
+    extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
 class TaskTemplate(Task):
@@ -85,6 +87,7 @@ class Dag(Definition):
     continue_on: Opt[ContinueOn] = doc("Ends that do not stop dependents, for tasks that set none themselves.", None)
     phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase of the dag.", None)
     timeout: Opt[Duration] = doc("Longest time that the dag may take.", None)
+    extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
 class Aggregate(Definition):
@@ -114,6 +117,7 @@ class Loop(Definition):
     outputs: Opt[Outputs] = doc("What the loop gives.", None)
     phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase of the loop.", None)
     timeout: Opt[Duration] = doc("Longest time that the loop may take.", None)
+    extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
 class Template(Definition):
@@ -137,6 +141,7 @@ class Metadata(Definition):
     version: Opt[SemVer] = doc("Semantic version of the document.", None)
     labels: dict[str, str] = doc("Short texts to select documents by.", default_factory=dict)
     annotations: dict[str, str] = doc("Free texts about the document.", default_factory=dict)
+    extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
 class WorkflowTemplateRef(Definition):
@@ -158,6 +163,7 @@ class _Spec(Definition):
     max_nested_depth: Annotated[int, Whole(1, 10)] = doc("Most dags and loops that may stand inside each other.", 3)
     hooks: Opt[Hooks] = doc("Task templates to run at events of the workflow.", None)
     retry: Opt[Retry] = doc("Retry of all tasks that set none themselves.", None)
+    extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
 class WorkflowSpec(_Spec):

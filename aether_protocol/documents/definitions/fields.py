@@ -40,8 +40,9 @@ class Definition(BaseModel):
     excludes: ClassVar[dict[str, tuple[str, ...]]] = {}
     # Fields of which it matters whether a document wrote them, though they have a default.
     presence: ClassVar[tuple[str, ...]] = ()
-    # The base of the generated struct: one of those in models/base.py.
+    # The base of the generated struct: one of those in models/base.py. Empty: it stays the mapping that it is.
     struct: ClassVar[str] = "Part"
+    dotted: ClassVar[bool] = False  # whether keys with a dot are taken beside the fields
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -18,13 +18,13 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 from typing_extensions import TypeAliasType
 
-from aether_protocol.documents.definitions import documents, parts
+from aether_protocol.documents.definitions import documents, extensions, parts
 from aether_protocol.documents.definitions.fields import Definition, alias_of
 from aether_protocol.documents.schema import FILE, URI, Schema
 
 DEFINITIONS: Final[dict[str, type[Definition]]] = {
     name: value
-    for module in (parts, documents)
+    for module in (parts, extensions, documents)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Definition) and value.__module__ == module.__name__
 }
@@ -98,6 +98,8 @@ def _tidy(schema: Schema) -> None:
 
 def _add_rules(schema: Schema, definition: type[Definition]) -> None:
     """What a definition says about the presence of its fields."""
+    if definition.dotted:
+        schema |= {"additionalProperties": False, "patternProperties": {"\\.": {}}}
     if definition.one_of:
         schema |= _exactly_one([alias_of(definition, name) for name in definition.one_of])
     if definition.needs:
@@ -136,7 +138,7 @@ def schema_text() -> str:
 
 def structs_text() -> str:
     """The text of _structs.py."""
-    blocks = [_STRUCTS_HEAD, *(_struct(name, definition) for name, definition in DEFINITIONS.items())]
+    blocks = [_STRUCTS_HEAD, *(_struct(name, one) for name, one in DEFINITIONS.items() if one.struct)]
     one_of = {
         name: tuple(alias_of(definition, one) for one in definition.one_of)
         for name, definition in DEFINITIONS.items()
@@ -218,6 +220,8 @@ def typed(annotation: Any) -> str:
         return f"{origin.__name__}[{', '.join(map(typed, arguments))}]"
     if annotation is Any:
         return "Any"
+    if issubclass(annotation, Definition) and not annotation.struct:
+        return "dict[str, Any]"
     return "None" if annotation is NoneType else str(annotation.__name__)
 
 

@@ -230,6 +230,7 @@ class Task(Part, frozen=True, kw_only=True):
     resources: Resources | None = None
     phase_conditions: PhaseConditions | None = None
     hooks: Hooks | None = None
+    extensions: dict[str, Any] | None = None
 
 
 class TaskTemplate(Task, frozen=True, kw_only=True):
@@ -250,6 +251,7 @@ class Dag(Part, frozen=True, kw_only=True):
     continue_on: ContinueOn | None = None
     phase_conditions: PhaseConditions | None = None
     timeout: str | None = None
+    extensions: dict[str, Any] | None = None
 
 
 class Aggregate(Part, frozen=True, kw_only=True):
@@ -275,6 +277,7 @@ class Loop(Part, frozen=True, kw_only=True):
     outputs: Outputs | None = None
     phase_conditions: PhaseConditions | None = None
     timeout: str | None = None
+    extensions: dict[str, Any] | None = None
 
 
 class Template(Part, frozen=True, kw_only=True):
@@ -293,6 +296,7 @@ class Metadata(Part, frozen=True, kw_only=True):
     version: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    extensions: dict[str, Any] | None = None
 
 
 class WorkflowTemplateRef(Part, frozen=True, kw_only=True):
@@ -314,6 +318,7 @@ class _Spec(Part, frozen=True, kw_only=True):
     max_nested_depth_written: int | UnsetType = field(default=UNSET, name="maxNestedDepth")
     hooks: Hooks | None = None
     retry: Retry | None = None
+    extensions: dict[str, Any] | None = None
 
     @property
     def timeout(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aether_protocol.compiler.compile import Compiled, CompileOptions
+from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import (
     Call,
@@ -288,3 +289,43 @@ def test_a_path_is_a_name_where_outputs_are_no_files(compiled: Compile) -> None:
         task = plan.root.target
         assert isinstance(task, TaskDef)
         assert (task.outputs[0].file, [shown(s) for s in task.outputs[0].sources]) == expected
+
+
+@pytest.mark.rule("EXT-1")
+def test_extensions_are_carried_and_the_nearer_ones_win_by_key(compiled: Compile) -> None:
+    plan = plan_of(
+        compiled(
+            """
+            workflowTemplateRef: {name: lib}
+            extensions: {concurrency: 2}
+            """,
+            lib="""
+            entrypoint: main
+            extensions: {concurrency: 9, ui: {title: lost}}
+            templates:
+              - task: {name: work, executor: {type: noop}, extensions: {concurrency: 1, cache: {maxAge: 1h}, a.b: [1]}}
+              - loop: {name: each, body: work, items: [1], extensions: {ui: {group: g}}}
+              - dag:
+                  name: main
+                  extensions: {placement: {pool: p}}
+                  tasks:
+                    - {name: a, template: work, extensions: {concurrency: 5, ui: {title: A}}}
+                    - {name: b, template: each}
+                    - {name: c, executor: {type: noop}, extensions: {retention: {}}}
+                    - {name: d, executor: {type: noop}}
+            """,
+        )
+    )
+    for one in (plan, decode_plan(encode_plan(plan))):
+        assert one.extensions == {"concurrency": 2}
+        assert one.root.extensions == {"placement": {"pool": "p"}}
+        tasks = tasks_of(one)
+        assert {name: call.extensions for name, call in tasks.items()} == {
+            "a": {"concurrency": 5, "cache": {"maxAge": "1h"}, "a.b": [1], "ui": {"title": "A"}},
+            "b": {"ui": {"group": "g"}},
+            "c": {"retention": {}},
+            "d": None,
+        }
+        loop = tasks["b"].target
+        assert isinstance(loop, LoopDef)
+        assert loop.body.extensions == {"concurrency": 1, "cache": {"maxAge": "1h"}, "a.b": [1]}
