@@ -23,6 +23,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
+import aether_protocol
 from aether_protocol.cli import main
 
 _FENCE = re.compile(
@@ -31,6 +32,7 @@ _FENCE = re.compile(
 _TITLE = re.compile(r'\btitle="([^"]+)"')
 _SHELL = re.compile(r"[|&;<>*$`#]|^\w+=")  # needs a real shell
 PATIENCE_S = 60
+INSTALLED = Path(aether_protocol.__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def agrees(expected: str, actual: str) -> bool:
 
 
 class Reader:
-    """Somebody who tries out all that a page says."""
+    """Somebody who tries out all that a page says. What is installed for them is the code under test, in a shell too."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -154,10 +156,11 @@ class Reader:
         bare = re.sub(r"'[^']*'", "''", text)
         if text.startswith("aether ") and not _SHELL.search(bare) and "PYTHONPATH" not in self.environment:
             return self.aether(shlex.split(text)[1:])
+        path = os.pathsep.join(filter(None, [self.environment.get("PYTHONPATH"), str(INSTALLED)]))
         done = subprocess.run(
             ["sh", "-c", text],
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
