@@ -39,19 +39,19 @@ def test_a_run_that_was_set_aside(cli: Cli, tmp_path: Path) -> None:
     set_aside(tmp_path)
     [listed] = cli("ls", "--output", "json").json["runs"]
     assert (listed["runId"], listed["phase"], listed["closed"]) == ("bad", "Running", False)
-    assert "ValueError" in listed["broken"]
+    assert "OverflowError" in listed["broken"]
     table = cli("ls").out
     assert "! Broken" in table
-    assert "set aside: ValueError" in table
+    assert "set aside: OverflowError" in table
     shown = cli("show", "bad").out
-    assert "set aside:   it broke its engine again and again: ValueError" in shown
+    assert "set aside:   it broke its engine again and again: OverflowError" in shown
     assert "'aether resume bad' tries once more" in shown
-    assert "ValueError" in json.loads(cli("show", "bad", "--output", "json").out)["broken"]
+    assert "OverflowError" in json.loads(cli("show", "bad", "--output", "json").out)["broken"]
     assert cli("cron", "tick").code == 0, "it is nobody's business"
     again = cli("resume", "bad")
     assert again.code == 70
     assert "it is tried once more" in again.err
-    assert "ValueError" in again.err
+    assert "OverflowError" in again.err
     assert "! Broken" in cli("ls").out, "it is set aside again"
     assert cli("cancel", "bad").code == 0
     assert cli("show", "bad", "--output", "json").json["phase"] == "Cancelled"

@@ -302,7 +302,7 @@ def test_runs_stay_when_their_schedule_is_removed_unless_that_is_asked_for(place
 def test_a_line_for_a_crontab_carries_a_schedule_out(place: Place) -> None:
     zone_line = "  timezone: Europe/Berlin\n"
     place.apply("nightly", f"echo done > {place.folder}/trace", schedule="5/20 2 * * MON-FRI", spec=zone_line)
-    done = place.cron("export", "nightly", "--to", "crontab", "--", "--concurrency", "2")
+    done = place.cron("export", "nightly", "-o", "crontab", "--", "--concurrency", "2")
     assert done.returncode == 0, done.stderr
     *comments, zone, line = done.stdout.splitlines()
     assert all(comment.startswith("#") for comment in comments)
