@@ -192,8 +192,9 @@ class RunLoop:
 
     def put(self, run: ActiveRun, event: Event, reply: Reply | None = None) -> None:
         """Put an event into the inbox, masked where it comes from outside (DATA-12)."""
-        if isinstance(event, ResumeRequested) and run.secrets:
-            self._outside.take(run, lambda masker: self._resumed(run, event, masker, reply), lambda: refuse_closed(reply))
+        has_text = isinstance(event, ResumeRequested) or (isinstance(event, CancelRequested) and event.reason)
+        if run.secrets and has_text:
+            self._outside.take(run, lambda masker: self._masked(run, event, masker, reply), lambda: refuse_closed(reply))
         else:
             self._put(run, event, reply)
 
@@ -202,9 +203,11 @@ class RunLoop:
         if self._parked is not None:
             self._wake()
 
-    def _resumed(self, run: ActiveRun, event: ResumeRequested, masker: Masker | None, reply: Reply | None) -> None:
-        if masker is not None:
-            event.payload, event.reason = masker.value(event.payload), masker.text(event.reason)
+    def _masked(self, run: ActiveRun, event: Event, masker: Masker | None, reply: Reply | None) -> None:
+        if masker is not None and isinstance(event, ResumeRequested | CancelRequested):
+            event.reason = masker.text(event.reason)
+            if isinstance(event, ResumeRequested):
+                event.payload = masker.value(event.payload)
         self._put(run, event, reply)
 
     async def settled(self) -> None:

@@ -428,6 +428,21 @@ def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Pa
     run_on(Cluster(tmp_path, {"tell": ("inline", tell)}, secrets={"db": {"p": "hunter2"}}), body)
 
 
+@pytest.mark.rule("DATA-12")
+def test_the_reason_of_a_cancel_is_masked(tmp_path: Path) -> None:
+    async def body(town: Cluster) -> None:
+        engine = await town.engine()
+        run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}, secret("p", "db", "p")))))
+        await town.pass_time(1)
+        await engine.cancel(run, reason="hunter2 was seen in a log")
+        report = await engine.wait(run)
+        assert (report.phase, report.message) == ("Cancelled", "cancelled: *** was seen in a log")
+        stored = await engine._store.runs.load(run)
+        assert "hunter2" not in json.dumps([str(stored.lines), str(stored.snapshot)])
+
+    run_on(Cluster(tmp_path, secrets={"db": {"p": "hunter2"}}), body)
+
+
 def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def body(town: Cluster) -> None:
         engine = await town.engine()
