@@ -161,7 +161,7 @@ def test_a_run_that_is_answered_fails_and_is_retried(folder: Folder) -> None:
         folder.call("run", "leaky.yaml", "--run-id", "r1", "-p", f"pw={SECRET}", "--output", output)
     folder.call("run", "leaky.yaml", "--run-id", "r1", "--output", "events")
     folder.call("run", "leaky.yaml", "--dry-run", "--output", "json")
-    folder.call("export", "r1.2", "-o", "out.jsonl")
+    folder.call("export", "r1.2", "--to", "out.jsonl")
     folder.clean("the exported file", (folder.path / "out.jsonl").read_text("ascii"))
     assert folder.call("import", "out.jsonl", "--store", "sqlite:.aether/there.db").code == 0
     folder.files_are_clean()

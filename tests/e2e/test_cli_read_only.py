@@ -161,12 +161,12 @@ def test_what_a_killed_process_left_is_read_with_its_end_or_not_at_all(home: Pat
     assert json.loads(call("show", "killed", "--output", "json", "--store", "sqlite:copy/runs.db", cwd=home).stdout)["tasks"]
 
 
-def test_an_older_store_that_cannot_be_brought_up_to_date_is_told(home: Path) -> None:
+def test_a_store_of_before_the_first_release_is_refused(home: Path) -> None:
     with sqlite3.connect(home / "kept" / "runs.db") as connection:
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     before = lock(home / "kept")
     said = call("ls", cwd=home)
     assert (said.returncode, said.stdout) == (9, "")
-    assert "schema version 1, and is read-only" in said.stderr
+    assert "was written before the first release: its schema is 1" in said.stderr
     assert held(home / "kept") == before

@@ -89,7 +89,7 @@ TABLES: Final = (
     *("runs", "heads", "plans", "steps", "snapshots", "requests"),
     *("logs", "log_bounds", "documents", "schedules", "fires", "artifacts"),
 )
-DRIVERS: Final = ("owner", "token")  # of `runs`: who drives it is no content
+DRIVERS: Final = ("owner", "token", "wake_at")  # of `runs`: who drives it, and when, is no content
 
 
 @pytest.fixture(scope="module")

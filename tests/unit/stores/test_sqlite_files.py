@@ -251,6 +251,22 @@ def test_a_log_whose_end_was_cut_off_does_not_fit_its_row(tmp_path: Path) -> Non
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
 
+@pytest.mark.parametrize("value", ["x", b"", b"\xff", 7, None], ids=repr)
+@pytest.mark.parametrize("column", ["text", "digest"])
+def test_a_plan_that_is_no_text_is_told_as_damage(tmp_path: Path, column: str, value: object) -> None:
+    async def body(store: SqliteStore) -> None:
+        await store.runs.create(new_run("a"))
+        store.database.execute("DROP TABLE plans")
+        store.database.execute("CREATE TABLE plans (number INTEGER PRIMARY KEY, digest, text)")
+        row = {"digest": "d", "text": "t", column: value}
+        store.database.execute("INSERT INTO plans VALUES (1, :digest, :text)", row)
+        told = await refused(store.runs.load("a"), PortError)
+        assert "run 'a'" in str(told)
+        assert "db check" in str(told.hint)
+
+    play(open_sqlite(str(tmp_path / "a.db")), body)
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
     play(open_sqlite(path), lambda store: store.upkeep.vacuum())

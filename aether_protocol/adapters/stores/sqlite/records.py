@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from aether_protocol.adapters.stores.sqlite.database import Execute
 from aether_protocol.adapters.stores.sqlite.sums import damaged
@@ -53,10 +53,10 @@ class Records:
         assert number is not None
         return number
 
-    def read_plan(self, found: Sequence[str | None] | None, whose: str) -> Plan:
+    def read_plan(self, found: Sequence[Any] | None, whose: str) -> Plan:
         """The plan of `whose` from its digest and text. Raises PortError where there is none, or it does not fit its digest."""
         digest, text = found or (None, None)
-        if text is not None and sha256(text.encode()).hexdigest() != digest:
+        if text is not None and (not isinstance(text, str) or sha256(text.encode()).hexdigest() != digest):
             raise damaged(f"the plan of {whose}")
         try:
             return decode_plan(text or "")

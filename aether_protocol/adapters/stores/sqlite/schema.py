@@ -166,8 +166,8 @@ _SUMS_AND_ARTIFACTS: Final = (
 )
 
 # The change feed: a row for each append, in the order of commits (SQLite has one writer at a time), made by the statement that
-# it tells of. `run` is the number of the run, `gone` the id of one that was deleted. `wake_at`: t
-# until then.
+# it tells of. `run` is the number of the run, `gone` the id of one that was deleted. `wake_at`: the
+# instant until which a run is put down; it is not taken before.
 _CHANGES_AND_SLEEP: Final = (
     "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, gone TEXT)",
     "CREATE TRIGGER changes_steps AFTER INSERT ON steps BEGIN INSERT INTO changes (run) VALUES (NEW.id >> 32); END",

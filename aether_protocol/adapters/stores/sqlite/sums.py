@@ -1,8 +1,8 @@
 """Digests of rows: what is read again is what was written, or it is told.
 
 Law: a digest is made of the values as they are stored, in an order of columns that never changes; which columns it covers
-stands here and nowhere else. Who drives a run (owners, locks, breaks, `runs.owner`, `runs.token`) is not covered: it is no
-content. A row of an older version has none (NULL); its values must have the right types all the same.
+stands here and nowhere else. Who drives a run, and when (owners, locks, breaks, `runs.owner`, `runs.token`, `runs.wake_at`), is
+not covered: it is no content. A row of an older version has none (NULL); its values must have the right types all the same.
 """
 
 from __future__ import annotations
