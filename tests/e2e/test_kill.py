@@ -148,7 +148,7 @@ def handed_over(store: Path, run_id: str) -> Counter[str]:
     async def read() -> tuple[list[tuple[int, str]], RunState]:
         opened = open_sqlite(str(store))
         try:
-            return await opened.lines(run_id, 0, 1_000_000), rebuild(await opened.load(run_id))
+            return await opened.runs.lines(run_id, 0, 1_000_000), rebuild(await opened.runs.load(run_id))
         finally:
             await opened.close()
 
