@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -28,15 +28,17 @@ from aether_protocol.documents.source import DEFAULT, Limits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.ids import RandomIds
-from aether_protocol.engine.leases import Holding
+from aether_protocol.engine.leases import LEASE_S
+from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Broker
-from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import FACETS, Store, schedules_of
@@ -50,14 +52,6 @@ Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
 Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource]
 
 
-class Places(Holding, total=False):
-    """What an engine may be told besides: how it holds its runs, the folder below which attempts get their workspaces, and the
-    settings that count where an argument is left out."""
-
-    workspaces: str | Path | None
-    configuration: Configuration | str | Path | None
-
-
 class _Parts(Struct):
     """What an engine is made of, as far as it can be configured."""
 
@@ -68,8 +62,14 @@ class _Parts(Struct):
     workspaces: str | Path | None
     limits: Limits = DEFAULT
 
-    def fill(self, settings: Configuration) -> None:
-        """Take from the settings what was left out."""
+    def fill(self, settings: Configuration | None) -> Mapping[str, str]:
+        """Take from the settings what was left out. Give the executors that are turned off, each with where.
+
+        Raises UsageError where a part is not what it should be.
+        """
+        self._check()
+        if settings is None:
+            return {}
         if self.store is None:
             self.store = store_url(settings)
         if self.concurrency is None:
@@ -80,6 +80,11 @@ class _Parts(Struct):
             self.library = settings.library.paths
         self.workspaces = self.workspaces or settings.workspaces.path
         self.limits = Limits(**asdict(settings.limits))
+        return settings.disabled_executors()
+
+    def _check(self) -> None:
+        if self.concurrency is not None and (type(self.concurrency) is not int or self.concurrency < 0):
+            raise UsageError(f"concurrency is {self.concurrency!r}, not a number of attempts (None or 0: no limit)")
 
 
 class Engine(api.Engine):
@@ -97,7 +102,9 @@ class Engine(api.Engine):
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
     carries on with them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
     that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
-    `artifacts` is the repository of what its runs keep, beside the file of the store.
+    `artifacts` is the repository of what its runs keep, by default beside the file of the store. `clock` and `ids` are the
+    machine's by default. `on_event(run id, record)` is called with each record of the event feed, `on_error(error, run=, task=,
+    operation=, severity=)` with what goes wrong beside the ends of tasks; neither can steer or break a run.
 
     No file is read for settings, and no variable but that of the secrets, unless `configuration` asks for it: what
     `load_configuration` gives, or the path of a file. It counts where `store`, `concurrency`, `secrets`, `library` or
@@ -114,45 +121,47 @@ class Engine(api.Engine):
         secrets: Iterable[Secrets] | Secrets = (),
         variables: Variables = (),
         library: Libraries = (),
+        artifacts: ArtifactRepository | None = None,
+        workspaces: str | Path | None = None,
+        configuration: Configuration | str | Path | None = None,
         clock: Clock | None = None,
-        **places: Unpack[Places],
+        ids: IdGenerator | None = None,
+        owner: str | None = None,
+        lease_s: float | None = LEASE_S,
+        on_event: OnEvent | None = None,
+        on_error: OnError | None = None,
     ) -> None:
-        parts = _Parts(store, concurrency, secrets, library, places.pop("workspaces", None))
-        settings = _as_configuration(places.pop("configuration", None))
+        parts = _Parts(store, concurrency, secrets, library, workspaces)
+        settings = _as_configuration(configuration)
         if settings is not None:
-            parts.fill(settings)
             self.recorded_configuration = RunConfiguration(settings.digest, settings.profile)
-        concurrency = parts.concurrency
-        holding = cast(Holding, places)
-        clock = clock or SystemClock()
-        given = executors_by_type(executors)
-        disabled = settings.disabled_executors() if settings is not None else {}
-        installed = InstalledExecutors(given, disabled=disabled)
-        if concurrency is not None and (type(concurrency) is not int or concurrency < 0):
-            raise UsageError(f"concurrency is {concurrency!r}, not a number of attempts (None or 0: no limit)")
-        sources = variable_sources(variables)
+        disabled = parts.fill(settings)
+        given, sources = executors_by_type(executors), variable_sources(variables)
         self._types = InstalledTypes(InstalledExecutors(given), disabled)
-        self._library = as_several(parts.library)
-        self._limits = parts.limits
+        self._library, self._limits = as_several(parts.library), parts.limits
         self._namespaces = frozenset(source.namespace for source in sources)
         providers = [*secret_providers(parts.secrets), EnvironmentSecrets()]
         opened = _store("memory" if parts.store is None else parts.store)
-        self.artifacts = artifacts_of(opened)
+        self.artifacts = artifacts_of(opened) if artifacts is None else artifacts
+        clock = clock or SystemClock()
         rooms = None
         if broker is None:
             rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
-            stager = local_stager(self.artifacts)
+            installed, stager = InstalledExecutors(given, disabled=disabled), local_stager(self.artifacts)
             broker = LocalBroker(
-                installed, clock, concurrency=concurrency, stager=stager, workspaces=rooms, secrets=providers
+                installed, clock, concurrency=parts.concurrency, stager=stager, workspaces=rooms, secrets=providers
             )
         super().__init__(
             store=opened,
             broker=broker,
             clock=clock,
-            ids=RandomIds(),
+            ids=ids or RandomIds(),
             secrets=providers,
             variables=[SystemVariables(), *sources],
-            **holding,
+            owner=owner,
+            lease_s=lease_s,
+            on_event=on_event,
+            on_error=on_error,
         )
         if rooms is not None:
             self.observers.append(rooms.stored)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
@@ -26,6 +25,8 @@ def written_to(path: Path | None) -> Iterator[None]:
         yield
         return
     with _told(path):
+        import tempfile  # here: most commands write to standard output
+
         target = path if path.exists() and not path.is_file() else path.resolve()  # a link stays one
         number, name = (None, None) if target is path else tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         file = open(target if number is None else number, "w", encoding="utf-8", newline="\n")  # noqa: SIM115

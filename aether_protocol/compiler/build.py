@@ -72,14 +72,14 @@ class Builder:
         config = self.texts.template(executor.config)
         assert isinstance(config, Template)
         return m.TaskDef(
-            symbol.name,
-            executor.type,
-            config,
-            symbol.inline,
-            outputs,
-            self._written_artifacts(symbol, executor),
-            _resources(task.resources),
-            self._library(symbol.unit),
+            name=symbol.name,
+            executor_type=executor.type,
+            config=config,
+            inline=symbol.inline,
+            outputs=outputs,
+            artifacts=self._written_artifacts(symbol, executor),
+            resources=_resources(task.resources),
+            library=self._library(symbol.unit),
         )
 
     def _written_artifacts(self, symbol: Symbol, executor: d.Executor) -> tuple[m.ArtifactOutput, ...]:
@@ -106,18 +106,18 @@ class Builder:
         if dag.outputs is not None:
             outputs = tuple(sources.output(entry, self.texts, file=False) for entry in dag.outputs.parameters)
         return m.DagDef(
-            symbol.name,
-            tasks,
-            {call.name: call.position for call in tasks},
-            tuple(len(above) for above in dependencies),
-            tuple(dependents),
-            tuple(position for position, above in enumerate(dependencies) if not above),
-            outputs,
-            self._artifacts(symbol),
-            _continue_on(dag.continue_on),
-            sum(call.kind is m.Kind.TASK for call in tasks),
-            self._library(symbol.unit),
-            frozenset(site.name for old, site in enumerate(symbol.sites) if old not in place),
+            name=symbol.name,
+            tasks=tasks,
+            index={call.name: call.position for call in tasks},
+            indegree=tuple(len(above) for above in dependencies),
+            dependents=tuple(dependents),
+            roots=tuple(position for position, above in enumerate(dependencies) if not above),
+            outputs=outputs,
+            artifacts=self._artifacts(symbol),
+            continue_on=_continue_on(dag.continue_on),
+            leaves=sum(call.kind is m.Kind.TASK for call in tasks),
+            library=self._library(symbol.unit),
+            outside=frozenset(site.name for old, site in enumerate(symbol.sites) if old not in place),
         )
 
     def _loop(self, symbol: Symbol, loop: d.Loop) -> m.LoopDef:
@@ -175,20 +175,20 @@ class Builder:
         assert target is not None
         conditions = task.phase_conditions if task.phase_conditions is not None else target.model.phase_conditions
         return m.Call(
-            task.name,
-            position,
-            target.kind,
-            self.definition(target),
-            self._inputs(site, target),
-            self._input_artifacts(site, target),
-            dependencies,
-            self._expression(task.when),
-            _continue_on(task.continue_on),
-            self.duration(task.timeout if task.timeout is not None else target.model.timeout),
-            self._leaf_retry(task.retry, target),
-            self._conditions(conditions),
-            self.hooks(site.hooks),
-            over(target.model.extensions, task.extensions if not target.inline else None),
+            name=task.name,
+            position=position,
+            kind=target.kind,
+            target=self.definition(target),
+            inputs=self._inputs(site, target),
+            artifacts=self._input_artifacts(site, target),
+            dependencies=dependencies,
+            when=self._expression(task.when),
+            continue_on=_continue_on(task.continue_on),
+            timeout_us=self.duration(task.timeout if task.timeout is not None else target.model.timeout),
+            retry=self._leaf_retry(task.retry, target),
+            phase_conditions=self._conditions(conditions),
+            hooks=self.hooks(site.hooks),
+            extensions=over(target.model.extensions, task.extensions if not target.inline else None),
         )
 
     def call(self, site: Site) -> m.Call:

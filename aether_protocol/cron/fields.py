@@ -133,7 +133,15 @@ def read_schedule(schedule: str) -> Fields:
             field=2,
             offset=words[2].start(),
         )
-    return Fields(minutes, hours, days, months, weekdays, either, not stars[0] and not stars[1])
+    return Fields(
+        minutes=minutes,
+        hours=hours,
+        days=days,
+        months=months,
+        weekdays=weekdays,
+        either=either,
+        fixed=not stars[0] and not stars[1],
+    )
 
 
 def _words(schedule: str) -> list[re.Match[str]]:

@@ -80,7 +80,16 @@ class LoadedDocument(Struct, frozen=True, eq=False):
             at = self._inside(at, offset)
         line, column = self.source.position(at)
         severity = CODES[code].severity
-        return Diagnostic(self.file, line, column, code, severity, message, format_path(written), hint)
+        return Diagnostic(
+            file=self.file,
+            line=line,
+            column=column,
+            code=code,
+            severity=severity,
+            message=message,
+            path=format_path(written),
+            hint=hint,
+        )
 
     def _inside(self, at: int, offset: int) -> int:
         """Plain and simply quoted text can be counted into; anything else is located by its beginning."""
@@ -141,7 +150,17 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     model = model_of(root) if valid else None
     if model is None:
         return _faulty(source, tree, index)
-    document = LoadedDocument(source.file, model.kind, model.metadata.name, root, model, index, source, tree, _UNTOUCHED)
+    document = LoadedDocument(
+        file=source.file,
+        kind=model.kind,
+        name=model.metadata.name,
+        tree=root,
+        model=model,
+        index=index,
+        source=source,
+        places=tree,
+        repair=_UNTOUCHED,
+    )
     _note_problems(document, model)
     return document
 
@@ -158,12 +177,32 @@ def _faulty(source: Source, tree: Tree, index: int) -> LoadedDocument:
 
     if type(root) is not dict:
         source.note("AE128", tree.at, "", "a document is a mapping with apiVersion, kind, metadata and spec", None)
-        return LoadedDocument(source.file, None, None, written, None, index, source, tree, _UNTOUCHED)
+        return LoadedDocument(
+            file=source.file,
+            kind=None,
+            name=None,
+            tree=written,
+            model=None,
+            index=index,
+            source=source,
+            places=tree,
+            repair=_UNTOUCHED,
+        )
     repair = explain(published(), root, note)
     model = model_of(repair.tree)
     kind = model.kind if model else None
     name = model.metadata.name if model and ("metadata", "name") not in repair.repaired else None
-    document = LoadedDocument(source.file, kind, name, written, model, index, source, tree, repair)
+    document = LoadedDocument(
+        file=source.file,
+        kind=kind,
+        name=name,
+        tree=written,
+        model=model,
+        index=index,
+        source=source,
+        places=tree,
+        repair=repair,
+    )
     if model is not None:
         _note_problems(document, model)
     if len(source.faults) == before and not tree.faulty:

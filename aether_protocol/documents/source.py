@@ -70,7 +70,18 @@ class Source:
         last = len(self.faults) + 1 >= MOST_FAULTS
         if last:
             hint = f"there are more faults; only the first {MOST_FAULTS} are shown"
-        self.faults.append(Diagnostic(self.file, line, column, code, CODES[code].severity, message, path, hint))
+        self.faults.append(
+            Diagnostic(
+                file=self.file,
+                line=line,
+                column=column,
+                code=code,
+                severity=CODES[code].severity,
+                message=message,
+                path=path,
+                hint=hint,
+            )
+        )
         if last:
             raise TooManyFaultsError
 

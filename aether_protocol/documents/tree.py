@@ -256,9 +256,13 @@ class Builder:
         if type(self._node) is dict and self._key is None:
             self._source.fault("AE106", at, "a mapping or list stands where a key is due", "keys are text")
             self._key = _DROP
-            frame = _Frame(self._node, self._marks, _DROP, at, self._height, anchor, self._nodes)
+            frame = _Frame(
+                node=self._node, marks=self._marks, key=_DROP, key_at=at, height=self._height, anchor=anchor, nodes=self._nodes
+            )
         else:
-            frame = _Frame(self._node, self._marks, None, 0, self._height, anchor, self._nodes)
+            frame = _Frame(
+                node=self._node, marks=self._marks, key=None, key_at=0, height=self._height, anchor=anchor, nodes=self._nodes
+            )
             self.scalar(node, at)
         if anchor is not None:
             self._anchors[anchor] = None

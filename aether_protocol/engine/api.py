@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
 from msgspec.structs import replace
 
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.ids import new_owner
-from aether_protocol.engine.leases import LEASE_S, Holding, LeaseKeeper
+from aether_protocol.engine.leases import LEASE_S, LeaseKeeper
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import RunLoop
 from aether_protocol.engine.mailbox import (
@@ -29,7 +29,7 @@ from aether_protocol.engine.mailbox import (
     suspended_paths,
     to_event,
 )
-from aether_protocol.engine.observers import Observer, Observers
+from aether_protocol.engine.observers import Observer, Observers, OnError, OnEvent
 from aether_protocol.engine.recovery import rebuild, revive, state_at
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
@@ -79,16 +79,18 @@ class Engine:
         variables: Sequence[VariableSource] = (),
         observers: Sequence[Observer] = (),
         log_observers: Sequence[LogObserver] = (),
-        **holding: Unpack[Holding],
+        owner: str | None = None,
+        lease_s: float | None = LEASE_S,
+        on_event: OnEvent | None = None,
+        on_error: OnError | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._variables = tuple(variables)
-        lease_s = holding.get("lease_s", LEASE_S)
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
-        watched = Observers(observers, holding.get("on_event"), holding.get("on_error"))
-        keeper = LeaseKeeper(store, clock, holding.get("owner") or new_owner(), lease_us)
+        watched = Observers(observers, on_event, on_error)
+        keeper = LeaseKeeper(store, clock, owner or new_owner(), lease_us)
         self._driver = RunLoop(store, broker, clock, SecretBook(secrets), keeper, watched)
         self._keeper = keeper
         self.observers = watched.steps

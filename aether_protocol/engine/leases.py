@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol, TypedDict
+from typing import Final, Protocol
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.inbox import Reply
 from aether_protocol.engine.mailbox import to_event, told, wants_answer
-from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
@@ -27,16 +26,6 @@ LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
 
 _log = logging.getLogger("aether_protocol")
-
-
-class Holding(TypedDict, total=False):
-    """How an engine holds its runs in a durable store: under which name, and for how long without a sign of life. Who is told
-    of events and of what goes wrong."""
-
-    owner: str | None
-    lease_s: float | None
-    on_event: OnEvent | None
-    on_error: OnError | None
 
 
 def _nothing() -> None:

@@ -87,7 +87,7 @@ class Logs:
             return
         writer = run.state.nodes[node]
         path = hook_name(writer) if isinstance(writer, HookNode) else writer.path
-        record = LogRecord(run.id, node, path, attempt, stream, text, self._clock.now())
+        record = LogRecord(run_id=run.id, node=node, path=path, attempt=attempt, stream=stream, text=text, at=self._clock.now())
         for observer in self.observers:
             try:
                 observer(record)
@@ -108,7 +108,15 @@ class Logs:
             last.text += text
         else:
             self.pending.append(
-                LogLine(record.run_id, record.node, record.path, record.attempt, record.stream, text, record.at)
+                LogLine(
+                    run_id=record.run_id,
+                    node=record.node,
+                    path=record.path,
+                    attempt=record.attempt,
+                    stream=record.stream,
+                    text=text,
+                    at=record.at,
+                )
             )
         self._size += len(text)
         if self._size >= FULL:
@@ -135,7 +143,15 @@ class Logs:
             self._size -= len(line.text)
             gone[line.run_id, line.node] = (line, gone.get((line.run_id, line.node), (line, 0))[1] + len(line.text))
         notes = [
-            LogLine(line.run_id, line.node, line.path, line.attempt, "note", f"{count} characters were dropped\n", line.at)
+            LogLine(
+                run_id=line.run_id,
+                node=line.node,
+                path=line.path,
+                attempt=line.attempt,
+                stream="note",
+                text=f"{count} characters were dropped\n",
+                at=line.at,
+            )
             for line, count in gone.values()
         ]
         self.pending = notes + self.pending[kept:]

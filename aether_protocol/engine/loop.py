@@ -486,7 +486,17 @@ def _append(run: ActiveRun) -> RunAppend:
     """What is to be stored of a run. Only a durable store gives tokens, and asks how far the run is."""
     progress = run.progress() if run.token else None
     closed = run.state.closed
-    return RunAppend(run.id, run.stored, run.steps, run.row, run.snapshot, run.token, closed, progress, named_in(run.steps))
+    return RunAppend(
+        run_id=run.id,
+        expected_seq=run.stored,
+        steps=run.steps,
+        row=run.row,
+        snapshot=run.snapshot,
+        token=run.token,
+        closed=closed,
+        progress=progress,
+        artifacts=named_in(run.steps),
+    )
 
 
 def _severity(error: AetherError) -> Severity:

@@ -90,8 +90,18 @@ class Reports:
             return
         del run.open[ref.path]
         delivery.dropped = True  # where it was refused, and came back all the same
-        given = (result.code, result.message, result.outputs, result.artifacts)
-        event = TaskFinished(NO_TIME, delivery.node, ref.attempt, *given, "broker", result.warnings, result.fetched)
+        event = TaskFinished(
+            NO_TIME,
+            delivery.node,
+            ref.attempt,
+            result.code,
+            message=result.message,
+            outputs=result.outputs,
+            artifacts=result.artifacts,
+            cause="broker",
+            warnings=result.warnings,
+            fetched=result.fetched,
+        )
         if self._deliveries.waiting:  # what came back may have left room
             self._deliveries.due = True
         self._put(run, event, stored)

@@ -53,7 +53,15 @@ async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, re
     check_fires(given, now)
     if before is None:
         made = StoredSchedule(
-            given.namespace, given.name, given.settings, given.spec, given.document, now, now, first_seen(now), None
+            namespace=given.namespace,
+            name=given.name,
+            settings=given.settings,
+            spec=given.spec,
+            document=given.document,
+            applied_at=now,
+            changed_at=now,
+            seen=first_seen(now),
+            next_at=None,
         )
         return Change("created", _with_next(made), given.plan)
     if before.spec != given.spec:

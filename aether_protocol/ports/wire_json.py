@@ -231,21 +231,30 @@ def decode_assignment(message: Json) -> TaskAssignment:
     artifacts = tuple(ArtifactOutput(one.name, one.path, one.archive, None) for one in found.artifacts.outputs)
     needs = found.resources
     resources = None if needs is None else Resources(needs.cpu, needs.memory, needs.gpu)
-    target = TaskDef(found.template_name, found.executor_type, UNKNOWN_TEMPLATE, False, outputs, artifacts, resources, None)
+    target = TaskDef(
+        name=found.template_name,
+        executor_type=found.executor_type,
+        config=UNKNOWN_TEMPLATE,
+        inline=False,
+        outputs=outputs,
+        artifacts=artifacts,
+        resources=resources,
+        library=None,
+    )
     return TaskAssignment(
-        ref,
-        (),
-        Call(found.task_name, 0, Kind.TASK, target, timeout_us=timeout),
-        target,
-        found.retry_count,
-        data["config"],
-        data["inputs"],
-        data["artifacts"]["inputs"],
-        tuple(data["payloads"]),
-        found.priority,
-        deadline,
-        bool(found.secret_places),
-        found.hook,
+        ref=ref,
+        rank=(),
+        call=Call(found.task_name, 0, Kind.TASK, target, timeout_us=timeout),
+        target=target,
+        retry_count=found.retry_count,
+        config=data["config"],
+        inputs=data["inputs"],
+        artifacts=data["artifacts"]["inputs"],
+        payloads=tuple(data["payloads"]),
+        priority=found.priority,
+        deadline_us=deadline,
+        secret=bool(found.secret_places),
+        hook=found.hook,
         trace_context=found.trace_context,
         secrets=tuple((one.name, one.key) for one in found.secrets),
         elapsed_us=elapsed,
@@ -283,13 +292,13 @@ def decode_result(message: Json) -> TaskResult:
     what = "a task result"
     found, ref = _read(message, _Result, what)
     return TaskResult(
-        ref,
-        found.code,
-        clean(found.message),
-        _own(found.parameters, what),
-        _artifacts(_own(found.artifacts, what), what),
-        tuple(map(clean, found.warnings)),
-        _artifacts(_own(found.fetched, what), what),
+        ref=ref,
+        code=found.code,
+        message=clean(found.message),
+        outputs=_own(found.parameters, what),
+        artifacts=_artifacts(_own(found.artifacts, what), what),
+        warnings=tuple(map(clean, found.warnings)),
+        fetched=_artifacts(_own(found.fetched, what), what),
     )
 
 

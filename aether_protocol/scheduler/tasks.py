@@ -112,21 +112,21 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
     deadline = scope.deadline if scope is not None else state.deadline
     header = state.header
     assignment = TaskAssignment(
-        AttemptRef(header.run_id, node.run_path, node.attempt, step.epoch),
-        node.position,
-        node.call,
-        target,
-        node.retries,
-        config,
-        node.inputs,
-        node.input_artifacts,
-        node.payloads,
-        step.plan.priority,
-        None if hook is not None else deadline,
-        secret,
-        hook,
-        header.folder,
-        header.trace_context,
+        ref=AttemptRef(header.run_id, node.run_path, node.attempt, step.epoch),
+        rank=node.position,
+        call=node.call,
+        target=target,
+        retry_count=node.retries,
+        config=config,
+        inputs=node.inputs,
+        artifacts=node.input_artifacts,
+        payloads=node.payloads,
+        priority=step.plan.priority,
+        deadline_us=None if hook is not None else deadline,
+        secret=secret,
+        hook=hook,
+        folder=header.folder,
+        trace_context=header.trace_context,
     )
     if lost is not None and lost.goes_on:
         began_at = node.attempt_began_at

@@ -20,7 +20,7 @@ from aether_protocol.scheduler.nodes import Container
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.views.event_feed import step_records
-from aether_protocol.views.phases import phase_after
+from aether_protocol.views.phase_changes import phase_after
 
 
 class Watch:

@@ -17,7 +17,7 @@ from aether_protocol.scheduler.evolve import bound_inputs
 from aether_protocol.scheduler.nodes import HookNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import rfc3339
-from aether_protocol.views.phases import phase_after
+from aether_protocol.views.phase_changes import phase_after
 from aether_protocol.views.report import hook_name
 
 VERSION: Final = 1

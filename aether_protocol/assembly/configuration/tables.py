@@ -73,7 +73,11 @@ def read_tables(file: ConfigurationFile) -> Tables:
         reader.read_whole()
     if file.ignored is not None:
         message = f"its [tool.aether] does not count beside {FILE!r} in the same folder"
-        reader.tables.faults.append(Diagnostic(file.ignored, 0, 0, "AE605", "warning", message, "tool.aether"))
+        reader.tables.faults.append(
+            Diagnostic(
+                file=file.ignored, line=0, column=0, code="AE605", severity="warning", message=message, path="tool.aether"
+            )
+        )
     return reader.tables
 
 
@@ -87,7 +91,7 @@ class _Reader:
         if len(self.tables.faults) < MOST:
             told = ".".join(map(str, path))
             self.tables.faults.append(
-                Diagnostic(self.file.path, *place, code, CODES[code].severity, message, told, hint)
+                Diagnostic(self.file.path, *place, code, CODES[code].severity, message=message, path=told, hint=hint)
             )
 
     def read_whole(self) -> None:

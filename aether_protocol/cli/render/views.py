@@ -16,7 +16,8 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.views.phases import PHASE_COLORS, phase_after
+from aether_protocol.views.phase_changes import phase_after
+from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import counted, duration, one_line, printable
 
 

@@ -35,9 +35,32 @@ def number(of: AttemptRef) -> int:
 
 def work(node: int, type_: str = "inline", *, attempt: int = 1, priority: int = 500) -> TaskAssignment:
     """An assignment for task run `node`."""
-    target = TaskDef(f"t{node}", type_, parse_template({}, frozenset()), False, (), (), None, None)
+    target = TaskDef(
+        name=f"t{node}",
+        executor_type=type_,
+        config=parse_template({}, frozenset()),
+        inline=False,
+        outputs=(),
+        artifacts=(),
+        resources=None,
+        library=None,
+    )
     call = Call(f"t{node}", node, Kind.TASK, target)
-    return TaskAssignment(ref(node, attempt), (0, 0, node), call, target, 0, {}, {}, {}, (), priority, None, False, None)
+    return TaskAssignment(
+        ref=ref(node, attempt),
+        rank=(0, 0, node),
+        call=call,
+        target=target,
+        retry_count=0,
+        config={},
+        inputs={},
+        artifacts={},
+        payloads=(),
+        priority=priority,
+        deadline_us=None,
+        secret=False,
+        hook=None,
+    )
 
 
 class Ear:

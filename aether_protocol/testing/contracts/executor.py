@@ -104,7 +104,16 @@ def assignment(
     """An assignment as the engine would hand it over. `sample.outputs` are declared outputs by name and type."""
     declared = tuple(OutputBinding(name, type_name, ()) for name, type_name in sample.outputs.items()) + bindings
     config = parse_template(sample.config, frozenset())
-    target = TaskDef("task", type_, config, False, declared, (), None, None)
+    target = TaskDef(
+        name="task",
+        executor_type=type_,
+        config=config,
+        inline=False,
+        outputs=declared,
+        artifacts=(),
+        resources=None,
+        library=None,
+    )
     return TaskAssignment(
         ref=AttemptRef("run-1", "main.task", 1 + len(sample.payloads) + retry_count),
         rank=(0, 0),

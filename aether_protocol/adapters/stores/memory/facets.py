@@ -316,7 +316,17 @@ class MemoryLibrary:
         digest = sha256(new.text.encode("utf-8", "backslashreplace")).hexdigest()
         changed = not versions or versions[-1].digest != digest
         if changed:
-            versions.append(StoredDocument(new.kind, new.namespace, new.name, new.text, digest, len(versions) + 1, at))
+            versions.append(
+                StoredDocument(
+                    kind=new.kind,
+                    namespace=new.namespace,
+                    name=new.name,
+                    text=new.text,
+                    digest=digest,
+                    version=len(versions) + 1,
+                    at=at,
+                )
+            )
         return versions[-1], changed
 
     async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:

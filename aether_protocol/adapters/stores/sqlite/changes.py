@@ -6,7 +6,6 @@ are in the order of commits. A row that a newer one of the same run supersedes m
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Final
 
@@ -46,5 +45,7 @@ class SqliteChanges:
             left = end - time.monotonic()
             if left <= 0:
                 return False
+            import asyncio  # here: most commands never wait, and importing it takes as long as all that `ls` does
+
             await asyncio.sleep(min(LOOK_S, left))
         return True

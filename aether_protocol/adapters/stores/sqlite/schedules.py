@@ -184,7 +184,17 @@ def _make(found: tuple[Any, ...]) -> StoredSchedule:
 
 def _make_fire(found: tuple[Any, ...]) -> FireRecord:
     id_, _, at, kind, noted_at, run_id, reason, count, first, generation, _ = found
-    return FireRecord(at, kind, noted_at, run_id, reason, count, first, generation, id_)
+    return FireRecord(
+        at=at,
+        kind=kind,
+        noted_at=noted_at,
+        run_id=run_id,
+        reason=reason,
+        count=count,
+        first=first,
+        generation=generation,
+        id=id_,
+    )
 
 
 def _values(schedule: StoredSchedule) -> tuple[Any, ...]:

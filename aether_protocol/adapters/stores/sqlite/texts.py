@@ -77,7 +77,9 @@ class SqliteLogs:
             for *line, sum_ in kept:
                 require("logs", line, sum_, f"a log of run {run_id!r}")
                 id_, _, there_, node, attempt, stream, text, at = line
-                lines.append(LogLine(run_id, node, there_, attempt, stream, text, at, id_))
+                lines.append(
+                    LogLine(run_id=run_id, node=node, path=there_, attempt=attempt, stream=stream, text=text, at=at, seq=id_)
+                )
             for *bound, sum_ in dropped:
                 require("log_bounds", bound, sum_, f"a log of run {run_id!r}")
                 _, there_, characters, last = bound
@@ -113,7 +115,16 @@ def _note(execute: Execute, run_id: str, number: int, path: str, dropped: tuple[
     if found is None:  # the newest one is never dropped
         raise damaged(f"a log of run {run_id!r}")
     node, attempt, at = found
-    return LogLine(run_id, node, path, attempt, "note", f"{characters} characters before this were dropped\n", at, last)
+    return LogLine(
+        run_id=run_id,
+        node=node,
+        path=path,
+        attempt=attempt,
+        stream="note",
+        text=f"{characters} characters before this were dropped\n",
+        at=at,
+        seq=last,
+    )
 
 
 class SqliteLibrary:

@@ -86,7 +86,15 @@ def placed(options: ScheduleExportOptions) -> list[Placed]:
     folder = os.path.abspath(options.directory or ".")
     store = absolute(options.store)
     return [
-        Placed(one.namespace, one.name, one.settings, program, folder, store, options.more)
+        Placed(
+            namespace=one.namespace,
+            name=one.name,
+            settings=one.settings,
+            program=program,
+            directory=folder,
+            store=store,
+            more=options.more,
+        )
         for one in asked_for(options.what, options.namespace, options.store, options.max)
     ]
 

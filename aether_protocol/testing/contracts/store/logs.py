@@ -15,7 +15,7 @@ MANY = 4 * 1024 * 1024  # characters; every store keeps less of one task run
 
 
 def line(text: str, path: str = "main.t", run_id: str = "a", at: int = 5) -> LogLine:
-    return LogLine(run_id, 1, path, 1, "stdout", text, at)
+    return LogLine(run_id=run_id, node=1, path=path, attempt=1, stream="stdout", text=text, at=at)
 
 
 class LogContract(Contract):
@@ -34,7 +34,9 @@ class LogContract(Contract):
             found = first + rest
             assert [item.text.replace("\\ud800", "\ud800") for item in found] == odd
             assert [item.seq for item in found] == sorted({item.seq for item in found})
-            assert found[0] == LogLine("a", 1, "main.t", 1, "stdout", "one\n", 5, found[0].seq)
+            assert found[0] == LogLine(
+                run_id="a", node=1, path="main.t", attempt=1, stream="stdout", text="one\n", at=5, seq=found[0].seq
+            )
             assert [item.text for item in await store.logs.read("b")] == ["other"]
 
         self.play(body)

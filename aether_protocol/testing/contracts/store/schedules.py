@@ -26,12 +26,32 @@ from aether_protocol.ports.store.schedules import (
 )
 from aether_protocol.testing.contracts.store.tools import Contract, all_well, more, new_run, refused, tiny_plan
 
-SETTINGS = CronSettings("0 3 * * MON-FRI", "Europe/Berlin", 5, 1 << 50, "Forbid", 60, 1, 2, False)
+SETTINGS = CronSettings(
+    schedule="0 3 * * MON-FRI",
+    timezone="Europe/Berlin",
+    start_at=5,
+    end_at=1 << 50,
+    policy="Forbid",
+    deadline_s=60,
+    keep_succeeded=1,
+    keep_failed=2,
+    suspend=False,
+)
 
 
 def new_schedule(name: str = "nightly", namespace: str = "default", **changes: Any) -> StoredSchedule:
     """A schedule that was never stored."""
-    bare = StoredSchedule(namespace, name, SETTINGS, "f" * 64, "kind: CronWorkflow # ü \0", 10, 11, 9, 20)
+    bare = StoredSchedule(
+        namespace=namespace,
+        name=name,
+        settings=SETTINGS,
+        spec="f" * 64,
+        document="kind: CronWorkflow # ü \0",
+        applied_at=10,
+        changed_at=11,
+        seen=9,
+        next_at=20,
+    )
     return replace(bare, **changes)
 
 
@@ -154,7 +174,9 @@ class ScheduleContract(Contract):
     def test_records_come_newest_first_in_pages(self) -> None:
         async def body(store: Store, schedules: ScheduleStore) -> None:
             schedule = await schedules.put(new_schedule(), tiny_plan())
-            missed = FireRecord(30, MISSED, 50, None, "missed: why", 200, 20, 2)
+            missed = FireRecord(
+                at=30, kind=MISSED, noted_at=50, run_id=None, reason="missed: why", count=200, first=20, generation=2
+            )
             records = [missed, FireRecord(40, SKIPPED, 50, None, "Forbid: \0 ü"), started("a", 50)]
             await schedules.decide(ScheduleDecision(schedule, records, [new_run("a")]))
             page = await schedules.fires("default", "nightly", limit=2)

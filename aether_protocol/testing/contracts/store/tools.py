@@ -25,14 +25,52 @@ SECOND = 1_000_000
 
 def tiny_plan() -> Plan:
     """One no-op task."""
-    target = TaskDef("only", "noop", parse_template({}, frozenset()), False, (), (), None, None)
+    target = TaskDef(
+        name="only",
+        executor_type="noop",
+        config=parse_template({}, frozenset()),
+        inline=False,
+        outputs=(),
+        artifacts=(),
+        resources=None,
+        library=None,
+    )
     root = Call("only", 0, Kind.TASK, target)
-    return Plan("tiny", "default", None, {}, {}, root, (), 3_600_000_000, 500, {}, "0" * 64, {})
+    return Plan(
+        name="tiny",
+        namespace="default",
+        version=None,
+        labels={},
+        annotations={},
+        root=root,
+        parameters=(),
+        timeout_us=3_600_000_000,
+        priority=500,
+        hooks={},
+        digest="0" * 64,
+        snapshot={},
+    )
 
 
 def row(run_id: str, **changes: Any) -> RunSummary:
     """The row of a new run that was created at second 1."""
-    bare = RunSummary(run_id, "tiny", "default", None, {}, "Created", "", SECOND, None, None, False, 0, 0, 1, "0" * 64)
+    bare = RunSummary(
+        run_id=run_id,
+        workflow="tiny",
+        namespace="default",
+        version=None,
+        labels={},
+        phase="Created",
+        message="",
+        created_at=SECOND,
+        started_at=None,
+        ended_at=None,
+        closed=False,
+        seq=0,
+        leaves_ended=0,
+        leaves_known=1,
+        digest="0" * 64,
+    )
     return replace(bare, **changes)
 
 
@@ -58,7 +96,16 @@ def more(
     steps = [step(after + number, text) for number, text in enumerate(texts or ("",), 1)]
     ended = {} if progress is None else {"leaves_ended": progress}
     made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **ended, **changes})
-    return RunAppend(run_id, after, steps, lambda: made, lambda: f"state {made.seq}", token, made.closed, progress)
+    return RunAppend(
+        run_id=run_id,
+        expected_seq=after,
+        steps=steps,
+        row=lambda: made,
+        snapshot=lambda: f"state {made.seq}",
+        token=token,
+        closed=made.closed,
+        progress=progress,
+    )
 
 
 def digest(number: int) -> str:
