@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from aether_protocol.cli import main
 from tests.e2e.pages import Block, Reader, agrees, blocks, commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,16 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytes
     if page == README:  # its reader stands in a checkout
         shutil.copytree(ROOT / "examples", tmp_path / "examples")
     Reader(tmp_path).read(page)
+
+
+def test_the_documents_of_the_first_page_are_without_a_warning(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shown = [block for block in blocks(README.read_text("utf-8")) if block.title and block.title.endswith(".yaml")]
+    assert shown
+    for block in shown:
+        path = tmp_path / str(block.title)
+        path.write_text(block.body, "utf-8")
+        assert main(["validate", str(path)]) == 0
+        assert capsys.readouterr().out == "0 errors, 0 warnings in 1 file\n"
 
 
 def links(page: Path) -> Iterator[tuple[str, str]]:
