@@ -91,9 +91,10 @@ def test_a_scheduler_that_breaks_a_law_is_noticed(
     monkeypatch: pytest.MonkeyPatch, place: Any, name: str, instead: Any, law: str
 ) -> None:
     monkeypatch.setattr(place, name, instead)
-    broken = [played for played in map(play_cron_seed, range(60)) if played.law is not None]
-    assert law in {played.law for played in broken}
-    assert "--cron --seed" in told(broken[0])
+    broken = (played for played in map(play_cron_seed, range(CRON_SEEDS)) if played.law == law)
+    first = next(broken, None)  # a race of two engines is rare: one seed in fifty
+    assert first is not None
+    assert "--cron --seed" in told(first)
 
 
 def test_a_scheduler_whose_clock_is_a_minute_behind_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
