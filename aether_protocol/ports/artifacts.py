@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.config_fields import ConfigField
-from aether_protocol.plan.model import ArtifactOutput
+
+if TYPE_CHECKING:
+    from aether_protocol.plan.config_fields import ConfigField
+    from aether_protocol.plan.model import ArtifactOutput
 
 
 class KeptArtifact(Struct, frozen=True):

@@ -7,7 +7,7 @@ be looked at (another machine, another container) only the end of the lease coun
 from __future__ import annotations
 
 import os
-import socket
+import platform
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _STARTED = 19  # where /proc/<pid>/stat has the start, counted after the name, w
 @cache
 def place() -> str:
     """Where process numbers mean what they mean here: the machine since its start, and the container."""
-    parts = [socket.gethostname()]
+    parts = [platform.node()]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8])
         parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))

@@ -7,7 +7,6 @@ changes its owner: what the owner before still writes is refused from then on.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -58,7 +57,6 @@ _ASKED: Final = (
 
 _REQUEST: Final = COVERED["requests"]
 
-_log = logging.getLogger("aether_protocol")
 
 
 class SqliteLeases:
@@ -106,8 +104,10 @@ class SqliteLeases:
         """Once per store."""
         if sqlite3.sqlite_version_info < _SAFE and not self._warned and self._db.path != ":memory:":
             self._warned = True
+            import logging  # here: next to no command logs anything
+
             told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
-            _log.warning(told, self._db.path, sqlite3.sqlite_version)
+            logging.getLogger("aether_protocol").warning(told, self._db.path, sqlite3.sqlite_version)
 
     async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
         async with self._db.write() as execute:
