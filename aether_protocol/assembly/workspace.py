@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
 from aether_protocol.assembly.executors import missing_modules
 from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files
-from aether_protocol.assembly.schedules import check_document
 from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
@@ -157,6 +156,10 @@ class Workspace:
             missing_modules=missing_modules,
         )
         compiled = compile_document(document, self._seen_from(file), options)
+        if document.kind != "CronWorkflow":
+            return compiled
+        from aether_protocol.assembly.schedules import check_document  # here: other documents need no calendar
+
         return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
 
     @collector_held()

@@ -8,7 +8,6 @@ can be told from them.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import shlex
@@ -301,7 +300,7 @@ def _plain_forms(text: str) -> set[str]:
         forms |= _python_forms(lambda text: repr(text.encode("utf-8", "replace"))[1:], spelling)
         forms |= {"".join(f"%{byte:02x}" for byte in data), quote_plus(spelling, errors="replace")}
         forms |= {quote(spelling, safe, errors="replace") for safe in _SAFE}
-        escaped = html.escape(spelling, quote=False)
+        escaped = spelling.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         for double in ('"', "&quot;", "&#34;", "&#x22;"):
             for single in ("'", "&#x27;", "&#39;", "&apos;"):
                 forms.add(escaped.replace('"', double).replace("'", single))

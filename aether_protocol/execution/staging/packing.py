@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.staging.limits import CHUNK, Budget, Limits
-from aether_protocol.execution.staging.tree import check_link
+from aether_protocol.execution.staging.tree import check_link, kept_mode
 
 ARCHIVES: Final = ("tar", "tar.gz", "zip", "none")
 
@@ -144,8 +144,3 @@ class _Zip:
             with entry.path.open("rb") as content, self._box.open(info, "w") as sink:
                 while chunk := content.read(CHUNK):
                     sink.write(chunk)
-
-
-def kept_mode(mode: int) -> int:
-    """What is kept of a mode. No more than there is, so that a key stays a key; nobody else may write."""
-    return mode & 0o755

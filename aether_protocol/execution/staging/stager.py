@@ -17,8 +17,7 @@ from typing import Final
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.staging.limits import Limits
-from aether_protocol.execution.staging.packing import kept_mode, pack
-from aether_protocol.execution.staging.unpacking import unpack
+from aether_protocol.execution.staging.tree import kept_mode
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import ArtifactOutput
 from aether_protocol.ports.artifacts import AbsentError, ArtifactFetcher, ArtifactRepository
@@ -88,7 +87,7 @@ class LocalStager:
                 if "digest" in value:  # of a source it has the mode already
                     came.chmod(int(value.get("mode", _USUAL), 8) & 0o755)
                 move(came, target)
-            elif unpack(came, archive, unpacked, self._limits) and "digest" in value:
+            elif _unpack(came, archive, unpacked, self._limits) and "digest" in value:
                 # What a task kept as an archive of one file lies at `path` as that file again.
                 move(next(unpacked.iterdir()), target)
             else:
@@ -121,7 +120,7 @@ class LocalStager:
             digest, size = self._repository.put(came)
             return {"digest": digest, "size": size, "mode": f"{mode:04o}"}
         packed = came.with_name("packed")
-        pack(came, "tar", packed, self._limits)
+        _pack(came, "tar", packed, self._limits)
         digest, size = self._repository.put(packed)
         packed.unlink()
         return {"digest": digest, "size": size, "packed": "tar"}
@@ -134,7 +133,7 @@ class LocalStager:
         except PortError:
             return False
         if "packed" in before:
-            unpack(packed, before["packed"], target, self._limits)
+            _unpack(packed, before["packed"], target, self._limits)
             packed.unlink()
         else:
             target.chmod(int(before["mode"], 8))
@@ -155,7 +154,7 @@ class LocalStager:
         else:
             with tempfile.TemporaryDirectory(prefix="out-", dir=scratch) as folder:
                 packed = Path(folder, "packed")
-                pack(source, archive, packed, self._limits)
+                _pack(source, archive, packed, self._limits)
                 digest, size = self._repository.put(packed)
         return {"name": output.name, "digest": digest, "size": size, "archive": archive, **more}
 
@@ -207,3 +206,15 @@ def _mode(path: Path) -> int:
 
 def _why(fault: OSError | ValueError) -> str:
     return (getattr(fault, "strerror", None) or str(fault)).lower()
+
+
+def _pack(source: Path, archive: str, target: Path, limits: Limits) -> None:
+    from aether_protocol.execution.staging.packing import pack  # here: most runs pack nothing
+
+    pack(source, archive, target, limits)
+
+
+def _unpack(source: Path, archive: str, target: Path, limits: Limits) -> bool:
+    from aether_protocol.execution.staging.unpacking import unpack
+
+    return unpack(source, archive, target, limits)

@@ -122,3 +122,8 @@ def _mode(path: Path) -> int:
         return path.lstat().st_mode
     except FileNotFoundError:
         return 0
+
+
+def kept_mode(mode: int) -> int:
+    """What is kept of a mode. No more than there is, so that a key stays a key; nobody else may write."""
+    return mode & 0o755
