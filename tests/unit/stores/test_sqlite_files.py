@@ -206,7 +206,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
     play(open_sqlite(str(tmp_path / "a.db")), body)
 
 
-@pytest.mark.rule("RT-120")
+@pytest.mark.rule("RT-121")
 @pytest.mark.parametrize("version", range(1, 6))
 @pytest.mark.parametrize("how", [{}, {"migrate": False}, {"reads_only": True}])
 def test_a_file_of_before_the_first_release_is_refused_and_not_touched(

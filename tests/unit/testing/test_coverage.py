@@ -64,8 +64,8 @@ def test_marks_of_all_rules_are_complete(tmp_path: Path) -> None:
 
 def test_decisions_of_this_runtime_may_be_named_and_stand_in_the_docs() -> None:
     root = Path(__file__).parents[3]
-    told = set(re.findall(r"\*\*(RT-[0-9]+)\*\*", (root / "docs" / "protocol.md").read_text("utf-8")))
+    told = re.findall(r"\*\*(RT-[0-9]+)\*\*", (root / "docs" / "protocol.md").read_text("utf-8"))
     texts = [path.read_text("utf-8") for path in (root / "tests").rglob("test_*.py")]
     named = {rule for text in texts for rule in re.findall(r'"(RT-[0-9]+)"', text)}
-    assert named - told == set()
+    assert named - set(told) == set()
     assert [f"RT-{number}" for number in range(1, len(told) + 1)] == sorted(told, key=lambda rule: int(rule[3:]))
