@@ -60,7 +60,10 @@ class Broker(Protocol):
 
     async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
         """Take these, higher priority first, then in this order (SCHED-11). Returns those that it refused, with the reason:
-        they are offered again after a while, which is not counted. Should answer within moments: the engine waits for it."""
+        they are offered again after a while, which is not counted. Should answer within moments: the engine waits for it.
+
+        Another attempt of a task run that is here stops that one, and begins when it has ended: the engine that should have
+        stopped it may be gone."""
         ...
 
     async def stop(self, refs: Sequence[AttemptRef]) -> None:

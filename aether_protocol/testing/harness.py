@@ -189,7 +189,8 @@ class Side:
         self.sink = sink
 
     def room(self) -> int | None:
-        return self._workers.inner.room()
+        """As many as come: workers that outlive their engine have answers to attempts that take no slot any more."""
+        return None
 
     async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
         if not self.door.shut:

@@ -3,7 +3,7 @@
 Law: everything but the body of a `thread` executor runs on the event loop's thread. An attempt is told to the sink at most
 once, never after it was stopped, and whatever an executor does (raises, returns nonsense, cancels itself) becomes a result.
 Attempts wait in one queue, higher priority first, then in the order of arrival (SCHED-11); a slot is an attempt under way.
-A task run never runs beside itself: an attempt that comes twice runs once, and another one begins when that has stopped.
+A task run never runs beside itself: an attempt that comes twice runs once; another one stops it, and begins when it has ended.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ class LocalBroker:
             found.stopped = True
             if found.task is None:  # it waits in the queue, where it is passed over
                 del self._attempts[found.key]
+                if found.successor is not None:
+                    self._take(found.successor)
                 self.sink.ready()
             else:
                 if found.begun and not found.threaded:
@@ -169,6 +171,8 @@ class LocalBroker:
             return attempt
         if before.stopped or before.ref != attempt.ref:
             before.successor = assignment
+            if not before.stopped:  # the order to stop it went with the engine that should have given it
+                self._stop(before.ref)
         return None
 
     def _enqueue(self, assignment: TaskAssignment) -> None:

@@ -321,6 +321,19 @@ class BrokerContract:
 
         asyncio.run(go())
 
+    def test_another_attempt_of_a_task_run_stops_the_one_that_is_there(self) -> None:
+        """The engine that should have stopped it was lost before it could."""
+
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "forever"), work(2, "forever")])
+            await broker.quiet()
+            await broker.dispatch([work(1, attempt=2), work(2, attempt=2)])
+            await pass_all(broker, clock)
+            assert {one.ref: one.code for one in ear.results} == {ref(1, 2): 0, ref(2, 2): 0}
+
+        for concurrency in (None, 1):  # with one slot the second waits in a queue when its successor comes
+            assert self.play(body, concurrency).losses == []
+
     def test_room_is_what_is_left_and_its_return_is_told(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             assert broker.room() == 2
