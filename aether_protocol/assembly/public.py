@@ -61,6 +61,7 @@ class _Parts(Struct):
     library: Libraries
     workspaces: str | Path | None
     limits: Limits = DEFAULT
+    recorded: RunConfiguration | None = None
 
     def fill(self, settings: Configuration | None) -> Mapping[str, str]:
         """Take from the settings what was left out. Give the executors that are turned off, each with where.
@@ -80,6 +81,7 @@ class _Parts(Struct):
             self.library = settings.library.paths
         self.workspaces = self.workspaces or settings.workspaces.path
         self.limits = Limits(**asdict(settings.limits))
+        self.recorded = RunConfiguration(settings.digest, settings.profile)
         return settings.disabled_executors()
 
     def _check(self) -> None:
@@ -132,10 +134,8 @@ class Engine(api.Engine):
         on_error: OnError | None = None,
     ) -> None:
         parts = _Parts(store, concurrency, secrets, library, workspaces)
-        settings = _as_configuration(configuration)
-        if settings is not None:
-            self.recorded_configuration = RunConfiguration(settings.digest, settings.profile)
-        disabled = parts.fill(settings)
+        disabled = parts.fill(_as_configuration(configuration))
+        self.recorded_configuration = parts.recorded
         given, sources = executors_by_type(executors), variable_sources(variables)
         self._types = InstalledTypes(InstalledExecutors(given), disabled)
         self._library, self._limits = as_several(parts.library), parts.limits
@@ -146,11 +146,8 @@ class Engine(api.Engine):
         clock = clock or SystemClock()
         rooms = None
         if broker is None:
-            rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
-            installed, stager = InstalledExecutors(given, disabled=disabled), local_stager(self.artifacts)
-            broker = LocalBroker(
-                installed, clock, concurrency=parts.concurrency, stager=stager, workspaces=rooms, secrets=providers
-            )
+            installed = InstalledExecutors(given, disabled=disabled)
+            broker, rooms = _local_broker(installed, clock, parts, opened, self.artifacts, providers)
         super().__init__(
             store=opened,
             broker=broker,
@@ -222,6 +219,21 @@ class Engine(api.Engine):
     def store(self) -> Store:
         """The store of this engine."""
         return self._store
+
+
+def _local_broker(
+    installed: InstalledExecutors,
+    clock: Clock,
+    parts: _Parts,
+    store: Store,
+    artifacts: ArtifactRepository,
+    secrets: Sequence[SecretProvider],
+) -> tuple[LocalBroker, Workspaces]:
+    """The broker of this process, and the workspaces of its attempts."""
+    rooms = Workspaces(workspaces_root(store, parts.workspaces), announce=watch_folder, hears=True)
+    stager = local_stager(artifacts)
+    slots = parts.concurrency
+    return LocalBroker(installed, clock, concurrency=slots, stager=stager, workspaces=rooms, secrets=secrets), rooms
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:
