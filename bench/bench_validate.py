@@ -24,10 +24,10 @@ from typing import Any
 from aether_protocol.assembly.documents import load_plan
 from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.collector import collector_held
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_bytes
 from aether_protocol.documents.parse import parse
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.plan.executors import ExecutorType
 
 ROUNDS = 9
@@ -115,7 +115,7 @@ def process(folder: str, *command: str) -> float:
 def validate(data: bytes) -> None:
     with collector_held():  # as every door to the compiler does
         loaded = load_bytes(data, "big.yaml")
-        compiled = compile_document(loaded.documents[0], Library(), CompileOptions(executor_types=TYPES))
+        compiled = compile_document(loaded.documents[0], TemplateLibrary(), CompileOptions(executor_types=TYPES))
     assert compiled.plan is not None
     assert not loaded.diagnostics
     assert not compiled.diagnostics
@@ -150,7 +150,7 @@ def main() -> int:
             floors.append(process(folder, *FLOOR))
             for name, command in commands.items():
                 times[name].append(process(folder, *command))
-            loads.append(seconds(lambda: parse(data, "big.yaml", Limits())))
+            loads.append(seconds(lambda: parse(data, "big.yaml", DocumentLimits())))
             wholes.append(seconds(lambda: validate(data)))
             dicts.append(seconds(lambda: load_plan(value, types=TYPES)))
     print("| what | floor s | here s | ratio | limit |\n|---|---:|---:|---:|---:|")

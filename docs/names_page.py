@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aether_protocol.compiler import name_scopes as places
-from aether_protocol.compiler.name_scopes import FIELDS, MORE, PLACES, Place
+from aether_protocol.compiler.name_scopes import FIELDS, MORE, PLACES, TextPlace
 
 PAGE = Path(__file__).parent / "reference" / "expressions.md"
 START = "<!-- names: made by docs/names_page.py from aether_protocol/compiler/name_scopes.py; a test keeps it equal -->"
@@ -67,7 +67,7 @@ def section() -> str:
     return "\n".join(lines)
 
 
-def _row(place: Place) -> str:
+def _row(place: TextPlace) -> str:
     more = _quoted(name for key, names in MORE.items() if key in place.more for name in names)
     return f"| {place.texts} | {INPUTS[place.inputs]} | {TASKS[place.tasks]} | {more} |"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aether_protocol.assembly.workspace import Readable, Template, Workspace
 from aether_protocol.documents.load import LoadedFile
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.plan.model import Plan
 
@@ -30,7 +30,7 @@ def load_plan(
     library: Libraries = (),
     types: ExecutorTypes | None = None,
     namespaces: Iterable[str] = (),
-    limits: Limits = DEFAULT,
+    limits: DocumentLimits = DEFAULT,
 ) -> Plan:
     """The plan of a document: a dict, a path, YAML or JSON text; a Plan is given back as it is.
 
@@ -52,7 +52,7 @@ async def find_plan(
     library: Libraries = (),
     types: ExecutorTypes | None = None,
     namespaces: Iterable[str] = (),
-    limits: Limits = DEFAULT,
+    limits: DocumentLimits = DEFAULT,
 ) -> Plan:
     """As `load_plan`; what neither the document nor `library` has is looked up in `store`, as it is at this moment."""
     if isinstance(document, Plan):

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import PortError, UsageError
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
@@ -32,7 +32,7 @@ class FileBytes(Struct, frozen=True):
     data: bytes
 
 
-def read_file(path: str, limits: Limits = DEFAULT) -> FileBytes:
+def read_file(path: str, limits: DocumentLimits = DEFAULT) -> FileBytes:
     """The file at `path`. Raises UsageError for what is not there or is no file, PortError for what cannot be read."""
     try:
         with Path(path).open("rb") as stream:
@@ -47,7 +47,7 @@ def read_file(path: str, limits: Limits = DEFAULT) -> FileBytes:
         raise UsageError(f"{path!r} is no path") from None
 
 
-def read_files(path: str, limits: Limits = DEFAULT) -> Iterator[FileBytes]:
+def read_files(path: str, limits: DocumentLimits = DEFAULT) -> Iterator[FileBytes]:
     """The file at `path`, or every document file in the folder there and below, in order of names."""
     if not Path(path).is_dir():
         yield read_file(path, limits)

@@ -24,7 +24,7 @@ from aether_protocol.assembly.executors import InstalledExecutors, InstalledType
 from aether_protocol.assembly.stores import artifacts_of, open_store, workspaces_root
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.assembly.workspace import Readable, Workspace
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.ids import RandomIds
@@ -60,7 +60,7 @@ class _Parts(Struct):
     secrets: Iterable[Secrets] | Secrets
     library: Libraries
     workspaces: str | Path | None
-    limits: Limits = DEFAULT
+    limits: DocumentLimits = DEFAULT
     recorded: RunConfiguration | None = None
 
     def fill(self, settings: Configuration | None) -> Mapping[str, str]:
@@ -80,7 +80,7 @@ class _Parts(Struct):
         if self.library == ():
             self.library = settings.library.paths
         self.workspaces = self.workspaces or settings.workspaces.path
-        self.limits = Limits(**asdict(settings.limits))
+        self.limits = DocumentLimits(**asdict(settings.limits))
         self.recorded = RunConfiguration(settings.digest, settings.profile)
         return settings.disabled_executors()
 

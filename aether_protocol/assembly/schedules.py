@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from aether_protocol.compiler.findings import Fault, Findings, Origin
+from aether_protocol.compiler.findings import Finding, Findings, Origin
 from aether_protocol.cron.fields import BadScheduleError, NeverFiresError, read_schedule
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import CronSettings
@@ -51,9 +51,9 @@ def check_document(loaded: LoadedDocument) -> list[Diagnostic]:
         read_schedule(spec.schedule)
     except BadScheduleError as error:
         code = "AE502" if isinstance(error, NeverFiresError) else "AE501"
-        findings.add(origin, _SCHEDULE, Fault(code, error.message, error.hint), error.offset)
+        findings.add(origin, _SCHEDULE, Finding(code, error.message, error.hint), error.offset)
     else:
-        if not any(origin.quiet(path) for path in (_SCHEDULE, *_WINDOW)):
+        if not any(origin.suppressed(path) for path in (_SCHEDULE, *_WINDOW)):
             _check_window(spec, origin, findings)
     return list(findings.all())
 
@@ -76,7 +76,7 @@ def _check_window(spec: CronWorkflowSpec, origin: Origin, findings: Findings) ->
     if first is not None:
         moment = (_EPOCH + timedelta(microseconds=first)).astimezone(find_zone(spec.timezone))
         hint = f"after startAt it fires at {moment.isoformat()}"
-    findings.add(origin, ("spec", "startAt" if end is None else "endAt"), Fault("AE503", message, hint))
+    findings.add(origin, ("spec", "startAt" if end is None else "endAt"), Finding("AE503", message, hint))
 
 
 def _instant_us(text: str | None) -> int | None:

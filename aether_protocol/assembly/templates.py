@@ -16,7 +16,7 @@ from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import KeptText, StoredLibrary, references
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.models import WorkflowTemplate
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.documents.source_texts import document_texts
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.ports.store import NewDocument, Store, StoredDocument
@@ -36,13 +36,15 @@ def called(document: StoredDocument) -> str:
     return f"store:{document.namespace}/{document.name}@{document.version}"
 
 
-def make_shelf(documents: Iterable[StoredDocument], place: str = "the store", limits: Limits = DEFAULT) -> StoredLibrary:
+def make_shelf(
+    documents: Iterable[StoredDocument], place: str = "the store", limits: DocumentLimits = DEFAULT
+) -> StoredLibrary:
     """Stored templates, to be looked up in. `place` is what people call the store."""
     texts = {(one.namespace, one.name): KeptText(called(one), one.text) for one in documents}
     return StoredLibrary(texts, place, limits)
 
 
-async def read_shelf(store: Store, place: str = "the store", limits: Limits = DEFAULT) -> StoredLibrary:
+async def read_shelf(store: Store, place: str = "the store", limits: DocumentLimits = DEFAULT) -> StoredLibrary:
     """All templates of a store as they are at this moment, each in its newest version."""
     return make_shelf(await store.library.newest(KIND), place, limits)
 

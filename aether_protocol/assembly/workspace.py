@@ -22,9 +22,9 @@ from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, comp
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.diagnostics.bounds import first_of
 from aether_protocol.documents.collector import collector_held
-from aether_protocol.documents.library import Library, StoredLibrary, leads_out
+from aether_protocol.documents.library import StoredLibrary, TemplateLibrary, leads_out
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorTypes
@@ -50,7 +50,7 @@ class Workspace:
         *,
         types: ExecutorTypes | None = None,
         namespaces: Iterable[str] = (),
-        limits: Limits = DEFAULT,
+        limits: DocumentLimits = DEFAULT,
     ) -> None:
         self.limits = limits
         self.sources: dict[str, bytes] = {}
@@ -63,8 +63,8 @@ class Workspace:
         self._folders: dict[LoadedFile, None] = {}
         self._together: dict[LoadedFile, None] = {}
         self._shelf: StoredLibrary | None = None
-        self._shared: tuple[Library, list[Diagnostic]] | None = None
-        self._views: dict[LoadedFile, Library] = {}  # what each file sees
+        self._shared: tuple[TemplateLibrary, list[Diagnostic]] | None = None
+        self._views: dict[LoadedFile, TemplateLibrary] = {}  # what each file sees
 
     # --- reading ---
 
@@ -113,14 +113,14 @@ class Workspace:
         self._shared = None
         self._views = {}
 
-    def _seen_from(self, file: LoadedFile) -> Library:
+    def _seen_from(self, file: LoadedFile) -> TemplateLibrary:
         if file not in self._views:
-            library = self._views[file] = Library(self._middle()[0], file.file)
+            library = self._views[file] = TemplateLibrary(self._middle()[0], file.file)
             for document in file.documents:
                 library.add(document)
         return self._views[file]
 
-    def _middle(self) -> tuple[Library, list[Diagnostic]]:
+    def _middle(self) -> tuple[TemplateLibrary, list[Diagnostic]]:
         """The templates of what lies between the file itself and the store, and what is wrong with these: faulty files,
         names that are taken."""
         if self._shared is None:
@@ -129,10 +129,10 @@ class Workspace:
             files = self._folders | dict.fromkeys(self._library_files)
             names = ["the given library" if isinstance(one, Mapping) else str(one) for one in self._libraries]
             names = ["its folder"] * bool(self._folders) + names
-            library = Library(self._shelf, ", then in ".join(dict.fromkeys(names[:4])))
+            library = TemplateLibrary(self._shelf, ", then in ".join(dict.fromkeys(names[:4])))
             found = list(_fill(library, files))
             if self._together:
-                library = Library(library, "the files given with it" if len(self._together) > 1 else "")
+                library = TemplateLibrary(library, "the files given with it" if len(self._together) > 1 else "")
                 found += _fill(library, self._together)
             self._shared = library, found
         return self._shared
@@ -215,7 +215,7 @@ class Workspace:
         return found
 
 
-def _fill(library: Library, files: Iterable[LoadedFile]) -> Iterator[Diagnostic]:
+def _fill(library: TemplateLibrary, files: Iterable[LoadedFile]) -> Iterator[Diagnostic]:
     """Put the templates of files into a library; gives what is wrong with files that have some."""
     for file in files:
         templates = [document for document in file.documents if document.kind == "WorkflowTemplate"]

@@ -82,9 +82,9 @@ def configured_store(context: click.Context, option: click.Parameter, given: str
 
 def configured_limits(context: click.Context, option: click.Parameter, given: Any) -> Any:
     """The callback of the limits of documents: NAME=N each, over what is configured (DOC-6)."""
-    from aether_protocol.documents.source import DEFAULT, Limits
+    from aether_protocol.documents.source import DEFAULT, DocumentLimits
 
-    names = Limits.__struct_fields__
+    names = DocumentLimits.__struct_fields__
     numbers: dict[str, int] = {}
     for text in given:
         name, _, number = text.partition("=")
@@ -95,7 +95,7 @@ def configured_limits(context: click.Context, option: click.Parameter, given: An
     if context.resilient_parsing:
         return DEFAULT
     values = {name: numbers.get(name) or configuration().value(f"limits.{name}") for name in names}
-    return Limits(**values)
+    return DocumentLimits(**values)
 
 
 def take_profile(context: click.Context, option: click.Parameter, given: str | None) -> None:

@@ -19,7 +19,7 @@ from aether_protocol.cli.paths import STDIN, read_source, read_sources
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.parse import parse
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -30,7 +30,7 @@ class DocumentInputs:
     later, else it is only read. To be used outside of an event loop."""
 
     def __init__(
-        self, libraries: Sequence[str] = (), limits: Limits = DEFAULT, store: str | None = None, *, writes: bool = False
+        self, libraries: Sequence[str] = (), limits: DocumentLimits = DEFAULT, store: str | None = None, *, writes: bool = False
     ) -> None:
         self._limits = limits
         self._store = store

@@ -12,7 +12,7 @@ from aether_protocol.cli.command import PROFILE, QUIET, argument, option, output
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
 
 if TYPE_CHECKING:
-    from aether_protocol.documents.source import Limits
+    from aether_protocol.documents.source import DocumentLimits
 
 MEMORY: Final = "memory"
 
@@ -56,7 +56,7 @@ LibraryOption = Annotated[
                 "allowed."),
 ]
 MaxOption = Annotated[
-    "Limits",
+    "DocumentLimits",
     option("--max", multiple=True, metavar="NAME=N", callback=configured_limits,
            help="What a document may have at most: bytes (of a file), nodes, nesting."),
 ]

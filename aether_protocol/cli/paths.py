@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Final
 
 from aether_protocol.assembly.files import SUFFIXES, FileBytes, read_file, read_files
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 
 STDIN: Final = "-"
 STDIN_NAME: Final = "<stdin>"
 
 
-def read_source(path: str, limits: Limits = DEFAULT) -> FileBytes:
+def read_source(path: str, limits: DocumentLimits = DEFAULT) -> FileBytes:
     """The file at `path`, or standard input for `-`. Raises UsageError for what is not there, PortError else."""
     if path == STDIN:
         return FileBytes(STDIN_NAME, sys.stdin.buffer.read(limits.bytes + 1))
     return read_file(path, limits)
 
 
-def read_sources(path: str, limits: Limits = DEFAULT) -> Iterator[FileBytes]:
+def read_sources(path: str, limits: DocumentLimits = DEFAULT) -> Iterator[FileBytes]:
     """Standard input, a file, or every document file in a folder, in order of names."""
     if path == STDIN:
         yield read_source(path, limits)

@@ -17,7 +17,7 @@ from aether_protocol.cli.options import MEMORY
 from aether_protocol.cli.paths import names_file
 from aether_protocol.cli.stored import is_there, look
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.errors import UsageError
 from aether_protocol.service.schedules.find import find_schedule
 from aether_protocol.views.text import printable
@@ -45,7 +45,7 @@ def store_option_text(store: str) -> str:
     return "" if store == usual_store() else f" --store {shlex.quote(store)}"
 
 
-def asked_for(what: str, namespace: str | None, store: str, limits: Limits) -> list[Asked]:
+def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimits) -> list[Asked]:
     """The CronWorkflows of a file, or a schedule of the store: whichever `what` means. Raises InvalidDocumentError for a
     faulty file, UsageError for what is not there."""
     if names_file(what):

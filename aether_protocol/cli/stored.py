@@ -20,7 +20,7 @@ from aether_protocol.ports.store import MEMORY, Store
 
 if TYPE_CHECKING:
     from aether_protocol.documents.library import StoredLibrary
-    from aether_protocol.documents.source import Limits
+    from aether_protocol.documents.source import DocumentLimits
     from aether_protocol.service.client import Client, RunReader
 
 LOOK_S = 1.0  # between two looks for a driver
@@ -127,7 +127,7 @@ def check_there(url: str) -> None:
     raise UsageError(f"there is no store: no {FILE!r} in {searched()}", hint=hint)
 
 
-def read_templates(url: str, limits: Limits, *, reads_only: bool) -> StoredLibrary:
+def read_templates(url: str, limits: DocumentLimits, *, reads_only: bool) -> StoredLibrary:
     """The templates of the store at `url`. One that is not there has none, and is not made."""
     from aether_protocol.assembly import open_store
     from aether_protocol.assembly.templates import make_shelf, read_shelf

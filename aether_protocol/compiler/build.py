@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from aether_protocol.compiler import sources
 from aether_protocol.compiler.checks.executors import ExecutorChecks
-from aether_protocol.compiler.dag_edges import Wiring
-from aether_protocol.compiler.effective_spec import Settings
+from aether_protocol.compiler.dag_edges import DagEdges
+from aether_protocol.compiler.effective_spec import EffectiveSpec
 from aether_protocol.compiler.name_rules import Names
 from aether_protocol.compiler.parsed_texts import Texts
 from aether_protocol.compiler.symbols import At, Site, Symbol, Unit
@@ -28,11 +28,11 @@ from aether_protocol.plan import model as m
 _NO_HOOKS: Final[Mapping[m.HookEvent, m.Call]] = MappingProxyType({})
 
 
-class Builder:
+class PlanBuilder:
     """Turns symbols into definitions and sites into calls."""
 
     def __init__(
-        self, texts: Texts, settings: Settings, wirings: Mapping[int, Wiring], executors: ExecutorChecks, names: Names
+        self, texts: Texts, settings: EffectiveSpec, wirings: Mapping[int, DagEdges], executors: ExecutorChecks, names: Names
     ) -> None:
         self.texts = texts
         self.settings = settings
@@ -43,7 +43,7 @@ class Builder:
         self._definitions: dict[int, m.Definition] = {}
         self._declared: dict[int, m.InputBinding] = {}
         self._bare: dict[int, tuple[m.InputBinding, ...]] = {}
-        self._libraries: dict[int, m.Library] = {}
+        self._libraries: dict[int, m.LibraryDef] = {}
         self._durations: dict[str, int] = {}
 
     # --- definitions ---
@@ -82,7 +82,7 @@ class Builder:
             library=self._library(symbol.unit),
         )
 
-    def _written_artifacts(self, symbol: Symbol, executor: d.Executor) -> tuple[m.ArtifactOutput, ...]:
+    def _written_artifacts(self, symbol: Symbol, executor: d.ExecutorSpec) -> tuple[m.ArtifactOutput, ...]:
         """Those of a task; one that its executor writes itself has a place for that if it has no path."""
         written = {name for _, name in self.executors.written(executor.type, executor.config)}
         open_ = any("{{" in name for name in written)
@@ -155,7 +155,7 @@ class Builder:
             return template
         return self._expression(text)
 
-    def _library(self, unit: Unit) -> m.Library | None:
+    def _library(self, unit: Unit) -> m.LibraryDef | None:
         if not unit.library:
             return None
         found = self._libraries.get(id(unit))
@@ -163,7 +163,7 @@ class Builder:
             model = unit.origin.document.model
             assert model is not None
             parameters = {name: sources.bind(entry, (), self.texts) for name, entry in unit.parameters.items()}
-            found = m.Library(model.metadata.name, model.metadata.namespace, MappingProxyType(parameters))
+            found = m.LibraryDef(model.metadata.name, model.metadata.namespace, MappingProxyType(parameters))
             self._libraries[id(unit)] = found
         return found
 
@@ -288,14 +288,14 @@ class Builder:
             found = self._durations[text] = parse_duration(text)
         return found
 
-    def _leaf_retry(self, own: d.Retry | None, target: Symbol) -> m.Retry | None:
+    def _leaf_retry(self, own: d.RetrySpec | None, target: Symbol) -> m.Retry | None:
         if target.kind is not m.Kind.TASK or not isinstance(target.model, d.Task):
             return None
         if own is None:
             own = target.model.retry
         return self._retry(own) if own is not None else self.retry
 
-    def _retry(self, given: d.Retry | None) -> m.Retry | None:
+    def _retry(self, given: d.RetrySpec | None) -> m.Retry | None:
         if given is None:
             return None
         backoff = given.backoff if given.backoff is not None else d.Backoff()
@@ -315,17 +315,17 @@ class Builder:
         assert not isinstance(found, ExpressionError)
         return found
 
-    def _conditions(self, given: d.PhaseConditions | None) -> m.PhaseConditions | None:
+    def _conditions(self, given: d.PhaseConditionsSpec | None) -> m.PhaseConditions | None:
         if given is None:
             return None
         return m.PhaseConditions(*(self._expression(text) for text in (given.succeeded, given.failed, given.error)))
 
 
-def _continue_on(given: d.ContinueOn | None) -> m.ContinueOn | None:
+def _continue_on(given: d.ContinueOnSpec | None) -> m.ContinueOn | None:
     return m.ContinueOn(given.failed, given.error, given.timeout) if given is not None else None
 
 
-def _resources(given: d.Resources | None) -> m.Resources | None:
+def _resources(given: d.ResourcesSpec | None) -> m.Resources | None:
     if given is None:
         return None
     return m.Resources(*(_amount(amount) for amount in (given.cpu, given.memory, given.gpu)))

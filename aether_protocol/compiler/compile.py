@@ -13,25 +13,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
-from aether_protocol.compiler.build import Builder, over
+from aether_protocol.compiler.build import PlanBuilder, over
 from aether_protocol.compiler.checks.executors import ExecutorChecks
-from aether_protocol.compiler.checks.names import Context, NameChecks
-from aether_protocol.compiler.checks.pitfalls import Surprises
+from aether_protocol.compiler.checks.names import NameChecks, NameContext
+from aether_protocol.compiler.checks.pitfalls import PitfallChecks
 from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.checks.types import TypeChecks
 from aether_protocol.compiler.checks.values import ValueChecks, check_aggregate
-from aether_protocol.compiler.dag_edges import Wiring, check_nesting, wire
-from aether_protocol.compiler.effective_spec import From, Settings, settings_of
-from aether_protocol.compiler.findings import Fault, Findings, Near
+from aether_protocol.compiler.dag_edges import DagEdges, check_nesting, edges_of
+from aether_protocol.compiler.effective_spec import EffectiveSpec, From, effective_spec_of
+from aether_protocol.compiler.findings import Finding, Findings, Near
 from aether_protocol.compiler.graph import Ancestry
-from aether_protocol.compiler.known_types import Known
+from aether_protocol.compiler.known_types import TypeContext
 from aether_protocol.compiler.name_rules import Names, Scope
 from aether_protocol.compiler.parsed_texts import Texts
 from aether_protocol.compiler.sources import bind
 from aether_protocol.compiler.spelling import Spellings
-from aether_protocol.compiler.symbols import At, Site, Symbol, Workspace
+from aether_protocol.compiler.symbols import At, Site, Symbol, SymbolTable
 from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import Parameter, WorkflowTemplate
 from aether_protocol.expressions.durations import parse_duration
@@ -72,18 +72,18 @@ class Compiled(Struct, frozen=True):
 
 
 def compile_document(
-    document: LoadedDocument, library: Library | None = None, options: CompileOptions | None = None
+    document: LoadedDocument, library: TemplateLibrary | None = None, options: CompileOptions | None = None
 ) -> Compiled:
     """Check `document`, with the WorkflowTemplates of `library` at hand, and build its plan. Never raises for a document."""
     if document.model is None:
         return Compiled(None, ())
-    return _Compilation(document, library or Library(), options or CompileOptions()).run()
+    return _Compilation(document, library or TemplateLibrary(), options or CompileOptions()).run()
 
 
 class _Compilation:
     """One run of the compiler: what is known, step by step."""
 
-    def __init__(self, document: LoadedDocument, library: Library, options: CompileOptions) -> None:
+    def __init__(self, document: LoadedDocument, library: TemplateLibrary, options: CompileOptions) -> None:
         model = document.model
         assert model is not None
         self.document = document
@@ -92,17 +92,17 @@ class _Compilation:
         self.findings = Findings()
         self.texts = Texts(options.namespaces)
         self.spellings = Spellings(self.findings, options.executor_types)
-        self.workspace = Workspace(self.findings, library, model.metadata.namespace)
+        self.table = SymbolTable(self.findings, library, model.metadata.namespace)
         self.root: Site | None = None
         self.hooks: list[Site] = []
-        self.wirings: dict[int, Wiring] = {}
+        self.wirings: dict[int, DagEdges] = {}
 
     def run(self) -> Compiled:
-        settings = settings_of(self.document, self.workspace, self.spellings)
+        settings = effective_spec_of(self.document, self.table, self.spellings)
         if settings is None:
             return Compiled(None, self.findings.all())
         self._link(settings)
-        self.spellings.settle(self.workspace.symbols, self.workspace.units.values())
+        self.spellings.settle(self.table.symbols, self.table.units.values())
         names = Names(
             settings.parameters,
             self.texts.injected,
@@ -120,50 +120,50 @@ class _Compilation:
         self._check_definitions(settings, executors)
         plan = None
         if self._sound():
-            plan = self._build(settings, Builder(self.texts, settings, self.wirings, executors, names))
+            plan = self._build(settings, PlanBuilder(self.texts, settings, self.wirings, executors, names))
         return Compiled(plan, self.findings.all(), self._uses(settings))
 
     def _sound(self) -> bool:
         """Whether there is something to run, and nothing in the way."""
-        if self.findings.failed or not self.workspace.complete or isinstance(self.model, WorkflowTemplate):
+        if self.findings.failed or not self.table.complete or isinstance(self.model, WorkflowTemplate):
             return False
-        return self.root is not None and all(s.unit.origin.whole for s in self.workspace.symbols)
+        return self.root is not None and all(s.unit.origin.whole for s in self.table.symbols)
 
     # --- what there is ---
 
-    def _link(self, settings: Settings) -> None:
-        workspace, unit = self.workspace, settings.unit
+    def _link(self, settings: EffectiveSpec) -> None:
+        table, unit = self.table, settings.unit
         for name in unit.templates:
-            workspace.symbol(unit, name)
+            table.symbol(unit, name)
         if settings.entrypoint is not None:
             self._link_root(settings, settings.entrypoint, settings.entrypoint_at)
         elif settings.library is not None:
             message = f"neither the workflow nor WorkflowTemplate {settings.library.name!r} names an entrypoint"
-            fault = Fault("AE202", message, "name the template to run in spec.entrypoint")
+            fault = Finding("AE202", message, "name the template to run in spec.entrypoint")
             self.findings.add(settings.own, (*settings.own.base, "workflowTemplateRef"), fault)
         if settings.hooks is not None:
             at = settings.hooks_at
-            self.hooks = workspace.hooks(unit, at.origin, settings.hooks, at.path)
-        workspace.link()
+            self.hooks = table.hooks(unit, at.origin, settings.hooks, at.path)
+        table.link()
 
-    def _link_root(self, settings: Settings, name: str, at: From) -> None:
+    def _link_root(self, settings: EffectiveSpec, name: str, at: From) -> None:
         unit = settings.unit
-        target = self.workspace.symbol(unit, name)
+        target = self.table.symbol(unit, name)
         if target is None:
-            self.workspace.complete = False
+            self.table.complete = False
             if not unit.origin.uncertain((*unit.origin.base, "templates")):
-                fault = Fault("AE201", f"entrypoint {name!r} names no template", Near(name, unit.templates))
+                fault = Finding("AE201", f"entrypoint {name!r} names no template", Near(name, unit.templates))
                 self.findings.add(at.origin, at.path, fault)
             return
         self.root = Site(unit, At.ROOT, at.path, owner=None, model=None, name=name, position=0)
         self.root.target = target
         target.callers.append(self.root)
 
-    def _wire(self, settings: Settings, names: Names) -> None:
-        symbols = self.workspace.symbols
+    def _wire(self, settings: EffectiveSpec, names: Names) -> None:
+        symbols = self.table.symbols
         for symbol in symbols:
             if symbol.kind is Kind.DAG:
-                wiring = self.wirings[id(symbol)] = wire(symbol, self.findings)
+                wiring = self.wirings[id(symbol)] = edges_of(symbol, self.findings)
                 if wiring.kept is not None:
                     names.excluded[id(symbol)] = wiring.kept
         entry = self.root.target if self.root is not None else None
@@ -171,7 +171,7 @@ class _Compilation:
 
     def _definitions(self) -> Iterator[Symbol]:
         """All templates, and the inline executors of each dag after it."""
-        for symbol in self.workspace.symbols:
+        for symbol in self.table.symbols:
             yield symbol
             for site in symbol.sites:
                 if site.target is not None and site.target.inline:
@@ -179,18 +179,18 @@ class _Compilation:
 
     # --- checks ---
 
-    def _check_names(self, settings: Settings, names: Names, executors: ExecutorChecks) -> None:
+    def _check_names(self, settings: EffectiveSpec, names: Names, executors: ExecutorChecks) -> None:
         secrets = Secrets(self.texts, settings.parameters, self._definitions())
-        checks = NameChecks(self.findings, self.texts, names, Context(self.wirings, secrets, executors.files))
+        checks = NameChecks(self.findings, self.texts, names, NameContext(self.wirings, secrets, executors.files))
         self._check_parameters(settings, names, checks)
-        for symbol in self.workspace.symbols:
+        for symbol in self.table.symbols:
             checks.symbol(symbol)
         if settings.retry is not None:
             at = settings.retry_at
             checks.retry(settings.retry, at.origin, at.path[:-1], Scope(p.DEFAULT_RETRY, (settings.unit,)))
-        checks.finish(self.workspace.symbols)
+        checks.finish(self.table.symbols)
 
-    def _check_parameters(self, settings: Settings, names: Names, checks: NameChecks) -> None:
+    def _check_parameters(self, settings: EffectiveSpec, names: Names, checks: NameChecks) -> None:
         """Workflow parameters: each may read those declared above it."""
         above: dict[str, Parameter] = {}
         names.parameters, names.below = above, settings.parameters
@@ -203,11 +203,11 @@ class _Compilation:
         for name, artifact in settings.artifacts.items():
             at = settings.artifacts_at[name]
             checks.artifact(artifact, at.origin, at.path, scope)
-        for unit in self.workspace.units.values():
+        for unit in self.table.units.values():
             base = (*unit.origin.base, "arguments", "parameters")
             checks.parameters(list(unit.parameters.values()), unit.origin, base, Scope(p.WORKFLOW, (unit,)))
 
-    def _check_values(self, settings: Settings, names: Names) -> None:
+    def _check_values(self, settings: EffectiveSpec, names: Names) -> None:
         values = ValueChecks(self.findings, self.texts)
         for name, entry in settings.parameters.items():
             at = settings.parameters_at[name]
@@ -226,11 +226,11 @@ class _Compilation:
         if self.root is not None and self.root.target is not None and not isinstance(self.model, WorkflowTemplate):
             values.entry(self.root.target, settings.parameters, settings.artifacts)
 
-    def _check_types(self, settings: Settings) -> None:
+    def _check_types(self, settings: EffectiveSpec) -> None:
         runs = not isinstance(self.model, WorkflowTemplate)
-        known = Known(settings.parameters if runs else None, self.options.executor_types, self._ancestry)
+        known = TypeContext(settings.parameters if runs else None, self.options.executor_types, self._ancestry)
         types = TypeChecks(self.findings, self.texts, known)
-        for symbol in self.workspace.symbols:
+        for symbol in self.table.symbols:
             types.symbol(symbol)
         if runs and self.root is not None and self.root.target is not None:
             types.entry(self.root.target)
@@ -240,8 +240,8 @@ class _Compilation:
         wiring = self.wirings[id(dag)]
         return Ancestry(wiring.dependencies, wiring.order) if wiring.sound else None
 
-    def _check_definitions(self, settings: Settings, executors: ExecutorChecks) -> None:
-        surprises = Surprises(self.findings, self.texts, executors.files, settings, pedantic=self.options.pedantic)
+    def _check_definitions(self, settings: EffectiveSpec, executors: ExecutorChecks) -> None:
+        surprises = PitfallChecks(self.findings, self.texts, executors.files, settings, pedantic=self.options.pedantic)
         executors.artifacts(list(settings.artifacts.values()), settings.own, (*settings.own.base, "arguments", "artifacts"))
         for symbol in self._definitions():
             executors.symbol(symbol)
@@ -250,8 +250,8 @@ class _Compilation:
                 executors.site(site)
                 surprises.site(site)
         own = settings.library is None and not isinstance(self.model, WorkflowTemplate)
-        if own and self.root is not None and self.workspace.complete and settings.own.whole:
-            surprises.unused(self.workspace.symbols, self._reached())
+        if own and self.root is not None and self.table.complete and settings.own.whole:
+            surprises.unused(self.table.symbols, self._reached())
 
     def _reached(self) -> set[int]:
         """What the entrypoint and the workflow's hooks run, directly or not."""
@@ -264,17 +264,17 @@ class _Compilation:
                     todo.append(site.target)
         return reached
 
-    def _uses(self, settings: Settings) -> frozenset[Use]:
+    def _uses(self, settings: EffectiveSpec) -> frozenset[Use]:
         """What it calls of WorkflowTemplates; of the one that it takes over, what the entrypoint and the hooks lead to."""
-        called = [symbol for symbol in self.workspace.symbols if symbol.unit.library]
+        called = [symbol for symbol in self.table.symbols if symbol.unit.library]
         if settings.library is not None:
             reached = self._reached()
-            called += [symbol for symbol in self.workspace.symbols if not symbol.unit.library and id(symbol) in reached]
+            called += [symbol for symbol in self.table.symbols if not symbol.unit.library and id(symbol) in reached]
         return frozenset((symbol.unit.origin.document, symbol.name) for symbol in called)
 
     # --- the plan ---
 
-    def _build(self, settings: Settings, builder: Builder) -> Plan:
+    def _build(self, settings: EffectiveSpec, builder: PlanBuilder) -> Plan:
         assert self.root is not None
         metadata = self.model.metadata
         snapshot = self._snapshot(settings)
@@ -295,10 +295,10 @@ class _Compilation:
             extensions=over(metadata.extensions, settings.extensions),
         )
 
-    def _snapshot(self, settings: Settings) -> Json:
+    def _snapshot(self, settings: EffectiveSpec) -> Json:
         """The documents that the run depends on: enough to compile it again, anywhere (TMPL-2)."""
         used = dict.fromkeys([settings.library] if settings.library is not None else [])
-        used |= dict.fromkeys(unit.origin.document for unit in self.workspace.units.values())
+        used |= dict.fromkeys(unit.origin.document for unit in self.table.units.values())
         return {"workflow": self.spellings.tree(self.document), "library": [self.spellings.tree(one) for one in used]}
 
 

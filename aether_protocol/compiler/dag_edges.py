@@ -9,13 +9,13 @@ from __future__ import annotations
 from msgspec import Struct
 
 from aether_protocol.compiler import graph
-from aether_protocol.compiler.findings import Fault, Findings, Near, Path
+from aether_protocol.compiler.findings import Finding, Findings, Near, Path
 from aether_protocol.compiler.symbols import Site, Symbol
 from aether_protocol.documents.models import Dag, Task
 from aether_protocol.plan.model import Kind
 
 
-class Wiring(Struct):
+class DagEdges(Struct):
     """The graph of one dag. `kept`: the tasks that its entrypoints leave in the run; None for all (SCHED-2)."""
 
     dependencies: list[tuple[int, ...]]
@@ -29,7 +29,7 @@ class Wiring(Struct):
         return len(self.order) == len(self.dependencies)
 
 
-def wire(symbol: Symbol, findings: Findings) -> Wiring:
+def edges_of(symbol: Symbol, findings: Findings) -> DagEdges:
     """The graph of a dag, its faults reported: unknown dependencies and entrypoints, cycles."""
     dag = symbol.model
     assert isinstance(dag, Dag)
@@ -41,9 +41,9 @@ def wire(symbol: Symbol, findings: Findings) -> Wiring:
     for cycle in graph.cycles(dependencies, dependents, order):
         names = " -> ".join(dag.tasks[task].name for task in cycle)
         path = (*symbol.path, "tasks", cycle[0], "dependencies")
-        fault = Fault("AE206", f"tasks wait for each other: {names}", "take away one of these dependencies")
+        fault = Finding("AE206", f"tasks wait for each other: {names}", "take away one of these dependencies")
         findings.add(symbol.unit.origin, path, fault)
-    return Wiring(dependencies, dependents, order, _kept(symbol, dag, dependents, findings))
+    return DagEdges(dependencies, dependents, order, _kept(symbol, dag, dependents, findings))
 
 
 def _dependencies(symbol: Symbol, position: int, task: Task, findings: Findings) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ def _dependencies(symbol: Symbol, position: int, task: Task, findings: Findings)
             found[other] = None
         elif not symbol.unit.origin.uncertain((*symbol.path, "tasks")):
             path = (*symbol.path, "tasks", position, "dependencies", index)
-            fault = Fault("AE205", f"there is no task {name!r} in dag {symbol.name!r}", Near(name, known))
+            fault = Finding("AE205", f"there is no task {name!r} in dag {symbol.name!r}", Near(name, known))
             findings.add(symbol.unit.origin, path, fault)
     return tuple(found)
 
@@ -72,7 +72,7 @@ def _kept(symbol: Symbol, dag: Dag, dependents: graph.Edges, findings: Findings)
         elif not symbol.unit.origin.uncertain((*symbol.path, "tasks")):
             path: Path = (*symbol.path, "entrypoints")
             path = path if isinstance(dag.entrypoints, str) else (*path, index)
-            fault = Fault("AE207", f"there is no task {name!r} in dag {symbol.name!r}", Near(name, symbol.tasks))
+            fault = Finding("AE207", f"there is no task {name!r} in dag {symbol.name!r}", Near(name, symbol.tasks))
             findings.add(symbol.unit.origin, path, fault)
     return graph.downstream(dependents, roots)
 
@@ -96,7 +96,7 @@ def check_nesting(symbols: list[Symbol], entry: Symbol | None, limit: int, findi
         for cycle in graph.cycles(around, inside, order):
             names = " -> ".join(containers[index].name for index in cycle)
             origin, path = first.site(containers[cycle[0]], containers[cycle[1]])
-            fault = Fault("AE209", f"templates run each other without end: {names}", "a template may not run itself")
+            fault = Finding("AE209", f"templates run each other without end: {names}", "a template may not run itself")
             findings.add(origin.unit.origin, path, fault)
         return
     if entry is not None and id(entry) in number:
@@ -124,7 +124,7 @@ def _check_depth(
             chain.append(above[chain[-1]])
         names = " -> ".join(containers[index].name for index in reversed(chain))
         owner, path = first.site(containers[above[inner]], containers[inner])
-        fault = Fault(
+        fault = Finding(
             "AE208",
             f"{limit + 1} dags and loops stand inside each other: {names}; maxNestedDepth is {limit}",
             "raise spec.maxNestedDepth (at most 10) or nest less",

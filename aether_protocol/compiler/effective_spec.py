@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from aether_protocol.compiler.findings import Origin, Path
 from aether_protocol.compiler.spelling import Spellings
-from aether_protocol.compiler.symbols import Unit, Workspace
+from aether_protocol.compiler.symbols import SymbolTable, Unit
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import (
     Arguments,
@@ -19,7 +19,7 @@ from aether_protocol.documents.models import (
     CronWorkflow,
     Hooks,
     Parameter,
-    Retry,
+    RetrySpec,
     WorkflowSpec,
     WorkflowTemplate,
     WorkflowTemplateSpec,
@@ -39,7 +39,7 @@ class From(Struct, frozen=True):
     path: Path
 
 
-class Settings(Struct):
+class EffectiveSpec(Struct):
     """The fields of the effective spec. `unit` has its templates; `own` is the workflow, `library` the document of its
     workflowTemplateRef."""
 
@@ -53,7 +53,7 @@ class Settings(Struct):
     max_nested_depth: int
     hooks: Hooks | None
     hooks_at: From
-    retry: Retry | None
+    retry: RetrySpec | None
     retry_at: From
     library: LoadedDocument | None
     extensions: dict[str, Json] | None
@@ -63,7 +63,7 @@ class Settings(Struct):
     artifacts_at: dict[str, From] = field(default_factory=dict)
 
 
-def settings_of(document: LoadedDocument, workspace: Workspace, spellings: Spellings) -> Settings | None:
+def effective_spec_of(document: LoadedDocument, table: SymbolTable, spellings: Spellings) -> EffectiveSpec | None:
     """The effective spec of `document`; None where the WorkflowTemplate that it takes is not to be had (reported)."""
     model = document.model
     assert model is not None
@@ -73,7 +73,7 @@ def settings_of(document: LoadedDocument, workspace: Workspace, spellings: Spell
     library = None
     if spec.workflow_template_ref is not None and not spec.templates:
         ref = spec.workflow_template_ref
-        library = workspace.find_library(own, ref.name, ref.namespace, (*own.base, "workflowTemplateRef", "name"))
+        library = table.find_library(own, ref.name, ref.namespace, (*own.base, "workflowTemplateRef", "name"))
         if library is None:
             return None
         assert isinstance(library.model, WorkflowTemplate)
@@ -81,7 +81,7 @@ def settings_of(document: LoadedDocument, workspace: Workspace, spellings: Spell
     return _merged(layers, library, spellings)
 
 
-def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, spellings: Spellings) -> Settings:
+def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, spellings: Spellings) -> EffectiveSpec:
     below, templates_at = layers[-1]
 
     def pick(name: str) -> tuple[Spec, Origin]:
@@ -95,7 +95,7 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
     retry, retry_at = pick("retry")
     timeout, _ = pick("timeout")
     unit = Unit(templates_at, False, {})
-    settings = Settings(
+    settings = EffectiveSpec(
         unit=unit,
         own=layers[0][1],
         entrypoint=entry.entrypoint,
@@ -119,7 +119,7 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
     return settings
 
 
-def _merge_arguments(settings: Settings, given: Arguments, origin: Origin, spellings: Spellings) -> None:
+def _merge_arguments(settings: EffectiveSpec, given: Arguments, origin: Origin, spellings: Spellings) -> None:
     base = (*origin.base, "arguments")
     for index, written in enumerate(given.parameters):
         path = (*base, "parameters", index)

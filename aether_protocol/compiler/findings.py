@@ -40,7 +40,7 @@ class Near(NamedTuple):
         return self.instead
 
 
-class Fault(NamedTuple):
+class Finding(NamedTuple):
     """What a check found, without its position. `severity` where it is not the code's usual one."""
 
     code: str
@@ -52,33 +52,33 @@ class Fault(NamedTuple):
 class Origin:
     """A document that a part of a workflow comes from, and the path of the spec in it."""
 
-    __slots__ = ("_above", "_doubtful", "base", "document", "repaired")
+    __slots__ = ("_above", "_uncertain", "base", "document", "repaired")
 
     def __init__(self, document: LoadedDocument, base: Path) -> None:
         self.document = document
         self.base = base
         self.repaired = document.repaired
-        self._doubtful = {list_ for path in self.repaired for list_ in _lists_above(path)} | document.incomplete
-        self._above = {path[:end] for path in self._doubtful for end in range(len(path) + 1)}
+        self._uncertain = {list_ for path in self.repaired for list_ in _lists_above(path)} | document.incomplete
+        self._above = {path[:end] for path in self._uncertain for end in range(len(path) + 1)}
 
     @property
     def whole(self) -> bool:
         """The document is as its author wrote it."""
-        return not self.repaired and not self._doubtful and not self.document.places.faulty
+        return not self.repaired and not self._uncertain and not self.document.places.faulty
 
     def touched(self, path: Path) -> bool:
         """Whether anything at or below `path` is not as the author wrote it."""
         return path in self._above
 
-    def quiet(self, path: Path) -> bool:
+    def suppressed(self, path: Path) -> bool:
         """Whether what stands at `path` is not as the author wrote it."""
         return bool(self.repaired) and any(path[:end] in self.repaired for end in range(len(path) + 1))
 
     def uncertain(self, path: Path) -> bool:
         """Whether the list at `path` may lack an entry: a name that is not in it proves nothing."""
-        if not self._doubtful:
+        if not self._uncertain:
             return False
-        return path in self._doubtful or path[:-1] in self._doubtful or self.quiet(path)
+        return path in self._uncertain or path[:-1] in self._uncertain or self.suppressed(path)
 
 
 def _lists_above(path: Path) -> Iterable[Path]:
@@ -103,10 +103,10 @@ class Findings:
         self.suggestions = Suggestions()
         self.failed = False
 
-    def add(self, origin: Origin, path: Path, fault: Fault, offset: int | None = None) -> None:
+    def add(self, origin: Origin, path: Path, fault: Finding, offset: int | None = None) -> None:
         """Report `fault` at `path` of the document of `origin`; `offset` counts characters of the text there."""
         key = (id(origin.document), fault.code, path, fault.message)
-        if key in self._found or origin.quiet(path):
+        if key in self._found or origin.suppressed(path):
             return
         severity = fault.severity or CODES[fault.code].severity
         self.failed = self.failed or severity == "error"

@@ -41,7 +41,7 @@ class Given(Struct):
     needs: list[int] = field(default_factory=list)
 
 
-class Known(Struct, frozen=True):
+class TypeContext(Struct, frozen=True):
     """What else there is to know. `parameters` are the run's, None where a library cannot know them."""
 
     parameters: Mapping[str, Parameter] | None
@@ -52,7 +52,7 @@ class Known(Struct, frozen=True):
 class KnownTypes:
     """The types of names, of sources and of what definitions give, each definition looked at once."""
 
-    def __init__(self, texts: Texts, known: Known) -> None:
+    def __init__(self, texts: Texts, known: TypeContext) -> None:
         self.texts = texts
         self.known = known
         self._outputs: dict[tuple[int, str], Kinds] = {}

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
-from aether_protocol.compiler.findings import DID_YOU_MEAN, Fault
-from aether_protocol.compiler.name_scopes import FIELDS, Place
+from aether_protocol.compiler.findings import DID_YOU_MEAN, Finding
+from aether_protocol.compiler.name_scopes import FIELDS, TextPlace
 from aether_protocol.compiler.proposals import equivalents, replaced
 from aether_protocol.compiler.symbols import At, Symbol, Unit
 from aether_protocol.diagnostics.suggest import Suggestions
@@ -22,7 +22,7 @@ from aether_protocol.documents.models import Loop, Parameter
 from aether_protocol.expressions import NAMESPACES, Name
 from aether_protocol.plan.model import Kind
 
-Known = Collection[str] | Callable[[], Collection[str]]  # the latter where it is dear to put together
+TypeContext = Collection[str] | Callable[[], Collection[str]]  # the latter where it is dear to put together
 
 
 class Deferred:
@@ -39,13 +39,13 @@ class Depends(NamedTuple):
 DEFERRED: Final = Deferred()
 MOST_RIVALS: Final = 8  # callers that a proposal is held against; with more of them nothing is proposed
 _FEW: Final = 8  # so many known names are listed in a hint
-Verdict = Fault | Deferred | Depends | None
+Verdict = Finding | Deferred | Depends | None
 
 
 class Scope(Struct):
     """A place, filled in: whose inputs, whose tasks. `units` are those whose `arguments` fill in (TMPL-1)."""
 
-    place: Place
+    place: TextPlace
     units: tuple[Unit, ...]
     inputs: tuple[Symbol, ...] = ()
     dag: Symbol | None = None
@@ -85,7 +85,7 @@ class Names:
         other = "a text needs quotes" if len(name.segments) == 1 else "variable sources of the engine may add namespaces"
         hint = self._near(name, 0, scope, [*NAMESPACES, *self.injected], other)
         severity = None if self.strict else "warning"
-        return Fault("AE309", f"{name.text!r} has the unknown namespace {root!r}", hint, severity)  # type: ignore[arg-type]
+        return Finding("AE309", f"{name.text!r} has the unknown namespace {root!r}", hint, severity)  # type: ignore[arg-type]
 
     def accepts(self, name: Name, scope: Scope) -> bool:
         """Whether `name` may be proposed at `scope`: it is fine as it is, for every caller."""
@@ -110,14 +110,14 @@ class Names:
             return None
         if any(unit.origin.uncertain((*unit.origin.base, "arguments", "parameters")) for unit in scope.units):
             return None
-        known: Known = partial(_declared, self.parameters, scope.units)
+        known: TypeContext = partial(_declared, self.parameters, scope.units)
         if parameter in self.below:
             known, other = (), "it is declared below; a parameter sees those declared above it"
         else:
             other = "declare it in spec.arguments.parameters"
         hint = self._near(name, name.segments.index("parameters") + 1, scope, known, other)
         message = f"there is no workflow parameter {parameter!r} ({name.text!r})"
-        return Fault("AE304", message, hint, "warning" if self.open_parameters else None)
+        return Finding("AE304", message, hint, "warning" if self.open_parameters else None)
 
     def _system(self, name: Name, scope: Scope) -> Verdict:
         if len(name.segments) == 2 and name.segments[1] in FIELDS["system"]:
@@ -152,7 +152,7 @@ class Names:
 
         noun, owner = "input" if segments[1] == "parameters" else "input artifact", scope.inputs[0]
         message = f"there is no {noun} {wanted!r} in {_what(owner)} ({name.text!r})"
-        return Fault("AE305", message, self._near(name, 2, scope, known, f"declare it in the inputs of {owner.name!r}"))
+        return Finding("AE305", message, self._near(name, 2, scope, known, f"declare it in the inputs of {owner.name!r}"))
 
     def _tasks(self, name: Name, scope: Scope) -> Verdict:
         segments = name.segments
@@ -172,7 +172,7 @@ class Names:
         if p.BODY in more and scope.loop is not None:
             if scope.loop.sites[0].name == task:
                 return self._task_field(name, scope, scope.loop.sites[0].target)
-            if scope.loop.unit.origin.quiet((*scope.loop.path, "body")):
+            if scope.loop.unit.origin.suppressed((*scope.loop.path, "body")):
                 return None
         if scope.place.tasks == "caller" and not scope.called:
             return DEFERRED
@@ -189,17 +189,17 @@ class Names:
             if dag.unit.origin.uncertain((*dag.path, "tasks")):
                 return None
             message = f"there is no task {task!r} in dag {dag.name!r} ({name.text!r})"
-            return Fault("AE306", message, self._near(name, 1, scope, dag.tasks))
+            return Finding("AE306", message, self._near(name, 1, scope, dag.tasks))
         kept = self.excluded.get(id(dag))
         if kept is not None and not kept[other] and (scope.position < 0 or kept[scope.position]):
             message = f"task {task!r} is outside of the entrypoints of dag {dag.name!r} ({name.text!r})"
-            return Fault("AE306", message, "it is no part of the run, so the value is always absent", "warning")
+            return Finding("AE306", message, "it is no part of the run, so the value is always absent", "warning")
         fault = self._task_field(name, scope, dag.sites[other].target)
         if fault is not None or scope.position < 0:
             return fault
         return Depends(other, len(name.segments) > 2 and name.segments[2] == "outputs")
 
-    def _task_field(self, name: Name, scope: Scope, target: Symbol | None) -> Fault | None:
+    def _task_field(self, name: Name, scope: Scope, target: Symbol | None) -> Finding | None:
         segments = name.segments
         if len(segments) == 3 and segments[2] in ("phase", "code", "msg"):
             return None
@@ -217,14 +217,14 @@ class Names:
             return None
         hint = self._near(name, 4, scope, target.given_artifacts, "declare it in the outputs")
         hint = "loops pass no artifacts on" if target.kind is Kind.LOOP else hint
-        return Fault("AE307", f"{_what(target)} has no output artifact {segments[4]!r} ({name.text!r})", hint)
+        return Finding("AE307", f"{_what(target)} has no output artifact {segments[4]!r} ({name.text!r})", hint)
 
-    def _output(self, name: Name, at: int, scope: Scope, target: Symbol) -> Fault | None:
+    def _output(self, name: Name, at: int, scope: Scope, target: Symbol) -> Finding | None:
         gives, output = self.gives(target), name.segments[at]
         if gives is None or output in gives or target.unit.origin.uncertain((*target.path, "outputs", "parameters")):
             return None
         message = f"{_what(target)} has no output {output!r} ({name.text!r})"
-        return Fault("AE307", message, self._near(name, at, scope, gives, f"declare it in the outputs of {target.name!r}"))
+        return Finding("AE307", message, self._near(name, at, scope, gives, f"declare it in the outputs of {target.name!r}"))
 
     def _iterator(self, name: Name, scope: Scope) -> Verdict:
         segments, more = name.segments, scope.place.more
@@ -266,7 +266,7 @@ class Names:
                 return None
             known = [*gives, *scope.ending.given_outputs]
             message = f"loop {scope.ending.name!r} aggregates no output {segments[2]!r} ({name.text!r})"
-            return Fault("AE307", message, self._near(name, 2, scope, known))
+            return Finding("AE307", message, self._near(name, 2, scope, known))
         return self._output(name, 2, scope, scope.ending)
 
     def _outcome(self, name: Name, scope: Scope) -> Verdict:
@@ -274,7 +274,7 @@ class Names:
         if len(name.segments) == 1 and (p.CODE if name.segments[0] == "code" else p.PHASE) in more:
             return None
         if len(name.segments) > 1:
-            return Fault("AE303", f"{name.segments[0]!r} has no fields ({name.text!r})")
+            return Finding("AE303", f"{name.segments[0]!r} has no fields ({name.text!r})")
         return self._elsewhere(name, scope, "it is seen by conditions of what has ended")
 
     def _counter(self, name: Name, scope: Scope) -> Verdict:
@@ -304,7 +304,7 @@ class Names:
 
     # --- what is proposed instead: never what this place would refuse as well (DATA-4) ---
 
-    def _near(self, name: Name, at: int, scope: Scope, known: Known, instead: str | None = None) -> str | None:
+    def _near(self, name: Name, at: int, scope: Scope, known: TypeContext, instead: str | None = None) -> str | None:
         """A hint for segment `at` of `name`: the nearest known one, else what is known if that is little, else `instead`."""
         if self._proposing or len(scope.rivals) > MOST_RIVALS:
             return None
@@ -323,15 +323,15 @@ class Names:
             return f"there {'is' if len(fine) == 1 else 'are'} {', '.join(fine)}" if fine else None
         return instead
 
-    def _no_field(self, name: Name, at: int, scope: Scope, known: Iterable[str]) -> Fault:
+    def _no_field(self, name: Name, at: int, scope: Scope, known: Iterable[str]) -> Finding:
         above, known = ".".join(map(str, name.segments[:at])), list(known)
         if len(name.segments) <= at or name.segments[at] in {field.partition(".")[0] for field in known}:
-            return Fault("AE303", f"{name.text!r} does not name a value", f"{above} has {', '.join(known)}")
+            return Finding("AE303", f"{name.text!r} does not name a value", f"{above} has {', '.join(known)}")
         heads = list(dict.fromkeys(field.partition(".")[0] for field in known))
         hint = self._near(name, at, scope, heads, f"it has {', '.join(known)}")
-        return Fault("AE303", f"{above!r} has no {name.segments[at]!r} ({name.text!r})", hint)
+        return Finding("AE303", f"{above!r} has no {name.segments[at]!r} ({name.text!r})", hint)
 
-    def _elsewhere(self, name: Name, scope: Scope, why: str) -> Fault:
+    def _elsewhere(self, name: Name, scope: Scope, why: str) -> Finding:
         """A name that other places see; the hint names what is the same here, else says `why`."""
         hint = why
         if not self._proposing and len(scope.rivals) <= MOST_RIVALS:
@@ -339,7 +339,7 @@ class Names:
             ending = scope.ending.name if scope.ending is not None else None
             fine = (one for one in equivalents(name, body, scope.own, ending) if self.accepts(one, scope))
             hint = next((f"here it is {one}" for one in fine), why)
-        return Fault("AE303", f"{name.text!r} means nothing in {scope.place.title}", hint)
+        return Finding("AE303", f"{name.text!r} means nothing in {scope.place.title}", hint)
 
     def _ask(self, name: Name, scope: Scope) -> Verdict:
         """The verdict on what may be proposed; its own hint is not asked for."""
@@ -393,8 +393,8 @@ def _what(symbol: Symbol) -> str:
     return f"{'task' if symbol.inline else 'template'} {symbol.name!r}"
 
 
-def _no_value(name: Name, example: str) -> Fault:
-    return Fault("AE303", f"{name.text!r} is a namespace, not a value", f"name a value of it, as in {example}")
+def _no_value(name: Name, example: str) -> Finding:
+    return Finding("AE303", f"{name.text!r} is a namespace, not a value", f"name a value of it, as in {example}")
 
 
 _ROOTS: Final[dict[str, Callable[[Names, Name, Scope], Verdict]]] = {

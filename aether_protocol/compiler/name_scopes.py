@@ -23,7 +23,7 @@ BODY: Final = "body"  # tasks.BODY of the finished iteration
 HOOK: Final = "hook"  # hook.*
 
 
-class Place(Struct, frozen=True):
+class TextPlace(Struct, frozen=True):
     """A row. `inputs` are those of the task, of the dag or the loop around the text, or none; `tasks` those of the dag around
     it (`dag`), of the dag that calls the loop around it (`caller`), or none. `unknown`: the text serves many places.
     `title` is for messages, `texts` says for the reference which texts stand there.
@@ -36,8 +36,8 @@ class Place(Struct, frozen=True):
     more: frozenset[str] = frozenset()
 
 
-def _row(title: str, texts: str, inputs: str = "", tasks: str = "", *more: str) -> Place:
-    return Place(title, texts, inputs, tasks, frozenset(more))
+def _row(title: str, texts: str, inputs: str = "", tasks: str = "", *more: str) -> TextPlace:
+    return TextPlace(title, texts, inputs, tasks, frozenset(more))
 
 
 CALL: Final = _row(

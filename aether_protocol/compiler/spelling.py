@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from aether_protocol.compiler.findings import Fault, Findings, Origin, Path
+from aether_protocol.compiler.findings import Finding, Findings, Origin, Path
 from aether_protocol.compiler.symbols import Site, Symbol, Unit
 from aether_protocol.documents.load import LoadedDocument
-from aether_protocol.documents.models import Arguments, Executor, Inputs, Loop, Outputs, Parameter, Task
-from aether_protocol.expressions.json_copy import own
+from aether_protocol.documents.models import Arguments, ExecutorSpec, Inputs, Loop, Outputs, Parameter, Task
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorTypes
@@ -37,7 +37,7 @@ class Spellings:
         restored = self._restored.get(id(document))
         if restored is None:
             return document.tree
-        tree = own(document.tree)
+        tree = json_copy(document.tree)
         for path, text in restored:
             node = tree
             for segment in path[:-1]:
@@ -78,7 +78,7 @@ class Spellings:
     def _tell(self, origin: Origin, path: Path, restored: AbstractSet[Path] = frozenset()) -> None:
         """Warn of numbers at or below `path` whose spelling is lost."""
         document = origin.document
-        if not document.places.spelt or origin.quiet(path):
+        if not document.places.spelt or origin.suppressed(path):
             return
         for written, text, value in document.places.respelt(document.written(path)):
             where = (*path, *written[len(path) :])
@@ -86,7 +86,7 @@ class Spellings:
                 continue
             message = f"{text} is read as the number {value!r}"
             hint = f"put it in quotes if it is meant as text: '{text}'"
-            self.findings.add(origin, where, Fault("AE915", message, hint))
+            self.findings.add(origin, where, Finding("AE915", message, hint))
 
     # --- definitions and calls ---
 
@@ -181,7 +181,7 @@ class Spellings:
         self._tell(origin, path, done)
         return items if done else None
 
-    def _executor(self, executor: Executor, origin: Origin, path: Path) -> Executor:
+    def _executor(self, executor: ExecutorSpec, origin: Origin, path: Path) -> ExecutorSpec:
         known = self.types.get(executor.type) if self.types is not None else None
         config = self._config(known.config if known is not None else (), executor.config, origin, path)
         return executor if config is executor.config else executor.changed(config=config)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final
 
-from aether_protocol.compiler.findings import Fault, Findings, Near, Origin, Path
-from aether_protocol.documents.library import Library
+from aether_protocol.compiler.findings import Finding, Findings, Near, Origin, Path
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import (
     Artifact,
@@ -21,8 +21,8 @@ from aether_protocol.documents.models import (
     Loop,
     Parameter,
     Task,
-    Template,
     TemplateRef,
+    TemplateSpec,
     WorkflowTemplate,
 )
 from aether_protocol.plan.model import HookEvent, Kind
@@ -67,7 +67,7 @@ class Unit:
         self.templates: dict[str, tuple[Path, Kind, Dag | Task | Loop]] = {}
         self.symbols: dict[str, Symbol] = {}
 
-    def take_in(self, templates: list[Template] | None) -> None:
+    def take_in(self, templates: list[TemplateSpec] | None) -> None:
         """Make templates known by name; of one name the first, the others were reported."""
         for entry in _templates(templates, (*self.origin.base, "templates")):
             self.templates.setdefault(entry[2].name, entry)
@@ -147,10 +147,10 @@ class Site:
         self.event: HookEvent | None = None
 
 
-class Workspace:
+class SymbolTable:
     """All units, symbols and calls of one compilation."""
 
-    def __init__(self, findings: Findings, library: Library, namespace: str) -> None:
+    def __init__(self, findings: Findings, library: TemplateLibrary, namespace: str) -> None:
         self.findings = findings
         self.library = library
         self.namespace = namespace
@@ -215,7 +215,7 @@ class Workspace:
     def _unknown(self, unit: Unit, name: str, path: Path, origin: Origin) -> None:
         self.complete = False
         if not unit.origin.uncertain((*unit.origin.base, "templates")):
-            self.findings.add(origin, path, Fault("AE204", f"there is no template {name!r}", Near(name, unit.templates)))
+            self.findings.add(origin, path, Finding("AE204", f"there is no template {name!r}", Near(name, unit.templates)))
 
     def hooks(self, unit: Unit, origin: Origin, hooks: Hooks, path: Path) -> list[Site]:
         """The calls that hooks make: each of a task template (SPEC-15)."""
@@ -229,7 +229,7 @@ class Workspace:
             where = (*path, field, "template")
             self.call(site, hook.template, where, origin)
             if site.target is not None and site.target.kind is not Kind.TASK:
-                fault = Fault(
+                fault = Finding(
                     "AE211",
                     f"hook {field} calls {hook.template!r}, which is a {site.target.kind.name.lower()}",
                     "a hook runs a task template",
@@ -245,7 +245,7 @@ class Workspace:
         if found is None:
             self.complete = False
             message = f"there is no WorkflowTemplate {name!r} in namespace {namespace or self.namespace!r}"
-            self.findings.add(origin, path, Fault("AE203", message, self._advice(name, namespace or self.namespace)))
+            self.findings.add(origin, path, Finding("AE203", message, self._advice(name, namespace or self.namespace)))
             return None
         if not isinstance(found.model, WorkflowTemplate):
             self.complete = False  # its own faults are reported with it
@@ -275,7 +275,7 @@ class Workspace:
         self.complete = False
         if not unit.origin.uncertain((*unit.origin.base, "templates")):
             message = f"WorkflowTemplate {ref.name!r} has no template {ref.template!r}"
-            self.findings.add(origin, (*path, "template"), Fault("AE210", message, Near(ref.template, unit.templates)))
+            self.findings.add(origin, (*path, "template"), Finding("AE210", message, Near(ref.template, unit.templates)))
 
     def library_unit(self, document: LoadedDocument) -> Unit:
         """The unit of a WorkflowTemplate that a templateRef leads to."""
@@ -290,7 +290,7 @@ class Workspace:
         return unit
 
 
-def _templates(templates: list[Template] | None, base: Path) -> Iterator[tuple[Path, Kind, Dag | Task | Loop]]:
+def _templates(templates: list[TemplateSpec] | None, base: Path) -> Iterator[tuple[Path, Kind, Dag | Task | Loop]]:
     """Each template with its path and kind; an entry that lost its content is passed over."""
     for index, template in enumerate(templates or ()):
         for kind, branch, content in (

@@ -240,7 +240,7 @@ class _Walk:
                     about = self._description(fields[required])
                     self._say("AE121", place, f"missing field {required!r}", about, key=True)
                 result[required] = self.filler(fields[required], (*place.path, required))
-        return FAULTY if name == "Template" and not result else result
+        return FAULTY if name == "TemplateSpec" and not result else result
 
     def _spelling(self, fields: Schema, value: dict[str, Json], place: _Place, *, dotted: bool) -> dict[str, str]:
         """What each field is meant to be: known name -> as written. Unknown ones are reported here, but for `dotted` keys."""

@@ -10,8 +10,8 @@ from json import decoder
 from typing import Final
 
 from aether_protocol.documents.scalars import NotJsonError, integer, number
-from aether_protocol.documents.source import Limits, Source
-from aether_protocol.documents.tree import Builder, Tree
+from aether_protocol.documents.source import DocumentLimits, Source
+from aether_protocol.documents.tree import DocumentTree, TreeBuilder
 from aether_protocol.expressions.values import Json
 
 _TOKEN: Final = (
@@ -33,9 +33,9 @@ class JsonSyntaxError(Exception):
         self.at = at
 
 
-def read_json(source: Source, limits: Limits) -> Tree:
+def read_json(source: Source, limits: DocumentLimits) -> DocumentTree:
     """The value that `source` holds. Raises JsonSyntaxError, and StopReadingError where a limit is exceeded."""
-    text, builder = source.text, Builder(source, limits)
+    text, builder = source.text, TreeBuilder(source, limits)
     surrogates = "\\u" in text
     token = re.compile(_TOKEN).match
     state, inside, at = _VALUE, "", 0
@@ -68,7 +68,7 @@ def read_json(source: Source, limits: Limits) -> Tree:
             state = _NEXT
 
 
-def _mark(mark: str, state: int, inside: str, builder: Builder, at: int) -> tuple[int, str]:
+def _mark(mark: str, state: int, inside: str, builder: TreeBuilder, at: int) -> tuple[int, str]:
     """The state after a bracket, comma or colon, and the open brackets."""
     if mark in "{[" and state <= _VALUE_OR_END:
         builder.open({} if mark == "{" else [], at)
@@ -86,7 +86,7 @@ def _mark(mark: str, state: int, inside: str, builder: Builder, at: int) -> tupl
     raise JsonSyntaxError(at, f"expected {_EXPECTED[state]}")
 
 
-def _literal(match: re.Match[str], source: Source, builder: Builder) -> None:
+def _literal(match: re.Match[str], source: Source, builder: TreeBuilder) -> None:
     """A number or one of the three words."""
     if word := match["word"]:
         builder.scalar(_WORDS[word], match.start("word"))

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, taken
 from aether_protocol.documents.models import CronWorkflow, WorkflowTemplate
-from aether_protocol.documents.source import DEFAULT, Limits
+from aether_protocol.documents.source import DEFAULT, DocumentLimits
 
 
-class Library:
+class TemplateLibrary:
     """A set of WorkflowTemplates; what it does not have is looked up in `farther`. `place` is what people call it."""
 
-    def __init__(self, farther: Library | None = None, place: str = "") -> None:
+    def __init__(self, farther: TemplateLibrary | None = None, place: str = "") -> None:
         self._farther = farther
         self._place = place
         self._documents: dict[tuple[str, str], LoadedDocument] = {}
@@ -72,11 +72,11 @@ class KeptText(NamedTuple):
     text: str
 
 
-class StoredLibrary(Library):
+class StoredLibrary(TemplateLibrary):
     """WorkflowTemplates that are kept as texts, by (namespace, name), such as those of a store: each is read when it is
     first asked for. `opened` are those that were read."""
 
-    def __init__(self, texts: Mapping[tuple[str, str], KeptText], place: str, limits: Limits = DEFAULT) -> None:
+    def __init__(self, texts: Mapping[tuple[str, str], KeptText], place: str, limits: DocumentLimits = DEFAULT) -> None:
         super().__init__(place=place)
         self._texts = texts
         self._limits = limits
@@ -115,7 +115,7 @@ def references(document: LoadedDocument) -> Iterator[tuple[str, str | None]]:
                 yield task.template_ref.name, task.template_ref.namespace
 
 
-def leads_out(document: LoadedDocument, library: Library) -> bool:
+def leads_out(document: LoadedDocument, library: TemplateLibrary) -> bool:
     """Whether `document`, or something that it refers to, refers to what `library` does not have."""
     if document.model is None:
         return False

@@ -20,9 +20,9 @@ from aether_protocol.documents.models.read import model_of
 from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published
-from aether_protocol.documents.source import DEFAULT, Limits, Source, TooManyFaultsError
+from aether_protocol.documents.source import DEFAULT, DocumentLimits, Source, TooManyFaultsError
 from aether_protocol.documents.spelling import restore_texts
-from aether_protocol.documents.tree import Tree, readable
+from aether_protocol.documents.tree import DocumentTree, readable
 from aether_protocol.documents.values import read_value
 from aether_protocol.expressions.values import Json
 
@@ -44,7 +44,7 @@ class LoadedDocument(Struct, frozen=True, eq=False):
     model: Document | None
     index: int
     source: Source
-    places: Tree
+    places: DocumentTree
     repair: Repaired
 
     @property
@@ -109,19 +109,19 @@ class LoadedFile(Struct, frozen=True, eq=False):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def load_bytes(data: bytes, file: str, limits: Limits = DEFAULT) -> LoadedFile:
+def load_bytes(data: bytes, file: str, limits: DocumentLimits = DEFAULT) -> LoadedFile:
     """Read a file. Never raises for bad input."""
     source, trees = parse(data, file, limits)
     return load_trees(source, trees)
 
 
-def load_value(value: Json, file: str = "<document>", limits: Limits = DEFAULT) -> LoadedFile:
+def load_value(value: Json, file: str = "<document>", limits: DocumentLimits = DEFAULT) -> LoadedFile:
     """Read a document that is parsed already, or a list of them. There are no positions: line and column are 0."""
     source, trees = read_value(value, file, limits)
     return load_trees(source, trees)
 
 
-def load_trees(source: Source, trees: list[Tree]) -> LoadedFile:
+def load_trees(source: Source, trees: list[DocumentTree]) -> LoadedFile:
     """Documents that stand inside of a text that was parsed already, such as those of a case file."""
     documents: list[LoadedDocument] = []
     names: dict[tuple[str | None, str, str], LoadedDocument] = {}
@@ -141,7 +141,7 @@ def _order(fault: Diagnostic) -> tuple[int, int]:
     return fault.line, fault.column
 
 
-def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
+def _document(source: Source, tree: DocumentTree, index: int) -> LoadedDocument:
     root = tree.root
     valid = not tree.faulty and accepted(root, tree.nodes)
     if not valid and tree.plain:
@@ -165,7 +165,7 @@ def _document(source: Source, tree: Tree, index: int) -> LoadedDocument:
     return document
 
 
-def _faulty(source: Source, tree: Tree, index: int) -> LoadedDocument:
+def _faulty(source: Source, tree: DocumentTree, index: int) -> LoadedDocument:
     """A document that the schema refuses, with its faults explained and as good a model as can be had."""
     before = len(source.faults)
     root = tree.root

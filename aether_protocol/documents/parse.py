@@ -6,11 +6,11 @@ Law: whatever the bytes, what comes back are trees of JSON values with places, a
 from __future__ import annotations
 
 from aether_protocol.documents.json_text import JsonSyntaxError, read_json
-from aether_protocol.documents.source import Limits, Source, TooManyFaultsError, open_source
-from aether_protocol.documents.tree import StopReadingError, Tree
+from aether_protocol.documents.source import DocumentLimits, Source, TooManyFaultsError, open_source
+from aether_protocol.documents.tree import DocumentTree, StopReadingError
 
 
-def parse(data: bytes, file: str, limits: Limits) -> tuple[Source, list[Tree]]:
+def parse(data: bytes, file: str, limits: DocumentLimits) -> tuple[Source, list[DocumentTree]]:
     """The documents of a file, without the empty ones; faults are in the source."""
     source, readable = open_source(data, file, limits)
     if not readable:
@@ -24,7 +24,7 @@ def parse(data: bytes, file: str, limits: Limits) -> tuple[Source, list[Tree]]:
     return source, trees
 
 
-def _read(source: Source, limits: Limits) -> list[Tree]:
+def _read(source: Source, limits: DocumentLimits) -> list[DocumentTree]:
     if source.text.lstrip()[:1] not in ("{", "["):
         return _yaml(source, limits)
     try:
@@ -41,7 +41,7 @@ def _read(source: Source, limits: Limits) -> list[Tree]:
         return trees
 
 
-def _yaml(source: Source, limits: Limits) -> list[Tree]:
+def _yaml(source: Source, limits: DocumentLimits) -> list[DocumentTree]:
     from aether_protocol.documents.yaml_text import read_yaml  # ruamel.yaml is slow to import and JSON needs none of it
 
     return read_yaml(source, limits)

@@ -17,7 +17,7 @@ from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.diagnostics.bounds import MOST as MOST_FAULTS
 
 
-class Limits(Struct, frozen=True):
+class DocumentLimits(Struct, frozen=True):
     """DOC-6: size of a file in bytes, number of values (aliases count in full) in it, depth of nesting."""
 
     bytes: int = 10 * 1024 * 1024
@@ -25,7 +25,7 @@ class Limits(Struct, frozen=True):
     nesting: int = 200
 
 
-DEFAULT: Final = Limits()
+DEFAULT: Final = DocumentLimits()
 
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 # What may not stand in a document: all but tabs, line ends and printable text (a byte order mark is invisible). Two kinds of
@@ -86,7 +86,7 @@ class Source:
             raise TooManyFaultsError
 
 
-def open_source(data: bytes, file: str, limits: Limits) -> tuple[Source, bool]:
+def open_source(data: bytes, file: str, limits: DocumentLimits) -> tuple[Source, bool]:
     """The text of `data`, and whether it can be read on: faults are noted in the source."""
     if len(data) > limits.bytes:
         source = Source(file, "")

@@ -14,7 +14,7 @@ from typing import Final
 
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.parse import parse
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.documents.spelling import restore_texts
 
 # Where a document begins or ends: these stand at the left margin and nowhere inside of a document (YAML 1.2, 9.1.2).
@@ -23,7 +23,7 @@ _BARE_START: Final = re.compile(r"\A---[ \t]*(?:\r\n?|\n)")
 _BLANK_LINES: Final = re.compile(r"\A(?:[ \t]*(?:\r\n?|\n))+")
 _LINE_END: Final = re.compile(r"\r\n?|\n|\Z")
 _END: Final = re.compile(r"(?:\A|(?<=[\r\n]))\.\.\.[ \t]*(?:#[^\r\n]*)?[\r\n]*\Z")
-_UNLIMITED: Final = Limits(1 << 62, 1 << 62, 1 << 30)  # it was read once already
+_UNLIMITED: Final = DocumentLimits(1 << 62, 1 << 62, 1 << 30)  # it was read once already
 
 
 def document_texts(documents: Iterable[LoadedDocument]) -> list[str]:

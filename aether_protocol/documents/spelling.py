@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from aether_protocol.documents.explain import ill_formed
 from aether_protocol.documents.schema import Schema, published, scalars_by_schema
-from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.expressions.values import Json
 
 _SPELT = (int, float, bool)
 
 
-def restore_texts(tree: Tree) -> None:
+def restore_texts(tree: DocumentTree) -> None:
     """Put the spelling in the place of numbers and booleans where the schema asks for text. The cost is linear."""
     if tree.plain:
         for holder, key, asked in scalars_by_schema(published(), tree.root):
@@ -22,7 +22,7 @@ def restore_texts(tree: Tree) -> None:
                 _restore(tree, holder, key, asked)
 
 
-def _restore(tree: Tree, holder: Json, key: str | int, asked: Schema) -> None:
+def _restore(tree: DocumentTree, holder: Json, key: str | int, asked: Schema) -> None:
     if asked.get("type") != "string" or "enum" in asked or "const" in asked:
         return
     before = holder[key]

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from aether_protocol.documents.messages import Path, format_path
 from aether_protocol.documents.scalars import usual
-from aether_protocol.documents.source import Limits, Source
+from aether_protocol.documents.source import DocumentLimits, Source
 from aether_protocol.expressions.values import Json
 
 
@@ -43,7 +43,7 @@ def readable(value: Json) -> Json:
     return [readable(entry) for entry in value] if type(value) is list else value
 
 
-class Tree(Struct):
+class DocumentTree(Struct):
     """One document: `root`, where it begins, and the places in each container by the container's id.
 
     `nodes`: how many values it has, with aliases counted in full. `plain`: it was read from YAML, whose plain scalars have a
@@ -151,7 +151,7 @@ class _Anchor(NamedTuple):
     spelling: str | None = None
 
 
-class Builder:
+class TreeBuilder:
     """Builds one document after the other. Feed it with `open`, `scalar`, `alias` and `close`."""
 
     __slots__ = (
@@ -170,7 +170,7 @@ class Builder:
         "_tree",
     )
 
-    def __init__(self, source: Source, limits: Limits, *, plain: bool = False) -> None:
+    def __init__(self, source: Source, limits: DocumentLimits, *, plain: bool = False) -> None:
         self._source = source
         self._limits = limits
         self._plain = plain
@@ -180,7 +180,7 @@ class Builder:
 
     def start(self) -> None:
         """Begin a document."""
-        self._tree = Tree(None, 0, plain=self._plain)
+        self._tree = DocumentTree(None, 0, plain=self._plain)
         self._before = self._nodes
         self._node: Json = []
         self._marks: list[int] = []
@@ -190,7 +190,7 @@ class Builder:
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Anchor | None] = {}
 
-    def finish(self) -> Tree:
+    def finish(self) -> DocumentTree:
         """The document that was begun."""
         self._tree.nodes = self._nodes - self._before
         self._tree.root = self._node[0] if self._node else None

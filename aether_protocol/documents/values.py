@@ -10,21 +10,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aether_protocol.documents.scalars import INT_MAX, INT_MIN
-from aether_protocol.documents.source import Limits, Source, TooManyFaultsError
-from aether_protocol.documents.tree import MERGE, Builder, StopReadingError, Tree
+from aether_protocol.documents.source import DocumentLimits, Source, TooManyFaultsError
+from aether_protocol.documents.tree import MERGE, DocumentTree, StopReadingError, TreeBuilder
 from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json
 
 
-def read_value(value: Json, file: str, limits: Limits) -> tuple[Source, list[Tree]]:
+def read_value(value: Json, file: str, limits: DocumentLimits) -> tuple[Source, list[DocumentTree]]:
     """The documents that `value` holds: itself, or each entry of a list."""
     source = Source(file, "", positions=False)
-    trees: list[Tree] = []
+    trees: list[DocumentTree] = []
     entries = list(value) if isinstance(value, list | tuple) else [value]
     if (copied := _copied(entries, limits)) is not None:
         trees = copied
     else:
-        builder = Builder(source, limits)
+        builder = TreeBuilder(source, limits)
         try:
             for entry in entries:
                 builder.start()
@@ -42,9 +42,9 @@ class _UnusualError(Exception):
     """Something that is not plain JSON, or beyond a limit."""
 
 
-def _copied(entries: list[Any], limits: Limits) -> list[Tree] | None:
+def _copied(entries: list[Any], limits: DocumentLimits) -> list[DocumentTree] | None:
     """The trees of entries that are plain JSON within the limits; None where anything is not."""
-    trees: list[Tree] = []
+    trees: list[DocumentTree] = []
     left = limits.nodes
     try:
         for entry in entries:
@@ -53,7 +53,7 @@ def _copied(entries: list[Any], limits: Limits) -> list[Tree] | None:
             left -= size[0]
             if left < 0:
                 return None
-            trees.append(Tree(root, 0, nodes=size[0]))
+            trees.append(DocumentTree(root, 0, nodes=size[0]))
     except (_UnusualError, RecursionError):
         return None
     return trees
@@ -93,7 +93,7 @@ def _plain(value: Any, levels: int, size: list[int]) -> Json:
     return value
 
 
-def _feed(builder: Builder, value: Any, source: Source) -> None:
+def _feed(builder: TreeBuilder, value: Any, source: Source) -> None:
     """Iteratively: what looks endless (a list within itself) meets the limit of nesting."""
     stack: list[Iterator[Any]] = [iter((value,))]
     while stack:
@@ -113,7 +113,7 @@ def _feed(builder: Builder, value: Any, source: Source) -> None:
                 builder.close()
 
 
-def _scalar(builder: Builder, value: Any, source: Source) -> None:
+def _scalar(builder: TreeBuilder, value: Any, source: Source) -> None:
     if value is None or isinstance(value, bool):
         builder.scalar(value, 0)
     elif isinstance(value, int) and INT_MIN <= value <= INT_MAX:

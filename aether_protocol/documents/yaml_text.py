@@ -24,8 +24,8 @@ from ruamel.yaml.events import (
 )
 
 from aether_protocol.documents.scalars import NotJsonError, resolve, spelling_of, tagged
-from aether_protocol.documents.source import Limits, Source
-from aether_protocol.documents.tree import Builder, StopReadingError, Tree
+from aether_protocol.documents.source import DocumentLimits, Source
+from aether_protocol.documents.tree import DocumentTree, StopReadingError, TreeBuilder
 from aether_protocol.expressions.values import Json
 
 try:
@@ -42,9 +42,9 @@ _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq
 _MISSING: Final = object()
 
 
-def read_yaml(source: Source, limits: Limits) -> list[Tree]:
+def read_yaml(source: Source, limits: DocumentLimits) -> list[DocumentTree]:
     """All documents of `source` up to the first place where it cannot be read on; faults are noted in it."""
-    trees: list[Tree] = []
+    trees: list[DocumentTree] = []
     try:
         try:
             _read(_events(source.text), source, limits, trees)
@@ -104,8 +104,8 @@ def _revealed(event: Any, marks: Mapping[int, str]) -> Any:
     return event
 
 
-def _read(events: Iterator[Any], source: Source, limits: Limits, trees: list[Tree]) -> None:
-    builder = Builder(source, limits, plain=True)
+def _read(events: Iterator[Any], source: Source, limits: DocumentLimits, trees: list[DocumentTree]) -> None:
+    builder = TreeBuilder(source, limits, plain=True)
     scalar, opened, close = builder.scalar, builder.open, builder.close
     known: dict[str, Json] = {}  # plain text -> its value: most texts stand many times in a file
     escapes = "\\" in source.text
@@ -144,7 +144,7 @@ def _read(events: Iterator[Any], source: Source, limits: Limits, trees: list[Tre
             trees.append(builder.finish())
 
 
-def _plain(event: Any, builder: Builder, source: Source, known: dict[str, Json]) -> None:
+def _plain(event: Any, builder: TreeBuilder, source: Source, known: dict[str, Json]) -> None:
     """A plain scalar that was not seen before."""
     text, at = event.value, event.start_mark.index
     if not text:
@@ -159,7 +159,7 @@ def _plain(event: Any, builder: Builder, source: Source, known: dict[str, Json])
     return builder.scalar(value, at, None, spelling)
 
 
-def _special(event: Any, builder: Builder, source: Source) -> None:
+def _special(event: Any, builder: TreeBuilder, source: Source) -> None:
     """A scalar with a tag, an anchor or broken escapes."""
     text, at, tag = event.value, event.start_mark.index, event.tag
     try:

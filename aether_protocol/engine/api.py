@@ -35,7 +35,7 @@ from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogSt
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
 from aether_protocol.execution.secrets import SecretBook
-from aether_protocol.expressions.json_copy import own
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
@@ -359,7 +359,7 @@ class Engine:
         if payload is not None and not isinstance(payload, Mapping):
             raise UsageError(f"the payload is {payload!r}, not a mapping of names to values")
         try:
-            given = own(dict(payload or {}))
+            given = json_copy(dict(payload or {}))
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
         await self._ask(run_id, resume_question(task_path, given, reason))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from aether_protocol.engine.active_run import ActiveRun
-from aether_protocol.expressions.json_copy import own
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.event_feed import EventRecord, step_records
@@ -59,7 +59,7 @@ class Observers:
             if self._on_event is not None:
                 for record in step_records(run.state, entry):
                     try:
-                        self._on_event(run.id, own(record))
+                        self._on_event(run.id, json_copy(record))
                     except Exception as error:
                         self._raised(run.id, error)
 

@@ -16,7 +16,7 @@ from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
-from aether_protocol.expressions.json_copy import HalfCharacterError, own
+from aether_protocol.expressions.json_copy import HalfCharacterError, json_copy
 from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
@@ -58,7 +58,7 @@ def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, 
         if _LABEL.fullmatch(name) is None or name in NAMESPACES - _REPLACEABLE:
             raise UsageError(f"{name!r} cannot be the namespace of a variable source")
         try:
-            variables[name] = own(dict(source.read()))
+            variables[name] = json_copy(dict(source.read()))
         except ValueError as error:
             raise UsageError(f"variable source {name!r} gives {error}") from None
     return variables
@@ -69,7 +69,7 @@ def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) ->
     if not isinstance(arguments, Mapping):
         raise UsageError(f"the arguments are {arguments!r}, not a mapping of names to values")
     try:
-        given = own(dict(arguments))
+        given = json_copy(dict(arguments))
     except ValueError as error:
         raise UsageError(f"the arguments hold {error}") from None
     parameters, problems = bind_parameters(plan, given, header)
@@ -127,7 +127,7 @@ def read_text(text: str, type_: str) -> Json:
     if type_ == "string":
         return text
     try:
-        value = own(json.loads(text))
+        value = json_copy(json.loads(text))
     except HalfCharacterError as error:
         raise UsageError(f"{text[:80]!a} holds {error}", hint="write the whole character, or both halves") from None
     except (ValueError, RecursionError):  # no JSON, or NaN and the like: it is that text

@@ -17,7 +17,7 @@ from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
 from aether_protocol.execution.workspace import Workspace, warning_of
-from aether_protocol.expressions.json_copy import clean, own
+from aether_protocol.expressions.json_copy import clean, json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigFault
@@ -85,10 +85,10 @@ def crashed(assignment: TaskAssignment, error: BaseException, context: Context) 
 def prepare(executor: Executor, assignment: TaskAssignment, context: Context) -> str | None:
     """Give the executor its own copies, and look at a config again that had placeholders (SPEC-15). Returns the fault."""
     try:
-        assignment.inputs = own(assignment.inputs) if assignment.inputs else {}
-        assignment.config = own(assignment.config) if assignment.config else {}
+        assignment.inputs = json_copy(assignment.inputs) if assignment.inputs else {}
+        assignment.config = json_copy(assignment.config) if assignment.config else {}
         if assignment.payloads:
-            assignment.payloads = own(assignment.payloads)
+            assignment.payloads = json_copy(assignment.payloads)
     except ValueError as error:
         return f"what it is given holds {error}"
     if assignment.target.config.literal:
@@ -132,8 +132,8 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
     if outcome.warnings:
         outcome.warnings = tuple(map(clean, outcome.warnings))
     try:
-        outcome.outputs = own(outcome.outputs) if outcome.outputs else _NOTHING
-        outcome.artifacts = own(outcome.artifacts) if outcome.artifacts else _NOTHING
+        outcome.outputs = json_copy(outcome.outputs) if outcome.outputs else _NOTHING
+        outcome.artifacts = json_copy(outcome.artifacts) if outcome.artifacts else _NOTHING
     except ValueError as error:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
     outcome.fetched = _NOTHING  # executors need not know what was fetched for them

@@ -18,7 +18,7 @@ from aether_protocol.expressions.functions import TABLE, write
 from aether_protocol.expressions.lexer import Constant, Lexer
 from aether_protocol.expressions.names import ExpressionError, Name, ResolveName, step_into
 from aether_protocol.expressions.operators import BINARY, COMPARE, UNARY
-from aether_protocol.expressions.placeholders import Text
+from aether_protocol.expressions.placeholders import SplitText
 from aether_protocol.expressions.values import ABSENT, Json, SecretValue, type_name
 
 # What Python raises where an operation meets values that it cannot work with. Operators and functions give reasons of their
@@ -42,7 +42,7 @@ class Code(Struct, frozen=True):
     """A parsed expression: its checked tree, and what its stand-ins mean."""
 
     body: ast.expr
-    leaves: dict[str, Constant | Name | Text]
+    leaves: dict[str, Constant | Name | SplitText]
     lexer: Lexer
 
     def evaluate(self, resolve: ResolveName) -> Json:

@@ -38,15 +38,15 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def own(value: Json) -> Json:
+def json_copy(value: Json) -> Json:
     """`value` as JSON that shares no container with it; tuples become lists, any mapping an object.
 
     Raises ValueError that says what is no JSON and where (`rows[2].id`).
     """
-    return _own(value, "", 0)
+    return _copy(value, "", 0)
 
 
-def _own(value: Json, where: str, level: int) -> Json:
+def _copy(value: Json, where: str, level: int) -> Json:
     kind = type(value)
     if kind is str:
         return value if value.isascii() else _text(value, where)
@@ -57,12 +57,12 @@ def _own(value: Json, where: str, level: int) -> Json:
     if kind is dict:
         return {
             (key if type(key) is str and key.isascii() else _key(key, where)): (
-                item if type(item) is str and item.isascii() else _own(item, f"{where}.{key}", level + 1)
+                item if type(item) is str and item.isascii() else _copy(item, f"{where}.{key}", level + 1)
             )
             for key, item in value.items()
         }
     if kind is list or kind is tuple:
-        return [_own(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
+        return [_copy(item, f"{where}[{index}]", level + 1) for index, item in enumerate(value)]
     if isinstance(value, int):
         if value.bit_length() > MAX_INTEGER_BITS:
             raise ValueError(f"an integer of {value.bit_length()} bits{_at(where)}")
@@ -74,9 +74,9 @@ def _own(value: Json, where: str, level: int) -> Json:
     if isinstance(value, str):
         return _text(str.__str__(value), where)
     if isinstance(value, Mapping):
-        return _own(dict(value), where, level)
+        return _copy(dict(value), where, level)
     if isinstance(value, list | tuple):
-        return _own(list(value), where, level)
+        return _copy(list(value), where, level)
     raise ValueError(f"a value of type {kind.__name__}{_at(where)}, which is no JSON")
 
 
@@ -98,12 +98,12 @@ def _at(where: str) -> str:
     return f" at {where.removeprefix('.')!r}" if where else ""
 
 
-def shown(value: Json) -> Json:
+def redacted(value: Json) -> Json:
     """A copy for people: every secret reads `***`."""
     if isinstance(value, SecretValue):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: shown(item) for key, item in value.items()}
+        return {key: redacted(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [shown(item) for item in value]
+        return [redacted(item) for item in value]
     return value

@@ -17,7 +17,7 @@ from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE
 from aether_protocol.expressions.names import NAME_RE, SEGMENT_RE, ExpressionError, Name, build_name
-from aether_protocol.expressions.placeholders import PLACEHOLDER_RE, Text, split_text
+from aether_protocol.expressions.placeholders import PLACEHOLDER_RE, SplitText, split_text
 from aether_protocol.expressions.values import Json
 
 
@@ -27,7 +27,7 @@ class Constant(Struct, frozen=True):
     value: Json
 
 
-Leaf = Constant | Name | Text
+Leaf = Constant | Name | SplitText
 
 _LITERALS: Final[dict[str, Json]] = {
     "true": True, "True": True, "false": False, "False": False, "null": None, "None": None,

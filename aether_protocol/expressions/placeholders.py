@@ -16,14 +16,14 @@ PLACEHOLDER_RE: Final = re.compile(rf"\{{\{{\s*({NAME_PATTERN})\s*\}}\}}")
 _BLANKS: Final = re.compile(r"\s*")
 
 
-class Text(Struct, frozen=True):
+class SplitText(Struct, frozen=True):
     """The parts of a text in order: literal strings (escapes resolved) and names, and the offset of each."""
 
     parts: tuple[str | Name, ...]
     offsets: tuple[int, ...]
 
 
-def split_text(text: str, namespaces: frozenset[str]) -> Text:
+def split_text(text: str, namespaces: frozenset[str]) -> SplitText:
     """Cut `text`. Placeholders whose root is not in `namespaces` stay text; `{{{{` is a literal `{{`.
 
     Raises ExpressionError, with the offset, for a malformed placeholder under a known namespace.
@@ -56,7 +56,7 @@ def split_text(text: str, namespaces: frozenset[str]) -> Text:
         start = position = match.end()
     literal.append(text[position:])
     flush()
-    return Text(tuple(parts), tuple(offsets))
+    return SplitText(tuple(parts), tuple(offsets))
 
 
 def _known(text: str, found: int, namespaces: frozenset[str]) -> re.Match[str] | None:

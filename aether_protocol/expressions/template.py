@@ -10,7 +10,7 @@ from typing import Final
 
 from aether_protocol.expressions.limits import MAX_TEXT, check_growth
 from aether_protocol.expressions.names import ExpressionError, Name, ResolveName
-from aether_protocol.expressions.placeholders import Text, split_text
+from aether_protocol.expressions.placeholders import SplitText, split_text
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text
 
 Path = tuple[str | int, ...]
@@ -41,7 +41,7 @@ class _Dict:
         self.items = items
 
 
-_Node = _Fixed | Text | _List | _Dict
+_Node = _Fixed | SplitText | _List | _Dict
 
 
 class Template:
@@ -123,7 +123,7 @@ def _parse_text(text: str, namespaces: frozenset[str], path: Path, places: dict[
 
 
 def _sole(node: _Node) -> Name | None:
-    if type(node) is Text and len(node.parts) == 1 and isinstance(node.parts[0], Name):
+    if type(node) is SplitText and len(node.parts) == 1 and isinstance(node.parts[0], Name):
         return node.parts[0]
     return None
 
@@ -156,7 +156,7 @@ def _present(name: Name, resolve: ResolveName, offset: int, path: Path) -> Json 
     return value
 
 
-def _fill(text: Text, resolve: ResolveName, path: Path) -> str | SecretValue:
+def _fill(text: SplitText, resolve: ResolveName, path: Path) -> str | SecretValue:
     """The text with its values written in; a `SecretValue` once one of them is."""
     pieces: list[str | tuple[str, str]] = []
     length = 0

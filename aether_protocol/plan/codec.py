@@ -168,7 +168,7 @@ class _Writer:
     def hooks(self, hooks: Mapping[m.HookEvent, m.Call]) -> dict[m.HookEvent, _Call]:
         return {event: self.call(call) for event, call in hooks.items()}
 
-    def _library(self, library: m.Library | None) -> int | None:
+    def _library(self, library: m.LibraryDef | None) -> int | None:
         if library is None:
             return None
         number = self._numbers.get(id(library))
@@ -240,7 +240,7 @@ class _Reader:
 
     def __init__(self, body: _Body) -> None:
         self._libraries = [
-            m.Library(library.name, library.namespace, {item.name: item for item in library.parameters})
+            m.LibraryDef(library.name, library.namespace, {item.name: item for item in library.parameters})
             for library in body.libraries
         ]
         self._definitions: list[m.Definition] = []
@@ -283,7 +283,7 @@ class _Reader:
             library=library,
         )
 
-    def _dag(self, record: _Dag, library: m.Library | None) -> m.DagDef:
+    def _dag(self, record: _Dag, library: m.LibraryDef | None) -> m.DagDef:
         tasks = tuple([self.call(call, position) for position, call in enumerate(record.tasks)])  # it may be 100 000
         dependents: dict[int, list[int]] = {}
         for call in tasks:

@@ -173,7 +173,7 @@ class Resources(Struct, array_like=True, frozen=True, gc=False):
     gpu: str | None = None
 
 
-class Library(Struct, frozen=True, gc=False):
+class LibraryDef(Struct, frozen=True, gc=False):
     """The WorkflowTemplate that a definition came from by `templateRef` (TMPL-1); its `arguments` fill in."""
 
     name: str
@@ -194,7 +194,7 @@ class TaskDef(Struct, frozen=True, eq=False, gc=False):
     outputs: tuple[OutputBinding, ...]
     artifacts: tuple[ArtifactOutput, ...]
     resources: Resources | None
-    library: Library | None
+    library: LibraryDef | None
 
 
 class DagDef(Struct, frozen=True, eq=False, gc=False):
@@ -213,7 +213,7 @@ class DagDef(Struct, frozen=True, eq=False, gc=False):
     artifacts: tuple[ArtifactOutput, ...]
     continue_on: ContinueOn | None
     leaves: int  # tasks whose call is a leaf
-    library: Library | None
+    library: LibraryDef | None
     outside: frozenset[str] = frozenset()
 
 
@@ -232,7 +232,7 @@ class LoopDef(Struct, frozen=True, eq=False, gc=False):
     parameters: tuple[str, ...] | None  # aggregate.parameters
     body_outputs: tuple[str, ...]  # declared outputs of the body: what `list` names when nothing ran (LOOP-4)
     outputs: tuple[OutputBinding, ...]
-    library: Library | None
+    library: LibraryDef | None
 
 
 Definition = TaskDef | DagDef | LoopDef

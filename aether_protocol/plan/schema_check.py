@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.expressions.json_copy import shown
+from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import Json, as_text, has_secret, type_name
 from aether_protocol.plan.config_fields import ConfigFault
@@ -30,7 +30,7 @@ def check_schema(what: str, schema: Schema, config: Json, *, placeholders: bool)
     """
     config = {} if config is None else config
     if has_secret(config):
-        config = shown(config)
+        config = redacted(config)
     try:
         judge = _judge_of(schema, placeholders=placeholders)
         if judge.accepts(config):

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 from msgspec.structs import asdict
 
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.expressions.json_copy import clean, own
+from aether_protocol.expressions.json_copy import clean, json_copy
 from aether_protocol.expressions.template import UNKNOWN_TEMPLATE
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import ArtifactOutput, Call, Kind, OutputBinding, Resources, TaskDef
@@ -154,7 +154,7 @@ def _read(message: Json, shape: type[_Shape], what: str) -> tuple[_Shape, Attemp
 
 def _own(value: Json, what: str) -> Json:
     try:
-        return own(value)
+        return json_copy(value)
     except ValueError as error:
         raise WireError(f"{what} does not fit: it holds {error}") from None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aether_protocol.expressions import Expression, ExpressionError, get_path
-from aether_protocol.expressions.json_copy import own
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.limits import check_growth
 from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.model import LoopDef, OutputBinding, Reference
@@ -76,7 +76,7 @@ def _json_array(text: str) -> Json:
         raise ValueError("a number that is too large") from None
     except RecursionError:
         raise ValueError("an array that is nested too deeply") from None
-    return own(value)
+    return json_copy(value)
 
 
 def advance(step: StepBuilder, loop: LoopNode, body: Node) -> Verdict | None:

@@ -16,7 +16,7 @@ from aether_protocol.expressions import ExpressionError, Name, get_path
 from aether_protocol.expressions.values import ABSENT, Absent, Json, has_secret
 from aether_protocol.plan.model import (
     InputBinding,
-    Library,
+    LibraryDef,
     TaskDef,
 )
 from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNode, Node, TaskNode
@@ -66,7 +66,7 @@ class Resolver:
     )
 
     def __init__(
-        self, state: RunState, inputs: Sequence[Node], dag: DagNode | None, libraries: Sequence[Library | None]
+        self, state: RunState, inputs: Sequence[Node], dag: DagNode | None, libraries: Sequence[LibraryDef | None]
     ) -> None:
         self.state = state
         self.inputs = inputs  # whose `inputs.*` are seen, the nearest first
@@ -323,7 +323,7 @@ def of_call(state: RunState, node: Node) -> Resolver:
     return Resolver(state, (scope,), scope, (scope.call.target.library, own))
 
 
-def _of_loop(state: RunState, loop: LoopNode, libraries: Sequence[Library | None]) -> Resolver:
+def _of_loop(state: RunState, loop: LoopNode, libraries: Sequence[LibraryDef | None]) -> Resolver:
     outer = loop.parent if isinstance(loop.parent, DagNode) else None
     return Resolver(state, (loop,), outer, libraries)
 

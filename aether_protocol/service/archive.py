@@ -17,7 +17,7 @@ from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.recovery import examine
 from aether_protocol.engine.submission import check_run_id
 from aether_protocol.errors import AetherError, UsageError
-from aether_protocol.expressions.json_copy import clean, own
+from aether_protocol.expressions.json_copy import clean, json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, LogLine, RunSummary, Store, StoredRun
@@ -88,7 +88,7 @@ def read_archive(lines: Iterable[str], file: str) -> Archive:
     records = _checked(lines, file)
     head = next(records)
     try:
-        own(head)
+        json_copy(head)
         row = RunSummary(**{name: value for name, value in head["row"].items() if name in _ROW})
         run = StoredRun(row, decode_plan(head["plan"]), decode_header(head["header"]), head["snapshot"], [])
         logs: list[LogLine] = []
@@ -117,7 +117,7 @@ def _log_line(run_id: str, parts: Json) -> LogLine:
     for name, kind in _LOG_KINDS.items():
         if type(getattr(line, name)) is not kind:
             raise ValueError(f"{name} of a log is {getattr(line, name)!r}")
-    own(parts)
+    json_copy(parts)
     return line
 
 

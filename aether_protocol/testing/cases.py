@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from aether_protocol.documents.source import Source
-from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.expressions.values import Json
 
 Path = tuple[str | int, ...]
@@ -41,7 +41,7 @@ class DocumentSource(Struct, frozen=True):
     """
 
     path: Path
-    inline: tuple[Source, Tree] | None = None
+    inline: tuple[Source, DocumentTree] | None = None
     file: str | None = None
     data: bytes | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from aether_protocol.diagnostics import CODES
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.testing.case_fields import (
     Record,
@@ -198,7 +198,7 @@ EXPECT: Final = Record(
 DOCUMENT_FIELDS: Final = ("document", "documentFile", "documentText", "documentBase64")
 
 
-LIMITS: Final = Limits.__struct_fields__  # DOC-6
+LIMITS: Final = DocumentLimits.__struct_fields__  # DOC-6
 
 CASE: Final = Record(
     {

@@ -19,10 +19,10 @@ from aether_protocol.assembly.schedules import check_document
 from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_trees
-from aether_protocol.documents.source import DEFAULT, Limits, Source
-from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.source import DEFAULT, DocumentLimits, Source
+from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.documents.values import read_value
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
@@ -56,12 +56,12 @@ def runs(case: Case) -> bool:
 
 def prepare(case: Case) -> Prepared:
     """Load and compile. A case that only looks at a valid document does so as `aether validate`, all others as a run."""
-    limits = Limits(**case.limits)
+    limits = DocumentLimits(**case.limits)
     assert case.document is not None
     loaded = _load(case, case.document, limits)
     found: list[Diagnostic] = []
-    farther = Library(place="the library of the case")
-    library = Library(farther, "the same document")
+    farther = TemplateLibrary(place="the library of the case")
+    library = TemplateLibrary(farther, "the same document")
     shelf = [_load(case, part, limits) for part in case.library]
     for part, level in ((loaded, library), *((part, farther) for part in shelf)):
         found += part.diagnostics
@@ -100,7 +100,7 @@ def _not_one(case: Case, count: int) -> Fault:
     return case.fault(case.document.path, f"the document holds {what}, but a case runs one")
 
 
-def _load(case: Case, part: DocumentSource, limits: Limits) -> LoadedFile:
+def _load(case: Case, part: DocumentSource, limits: DocumentLimits) -> LoadedFile:
     if part.inline is not None:
         source, tree = part.inline
         return load_trees(source, [tree] if _within(source, tree, limits) else [])
@@ -109,7 +109,7 @@ def _load(case: Case, part: DocumentSource, limits: Limits) -> LoadedFile:
     return load_bytes(part.data or b"", str(part.path[0]), limits)
 
 
-def _within(source: Source, tree: Tree, limits: Limits) -> bool:
+def _within(source: Source, tree: DocumentTree, limits: DocumentLimits) -> bool:
     """Whether an inline document, which was read under the limits of case files, keeps those of its case (DOC-6)."""
     if limits == DEFAULT:
         return True
@@ -127,7 +127,7 @@ def _open(name: str) -> ExecutorType:
 class Compiler:
     """Compiles the documents of a case. Executor types that are not registered are fine where scripts stand in for them."""
 
-    def __init__(self, case: Case, library: Library, strict: bool) -> None:
+    def __init__(self, case: Case, library: TemplateLibrary, strict: bool) -> None:
         self._case = case
         self._library = library
         self._strict = strict

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, Source
-from aether_protocol.documents.tree import Tree
+from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, STATE_ACTION_LOG
@@ -123,7 +123,7 @@ def _broken(file: str, faults: list[Fault]) -> Case:
     return Case(name=file, file=file, locate=lambda path: (line, 1), faults=tuple(faults))
 
 
-def _read_case(source: Source, tree: Tree) -> Case:
+def _read_case(source: Source, tree: DocumentTree) -> Case:
     def locate(path: Path) -> tuple[int, int]:
         return source.position(tree.find(path))
 
@@ -195,7 +195,7 @@ def _check_attempt(reading: Reading, attempt: Json, path: Path) -> None:
             return
 
 
-def _build(name: str, raw: Json, source: Source, tree: Tree, locate: Locate) -> Case:
+def _build(name: str, raw: Json, source: Source, tree: DocumentTree, locate: Locate) -> Case:
     library = tuple(
         DocumentSource(path, file=entry)
         if isinstance(entry, str)
@@ -223,12 +223,12 @@ def _build(name: str, raw: Json, source: Source, tree: Tree, locate: Locate) -> 
     )
 
 
-def _subtree(source: Source, tree: Tree, root: Json, path: Path) -> tuple[Source, Tree]:
+def _subtree(source: Source, tree: DocumentTree, root: Json, path: Path) -> tuple[Source, DocumentTree]:
     """An inline document: a part of the case file's tree, whose lines count in the case file."""
-    return Source(source.file, source.text), Tree(root, tree.find(path), tree.marks, plain=tree.plain, spelt=tree.spelt)
+    return Source(source.file, source.text), DocumentTree(root, tree.find(path), tree.marks, plain=tree.plain, spelt=tree.spelt)
 
 
-def _document(raw: Json, source: Source, tree: Tree) -> DocumentSource:
+def _document(raw: Json, source: Source, tree: DocumentTree) -> DocumentSource:
     field = next(name for name in DOCUMENT_FIELDS if name in raw)
     value = raw[field]
     path = (field,)

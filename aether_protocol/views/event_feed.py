@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from aether_protocol.expressions.json_copy import shown
+from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
@@ -31,7 +31,7 @@ def _run_created(state: RunState, fact: f.RunCreated) -> dict[str, Json]:
     scheduled = header.scheduled_time
     return {
         "workflow": {"name": plan.name, "namespace": plan.namespace, "version": plan.version},
-        "parameters": shown(header.parameters),
+        "parameters": redacted(header.parameters),
         "scheduledTime": None if scheduled is None else rfc3339(scheduled),
         "retryOf": header.retry_of,
     }
@@ -52,15 +52,15 @@ def _nothing(state: RunState, fact: f.Fact) -> dict[str, Json]:
 
 
 def _given(state: RunState, fact: f.TaskSuspended | f.NodeEnded) -> dict[str, Json]:
-    return {"message": fact.message, "outputs": shown(fact.outputs), "artifacts": shown(fact.artifacts)}
+    return {"message": fact.message, "outputs": redacted(fact.outputs), "artifacts": redacted(fact.artifacts)}
 
 
 _FIELDS: Final[dict[type, _Fields]] = {
     f.RunCreated: _run_created,
     f.NodeCreated: _node_created,
     f.InputsBound: lambda state, fact: {
-        "inputs": shown(bound_inputs(state, fact)),
-        "artifacts": shown(fact.artifacts),
+        "inputs": redacted(bound_inputs(state, fact)),
+        "artifacts": redacted(fact.artifacts),
     },
     f.ScopeOpened: lambda state, fact: {"items": None if fact.items is None else len(fact.items)},
     f.IterationGranted: lambda state, fact: {"iteration": fact.index},
@@ -68,7 +68,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
     f.TaskRunning: _nothing,
     f.ContainerPhase: _nothing,
     f.TaskSuspended: _given,
-    f.TaskResumed: lambda state, fact: {"payload": shown(fact.payload)},
+    f.TaskResumed: lambda state, fact: {"payload": redacted(fact.payload)},
     f.RetryScheduled: lambda state, fact: {
         "after": str(fact.phase),
         "code": fact.code,
@@ -76,10 +76,10 @@ _FIELDS: Final[dict[type, _Fields]] = {
         "due": rfc3339(fact.due),
     },
     f.NodeEnded: lambda state, fact: {"code": fact.code, **_given(state, fact)},
-    f.HookFired: lambda state, fact: {"context": shown(fact.context)},
+    f.HookFired: lambda state, fact: {"context": redacted(fact.context)},
     f.Reported: lambda state, fact: {"message": fact.message},
     f.AttemptRepeated: lambda state, fact: {"losses": fact.losses},
-    f.ArtifactsFetched: lambda state, fact: {"fetched": shown(fact.fetched)},
+    f.ArtifactsFetched: lambda state, fact: {"fetched": redacted(fact.fetched)},
     f.RunClosed: lambda state, fact: {"phase": str(state.phase), "message": state.message},
 }
 

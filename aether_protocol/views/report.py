@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from aether_protocol.expressions.json_copy import shown
+from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Kind
 from aether_protocol.scheduler.events import RunConfiguration
@@ -195,7 +195,7 @@ def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]
         workflow=WorkflowName(plan.name, plan.namespace, plan.version),
         phase=str(state.phase),
         message=state.message,
-        outputs=shown(root.outputs) if root is not None else {},
+        outputs=redacted(root.outputs) if root is not None else {},
         progress=f"{state.leaves_ended}/{state.leaves_known}",
         started_at=rfc3339(header.created_at),
         finished_at=_instant(ended),
@@ -263,8 +263,8 @@ def _task(run_id: str, node: Node, path: str, depth: int) -> TaskReport:
         phase=str(node.phase),
         message=node.message,
         retries=node.retries if isinstance(node, TaskNode) else 0,
-        inputs=shown(node.inputs) if node.inputs else {},
-        outputs=shown(node.outputs) if node.outputs else {},
+        inputs=redacted(node.inputs) if node.inputs else {},
+        outputs=redacted(node.outputs) if node.outputs else {},
         started_at=_instant(node.started_at),
         finished_at=_instant(node.ended_at),
     )
@@ -276,7 +276,7 @@ def _hook(node: HookNode) -> HookReport:
         path=node.path,
         phase=str(node.phase),
         message=node.message,
-        outputs=shown(node.outputs),
+        outputs=redacted(node.outputs),
         started_at=_instant(node.started_at),
         finished_at=_instant(node.ended_at),
     )

@@ -193,8 +193,8 @@ FAULTS = (
         "DATA-6",
         "an unknown input is absent, not an error",
         "compiler/name_rules.py",
-        '        return Fault("AE305", message, self._near(name, 2',
-        '        return None\n        return Fault("AE305", message, self._near(name, 2',
+        '        return Finding("AE305", message, self._near(name, 2',
+        '        return None\n        return Finding("AE305", message, self._near(name, 2',
     ),
     Fault(
         "DATA-6",
@@ -335,7 +335,7 @@ FAULTS = (
         "DATA-11",
         "the outputs of the workflow are empty",
         "views/report.py",
-        "outputs=shown(root.outputs) if root is not None else {},",
+        "outputs=redacted(root.outputs) if root is not None else {},",
         "outputs={},",
     ),
     Fault(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.assembly.workspace import Workspace
-from aether_protocol.documents.library import KeptText, Library, StoredLibrary
+from aether_protocol.documents.library import KeptText, StoredLibrary, TemplateLibrary
 from aether_protocol.documents.load import load_bytes, load_value
 from aether_protocol.documents.source_texts import document_texts
 
@@ -102,7 +102,7 @@ def test_the_nearest_is_taken_and_the_store_asked_only_where_it_is_needed(
 
 @given(PLACE)
 def test_a_shelf_answers_as_a_library_of_the_same_documents(place: dict[tuple[str, str], Calls]) -> None:
-    library, shelf = Library(), shelf_of(place)
+    library, shelf = TemplateLibrary(), shelf_of(place)
     for one in load_value(templates(place, "store")).documents:
         assert library.add(one) is None
     for space in SPACES:

@@ -24,7 +24,7 @@ from aether_protocol.documents.models import ONE_OF, Part
 from aether_protocol.documents.models.read import model_of
 from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.schema import published, python_verdict, rust_verdict
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.expressions.values import Json
 
 SCHEMA = published()
@@ -348,7 +348,7 @@ ANYTHING = st.recursive(
 @RELAXED
 @given(ANYTHING, st.integers(1, 30), st.integers(1, 5))
 def test_the_quick_copy_of_a_value_is_what_the_builder_makes(value: Any, nodes: int, nesting: int) -> None:
-    limits = Limits(nodes=nodes, nesting=nesting)
+    limits = DocumentLimits(nodes=nodes, nesting=nesting)
     source, trees = values.read_value(value, "f", limits)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(values, "_copied", lambda _entries, _limits: None)

@@ -28,7 +28,7 @@ _BLOCK: Final = re.compile(r"\s*([^\s=<]+)\s*<<(?![<=])\s*(\S+)\s*", re.ASCII)
 Mask = Callable[[str], str]
 
 
-class Outputs(Struct):
+class CollectedOutputs(Struct):
     """Outputs so far, with what was strange about them."""
 
     mask: Mask
@@ -41,7 +41,7 @@ class Outputs(Struct):
         self.values[name] = read_typed(text, type_)
 
 
-def read_outputs(text: str, declared: Collection[OutputBinding], found: Outputs) -> None:
+def read_outputs(text: str, declared: Collection[OutputBinding], found: CollectedOutputs) -> None:
     """The outputs file: a JSON object, or lines `name=value` and blocks from `name<<END` to `END`; empty gives nothing.
 
     Names that are not declared, where any is, are a warning. Raises OutputsError with the line."""
@@ -58,7 +58,7 @@ def read_outputs(text: str, declared: Collection[OutputBinding], found: Outputs)
         _tell_undeclared([name for name in written if name not in types], types, found)
 
 
-def _read_lines(text: str, types: Mapping[str, str], found: Outputs) -> dict[str, str]:
+def _read_lines(text: str, types: Mapping[str, str], found: CollectedOutputs) -> dict[str, str]:
     """The texts by name, taken as outputs in the end: a line that is none spoils nothing that was read before."""
     texts: dict[str, str] = {}
     try:
@@ -97,7 +97,7 @@ def _block(lines: enumerate[str], end: str, number: int, name: str, mask: Mask) 
     raise OutputsError(f"the block {name!r} that begins in line {number} of the outputs file has no line {end!r} as its end")
 
 
-def _tell_undeclared(names: list[str], types: Mapping[str, str], found: Outputs) -> None:
+def _tell_undeclared(names: list[str], types: Mapping[str, str], found: CollectedOutputs) -> None:
     if not names:
         return
     shown = []
@@ -111,7 +111,7 @@ def _tell_undeclared(names: list[str], types: Mapping[str, str], found: Outputs)
     found.warnings.append(f"{one} {', '.join(shown)}{more} {was} written and not kept, for want of a declaration: {advice}")
 
 
-def read_stdout(stdout: str | None, limit: int, declared: Collection[OutputBinding], found: Outputs) -> None:
+def read_stdout(stdout: str | None, limit: int, declared: Collection[OutputBinding], found: CollectedOutputs) -> None:
     """Standard output as the outputs `stdout` and `result`, less its last newline. None: it was larger than `limit`."""
     types = {output.name: output.type for output in declared}
     wanted = [name for name in ("stdout", "result") if name in types and name not in found.values]
@@ -128,7 +128,7 @@ def read_stdout(stdout: str | None, limit: int, declared: Collection[OutputBindi
         found.take("result", text, types["result"])
 
 
-def read_files(declared: Collection[OutputBinding], folder: Path, found: Outputs) -> None:
+def read_files(declared: Collection[OutputBinding], folder: Path, found: CollectedOutputs) -> None:
     """The outputs whose `valueFrom.path` names a file under `folder` (SPEC-6), with a fault for each that is not there and that
     nothing else can fill.
 

@@ -24,7 +24,7 @@ from aether_protocol.adapters.executors.child_process import KILLED_S, Child, Ch
 from aether_protocol.adapters.executors.files import laid
 from aether_protocol.adapters.executors.io_files import Exchange, OutputsError
 from aether_protocol.adapters.executors.limits import limited, read_limits
-from aether_protocol.adapters.executors.outputs import Outputs, read_files, read_outputs, read_stdout
+from aether_protocol.adapters.executors.outputs import CollectedOutputs, read_files, read_outputs, read_stdout
 from aether_protocol.adapters.executors.results import shorten
 from aether_protocol.adapters.executors.streams import File, Pipe, Stream
 from aether_protocol.execution.capacity import FullError, begin
@@ -248,7 +248,7 @@ def _drop_source_flag(command: list[str]) -> None:
 def _read_end(task: TaskAssignment, end: ChildEnd, ready: _Prepared, context: ExecutionContext) -> TaskResult:
     """How the process ended and what it wrote, as the result of the attempt."""
     config: Config = task.config or {}
-    found = Outputs(context.mask)
+    found = CollectedOutputs(context.mask)
     if end.returncode >= 0:
         found.values["exit-code"] = end.returncode
     declared = task.declared_outputs

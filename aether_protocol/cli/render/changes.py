@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from aether_protocol.cli.terminal import messages
 from aether_protocol.execution.masking import MASK
-from aether_protocol.expressions.json_copy import shown
+from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunSummary
@@ -33,8 +33,8 @@ def warn_of_changes(
             f"run {row.run_id} was made from another version of this document: {used}",
             f"recorded {row.digest}, the file is {plan.digest}; take another --run-id to run the file as it is now",
         )
-    known = shown(recorded)
-    for name, value in shown(arguments).items():
+    known = redacted(recorded)
+    for name, value in redacted(arguments).items():
         if name not in known or known[name] != value:
             was = as_value(known[name], 80) if name in known else "nothing"
             given = "what was given" if MASK in was else as_value(value, 80)  # it may be the secret

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from aether_protocol.compiler.findings import DID_YOU_MEAN, Fault, Findings, Near, Origin, Path
+from aether_protocol.compiler.findings import DID_YOU_MEAN, Finding, Findings, Near, Origin, Path
 from aether_protocol.compiler.symbols import Site, Symbol
 from aether_protocol.diagnostics import Severity
-from aether_protocol.documents.models import Artifact, Executor, Task
+from aether_protocol.documents.models import Artifact, ExecutorSpec, Task
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config, check_fields
 from aether_protocol.plan.config_fields import ConfigFault, ConfigField, written_artifacts
@@ -75,23 +75,23 @@ class ExecutorChecks:
         if arguments is not None and arguments.artifacts:
             self.artifacts(arguments.artifacts, site.unit.origin, (*site.path, "arguments", "artifacts"))
 
-    def _executor(self, executor: Executor, types: ExecutorTypes, origin: Origin, path: Path) -> None:
+    def _executor(self, executor: ExecutorSpec, types: ExecutorTypes, origin: Origin, path: Path) -> None:
         type_ = types.get(executor.type)
         if type_ is None:
             other = "see `aether executors` for those that are installed"
             hint = Near(executor.type, types, other).text(self.findings.suggestions)
-            fault = Fault("AE401", f"there is no executor type {executor.type!r}", hint, self._severity(hint))
+            fault = Finding("AE401", f"there is no executor type {executor.type!r}", hint, self._severity(hint))
             self.findings.add(origin, (*path, "type"), fault)
             return
         if type_.disabled:
-            fault = Fault("AE406", f"executor {type_.name!r} is turned off", type_.disabled)
+            fault = Finding("AE406", f"executor {type_.name!r} is turned off", type_.disabled)
             self.findings.add(origin, (*path, "type"), fault)
             return
         missing = self.missing_modules(type_) if self.missing_modules is not None and type_.modules else ()
         if missing:
             verb = "is" if len(missing) == 1 else "are"
             message = f"executor {type_.name!r} needs {', '.join(missing)}, which {verb} not installed"
-            self.findings.add(origin, (*path, "type"), Fault("AE405", message, type_.install or None, self.severity))
+            self.findings.add(origin, (*path, "type"), Finding("AE405", message, type_.install or None, self.severity))
         self._faults("AE402", check_config(type_, executor.config, placeholders=True), origin, (*path, "config"))
 
     def _severity(self, hint: str | None) -> Severity | None:
@@ -100,7 +100,7 @@ class ExecutorChecks:
 
     def _faults(self, code: str, faults: list[ConfigFault], origin: Origin, path: Path) -> None:
         for fault in faults:
-            self.findings.add(origin, (*path, *fault.path), Fault(code, fault.message, fault.hint))
+            self.findings.add(origin, (*path, *fault.path), Finding(code, fault.message, fault.hint))
 
     def artifacts(self, entries: list[Artifact], origin: Origin, path: Path) -> None:
         """The sources of the artifacts in the list at `path`."""
@@ -112,14 +112,14 @@ class ExecutorChecks:
             if fields is None:
                 message = f"there is no artifact source {entry.source.type!r}"
                 hint = Near(entry.source.type, self.fetchers).text(self.findings.suggestions)
-                fault = Fault("AE403", message, hint, self._severity(hint))
+                fault = Finding("AE403", message, hint, self._severity(hint))
                 self.findings.add(origin, (*where, "type"), fault)
                 continue
             what = f"artifact source {entry.source.type!r}"
             faults = check_fields(what, fields, entry.source.config, open_=False, placeholders=True)
             self._faults("AE404", faults, origin, (*where, "config"))
 
-    def _written(self, symbol: Symbol, executor: Executor, origin: Origin, path: Path) -> list[str]:
+    def _written(self, symbol: Symbol, executor: ExecutorSpec, origin: Origin, path: Path) -> list[str]:
         """The output artifacts that the executor writes itself; one that is not declared is told."""
         names = []
         for place, name in self.written(executor.type, executor.config):
@@ -127,15 +127,15 @@ class ExecutorChecks:
             if name not in symbol.given_artifacts and "{{" not in name:
                 message = f"{'.'.join(place)} names {name!r}, which is no output artifact of the task"
                 unlike = Near(name, symbol.given_artifacts, f"declare it: outputs: {{artifacts: [{{name: {name}}}]}}")
-                self.findings.add(origin, (*path, *place), Fault("AE402", message, unlike))
+                self.findings.add(origin, (*path, *place), Finding("AE402", message, unlike))
         return names
 
     def _outputs(self, symbol: Symbol, written: list[str], origin: Origin, path: Path) -> None:
         for index, entry in enumerate(symbol.given_artifacts.values()):
             if symbol.kind is Kind.TASK and entry.path is None and not any(n == entry.name or "{{" in n for n in written):
                 message = f"output artifact {entry.name!r} of a task needs a path"
-                self.findings.add(origin, (*path, index), Fault("AE913", message, "name the file or folder to keep"))
+                self.findings.add(origin, (*path, index), Finding("AE913", message, "name the file or folder to keep"))
             elif symbol.kind is Kind.DAG and entry.from_ is None:
                 message = f"output artifact {entry.name!r} of a dag needs `from`"
                 hint = "name an artifact of a task, as in tasks.build.outputs.artifacts.report"
-                self.findings.add(origin, (*path, index), Fault("AE913", message, hint))
+                self.findings.add(origin, (*path, index), Finding("AE913", message, hint))

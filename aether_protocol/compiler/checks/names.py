@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.checks.secrets import Secrets
-from aether_protocol.compiler.dag_edges import Wiring
-from aether_protocol.compiler.findings import DID_YOU_MEAN, Fault, Findings, Origin, Path
+from aether_protocol.compiler.dag_edges import DagEdges
+from aether_protocol.compiler.findings import DID_YOU_MEAN, Finding, Findings, Origin, Path
 from aether_protocol.compiler.graph import Ancestry
 from aether_protocol.compiler.name_rules import MOST_RIVALS, Depends, Names, Scope
 from aether_protocol.compiler.parsed_texts import Texts
@@ -27,8 +27,8 @@ from aether_protocol.documents.models import (
     Dag,
     Loop,
     Parameter,
-    PhaseConditions,
-    Retry,
+    PhaseConditionsSpec,
+    RetrySpec,
     Task,
     ValueFrom,
 )
@@ -54,11 +54,11 @@ class Mention(Struct):
 Reads = list[tuple[Depends, Mention]]  # of other tasks
 
 
-class Context(Struct, frozen=True):
+class NameContext(Struct, frozen=True):
     """What else there is to know: the graphs of dags by id, which inputs are secrets, and whether `valueFrom.path` on an
     output of an executor type is a file (SPEC-6)."""
 
-    wirings: Mapping[int, Wiring]
+    wirings: Mapping[int, DagEdges]
     secrets: Secrets
     files: Callable[[str], bool]
 
@@ -66,7 +66,7 @@ class Context(Struct, frozen=True):
 class NameChecks:
     """Walks symbol by symbol; `finish` judges what had to wait."""
 
-    def __init__(self, findings: Findings, texts: Texts, names: Names, context: Context) -> None:
+    def __init__(self, findings: Findings, texts: Texts, names: Names, context: NameContext) -> None:
         self.findings = findings
         self.secrets = context.secrets
         self.files = context.files
@@ -88,7 +88,7 @@ class NameChecks:
         """Judge a text that is an expression."""
         parsed = self.texts.expression(text)
         if isinstance(parsed, ExpressionError):
-            self.findings.add(origin, path, Fault("AE301", f"{text[:80]!r}: {parsed.reason}", parsed.hint), parsed.offset)
+            self.findings.add(origin, path, Finding("AE301", f"{text[:80]!r}: {parsed.reason}", parsed.hint), parsed.offset)
             return
         for name, offset in zip(parsed.names, parsed.offsets, strict=True):
             self._name(Mention(name, scope, origin, path, offset, True))
@@ -99,7 +99,7 @@ class NameChecks:
             return
         parsed = self.texts.template(value)
         if isinstance(parsed, ExpressionError):
-            self.findings.add(origin, (*path, *parsed.path), Fault("AE302", parsed.reason), parsed.offset)
+            self.findings.add(origin, (*path, *parsed.path), Finding("AE302", parsed.reason), parsed.offset)
             return
         for name, (below, offset) in zip(parsed.names, parsed.places, strict=True):
             if self._reads is not None or not self._fine(name, scope):
@@ -108,7 +108,7 @@ class NameChecks:
             meant = self.texts.name(stray.name)
             fine = isinstance(meant, Name) and self.names.accepts(meant, scope)
             message = f"a placeholder of the unknown namespace {stray.root!r} is left as it stands"
-            fault = Fault("AE912", message, f"{DID_YOU_MEAN}{stray.near!r}?" if fine else None)
+            fault = Finding("AE912", message, f"{DID_YOU_MEAN}{stray.near!r}?" if fine else None)
             self.findings.add(origin, (*path, *stray.path), fault, stray.offset)
 
     def reference(self, text: str, origin: Origin, path: Path, scope: Scope) -> None:
@@ -116,7 +116,7 @@ class NameChecks:
         parsed = self.texts.name(text)
         if isinstance(parsed, ExpressionError):
             hint = "write the name without braces" if "{{" in text else None
-            self.findings.add(origin, path, Fault("AE303", parsed.reason, hint), parsed.offset)
+            self.findings.add(origin, path, Finding("AE303", parsed.reason, hint), parsed.offset)
             return
         if self._reads is not None or not self._fine(parsed, scope):
             self._name(Mention(parsed, scope, origin, path, 0, False))
@@ -141,7 +141,7 @@ class NameChecks:
         verdict = self.names.check(mention.name, scope)
         if verdict is None:
             pass
-        elif isinstance(verdict, Fault):
+        elif isinstance(verdict, Finding):
             self.findings.add(mention.origin, mention.path, verdict, mention.offset)
             return
         elif isinstance(verdict, Depends):
@@ -192,7 +192,7 @@ class NameChecks:
         if entry.source is not None:
             self.template(entry.source.config, origin, (*path, "source", "config"), scope)
 
-    def conditions(self, given: PhaseConditions | None, origin: Origin, path: Path, scope: Scope) -> None:
+    def conditions(self, given: PhaseConditionsSpec | None, origin: Origin, path: Path, scope: Scope) -> None:
         """Judge `phaseConditions` of the definition or call at `path`."""
         if given is not None:
             for field in CONDITIONS:
@@ -200,7 +200,7 @@ class NameChecks:
                 if text is not None:
                     self.expression(text, origin, (*path, "phaseConditions", field), scope)
 
-    def retry(self, given: Retry | None, origin: Origin, path: Path, scope: Scope) -> None:
+    def retry(self, given: RetrySpec | None, origin: Origin, path: Path, scope: Scope) -> None:
         """Judge the expression of a `retry`."""
         if given is not None and given.expression is not None:
             self.expression(given.expression, origin, (*path, "retry", "expression"), scope)
@@ -224,7 +224,8 @@ class NameChecks:
         if task.executor is not None and task.executor.config:
             self.template(task.executor.config, origin, (*path, "executor", "config"), config)
         if task.outputs is not None:
-            file = origin.quiet((*path, "executor", "type")) or (task.executor is not None and self.files(task.executor.type))
+            unknown = origin.suppressed((*path, "executor", "type"))
+            file = unknown or (task.executor is not None and self.files(task.executor.type))
             self.parameters(task.outputs.parameters, origin, (*path, "outputs", "parameters"), own, file=file)
         self.conditions(task.phase_conditions, origin, path, own)
         self.retry(task.retry, origin, path, own)
@@ -382,7 +383,7 @@ class NameChecks:
         if site.at is not At.HOOK:
             caller = f"{site.owner.name!r}" if site.owner is not None else "the entrypoint"
             message = f"{mention.name.text!r} is used outside of a hook: template {symbol.name!r} is called by {caller}"
-            fault = Fault("AE303", message, "hook.* is seen in the run of a hook alone")
+            fault = Finding("AE303", message, "hook.* is seen in the run of a hook alone")
             self.findings.add(mention.origin, mention.path, fault, mention.offset)
 
     def _judge_order(self, dag: Symbol, asked: list[tuple[int, Depends, Mention]]) -> None:
@@ -406,16 +407,16 @@ class NameChecks:
         hint = f"add {other!r} to the dependencies of {reader!r}"
         if task == depends.other:
             message = f"task {reader!r} reads itself before it has run ({mention.name.text!r})"
-            fault = Fault("AE308", message, "it may in its retry, phaseConditions and outputs")
+            fault = Finding("AE308", message, "it may in its retry, phaseConditions and outputs")
         elif not depends.outputs:
             message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
-            fault = Fault("AE908", message, f"it reads null until {other!r} has ended; {hint}")
+            fault = Finding("AE908", message, f"it reads null until {other!r} has ended; {hint}")
         elif depends.other < task:
             message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
-            fault = Fault("AE908", message, f"it may start before {other!r} has ended; {hint}")
+            fault = Finding("AE908", message, f"it may start before {other!r} has ended; {hint}")
         else:
             message = f"task {reader!r} reads {mention.name.text!r} and does not depend on {other!r}"
-            fault = Fault("AE308", message, hint)
+            fault = Finding("AE308", message, hint)
         self.findings.add(mention.origin, mention.path, fault, mention.offset)
 
 

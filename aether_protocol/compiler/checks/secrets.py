@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from aether_protocol.compiler.findings import Fault
+from aether_protocol.compiler.findings import Finding
 from aether_protocol.compiler.name_rules import Scope
 from aether_protocol.compiler.parsed_texts import Texts
 from aether_protocol.compiler.symbols import At, Site, Symbol, Unit
@@ -27,12 +27,12 @@ class Secrets:
         if self._parameters or any(_begins(symbol) for symbol in symbols):
             self._spread(symbols)
 
-    def fault(self, name: Name, scope: Scope) -> Fault | None:
+    def fault(self, name: Name, scope: Scope) -> Finding | None:
         """The fault of `name` in an expression at `scope`, if it is a secret."""
         if not self._is_secret(name, scope.inputs, scope.units):
             return None
         message = f"{name.text!r} is a secret, which an expression may not use"
-        return Fault("AE310", message, "hand it on by valueFrom.parameter or put it into text with a placeholder")
+        return Finding("AE310", message, "hand it on by valueFrom.parameter or put it into text with a placeholder")
 
     def _is_secret(self, name: Name, inputs: Iterable[Symbol], units: Iterable[Unit]) -> bool:
         segments = name.segments

@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.checks.values import has_source
-from aether_protocol.compiler.findings import Fault, Findings, Origin, Path
-from aether_protocol.compiler.known_types import Given, Known, KnownTypes, declared_kinds, item_path
+from aether_protocol.compiler.findings import Finding, Findings, Origin, Path
+from aether_protocol.compiler.known_types import Given, KnownTypes, TypeContext, declared_kinds, item_path
 from aether_protocol.compiler.name_rules import Scope
 from aether_protocol.compiler.parsed_texts import Texts
 from aether_protocol.compiler.symbols import Site, Symbol
-from aether_protocol.documents.models import Dag, Loop, Parameter, Retry, Task
+from aether_protocol.documents.models import Dag, Loop, Parameter, RetrySpec, Task
 from aether_protocol.expressions import ExpressionError, Template
 from aether_protocol.expressions.kinds import (
     ARRAY,
@@ -41,13 +41,13 @@ class _Suspect(Struct):
     needs: list[int]
     origin: Origin
     path: Path
-    fault: Fault
+    fault: Finding
 
 
 class TypeChecks:
     """Walks definitions and calls; `finish` judges what depends on the dependencies between tasks."""
 
-    def __init__(self, findings: Findings, texts: Texts, known: Known) -> None:
+    def __init__(self, findings: Findings, texts: Texts, known: TypeContext) -> None:
         self.findings = findings
         self.texts = texts
         self.known = known
@@ -112,7 +112,7 @@ class TypeChecks:
                     f"input {name!r} must be {entry.resolved_type}, and workflow parameter {name!r} is {given.resolved_type}"
                 )
                 path = (*target.path, "inputs", "parameters", index)
-                self.findings.add(target.unit.origin, path, Fault("AE218", message, "declare both of the same type"))
+                self.findings.add(target.unit.origin, path, Finding("AE218", message, "declare both of the same type"))
 
     # --- places that take a value ---
 
@@ -135,7 +135,7 @@ class TypeChecks:
         message = self._misfit(given, type_, scope) or self._item_misfit(entry, type_, scope)
         if message is None:
             return
-        fault = Fault("AE218", f"input {entry.name!r} must be {type_}, and {message}", _advice(given.kinds, type_))
+        fault = Finding("AE218", f"input {entry.name!r} must be {type_}, and {message}", _advice(given.kinds, type_))
         where = (*path, "value") if entry.value is not None else (*path, "valueFrom")
         if given.needs and scope.dag is not None:
             self._suspects.append(_Suspect(scope.dag, scope.position, given.needs, origin, where, fault))
@@ -173,7 +173,7 @@ class TypeChecks:
             return
         message = f"output {entry.name!r} must be {entry.resolved_type}, and {given.shown} is {_listed(given.kinds)}"
         hint = _advice(given.kinds, entry.resolved_type) or "it is left out of every run"
-        self.findings.add(origin, path, Fault("AE916", message, hint))
+        self.findings.add(origin, path, Finding("AE916", message, hint))
 
     def _condition(self, text: str, scope: Scope, origin: Origin, path: Path) -> None:
         """DATA-8: a condition gives a boolean, or text that may be true or false."""
@@ -183,9 +183,9 @@ class TypeChecks:
         kinds = self.types.computed(expression, scope, [])
         if kinds is not None and kinds.isdisjoint(_CONDITION):
             message = f"a condition gives true or false, and {text[:80]!r} is {_listed(kinds)}"
-            self.findings.add(origin, path, Fault("AE219", message, "compare it with something, as in `> 0`"))
+            self.findings.add(origin, path, Finding("AE219", message, "compare it with something, as in `> 0`"))
 
-    def _retry(self, retry: Retry | None, scope: Scope, origin: Origin, path: Path) -> None:
+    def _retry(self, retry: RetrySpec | None, scope: Scope, origin: Origin, path: Path) -> None:
         if retry is not None and retry.expression is not None:
             self._condition(retry.expression, scope, origin, (*path, "retry", "expression"))
 
@@ -200,7 +200,7 @@ class TypeChecks:
             kinds = None if isinstance(expression, ExpressionError) else self.types.computed(expression, scope, [])
         if kinds is not None and kinds.isdisjoint(_ITEMS):
             message = f"a loop runs over an array, and {text[:80]!r} is {_listed(kinds)}"
-            self.findings.add(origin, path, Fault("AE218", message, "use `range(n)` to run a number of times"))
+            self.findings.add(origin, path, Finding("AE218", message, "use `range(n)` to run a number of times"))
 
     # --- the end ---
 

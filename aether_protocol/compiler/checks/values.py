@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from aether_protocol.compiler.findings import Fault, Findings, Near, Origin, Path
+from aether_protocol.compiler.findings import Finding, Findings, Near, Origin, Path
 from aether_protocol.compiler.name_rules import Names
 from aether_protocol.compiler.parsed_texts import Texts
 from aether_protocol.compiler.sources import literal_of
@@ -52,7 +52,7 @@ class ValueChecks:
         for position, member in enumerate(entry.enum or ()):
             if fit(member, entry.resolved_type) is ABSENT:
                 message = f"{as_text(member)} is no {entry.resolved_type}, which {entry.name!r} is declared to be"
-                self.findings.add(origin, (*path, "enum", position), Fault("AE215", message))
+                self.findings.add(origin, (*path, "enum", position), Finding("AE215", message))
         value = literal_of(entry.value, self.texts)
         if value is not ABSENT and value is not None:
             self.fits(value, entry, origin, (*path, "value"))
@@ -64,11 +64,11 @@ class ValueChecks:
         type_ = declared.resolved_type
         if fit(value, type_) is ABSENT:
             message = f"{declared.name!r} must be {type_}, not {type_name(value)} {_shown(value)}"
-            self.findings.add(origin, path, Fault("AE213", message, _advice(value, type_)))
+            self.findings.add(origin, path, Finding("AE213", message, _advice(value, type_)))
         elif declared.enum and not self._member(value, declared, declared.enum):
             allowed = _listed(declared.enum)
             message = f"{declared.name!r} must be one of {allowed}, not {_shown(value)}"
-            self.findings.add(origin, path, Fault("AE214", message))
+            self.findings.add(origin, path, Finding("AE214", message))
 
     def _member(self, value: Json, declared: Parameter, enum: list[Json]) -> bool:
         """Whether `value` is in an enum; plain values of a long one are looked up."""
@@ -99,7 +99,7 @@ class ValueChecks:
             other = taken.get(variable) or seen.setdefault(variable, entry.name)
             if other != entry.name:
                 message = f"inputs {other!r} and {entry.name!r} both become the environment variable {variable}"
-                self.findings.add(origin, (*path, index, "name"), Fault("AE217", message, "rename one of them"))
+                self.findings.add(origin, (*path, index, "name"), Finding("AE217", message, "rename one of them"))
 
     # --- calls ---
 
@@ -165,7 +165,7 @@ class ValueChecks:
             places = {entry.name: index for index, entry in enumerate(getattr(target.model.inputs, field) if missing else ())}
             for name in missing:
                 index = places[name]
-                fault = Fault(
+                fault = Finding(
                     "AE212",
                     f"{noun} {name!r} of the entrypoint {target.name!r} gets no value",
                     f"declare {name!r} in spec.arguments.{field} or give it a default",
@@ -194,13 +194,13 @@ class ValueChecks:
         if meant is not None and meant not in given:
             message = f"{target.name!r} declares no input {name!r}; it is passed on as it is"
             path = (*site.path, "arguments", "parameters", index, "name")
-            self.findings.add(site.unit.origin, path, Fault("AE905", message, f"did you mean {meant!r}?"))
+            self.findings.add(site.unit.origin, path, Finding("AE905", message, f"did you mean {meant!r}?"))
 
     def _missing(self, site: Site, target: Symbol, name: str, empty: bool) -> None:
         if site.at is At.HOOK:
             message = f"input {name!r} of {target.name!r} gets no value in a hook, which has no arguments"
             hint = "give it a default, or a valueFrom that names hook.*"
-            self.findings.add(site.unit.origin, (*site.path, "template"), Fault("AE906", message, hint))
+            self.findings.add(site.unit.origin, (*site.path, "template"), Finding("AE906", message, hint))
             return
         if isinstance(site.model, Loop) and not empty and self._filled_by_items(site.model, site, target.inputs[name]):
             return
@@ -214,7 +214,7 @@ class ValueChecks:
             return
         called = "" if isinstance(site.model, Task) and target.inline else f" of {target.name!r}"
         caller = f"loop {site.owner.name!r}" if site.at is At.LOOP and site.owner is not None else f"task {site.name!r}"
-        self.findings.add(origin, path, Fault("AE212", f"{caller} gives no value for {what}{called}", hint))
+        self.findings.add(origin, path, Finding("AE212", f"{caller} gives no value for {what}{called}", hint))
 
     def _filled_by_items(self, loop: Loop, site: Site, declared: Parameter) -> bool:
         """LOOP-7: whether fields of the items may fill an input. Says itself what is wrong with literal items."""
@@ -223,7 +223,7 @@ class ValueChecks:
         name = declared.name
         if not isinstance(loop.items, list):
             message = f"input {name!r} of {site.name!r} is given only where every item is an object with that field"
-            fault = Fault("AE907", message, f"name {name!r} in the arguments of the loop, if that is not meant")
+            fault = Finding("AE907", message, f"name {name!r} in the arguments of the loop, if that is not meant")
             self.findings.add(site.unit.origin, (*site.path, "body"), fault)
             return True
         found = self._fields.get(id(loop))
@@ -258,7 +258,7 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
     chosen = model.aggregate.parameters if model.aggregate is not None else None
     for index, name in enumerate(chosen or ()):
         if gives is not None and name not in gives:
-            fault = Fault("AE216", f"the body {model.body!r} has no output {name!r}", Near(name, gives))
+            fault = Finding("AE216", f"the body {model.body!r} has no output {name!r}", Near(name, gives))
             findings.add(origin, (*loop.path, "aggregate", "parameters", index), fault)
     known = frozenset(chosen) if chosen is not None else gives
     lists = ((*loop.path, "aggregate", "parameters"), (*loop.path, "outputs", "parameters"))
@@ -270,13 +270,13 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
             if entry.name not in known:
                 message = f"loop {loop.name!r} aggregates nothing named {entry.name!r}"
                 hint = Near(entry.name, known, "add a valueFrom, or take it into aggregate.parameters")
-                findings.add(origin, path, Fault("AE216", message, hint))
+                findings.add(origin, path, Finding("AE216", message, hint))
             continue
         for field, text in (("parameter", given.parameter), ("path", given.path)):
             if text is not None and NAME_RE.split(text.strip(), 1)[0] not in known:
                 message = f"loop {loop.name!r} aggregates nothing named {text!r}"
                 hint = Near(text, known, "name an aggregated parameter by its bare name")
-                findings.add(origin, (*path, "valueFrom", field), Fault("AE216", message, hint))
+                findings.add(origin, (*path, "valueFrom", field), Finding("AE216", message, hint))
 
 
 def has_source(entry: Parameter) -> bool:

@@ -27,14 +27,14 @@ from aether_protocol.documents.definitions.fields import (
 )
 from aether_protocol.documents.definitions.parts import (
     Arguments,
-    ContinueOn,
-    Executor,
+    ContinueOnSpec,
+    ExecutorSpec,
     Hooks,
     Inputs,
     Outputs,
-    PhaseConditions,
-    Resources,
-    Retry,
+    PhaseConditionsSpec,
+    ResourcesSpec,
+    RetrySpec,
 )
 
 
@@ -54,17 +54,17 @@ class Task(Definition):
     name: Name = doc("Name of the task, unique in its dag; of a task template, unique in the document.")
     template: Opt[str] = doc("Name of the dag, loop or task template to run.", None)
     template_ref: Opt[TemplateRef] = doc("Template of a WorkflowTemplate to run.", None)
-    executor: Opt[Executor] = doc("What does the work, given on the spot.", None)
+    executor: Opt[ExecutorSpec] = doc("What does the work, given on the spot.", None)
     inputs: Opt[Inputs] = doc("What the task takes (with an executor).", None)
     outputs: Opt[Outputs] = doc("What the task gives (with an executor).", None)
     arguments: Opt[Arguments] = doc("What is handed to the template that is called.", None)
     dependencies: list[str] = doc("Names of the tasks that must end before this one.", default_factory=list)
     when: Opt[str] = doc("Condition; where it is false the task is Skipped.", None)
     timeout: Opt[Duration] = doc("Longest time that one attempt may take.", None)
-    retry: Opt[Retry] = doc("When and how often to try again.", None)
-    continue_on: Opt[ContinueOn] = doc("Ends of this task that do not stop its dependents.", None)
-    resources: Opt[Resources] = doc("What the task needs of a machine (with an executor).", None)
-    phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase instead of the exit code.", None)
+    retry: Opt[RetrySpec] = doc("When and how often to try again.", None)
+    continue_on: Opt[ContinueOnSpec] = doc("Ends of this task that do not stop its dependents.", None)
+    resources: Opt[ResourcesSpec] = doc("What the task needs of a machine (with an executor).", None)
+    phase_conditions: Opt[PhaseConditionsSpec] = doc("Expressions that decide the phase instead of the exit code.", None)
     hooks: Opt[Hooks] = doc("Task templates to run at events of this task.", None)
     extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
@@ -73,7 +73,7 @@ class TaskTemplate(Task):
     """A task template: a definition, so it has its executor."""
 
     name: Name = doc("Name of the template, unique in the document.")
-    executor: Executor = doc("What does the work.")
+    executor: ExecutorSpec = doc("What does the work.")
 
 
 class Dag(Definition):
@@ -84,8 +84,8 @@ class Dag(Definition):
     inputs: Opt[Inputs] = doc("What the dag takes.", None)
     outputs: Opt[Outputs] = doc("What the dag gives, read from its tasks when it ends.", None)
     entrypoints: Opt[list[str] | str] = doc("Run only these tasks and all downstream of them.", None)
-    continue_on: Opt[ContinueOn] = doc("Ends that do not stop dependents, for tasks that set none themselves.", None)
-    phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase of the dag.", None)
+    continue_on: Opt[ContinueOnSpec] = doc("Ends that do not stop dependents, for tasks that set none themselves.", None)
+    phase_conditions: Opt[PhaseConditionsSpec] = doc("Expressions that decide the phase of the dag.", None)
     timeout: Opt[Duration] = doc("Longest time that the dag may take.", None)
     extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
@@ -115,12 +115,12 @@ class Loop(Definition):
     aggregate: Opt[Aggregate] = doc("How the outputs of the iterations become those of the loop.", None)
     inputs: Opt[Inputs] = doc("What the loop takes.", None)
     outputs: Opt[Outputs] = doc("What the loop gives.", None)
-    phase_conditions: Opt[PhaseConditions] = doc("Expressions that decide the phase of the loop.", None)
+    phase_conditions: Opt[PhaseConditionsSpec] = doc("Expressions that decide the phase of the loop.", None)
     timeout: Opt[Duration] = doc("Longest time that the loop may take.", None)
     extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
-class Template(Definition):
+class TemplateSpec(Definition):
     """Something that can be run by name: exactly one of a dag, a task or a loop."""
 
     one_of: ClassVar = ("dag", "task", "loop")
@@ -162,7 +162,7 @@ class _Spec(Definition):
     priority: Annotated[int, Whole(0, 1000)] = doc("Higher ones are dispatched first.", 500)
     max_nested_depth: Annotated[int, Whole(1, 10)] = doc("Most dags and loops that may stand inside each other.", 3)
     hooks: Opt[Hooks] = doc("Task templates to run at events of the workflow.", None)
-    retry: Opt[Retry] = doc("Retry of all tasks that set none themselves.", None)
+    retry: Opt[RetrySpec] = doc("Retry of all tasks that set none themselves.", None)
     extensions: Opt[Extensions] = doc("What may be ignored without changing a result: limits, cache, placement, notices.", None)
 
 
@@ -172,14 +172,14 @@ class WorkflowSpec(_Spec):
     one_of: ClassVar = ("templates", "workflow_template_ref")
     needs: ClassVar = {"templates": ("entrypoint",)}
 
-    templates: Opt[Some[Template]] = doc("The templates of this workflow.", None)
+    templates: Opt[Some[TemplateSpec]] = doc("The templates of this workflow.", None)
     workflow_template_ref: Opt[WorkflowTemplateRef] = doc("Take the spec of this WorkflowTemplate.", None)
 
 
 class WorkflowTemplateSpec(_Spec):
     """Templates to be used by workflows."""
 
-    templates: Some[Template] = doc("The templates of this library.")
+    templates: Some[TemplateSpec] = doc("The templates of this library.")
     workflow_template_ref: ClassVar[None] = None
 
 

@@ -75,7 +75,7 @@ class _Given:
 Opt = Annotated[T | None, _Given()]
 
 
-class Text:
+class TextType:
     """A kind of text: a regular expression that means the same to Python, Rust and JavaScript, or a check of ours."""
 
     def __init__(self, title: str, pattern: str, check: Callable[[str], object] | None = None, **schema: Any) -> None:
@@ -106,37 +106,37 @@ _CRON_FIELD: Final = "[0-9A-Za-z*,/-]+"
 
 Name = TypeAliasType(
     "Name",
-    Annotated[str, Text("a DNS-1123 label", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", minLength=1, maxLength=63)],
+    Annotated[str, TextType("a DNS-1123 label", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", minLength=1, maxLength=63)],
 )
 ValueName = TypeAliasType(
     "ValueName",
     Annotated[
-        str, Text("the name of a parameter or artifact", "^[A-Za-z_][-A-Za-z0-9_]{0,62}$", examples=["rows", "status_code"])
+        str, TextType("the name of a parameter or artifact", "^[A-Za-z_][-A-Za-z0-9_]{0,62}$", examples=["rows", "status_code"])
     ],
 )
 Namespace = TypeAliasType(
     "Namespace",
-    Annotated[str, Text("a namespace", "^[A-Za-z0-9._-]{1,63}$", examples=["default", "team-a"])],
+    Annotated[str, TextType("a namespace", "^[A-Za-z0-9._-]{1,63}$", examples=["default", "team-a"])],
 )
 Duration = TypeAliasType(
     "Duration",
     Annotated[
         str,
-        Text("a duration", PATTERN, parse_duration, minLength=1, examples=_SPANS, **{"not": {"pattern": ZERO_PATTERN}}),
+        TextType("a duration", PATTERN, parse_duration, minLength=1, examples=_SPANS, **{"not": {"pattern": ZERO_PATTERN}}),
     ],
 )
 Delay = TypeAliasType(
     "Delay",
     Annotated[
         str,
-        Text("a duration", PATTERN, partial(parse_duration, zero=True), minLength=1, examples=["0s", *_SPANS]),
+        TextType("a duration", PATTERN, partial(parse_duration, zero=True), minLength=1, examples=["0s", *_SPANS]),
     ],
 )
 SemVer = TypeAliasType(
     "SemVer",
     Annotated[
         str,
-        Text(
+        TextType(
             "a semantic version",
             f"^{_SEMVER_PART}(\\.{_SEMVER_PART}){{2}}(-{_SEMVER_TAIL})?(\\+{_SEMVER_TAIL})?$",
             examples=["1.0.0", "2.1.0-rc.1"],
@@ -147,7 +147,7 @@ Instant = TypeAliasType(
     "Instant",
     Annotated[
         str,
-        Text(
+        TextType(
             "an RFC 3339 instant",
             "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
             examples=["2026-01-01T00:00:00Z"],
@@ -158,7 +158,7 @@ Schedule = TypeAliasType(
     "Schedule",
     Annotated[
         str,
-        Text(
+        TextType(
             "a schedule",
             f"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{_CRON_FIELD}([ \\t]+{_CRON_FIELD}){{4}})$",
             maxLength=256,
@@ -170,7 +170,7 @@ Zone = TypeAliasType(
     "Zone",
     Annotated[
         str,
-        Text(
+        TextType(
             "a time zone",
             "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
             maxLength=64,
@@ -182,14 +182,14 @@ PlaceholderText = TypeAliasType(
     "PlaceholderText",
     Annotated[
         str,
-        Text(
+        TextType(
             "one placeholder",
             "^[ \\t\\r\\n]*\\{\\{[^{}]+\\}\\}[ \\t\\r\\n]*$",
             examples=["{{inputs.parameters.files}}"],
         ),
     ],
 )
-Word = TypeAliasType("Word", Annotated[str, Text("text", "^[^\\r\\n]+$")])
+Word = TypeAliasType("Word", Annotated[str, TextType("text", "^[^\\r\\n]+$")])
 
 
 class Whole:

@@ -59,13 +59,13 @@ class Parameter(Definition):
     enum: Opt[Some[Any]] = doc("The values that are allowed.", None)
     value_from: Opt[ValueFrom] = doc("Where the value comes from, where `value` does not give it.", None)
 
-class Archive(Definition):
+class ArchiveSpec(Definition):
     """How a file or folder is packed."""
 
     type: Literal["tar", "tar.gz", "zip", "none"] = doc("Format of the archive; `none` keeps a file as it is.")
 
 
-class ArtifactSource(Definition):
+class ArtifactSourceSpec(Definition):
     """A place outside of the run that an artifact is fetched from."""
 
     type: Word = doc("Kind of source, such as `http` or `local`.")
@@ -81,8 +81,8 @@ class Artifact(Definition):
     from_: Opt[str] = Field(
         None, alias="from", description="The artifact to take, such as `tasks.build.outputs.artifacts.report`."
     )
-    source: Opt[ArtifactSource] = doc("Where to fetch the artifact from.", None)
-    archive: Opt[Archive] = doc("How the artifact is packed.", None)
+    source: Opt[ArtifactSourceSpec] = doc("Where to fetch the artifact from.", None)
+    archive: Opt[ArchiveSpec] = doc("How the artifact is packed.", None)
     path: Opt[str] = doc("Where the file or folder lies, relative to the workspace.", None)
     optional: bool = doc("On an input: what is absent is an absent value, no error.", False)
 
@@ -126,7 +126,7 @@ class Backoff(Definition):
     jitter: float = doc("Part of each wait that chance may take away, 0 to 1.", 0.0, ge=0, le=1)
 
 
-class Retry(Definition):
+class RetrySpec(Definition):
     """When and how often a task is tried again."""
 
     presence: ClassVar = ("limit",)
@@ -136,7 +136,7 @@ class Retry(Definition):
     backoff: Opt[Backoff] = doc("The waits in between.", None)
 
 
-class ContinueOn(Definition):
+class ContinueOnSpec(Definition):
     """Ends of a task that do not stop those that depend on it."""
 
     failed: bool = doc("Go on although the task Failed.", False)
@@ -144,7 +144,7 @@ class ContinueOn(Definition):
     timeout: bool = doc("Go on although the task ended in Timeout.", False)
 
 
-class PhaseConditions(Definition):
+class PhaseConditionsSpec(Definition):
     """Expressions that decide the phase; the first one that is true wins, in the order given here."""
 
     succeeded: Opt[str] = doc("Succeeded where this is true.", None)
@@ -171,7 +171,7 @@ class Hooks(Definition):
     on_exit: Opt[Hook] = doc("Runs last, after every end but Skipped.", None)
 
 
-class Resources(Definition):
+class ResourcesSpec(Definition):
     """What a task needs of a machine; passed on to whoever runs it."""
 
     cpu: Opt[str | float] = doc("Processors, such as `500m` or 2.", None)
@@ -179,7 +179,7 @@ class Resources(Definition):
     gpu: Opt[str | float] = doc("Graphics processors.", None)
 
 
-class Executor(Definition):
+class ExecutorSpec(Definition):
     """What does the work of a task."""
 
     type: Word = doc("Kind of executor, such as `script`, `http` or `await`.", examples=["script", "process", "http"])

@@ -54,13 +54,13 @@ class Parameter(TypedPart, frozen=True, kw_only=True):
         return None if self.default_written is UNSET else self.default_written
 
 
-class Archive(Part, frozen=True, kw_only=True):
+class ArchiveSpec(Part, frozen=True, kw_only=True):
     """How a file or folder is packed."""
 
     type: str
 
 
-class ArtifactSource(Part, frozen=True, kw_only=True):
+class ArtifactSourceSpec(Part, frozen=True, kw_only=True):
     """A place outside of the run that an artifact is fetched from."""
 
     type: str
@@ -72,8 +72,8 @@ class Artifact(Part, frozen=True, kw_only=True):
 
     name: str
     from_: str | None = field(default=None, name="from")
-    source: ArtifactSource | None = None
-    archive: Archive | None = None
+    source: ArtifactSourceSpec | None = None
+    archive: ArchiveSpec | None = None
     path: str | None = None
     optional: bool = False
 
@@ -139,7 +139,7 @@ class Backoff(Part, frozen=True, kw_only=True):
     jitter: float = 0.0
 
 
-class Retry(Part, frozen=True, kw_only=True):
+class RetrySpec(Part, frozen=True, kw_only=True):
     """When and how often a task is tried again."""
 
     presence: ClassVar = ("limit",)
@@ -154,7 +154,7 @@ class Retry(Part, frozen=True, kw_only=True):
         return 0 if self.limit_written is UNSET else self.limit_written
 
 
-class ContinueOn(Part, frozen=True, kw_only=True):
+class ContinueOnSpec(Part, frozen=True, kw_only=True):
     """Ends of a task that do not stop those that depend on it."""
 
     failed: bool = False
@@ -162,7 +162,7 @@ class ContinueOn(Part, frozen=True, kw_only=True):
     timeout: bool = False
 
 
-class PhaseConditions(Part, frozen=True, kw_only=True):
+class PhaseConditionsSpec(Part, frozen=True, kw_only=True):
     """Expressions that decide the phase; the first one that is true wins, in the order given here."""
 
     succeeded: str | None = None
@@ -189,7 +189,7 @@ class Hooks(Part, frozen=True, kw_only=True):
     on_exit: Hook | None = None
 
 
-class Resources(Part, frozen=True, kw_only=True):
+class ResourcesSpec(Part, frozen=True, kw_only=True):
     """What a task needs of a machine; passed on to whoever runs it."""
 
     cpu: str | float | None = None
@@ -197,7 +197,7 @@ class Resources(Part, frozen=True, kw_only=True):
     gpu: str | float | None = None
 
 
-class Executor(Part, frozen=True, kw_only=True):
+class ExecutorSpec(Part, frozen=True, kw_only=True):
     """What does the work of a task."""
 
     type: str
@@ -218,17 +218,17 @@ class Task(Part, frozen=True, kw_only=True):
     name: str
     template: str | None = None
     template_ref: TemplateRef | None = None
-    executor: Executor | None = None
+    executor: ExecutorSpec | None = None
     inputs: Inputs | None = None
     outputs: Outputs | None = None
     arguments: Arguments | None = None
     dependencies: list[str] = field(default_factory=list)
     when: str | None = None
     timeout: str | None = None
-    retry: Retry | None = None
-    continue_on: ContinueOn | None = None
-    resources: Resources | None = None
-    phase_conditions: PhaseConditions | None = None
+    retry: RetrySpec | None = None
+    continue_on: ContinueOnSpec | None = None
+    resources: ResourcesSpec | None = None
+    phase_conditions: PhaseConditionsSpec | None = None
     hooks: Hooks | None = None
     extensions: dict[str, Any] | None = None
 
@@ -237,7 +237,7 @@ class TaskTemplate(Task, frozen=True, kw_only=True):
     """A task template: a definition, so it has its executor."""
 
     name: str
-    executor: Executor
+    executor: ExecutorSpec
 
 
 class Dag(Part, frozen=True, kw_only=True):
@@ -248,8 +248,8 @@ class Dag(Part, frozen=True, kw_only=True):
     inputs: Inputs | None = None
     outputs: Outputs | None = None
     entrypoints: list[str] | str | None = None
-    continue_on: ContinueOn | None = None
-    phase_conditions: PhaseConditions | None = None
+    continue_on: ContinueOnSpec | None = None
+    phase_conditions: PhaseConditionsSpec | None = None
     timeout: str | None = None
     extensions: dict[str, Any] | None = None
 
@@ -275,12 +275,12 @@ class Loop(Part, frozen=True, kw_only=True):
     aggregate: Aggregate | None = None
     inputs: Inputs | None = None
     outputs: Outputs | None = None
-    phase_conditions: PhaseConditions | None = None
+    phase_conditions: PhaseConditionsSpec | None = None
     timeout: str | None = None
     extensions: dict[str, Any] | None = None
 
 
-class Template(Part, frozen=True, kw_only=True):
+class TemplateSpec(Part, frozen=True, kw_only=True):
     """Something that can be run by name: exactly one of a dag, a task or a loop."""
 
     dag: Dag | None = None
@@ -317,7 +317,7 @@ class _Spec(Part, frozen=True, kw_only=True):
     priority_written: int | UnsetType = field(default=UNSET, name="priority")
     max_nested_depth_written: int | UnsetType = field(default=UNSET, name="maxNestedDepth")
     hooks: Hooks | None = None
-    retry: Retry | None = None
+    retry: RetrySpec | None = None
     extensions: dict[str, Any] | None = None
 
     @property
@@ -339,14 +339,14 @@ class _Spec(Part, frozen=True, kw_only=True):
 class WorkflowSpec(_Spec, frozen=True, kw_only=True):
     """What a run does."""
 
-    templates: list[Template] | None = None
+    templates: list[TemplateSpec] | None = None
     workflow_template_ref: WorkflowTemplateRef | None = None
 
 
 class WorkflowTemplateSpec(_Spec, frozen=True, kw_only=True):
     """Templates to be used by workflows."""
 
-    templates: list[Template]
+    templates: list[TemplateSpec]
     workflow_template_ref: ClassVar[None] = None
 
 
@@ -402,6 +402,6 @@ ONE_OF: dict[str, tuple[str, ...]] = {
     "Task": ("template", "templateRef", "executor"),
     "TaskTemplate": ("template", "templateRef", "executor"),
     "Loop": ("items", "itemsFrom", "repeatCondition"),
-    "Template": ("dag", "task", "loop"),
+    "TemplateSpec": ("dag", "task", "loop"),
     "WorkflowSpec": ("templates", "workflowTemplateRef"),
 }

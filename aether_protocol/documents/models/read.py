@@ -9,7 +9,7 @@ from msgspec import ValidationError, convert
 
 from aether_protocol.documents.models._structs import KINDS, Document
 from aether_protocol.documents.schema import published, scalars_by_schema
-from aether_protocol.expressions.json_copy import own
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 
 
@@ -29,7 +29,7 @@ def model_of(root: Json) -> Document | None:
 
 def _with_whole_numbers(root: Json) -> Json:
     """A copy in which 5.0 is 5 where a whole number is asked for: to JSON Schema it is one."""
-    copied = own(root)
+    copied = json_copy(root)
     for holder, key, asked in scalars_by_schema(published(), copied):
         value = holder[key]
         if asked.get("type") == "integer" and type(value) is float and value.is_integer():

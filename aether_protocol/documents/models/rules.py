@@ -20,7 +20,7 @@ from aether_protocol.documents.models._structs import (
     Loop,
     Outputs,
     Task,
-    Template,
+    TemplateSpec,
     Workflow,
     WorkflowTemplate,
 )
@@ -94,7 +94,7 @@ def _twice(names: Sequence[str], path: Path, noun: str) -> Iterator[Problem]:
             yield Problem((*path, index, "name"), "AE130", message, _OWN_NAMES)
 
 
-def _same_template(templates: Sequence[Template], base: Path) -> Iterator[Problem]:
+def _same_template(templates: Sequence[TemplateSpec], base: Path) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, template in enumerate(templates):
         for branch in _BRANCHES:

@@ -15,7 +15,7 @@ from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.mailbox import ask, cancel_question, resume_question
 from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_variables, retry_header
 from aether_protocol.errors import UsageError
-from aether_protocol.expressions.json_copy import own
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunQuery, RunSummary
 from aether_protocol.scheduler.events import RunHeader
@@ -75,7 +75,7 @@ class LocalControl:
             await context.engine.resume(row.run_id, path, payload)
             return
         try:
-            given = own(dict(payload or {}))
+            given = json_copy(dict(payload or {}))
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
         await ask(context.store, context.clock, row.run_id, resume_question(path, given))

@@ -10,7 +10,7 @@ import random
 from typing import Any, Final
 
 from aether_protocol.compiler.compile import CompileOptions, compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_value
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Plan
@@ -41,7 +41,7 @@ def compile_value(document: dict[str, Any]) -> Plan:
     loaded = load_value(document)
     if not loaded.documents or loaded.documents[0].model is None:
         raise InvalidDocumentError(str(loaded.diagnostics))
-    compiled = compile_document(loaded.documents[0], Library(), _OPTIONS)
+    compiled = compile_document(loaded.documents[0], TemplateLibrary(), _OPTIONS)
     errors = [one for one in (*loaded.diagnostics, *compiled.diagnostics) if one.severity == "error"]
     if compiled.plan is None or errors:
         raise InvalidDocumentError("; ".join(f"{one.path}: {one.message}" for one in errors))

@@ -15,7 +15,7 @@ from aether_protocol.assembly import open_store
 from aether_protocol.assembly.documents import find_plan
 from aether_protocol.assembly.templates import KIND, check_templates, put_templates, read_shelf
 from aether_protocol.assembly.workspace import Workspace
-from aether_protocol.documents.library import Library, leads_out
+from aether_protocol.documents.library import TemplateLibrary, leads_out
 from aether_protocol.documents.load import load_value
 from aether_protocol.ports.store import Store
 from aether_protocol.testing.contracts.store.tools import put_document
@@ -192,7 +192,7 @@ def test_references_that_lead_in_circles_come_to_an_end() -> None:
         return template("x", name, templates=[{"dag": {"name": "say", "tasks": [call]}}])
 
     one, two, flow = load_value([calling("one", "two"), calling("two", "one"), workflow(name="one")]).documents
-    library = Library()
+    library = TemplateLibrary()
     library.add(one)
     assert leads_out(flow, library)
     library.add(two)

@@ -8,7 +8,7 @@ import pytest
 
 from aether_protocol import DocumentError, load_plan
 from aether_protocol.cli import main
-from aether_protocol.documents.source import Limits
+from aether_protocol.documents.source import DocumentLimits
 
 DOCUMENT = """apiVersion: aether/v1
 kind: Workflow
@@ -37,7 +37,7 @@ def test_a_limit_that_is_none_is_wrong_usage(limit: str, capsys: pytest.CaptureF
 
 @pytest.mark.rule("DOC-6")
 def test_load_plan_takes_limits() -> None:
-    assert load_plan(DOCUMENT, limits=Limits(nodes=1000)).name == "small"
+    assert load_plan(DOCUMENT, limits=DocumentLimits(nodes=1000)).name == "small"
     with pytest.raises(DocumentError) as caught:
-        load_plan(DOCUMENT, limits=Limits(nodes=5))
+        load_plan(DOCUMENT, limits=DocumentLimits(nodes=5))
     assert [one.code for one in caught.value.diagnostics] == ["AE104"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from aether_protocol.compiler.compile import Compiled, CompileOptions, compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_bytes
 
 Compile = Callable[..., Compiled]
@@ -36,7 +36,7 @@ def compiled() -> Compile:
         file = load_bytes("\n---\n".join(texts).encode(), "w.yaml")
         if not faulty:
             assert file.diagnostics == ()
-        known = Library()
+        known = TemplateLibrary()
         for one in file.documents:
             known.add(one)
         return compile_document(file.documents[0], known, options or CompileOptions())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether_protocol.compiler.compile import CompileOptions, compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_value
 
 BASE: dict[str, Any] = {
@@ -124,7 +124,7 @@ def spoil(document: dict[str, Any], chance: random.Random) -> None:
 def test_the_document_is_fine_as_it_is() -> None:
     file = load_value([BASE, LIBRARY])
     assert file.diagnostics == ()
-    library = Library()
+    library = TemplateLibrary()
     library.add(file.documents[1])
     result = compile_document(file.documents[0], library)
     assert [d for d in result.diagnostics if d.severity == "error"] == []
@@ -140,7 +140,7 @@ def test_spoiled_documents(seed: int) -> None:
     for _ in range(chance.randint(1, 4)):
         spoil(chance.choice((document, document, other)), chance)
     file = load_value([document, other])
-    library = Library()
+    library = TemplateLibrary()
     for one in file.documents:
         library.add(one)
     for one in file.documents:

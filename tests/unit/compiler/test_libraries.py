@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.compiler.compile import Compiled, CompileOptions, compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_bytes
 from aether_protocol.plan.model import DagDef, HookEvent, Literal, Retry, TaskDef
 
@@ -178,6 +178,6 @@ def test_reference_documents_compile() -> None:
     """Documents written for other runtimes, where they lie beside the project."""
     for path in sorted(REFERENCE.glob("*.json")):
         [document] = load_bytes(path.read_bytes(), os.fspath(path)).documents
-        result = compile_document(document, Library(), CompileOptions(namespaces=frozenset({"deploy"}), strict=True))
+        result = compile_document(document, TemplateLibrary(), CompileOptions(namespaces=frozenset({"deploy"}), strict=True))
         assert [d for d in result.diagnostics if d.severity == "error"] == []
         assert result.plan is not None

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from aether_protocol.assembly.discovery import executor_types
 from aether_protocol.compiler.compile import CompileOptions, compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_value
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "workflows"
@@ -56,7 +56,7 @@ def read(file: Path) -> Any:
 
 def faults(document: Any) -> list[tuple[str, str]]:
     file = load_value(document)
-    library = Library()
+    library = TemplateLibrary()
     for one in file.documents:
         library.add(one)
     found = [one for one in file.diagnostics if one.severity == "error"]

@@ -6,7 +6,7 @@ import pytest
 
 from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_bytes
 from tests.unit.compiler.conftest import document
 
@@ -22,7 +22,7 @@ templates:
 def told(*texts: str) -> list[str]:
     """What is unused among these documents, as `path: message`."""
     documents = load_bytes("\n---\n".join(texts).encode(), "w.yaml").documents
-    library = Library()
+    library = TemplateLibrary()
     for one in documents:
         library.add(one)
     results = [(one.kind, compile_document(one, library)) for one in documents]
@@ -105,11 +105,11 @@ def test_the_workflow_of_a_schedule_uses_templates() -> None:
     ],
 )
 def test_what_is_advised_for_a_template_that_is_not_found(name: str, namespace: str, hint: str) -> None:
-    farther = Library(place="lib")
+    farther = TemplateLibrary(place="lib")
     text = document("templates: [{task: {name: t, executor: {type: noop}}}]", kind="WorkflowTemplate", name="shelf")
     (lib,) = load_bytes(text.replace("{name: shelf}", "{name: shelf, namespace: tools}").encode(), "lib.yaml").documents
     farther.add(lib)
     caller = document(f"workflowTemplateRef: {{name: {name}, namespace: {namespace}}}")
     (one,) = load_bytes(caller.encode(), "w.yaml").documents
-    (fault,) = compile_document(one, Library(farther, "the same file")).diagnostics
+    (fault,) = compile_document(one, TemplateLibrary(farther, "the same file")).diagnostics
     assert (fault.code, fault.hint) == ("AE203", hint)

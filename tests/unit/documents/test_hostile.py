@@ -10,7 +10,7 @@ import pytest
 
 from aether_protocol.documents import yaml_text
 from aether_protocol.documents.load import LoadedFile, load_bytes, load_value
-from aether_protocol.documents.source import MOST_FAULTS, Limits
+from aether_protocol.documents.source import MOST_FAULTS, DocumentLimits
 
 
 @pytest.fixture(params=["c", "python"])
@@ -131,9 +131,9 @@ def test_aliases_are_plain_values_otherwise(parser: str) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "text"),
-    [(Limits(bytes=100), VALID), (Limits(nodes=10), VALID), (Limits(nesting=3), VALID)],
+    [(DocumentLimits(bytes=100), VALID), (DocumentLimits(nodes=10), VALID), (DocumentLimits(nesting=3), VALID)],
 )
-def test_limits_can_be_set(parser: str, limits: Limits, text: str) -> None:
+def test_limits_can_be_set(parser: str, limits: DocumentLimits, text: str) -> None:
     assert [fault.code for fault in load_bytes(text.encode(), "f.yaml", limits).diagnostics] == ["AE104"]
 
 
@@ -311,7 +311,7 @@ def test_ten_megabytes_of_anything_end(parser: str) -> None:
 
 def test_a_raised_limit_of_nesting_is_no_way_to_a_traceback() -> None:
     text = VALID.replace("CONFIG", "{}").replace("entrypoint", "entrypont") + "x: " + "[" * 5_000 + "]" * 5_000
-    deep = Limits(nesting=1_000_000)
+    deep = DocumentLimits(nesting=1_000_000)
     assert load_bytes(text.encode(), "f.yaml", deep).diagnostics
     inside = VALID.replace("entrypoint", "entrypont").replace("CONFIG", "\n            x: " + "[" * 5_000 + "]" * 5_000)
     assert "AE104" in {fault.code for fault in load_bytes(inside.encode(), "f.yaml", deep).diagnostics}

@@ -10,7 +10,7 @@ import pytest
 
 from aether_protocol.diagnostics import CODES
 from aether_protocol.documents.durations import parse_duration
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument, load_bytes, load_value
 from aether_protocol.documents.messages import format_path, nearest, shown
 
@@ -134,14 +134,14 @@ def test_two_documents_of_one_name_are_a_fault() -> None:
 
 @pytest.mark.rule("TMPL-2")
 def test_the_nearest_library_wins() -> None:
-    farther, near = Library(), None
+    farther, near = TemplateLibrary(), None
     far, other = load(text("WorkflowTemplate", "lib")), load(text("WorkflowTemplate", "lib", "other"))
     assert farther.add(far) is None
     assert farther.add(other) is None
     assert farther.add(far) is None
     assert farther.add(load(text("Workflow", "lib"))) is None
     assert farther.find("lib", "other") is other
-    near = Library(farther)
+    near = TemplateLibrary(farther)
     assert near.find("lib", "default") is far
     own = load(text("WorkflowTemplate", "lib"))
     assert near.add(own) is None

@@ -10,15 +10,15 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from aether_protocol.adapters.executors.io_files import OutputsError
-from aether_protocol.adapters.executors.outputs import Outputs, read_outputs, read_stdout
+from aether_protocol.adapters.executors.outputs import CollectedOutputs, read_outputs, read_stdout
 from aether_protocol.adapters.executors.streams import TAIL, Tail
 from aether_protocol.plan.model import OutputBinding
 
 pytestmark = pytest.mark.rule("EXEC-3")
 
 
-def read(text: str, types: Mapping[str, str] | None = None) -> Outputs:
-    found = Outputs(lambda text: text)
+def read(text: str, types: Mapping[str, str] | None = None) -> CollectedOutputs:
+    found = CollectedOutputs(lambda text: text)
     read_outputs(text, [OutputBinding(name, type_, ()) for name, type_ in (types or {}).items()], found)
     return found
 
@@ -63,7 +63,7 @@ def test_a_block_without_an_end() -> None:
 
 
 def test_what_stands_before_a_fault_is_kept() -> None:
-    found = Outputs(lambda text: text)
+    found = CollectedOutputs(lambda text: text)
     with pytest.raises(OutputsError):
         read_outputs("a=1\nno", [], found)
     assert found.values == {"a": 1}
@@ -99,7 +99,7 @@ def test_names_that_are_not_declared_are_told() -> None:
 def test_spellings_of_numbers(text: str, type_: str, value: object, warned: bool) -> None:
     found = read(f"version={text}", {"version": type_})
     assert (found.values, bool(found.warnings)) == ({"version": value}, warned)
-    result = Outputs(lambda text: text)
+    result = CollectedOutputs(lambda text: text)
     read_stdout(f"{text}\n", 100, [OutputBinding("result", type_, ())], result)
     assert (result.values["result"], bool(result.warnings)) == (value, warned)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aether_protocol.compiler.compile import CompileOptions, compile_document
-from aether_protocol.documents.library import Library
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_value
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
@@ -35,7 +35,7 @@ def plan_of(*templates: Json, **spec: Any) -> Plan:
         "metadata": {"name": "w"},
         "spec": {"entrypoint": "main", "templates": list(templates), **spec},
     }
-    compiled = compile_document(load_value(document).documents[0], Library(), CompileOptions())
+    compiled = compile_document(load_value(document).documents[0], TemplateLibrary(), CompileOptions())
     assert compiled.plan is not None, compiled.diagnostics
     return compiled.plan
 

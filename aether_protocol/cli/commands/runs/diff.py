@@ -12,7 +12,7 @@ from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
-from aether_protocol.expressions.json_copy import shown
+from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.service.runs.find import find_run
@@ -58,6 +58,6 @@ async def gather(store: Store, first: str, second: str) -> dict[str, Json]:
     changes: list[dict[str, Json]] = []
     if ours.digest != theirs.digest:
         changes.append({"path": "", "field": "digest", "before": ours.digest, "after": theirs.digest})
-    changes += parameter_differences(shown(old.header.parameters), shown(new.header.parameters))
+    changes += parameter_differences(redacted(old.header.parameters), redacted(new.header.parameters))
     changes += differences(make_report(old).to_json(), make_report(new).to_json())
     return {"before": ours.run_id, "after": theirs.run_id, "changes": changes}

@@ -89,13 +89,13 @@ def show(options: ShowOptions) -> int:
 
 async def gather(store: Store, text: str) -> Shown:
     """What people look at first; of a long run that is little."""
-    from aether_protocol.expressions.json_copy import shown
+    from aether_protocol.expressions.json_copy import redacted
 
     row = await find_run(store, text)
     state = await load(store, row.run_id)
     culprits, count = ([], 0) if str(state.phase) in FINE_PHASES else faults(state, MAX_CULPRITS)
     reasons = [(task.to_json(), await tail(store, row.run_id, task.path)) for task in culprits]
-    told = make_excerpt(state, MAX_LINES), shown(state.header.parameters)
+    told = make_excerpt(state, MAX_LINES), redacted(state.header.parameters)
     return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row))
 
 
