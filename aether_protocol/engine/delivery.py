@@ -181,7 +181,7 @@ class Deliveries:
         if asked:
             for delivery, held in (await self.ask(asked)).items():
                 if held != "held" and not delivery.dropped:
-                    self._on_lost(delivery, "it went with its worker", held == "lost")
+                    self._on_lost(delivery, "it went with its worker", False)
 
     # --- time ---
 

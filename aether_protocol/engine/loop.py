@@ -55,7 +55,7 @@ from aether_protocol.scheduler.events import (
     TimerFired,
     TimerKind,
 )
-from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, suspects, under_way
+from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, under_way
 from aether_protocol.scheduler.timing import SECOND, duration_text
 
 TURN_EVENTS: Final = 128
@@ -167,19 +167,18 @@ class RunLoop:
         return settled
 
     def _order_outstanding(self, run: ActiveRun, told: Mapping[Delivery, Holding]) -> None:
-        """Timers and continuations, and attempts that the broker no longer has."""
+        """Timers, continuations, and attempts that the broker no longer has: repeated, and never blamed (RT-22)."""
         state = run.state
-        gone = {one.node: held for one, held in told.items() if held != "held" and run.open.get(one.ref.path) is one}
-        kept = {one.node for one in run.open.values()} - set(gone)
+        gone = {one.node for one, held in told.items() if held != "held" and run.open.get(one.ref.path) is one}
+        kept = {one.node for one in run.open.values()} - gone
         late, commands = part_overdue(state, outstanding(state), self._follow_clock() + run.skew_us, kept)
         for timer in late:
             self.put(run, TimerFired(NO_TIME, timer.node, timer.kind, timer.due, "timer"))
         for waiting in self._carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])]):
             self.put(waiting, Continued(NO_TIME, "driver"))
-        out = [node for node in under_way(state) if node.id in gone]
-        blamed = {node.id for node in suspects(state, [node for node in out if gone[node.id] == "lost"])}
-        for node in out:
-            self.put(run, AttemptLost(NO_TIME, node.id, node.attempt, "recovery", node.id in blamed, goes_on(node)))
+        for node in under_way(state):
+            if node.id in gone:
+                self.put(run, AttemptLost(NO_TIME, node.id, node.attempt, "recovery", goes_on=goes_on(node)))
 
     async def recovered(self, settled: Sequence[asyncio.Future[None]]) -> None:
         """Return once all of these recoveries are through, or the loop is no more."""

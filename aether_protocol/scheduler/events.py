@@ -126,15 +126,15 @@ class CancelRequested(Struct, gc=False):
 class AttemptLost(Struct, gc=False):
     """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9).
 
-    `counts` false: it cannot be what took its engine along. `goes_on`: the repetition does what is left of it, and does not
-    begin again.
+    `blamed`: it may be what ended its worker, and the loss counts towards the ten in a row that are an Error (RT-22).
+    `goes_on`: the repetition does what is left of it, and does not begin again.
     """
 
     at: int
     node: int
     attempt: int
     cause: str
-    counts: bool = True
+    blamed: bool = False
     goes_on: bool = False
 
 

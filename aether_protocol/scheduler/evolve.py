@@ -146,7 +146,7 @@ def apply_task_dispatched(state: RunState, fact: f.TaskDispatched) -> None:
     node.phase = READY
     node.attempt = fact.attempt  # type: ignore[attr-defined]
     if node.losses:  # type: ignore[attr-defined]
-        node.losses, node.lost_at = 0, -1  # type: ignore[attr-defined]
+        node.losses = 0  # type: ignore[attr-defined]
     if node.started_at is not None:
         node.began_at = NEVER  # type: ignore[attr-defined]
 
@@ -345,7 +345,6 @@ def apply_attempt_repeated(state: RunState, fact: f.AttemptRepeated) -> None:
     node = state.nodes[fact.node]
     assert isinstance(node, TaskNode)
     node.losses = fact.losses
-    node.lost_at = state.leaves_ended
     node.phase = READY
     if not (node.payloads or fact.goes_on):  # else it goes on from before the suspension, or the loss (SCHED-10)
         node.timeout_due = NEVER

@@ -136,8 +136,8 @@ class Reported(Struct, array_like=True, tag=True, gc=False):
 
 
 class AttemptRepeated(Struct, array_like=True, tag=True, gc=False):
-    """The current attempt was lost with its engine or worker and is dispatched again under the same number. `goes_on`: it
-    does what is left, under the time limit that it had; else it begins again."""
+    """The current attempt was lost with its engine or worker and is dispatched again under the same number. `losses`: how many
+    it was blamed for so far. `goes_on`: it does what is left, under the time limit that it had; else it begins again."""
 
     node: int
     losses: int

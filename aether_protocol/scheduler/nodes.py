@@ -81,14 +81,13 @@ class Node:
 
 
 class TaskNode(Node):
-    """A leaf. `attempt` counts dispatches (WIRE-1), `retries` repetitions (SCHED-9), `losses` of the current attempt, the last
-    of them when `lost_at` leaves of the run had ended; `bound` are the inputs without payloads, once there are payloads.
+    """A leaf. `attempt` counts dispatches (WIRE-1), `retries` repetitions (SCHED-9), `losses` those of the current attempt that
+    it was blamed for (RT-22); `bound` are the inputs without payloads, once there are payloads.
     `began_at` is when a later attempt than the first to start began: NEVER until it does, None while there is no such one."""
 
     attempt: int = 0
     retries: int = 0
     losses: int = 0
-    lost_at: int = -1
     payloads: Sequence[Mapping[str, Json]] = ()
     bound: Mapping[str, Json] | None = None
     backoff_due: int = NEVER

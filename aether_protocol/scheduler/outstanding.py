@@ -1,7 +1,7 @@
 """What a run still waits for, derived from its state alone: the commands that recovery issues again.
 
 Law: everything that was ordered and has not come back follows from the state (timers, backoffs, what is to be continued,
-the closing). Attempts under way are told as events (`AttemptLost`), so that losing them goes through the rules like all else.
+the closing). Running attempts that are gone come as events (`AttemptLost`): their loss goes through the rules like all else.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from aether_protocol.scheduler.nodes import NEVER, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING
 
-# Built-in executor types, which nobody can replace but who makes an engine. None of these can end the process that runs them.
-_SLEEP: Final = "sleep"
-_HARMLESS: Final = frozenset({_SLEEP, "await", "noop", "echo", "fail"})
+_SLEEP: Final = "sleep"  # the executor that does what is left of an attempt
 
 
 def outstanding(state: RunState) -> list[Command]:
@@ -50,14 +48,6 @@ def under_way(state: RunState) -> list[TaskNode]:
 def goes_on(node: TaskNode) -> bool:
     """Whether an attempt that was lost with its engine does what is left, under the time limit that it had (EXEC-2)."""
     return node.target.executor_type == _SLEEP
-
-
-def suspects(state: RunState, out: list[TaskNode]) -> list[TaskNode]:
-    """Those of the attempts under way that may have taken their engine along: what had begun; where nothing had, all that
-    were lost before without anything having ended since. Never what cannot do such a thing."""
-    begun = [node for node in out if node.phase is RUNNING]
-    chosen = begun or [node for node in out if not node.losses or node.lost_at == state.leaves_ended]
-    return [node for node in chosen if node.target.executor_type not in _HARMLESS]
 
 
 def part_overdue(

@@ -28,7 +28,7 @@ from aether_protocol.scheduler.transitions import CREATED, Phase
 
 # The fields that stand apart where they differ from the class's default, by kind of node; the others are columns.
 _ALL: Final = ("message", "inputs", "outputs", "artifacts", "input_artifacts", "secret", "timeout_due")
-_LEAF: Final = (*_ALL, "retries", "losses", "lost_at", "payloads", "bound", "backoff_due", "began_at")
+_LEAF: Final = (*_ALL, "retries", "losses", "payloads", "bound", "backoff_due", "began_at")
 _COUNTS: Final = ("live", "queued", "suspended", "succeeded", "failed", "rank")
 _SCOPE: Final = (*_ALL, *_COUNTS, "opened", "deadline", "culprit", "children")
 _FIELDS: Final[dict[type[Node], tuple[str, ...]]] = {
@@ -110,7 +110,6 @@ class _Apart(TypedDict, total=False):
     timeout_due: int
     retries: int
     losses: int
-    lost_at: int
     backoff_due: int
     began_at: int
     payloads: int  # in the pool, as items and context are

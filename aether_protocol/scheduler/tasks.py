@@ -44,7 +44,7 @@ from aether_protocol.scheduler.transitions import (
     TIMEOUT,
 )
 
-MAX_LOSSES: Final = 10  # the tenth loss in a row of one attempt is an Error
+MAX_LOSSES: Final = 10  # the tenth blamed loss of one attempt is an Error (RT-22)
 
 
 def admit(step: StepBuilder, node: Node) -> bool:
@@ -289,8 +289,8 @@ def resume(step: StepBuilder, node: TaskNode, payload: Mapping[str, Json]) -> st
 
 
 def lost(step: StepBuilder, node: TaskNode, event: AttemptLost) -> None:
-    """The current attempt is gone with its engine or worker: repeated under its number, and not counted (SCHED-9)."""
-    losses = node.losses + event.counts
+    """Repeat the current attempt, which is gone, under its number. No retry (SCHED-9); only blamed losses count (RT-22)."""
+    losses = node.losses + event.blamed
     if losses >= MAX_LOSSES:
         message = f"attempt {node.attempt} was lost {MAX_LOSSES} times in a row"
         step.end(node, ERROR, ENGINE_ERROR, message)

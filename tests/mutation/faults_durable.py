@@ -62,10 +62,8 @@ FAULTS = (
         "ends",
         "attempts under way at a crash are forgotten",
         DRIVER,
-        '        for node in out:\n'
-        '            self.put(run, AttemptLost(',
-        '        for node in out[:0]:\n'
-        '            self.put(run, AttemptLost(',
+        "            if node.id in gone:\n                self.put(run, AttemptLost(",
+        "            if node.id in ():\n                self.put(run, AttemptLost(",
     ),
     Fault(
         "ends",
@@ -134,10 +132,34 @@ FAULTS = (
     ),
     Fault(
         "blame",
-        "a sleep is blamed for crashes",
-        OUTSTANDING,
-        "return [node for node in chosen if node.target.executor_type not in _HARMLESS]",
-        "return chosen",
+        "the death of an engine is blamed on its attempts",
+        DRIVER,
+        '"recovery", goes_on=goes_on(node))',
+        '"recovery", True, goes_on(node))',
+        tests="tests/unit/engine/test_recovery_sharing.py",
+    ),
+    Fault(
+        "blame",
+        "blamed losses are repeated for ever",
+        LEAF,
+        "losses = node.losses + event.blamed",
+        "losses = node.losses",
+        tests="tests/unit/scheduler/test_losses.py",
+    ),
+    Fault(
+        "blame",
+        "every loss is blamed",
+        LEAF,
+        "losses = node.losses + event.blamed",
+        "losses = node.losses + 1",
+        tests="tests/unit/scheduler/test_losses.py",
+    ),
+    Fault(
+        "blame",
+        "another attempt inherits the blame",
+        EVOLVE,
+        "        node.losses = 0  # type: ignore[attr-defined]\n",
+        "        pass\n",
         tests="tests/unit/scheduler/test_losses.py",
     ),
     Fault(
@@ -235,8 +257,8 @@ FAULTS = (
         "replay",
         "a snapshot forgets what was lost",
         SNAPSHOT,
-        '"retries", "losses", "lost_at",',
-        '"retries",',
+        '"retries", "losses", "payloads",',
+        '"retries", "payloads",',
     ),
     Fault(
         "replay",

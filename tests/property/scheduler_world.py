@@ -126,7 +126,7 @@ class World:
             self.dispatched.append(task.path)
         delay = rng.choice([0, 0, SECOND // 2, SECOND, 5 * SECOND])
         if self.wild and rng.random() < 0.05:
-            self.put(delay, e.AttemptLost(0, node, attempt, "recovery"))
+            self.put(delay, e.AttemptLost(0, node, attempt, "broker", rng.random() < 0.5))
             return
         if rng.random() < 0.5:
             self.put(min(delay, rng.choice([0, SECOND])), e.TaskStarted(0, node, attempt, "broker"))
