@@ -27,7 +27,7 @@ from plans import chain, fan_out
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.memory.store import MemoryStore
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.plan.model import DagDef, Plan
@@ -83,7 +83,8 @@ def scheduler(plan: Plan) -> float:
 
 async def _engine(plan: Plan) -> float:
     clock = SystemClock()
-    async with Engine(store=MemoryStore(), broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as engine:
+    broker = LocalBroker([NoopExecutor()], clock)
+    async with RunEngine(store=MemoryStore(), broker=broker, clock=clock, ids=RandomIds()) as engine:
         start = time.process_time()
         run = await engine.submit(plan)
         await engine.join(run)

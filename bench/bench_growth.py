@@ -13,7 +13,7 @@ import time
 from statistics import median
 
 from aether_protocol.assembly.files import FileBytes
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.cli.render.diagnostics import FORMATS
 from bench.growth_documents import CASES, Maker
 
@@ -23,7 +23,7 @@ PAIRS = 5  # of a doubling that looks too slow: both sizes in turn, the median o
 
 def check(data: bytes) -> int:
     """Read and check as `aether validate -o json` does; gives the number of findings."""
-    workspace = Workspace()
+    workspace = DocumentWorkspace()
     file = workspace.take(FileBytes("big.yaml", data))
     found = workspace.check([[file]])
     FORMATS["json"](found)

@@ -36,7 +36,7 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.sqlite.rows import ROW as COLUMNS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.recovery import rebuild
@@ -97,7 +97,7 @@ async def engine(plan: Plan, path: Path, durability: str) -> tuple[float, float]
     """Wall-clock and processor seconds for the engine to run `plan` on a new file: local broker, the inline no-op executor."""
     clock = SystemClock()
     store = open_sqlite(str(path), durability=durability)
-    async with Engine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
+    async with RunEngine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
         start, used = time.perf_counter(), time.process_time()
         run = await made.submit(plan)
         await made.join(run)
@@ -246,7 +246,7 @@ async def _leave(path: Path) -> None:
     """A run that its engine leaves at step LEFT_AT."""
     clock = SystemClock()
     store = open_sqlite(str(path), durability="normal")
-    async with Engine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
+    async with RunEngine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
         run = await made.submit(fan_out(LEFT_TASKS))
         while made.run_state(run).seq < LEFT_AT:  # noqa: ASYNC110  # the driver yields once in a turn
             await asyncio.sleep(0)
@@ -258,7 +258,7 @@ async def _resumed(path: str) -> None:
     clock = SystemClock()
     store = open_sqlite(path, durability="normal")
     broker = LocalBroker([NoopExecutor()], clock)
-    async with Engine(store=store, broker=broker, clock=clock, ids=RandomIds()) as made:
+    async with RunEngine(store=store, broker=broker, clock=clock, ids=RandomIds()) as made:
         start = time.process_time()
         [run] = await made.recover()
         used = time.process_time() - start

@@ -76,7 +76,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 # Not exported by the package itself, but meant for others.
 SERVICE = "Ask about runs, schedules and templates (`aether_protocol.service`)"
 SERVICE_NAMES = (
-    *("connect", "client_of", "Library", "Client"),
+    *("connect", "client_of", "DocumentContext", "Client"),
     *("RunReader", "RunControl", "ScheduleControl", "TemplateControl", "StoreControl"),
 )
 TESTING = "Tests of executors (`aether_protocol.testing.contracts.executor`)"

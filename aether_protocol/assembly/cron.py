@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from aether_protocol.assembly.documents import load_with
 from aether_protocol.assembly.schedules import cron_settings
-from aether_protocol.assembly.workspace import Readable, Workspace, choose, folder_of
+from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, choose, folder_of
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.engine.schedules import ScheduleSpec
@@ -31,7 +31,7 @@ def schedule_spec(document: LoadedDocument, plan: Plan) -> ScheduleSpec:
     return ScheduleSpec(plan.namespace, plan.name, settings, spec_digest(document), text, plan)
 
 
-async def find_schedule_spec(workspace: Workspace, document: Readable, store: Store, name: str | None) -> ScheduleSpec:
+async def find_schedule_spec(workspace: DocumentWorkspace, document: Readable, store: Store, name: str | None) -> ScheduleSpec:
     """What a document is to be applied as; templates are looked up in the workspace, then in `store`. `name`: which of several.
 
     Raises DocumentError with all diagnostics, UsageError where it is not clear which document is meant, or it is no

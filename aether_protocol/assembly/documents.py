@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aether_protocol.assembly.workspace import Readable, Template, Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, Template
 from aether_protocol.documents.load import LoadedFile
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.plan.executors import ExecutorTypes
@@ -40,7 +40,7 @@ def load_plan(
     """
     if isinstance(document, Plan):
         return document
-    workspace = Workspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
+    workspace = DocumentWorkspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
     return workspace.plan(workspace.load(document), name)
 
 
@@ -57,11 +57,11 @@ async def find_plan(
     """As `load_plan`; what neither the document nor `library` has is looked up in `store`, as it is at this moment."""
     if isinstance(document, Plan):
         return document
-    workspace = Workspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
+    workspace = DocumentWorkspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
     return workspace.plan(await load_with(workspace, document, store), name)
 
 
-async def load_with(workspace: Workspace, document: Readable, store: Store) -> LoadedFile:
+async def load_with(workspace: DocumentWorkspace, document: Readable, store: Store) -> LoadedFile:
     """Read a document; where it refers to what the workspace does not have, the templates of `store` are put on its shelf."""
     file = workspace.load(document)
     if workspace.lacks([file]):

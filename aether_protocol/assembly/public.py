@@ -23,7 +23,7 @@ from aether_protocol.assembly.documents import Document, Libraries, as_several, 
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, watch_folder, what_it_lacks
 from aether_protocol.assembly.stores import artifacts_of, open_store, workspaces_root
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
-from aether_protocol.assembly.workspace import Readable, Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace, Readable
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
@@ -89,8 +89,8 @@ class _Parts(Struct):
             raise UsageError(f"concurrency is {self.concurrency!r}, not a number of attempts (None or 0: no limit)")
 
 
-class Engine(api.Engine):
-    """Runs workflow documents; see `engine.api.Engine` for the methods.
+class Engine(api.RunEngine):
+    """Runs workflow documents; see `engine.api.RunEngine` for the methods.
 
     `executors` are added to the installed ones and hide those of the same type. `concurrency`: attempts under way at once
     (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
@@ -203,7 +203,7 @@ class Engine(api.Engine):
         """
         self._must_be_open()
         schedules = schedules_of(self._store)
-        workspace = Workspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
+        workspace = DocumentWorkspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
         given = await find_schedule_spec(workspace, document, self._store, name)
         self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
         schedule, _ = await apply(schedules, given, self._clock.now(), replaces=replaces)

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import KeptText, StoredLibrary, references
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
@@ -50,7 +50,7 @@ async def read_shelf(store: Store, place: str = "the store", limits: DocumentLim
 
 
 def check_templates(
-    workspace: Workspace, files: Sequence[LoadedFile]
+    workspace: DocumentWorkspace, files: Sequence[LoadedFile]
 ) -> tuple[list[LoadedDocument], list[Diagnostic]]:
     """The WorkflowTemplates of these files, and the warnings about them. Raises DocumentError with all diagnostics where one
     document of the files is invalid, UsageError where there is no template in them."""

@@ -36,7 +36,7 @@ Template = str | Path | Mapping[str, Json]
 Readable = Mapping[str, Json] | Sequence[Mapping[str, Json]] | str | Path
 
 
-class Workspace:
+class DocumentWorkspace:
     """Files read so far, the libraries, and the templates of a store once somebody has put them on the shelf.
 
     `libraries`: files, folders or dicts with WorkflowTemplates. `types`: the executor types to check against, by default the

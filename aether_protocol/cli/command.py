@@ -60,7 +60,7 @@ else:  # click has only lately made it generic
     _TextType = click.ParamType
 
 
-class Text(_TextType):
+class TextParam(_TextType):
     """What stands on the command line as text. Python hands over bytes that its locale cannot read as halves of surrogate
     pairs: where they are UTF-8 they are read as that, else they are refused. Names of files may be any bytes."""
 
@@ -106,7 +106,7 @@ class OneOf(_TextType):
         raise BadValueError(f"{value!r} is not one of its values", hint, ctx=ctx, param=param)
 
 
-TEXT: Final = Text()
+TEXT: Final = TextParam()
 
 
 # --- declaring ---

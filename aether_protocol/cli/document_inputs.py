@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.cli.configured import accepted_types
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
 from aether_protocol.diagnostics import Diagnostic
@@ -35,7 +35,7 @@ class DocumentInputs:
         self._limits = limits
         self._store = store
         self._writes = writes
-        self.workspace = Workspace(libraries, types=accepted_types(), limits=limits)
+        self.workspace = DocumentWorkspace(libraries, types=accepted_types(), limits=limits)
         self.sources = self.workspace.sources
 
     # --- reading ---

@@ -35,7 +35,7 @@ from aether_protocol.views.text import printable
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
-    from aether_protocol.cli.session import Ending
+    from aether_protocol.cli.session import SessionResult
     from aether_protocol.views.report import Report
 
 Answers = Mapping[str, list[dict[str, Json]]]
@@ -212,7 +212,7 @@ def choose_view(shows_progress: bool) -> View:
     return Sheltered(LineView())
 
 
-def tell_how_to_go_on(ending: Ending, driving: Driving) -> None:
+def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:
     """A run that is left unfinished in a durable store."""
     run_id, more = ending.report.run_id, _store_option(driving)
     if ending.left:

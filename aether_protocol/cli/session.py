@@ -24,7 +24,7 @@ from aether_protocol.cli.render.views import View, is_leaf
 from aether_protocol.cli.terminal.prompt import read_line
 from aether_protocol.cli.terminal.streams import settle
 from aether_protocol.diagnostics.suggest import did_you_mean
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
@@ -44,7 +44,7 @@ GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
 _Begun = TypeVar("_Begun")
 
 
-class Ending(Struct):
+class SessionResult(Struct):
     """How it ended. `left` are the paths of suspended tasks that nobody answered."""
 
     report: Report
@@ -77,7 +77,7 @@ class Session:
         self.attention = asyncio.Event()  # something suspended, ended or was interrupted: look again
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def run(self, engine: Engine, run_id: str, act: Callable[[], Awaitable[None]] | None = None) -> Ending:
+    async def run(self, engine: RunEngine, run_id: str, act: Callable[[], Awaitable[None]] | None = None) -> SessionResult:
         """See a run that has begun to its end; `act` is carried out once the run is watched, and what it raises ends this."""
         self.run_id = run_id
         self._look_at(engine.run_state(run_id))
@@ -99,9 +99,9 @@ class Session:
             for task in (*self.tasks, ended, *((stream,) if stream else ())):
                 task.cancel()
             self.view.end()
-        return Ending(make_report(engine.run_state(run_id)), self.signals > 0, left)
+        return SessionResult(make_report(engine.run_state(run_id)), self.signals > 0, left)
 
-    async def begin(self, engine: Engine, begin: Callable[[], Awaitable[_Begun]]) -> _Begun:
+    async def begin(self, engine: RunEngine, begin: Callable[[], Awaitable[_Begun]]) -> _Begun:
         """Watch the engine, then give what `begin` gives. It may wait (for a lock): an interrupt ends that."""
         engine.observers.append(self._stored)
         engine.log_observers.append(self._logged)
@@ -128,7 +128,7 @@ class Session:
         self.view.resume(state)
         self.suspended |= {node.id: node for node in state.nodes if node.phase == "Suspended" and is_leaf(node)}
 
-    async def close(self, engine: Engine) -> None:
+    async def close(self, engine: RunEngine) -> None:
         """Close the engine; after a second Ctrl-C no longer than GIVE_UP_S."""
         closing = asyncio.ensure_future(engine.close())
         while not closing.done():
@@ -183,7 +183,7 @@ class Session:
 
     # --- the way through ---
 
-    async def _see_through(self, engine: Engine, ended: asyncio.Task[Report]) -> list[str]:
+    async def _see_through(self, engine: RunEngine, ended: asyncio.Task[Report]) -> list[str]:
         """Until the run is over, or suspended and left so: then the paths that wait for an answer."""
         while not ended.done() and self.signals < (1 if self.keeps else 2):
             self.attention.clear()
@@ -206,7 +206,7 @@ class Session:
             return []
         return sorted((n for n in self.suspended.values() if n.phase == "Suspended"), key=state.order_key)
 
-    async def _answer_given(self, engine: Engine) -> None:
+    async def _answer_given(self, engine: RunEngine) -> None:
         """Use the answers of `--resume`: by path, or by the task's name."""
         for node in [n for n in self.suspended.values() if n.phase == "Suspended"]:
             payloads = self.answers.get(node.path) or self.answers.get(node.call.name) or []
@@ -218,7 +218,7 @@ class Session:
                 else:
                     break
 
-    async def _ask(self, engine: Engine, node: Node) -> bool:
+    async def _ask(self, engine: RunEngine, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
         self.view.pause()
         try:

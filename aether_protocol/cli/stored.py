@@ -55,9 +55,9 @@ def ask(url: str, body: Callable[[Client], Awaitable[_Result]], *, writes: bool 
 def client_on(store: Store) -> Client:
     """A client of a store that is open."""
     from aether_protocol.service.local import LocalClient
-    from aether_protocol.service.local.context import ClientContext, Library
+    from aether_protocol.service.local.context import ClientContext, DocumentContext
 
-    return LocalClient(ClientContext(store, Library(), workspaces_of(store)), closes=False)
+    return LocalClient(ClientContext(store, DocumentContext(), workspaces_of(store)), closes=False)
 
 
 def _ends_without_waiting(coroutine: Coroutine[object, None, None]) -> bool:

@@ -52,7 +52,7 @@ from aether_protocol.views.report import Report, make_report
 _log = logging.getLogger("aether_protocol")
 
 
-class Engine:
+class RunEngine:
     """Runs plans. An async context manager; all methods belong to the event loop that entered it.
 
     `observers` are called with (run id, state, step) after each stored step; the state may be some steps ahead.

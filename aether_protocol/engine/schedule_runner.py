@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from aether_protocol.cron.policy import Decision, Missed, decide, expired, run_name
 from aether_protocol.engine.active_run import Draft
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.artifacts import collect
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
@@ -74,7 +74,7 @@ class ScheduleRunner:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: RunEngine,
         store: Store,
         clock: Clock,
         *,

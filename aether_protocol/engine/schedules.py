@@ -39,7 +39,7 @@ class NoFireError(UsageError):
     """It would never fire from now on."""
 
 
-class Change(Struct, frozen=True):
+class ScheduleChange(Struct, frozen=True):
     """What applying comes to: the schedule as it shall be, and the plan that it shall have (both as they are: unchanged)."""
 
     what: What
@@ -47,7 +47,7 @@ class Change(Struct, frozen=True):
     plan: Plan
 
 
-async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, replaces: bool = False) -> Change:
+async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, replaces: bool = False) -> ScheduleChange:
     """What applying would do; nothing is written. See `apply`."""
     before = await store.get(given.namespace, given.name)
     check_fires(given, now)
@@ -63,7 +63,7 @@ async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, re
             seen=first_seen(now),
             next_at=None,
         )
-        return Change("created", _with_next(made), given.plan)
+        return ScheduleChange("created", _with_next(made), given.plan)
     if before.spec != given.spec:
         if not replaces:
             hint = "--replace makes a new schedule of that name and keeps the history; another name makes another schedule"
@@ -75,17 +75,17 @@ async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, re
             applied_at=now,
             generation=before.generation + 1,
         )
-        return Change("replaced", made, given.plan)
+        return ScheduleChange("replaced", made, given.plan)
     anew = replace(before.settings, folder=given.settings.folder) != given.settings
     plan = await store.plan(given.namespace, given.name)
     same = before.document == given.document and before.settings.folder == given.settings.folder
     if not anew and same and plan.digest == given.plan.digest:
-        return Change("unchanged", before, plan)
+        return ScheduleChange("unchanged", before, plan)
     made = replace(_changed(before, given.settings, now, anew=anew), document=given.document)
-    return Change("updated", made, given.plan)
+    return ScheduleChange("updated", made, given.plan)
 
 
-async def apply_change(store: ScheduleStore, change: Change) -> StoredSchedule:
+async def apply_change(store: ScheduleStore, change: ScheduleChange) -> StoredSchedule:
     """Do what was weighed; how the schedule stands. BusyError where somebody else has changed it since."""
     return change.schedule if change.what == "unchanged" else await store.put(change.schedule, change.plan)
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from aether_protocol.service.client import ScheduleControl as ScheduleControl
     from aether_protocol.service.client import StoreControl as StoreControl
     from aether_protocol.service.client import TemplateControl as TemplateControl
-    from aether_protocol.service.local import Library as Library
+    from aether_protocol.service.local import DocumentContext as DocumentContext
     from aether_protocol.service.local import client_of as client_of
     from aether_protocol.service.local import connect as connect
 
 _HOMES = {
     "Client": "client",
-    "Library": "local",
+    "DocumentContext": "local",
     "RunControl": "client",
     "RunReader": "client",
     "ScheduleControl": "client",

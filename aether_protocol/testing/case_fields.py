@@ -16,7 +16,7 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.testing.cases import Fault, Locate, Path
+from aether_protocol.testing.cases import CaseFault, Locate, Path
 
 
 class Reading:
@@ -25,10 +25,10 @@ class Reading:
     def __init__(self, file: str, locate: Locate) -> None:
         self.file = file
         self.locate = locate
-        self.faults: list[Fault] = []
+        self.faults: list[CaseFault] = []
 
     def fault(self, path: Path, message: str, hint: str | None = None) -> None:
-        self.faults.append(Fault(self.file, self.locate(path)[0], message, hint))
+        self.faults.append(CaseFault(self.file, self.locate(path)[0], message, hint))
 
 
 Check = Callable[[Reading, Json, Path], None]
@@ -210,7 +210,7 @@ def map_of(check: Check, *, key: Check = anything, filled: bool = False) -> Chec
     return check_map
 
 
-class Record:
+class ObjectCheck:
     """An object with these fields. `one`: exactly one of them is there; `filled`: an empty one asserts nothing."""
 
     def __init__(

@@ -21,7 +21,7 @@ Locate = Callable[[Path], tuple[int, int]]
 """Line and column (from 1) of the nearest existing node on a path inside one YAML document of a case file."""
 
 
-class Fault(Struct, frozen=True):
+class CaseFault(Struct, frozen=True):
     """Something wrong with a case file, or a difference that its run showed. `line` counts from 1."""
 
     file: str
@@ -55,7 +55,7 @@ class Match(Struct, frozen=True):
     type: str | None = None
 
 
-class Attempt(Struct, frozen=True):
+class ScriptedAttempt(Struct, frozen=True):
     """What one dispatch of a task gives. `after_us` passes first; then it hangs, raises, or returns."""
 
     code: int = 0
@@ -70,7 +70,7 @@ class Script(Struct, frozen=True):
     """An entry of `executors`: dispatch n plays `attempts[n - 1]`, the last one repeats."""
 
     match: Match
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[ScriptedAttempt, ...]
     path: Path = ()
 
 
@@ -84,7 +84,7 @@ class Drive(Struct, frozen=True):
     path: Path
 
 
-class Change(Struct, frozen=True):
+class SpecChange(Struct, frozen=True):
     """An entry of `cron.changes`: fields of the CronWorkflow's spec that are applied anew at `at_us`; `refused` as in Drive."""
 
     at_us: int
@@ -99,7 +99,7 @@ class Watching(Struct, frozen=True):
     until_us: int
     downtime: tuple[tuple[int, int], ...] = ()
     schedulers: int = 1
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SpecChange, ...] = ()
 
 
 class Case(Struct, frozen=True):
@@ -108,7 +108,7 @@ class Case(Struct, frozen=True):
     name: str
     file: str
     locate: Locate
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[CaseFault, ...] = ()
     rules: tuple[str, ...] = ()
     document: DocumentSource | None = None
     library: tuple[DocumentSource, ...] = ()
@@ -128,9 +128,9 @@ class Case(Struct, frozen=True):
     def line(self) -> int:
         return self.locate(("case",))[0]
 
-    def fault(self, path: Path, message: str, hint: str | None = None) -> Fault:
+    def fault(self, path: Path, message: str, hint: str | None = None) -> CaseFault:
         """A fault at `path` of this case."""
-        return Fault(self.file, self.locate(path)[0], message, hint)
+        return CaseFault(self.file, self.locate(path)[0], message, hint)
 
 
 Outcome = Literal["passed", "failed", "error"]
@@ -142,7 +142,7 @@ class CaseResult(Struct, frozen=True):
 
     case: Case
     outcome: Outcome
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[CaseFault, ...] = ()
     detail: str = ""
     seconds: float = 0.0
     losses: int = 0

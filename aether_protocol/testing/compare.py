@@ -13,7 +13,7 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, SecretValue, equal
 from aether_protocol.scheduler.timing import duration_text
 from aether_protocol.testing.case_fields import near, show
-from aether_protocol.testing.cases import Case, Fault, Path
+from aether_protocol.testing.cases import Case, CaseFault, Path
 
 _WIDEST: Final = 400  # characters of one value in a message
 
@@ -52,7 +52,7 @@ class Comparison:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.faults: list[Fault] = []
+        self.faults: list[CaseFault] = []
 
     def fault(self, path: Path, message: str, hint: str | None = None) -> None:
         self.faults.append(self.case.fault(path, f"{show(path)}: {message}", hint))

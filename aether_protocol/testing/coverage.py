@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from aether_protocol.testing.case_fields import near
-from aether_protocol.testing.cases import Case, Fault
+from aether_protocol.testing.cases import Case, CaseFault
 from aether_protocol.testing.rules import RULES, is_own
 
 
@@ -34,7 +34,7 @@ class RuleCoverage(Struct, frozen=True):
     """The table, and marks that name no rule."""
 
     rows: tuple[RuleRow, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[CaseFault, ...]
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -57,13 +57,13 @@ def rule_coverage(cases: Sequence[Case], test_folders: Iterable[Path]) -> RuleCo
             for rule in set(case.rules):
                 by_case[rule] += 1
     by_test: dict[str, int] = dict.fromkeys(RULES, 0)
-    faults: list[Fault] = []
+    faults: list[CaseFault] = []
     for file in _test_files(test_folders):
         for rule, line in _marks(file):
             if rule in by_test:
                 by_test[rule] += 1
             elif not is_own(rule):
-                faults.append(Fault(str(file), line, f"{rule!r} is no rule", near(rule, RULES)))
+                faults.append(CaseFault(str(file), line, f"{rule!r} is no rule", near(rule, RULES)))
     rows = (RuleRow(rule, RULES[rule], by_case[rule], by_test[rule]) for rule in RULES)
     return RuleCoverage(tuple(rows), tuple(faults))
 

@@ -11,7 +11,7 @@ from aether_protocol.diagnostics import CODES
 from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.testing.case_fields import (
-    Record,
+    ObjectCheck,
     anything,
     boolean,
     duration,
@@ -36,9 +36,9 @@ from aether_protocol.testing.rules import RULES
 phase: Final = one_of(Phase, "phase")
 values: Final = map_of(anything, filled=True)  # names and values of which those given are compared
 
-MATCH: Final = Record({"path": word, "task": word, "template": word, "type": word}, filled=True)
+MATCH: Final = ObjectCheck({"path": word, "task": word, "template": word, "type": word}, filled=True)
 
-ATTEMPT: Final = Record(
+ATTEMPT: Final = ObjectCheck(
     {
         "code": integer(),
         "message": text,
@@ -50,12 +50,12 @@ ATTEMPT: Final = Record(
     }
 )
 
-SCRIPT: Final = Record(
+SCRIPT: Final = ObjectCheck(
     {"match": MATCH, "attempts": list_of(ATTEMPT, filled=True)},
     required=("match", "attempts"),
 )
 
-RESULT: Final = Record(
+RESULT: Final = ObjectCheck(
     {
         "task": task_path,
         "attempt": integer(1),
@@ -68,22 +68,22 @@ RESULT: Final = Record(
 
 REFUSED: Final = either(boolean=only(True), string=word, object=matcher)
 
-DRIVE: Final = Record(
+DRIVE: Final = ObjectCheck(
     {
         "at": duration,
-        "resume": Record({"task": task_path, "payload": mapping}, required=("task",)),
+        "resume": ObjectCheck({"task": task_path, "payload": mapping}, required=("task",)),
         "cancel": only("run"),
         "crash": only("engine"),
         "duplicate": task_path,
         "result": RESULT,
-        "retry": Record({"from": task_path}),
+        "retry": ObjectCheck({"from": task_path}),
         "refused": REFUSED,
     },
     required=("at",),
     one=("resume", "cancel", "crash", "duplicate", "result", "retry"),
 )
 
-DIAGNOSTIC: Final = Record(
+DIAGNOSTIC: Final = ObjectCheck(
     {
         "code": one_of(CODES, "code of a diagnostic"),
         "severity": one_of(("error", "warning"), "severity"),
@@ -108,7 +108,7 @@ _ASSIGNED_TEXTS: Final = (
     "idempotencyKey",
 )
 
-ASSIGNMENT: Final = Record(  # the fields of ports.wire_json
+ASSIGNMENT: Final = ObjectCheck(  # the fields of ports.wire_json
     {
         **dict.fromkeys(("config", "inputs", "artifacts", "resources"), either(object=values, null=anything)),
         **dict.fromkeys(("timeout", "deadline"), either(string=word, null=anything)),
@@ -120,7 +120,7 @@ ASSIGNMENT: Final = Record(  # the fields of ports.wire_json
     filled=True,
 )
 
-TASK: Final = Record(
+TASK: Final = ObjectCheck(
     {
         "phase": phase,
         "type": one_of(("dag", "task", "loop"), "type of a template"),
@@ -138,7 +138,7 @@ TASK: Final = Record(
     filled=True,
 )
 
-HOOK: Final = Record(
+HOOK: Final = ObjectCheck(
     {
         "hook": hook_name,
         "phase": phase,
@@ -151,13 +151,13 @@ HOOK: Final = Record(
     required=("hook",),
 )
 
-CRON: Final = Record(
+CRON: Final = ObjectCheck(
     {
         "until": duration,
-        "downtime": list_of(Record({"from": duration, "to": duration}, required=("from", "to"))),
+        "downtime": list_of(ObjectCheck({"from": duration, "to": duration}, required=("from", "to"))),
         "schedulers": integer(1),
         "changes": list_of(
-            Record(
+            ObjectCheck(
                 {"at": duration, "set": map_of(anything, filled=True), "refused": REFUSED},
                 required=("at", "set"),
             )
@@ -166,14 +166,14 @@ CRON: Final = Record(
     required=("until",),
 )
 
-KEPT_RUN: Final = Record(
+KEPT_RUN: Final = ObjectCheck(
     {"phase": phase, "message": matcher, "outputs": values, "fire": instant, "elapsed": duration, "taskCount": integer(0)},
     filled=True,
 )
 
-SKIP: Final = Record({"time": instant, "reason": matcher}, required=("time",))
+SKIP: Final = ObjectCheck({"time": instant, "reason": matcher}, required=("time",))
 
-EXPECT: Final = Record(
+EXPECT: Final = ObjectCheck(
     {
         "valid": boolean,
         "diagnostics": list_of(DIAGNOSTIC, filled=True),
@@ -200,7 +200,7 @@ DOCUMENT_FIELDS: Final = ("document", "documentFile", "documentText", "documentB
 
 LIMITS: Final = DocumentLimits.__struct_fields__  # DOC-6
 
-CASE: Final = Record(
+CASE: Final = ObjectCheck(
     {
         "case": word,
         "rules": list_of(one_of(RULES, "rule")),
@@ -212,7 +212,7 @@ CASE: Final = Record(
         "arguments": mapping,
         "secrets": map_of(map_of(text)),
         "variables": map_of(mapping),
-        "limits": Record(dict.fromkeys(LIMITS, integer(1))),
+        "limits": ObjectCheck(dict.fromkeys(LIMITS, integer(1))),
         "concurrency": integer(1),
         "now": instant,
         "store": store,

@@ -29,7 +29,7 @@ _LAST_WORDS: Final = frozenset(  # of an engine that is closed
 Name = tuple[str, str, int]
 
 
-class StoredLibrary:
+class CaseStore:
     """The store of a case, as one engine after the other reaches it. `tier` says which; a durable one is SQLite in memory."""
 
     def __init__(self, tier: str) -> None:
@@ -77,7 +77,7 @@ def _counts(name: str, arguments: tuple[Any, ...]) -> bool:
     return name == "schedules.decide" or (name == "runs.append" and not any(part.closed for part in arguments[0]))
 
 
-class Workers:
+class SurvivingWorkers:
     """The local broker and what it knows beyond the life of an engine. It is the broker's `ResultSink`.
 
     An attempt is known here by its name without the epoch, so that a run that goes back finds what its tasks gave before.
@@ -173,7 +173,7 @@ class Workers:
 class Side:
     """The workers as one engine sees them. See `ports.broker.Broker`."""
 
-    def __init__(self, workers: Workers, door: Door) -> None:
+    def __init__(self, workers: SurvivingWorkers, door: Door) -> None:
         self._workers = workers
         self.door = door
         self.sink: ResultSink

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Call, DagDef, LoopDef, Plan, TaskDef
 from aether_protocol.testing.case_fields import near
-from aether_protocol.testing.cases import Case, Fault, Match, Path, Script
+from aether_protocol.testing.cases import Case, CaseFault, Match, Path, Script
 from aether_protocol.testing.scripted import Scripts, path_pattern
 
 _INDEX: Final = re.compile(r"\[\d+\]")
@@ -84,7 +84,7 @@ def touches_files(plan: Plan, types: Mapping[str, ExecutorType]) -> bool:
     )
 
 
-def unknown_names(case: Case, plan: Plan, types: Collection[str]) -> list[Fault]:
+def unknown_names(case: Case, plan: Plan, types: Collection[str]) -> list[CaseFault]:
     """Names in `executors` and `drive` that nothing in the plan has."""
     if not case.scripts and not case.drive:
         return []
@@ -94,7 +94,7 @@ def unknown_names(case: Case, plan: Plan, types: Collection[str]) -> list[Fault]
     tasks = {place.task for place in all_places if place.task is not None and place.type is not None}
     templates = {place.template for place in all_places if place.type is not None}
     used = {place.type for place in all_places if place.type is not None} | set(types)
-    faults: list[Fault] = []
+    faults: list[CaseFault] = []
 
     def ask(path: Path, noun: str, name: str | None, known: Collection[str]) -> None:
         if name is not None and name not in known:

@@ -17,7 +17,7 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
@@ -28,12 +28,12 @@ from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.outstanding import under_way
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.cases import Case, CaseResult, Drive, Fault
+from aether_protocol.testing.cases import Case, CaseFault, CaseResult, Drive
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
 from aether_protocol.testing.expectations import Ran, judge
 from aether_protocol.testing.failure_detail import run_detail
-from aether_protocol.testing.harness import Door, StoredLibrary, Workers
+from aether_protocol.testing.harness import CaseStore, Door, SurvivingWorkers
 from aether_protocol.testing.prepare import Prepared
 from aether_protocol.testing.recorder import Watch, texts
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
@@ -79,7 +79,7 @@ class Messages(logging.Handler):
 class _CaseFaultError(Exception):
     """The case asks for something that cannot be done."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: CaseFault) -> None:
         super().__init__(str(fault))
         self.fault = fault
 
@@ -112,17 +112,17 @@ class Play:
         self._broker = LocalBroker(
             executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets
         )
-        self._workers = Workers(self._broker)
-        self._shelf = StoredLibrary(case.store)
+        self._workers = SurvivingWorkers(self._broker)
+        self._shelf = CaseStore(case.store)
         self._run_id = RUN_ID
         self._losses = 0
         self._drives = deque(case.drive)
         self._accepted: list[tuple[int, Drive]] = []  # (step before it, what was asked of the run)
         self._door, self._engine = self._make_engine(lose_after)
 
-    def _make_engine(self, lose_after: int | None = None) -> tuple[Door, Engine]:
+    def _make_engine(self, lose_after: int | None = None) -> tuple[Door, RunEngine]:
         door = Door(lose_after)
-        engine = Engine(
+        engine = RunEngine(
             store=self._shelf.open(door),
             broker=self._workers.attach(door),
             clock=self._clock,

@@ -26,7 +26,7 @@ from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.documents.values import read_value
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
-from aether_protocol.testing.cases import Case, DocumentSource, Fault
+from aether_protocol.testing.cases import Case, CaseFault, DocumentSource
 from aether_protocol.testing.plan_names import unknown_names, unscripted, used_types
 
 _WORKFLOWS: Final = ("Workflow", "CronWorkflow")
@@ -40,7 +40,7 @@ class Prepared(Struct):
     diagnostics: tuple[Diagnostic, ...]
     plan: Plan | None
     types: Mapping[str, ExecutorType]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[CaseFault, ...] = ()
     document: LoadedDocument | None = None
     compiler: Compiler | None = None
 
@@ -94,7 +94,7 @@ def prepare(case: Case) -> Prepared:
     return prepared
 
 
-def _not_one(case: Case, count: int) -> Fault:
+def _not_one(case: Case, count: int) -> CaseFault:
     assert case.document is not None
     what = "no workflow" if count == 0 else f"{count} workflows"
     return case.fault(case.document.path, f"the document holds {what}, but a case runs one")

@@ -24,16 +24,16 @@ from aether_protocol.ports.store import MEMORY, STATE_ACTION_LOG
 from aether_protocol.testing.case_fields import Reading, parse_instant
 from aether_protocol.testing.cases import (
     Action,
-    Attempt,
     Case,
-    Change,
+    CaseFault,
     DocumentSource,
     Drive,
-    Fault,
     Locate,
     Match,
     Path,
     Script,
+    ScriptedAttempt,
+    SpecChange,
     Watching,
 )
 from aether_protocol.testing.clock import DEFAULT_START_US
@@ -105,7 +105,7 @@ def read_file(path: FilePath) -> list[Case]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        return [_broken(file, [Fault(file, 1, f"cannot be read: {error.strerror or error}")])]
+        return [_broken(file, [CaseFault(file, 1, f"cannot be read: {error.strerror or error}")])]
     return read_text(data, file)
 
 
@@ -113,11 +113,11 @@ def read_text(data: bytes, file: str) -> list[Case]:
     """The cases in the text of a case file named `file`, against whose folder its paths are resolved."""
     source, trees = parse(data, file, DEFAULT)
     cases = [_read_case(source, tree) for tree in trees]
-    faults = [Fault(file, found.line, found.message, found.hint) for found in source.faults]
+    faults = [CaseFault(file, found.line, found.message, found.hint) for found in source.faults]
     return [_broken(file, faults), *cases] if faults else cases
 
 
-def _broken(file: str, faults: list[Fault]) -> Case:
+def _broken(file: str, faults: list[CaseFault]) -> Case:
     """What stands for a file that cannot be read (completely)."""
     line = min(fault.line for fault in faults)
     return Case(name=file, file=file, locate=lambda path: (line, 1), faults=tuple(faults))
@@ -244,7 +244,7 @@ def _document(raw: Json, source: Source, tree: DocumentTree) -> DocumentSource:
         return DocumentSource(path)
 
 
-def _unreadable(case: Case, part: DocumentSource | None) -> Fault | None:
+def _unreadable(case: Case, part: DocumentSource | None) -> CaseFault | None:
     """Why the bytes of a document cannot be had; what is in them is for the runner to judge."""
     if part is None or part.inline is not None or part.data is not None:
         return None
@@ -259,8 +259,8 @@ def _script(entry: Json, path: Path) -> Script:
     return Script(Match(**entry["match"]), tuple(_attempt(attempt) for attempt in entry["attempts"]), path)
 
 
-def _attempt(raw: Json) -> Attempt:
-    return Attempt(
+def _attempt(raw: Json) -> ScriptedAttempt:
+    return ScriptedAttempt(
         code=1 if raw.get("suspend") else raw.get("code", 0),
         message=raw.get("message", ""),
         outputs=raw.get("outputs", {}),
@@ -273,7 +273,7 @@ def _attempt(raw: Json) -> Attempt:
 def _watching(raw: Json) -> Watching:
     downtime = [tuple(parse_duration(entry[edge], zero=True) for edge in ("from", "to")) for entry in raw.get("downtime", [])]
     changes = [
-        Change(parse_duration(entry["at"], zero=True), entry["set"], entry.get("refused"), ("cron", "changes", index))
+        SpecChange(parse_duration(entry["at"], zero=True), entry["set"], entry.get("refused"), ("cron", "changes", index))
         for index, entry in enumerate(raw.get("changes", []))
     ]
     changes.sort(key=lambda change: change.at_us)

@@ -17,7 +17,7 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.cron import schedule_spec
 from aether_protocol.documents.load import load_value
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.ids import uuid7
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import apply
@@ -28,10 +28,10 @@ from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import MISSED, SKIPPED, STARTED, FireRecord, next_due
 from aether_protocol.scheduler.outstanding import under_way
 from aether_protocol.testing.case_fields import parse_instant
-from aether_protocol.testing.cases import Case, CaseResult, Change, Path, Watching
+from aether_protocol.testing.cases import Case, CaseResult, Path, SpecChange, Watching
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.harness import Door, StoredLibrary, Workers
+from aether_protocol.testing.harness import CaseStore, Door, SurvivingWorkers
 from aether_protocol.testing.play import Messages, real_executor, result_of, variables_of
 from aether_protocol.testing.prepare import Prepared
 from aether_protocol.testing.recorder import Watch, texts
@@ -58,7 +58,7 @@ class _Ids:
 class _Scheduler:
     """One engine with its scheduler; None of both while it is down."""
 
-    def __init__(self, door: Door, engine: Engine, cron: ScheduleRunner) -> None:
+    def __init__(self, door: Door, engine: RunEngine, cron: ScheduleRunner) -> None:
         self.door = door
         self.engine = engine
         self.cron = cron
@@ -90,8 +90,8 @@ class SchedulePlay:
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
         broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._workers = Workers(broker)
-        self._shelf = StoredLibrary(case.store)
+        self._workers = SurvivingWorkers(broker)
+        self._shelf = CaseStore(case.store)
         self._ids = _Ids()
         self._losses = 0
         self._lose_after = lose_after
@@ -100,9 +100,9 @@ class SchedulePlay:
 
     # --- life ---
 
-    def _timetable(self) -> list[tuple[int, Change | bool]]:
+    def _timetable(self) -> list[tuple[int, SpecChange | bool]]:
         """What happens from outside, in the order of time: changes, and schedulers that come (True) and go (False)."""
-        edges: list[tuple[int, Change | bool]] = [(change.at_us, change) for change in self._watching.changes]
+        edges: list[tuple[int, SpecChange | bool]] = [(change.at_us, change) for change in self._watching.changes]
         for first, last in self._watching.downtime:
             edges += [(first, False), (last, True)]
         return sorted(edges, key=lambda edge: edge[0])
@@ -116,7 +116,7 @@ class SchedulePlay:
         door = Door(self._lose_after if number == 0 else None)
         self._lose_after = None
         store = self._shelf.open(door)
-        engine = Engine(
+        engine = RunEngine(
             store=store,
             broker=self._workers.attach(door),
             clock=self._clock,
@@ -208,7 +208,7 @@ class SchedulePlay:
         clock.advance(due)
         return True
 
-    async def _edge(self, what: Change | bool) -> None:
+    async def _edge(self, what: SpecChange | bool) -> None:
         if what is True:
             await self._start()
         elif what is False:
@@ -249,7 +249,7 @@ class SchedulePlay:
         self._document, self._plan = document, plan
         return None
 
-    async def _change(self, change: Change) -> None:
+    async def _change(self, change: SpecChange) -> None:
         refused = await self._apply(change.fields)
         path = (*change.path, "refused")
         if change.refused is None:

@@ -19,7 +19,7 @@ from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.testing.cases import Attempt, Match, Script
+from aether_protocol.testing.cases import Match, Script, ScriptedAttempt
 
 _INPUTS = frozenset({"inputs"})
 
@@ -64,7 +64,7 @@ class Scripts:
                 return script
         return None
 
-    def attempt(self, task: TaskAssignment) -> Attempt | None:
+    def attempt(self, task: TaskAssignment) -> ScriptedAttempt | None:
         """What this dispatch plays; None where it is left to the real executor. The last attempt repeats."""
         names = (None, None) if task.hook is not None else (task.task_name, task.path)
         script = self.find(task.executor_type, task.template_name, *names)
@@ -120,7 +120,7 @@ class ScriptedExecutor:
         return await given if inspect.isawaitable(given) else given
 
 
-async def play(attempt: Attempt, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+async def play(attempt: ScriptedAttempt, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
     """Carry out one scripted attempt. Raises ScriptedError for `raise`."""
     if attempt.after_us:
         await context.sleep(attempt.after_us / 1_000_000)

@@ -33,7 +33,7 @@ class LaterError(Exception):
     """A value that only the run can tell."""
 
 
-class Entry(Struct):
+class PreviewEntry(Struct):
     """One line of the preview. `inputs` are (name, text, known)."""
 
     path: str
@@ -73,7 +73,7 @@ class _Scope(Struct):
         return get_path(self.roots[root], segments[1:])  # type: ignore[index]
 
 
-def preview(plan: Plan, header: RunHeader) -> list[Entry]:
+def preview(plan: Plan, header: RunHeader) -> list[PreviewEntry]:
     """All that would be called, in document order. Of `header` its parameters and variables count."""
     workflow = {
         "name": plan.name,
@@ -83,14 +83,14 @@ def preview(plan: Plan, header: RunHeader) -> list[Entry]:
         "scheduledTime": None,
     }
     roots = {**header.variables, "workflow": workflow}
-    entries: list[Entry] = []
+    entries: list[PreviewEntry] = []
     stack = [(plan.root, plan.root.name, 0, _Scope(roots, {}, frozenset()))]
     while stack:
         call, path, depth, scope = stack.pop()
         if len(entries) >= MOST:
-            entries.append(Entry("...", 0, "more", notes=[f"only the first {MOST} are shown"]))
+            entries.append(PreviewEntry("...", 0, "more", notes=[f"only the first {MOST} are shown"]))
             break
-        entry = Entry(path, depth, _what(call))
+        entry = PreviewEntry(path, depth, _what(call))
         inputs, later = _bind(call.inputs, scope, entry)
         _conditions(call, scope, entry)
         entries.append(entry)
@@ -129,7 +129,7 @@ def _what(call: Call) -> str:
 
 
 def _bind(
-    bindings: Sequence[InputBinding], scope: _Scope, entry: Entry
+    bindings: Sequence[InputBinding], scope: _Scope, entry: PreviewEntry
 ) -> tuple[dict[str, Json], frozenset[str]]:
     values: dict[str, Json] = {}
     later: set[str] = set()
@@ -154,7 +154,7 @@ def _bind(
     return values, frozenset(later)
 
 
-def _conditions(call: Call, scope: _Scope, entry: Entry) -> None:
+def _conditions(call: Call, scope: _Scope, entry: PreviewEntry) -> None:
     """What decides whether, when and how often it runs."""
     if call.when is not None:
         try:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.library import KeptText, StoredLibrary, TemplateLibrary
 from aether_protocol.documents.load import load_bytes, load_value
 from aether_protocol.documents.source_texts import document_texts
@@ -61,7 +61,7 @@ def test_the_nearest_is_taken_and_the_store_asked_only_where_it_is_needed(
     calls: Calls,
     home: str,
 ) -> None:
-    workspace = Workspace(templates(middle, "library"))
+    workspace = DocumentWorkspace(templates(middle, "library"))
     file = workspace.load([document("Workflow", "flow", home, calls, "flow"), *templates(near, "file")])
     flow = file.documents[0]
     lacked = workspace.lacks([file])

@@ -22,7 +22,7 @@ from typing import Final
 from msgspec import Struct
 
 from aether_protocol.adapters.executors import orphan_guard as guard
-from aether_protocol.adapters.executors.streams import Stream
+from aether_protocol.adapters.executors.streams import ChildStream
 from aether_protocol.execution import capacity
 
 GRACE_S: Final = 2.0  # between SIGTERM and SIGKILL
@@ -33,7 +33,7 @@ POLL_S: Final = 0.02  # between looks at a process, where the system has no desc
 _groups: set[int] = set()  # the process groups that are alive
 
 
-class Command(Struct, frozen=True):
+class ProcessSpec(Struct, frozen=True):
     """What is to be run, and how it is told to stop: `signal` first, SIGKILL after `grace_s`."""
 
     argv: Sequence[str]
@@ -47,8 +47,8 @@ class ChildEnd(Struct):
     """`returncode` is negative for a signal. `excess` names the stream that became larger than it may."""
 
     returncode: int
-    stdout: Stream
-    stderr: Stream
+    stdout: ChildStream
+    stderr: ChildStream
     excess: str | None
 
 
@@ -68,10 +68,10 @@ class Excess:
         return tell
 
 
-MakeStreams = Callable[[Excess], tuple[Stream, Stream]]
+MakeStreams = Callable[[Excess], tuple[ChildStream, ChildStream]]
 
 
-async def run_child(child: Child, command: Command) -> ChildEnd:
+async def run_child(child: Child, command: ProcessSpec) -> ChildEnd:
     """See `child`, which was started as `command`, to its end.
 
     Cancelled, it sends the command's signal to the group, waits up to the grace, sends SIGKILL, and then lets the
@@ -98,7 +98,7 @@ class Child:
     Raises OSError or ValueError where it cannot be started, and leaves nothing then.
     """
 
-    def __init__(self, command: Command, streams: MakeStreams) -> None:
+    def __init__(self, command: ProcessSpec, streams: MakeStreams) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as undo:
             self.excess = Excess()
@@ -125,7 +125,7 @@ class Child:
         self._undo.close()
 
 
-def _spawn(command: Command, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+def _spawn(command: ProcessSpec, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     def spawn(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             argv,
@@ -176,7 +176,7 @@ def kill_all() -> None:
         signal_group(group, signal.SIGKILL)
 
 
-async def _stop(child: Child, command: Command) -> None:
+async def _stop(child: Child, command: ProcessSpec) -> None:
     """The signal, grace, SIGKILL. Open pipes tell that descendants are still ending; a second cancel cuts it short."""
     signal_group(child.pid, command.signal)
     ends: list[asyncio.Future[int] | asyncio.Future[None]] = [child.end, *(stream.closed for stream in child.streams)]

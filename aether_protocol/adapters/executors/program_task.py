@@ -20,13 +20,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aether_protocol.adapters.executors.child_process import KILLED_S, Child, ChildEnd, Command, Excess, run_child
+from aether_protocol.adapters.executors.child_process import KILLED_S, Child, ChildEnd, Excess, ProcessSpec, run_child
 from aether_protocol.adapters.executors.files import laid
 from aether_protocol.adapters.executors.io_files import Exchange, OutputsError
 from aether_protocol.adapters.executors.limits import limited, read_limits
 from aether_protocol.adapters.executors.outputs import CollectedOutputs, read_files, read_outputs, read_stdout
 from aether_protocol.adapters.executors.results import shorten
-from aether_protocol.adapters.executors.streams import File, Pipe, Stream
+from aether_protocol.adapters.executors.streams import ChildStream, File, Pipe
 from aether_protocol.execution.capacity import FullError, begin
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, as_text
@@ -68,7 +68,7 @@ class _Prepared(Struct):
     """An attempt whose files lie there, and how its streams are made."""
 
     exchange: Exchange
-    command: Command
+    command: ProcessSpec
     folder: Path
     limits: dict[str, int]
     files: dict[str, Path]  # the artifacts that streams go to
@@ -129,7 +129,7 @@ def _prepare(task: TaskAssignment, context: ExecutionContext, command_line: Comm
             raise ValueError(error.told(context.mask)) from None
         undo.enter_context(laid(config.get("files"), workspace))
         stop = config.get("stop") or {}
-        command = Command(
+        command = ProcessSpec(
             argv,
             env,
             str(folder),
@@ -154,8 +154,8 @@ def _artifact_files(task: TaskAssignment, config: Config, workspace: Path) -> di
     return files
 
 
-def _streams(ready: _Prepared, context: ExecutionContext) -> Callable[[Excess], tuple[Stream, Stream]]:
-    def make(excess: Excess) -> tuple[Stream, Stream]:
+def _streams(ready: _Prepared, context: ExecutionContext) -> Callable[[Excess], tuple[ChildStream, ChildStream]]:
+    def make(excess: Excess) -> tuple[ChildStream, ChildStream]:
         with contextlib.ExitStack() as undo:
             made = []
             for name in ("stdout", "stderr"):
@@ -165,7 +165,7 @@ def _streams(ready: _Prepared, context: ExecutionContext) -> Callable[[Excess], 
             undo.pop_all()
             return made[0], made[1]
 
-    def _stream(name: str, excess: Excess) -> Stream:
+    def _stream(name: str, excess: Excess) -> ChildStream:
         if name in ready.files:
             return File(ready.files[name])
         on_text = (lambda text: context.log(text, "stdout")) if name == "stdout" else _note(context)
@@ -329,7 +329,7 @@ def _name(config: Config, program: str, mask: Callable[[str], str]) -> str:
     return mask(program)
 
 
-def _not_started(program: str, command: Command, error: OSError | ValueError, origin: str | None) -> str:
+def _not_started(program: str, command: ProcessSpec, error: OSError | ValueError, origin: str | None) -> str:
     program = shorten(program, PROGRAM_LIMIT)
     cwd, path = command.cwd, command.argv[0]
     if cwd is not None and not os.path.isdir(cwd):

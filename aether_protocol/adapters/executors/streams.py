@@ -21,7 +21,7 @@ TAIL: Final = 65_536  # characters of the last whole lines that are kept
 OnText = Callable[[str], None]
 
 
-class Stream(Protocol):
+class ChildStream(Protocol):
     """One of the two streams of a child."""
 
     closed: asyncio.Future[None]

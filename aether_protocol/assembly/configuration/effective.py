@@ -32,7 +32,7 @@ from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly.configuration.tables import Entry, Tables
+    from aether_protocol.assembly.configuration.tables import FileSetting, Tables
 
 PROFILE_VARIABLE: Final = "AETHER_PROFILE"
 FILE_VARIABLE: Final = "AETHER_CONFIG"
@@ -269,7 +269,7 @@ def _check_profile(profile: str, known: list[str]) -> None:
     raise UsageError(f"there is no profile {profile!r}", hint=did_you_mean(profile, known, listed))
 
 
-def _effective(entries: Mapping[str, Entry], file: ConfigurationFile, profile: str | None) -> dict[str, EffectiveSetting]:
+def _effective(entries: Mapping[str, FileSetting], file: ConfigurationFile, profile: str | None) -> dict[str, EffectiveSetting]:
     kind: Kind = file.layer if profile is None else "profile"
     return {
         key: EffectiveSetting(key, entry.value, SettingSource(kind, file.path, entry.line, profile))

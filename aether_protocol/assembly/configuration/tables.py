@@ -28,7 +28,7 @@ MOST: Final = 50  # faults of one file that are told
 Renamed = Callable[[Json], tuple[str, Json]]
 
 
-class Entry(Struct, frozen=True):
+class FileSetting(Struct, frozen=True):
     """A setting as a file gives it. `line` and `column` are those of its key, `name` is what the file calls it."""
 
     value: Json
@@ -40,8 +40,8 @@ class Entry(Struct, frozen=True):
 class Tables(Struct):
     """The settings of a file by key, those of each profile, and what is wrong with it."""
 
-    settings: dict[str, Entry] = field(default_factory=dict)
-    profiles: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    settings: dict[str, FileSetting] = field(default_factory=dict)
+    profiles: dict[str, dict[str, FileSetting]] = field(default_factory=dict)
     faults: list[Diagnostic] = field(default_factory=list)
 
 
@@ -121,7 +121,7 @@ class _Reader:
         self.note("AE603", self.text.values.get(path, (0, 0)), f"{path[-1]} is {_told(value)}, not a table", path)
         return False
 
-    def _section(self, path: Path, name: str, value: Json, known: list[str], into: dict[str, Entry]) -> None:
+    def _section(self, path: Path, name: str, value: Json, known: list[str], into: dict[str, FileSetting]) -> None:
         if name not in known and name not in _OLD_SECTIONS:
             self._unknown(path, name, known)
             return
@@ -134,7 +134,7 @@ class _Reader:
                 for last, one in inner.items():
                     self._setting((*path, key, last), f"{name}.{key}.{last}", one, into)
 
-    def _setting(self, path: Path, key: str, value: Json, into: dict[str, Entry]) -> None:
+    def _setting(self, path: Path, key: str, value: Json, into: dict[str, FileSetting]) -> None:
         meant = key
         if key in RENAMED:
             meant, value = RENAMED[key](value)
@@ -151,9 +151,9 @@ class _Reader:
         place = self.text.keys[path]
         first = into.get(meant)
         if first is None:
-            into[meant] = Entry(value, *place, key)
+            into[meant] = FileSetting(value, *place, key)
         elif "memory" in (first.value, value) and {key, first.name} <= {*RENAMED}:
-            into[meant] = Entry("memory", *place, key)  # the prior system asks for a file in any case
+            into[meant] = FileSetting("memory", *place, key)  # the prior system asks for a file in any case
         else:
             self.note("AE604", place, f"{key} sets what line {first.line} sets already", path, "keep one of them")
 

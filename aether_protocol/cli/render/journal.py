@@ -47,7 +47,7 @@ KINDS: Final = {
 AGAIN_US: Final = 60 * SECOND
 
 
-class Entry(Struct, frozen=True):
+class JournalEntry(Struct, frozen=True):
     """One thing that happened: `text` for people, `fields` for programs. `bad`: it did not go well."""
 
     kind: str
@@ -65,7 +65,7 @@ class Journal:
         self._as_events = as_events
         self._quiet = quiet
 
-    def tell(self, entry: Entry) -> None:
+    def tell(self, entry: JournalEntry) -> None:
         if self._quiet and not entry.bad:
             return
         at = self._now()
@@ -93,7 +93,7 @@ class JournalHandler(logging.Handler):
             click.echo(f"{here(at)}  warning: {printable(text)}", err=True)
 
 
-def entry_of(event: HostEvent, more: str) -> Entry:
+def entry_of(event: HostEvent, more: str) -> JournalEntry:
     """Give the entry of anything that a host reports; `more` are options that a command needs to find a run."""
     match event:
         case FireReported(schedule=schedule, record=record):
@@ -115,7 +115,7 @@ def entry_of(event: HostEvent, more: str) -> Entry:
     assert_never(event)
 
 
-def fire_entry(schedule: StoredSchedule, record: FireRecord) -> Entry:
+def fire_entry(schedule: StoredSchedule, record: FireRecord) -> JournalEntry:
     """What became of a fire."""
     zone = zone_of(schedule.settings)
     fire = in_zone(record.at, zone)
@@ -135,30 +135,30 @@ def fire_entry(schedule: StoredSchedule, record: FireRecord) -> Entry:
         fields["reason"] = record.reason
     if record.first is not None:
         fields |= {"first": rfc3339(record.first), "count": record.count}
-    return Entry(KINDS[record.kind], text, fields, None if record.run_id else "yellow", bad=record.kind == MISSED)
+    return JournalEntry(KINDS[record.kind], text, fields, None if record.run_id else "yellow", bad=record.kind == MISSED)
 
 
-def left_out_entry(schedule: StoredSchedule, at: int, run_id: str, why: str) -> Entry:
+def left_out_entry(schedule: StoredSchedule, at: int, run_id: str, why: str) -> JournalEntry:
     """A fire that is not backfilled."""
     text = f"{called(schedule)}: fire {in_zone(at, zone_of(schedule.settings))} left out: {why}"
     fields = {**_of(schedule.namespace, schedule.name), "fire": rfc3339(at), "runId": run_id, "reason": why}
-    return Entry("FireLeftOut", text, fields)
+    return JournalEntry("FireLeftOut", text, fields)
 
 
-def recovered_entry(state: RunState) -> Entry:
+def recovered_entry(state: RunState) -> JournalEntry:
     """An unfinished run is continued here."""
     done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
-    return Entry("RunRecovered", f"{_name(state)}: recovered run {state.header.run_id}, {done}", _run(state))
+    return JournalEntry("RunRecovered", f"{_name(state)}: recovered run {state.header.run_id}, {done}", _run(state))
 
 
-def suspended_entry(state: RunState, paths: Sequence[str], more: str) -> Entry:
+def suspended_entry(state: RunState, paths: Sequence[str], more: str) -> JournalEntry:
     """A run that waits for answers; `more` are options that a command needs to find it."""
     run_id = state.header.run_id
     text = f"{_name(state)}: run {run_id} waits for an answer: aether resume {run_id} {paths[0]}{more}"
-    return Entry("RunSuspended", text, {**_run(state), "paths": list(paths)}, PHASE_COLORS["Suspended"], bad=True)
+    return JournalEntry("RunSuspended", text, {**_run(state), "paths": list(paths)}, PHASE_COLORS["Suspended"], bad=True)
 
 
-def ended_entry(state: RunState) -> Entry:
+def ended_entry(state: RunState) -> JournalEntry:
     took = None
     if state.root is not None and state.root.ended_at is not None:
         took = (state.root.ended_at - state.header.created_at) / SECOND
@@ -166,46 +166,47 @@ def ended_entry(state: RunState) -> Entry:
     because = f": {one_line(state.message)}" if state.message else ""
     text = f"{_name(state)}: run {state.header.run_id} {phase}{'' if took is None else f' in {duration(took)}'}{because}"
     fields = {**_run(state), "phase": phase, "message": state.message, "durationSeconds": took}
-    return Entry("RunEnded", text, fields, PHASE_COLORS[phase], bad=phase not in FINE_PHASES)
+    return JournalEntry("RunEnded", text, fields, PHASE_COLORS[phase], bad=phase not in FINE_PHASES)
 
 
-def lost_entry(run_id: str, message: str) -> Entry:
+def lost_entry(run_id: str, message: str) -> JournalEntry:
     """A run that cannot be driven here any more."""
-    return Entry("RunLost", f"run {run_id} is not driven here any more: {message}", {"runId": run_id, "message": message},
-                 "red", bad=True)
+    told = f"run {run_id} is not driven here any more: {message}"
+    return JournalEntry("RunLost", told, {"runId": run_id, "message": message}, "red", bad=True)
 
 
-def failure_entry(what: str, message: str) -> Entry:
+def failure_entry(what: str, message: str) -> JournalEntry:
     """A schedule that cannot be dealt with, or a run that cannot be gone on with."""
-    return Entry("Failure", f"{what}: {message}", {"about": what, "message": message}, "red", bad=True)
+    return JournalEntry("Failure", f"{what}: {message}", {"about": what, "message": message}, "red", bad=True)
 
 
-def deleted_entry(run_ids: Sequence[str]) -> Entry:
+def deleted_entry(run_ids: Sequence[str]) -> JournalEntry:
     """Runs beyond the history limits (CRON-5)."""
     shown = ", ".join(run_ids[:5]) + (", ..." if len(run_ids) > 5 else "")
-    return Entry("RunsDeleted", f"deleted {counted(len(run_ids), 'old run')}: {shown}", {"runIds": list(run_ids)})
+    return JournalEntry("RunsDeleted", f"deleted {counted(len(run_ids), 'old run')}: {shown}", {"runIds": list(run_ids)})
 
 
-def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> Entry:
+def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> JournalEntry:
     """A scheduler is there."""
     ahead = min((one.next_at for one in schedules if one.next_at is not None), default=None)
     when = "" if ahead is None else f", the next fire is at {here(ahead)}"
     text = f"scheduler of {store}: {counted(len(schedules), 'schedule')}{when}"
     told = {"store": store, "schedules": len(schedules), "nextFireAt": None if ahead is None else rfc3339(ahead)}
-    return Entry("SchedulerStarted", text, told)
+    return JournalEntry("SchedulerStarted", text, told)
 
 
-def leaving_entry(under_way: Sequence[str], grace_s: float) -> Entry:
+def leaving_entry(under_way: Sequence[str], grace_s: float) -> JournalEntry:
     """A signal came."""
     waits = f"; {counted(len(under_way), 'run')} may go on for {grace_s:g}s" if under_way else ""
-    return Entry("SchedulerLeaving", f"nothing more is started{waits}", {"runIds": list(under_way), "graceSeconds": grace_s})
+    fields: dict[str, Json] = {"runIds": list(under_way), "graceSeconds": grace_s}
+    return JournalEntry("SchedulerLeaving", f"nothing more is started{waits}", fields)
 
 
-def left_entry(left: Sequence[str]) -> Entry:
+def left_entry(left: Sequence[str]) -> JournalEntry:
     """The last entry of a scheduler."""
     shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
     text = f"the scheduler ends; left for the next one: {shown}" if left else "the scheduler ends"
-    return Entry("SchedulerEnded", text, {"leftRunIds": list(left)})
+    return JournalEntry("SchedulerEnded", text, {"leftRunIds": list(left)})
 
 
 def entries_left_out(count: int) -> str:

@@ -10,11 +10,11 @@ from msgspec.structs import asdict
 
 from aether_protocol.expressions.values import Json, has_secret
 from aether_protocol.plan.model import Plan
-from aether_protocol.views.preview import Entry
+from aether_protocol.views.preview import PreviewEntry
 from aether_protocol.views.text import as_value, one_line
 
 
-def show_preview(plan: Plan, entries: list[Entry], parameters: Mapping[str, Json], *, as_json: bool) -> None:
+def show_preview(plan: Plan, entries: list[PreviewEntry], parameters: Mapping[str, Json], *, as_json: bool) -> None:
     """On standard output: what would run."""
     if as_json:
         told = {"workflow": plan.name, "tasks": [asdict(entry) for entry in entries]}

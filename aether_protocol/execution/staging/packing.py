@@ -27,7 +27,7 @@ ARCHIVES: Final = ("tar", "tar.gz", "zip", "none")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip knows
 
 
-class Entry(Struct, frozen=True):
+class ArchiveEntry(Struct, frozen=True):
     """What is packed: `name` inside of the archive; `link` is a symbolic link's target."""
 
     name: str
@@ -38,7 +38,7 @@ class Entry(Struct, frozen=True):
 
 
 class _Sink(Protocol):
-    def add(self, entry: Entry) -> None: ...
+    def add(self, entry: ArchiveEntry) -> None: ...
 
 
 def pack(source: Path, archive: str, target: Path, limits: Limits) -> None:
@@ -72,13 +72,13 @@ def _fill(sink: _Sink, source: Path, limits: Limits) -> None:
         sink.add(entry)
 
 
-def _entries(source: Path) -> Iterator[Entry]:
+def _entries(source: Path) -> Iterator[ArchiveEntry]:
     """All entries in an order that depends on their names alone; links are not followed, but `source` itself may be one."""
     info = source.stat()
     if not stat.S_ISDIR(info.st_mode):
         yield _entry(source.name, source, info)
         return
-    yield Entry("./", source, info.st_mode)
+    yield ArchiveEntry("./", source, info.st_mode)
     folders: list[tuple[str, Path]] = [("", source)]
     while folders:
         prefix, folder = folders.pop()
@@ -93,24 +93,24 @@ def _entries(source: Path) -> Iterator[Entry]:
         folders.extend(reversed(below))
 
 
-def _entry(name: str, path: Path, info: os.stat_result) -> Entry:
+def _entry(name: str, path: Path, info: os.stat_result) -> ArchiveEntry:
     mode = info.st_mode
     if stat.S_ISLNK(mode):
         target = os.readlink(path)
         check_link(name, target)
-        return Entry(name, path, mode, link=target)
+        return ArchiveEntry(name, path, mode, link=target)
     if stat.S_ISDIR(mode):
-        return Entry(f"{name}/", path, mode)
+        return ArchiveEntry(f"{name}/", path, mode)
     if not stat.S_ISREG(mode):
         raise PortError(f"{str(path)!r} is neither a file nor a folder nor a link")
-    return Entry(name, path, mode, info.st_size)
+    return ArchiveEntry(name, path, mode, info.st_size)
 
 
 class _Tar:
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ArchiveEntry) -> None:
         info = tarfile.TarInfo(entry.name)
         if entry.link is not None:
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
@@ -128,7 +128,7 @@ class _Zip:
     def __init__(self, box: zipfile.ZipFile) -> None:
         self._box = box
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ArchiveEntry) -> None:
         info = zipfile.ZipInfo(entry.name, _EPOCH)
         info.create_system = 3  # the modes are those of Unix
         if entry.link is not None:

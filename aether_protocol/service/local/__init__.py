@@ -12,7 +12,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from aether_protocol.service.local.context import ClientContext, Library
+from aether_protocol.service.local.context import ClientContext, DocumentContext
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.local.store import LocalStore
     from aether_protocol.service.local.templates import LocalTemplates
 
-__all__ = ["Library", "LocalClient", "client_of", "connect"]
+__all__ = ["DocumentContext", "LocalClient", "client_of", "connect"]
 
 
 class LocalClient:
@@ -88,7 +88,7 @@ class LocalClient:
 def connect(
     store: str | Store | None = None,
     *,
-    library: Library | None = None,
+    library: DocumentContext | None = None,
     workspaces: str | Path | None = None,
     clock: Clock | None = None,
 ) -> LocalClient:
@@ -108,13 +108,13 @@ def connect(
 
     opened = open_store(store) if store is None or isinstance(store, str) else store
     root = workspaces_root(opened, workspaces)
-    return LocalClient(ClientContext(opened, library or Library(), root, given_clock=clock), closes=True)
+    return LocalClient(ClientContext(opened, library or DocumentContext(), root, given_clock=clock), closes=True)
 
 
-def client_of(engine: Engine, *, library: Library | None = None, workspaces: str | Path | None = None) -> LocalClient:
+def client_of(engine: Engine, *, library: DocumentContext | None = None, workspaces: str | Path | None = None) -> LocalClient:
     """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open."""
     from aether_protocol.assembly.stores import workspaces_root
 
     store = engine.store
-    context = ClientContext(store, library or Library(), workspaces_root(store, workspaces), engine, engine.clock)
+    context = ClientContext(store, library or DocumentContext(), workspaces_root(store, workspaces), engine, engine.clock)
     return LocalClient(context, closes=False)

@@ -15,7 +15,7 @@ from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
     from aether_protocol.assembly.public import Engine
-    from aether_protocol.assembly.workspace import Readable, Template, Workspace
+    from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, Template
     from aether_protocol.engine.schedules import ScheduleSpec
     from aether_protocol.plan.model import Plan
     from aether_protocol.ports.clock import Clock
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from aether_protocol.scheduler.state import RunState
 
 
-class Library(Struct, frozen=True):
+class DocumentContext(Struct, frozen=True):
     """Where documents look up what they lack, before the store, and the variables that their runs see besides `system`."""
 
     templates: Sequence[Template] = ()
     variables: Sequence[VariableSource] = ()
 
-    def workspace(self) -> Workspace:
+    def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which a document is compiled."""
-        from aether_protocol.assembly.workspace import Workspace
+        from aether_protocol.assembly.workspace import DocumentWorkspace
 
-        return Workspace(self.templates, namespaces=[source.namespace for source in self.variables])
+        return DocumentWorkspace(self.templates, namespaces=[source.namespace for source in self.variables])
 
     def sources(self) -> list[VariableSource]:
         """All sources of variables."""
@@ -47,7 +47,7 @@ class ClientContext(Struct, frozen=True):
     """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces."""
 
     store: Store
-    library: Library
+    library: DocumentContext
     root: Path | None = None
     engine: Engine | None = None
     given_clock: Clock | None = None

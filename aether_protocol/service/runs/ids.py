@@ -16,13 +16,13 @@ from aether_protocol.ports.store import RunQuery, RunSummary, Store
 from aether_protocol.views.phases import FINE_PHASES
 
 if TYPE_CHECKING:
-    from aether_protocol.engine.api import Engine
+    from aether_protocol.engine.api import RunEngine
 
 _PAGE: Final = 1_000
 _NUMBERED: Final = r"(.+)\.([0-9]{1,9})"
 
 
-class Continued(Struct, frozen=True):
+class ContinuedRun(Struct, frozen=True):
     """What became of a run that was to be continued: `run_id` is that of the run to watch."""
 
     run_id: str
@@ -72,7 +72,7 @@ async def _retries(store: Store, base: str) -> list[RunSummary]:
     return found[::-1]
 
 
-async def resume_or_retry(engine: Engine, store: Store, row: RunSummary, *, retry: bool) -> Continued:
+async def resume_or_retry(engine: RunEngine, store: Store, row: RunSummary, *, retry: bool) -> ContinuedRun:
     """Recover an unfinished run, retry one that did not succeed where `retry` says so, else report that it has ended.
 
     Raises:
@@ -84,7 +84,7 @@ async def resume_or_retry(engine: Engine, store: Store, row: RunSummary, *, retr
         except BusyError as error:
             hint = f"'aether wait {row.run_id}' waits for its end, 'aether logs {row.run_id} --follow' shows what it does"
             raise BusyError(error.message, hint=hint) from error
-        return Continued(row.run_id, "recovered" if recovered else "ended")
+        return ContinuedRun(row.run_id, "recovered" if recovered else "ended")
     if retry and row.phase not in FINE_PHASES:
-        return Continued(await engine.retry(row.run_id, new_id=await next_retry_id(store, row.run_id)), "retried")
-    return Continued(row.run_id, "ended")
+        return ContinuedRun(await engine.retry(row.run_id, new_id=await next_retry_id(store, row.run_id)), "retried")
+    return ContinuedRun(row.run_id, "ended")

@@ -14,16 +14,16 @@ from msgspec import Struct, field
 from aether_protocol.assembly.cron import schedule_spec
 from aether_protocol.assembly.schedules import check_document
 from aether_protocol.assembly.variables import SystemVariables
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.compiler.compile import Compiled
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.messages import Path
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.engine.schedules import (
-    Change,
     ChangedSpecError,
     NoFireError,
+    ScheduleChange,
     ScheduleSpec,
     apply_change,
     check_fires,
@@ -64,7 +64,7 @@ class AppliedSchedule(Struct, frozen=True):
     resumed: bool
 
 
-def read_schedules(workspace: Workspace, files: Sequence[LoadedFile], names: Sequence[str]) -> ScheduleReading:
+def read_schedules(workspace: DocumentWorkspace, files: Sequence[LoadedFile], names: Sequence[str]) -> ScheduleReading:
     """Read and compile the CronWorkflows of files.
 
     Args:
@@ -144,9 +144,9 @@ def _parameter(document: LoadedDocument, plan: Plan, problem: str) -> Path:
 
 async def check_stored(
     store: ScheduleStore, candidates: Sequence[ScheduleCandidate], now: int, *, replaces: bool
-) -> tuple[list[Change], list[Diagnostic]]:
+) -> tuple[list[ScheduleChange], list[Diagnostic]]:
     """What applying would do to the store, and what speaks against it (CRON-6)."""
-    changes: list[Change] = []
+    changes: list[ScheduleChange] = []
     found: list[Diagnostic] = []
     for one in candidates:
         try:
@@ -159,7 +159,7 @@ async def check_stored(
 
 
 async def apply_all(
-    store: Store, candidates: Sequence[ScheduleCandidate], changes: Sequence[Change]
+    store: Store, candidates: Sequence[ScheduleCandidate], changes: Sequence[ScheduleChange]
 ) -> list[AppliedSchedule]:
     """Write all changes. Where the store refuses one, the error names those that were applied."""
     done: list[AppliedSchedule] = []

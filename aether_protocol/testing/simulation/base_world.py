@@ -23,11 +23,11 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
 from aether_protocol.testing.simulation.oracles import LawBrokenError, demand
-from aether_protocol.testing.simulation.process import LEASE_US, Machine, Process
+from aether_protocol.testing.simulation.process import LEASE_US, Process, ProcessOptions
 from aether_protocol.testing.simulation.store import SimStore
-from aether_protocol.testing.simulation.workers import Workers
+from aether_protocol.testing.simulation.workers import SimWorkers
 
-_REMOTE = Machine()
+_REMOTE = ProcessOptions()
 _EXCUSES = ("store-out-of-reach", "write-refused", "write-unclear", "read-refused")
 _NEWEST = "a lease is given to one owner at a time, with a token that grows"
 
@@ -39,14 +39,14 @@ class BaseWorld:
     absences: tuple[int, ...]
 
     def __init__(
-        self, clock: ManualClock, store: SimStore, chaos: Chaos, work: int, *, survive: bool, machine: Machine = _REMOTE
+        self, clock: ManualClock, store: SimStore, chaos: Chaos, work: int, *, survive: bool, machine: ProcessOptions = _REMOTE
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.clock = clock
         self.chaos = chaos
         self.store = store
         self.machine = machine
-        self.workers = Workers(work, self.clock, chaos, self._elsewhere if survive else None)
+        self.workers = SimWorkers(work, self.clock, chaos, self._elsewhere if survive else None)
         self.begin = self.clock.now()
         self.broken: list[BaseException] = []
         self.processes: list[Process] = []

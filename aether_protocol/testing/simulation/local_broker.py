@@ -18,7 +18,15 @@ from aether_protocol.ports.broker import Broker, Holding, ResultSink, Stored
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.document_generator import EXECUTOR
-from aether_protocol.testing.simulation.workers import SECOND, Host, Outages, SimulatedBroker, Workers, copied, deed_of
+from aether_protocol.testing.simulation.workers import (
+    SECOND,
+    BrokerProcess,
+    Outages,
+    SimulatedBroker,
+    SimWorkers,
+    copied,
+    deed_of,
+)
 
 
 class SlottedBroker:
@@ -27,7 +35,7 @@ class SlottedBroker:
     type: Final = ExecutorType(EXECUTOR, "Anything.", open_config=True, open_outputs=True)
     mode: Mode = "async"
 
-    def __init__(self, workers: Workers, host: Host, slots: int, *, faulty: bool) -> None:
+    def __init__(self, workers: SimWorkers, host: BrokerProcess, slots: int, *, faulty: bool) -> None:
         self.sink: ResultSink
         self._workers = workers
         self._host = host
@@ -156,7 +164,7 @@ class SlottedBroker:
             self.sink.ready()
 
 
-def broker_of(number: int, workers: Workers, host: Host, slots: int | None, *, faulty: bool) -> Broker:
+def broker_of(number: int, workers: SimWorkers, host: BrokerProcess, slots: int | None, *, faulty: bool) -> Broker:
     """The broker of a process: the local one with `slots`, or one whose workers are elsewhere."""
     if slots is None:
         return SimulatedBroker(number, workers, host)

@@ -139,7 +139,7 @@ def same(first: RunState, second: RunState, what: str) -> None:
         demand(left == right, what, f"node {node}: {left!r} against {right!r}")
 
 
-class Ending(Struct, frozen=True):
+class RunOutcome(Struct, frozen=True):
     """How a run ended: what two runs of one workflow have in common, whatever the order in which things came.
 
     `tasks` by path: phase, code, outputs, retries, attempts, and the message where the order has no say in it. `excused`: some
@@ -151,7 +151,7 @@ class Ending(Struct, frozen=True):
     excused: bool
 
 
-def ending(state: RunState) -> Ending:
+def ending(state: RunState) -> RunOutcome:
     """How the run of `state` ended."""
     decided = _undisputed(state)
     tasks: dict[str, tuple[Any, ...]] = {}
@@ -165,7 +165,7 @@ def ending(state: RunState) -> Ending:
     # Whether a container as a whole is Suspended for a while depends on what else is under way just then.
     fired = [hook for hook in state.hook_nodes if not (hook.hook in _PAUSES and isinstance(hook.scope, Container))]
     hooks = Counter(f"{hook.path}:{hook.hook}" for hook in fired)
-    return Ending(tasks, hooks, excused)
+    return RunOutcome(tasks, hooks, excused)
 
 
 def _undisputed(state: RunState) -> set[int]:
@@ -181,7 +181,7 @@ def _undisputed(state: RunState) -> set[int]:
     return sure
 
 
-def compare(calm: Ending, ended: Ending) -> None:
+def compare(calm: RunOutcome, ended: RunOutcome) -> None:
     """A run with faults ended as the one without did."""
     law = "a run ends as it does without faults"
     for path in sorted(set(calm.tasks) | set(ended.tasks)):

@@ -16,7 +16,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG
 from aether_protocol.testing.simulation.document_generator import compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
-from aether_protocol.testing.simulation.oracles import Ending, compare, ending
+from aether_protocol.testing.simulation.oracles import RunOutcome, compare, ending
 from aether_protocol.testing.simulation.schedules import CronScenario, CronWorld, cron_scenario
 from aether_protocol.testing.simulation.world import SAME, Scenario, World, scenario
 
@@ -37,7 +37,7 @@ class _Workflow(Struct):
     """What the seeds of one workflow have in common: its plan, and how it ends when nothing fails."""
 
     plan: Plan
-    calm: Ending | None = None
+    calm: RunOutcome | None = None
 
 
 def play(played: Scenario, workflow: _Workflow | None = None) -> Played:
@@ -99,7 +99,7 @@ def command_of(played: Scenario | CronScenario) -> str:
     return f"{COMMAND} {'--cron ' if isinstance(played, CronScenario) else ''}--seed {played.seed}"
 
 
-def _calm(played: Scenario, plan: Plan) -> Ending:
+def _calm(played: Scenario, plan: Plan) -> RunOutcome:
     """How the workflow ends when nothing fails."""
     loop = QuietLoop()
     calm = replace(played, strength=0.0, engines=1, tier=STATE_ACTION_LOG, survive=False, sqlite=False, slots=None)

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import NewRun, RunAppend, Store
 from aether_protocol.ports.store.schedules import ScheduleDecision
@@ -24,7 +24,7 @@ from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.local_broker import broker_of
 from aether_protocol.testing.simulation.store import GatedStore
-from aether_protocol.testing.simulation.workers import SECOND, Workers
+from aether_protocol.testing.simulation.workers import SECOND, SimWorkers
 
 LEASE_US: Final = 15 * SECOND
 _READS: Final = frozenset(
@@ -45,7 +45,7 @@ class _KilledError(Exception):
     """This process is no more."""
 
 
-class ScheduleObserver(Protocol):
+class ProcessObserver(Protocol):
     """Who looks on."""
 
     def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None: ...
@@ -91,7 +91,7 @@ class Ids:
         return self._seed
 
 
-class Machine(Struct, frozen=True):
+class ProcessOptions(Struct, frozen=True):
     """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), and whether messages
     between engine and broker may get lost (`faulty`)."""
 
@@ -103,7 +103,7 @@ class Process:
     """`number` counts the processes of a world; each is an owner of its own."""
 
     def __init__(
-        self, number: int, clock: ManualClock, store: Any, workers: Workers, witness: ScheduleObserver, machine: Machine
+        self, number: int, clock: ManualClock, store: Any, workers: SimWorkers, watch: ProcessObserver, machine: ProcessOptions
     ) -> None:
         self.number = number
         self.engine_name = f"process-{number}"
@@ -112,12 +112,12 @@ class Process:
         self.clock = SkewedClock(clock)
         self._chaos: Chaos = workers.chaos
         self._world_clock = clock
-        self._witness = witness
+        self._witness = watch
         self._reachable_at = 0
         self._held_up = 0  # calls that wait for the store to be in reach
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.store: Store = GatedStore(store, self)
-        self.engine = Engine(
+        self.engine = RunEngine(
             store=self.store,
             broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
             clock=self.clock,

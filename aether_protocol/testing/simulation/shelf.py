@@ -27,7 +27,7 @@ CONTENTS: Final = 12
 LAW: Final = "no artifact of a run that is kept is ever deleted"
 
 
-class StoredLibrary:
+class SimArtifacts:
     """See `ports.artifacts.ArtifactRepository`. It holds contents that were put a day ago and that no run names yet."""
 
     def __init__(self, seed: int, clock: Clock) -> None:

@@ -24,14 +24,14 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
 from aether_protocol.testing.simulation.document_generator import SECRET
-from aether_protocol.testing.simulation.shelf import StoredLibrary, artifacts_of
+from aether_protocol.testing.simulation.shelf import SimArtifacts, artifacts_of
 
 SECOND: Final = 1_000_000
 PASSWORD: Final = "correct-horse-battery"
 _CODES: Final = (0,) * 24 + (2, 2, 3, 3, 1, 1, 4, 9)
 _DELAYS: Final = (0, 0, SECOND // 2, SECOND, 3 * SECOND)
 
-class Host(Protocol):
+class BrokerProcess(Protocol):
     """The process that a broker lives in."""
 
     dead: bool
@@ -49,7 +49,7 @@ class Host(Protocol):
         ...
 
 
-class Workers:
+class SimWorkers:
     """All workers. `survive`: they outlive the engine that gave them work, and their results then go to another one, by
     way of `elsewhere`, if there is one."""
 
@@ -58,7 +58,7 @@ class Workers:
         self.clock = clock
         self.chaos = chaos
         self.elsewhere = elsewhere
-        self.shelf = StoredLibrary(seed, clock)
+        self.shelf = SimArtifacts(seed, clock)
         self.secrets = SecretBook([MappingSecrets({SECRET[0]: {SECRET[1]: PASSWORD}})])
         self.stopped: set[tuple[int, AttemptRef]] = set()  # (number of the broker, attempt)
         self._at_work: Counter[tuple[int, AttemptRef]] = Counter()
@@ -128,7 +128,7 @@ class Workers:
 class Outages:
     """When the broker of a process is away, and what it refuses."""
 
-    def __init__(self, workers: Workers, host: Host) -> None:
+    def __init__(self, workers: SimWorkers, host: BrokerProcess) -> None:
         self._workers = workers
         self._host = host
         self._until = 0
@@ -163,7 +163,7 @@ class Outages:
 class SimulatedBroker:
     """The broker of one engine process. See `ports.broker.Broker`."""
 
-    def __init__(self, number: int, workers: Workers, host: Host) -> None:
+    def __init__(self, number: int, workers: SimWorkers, host: BrokerProcess) -> None:
         self.number = number
         self.workers = workers
         self.host = host

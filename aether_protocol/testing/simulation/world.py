@@ -29,7 +29,7 @@ from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import DocumentGenerator, compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored, same
-from aether_protocol.testing.simulation.process import Machine, Process
+from aether_protocol.testing.simulation.process import Process, ProcessOptions
 from aether_protocol.testing.simulation.store import SimMemoryStore, SimSqliteStore, SimStore
 from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
 from aether_protocol.views.report import make_report
@@ -105,7 +105,7 @@ class World(BaseWorld):
         every, clock = 5 + played.seed % 20, ManualClock()
         store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, clock.now, every=every)
         chaos = Chaos(played.seed, played.strength, played.without)
-        machine = Machine(played.slots, played.tier != SNAPSHOT)
+        machine = ProcessOptions(played.slots, played.tier != SNAPSHOT)
         super().__init__(clock, store, chaos, played.work, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan = plan or compile_value(dict(played.document))

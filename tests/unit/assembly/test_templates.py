@@ -14,7 +14,7 @@ from aether_protocol import DocumentError, Engine, UsageError, load_plan, run
 from aether_protocol.assembly import open_store
 from aether_protocol.assembly.documents import find_plan
 from aether_protocol.assembly.templates import KIND, check_templates, put_templates, read_shelf
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.library import TemplateLibrary, leads_out
 from aether_protocol.documents.load import load_value
 from aether_protocol.ports.store import Store
@@ -51,7 +51,7 @@ ASK = {"name": "ask", "executor": {"type": "await"}}
 
 
 async def apply(store: Store, *documents: dict[str, Any], at: int = 1) -> list[str]:
-    workspace = Workspace()
+    workspace = DocumentWorkspace()
     templates, _ = check_templates(workspace, [workspace.load(list(documents))])
     return [one.action for one in await put_templates(store, templates, at)]
 
@@ -154,7 +154,7 @@ def test_only_what_is_asked_for_is_read_from_the_shelf(url: str) -> None:
     async def body(store: Store) -> None:
         await apply(store, template("x"), template("y", name="others"))
         shelf = await read_shelf(store)
-        workspace = Workspace()
+        workspace = DocumentWorkspace()
         file = workspace.load(workflow())
         assert workspace.lacks([file])
         workspace.put_on_shelf(shelf)

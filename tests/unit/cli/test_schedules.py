@@ -20,8 +20,8 @@ from aether_protocol.cli.instants import ZonedInstant
 from aether_protocol.cli.paths import names_file
 from aether_protocol.cli.render import journal
 from aether_protocol.cli.render.journal import (
-    Entry,
     Journal,
+    JournalEntry,
     JournalHandler,
     began_entry,
     deleted_entry,
@@ -252,7 +252,7 @@ def test_what_became_of_fires(capsys: pytest.CaptureFixture[str]) -> None:
 # --- what a scheduler tells ---
 
 
-def said(capsys: pytest.CaptureFixture[str], entry: Entry, *, as_events: bool, quiet: bool = False) -> tuple[str, str]:
+def said(capsys: pytest.CaptureFixture[str], entry: JournalEntry, *, as_events: bool, quiet: bool = False) -> tuple[str, str]:
     Journal(lambda: 90 * MINUTE, as_events=as_events, quiet=quiet).tell(entry)
     told = capsys.readouterr()
     return told.out, told.err
@@ -331,7 +331,8 @@ def test_the_page_of_events_has_every_kind_with_its_fields() -> None:
     made += [ended_entry(state), lost_entry("r", "why"), failure_entry("r", "why"), deleted_entry(["r"])]
     made += [began_entry("memory", [stored()]), leaving_entry(["r"], 1), left_entry(["r"])]
     source = Path(journal.__file__).read_text("utf-8")
-    assert {one.kind for one in made} == set(rows) == {*journal.KINDS.values(), *re.findall(r'Entry\(\s*"(\w+)"', source)}
+    kinds = {*journal.KINDS.values(), *re.findall(r'JournalEntry\(\s*"(\w+)"', source)}
+    assert {one.kind for one in made} == set(rows) == kinds
     for one in made:
         fields = set(one.fields) - ({"count", "first"} if one.kind == "FireSkipped" else set())
         assert fields == set(re.findall(r"`(\w+)`", rows[one.kind])), one.kind

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aether_protocol.assembly.files import FileBytes
-from aether_protocol.assembly.workspace import Workspace
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.diagnostics.bounds import MOST, first_of
 from aether_protocol.diagnostics.suggest import BUDGET, Suggestions
@@ -45,7 +45,7 @@ SOME = (
 
 
 def check(data: bytes) -> list[Diagnostic]:
-    workspace = Workspace()
+    workspace = DocumentWorkspace()
     return workspace.check([[workspace.take(FileBytes("big.yaml", data))]])
 
 

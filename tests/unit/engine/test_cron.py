@@ -15,7 +15,7 @@ from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.cron.settings import FORBID, CronSettings
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import ScheduleSpec, apply
@@ -60,7 +60,7 @@ class Stage:
 
     async def open(self) -> None:
         broker = LocalBroker([NoopExecutor()], self.clock)
-        self.engine = Engine(store=self.store, broker=broker, clock=self.clock, ids=RandomIds(), lease_s=None)
+        self.engine = RunEngine(store=self.store, broker=broker, clock=self.clock, ids=RandomIds(), lease_s=None)
         await self.engine.__aenter__()
         self.cron = ScheduleRunner(self.engine, self.store, self.clock, witness=self.memory)
 

@@ -11,7 +11,7 @@ import pytest
 
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import PortError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Holding, ResultSink
@@ -91,10 +91,10 @@ class Site:
         self.begin = self.clock.now()
         self.ids = Ids()
         self._store = store
-        self.engine: Engine
+        self.engine: RunEngine
 
-    async def bring_up(self, owner: str = "site") -> Engine:
-        self.engine = Engine(
+    async def bring_up(self, owner: str = "site") -> RunEngine:
+        self.engine = RunEngine(
             store=self._store(), broker=self.depot, clock=self.clock, ids=self.ids, owner=owner, lease_s=None
         )
         return await self.engine.__aenter__()

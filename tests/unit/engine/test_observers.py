@@ -11,7 +11,7 @@ import pytest
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.echo import EchoExecutor
 from aether_protocol.adapters.stores.memory.store import MemoryStore
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import PortError
 from aether_protocol.testing.clock import ManualClock
@@ -28,10 +28,10 @@ def writer(told: Told) -> OnError:
     return on_error
 
 
-def engine_of(on_event: OnEvent | None, on_error: OnError, store: MemoryStore | None = None) -> Engine:
+def engine_of(on_event: OnEvent | None, on_error: OnError, store: MemoryStore | None = None) -> RunEngine:
     clock = ManualClock()
     broker = LocalBroker([EchoExecutor()], clock)
-    return Engine(
+    return RunEngine(
         store=store or MemoryStore(), broker=broker, clock=clock, ids=Ids(), on_event=on_event, on_error=on_error
     )
 

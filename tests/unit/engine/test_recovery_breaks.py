@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.recovery import rebuild
 from aether_protocol.errors import BrokenInvariant, PortError, UsageError
 from aether_protocol.plan.model import Plan, Retry
@@ -29,7 +29,7 @@ def breaking_plan() -> Plan:
     return plan(made, timeout_us=10**15)
 
 
-async def broken(engine: Engine, run: str) -> str | None:
+async def broken(engine: RunEngine, run: str) -> str | None:
     await engine.settled()
     return (await engine.row(run)).broken
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aether_protocol.assembly.documents import load_plan
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.mailbox import cancel_question, resume_question
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import rfc3339
@@ -109,8 +109,8 @@ OVERDUE: dict[str, tuple[str, str, list[str]]] = {
 
 
 async def left_for_ten_seconds(
-    town: Cluster, text: str, meanwhile: Callable[[Engine, str], Any] | None = None
-) -> tuple[Engine, str]:
+    town: Cluster, text: str, meanwhile: Callable[[RunEngine, str], Any] | None = None
+) -> tuple[RunEngine, str]:
     """The run of `text` is left as soon as nothing happens any more; another engine takes it over."""
     engine = await town.engine()
     run = await engine.submit(load_plan(HEAD + text))
@@ -205,7 +205,7 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
     question, phase = ASKED[name]
     text = f"\n  templates: [{{dag: {{name: main, tasks: [{{name: ask, {limit}executor: {{type: await}}}}]}}}}]\n"
 
-    async def ask(engine: Engine, run: str) -> None:
+    async def ask(engine: RunEngine, run: str) -> None:
         await engine._store.mailbox.post(run, question())
 
     async def body(town: Cluster) -> None:
@@ -220,7 +220,7 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
 # --- clocks ---
 
 
-async def after_a_crash(town: Cluster, made: Any, at: float, set_back_us: int = 0, down: float = 0) -> tuple[Engine, str]:
+async def after_a_crash(town: Cluster, made: Any, at: float, set_back_us: int = 0, down: float = 0) -> tuple[RunEngine, str]:
     """A run whose engine dies `at` seconds after the beginning, and another one `down` seconds later."""
     engine = await town.engine()
     run = await engine.submit(made)

@@ -14,7 +14,7 @@ from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend, RunStore
@@ -71,10 +71,10 @@ class Cluster:
         self.steps: list[Any] = []
         self.dispatched: list[tuple[str, int]] = []
         self.keys: dict[str, tuple[str, str | None]] = {}
-        self.engines: list[Engine] = []
+        self.engines: list[RunEngine] = []
         self._brokers: list[LocalBroker] = []
 
-    async def engine(self, owner: str = "town", ahead_us: int = 0) -> Engine:
+    async def engine(self, owner: str = "town", ahead_us: int = 0) -> RunEngine:
         """Another engine, whose clock is so far ahead of the world's, which is the store's."""
         clock: Any = self.clock
         if ahead_us:
@@ -95,7 +95,7 @@ class Cluster:
         broker.dispatch = dispatch  # type: ignore[method-assign]
         store = open_sqlite(self.path, durability="normal", tier=self.tier, now=self.clock.wall)
         store.runs = KillingRuns(self, store.runs)  # type: ignore[assignment]
-        engine = Engine(
+        engine = RunEngine(
             store=store,
             broker=broker,
             clock=clock,
@@ -110,7 +110,7 @@ class Cluster:
         self._brokers.append(broker)
         return engine
 
-    async def kill(self, engine: Engine) -> None:
+    async def kill(self, engine: RunEngine) -> None:
         """The engine's process is gone; its lease is not given back."""
         await engine._driver.halt()
         self.engines.remove(engine)

@@ -12,7 +12,7 @@ from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.adapters.stores.memory.store import MemoryStore
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
@@ -58,7 +58,7 @@ class World:
         builtin: list[Executor] = [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
         providers = [MappingSecrets(dict(secrets or {}))]
         self.broker = LocalBroker([*builtin, *made], self.clock, concurrency=concurrency, stager=stager, secrets=providers)
-        self.engine = Engine(
+        self.engine = RunEngine(
             store=store or MemoryStore(),
             broker=self.broker,
             clock=self.clock,

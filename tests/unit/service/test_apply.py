@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.engine.schedules import Change, ScheduleSpec, plan_change
+from aether_protocol.engine.schedules import ScheduleChange, ScheduleSpec, plan_change
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store.schedules import StoredSchedule
 from aether_protocol.service.schedules.apply import ScheduleCandidate, apply_all
@@ -38,7 +38,7 @@ def test_what_was_applied_is_named_where_the_store_refuses_one(kind: type[BusyEr
     async def go() -> None:
         store = Refusing()
         given = [spec(name) for name in ("a", "b", "c")]
-        changes: list[Change] = [await plan_change(store.schedules, one, 0) for one in given]
+        changes: list[ScheduleChange] = [await plan_change(store.schedules, one, 0) for one in given]
         candidates = [ScheduleCandidate(None, one) for one in given]  # type: ignore[arg-type]
         with pytest.raises(kind) as told:
             await apply_all(store, candidates, changes)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from aether_protocol.cli.hosting import worst_of
 from aether_protocol.cli.render.journal import entry_of
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import BusyError
 from aether_protocol.plan.model import Call
 from aether_protocol.ports.store.schedules import STARTED, FireRecord, StoredSchedule
@@ -26,7 +26,7 @@ SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", 
 class Scene:
     """An engine with a host of runs around it, on a virtual clock."""
 
-    def __init__(self, town: Cluster, engine: Engine, told: list[HostEvent], *, serves: bool) -> None:
+    def __init__(self, town: Cluster, engine: RunEngine, told: list[HostEvent], *, serves: bool) -> None:
         self.town = town
         self.engine = engine
         self.told = told

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.testing import grammar
-from aether_protocol.testing.case_fields import Record
+from aether_protocol.testing.case_fields import ObjectCheck
 from aether_protocol.testing.grammar import LIMITS
 from aether_protocol.testing.read import read_text
 from aether_protocol.testing.reports import explain
@@ -31,10 +31,10 @@ def test_there_are_cases_in_the_how_to() -> None:
     assert len(CASES) == 2
 
 
-@pytest.mark.parametrize("name", [name for name, value in vars(grammar).items() if isinstance(value, Record)])
+@pytest.mark.parametrize("name", [name for name, value in vars(grammar).items() if isinstance(value, ObjectCheck)])
 def test_the_reference_names_every_field(name: str) -> None:
     page = REFERENCE.read_text("utf-8")
-    record: Record = getattr(grammar, name)
+    record: ObjectCheck = getattr(grammar, name)
     fields = [*record.fields, *(LIMITS if record is grammar.CASE else ())]
     if record is grammar.ASSIGNMENT:
         fields = [field for field in fields if field in ("attempt", "config", "timeout", "payloads")]  # WIRE-1 has them all

@@ -47,7 +47,7 @@ Exit codes: 0 Succeeded, 1 Failed, 2 wrong usage, 3 invalid document,
 cannot be used, 130 interrupted."""
 
 
-class Request(Struct, frozen=True):
+class RunRequest(Struct, frozen=True):
     """What the command line asked for, read and checked."""
 
     plan: Plan
@@ -121,7 +121,7 @@ def command(options: RunOptions) -> int:
     return drive(driving, lambda engine, store: begin(request, engine, store), makes_store=True)
 
 
-def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) -> Request:
+def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) -> RunRequest:
     """The options that belong together, checked."""
     if options.again and options.run_id is None:
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
@@ -129,10 +129,10 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) ->
         raise UsageError(f"a run cannot be called {LATEST!r}", hint="every other command takes that for the newest run")
     if options.lock and options.driving.store == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
-    return Request(plan, arguments, options.run_id, bool(options.again), options.lock, lock_mode=options.lock_mode)
+    return RunRequest(plan, arguments, options.run_id, bool(options.again), options.lock, lock_mode=options.lock_mode)
 
 
-def show_what_would_run(request: Request, *, as_json: bool) -> None:
+def show_what_would_run(request: RunRequest, *, as_json: bool) -> None:
     """`--dry-run`. Arguments that do not fit are refused as a run would refuse them."""
     from aether_protocol.cli.instants import now_us
     from aether_protocol.cli.render.preview import show_preview
@@ -144,7 +144,7 @@ def show_what_would_run(request: Request, *, as_json: bool) -> None:
     show_preview(request.plan, entries, header.parameters, as_json=as_json)
 
 
-async def begin(request: Request, engine: Engine, store: Store) -> str | FinishedRun | None:
+async def begin(request: RunRequest, engine: Engine, store: Store) -> str | FinishedRun | None:
     """Take the lock, then start the run, or find it as it is."""
     from aether_protocol.service.runs.ids import newest_of
 
@@ -164,7 +164,7 @@ async def begin(request: Request, engine: Engine, store: Store) -> str | Finishe
     return await continue_run(request, engine, store, row)
 
 
-async def continue_run(request: Request, engine: Engine, store: Store, row: RunSummary) -> str | FinishedRun:
+async def continue_run(request: RunRequest, engine: Engine, store: Store, row: RunSummary) -> str | FinishedRun:
     """Recover the recorded run, retry it where that is asked for, or find that it has ended."""
     from aether_protocol.cli.render.changes import warn_of_changes
     from aether_protocol.service.runs.ids import resume_or_retry
