@@ -247,12 +247,12 @@ def test_ticks_at_the_same_time_share_what_is_due(place: Place) -> None:
 
 DIES_BEFORE_IT_BEGINS = """
 import os, signal, sys
-from aether_protocol.engine.api import Engine
+from aether_protocol.engine.api import RunEngine
 
 def die(self, draft, token):
     os.kill(os.getpid(), signal.SIGKILL)
 
-Engine.begin = die
+RunEngine.begin = die
 from aether_protocol.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -23,7 +23,7 @@ import asyncio, os, signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup has it ignored
 from aether_protocol.adapters.executors import orphan_guard as guard
 from tests.unit.executors.test_programs import gone
-from aether_protocol.adapters.executors.child_process import Child, Command, run_child
+from aether_protocol.adapters.executors.child_process import Child, ProcessSpec, run_child
 from aether_protocol.adapters.executors.streams import Pipe
 
 begun = guard.begun
@@ -38,7 +38,7 @@ guard.begun = and_say_so
 async def main():
     def told(text):
         print(text, end="", flush=True)
-    command = Command(["sh", "-c", sys.argv[1]], dict(os.environ))
+    command = ProcessSpec(["sh", "-c", sys.argv[1]], dict(os.environ))
     await run_child(Child(command, lambda excess: (Pipe(told, 0), Pipe(told, 0))), command)
     print("over", flush=True)
     await asyncio.Event().wait()
