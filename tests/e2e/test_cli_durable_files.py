@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite.sums import COVERED, next_sum, sum_of, sum_of_moved
+from aether_protocol.adapters.stores.sqlite.records import COVERED, next_sum, sum_of, sum_of_moved
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, environment
 from tests.e2e.store_cli import Cli, ids, make_cli
@@ -347,7 +347,7 @@ def test_a_check_of_a_file_that_is_damaged_does_not_advise_a_check(cli: Cli, rec
     assert said.code == 9
     assert "restore it from a backup" in said.out + said.err or "fault" in said.err
     assert "`aether db check`" not in said.err
-    assert "`aether db check` tells more" in cli("show", "r1").err
+    assert "`aether db check` reports more" in cli("show", "r1").err
 
 
 @pytest.mark.rule("RT-58")

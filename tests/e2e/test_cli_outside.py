@@ -82,8 +82,8 @@ def beheaded(path: Path) -> None:
     [
         (foreign, "is a database of another program"),
         (future, "was written by a newer version"),
-        (letter, "is no SQLite database"),
-        (beheaded, "is no SQLite database"),
+        (letter, "is not a SQLite database"),
+        (beheaded, "is not a SQLite database"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_by_every_command_and_not_touched(

@@ -251,7 +251,7 @@ def test_a_store_is_left_alone_where_it_is_not_needed(cli: Cli, tmp_path: Path) 
     write(tmp_path, flow=caller())
     said = cli("validate", "flow.yaml")
     assert said.code == 9
-    assert "is no SQLite database" in said.err
+    assert "is not a SQLite database" in said.err
 
 
 def test_a_store_of_before_the_first_release_is_refused_by_every_command(cli: Cli, tmp_path: Path) -> None:

@@ -9,15 +9,13 @@ from msgspec import Struct
 
 
 class StoreInfo(Struct):
-    """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library).
-    `undigested`: runs that were recorded, at least in part, before records carried digests."""
+    """What `aether db` shows. `details` are the adapter's own words (path, durability, version of its library)."""
 
     schema: int
     runs: int
     open_runs: int
     size: int  # bytes
     details: Mapping[str, str]
-    undigested: int = 0
 
 
 class UpkeepStore(Protocol):

@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.stores.sqlite.database import Database
-from aether_protocol.adapters.stores.sqlite.schema import MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import NewDocument, RunQuery
 from aether_protocol.testing.contracts.store.tools import SECOND, all_well, more, new_run, put_document, refused, texts
-from tests.unit.stores.aged import age
 
 
 def play(store: SqliteStore, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
@@ -44,6 +43,16 @@ def other_version(path: Path) -> None:
     connection.close()
 
 
+def age(path: Path, version: int) -> None:
+    """Make a file of a version from before the first release, as far as the number of its schema shows."""
+    path.unlink(missing_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE runs (number INTEGER PRIMARY KEY, run_id TEXT)")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+
 def from_the_future(path: Path) -> None:
     play(open_sqlite(str(path)), lambda store: store.upkeep.vacuum())
     with sqlite3.connect(path) as connection:
@@ -61,7 +70,7 @@ def no_database(path: Path) -> None:
         (other_program, "is a database of another program"),
         (other_version, "is a database of another program"),
         (from_the_future, "was written by a newer version: its schema is 99"),
-        (no_database, "is no SQLite database"),
+        (no_database, "is not a SQLite database"),
     ],
 )
 def test_what_is_not_ours_is_refused_and_not_touched(tmp_path: Path, make: Callable[[Path], None], told: str) -> None:
@@ -199,7 +208,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",
             "run 'headless' has lost its plan or its header",
-            "1 rows of steps belong to no run",
+            "1 rows of steps do not belong to a run",
         ]
         await refused(store.runs.load("headless"), PortError)
 
@@ -207,16 +216,15 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("RT-121")
-@pytest.mark.parametrize("version", range(1, 6))
+@pytest.mark.parametrize("version", [1, FIRST - 1])
 @pytest.mark.parametrize("how", [{}, {"migrate": False}, {"reads_only": True}])
 def test_a_file_of_before_the_first_release_is_refused_and_not_touched(
     tmp_path: Path, version: int, how: dict[str, bool]
 ) -> None:
     path = tmp_path / "a.db"
-    play(open_sqlite(str(path)), lambda store: store.runs.create(new_run("a")))
     age(path, version)
     before = path.read_bytes()
-    with pytest.raises(PortError, match=f"before the first release: its schema is {version}, not 6 or later") as caught:
+    with pytest.raises(PortError, match=f"before the first release: its schema is {version}, not {FIRST} or later") as caught:
         open_sqlite(str(path), **how)
     assert "finish its runs with the version that wrote it" in str(caught.value.hint)
     assert path.read_bytes() == before
@@ -226,11 +234,11 @@ def test_a_newer_schema_is_brought_about_where_that_is_wanted(tmp_path: Path) ->
     path = str(tmp_path / "a.db")
     play(open_sqlite(path), lambda store: store.runs.create(new_run("a")))
     later = (*MIGRATIONS, ("CREATE TABLE later (x)",))
-    with pytest.raises(PortError, match="has schema version 6") as caught:
+    with pytest.raises(PortError, match=f"has schema version {FIRST}") as caught:
         Database(path, migrate=False, migrations=later)
     assert caught.value.hint == "run `aether db migrate`"
     database = Database(path, migrations=later)
-    assert database.version() == 7
+    assert database.version() == FIRST + 1
     database.close()
     with pytest.raises(PortError, match="written by a newer version"):
         open_sqlite(path)
@@ -273,7 +281,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="no_such_table"):
         Database(path, migrations=(*MIGRATIONS, ("CREATE TABLE half (x)", "DROP TABLE no_such_table")))
     database = Database(path, migrate=False)
-    assert database.version() == len(MIGRATIONS)
+    assert database.version() == FIRST
     assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchone() is None
     database.close()
 

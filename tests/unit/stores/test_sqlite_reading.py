@@ -14,8 +14,7 @@ from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlit
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.contracts.store.tools import all_well, more, new_run, refused
-from tests.unit.stores.aged import age
-from tests.unit.stores.test_sqlite_files import as_somebody_else, play
+from tests.unit.stores.test_sqlite_files import age, as_somebody_else, play
 
 
 async def fill(store: SqliteStore) -> None:

@@ -1,7 +1,8 @@
-"""One connection to a SQLite file: opening it with care, transactions, and errors in our words.
+"""One connection to a SQLite file: opened with care, for writing, for reading, or in a place that is read-only.
 
-Law: a file that is not ours, or is from the future, is never written to. A write takes the lock before it looks, so what it
-read still holds when it commits. While another process writes, the event loop goes on. No sqlite3 error leaves this file.
+A file of another program, of a newer version or of before the first release is never written to. A transaction that writes
+takes the lock before it reads, so what it read still holds when it commits; while another process holds that lock, the event
+loop continues. Errors of sqlite3 leave this module as PortError, BusyError or UsageError.
 """
 
 from __future__ import annotations
@@ -12,24 +13,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from urllib.parse import quote
 
-from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS, OLDEST
+from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.execution.private import make_private
 
 DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
 PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
 OPENING_PATIENCE_S: Final = 5.0
-_LOOK_S: Final = 0.1  # how long a file that went away may go unnoticed while steps come one upon the other
+_LOOK_S: Final = 0.1  # how long the loss of a file may stay undetected while one append follows another
 _PAGE: Final = 2048  # bytes: a commit writes and sums up whole pages, and a step is a small part of the usual 4096
 _PAUSE_S: Final = 0.005
 _BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
+_CACHED: Final = 256  # statements: more than the store has, and they are made once
 
 # What SQLite cannot hold, the caller gave: documents are checked before. What cannot be decoded stands in a damaged file, in a
 # text or in the name of a table or column.
 _UNFIT: Final = (UnicodeEncodeError, OverflowError, UnicodeDecodeError)
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_READ_ONLY_CODES: Final = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
+)
 
 _READ_ONLY: Final = "cannot be written: it or its directory is read-only"
 
@@ -39,8 +45,8 @@ _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     sqlite3.SQLITE_READONLY: (_READ_ONLY, "use --store for another place"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "is its directory there, and may you write to it?"),
     sqlite3.SQLITE_PERM: ("cannot be opened: permission denied", None),
-    sqlite3.SQLITE_NOTADB: ("is no SQLite database", "move it away, or use --store for another place"),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "`aether db check` tells more; restore it from a backup"),
+    sqlite3.SQLITE_NOTADB: ("is not a SQLite database", "move it away, or use --store for another place"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "`aether db check` reports more; restore it from a backup"),
     sqlite3.SQLITE_IOERR: (
         "cannot be read or written: the disk reports an error", "is it full, or failing? what was recorded is kept"
     ),
@@ -49,22 +55,30 @@ _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
 _LOG_BEGIN: Final = b"\x37\x7f\x06"  # of every log of SQLite
 
 _Place = tuple[int, int, int]  # device, number and size of a file; zeros where there is none
+_Status = tuple[int, int, int, bool]  # of a file that is read as it lies: number, instant of change, size, whether it has a log
 Execute = Callable[..., sqlite3.Cursor]
 
 
 def machine_now() -> int:
-    """The machine's time in microseconds since the epoch: the one clock of a file that processes of one machine share."""
+    """Read the machine's time in microseconds since the epoch: the one clock of a file that processes of one machine share."""
     return time.time_ns() // 1_000
 
 
 class Database:
-    """`path` is a file, or `:memory:`. Raises PortError and UsageError where the file cannot be used.
+    """A connection, its transactions and its files.
 
-    With `migrate` false a file of an older version is refused, too. With `reads_only` it must be there, and is never
-    written to. `now` is the clock by which leases are measured.
+    Args:
+        path: A file, or `:memory:`.
+        durability: full (survives power loss) or normal (survives the end of the process).
+        migrate: Bring a file of an older version up to date; else it is refused.
+        reads_only: Make and change nothing; a read-only file, directory or disk will do.
+        migrations: The schema, as `schema.MIGRATIONS` writes it.
+        now: The clock by which leases are measured.
+
+    Raises:
+        PortError: The file cannot be used.
+        UsageError: Unknown durability.
     """
-
-    writable = True
 
     def __init__(
         self,
@@ -84,119 +98,78 @@ class Database:
         self._place = os.path.abspath(path)  # a process may change its folder
         self.durability = durability
         self.migrations = migrations
+        self.newest_version = FIRST + len(migrations) - 1
         self._write = _Write(self)
-        with self._told():
-            self.connection = self._connect_to_read() if reads_only else self._connect()
+        self._access: _Access = _Shared(path) if reads_only else _Writing(path, durability, migrate)
+        try:
+            self._connect()
+        except PortError as error:
+            if not reads_only or not _is_about_rights(error):
+                raise
+            self._access = _Unchangeable(path)
+            self._connect()
+        self._files = self._find_files()
+
+    @property
+    def writable(self) -> bool:
+        """False where the file, its directory or the disk is read-only."""
+        return self._access.writable
+
+    # --- opening ---
+
+    def _connect(self) -> None:
+        with self._translated():
+            self.connection = self._access.connect()
         self.execute: Execute = self.connection.execute
         try:
-            with self._told():
-                self._open_to_read() if reads_only else self._open(migrate)
-            self._files = self._find_files()
+            with self._translated():
+                self._access.prepare(self)
         except BaseException:
             self.connection.close()
             raise
 
-    # --- opening ---
-
-    def _connect(self) -> sqlite3.Connection:
-        if self.path != ":memory:":
-            try:
-                make_private(Path(self.path).parent)
-            except OSError as error:
-                raise PortError(f"cannot make the directory of {self.path!r}: {error.strerror}") from None
-            self._check_rights()
-            self._make_file()
-        return sqlite3.connect(self.path, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256)
-
-    def _connect_to_read(self) -> sqlite3.Connection:
-        self._check_rights()
-        place = f"{Path(self.path).absolute().as_uri()}?mode=rw"  # readers of a file that others write to take part in its lock
-        return sqlite3.connect(place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=256, uri=True)
-
-    def _check_rights(self) -> None:
-        """Before SQLite leaves files beside it that its owner may not write to."""
-        if os.path.exists(self.path) and not os.access(self.path, os.W_OK):
-            raise ReadOnlyError(self.path)
-
-    def _make_file(self) -> None:
-        """A new file is its owner's alone, and SQLite gives `-wal` and `-shm` the mode of the file that they belong to."""
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        except OSError:  # it is there, or SQLite will say why it cannot be
-            return
-
-    def _open_to_read(self) -> None:
-        version = self.version()
-        if version < len(self.migrations):
-            raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
-        self.execute("PRAGMA query_only = ON")
-        self.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-
-    def _open(self, migrate: bool) -> None:
-        version = self.version()
-        if version < len(self.migrations) and not migrate:
-            raise PortError(f"{self.path!r} has schema version {version}", hint="run `aether db migrate`")
-        if not version:
-            self.execute(f"PRAGMA page_size = {_PAGE}")
-        self._patiently("PRAGMA journal_mode = WAL")
-        self.execute(f"PRAGMA synchronous = {DURABILITIES[self.durability]}")
-        self.execute("PRAGMA journal_size_limit = 67108864")
-        if version < len(self.migrations):
-            self.migrate()
-        else:
-            self._may_write()
-        self.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-
     def version(self) -> int:
-        """The schema version, 0 for a new file. Raises PortError for a file that is not ours or from the future."""
+        """Read the schema version, 0 of a new file. Raises PortError for a file that this version must not use."""
         found: int = self.execute("PRAGMA user_version").fetchone()[0]
         ours = self.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
         if not ours and (found or self.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()):
-            told = f"{self.path!r} is a database of another program"
-            raise PortError(told, hint="use --store for another place: it was not touched")
-        if found > len(self.migrations):
-            told = f"{self.path!r} was written by a newer version: its schema is {found}, this is {len(self.migrations)}"
-            raise PortError(told, hint="use that version: the file was not touched")
-        if 0 < found < OLDEST:
-            message = f"{self.path!r} was written before the first release: its schema is {found}, not {OLDEST} or later"
+            message = f"{self.path!r} is a database of another program"
+            raise PortError(message, hint="use --store for another place: it was not touched")
+        if found > self.newest_version:
+            message = f"{self.path!r} was written by a newer version: its schema is {found}, this is {self.newest_version}"
+            raise PortError(message, hint="use that version: the file was not touched")
+        if 0 < found < FIRST:
+            message = f"{self.path!r} was written before the first release: its schema is {found}, not {FIRST} or later"
             hint = "finish its runs with the version that wrote it, then move it away, or use --store for another place"
             raise PortError(message, hint=f"{hint}: it was not touched")
         return found
 
     def migrate(self) -> tuple[int, int]:
         """Bring the schema up to date, in one transaction; its version before and after."""
-        with self._told():
-            self._patiently("BEGIN IMMEDIATE")
+        if not self.writable:
+            raise ReadOnlyError(self.path)
+        with self._translated():
+            self.wait_for("BEGIN IMMEDIATE")
             try:
-                for name, function in FUNCTIONS.items():
-                    self.connection.create_function(name, 1, function)
                 before = self.version()  # again: another process may have been first
-                for number in range(before, len(self.migrations)):
-                    for statement in self.migrations[number]:
+                for statements in self.migrations[before - FIRST + 1 if before else 0 :]:
+                    for statement in statements:
                         self.execute(statement)
                 self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self.execute(f"PRAGMA user_version = {len(self.migrations)}")
+                self.execute(f"PRAGMA user_version = {self.newest_version}")
                 self.execute("COMMIT")
             except BaseException:
-                self._roll_back()
+                self.roll_back()
                 raise
-        return before, len(self.migrations)
+        return before, self.newest_version
 
-    def _may_write(self) -> None:
-        """A file that nobody may write to is found out now, not in the middle of a run."""
-        self._patiently("BEGIN IMMEDIATE")
-        try:
-            self.execute(f"PRAGMA user_version = {len(self.migrations)}")
-        finally:
-            self._roll_back()
-
-    def _patiently(self, statement: str) -> None:
-        """Changing the journal mode does not wait by itself."""
+    def wait_for(self, statement: str) -> None:
+        """Run a statement that does not wait for other processes by itself, such as a change of the journal mode."""
         for _ in self._tries(statement, OPENING_PATIENCE_S):
             time.sleep(_PAUSE_S)
 
     def _tries(self, statement: str, patience_s: float) -> Iterator[None]:
-        """Run it, and give way each time that another process is in the way of it, for so long at most."""
+        """Run it, and yield each time that another process is in its way, for so long at most."""
         end = time.monotonic() + patience_s
         while True:
             try:
@@ -214,8 +187,8 @@ class Database:
         return tuple([_find(self._place + end) for end in ("", "-wal", "-shm")])
 
     def require_file(self) -> None:
-        """Raises PortError where the file, or one of the two beside it, is not there: what is written to it goes nowhere, and
-        what is in its place is another store. Costs three looks into the folder and one into the log."""
+        """Raise PortError where the file, or one of the two beside it, is missing: what is written to it goes nowhere, and what
+        is in its place is another store. Costs three looks into the folder and one into the log."""
         files = self._files
         if not files:
             return
@@ -223,16 +196,17 @@ class Database:
         for (kind, number, _), end in zip(files, ("", "-wal", "-shm"), strict=True):
             found = _find(place + end)
             if number and found[:2] != (kind, number):
-                told = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
+                message = "was moved, deleted or replaced while it was in use: nothing that happens now would be recorded"
                 hint = "put it back and start again; if it is gone, so is what it held"
-                raise PortError(f"{self.path + end!r} {told}", hint=hint)
+                raise PortError(f"{self.path + end!r} {message}", hint=hint)
             if end and number and self._emptied(end, found[2]):
-                told = "was emptied while it was in use: what was recorded last may be lost"
-                raise PortError(f"{self.path + end!r} {told}", hint="`aether db check` tells what is left")
+                message = "was emptied while it was in use: what was recorded last may be lost"
+                raise PortError(f"{self.path + end!r} {message}", hint="`aether db check` reports what is left")
 
     def _emptied(self, end: str, size: int) -> bool:
         """Whether a file holds nothing that should hold something, or held nothing before more was written to it. The log is
-        empty before the first write, and where another process has taken all of it over: then SQLite knows of nothing in it."""
+        empty before the first write, and where another process has moved all of it to the file: then SQLite knows of nothing in
+        it."""
         if end == "-shm":
             return size == 0
         if size:
@@ -251,7 +225,7 @@ class Database:
         return self._write
 
     def once(self, statement: str, values: tuple[Any, ...]) -> int:
-        """Write with one statement that is a transaction by itself: the rows changed, 0 also while another process writes."""
+        """Write with one statement that is a transaction by itself; the rows changed, 0 also while another process writes."""
         now = time.monotonic()
         if now >= self._next_look:  # a look is a tenth of what this costs
             self._next_look = now + _LOOK_S
@@ -265,17 +239,21 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Execute]:
-        """Statements that see the same moment. There must be no `await` inside."""
-        with self._told():
+        """Read with statements that see the same moment. There must be no `await` inside."""
+        if self._access.outdated():  # read as it lies, and changed since
+            with self._translated():
+                self.connection.close()
+            self._connect()
+        with self._translated():
             self.execute("BEGIN")
             try:
                 yield self.execute
             finally:
-                self._roll_back()
+                self.roll_back()
 
     @contextmanager
     def read_anything(self) -> Iterator[Execute]:
-        """`read` that gives also what is no text where a text should be: its bytes as half characters (surrogateescape)."""
+        """`read` that gives also what is not text where a text should be: its bytes as half characters (surrogateescape)."""
         with self.read() as execute:
             self.connection.text_factory = _any_text
             try:
@@ -285,35 +263,35 @@ class Database:
 
     async def exclusively(self, statement: str) -> None:
         """Run a statement that must stand alone (VACUUM)."""
-        with self._told():
+        with self._translated():
             await self.patiently(statement)
 
     async def patiently(self, statement: str) -> None:
         for _ in self._tries(statement, PATIENCE_S):
-            import asyncio  # 30 ms that a store which nobody else uses does not need
+            import asyncio  # 30 ms that a store of one process does not need
 
             await asyncio.sleep(_PAUSE_S)
 
-    def _roll_back(self) -> None:
+    def roll_back(self) -> None:
         if self.connection.in_transaction:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
-        with self._told():
+        with self._translated():
             self.connection.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, *_UNFIT) as error:
             raise self.fault(error) from error
 
     def fault(self, error: Exception) -> AetherError:
-        """`error`, of SQLite or one of `_UNFIT`, in our words."""
+        """Translate an error of SQLite, or one of `_UNFIT`."""
         if isinstance(error, UnicodeEncodeError):
-            told = f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that"
-            return UsageError(told, hint="write it in UTF-8")
+            message = f"{str(error.object)[:100]!a} holds half a character (a lone surrogate): no store can hold that"
+            return UsageError(message, hint="write it in UTF-8")
         if isinstance(error, OverflowError):
             return UsageError("a number is too large: a store holds whole numbers of up to 63 bits", hint="give a smaller one")
         code = _code(error)
@@ -323,12 +301,12 @@ class Database:
             return BusyError(f"{self.path!r} is in use by another process", hint="try again when it is done")
         if isinstance(error, sqlite3.ProgrammingError):
             return PortError(f"the store {self.path!r} cannot be used: {str(error).lower().rstrip('.')}")
-        told, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
-        return PortError(f"{self.path!r} {told}", hint=hint)
+        message, hint = _FAULTS.get(code, (f"cannot be used: {error}", None))
+        return PortError(f"{self.path!r} {message}", hint=hint)
 
 
 class _Write:
-    """The transaction of a database: one object, for there is never more than one at a time."""
+    """The transaction of a database: one object, since there is one at a time."""
 
     __slots__ = ("_database",)
 
@@ -364,10 +342,181 @@ class _Write:
 
 
 class ReadOnlyError(PortError):
-    """The file may not be written to."""
+    """The file may not be written."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
+
+
+# --- how a file is opened ---
+
+
+class _Access(Protocol):
+    """A way to open a file."""
+
+    writable: bool
+
+    def connect(self) -> sqlite3.Connection: ...
+
+    def prepare(self, database: Database) -> None:
+        """Check what was opened, and set the connection up."""
+        ...
+
+    def outdated(self) -> bool:
+        """Whether the connection must be made anew before more is read."""
+        ...
+
+
+class _Writing:
+    """For writing: the file is made with its directory where it is missing."""
+
+    writable = True
+
+    def __init__(self, path: str, durability: str, migrate: bool) -> None:
+        self._path = path
+        self._durability = durability
+        self._migrate = migrate
+
+    def connect(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            try:
+                make_private(Path(self._path).parent)
+            except OSError as error:
+                raise PortError(f"cannot make the directory of {self._path!r}: {error.strerror}") from None
+            _check_rights(self._path)
+            _make_file(self._path)
+        return _connection(self._path)
+
+    def prepare(self, database: Database) -> None:
+        version = database.version()
+        if version < database.newest_version and not self._migrate:
+            raise _outdated_schema(self._path, version)
+        if not version:
+            database.execute(f"PRAGMA page_size = {_PAGE}")
+        database.wait_for("PRAGMA journal_mode = WAL")
+        database.execute(f"PRAGMA synchronous = {DURABILITIES[self._durability]}")
+        database.execute("PRAGMA journal_size_limit = 67108864")
+        if version < database.newest_version:
+            database.migrate()
+        else:
+            self._try_to_write(database)
+        database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
+    def _try_to_write(self, database: Database) -> None:
+        """Find out now, not in the middle of a run, that the file may not be written."""
+        database.wait_for("BEGIN IMMEDIATE")
+        try:
+            database.execute(f"PRAGMA user_version = {database.newest_version}")
+        finally:
+            database.roll_back()
+
+    def outdated(self) -> bool:
+        return False
+
+
+class _Shared:
+    """For reading a file that other processes may write: readers take part in its lock."""
+
+    writable = True
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def connect(self) -> sqlite3.Connection:
+        _check_rights(self._path)
+        return _connection(f"{Path(self._path).absolute().as_uri()}?mode=rw", uri=True)
+
+    def prepare(self, database: Database) -> None:
+        version = database.version()
+        if version < database.newest_version:
+            raise _outdated_schema(self._path, version)
+        database.execute("PRAGMA query_only = ON")
+        database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
+    def outdated(self) -> bool:
+        return False
+
+
+class _Unchangeable:
+    """For reading where this process may not write: nothing is made, also not beside the file.
+
+    Where no process has the file open it is read as it lies, and opened anew before each reading once it has changed; else
+    SQLite keeps readers and the writer apart, as always. What cannot be read whole is refused.
+    """
+
+    writable = False
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._seen: _Status | None = None  # what the file was like when it was opened as one that does not change
+
+    def connect(self) -> sqlite3.Connection:
+        self._seen = None
+        if os.path.exists(f"{self._path}-wal"):
+            try:
+                return self._reader("mode=ro")
+            except sqlite3.Error as error:
+                if os.path.getsize(f"{self._path}-wal"):
+                    message = f"{self._path!r} was not closed in order, and its end cannot be read in a read-only place"
+                    raise PortError(message, hint=f"copy it with {self._path}-wal to where you may write") from error
+        self._seen = self._status()
+        return self._reader("mode=ro&immutable=1")
+
+    def _reader(self, mode: str) -> sqlite3.Connection:
+        """A connection that is known to be able to read."""
+        made = _connection(f"file:{quote(self._path)}?{mode}", uri=True)
+        try:
+            made.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.Error:
+            made.close()
+            raise
+        return made
+
+    def prepare(self, database: Database) -> None:
+        version = database.version()
+        if version < database.newest_version:
+            message = f"{self._path!r} has schema version {version}, and is read-only: it cannot be brought up to date"
+            raise PortError(message, hint="copy it to where you may write")
+
+    def outdated(self) -> bool:
+        return self._seen is not None and self._seen != self._status()
+
+    def _status(self) -> _Status:
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise PortError(f"{self._path!r} cannot be opened: {error.strerror}") from None
+        return found.st_ino, found.st_mtime_ns, found.st_size, os.path.exists(f"{self._path}-wal")
+
+
+def _connection(place: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=_CACHED, uri=uri)
+
+
+def _check_rights(path: str) -> None:
+    """Refuse a read-only file before SQLite leaves files beside it that its owner may not write."""
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise ReadOnlyError(path)
+
+
+def _make_file(path: str) -> None:
+    """Make a new file its owner's alone: SQLite gives `-wal` and `-shm` the mode of the file that they belong to."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError:  # it is there, or SQLite will say why it cannot be
+        return
+
+
+def _outdated_schema(path: str, version: int) -> PortError:
+    return PortError(f"{path!r} has schema version {version}", hint="run `aether db migrate`")
+
+
+def _is_about_rights(error: PortError) -> bool:
+    """Whether a file that could not be opened in the usual way, for this reason, may be read as it lies."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return _code(cause) in _READ_ONLY_CODES
+    return isinstance(error, ReadOnlyError)
 
 
 def _find(path: str) -> _Place:
@@ -388,6 +537,6 @@ def _code(error: Exception) -> int:
 
 
 def next_id(execute: Execute, table: str) -> int:
-    """The id that the next row of an AUTOINCREMENT table gets; inside of a transaction that writes."""
+    """Read the id that the next row of an AUTOINCREMENT table gets; inside of a transaction that writes."""
     found = execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
     return found[0] + 1 if found is not None else 1

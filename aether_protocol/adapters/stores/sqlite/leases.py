@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
-from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, require, sum_of
+from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, require, sum_of
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json

@@ -1,23 +1,27 @@
-"""Runs in SQLite: rows, steps, plans, snapshots.
+"""Runs in SQLite: rows, steps, plans, snapshots; and the feed of their changes.
 
-Law: one append is one transaction, whatever the number of runs. The key of `steps` is the optimistic lock, the run's token
+One append is one transaction, whatever the number of runs. The key of `steps` is the optimistic lock, the run's token
 the fence, both in the statement that inserts. The row of `runs` is written when something but the number of steps and ended
 leaves has changed; these two stand beside the steps. How a run is kept (its tier) is said at its creation and holds for its
-life, whoever opens it. Rows of steps are a chain of digests, whose end the run's row has as of its last change.
+life, by which engine it may be opened. Rows of steps are a chain of digests, whose end the run's row has as of its last change.
+
+Rows of `changes` are made by triggers, in the transaction that they report; there is one writer at a time, so their ids are in
+the order of commits. A row that a newer one of the same run supersedes may be deleted.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
 from aether_protocol.adapters.stores.sqlite.leases import GOES_ON, LEASE, end_of
-from aether_protocol.adapters.stores.sqlite.rows import (
+from aether_protocol.adapters.stores.sqlite.records import (
     HEAD,
     LINES,
     ROW,
@@ -26,22 +30,24 @@ from aether_protocol.adapters.stores.sqlite.rows import (
     SHOWN,
     SUMMED,
     WIDTH,
+    RecordCodec,
     chained,
     condition,
     make_row,
     moved_values,
+    next_sum,
+    require,
     require_chained,
     require_row,
+    sum_of,
+    sum_of_moved,
     to_json,
 )
-from aether_protocol.adapters.stores.sqlite.sums import next_sum, require, sum_of, sum_of_moved
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
+from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.runs import NewRun, RunAppend, RunQuery, RunSummary, StoredRun
-
-if TYPE_CHECKING:  # loaded with the first run that is written or opened
-    from aether_protocol.adapters.stores.sqlite.records import Records
 
 # Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
 SNAPSHOT_STEPS: Final = 20_000
@@ -74,10 +80,14 @@ _OF_RUN: Final = tuple(
     f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks", "artifacts")
 )
 
+POLL_S: Final = 0.05  # between two looks for what another process has written
+_NEWEST_CHANGE: Final = "SELECT coalesce(max(id), 0) FROM changes"
+_AFTER: Final = "SELECT max(id) AS newest, run, max(gone) FROM changes WHERE id > ? GROUP BY run ORDER BY newest LIMIT ?"
+_BY_NUMBER: Final = f"SELECT {SHOWN} FROM {RUNS} WHERE number = ?"
 
 
 class Known:
-    """What this process knows of a run that it appends to. `saved` is the step of the newest snapshot, `saved_at` its
+    """A run as this process, which appends to it, last saw it. `saved` is the step of the newest snapshot, `saved_at` its
     instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet; `sum` the digest of
     the row that it is in."""
 
@@ -111,10 +121,8 @@ class SqliteRuns:
         self._known: dict[str, Known] = {}
 
     @cached_property
-    def records(self) -> Records:
-        from aether_protocol.adapters.stores.sqlite.records import Records
-
-        return Records(self._db.path)
+    def records(self) -> RecordCodec:
+        return RecordCodec(self._db.path)
 
     # --- writing ---
 
@@ -164,7 +172,7 @@ class SqliteRuns:
         return refused or _NONE
 
     def _append_alone(self, part: RunAppend) -> bool:
-        """Steps that leave the row as it is, in one statement; False where there is more to do, or to find out."""
+        """Append steps that leave the row as it is, in one statement; False where there is more to do, or to find out."""
         known = self._known.get(part.run_id)
         if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
             return False
@@ -183,8 +191,8 @@ class SqliteRuns:
         return True
 
     def _advance(self, execute: Execute, known: Known, part: RunAppend) -> bool:
-        """Record every step; False if somebody else was first."""
-        if known.seq != part.expected_seq:  # somebody began anew from what the file has
+        """Record every step; False if another writer was first."""
+        if known.seq != part.expected_seq:  # another writer continued from what the file has
             fresh = self._look_up(execute, part.run_id)
             if fresh is None or fresh.seq != part.expected_seq:
                 return False
@@ -206,7 +214,7 @@ class SqliteRuns:
 
     def _pass(self, execute: Execute, known: Known, part: RunAppend) -> bool:
         """Tier snapshot: record the state where it is time to, and no step."""
-        if known.seq != part.expected_seq:  # somebody began anew from what the file has
+        if known.seq != part.expected_seq:  # another writer continued from what the file has
             fresh = self._look_up(execute, part.run_id)
             if fresh is None or fresh.seq != part.expected_seq:
                 return False
@@ -349,10 +357,41 @@ class SqliteRuns:
         return number
 
     def _keep_head(self, execute: Execute, number: int, run: NewRun | StoredRun) -> None:
-        """What of a run never changes."""
+        """Record what of a run never changes."""
         plan = self.records.keep_plan(execute, run.plan)
         values = number, plan, self.records.header(run.header)
         execute("INSERT INTO heads (run, plan, header, sum) VALUES (?, ?, ?, ?)", (*values, sum_of("heads", values)))
+
+
+class SqliteChanges:
+    """`ports.store.ChangeFeed`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def newest(self) -> int:
+        with self._db.read() as execute:
+            found: int = execute(_NEWEST_CHANGE).fetchone()[0]
+        return found
+
+    async def after(self, cursor: int, limit: int = 1_000) -> list[Change]:
+        with self._db.read() as execute:
+            found: list[Change] = []
+            for id_, number, gone in execute(_AFTER, (cursor, limit)).fetchall():
+                row = make_row(execute(_BY_NUMBER, (number,)).fetchone()) if gone is None else None
+                found.append(Change(id_, row.run_id if row is not None else gone, row))
+        return found
+
+    async def wait(self, cursor: int, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while await self.newest() <= cursor:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            import asyncio  # here: most commands never wait, and importing it takes as long as all that `ls` does
+
+            await asyncio.sleep(min(POLL_S, left))
+        return True
 
 
 def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:
@@ -367,7 +406,7 @@ def _save(execute: Execute, number: int, seq: int, snapshot: str) -> None:
 
 
 def _change(execute: Execute, known: Known, seq: int, part: RunAppend, row: RunSummary) -> bool:
-    """Write the row anew, which was last written at step `seq` or before; False if it was later, or the token is stale."""
+    """Write the row, which was last written at step `seq` or before; False if it was later, or the token is stale."""
     known.leaves_known = row.leaves_known
     now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
     head = known.sum or None
@@ -379,7 +418,7 @@ def _change(execute: Execute, known: Known, seq: int, part: RunAppend, row: RunS
 def _refusal(execute: Execute, part: RunAppend) -> AetherError:
     found = execute(f"SELECT token, {SEQ} FROM {RUNS} WHERE run_id = ?", (part.run_id,)).fetchone()
     if found is None:
-        return BusyError(f"run {part.run_id!r} was deleted by somebody else")
+        return BusyError(f"run {part.run_id!r} was deleted by another process")
     if found[0] != part.token:
         return BusyError(f"run {part.run_id!r} was taken over by another owner")
-    return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: somebody else drives it")
+    return BusyError(f"run {part.run_id!r} is at step {found[1]}, not {part.expected_seq}: another engine drives it")

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
 from aether_protocol.adapters.stores.sqlite.leases import ask
-from aether_protocol.adapters.stores.sqlite.rows import RUNS, SHOWN, make_row
+from aether_protocol.adapters.stores.sqlite.records import COVERED, RUNS, SHOWN, damaged, make_row, require, sum_of
 from aether_protocol.adapters.stores.sqlite.runs import FORGET_PLAN, SqliteRuns
-from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, require, sum_of
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean

@@ -1,22 +1,24 @@
 """The tables of a SQLite store, as numbered migrations.
 
-Law: a migration that was released is never changed; a new one is added at the end. `user_version` counts those that a file
-has been through, `application_id` says that it is ours. A migration may call the SQL functions of FUNCTIONS.
+`user_version` is the number of the newest migration that a file has been through, `application_id` says that the file is an
+Aether store. A migration that was released never changes; the next one is added at the end.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
+FIRST: Final = 7  # the number of the first migration: files of smaller ones were written before the first release
 
+# Instants are microseconds since the epoch. Every row that says something carries a digest of what it says, `sum`
+# (records.COVERED).
+#
 # Step `seq` of run `number` lives in the row of `steps` whose id is number * 2**32 + the first step of that row: one
 # B-tree, appended to in order, and its key is the optimistic lock. `last` is the row's last step, `ended` the leaves ended
-# by then: of an open run these two are what `runs` would have to be told with every step; there `seq` and `leaves_ended` are
-# as of the last change of anything else. Instants are microseconds since the epoch.
+# by then: of an open run `runs` would have to change with every step for these two; there `seq` and `leaves_ended` are as of
+# the last change of anything else. Of a run, `fixed` covers what is written once, `moved` the rest; `head` is the sum of the
+# row of steps that `seq` is in, so that a log whose end was cut does not fit. `wake_at`: until when a run is passivated.
 _RUNS: Final = (
     """CREATE TABLE runs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -38,24 +40,56 @@ _RUNS: Final = (
         retry_of TEXT,
         tier TEXT NOT NULL,
         token INTEGER NOT NULL,
-        owner TEXT
+        owner TEXT,
+        wake_at INTEGER,
+        fixed BLOB,
+        moved BLOB,
+        head BLOB
     )""",
     "CREATE INDEX runs_newest ON runs (created_at, run_id)",
-    "CREATE INDEX runs_open ON runs (owner) WHERE closed = 0",
+    "CREATE INDEX runs_open ON runs (owner) WHERE closed = 0 AND wake_at IS NULL",
+    "CREATE INDEX runs_asleep ON runs (wake_at) WHERE closed = 0 AND wake_at IS NOT NULL",
     "CREATE TABLE plans (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL)",
-    "CREATE TABLE heads (run INTEGER PRIMARY KEY, plan INTEGER NOT NULL, header TEXT NOT NULL)",
+    "CREATE TABLE heads (run INTEGER PRIMARY KEY, plan INTEGER NOT NULL, header TEXT NOT NULL, sum BLOB)",
     "CREATE INDEX heads_plan ON heads (plan)",
-    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, ended INTEGER NOT NULL, lines TEXT NOT NULL)",
-    "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL)",
-    "CREATE TABLE owners (owner TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, ended INTEGER NOT NULL, lines TEXT NOT NULL, sum BLOB)",
+    "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB)",
+    "CREATE TABLE artifacts (run INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, digest)) WITHOUT ROWID",
+    "CREATE INDEX artifacts_digest ON artifacts (digest)",
+)
+
+# `length` of a lease in microseconds, NULL where it has no end. `breaks`: how often a run broke its engine in a row, `ended`
+# the leaves that had ended by then; it is `aside` until it is to be tried again.
+_LEASES: Final = (
+    "CREATE TABLE owners (owner TEXT PRIMARY KEY, until INTEGER NOT NULL, length INTEGER) WITHOUT ROWID",
+    "CREATE TABLE locks (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL, length INTEGER) WITHOUT ROWID",
+    """CREATE TABLE breaks (
+        run INTEGER PRIMARY KEY,
+        times INTEGER NOT NULL,
+        ended INTEGER NOT NULL,
+        aside INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    )""",
     """CREATE TABLE requests (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         run INTEGER NOT NULL,
         request TEXT NOT NULL,
         given INTEGER NOT NULL DEFAULT 0,
-        answer TEXT
+        answer TEXT,
+        sum BLOB
     )""",
+    "CREATE INDEX requests_open ON requests (run) WHERE answer IS NULL",
+)
+
+# The change feed: a row for each append, in the order of commits (SQLite has one writer at a time), made by the statement that
+# it reports. `run` is the number of the run, `gone` the id of one that was deleted. The newest row is never deleted, so ids
+# only grow without a counter beside the table, which would be one more page in every commit.
+_CHANGES: Final = (
+    "CREATE TABLE changes (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, gone TEXT)",
+    "CREATE TRIGGER changes_steps AFTER INSERT ON steps BEGIN INSERT INTO changes (run) VALUES (NEW.id >> 32); END",
+    "CREATE TRIGGER changes_runs AFTER INSERT ON runs BEGIN INSERT INTO changes (run) VALUES (NEW.number); END",
+    "CREATE TRIGGER changes_gone AFTER DELETE ON runs "
+    "BEGIN INSERT INTO changes (run, gone) VALUES (OLD.number, OLD.run_id); END",
 )
 
 _LOGS_AND_LIBRARY: Final = (
@@ -67,7 +101,8 @@ _LOGS_AND_LIBRARY: Final = (
         attempt INTEGER NOT NULL,
         stream TEXT NOT NULL,
         text TEXT NOT NULL,
-        at INTEGER NOT NULL
+        at INTEGER NOT NULL,
+        sum BLOB
     )""",
     "CREATE INDEX logs_run ON logs (run)",
     "CREATE INDEX logs_path ON logs (run, path)",
@@ -77,6 +112,7 @@ _LOGS_AND_LIBRARY: Final = (
         size INTEGER NOT NULL,
         dropped INTEGER NOT NULL,
         last INTEGER NOT NULL,
+        sum BLOB,
         PRIMARY KEY (run, path)
     ) WITHOUT ROWID""",
     """CREATE TABLE documents (
@@ -87,6 +123,7 @@ _LOGS_AND_LIBRARY: Final = (
         digest TEXT NOT NULL,
         text TEXT NOT NULL,
         at INTEGER NOT NULL,
+        sum BLOB,
         PRIMARY KEY (kind, namespace, name, version)
     )""",
 )
@@ -107,6 +144,7 @@ _SCHEDULES: Final = (
         generation INTEGER NOT NULL,
         version INTEGER NOT NULL,
         plan INTEGER NOT NULL,
+        sum BLOB,
         UNIQUE (namespace, name)
     )""",
     "CREATE INDEX schedules_next ON schedules (next_at) WHERE next_at IS NOT NULL",
@@ -121,83 +159,13 @@ _SCHEDULES: Final = (
         reason TEXT NOT NULL,
         count INTEGER NOT NULL,
         first INTEGER,
-        generation INTEGER NOT NULL
+        generation INTEGER NOT NULL,
+        sum BLOB
     )""",
     "CREATE INDEX fires_newest ON fires (schedule, id)",
     "CREATE INDEX fires_run ON fires (run_id) WHERE run_id IS NOT NULL",
 )
 
-# `length` of a lease in microseconds. `breaks`: how often a run broke its engine in a row, `ended` the leaves that had ended by
-# then; it is `aside` until somebody wants it to be tried again.
-_LENGTHS_AND_BREAKS: Final = (
-    "ALTER TABLE owners ADD COLUMN length INTEGER",
-    "ALTER TABLE locks ADD COLUMN length INTEGER",
-    """CREATE TABLE breaks (
-        run INTEGER PRIMARY KEY,
-        times INTEGER NOT NULL,
-        ended INTEGER NOT NULL,
-        aside INTEGER NOT NULL,
-        reason TEXT NOT NULL
-    )""",
-)
-
-# Every row that says something carries a digest of what it says, `sum` (see sqlite_sums). Of a run, `fixed` covers what is said
-# once, `moved` the rest; `head` is the sum of the row of steps that `seq` is in, so that a log whose end was cut does not fit.
-# Rows that were there before have none: `undigested` tells up to which rowid a table may have such rows (of steps and
-# log_bounds: up to which run). `artifacts`: what a run names.
-_SUMS_AND_ARTIFACTS: Final = (
-    "ALTER TABLE runs ADD COLUMN fixed BLOB",
-    "ALTER TABLE runs ADD COLUMN moved BLOB",
-    "ALTER TABLE runs ADD COLUMN head BLOB",
-    *(
-        f"ALTER TABLE {table} ADD COLUMN sum BLOB"
-        for table in ("heads", "steps", "snapshots", "requests", "logs", "log_bounds", "documents", "schedules", "fires")
-    ),
-    "CREATE TABLE undigested (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
-    *(
-        f"INSERT INTO undigested SELECT '{table}', max(rowid) FROM {table} HAVING max(rowid) > 0"
-        for table in ("runs", "requests", "logs", "documents", "schedules", "fires")
-    ),
-    "CREATE TABLE artifacts (run INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, digest)) WITHOUT ROWID",
-    "CREATE INDEX artifacts_digest ON artifacts (digest)",
-    "INSERT OR IGNORE INTO artifacts SELECT run, value FROM heads, json_each(artifact_digests(header))",
-    "INSERT OR IGNORE INTO artifacts SELECT steps.id >> 32, value FROM steps, json_each(artifact_digests(lines))",
-    "INSERT OR IGNORE INTO artifacts SELECT run, value FROM snapshots, json_each(artifact_digests(text))",
-)
-
-# The change feed: a row for each append, in the order of commits (SQLite has one writer at a time), made by the statement that
-# it tells of. `run` is the number of the run, `gone` the id of one that was deleted. `wake_at`: the
-# instant until which a run is put down; it is not taken before.
-_CHANGES_AND_SLEEP: Final = (
-    "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, gone TEXT)",
-    "CREATE TRIGGER changes_steps AFTER INSERT ON steps BEGIN INSERT INTO changes (run) VALUES (NEW.id >> 32); END",
-    "CREATE TRIGGER changes_runs AFTER INSERT ON runs BEGIN INSERT INTO changes (run) VALUES (NEW.number); END",
-    "CREATE TRIGGER changes_gone AFTER DELETE ON runs "
-    "BEGIN INSERT INTO changes (run, gone) VALUES (OLD.number, OLD.run_id); END",
-    "ALTER TABLE runs ADD COLUMN wake_at INTEGER",
-    "CREATE INDEX runs_asleep ON runs (wake_at) WHERE closed = 0 AND wake_at IS NOT NULL",
-    "DROP INDEX runs_open",
-    "CREATE INDEX runs_open ON runs (owner) WHERE closed = 0 AND wake_at IS NULL",
-    "CREATE INDEX requests_open ON requests (run) WHERE answer IS NULL",
-)
-
-OLDEST: Final = 6  # the first version that a file may have: older ones were written before the first release
-
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
-    _RUNS,
-    _LOGS_AND_LIBRARY,
-    _SCHEDULES,
-    _LENGTHS_AND_BREAKS,
-    _SUMS_AND_ARTIFACTS,
-    _CHANGES_AND_SLEEP,
+    (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES),  # FIRST
 )
-
-_DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
-
-
-def _artifact_digests(text: str) -> str:
-    """A JSON list of what looks like the digest of an artifact."""
-    return json.dumps(sorted(set(_DIGEST.findall(text))))
-
-
-FUNCTIONS: Final[dict[str, Callable[[Any], Any]]] = {"artifact_digests": _artifact_digests}

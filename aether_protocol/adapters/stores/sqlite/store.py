@@ -1,8 +1,4 @@
-"""The SQLite store: runs in one file, nothing to install or start.
-
-Law: all calls come from one event loop's thread, and each that writes is one transaction. Several processes may use a file
-at once; leases keep them off each other's runs.
-"""
+"""The SQLite store as one object, and how one is opened."""
 
 from __future__ import annotations
 
@@ -10,15 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
-from aether_protocol.adapters.stores.sqlite.reading import ReadOnlyDatabase, may_be_readable
-from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
+from aether_protocol.adapters.stores.sqlite.runs import SqliteChanges, SqliteRuns
 from aether_protocol.adapters.stores.sqlite.schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite.texts import SqliteLibrary, SqliteLogs
 from aether_protocol.adapters.stores.sqlite.upkeep import SqliteUpkeep
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 
 if TYPE_CHECKING:
@@ -37,7 +31,7 @@ TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
 class SqliteStore:
-    """See `ports.store.Store`. `tier` is how new runs are kept. Facets share the connection; each knows its tables alone."""
+    """`ports.store.Store` in one file. `tier` is how new runs are kept."""
 
     def __init__(self, database: Database, tier: str = STATE_ACTION_LOG) -> None:
         if tier not in TIERS:
@@ -69,18 +63,20 @@ def open_sqlite(
     reads_only: bool = False,
     now: Callable[[], int] = machine_now,
 ) -> SqliteStore:
-    """Open the file, or make it with its directory; `:memory:` is a store that ends with the process.
+    """Open the file, or make it with its directory.
 
-    `durability` is full (survives power loss) or normal (survives the end of the process). A file of an older version is
-    brought up to date, or refused where `migrate` is false. With `reads_only` nothing is made or changed, so a read-only file
-    will do. `now` is the clock by which leases are measured, in microseconds since the epoch: the machine's.
-    Raises PortError for a file that cannot be used or is not ours, UsageError for an unknown word.
+    Args:
+        path: The file; `:memory:` is a store that ends with the process.
+        durability: full (survives power loss) or normal (survives the end of the process).
+        tier: How new runs are kept.
+        migrate: Bring a file of an older version up to date; else it is refused.
+        reads_only: Make and change nothing: a read-only file will do.
+        now: The clock by which leases are measured, in microseconds since the epoch: the machine's.
+
+    Raises:
+        PortError: The file cannot be used, or is not an Aether store of this version.
+        UsageError: Unknown durability or tier.
     """
     if tier not in TIERS:
         raise UsageError(f"unknown tier {tier!r}", hint=f"known: {', '.join(TIERS)}")
-    try:
-        return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only, now=now), tier)
-    except PortError as error:
-        if not reads_only or not may_be_readable(error):
-            raise
-        return SqliteStore(ReadOnlyDatabase(path), tier)
+    return SqliteStore(Database(path, durability, migrate=migrate, reads_only=reads_only, now=now), tier)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
-from aether_protocol.adapters.stores.sqlite.sums import COVERED, damaged, require, sum_of
+from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, require, sum_of
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store.library import NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine

@@ -49,8 +49,6 @@ def info(options: DatabaseOptions) -> int:
 def to_json(found: StoreInfo) -> dict[str, object]:
     record = asdict(found)
     record["openRuns"] = record.pop("open_runs")
-    if not record["undigested"]:
-        del record["undigested"]
     return record
 
 
@@ -69,7 +67,7 @@ def check(options: DatabaseOptions) -> int:
         raise PortError(error.message, hint=DAMAGED if here else error.hint) from error
     if options.output == "json":
         orphans = [{"digest": one.digest, "size": one.size} for one in seen.orphans]
-        record = {"faults": seen.faults, "undigested": seen.info.undigested, "unnamedArtifacts": orphans}
+        record = {"faults": seen.faults, "unnamedArtifacts": orphans}
         click.echo(json.dumps(record, indent=2, ensure_ascii=False))
         return OUTSIDE if seen.faults else FINE
     for fault in seen.faults:
@@ -77,9 +75,6 @@ def check(options: DatabaseOptions) -> int:
     if seen.faults:
         messages.error(f"{counted(len(seen.faults), 'fault')} found", DAMAGED)
         return OUTSIDE
-    if seen.info.undigested:
-        reason = "recorded by an older version, without digests: what a disk may have changed in them cannot be known"
-        messages.note(f"{counted(seen.info.undigested, 'run')} {reason}")
     for orphan in seen.orphans:
         click.echo(f"artifact {orphan.digest} ({orphan.size} bytes) is named by no run")
     hint = "'aether prune' and 'aether rm' delete artifacts that no run names an hour after they were kept"
