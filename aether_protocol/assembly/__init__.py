@@ -7,7 +7,7 @@ Modules by role:
     settings                configuration
     the engine, wired       public
     documents               files, workspace, documents, templates
-    schedules               schedules, cron
+    schedules               cron
     stores                  store_urls, stores
     what is installed       discovery, executors, variables
 """

@@ -11,8 +11,8 @@ import json
 from msgspec.structs import replace
 
 from aether_protocol.assembly.documents import load_with
-from aether_protocol.assembly.schedules import cron_settings
 from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, choose, folder_of
+from aether_protocol.compiler.schedule_settings import cron_settings
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.engine.schedules import ScheduleSpec

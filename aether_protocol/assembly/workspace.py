@@ -155,12 +155,7 @@ class DocumentWorkspace:
             pedantic=pedantic,
             missing_modules=missing_modules,
         )
-        compiled = compile_document(document, self._seen_from(file), options)
-        if document.kind != "CronWorkflow":
-            return compiled
-        from aether_protocol.assembly.schedules import check_document  # here: other documents need no calendar
-
-        return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
+        return compile_document(document, self._seen_from(file), options)
 
     @collector_held()
     def check(self, files: Iterable[Iterable[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:

@@ -49,8 +49,8 @@ def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimi
     """The CronWorkflows of a file, or a schedule of the store: whichever `what` means. Raises InvalidDocumentError for a
     faulty file, UsageError for what is not there."""
     if names_file(what):
-        from aether_protocol.assembly.schedules import cron_settings
         from aether_protocol.cli.document_inputs import DocumentInputs
+        from aether_protocol.compiler.schedule_settings import cron_settings
         from aether_protocol.service.schedules.apply import read_cron_workflows
 
         inputs = DocumentInputs((), limits)

@@ -33,7 +33,7 @@ from aether_protocol.compiler.symbols import At, Site, Symbol, SymbolTable
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument
-from aether_protocol.documents.models import Parameter, WorkflowTemplate
+from aether_protocol.documents.models import CronWorkflow, Parameter, WorkflowTemplate
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
@@ -98,9 +98,16 @@ class _Compilation:
         self.wirings: dict[int, DagEdges] = {}
 
     def run(self) -> Compiled:
+        scheduled = isinstance(self.model, CronWorkflow)
+        if scheduled:
+            from aether_protocol.compiler.checks import schedules  # here: other documents need no calendar
+
+            schedules.check_schedule(self.document, self.findings)
         settings = effective_spec_of(self.document, self.table, self.spellings)
         if settings is None:
             return Compiled(None, self.findings.all())
+        if scheduled:
+            schedules.check_arguments(settings, self.findings)
         self._link(settings)
         self.spellings.settle(self.table.symbols, self.table.units.values())
         names = Names(

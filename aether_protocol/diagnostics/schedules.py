@@ -1,4 +1,4 @@
-"""AE5xx: what can be wrong with a schedule: AE50x by itself, AE51x when it is applied.
+"""AE5xx: what can be wrong with a schedule: AE50x by itself, AE51x what it runs and when it is applied.
 
 Law: one row per code, in order of code; codes are never reused for something else.
 """
@@ -51,6 +51,7 @@ SCHEDULES: Final = (
         "error",
         "a fire could not start a run",
         "A schedule starts its runs without arguments: every parameter of the workflow needs a default or a value of its own. "
-        "Example: `arguments: {parameters: [{name: region, type: string}]}` has none.",
+        "Example: `arguments: {parameters: [{name: region, type: string}]}` has none. With a default, `aether run` of the "
+        "document can still be given another value.",
     ),
 )

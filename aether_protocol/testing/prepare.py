@@ -12,10 +12,8 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from aether_protocol.assembly.discovery import executor_types, fetcher_types
-from aether_protocol.assembly.schedules import check_document
 from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
@@ -148,8 +146,7 @@ class Compiler:
             namespaces=frozenset(self._case.variables),
             strict=self._strict,
         )
-        compiled = compile_document(document, self._library, options)
-        return replace(compiled, diagnostics=(*compiled.diagnostics, *check_document(document)))
+        return compile_document(document, self._library, options)
 
 
 class _Types(Mapping[str, ExecutorType]):

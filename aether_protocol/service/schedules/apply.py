@@ -12,9 +12,9 @@ from typing import Final
 from msgspec import Struct, field
 
 from aether_protocol.assembly.cron import schedule_spec
-from aether_protocol.assembly.schedules import check_document
 from aether_protocol.assembly.variables import SystemVariables
 from aether_protocol.assembly.workspace import DocumentWorkspace
+from aether_protocol.compiler.checks.schedules import check_document
 from aether_protocol.compiler.compile import Compiled
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile

@@ -100,7 +100,7 @@ def test_what_could_not_be_started_is_not_stored() -> None:
 
     async def body() -> None:
         async with engine("memory", ManualClock()) as here:
-            with pytest.raises(UsageError, match="'day' has no value"):
+            with pytest.raises(DocumentError, match="'day' has no value"):
                 await here.apply(needy)
             with pytest.raises(UsageError, match="is a Workflow, not a CronWorkflow"):
                 await here.apply(flow)

@@ -23,7 +23,8 @@ def test_the_page_is_up_to_date() -> None:
 @pytest.mark.rule("DOC-7")
 def test_every_code_is_found_by_some_check_and_every_check_has_a_code() -> None:
     used = {code for path in COMPILER.rglob("*.py") for code in re.findall(r'"(AE\d{3})"', path.read_text("utf-8"))}
-    assert used == {info.code for info in CHECKS}
+    schedules = {"AE501", "AE502", "AE503", "AE512"}  # of which applying has more: test_schedules
+    assert used - schedules == {info.code for info in CHECKS}
 
 
 def test_every_check_code_is_shown_by_a_test() -> None:

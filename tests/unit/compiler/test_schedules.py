@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from aether_protocol.assembly.documents import load_plan
-from aether_protocol.assembly.schedules import check_document, cron_settings
 from aether_protocol.cli import main
+from aether_protocol.compiler.checks.schedules import check_document
+from aether_protocol.compiler.compile import compile_document
+from aether_protocol.compiler.schedule_settings import cron_settings
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.diagnostics import CODES
 from aether_protocol.diagnostics.schedules import SCHEDULES
+from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument, load_bytes, load_value
 from aether_protocol.documents.models import CronWorkflow
 from aether_protocol.errors import DocumentError
@@ -99,9 +102,23 @@ def test_the_settings_of_a_document_that_sets_nothing() -> None:
             "AE503 spec.endAt: '@daily' does not fire from startAt '2026-03-28T23:30:00Z' to endAt '2026-03-29T21:59:59Z'; "
             "after startAt it fires at 2026-03-30T00:00:00+02:00",
         ),
+        (  # the clocks are set forward at 01:00Z, from 02:00 to 03:00: no minute of that hour is shown
+            {
+                "schedule": "*/5 2 * * *",
+                "startAt": "2026-03-29T00:00:00Z",
+                "endAt": "2026-03-29T12:00:00Z",
+                "timezone": "Europe/Vienna",
+            },
+            "AE503 spec.endAt: '*/5 2 * * *' does not fire from startAt '2026-03-29T00:00:00Z' to endAt "
+            "'2026-03-29T12:00:00Z'; after startAt it fires at 2026-03-30T02:00:00+02:00",
+        ),
+        (
+            {"schedule": "0 0 30 2 *", "timezone": "Asia/Tokyo"},
+            "AE502 spec.schedule: '0 0 30 2 *' never fires: there is no day 30 in month '2'; give a day up to 29",
+        ),
         (
             {"startAt": "9999-12-31T23:59:59Z"},
-            "AE503 spec.startAt: '@daily' does not fire from startAt '9999-12-31T23:59:59Z'; None",
+            "AE503 spec.startAt: '@daily' does not fire from startAt '9999-12-31T23:59:59Z'; give an earlier startAt",
         ),
     ],
 )
@@ -120,6 +137,13 @@ def test_what_is_wrong_with_a_schedule(spec: dict[str, Any], expected: str) -> N
         {"endAt": "1999-01-01T00:00:00Z"},  # over, but that is no fault of the document
         {"startAt": "2500-01-01T00:00:00Z"},
         {"suspend": True},
+        {"schedule": "0 0 30 2 MON"},  # either field may match: Mondays of February
+        {  # what the clocks leave out fires once, at the first instant after
+            "schedule": "30 2 * * *",
+            "startAt": "2026-03-29T00:00:00Z",
+            "endAt": "2026-03-29T12:00:00Z",
+            "timezone": "Europe/Vienna",
+        },
     ],
 )
 def test_schedules_without_a_fault(spec: dict[str, Any]) -> None:
@@ -176,6 +200,78 @@ def test_the_place_of_a_fault_is_that_of_the_field(schedule: str, column: int) -
     assert (found.file, found.line, found.column, found.path) == ("nightly.yaml", 5, column, "spec.schedule")
 
 
+@pytest.mark.rule("CRON-1", "DOC-1")
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"schedule": "0 0 30 2 *"}, "AE502"),
+        ({"schedule": "61 * * * *"}, "AE501"),
+        ({"startAt": "2026-05-01T00:00:01Z", "endAt": "2026-05-01T23:59:59Z"}, "AE503"),
+    ],
+)
+def test_a_schedule_that_never_fires_has_no_plan(spec: dict[str, Any], code: str) -> None:
+    compiled = compile_document(loaded(**spec))
+    assert [one.code for one in compiled.diagnostics] == [code]
+    assert compiled.plan is None
+    assert compile_document(loaded()).plan is not None
+
+
+BARE = """\
+apiVersion: aether/v1
+kind: CronWorkflow
+metadata: {name: nightly}
+spec:
+  schedule: "@daily"
+  workflowSpec:
+    entrypoint: main
+    arguments:
+      parameters:
+        - {name: region, type: string, default: eu}
+        - {name: day, type: string}
+    templates: [{task: {name: main, executor: {type: noop}}}]
+"""
+
+
+@pytest.mark.rule("DATA-14", "CRON-2")
+def test_a_fire_gives_no_arguments_so_that_every_parameter_needs_a_value() -> None:
+    [one] = load_bytes(BARE.encode(), "nightly.yaml").documents
+    compiled = compile_document(one)
+    assert [(found.code, found.line, found.column, found.message, found.hint) for found in compiled.diagnostics] == [
+        ("AE512", 11, 11, "parameter 'day' has no value", "a fire gives no arguments: declare a default, or a value")
+    ]
+    assert compiled.plan is None
+    [fine] = load_bytes(BARE.replace("{name: day, type: string}", "{name: day, value: monday}").encode(), "a.yaml").documents
+    assert compile_document(fine).diagnostics == ()
+
+
+@pytest.mark.rule("DATA-14", "TMPL-1")
+def test_a_parameter_of_a_library_that_no_fire_fills_is_reported_at_the_workflow_spec() -> None:
+    text = """\
+apiVersion: aether/v1
+kind: WorkflowTemplate
+metadata: {name: base}
+spec:
+  entrypoint: main
+  arguments: {parameters: [{name: day, type: string}]}
+  templates: [{task: {name: main, executor: {type: noop}}}]
+---
+apiVersion: aether/v1
+kind: CronWorkflow
+metadata: {name: nightly}
+spec:
+  schedule: "@daily"
+  workflowSpec: {workflowTemplateRef: {name: base}}
+"""
+    library = TemplateLibrary()
+    base, nightly = load_bytes(text.encode(), "nightly.yaml").documents
+    library.add(base)
+    [found] = compile_document(nightly, library).diagnostics
+    assert (found.code, found.line, found.path) == ("AE512", 14, "spec.workflowSpec")
+    filled = text.replace("{workflowTemplateRef", "{arguments: {parameters: [{name: day, value: x}]}, workflowTemplateRef")
+    given = load_bytes(filled.encode(), "filled.yaml").documents[1]
+    assert compile_document(given, library).diagnostics == ()
+
+
 FAULTY = TEXT % '"0 22-5 * * *"'
 
 
@@ -216,7 +312,8 @@ def test_a_case_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.rule("DOC-7")
 def test_the_codes_of_schedules_are_those_that_are_found() -> None:
     package = ROOT / "aether_protocol"  # what is applied has more to fit than what is validated
-    source = "".join((package / name).read_text("utf-8") for name in ("assembly/schedules.py", "service/schedules/apply.py"))
+    homes = ("compiler/checks/schedules.py", "service/schedules/apply.py")
+    source = "".join((package / name).read_text("utf-8") for name in homes)
     codes = [info.code for info in SCHEDULES]
     assert set(re.findall(r'"(AE5\d{2})"', source)) == set(codes)
     assert codes == sorted(set(codes))
