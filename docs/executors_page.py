@@ -28,6 +28,8 @@ any other one Error. Failed is a verdict about the work, Error says that there i
 retried unless the task's `retry.expression` says otherwise.
 """
 
+ENGINE_SITE = "It is carried out by the engine itself: it takes no slot and goes to no worker.\n"
+
 # What a table cannot say, by executor.
 NOTES = {
     "echo": """\
@@ -130,6 +132,8 @@ def section(type_: ExecutorType) -> str:
     if type_.outputs:
         rows = [f"| `{part.name}` | {part.type} | {part.description} |" for part in type_.outputs]
         parts.append("\n".join(["| output | type | |", "|---|---|---|", *rows]) + "\n")
+    if type_.site == "engine":
+        parts.append(ENGINE_SITE)
     return "\n".join([*parts, NOTES[type_.name]])
 
 

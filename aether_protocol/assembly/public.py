@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from aether_protocol.assembly.workspace import DocumentWorkspace, Readable
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
+from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.leases import LEASE_S
 from aether_protocol.engine.observers import OnError, OnEvent
@@ -96,7 +98,8 @@ class Engine(api.RunEngine):
     (None: no limit). `secrets`: providers, {name: {key: text}} or paths of secrets files, asked in order, the environment
     (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or sources. `library`: files, folders or
     dicts with WorkflowTemplates, looked up before those of the store. With a `broker` of one's own, `executors` and
-    `concurrency` are that broker's affair.
+    `concurrency` are that broker's affair, but for executors whose type has `site="engine"`: those are carried out here,
+    without a slot, whatever the broker is.
 
     `workspaces` is the folder below which attempts get their workspaces: by default beside the file of the store, and the
     system's folder for temporary files with a store that does not last.
@@ -144,13 +147,15 @@ class Engine(api.RunEngine):
         opened = _store("memory" if parts.store is None else parts.store)
         self.artifacts = artifacts_of(opened) if artifacts is None else artifacts
         clock = clock or SystemClock()
-        rooms = None
-        if broker is None:
-            installed = InstalledExecutors(given, disabled=disabled)
-            broker, rooms = _local_broker(installed, clock, parts, opened, self.artifacts, providers)
+        installed = InstalledExecutors(given, disabled=disabled)
+        rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
+        local = partial(
+            LocalBroker, installed, clock, stager=local_stager(self.artifacts), workspaces=rooms, secrets=providers
+        )
         super().__init__(
             store=opened,
-            broker=broker,
+            broker=local(concurrency=parts.concurrency) if broker is None else broker,
+            site=EngineSite(local(), installed),
             clock=clock,
             ids=ids or RandomIds(),
             secrets=providers,
@@ -160,8 +165,7 @@ class Engine(api.RunEngine):
             on_event=on_event,
             on_error=on_error,
         )
-        if rooms is not None:
-            self.observers.append(rooms.stored)
+        self.observers.append(rooms.stored)
 
     def plan(self, document: Document) -> Plan:
         """The plan of a document, checked against what this engine has. Templates are looked up in the document and in
@@ -219,21 +223,6 @@ class Engine(api.RunEngine):
     def store(self) -> Store:
         """The store of this engine."""
         return self._store
-
-
-def _local_broker(
-    installed: InstalledExecutors,
-    clock: Clock,
-    parts: _Parts,
-    store: Store,
-    artifacts: ArtifactRepository,
-    secrets: Sequence[SecretProvider],
-) -> tuple[LocalBroker, Workspaces]:
-    """The broker of this process, and the workspaces of its attempts."""
-    rooms = Workspaces(workspaces_root(store, parts.workspaces), announce=watch_folder, hears=True)
-    stager = local_stager(artifacts)
-    slots = parts.concurrency
-    return LocalBroker(installed, clock, concurrency=slots, stager=stager, workspaces=rooms, secrets=secrets), rooms
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:

@@ -128,9 +128,10 @@ class ActiveRun:
 
 class Delivery:
     """An attempt that is dispatched and has not come back. `offered`: the broker has it, or is being asked to take it;
-    `refusals` in a row, the last one for `reason`; `details` of its last heartbeat; `known` bytes of its logs by stream."""
+    `refusals` in a row, the last one for `reason`; `details` of its last heartbeat; `known` bytes of its logs by stream. `own`:
+    the engine carries it out itself."""
 
-    __slots__ = ("assignment", "details", "dropped", "known", "node", "offered", "reason", "ref", "refusals", "run")
+    __slots__ = ("assignment", "details", "dropped", "known", "node", "offered", "own", "reason", "ref", "refusals", "run")
 
     def __init__(self, run: ActiveRun, node: int, ref: AttemptRef, assignment: TaskAssignment | None) -> None:
         self.run = run
@@ -139,6 +140,7 @@ class Delivery:
         self.assignment = assignment  # None once the broker has it
         self.offered = assignment is None
         self.dropped = False
+        self.own = False
         self.refusals = 0
         self.reason = ""
         self.details: Json = None

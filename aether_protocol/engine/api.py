@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
+from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.leases import LEASE_S, LeaseKeeper
 from aether_protocol.engine.logs import LogObserver
@@ -63,6 +64,8 @@ class RunEngine:
     On a durable store the engine holds what it drives as `owner` (by default a name of its own), under a lease of `lease_s`
     seconds that it renews; None: without an end, for a store that nobody else uses.
 
+    `site` carries out the executors that are the engine's own affair; without one all of them go to the broker.
+
     `recorded_configuration` is recorded with every run that begins here, for people; it changes nothing.
     """
 
@@ -83,6 +86,7 @@ class RunEngine:
         lease_s: float | None = LEASE_S,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
+        site: EngineSite | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -91,7 +95,7 @@ class RunEngine:
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
         watched = Observers(observers, on_event, on_error)
         keeper = LeaseKeeper(store, clock, owner or new_owner(), lease_us)
-        self._driver = RunLoop(store, broker, clock, SecretBook(secrets), keeper, watched)
+        self._driver = RunLoop(store, broker, clock, SecretBook(secrets), keeper, watched, site=site)
         self._keeper = keeper
         self.observers = watched.steps
         self.log_observers = self._driver.logs.observers

@@ -2,6 +2,7 @@
 
 Law: an attempt is offered until the broker takes it or it is not wanted any more; being refused costs it nothing but time. What
 waits here goes by priority, then in the order of arrival (SCHED-11). One flush a turn of the loop, which awaits the broker.
+What the engine carries out itself never waits here and never reaches the broker (RT-122).
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aether_protocol.engine.active_run import Delivery
+from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import PortError, why
 from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.wire import AttemptRef
+from aether_protocol.scheduler.nodes import TaskNode
 
 FIRST_US: Final = 200_000  # until what was refused is offered again; doubled each time
 LONGEST_US: Final = 5_000_000
@@ -29,13 +32,23 @@ OnLost = Callable[[Delivery, str, bool], None]
 
 class Deliveries:
     """`waiting` counts what is in the queues. `due`: there is something to `flush`; `wake`
-    wakes the loop. `on_lost` gets what a broken broker may have lost."""
+    wakes the loop. `on_lost` gets what a broken broker may have lost. `site` carries out what the engine does itself."""
 
     def __init__(
-        self, broker: Broker, clock: Clock, wake: Callable[[], None], observers: Observers, on_lost: OnLost
+        self,
+        broker: Broker,
+        clock: Clock,
+        wake: Callable[[], None],
+        observers: Observers,
+        on_lost: OnLost,
+        *,
+        site: EngineSite | None = None,
     ) -> None:
         self.due = False
         self._broker = broker
+        self._site = site
+        self._own: list[Delivery] = []  # for the engine's own site, which takes all of it
+        self._own_stops: list[AttemptRef] = []
         self._clock = clock
         self._wake = wake
         self._observers = observers
@@ -54,6 +67,11 @@ class Deliveries:
 
     def add(self, delivery: Delivery, priority: int) -> None:
         """Offer it with the next flush."""
+        if self._is_own(delivery):
+            delivery.own = True
+            self._own.append(delivery)
+            self.due = True
+            return
         queue = self._queues.get(priority)
         if queue is None:
             self._queues[priority] = queue = deque()
@@ -66,8 +84,12 @@ class Deliveries:
         """Nobody wants it any more: it is not offered, or stopped where the broker has it."""
         delivery.dropped = True
         if delivery.offered:
-            self._stops.append(delivery.ref)
+            (self._own_stops if delivery.own else self._stops).append(delivery.ref)
             self.due = True
+
+    def _is_own(self, delivery: Delivery) -> bool:
+        node = delivery.run.state.nodes[delivery.node]
+        return self._site is not None and isinstance(node, TaskNode) and self._site.carries(node.target.executor_type)
 
     def ready(self) -> None:
         """The broker may take more: offer all that waits and was refused."""
@@ -83,6 +105,8 @@ class Deliveries:
     async def flush(self) -> None:
         """Stop what is not wanted, then hand over what there is room for."""
         self.due = False
+        if self._own_stops or self._own:
+            await self._carry_out()
         if self._stops:
             await self._stop()
         if self._unclear:
@@ -91,7 +115,20 @@ class Deliveries:
             batch = self._next(self._broker.room())
             if not batch:
                 return
-            await self._offer(batch)
+            await self._offer(batch, self._broker)
+
+    async def _carry_out(self) -> None:
+        """What the engine does itself."""
+        assert self._site is not None
+        carrier = self._site.carrier
+        stops, self._own_stops = self._own_stops, []
+        if stops:
+            await carrier.stop(stops)
+        batch, self._own = [one for one in self._own if not one.dropped], []
+        for delivery in batch:
+            delivery.offered = True
+        if batch:
+            await self._offer(batch, carrier)
 
     def _next(self, room: int | None) -> list[Delivery]:
         """The next to be offered, as many as there is room for."""
@@ -105,10 +142,10 @@ class Deliveries:
                     batch.append(delivery)
         return batch
 
-    async def _offer(self, batch: Sequence[Delivery]) -> None:
+    async def _offer(self, batch: Sequence[Delivery], broker: Broker) -> None:
         refusals: Mapping[AttemptRef, str]
         try:
-            refusals = await self._broker.dispatch([one.assignment for one in batch])  # type: ignore[misc]
+            refusals = await broker.dispatch([one.assignment for one in batch])  # type: ignore[misc]
         except PortError as error:
             refusals = {one.ref: error.message for one in batch}
         except Exception as error:
@@ -163,14 +200,20 @@ class Deliveries:
 
     async def ask(self, deliveries: Sequence[Delivery]) -> dict[Delivery, Holding]:
         """What the broker says of these. Those that it cannot tell of are asked for again, and told of as lost or not then."""
-        answers: Mapping[AttemptRef, Holding]
+        told: dict[Delivery, Holding] = {}
+        for delivery in deliveries:
+            if self._is_own(delivery):  # ended with its engine
+                delivery.own = True
+                told[delivery] = "unknown"
+        asked = [one for one in deliveries if not one.own]
+        answers: Mapping[AttemptRef, Holding] = {}
         try:
-            answers = await self._broker.held([one.ref for one in deliveries])
-            self._outage = 0
+            if asked:
+                answers = await self._broker.held([one.ref for one in asked])
+                self._outage = 0
         except PortError as error:
-            answers = {}
             self._try_again(error, "held")
-        told = {one: answers[one.ref] for one in deliveries if one.ref in answers}
+        told |= {one: answers[one.ref] for one in asked if one.ref in answers}
         if len(told) < len(deliveries):
             self._unclear += [one for one in deliveries if one not in told]
             self._arm(self._clock.now() + _backoff(self._outage + 1))

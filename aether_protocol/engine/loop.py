@@ -17,6 +17,7 @@ from typing import Final, Protocol, assert_never, runtime_checkable
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.artifacts import named_in
 from aether_protocol.engine.delivery import Deliveries
+from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.engine.inbox import NO_TIME, Answer, Entry, RecoveryEnd, Reply, give, refuse_closed
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
@@ -80,7 +81,15 @@ class RunLoop:
     """Runs every run of one engine. `reports` is the broker's sink."""
 
     def __init__(
-        self, store: Store, broker: Broker, clock: Clock, book: SecretBook, keeper: LeaseKeeper, observers: Observers
+        self,
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        book: SecretBook,
+        keeper: LeaseKeeper,
+        observers: Observers,
+        *,
+        site: EngineSite | None = None,
     ) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers = observers
@@ -88,10 +97,10 @@ class RunLoop:
         self.keeper = keeper
         keeper.wake = self._wake
         self._store = store
-        self._broker = broker
+        self._brokers = (broker,) if site is None else (broker, site.carrier)
         self._clock = clock
         self._outside = OutsideAnswers(book)
-        self.deliveries = Deliveries(broker, clock, self._wake, observers, self._lost)
+        self.deliveries = Deliveries(broker, clock, self._wake, observers, self._lost, site=site)
         self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._stranger)
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._seen_us = 0  # what the clock showed when it was looked at last
@@ -106,13 +115,14 @@ class RunLoop:
 
     def start(self) -> None:
         self.reports.start()
-        self._broker.start(self.reports)
+        for broker in self._brokers:
+            broker.start(self.reports)
         self._task = asyncio.create_task(self._drive(), name="aether-driver")
 
     async def close(self) -> None:
         """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
         await self._outside.close()
-        await self._broker.close()
+        await asyncio.gather(*(broker.close() for broker in self._brokers))
         await self.halt()
         for run in list(self.runs.values()):
             if not run.over:
@@ -221,9 +231,9 @@ class RunLoop:
             elif self._outside.busy:
                 calm = 0
                 await self._outside.quiet()
-            elif isinstance(self._broker, Quiet) and self._broker.busy:
+            elif busy := [one for one in self._brokers if isinstance(one, Quiet) and one.busy]:
                 calm = 0
-                await self._broker.quiet()
+                await busy[0].quiet()
             else:
                 calm += 1
 

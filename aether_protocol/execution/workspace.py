@@ -126,6 +126,7 @@ class Workspaces:
         self._hears = hears
         self._area: Area | None = None
         self._closed = False
+        self._users = 0
         self._lock = threading.Lock()
         self._waiting: dict[str, dict[str, tuple[str, Path]]] = {}  # by run and node: the name if kept, and the folder
         self._later: deque[Callable[[], None]] = deque()
@@ -134,13 +135,19 @@ class Workspaces:
     # --- life ---
 
     def start(self) -> None:
-        """Remove what dead processes left behind."""
+        """Remove what dead processes left behind. Several may use the same workspaces: the first one starts them."""
+        self._users += 1
+        if self._users > 1:
+            return
         self._closed = False
         for removal in left_behind(self.root):
             self._do_later(removal)
 
     def close(self) -> None:
-        """Every attempt is over: remove all that is not kept. Blocks until that is done."""
+        """Every attempt of the last user is over: remove all that is not kept. Blocks until that is done."""
+        self._users -= 1
+        if self._users > 0:
+            return
         self._closed = True
         self._waiting.clear()
         worker = self._worker

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from aether_protocol.plan.schema_fields import fields_of
 
 _NO_WORD: Final = "[^A-Z0-9]"
 
+Site = Literal["worker", "engine"]
 
 
 class OutputField(Struct, frozen=True, gc=False):
@@ -34,10 +35,11 @@ class ExecutorType(Struct, frozen=True, gc=False):
     """An executor type as registered under the entry-point group `aether.executors`.
 
     `open_config`: config fields that are not listed are allowed; `open_outputs`: outputs beyond the listed ones, too.
-    `files`: `valueFrom.path` on an output names a file (script, process). `schema`: the config as a JSON Schema. `version` is
-    that of what it does, for people and for workers of different builds. `modules` are what it imports beyond this package and
-    its own; `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`).
-    `disabled` says by what it is turned off here, and is empty where it is not.
+    `files`: `valueFrom.path` on an output names a file (script, process). `schema`: the config as a JSON Schema. `site`: where
+    attempts are carried out, by a worker behind the broker or by the engine itself, without a slot (RT-122). `version` is that
+    of what it does, for people and for workers of different builds. `modules` are what it imports beyond this package and its
+    own; `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`). `disabled` says by
+    what it is turned off here, and is empty where it is not.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ExecutorType(Struct, frozen=True, gc=False):
     open_outputs: bool = False
     files: bool = False
     schema: Mapping[str, Json] | None = None
+    site: Site = "worker"
     version: str = "1"
     modules: tuple[str, ...] = ()
     install: str = ""

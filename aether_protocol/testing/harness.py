@@ -15,9 +15,14 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
+from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.broker import Holding, ResultSink, Stored
+from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.broker import Broker, Holding, ResultSink, Stored
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import MEMORY, Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.store import GatedStore
@@ -208,6 +213,40 @@ class Side:
         """The workers go on."""
         if self in self._workers.attached:
             self._workers.attached.remove(self)
+
+
+class Sites:
+    """Where the attempts of a case are carried out: by workers with slots, and by the engines themselves (RT-122). Both outlive
+    a lost engine here, so that what an attempt gives is the same with and without a loss."""
+
+    def __init__(
+        self,
+        executors: Sequence[Executor],
+        clock: Clock,
+        *,
+        concurrency: int | None,
+        stager: Stager | None,
+        secrets: Sequence[SecretProvider],
+    ) -> None:
+        self._executors = {executor.type.name: executor for executor in executors}
+        self._workers, self._own = (
+            SurvivingWorkers(LocalBroker(self._executors, clock, concurrency=slots, stager=stager, secrets=secrets))
+            for slots in (concurrency, None)
+        )
+
+    def attach(self, door: Door) -> tuple[Broker, EngineSite]:
+        """The broker and the own site of a new engine."""
+        return self._workers.attach(door), EngineSite(self._own.attach(door), self._executors)
+
+    async def keep_only(self, wanted: Collection[Name]) -> None:
+        """Stop the attempts that are not wanted any more."""
+        for workers in (self._workers, self._own):
+            await workers.keep_only(wanted)
+
+    async def close(self) -> None:
+        """Stop all attempts."""
+        for workers in (self._workers, self._own):
+            await workers.inner.close()
 
 
 def name_of(ref: AttemptRef) -> Name:

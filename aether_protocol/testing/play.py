@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Final
 
-from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
@@ -33,7 +32,7 @@ from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
 from aether_protocol.testing.expectations import Ran, judge
 from aether_protocol.testing.failure_detail import run_detail
-from aether_protocol.testing.harness import CaseStore, Door, SurvivingWorkers
+from aether_protocol.testing.harness import CaseStore, Door, Sites
 from aether_protocol.testing.prepare import Prepared
 from aether_protocol.testing.recorder import Watch, texts
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
@@ -109,10 +108,7 @@ class Play:
             for name, type_ in prepared.types.items()
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
-        self._broker = LocalBroker(
-            executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets
-        )
-        self._workers = SurvivingWorkers(self._broker)
+        self._sites = Sites(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
         self._shelf = CaseStore(case.store)
         self._run_id = RUN_ID
         self._losses = 0
@@ -122,9 +118,11 @@ class Play:
 
     def _make_engine(self, lose_after: int | None = None) -> tuple[Door, RunEngine]:
         door = Door(lose_after)
+        broker, site = self._sites.attach(door)
         engine = RunEngine(
             store=self._shelf.open(door),
-            broker=self._workers.attach(door),
+            broker=broker,
+            site=site,
             clock=self._clock,
             ids=_Ids(),
             secrets=[MappingSecrets(dict(self._case.secrets))],
@@ -148,7 +146,7 @@ class Play:
             return CaseResult(self._case, "error", (error.fault,))
         finally:
             await self._engine.close()
-            await self._broker.close()
+            await self._sites.close()
             self._shelf.close()
 
     async def _run(self) -> CaseResult:
@@ -202,7 +200,7 @@ class Play:
             self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
             self._drives.extendleft(reversed(again))  # whoever asked for it asks again
         else:  # there its tasks are handed over again, and find their attempts as they are
-            await self._workers.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
+            await self._sites.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
         await self._engine.recover([self._run_id])
 
     # --- from outside ---

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.cron import schedule_spec
 from aether_protocol.documents.load import load_value
@@ -31,7 +30,7 @@ from aether_protocol.testing.case_fields import parse_instant
 from aether_protocol.testing.cases import Case, CaseResult, Path, SpecChange, Watching
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.harness import CaseStore, Door, SurvivingWorkers
+from aether_protocol.testing.harness import CaseStore, Door, Sites
 from aether_protocol.testing.play import Messages, real_executor, result_of, variables_of
 from aether_protocol.testing.prepare import Prepared
 from aether_protocol.testing.recorder import Watch, texts
@@ -89,8 +88,7 @@ class SchedulePlay:
             for name, type_ in prepared.types.items()
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
-        broker = LocalBroker(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._workers = SurvivingWorkers(broker)
+        self._sites = Sites(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
         self._shelf = CaseStore(case.store)
         self._ids = _Ids()
         self._losses = 0
@@ -116,9 +114,11 @@ class SchedulePlay:
         door = Door(self._lose_after if number == 0 else None)
         self._lose_after = None
         store = self._shelf.open(door)
+        broker, site = self._sites.attach(door)
         engine = RunEngine(
             store=store,
-            broker=self._workers.attach(door),
+            broker=broker,
+            site=site,
             clock=self._clock,
             ids=self._ids,
             secrets=[MappingSecrets(dict(self._case.secrets))],
@@ -149,7 +149,7 @@ class SchedulePlay:
             await one.cron.adopt_orphans()
             for run_id in one.engine.run_ids:
                 wanted |= {(run_id, node.run_path, node.attempt) for node in under_way(one.engine.run_state(run_id))}
-        await self._workers.keep_only(wanted)
+        await self._sites.keep_only(wanted)
 
     async def _lose(self) -> None:
         while self._up:
@@ -169,7 +169,7 @@ class SchedulePlay:
             return CaseResult(self._case, "failed", (told,))
         finally:
             await self._lose()
-            await self._workers.inner.close()
+            await self._sites.close()
             self._shelf.close()
 
     async def _run(self) -> CaseResult:

@@ -28,6 +28,7 @@ AWAIT = ExecutorType(
         OutputField("<field>", "any", "Each field of the payloads; of several payloads the last one wins."),
     ),
     open_outputs=True,
+    site="engine",
 )
 
 

@@ -72,6 +72,8 @@ def show(type_: ExecutorType) -> None:
     missing = missing_modules(type_)
     if missing:
         click.secho(f"  needs {', '.join(missing)}, not installed here: {type_.install}", fg="yellow")
+    if type_.site == "engine":
+        click.echo("  carried out by the engine itself: it takes no slot")
     if type_.open_config:
         click.echo("  other fields of config are allowed")
     if type_.open_outputs:
@@ -86,6 +88,7 @@ def as_json(type_: ExecutorType) -> Json:
         "config": [field_as_json(field) for field in type_.config],
         "outputs": [{"name": o.name, "type": o.type, "description": o.description} for o in type_.outputs],
         "schema": config_schema(type_),
+        "site": type_.site,
         "version": type_.version,
         "modules": list(type_.modules),
         "install": type_.install or None,
