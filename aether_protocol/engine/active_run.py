@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from aether_protocol.engine.programs import machine_of
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -126,25 +128,22 @@ class ActiveRun:
         waiting.clear()
 
 
-class Delivery:
+class Delivery(Struct, eq=False):
     """An attempt that is dispatched and has not come back. `offered`: the broker has it, or is being asked to take it;
     `refusals` in a row, the last one for `reason`; `details` of its last heartbeat; `known` bytes of its logs by stream. `own`:
     the engine carries it out itself."""
 
-    __slots__ = ("assignment", "details", "dropped", "known", "node", "offered", "own", "reason", "ref", "refusals", "run")
-
-    def __init__(self, run: ActiveRun, node: int, ref: AttemptRef, assignment: TaskAssignment | None) -> None:
-        self.run = run
-        self.node = node
-        self.ref = ref
-        self.assignment = assignment  # None once the broker has it
-        self.offered = assignment is None
-        self.dropped = False
-        self.own = False
-        self.refusals = 0
-        self.reason = ""
-        self.details: Json = None
-        self.known: dict[str, int] | None = None
+    run: ActiveRun
+    node: int
+    ref: AttemptRef
+    assignment: TaskAssignment | None  # None once the broker has it
+    offered: bool = False
+    dropped: bool = False
+    own: bool = False
+    refusals: int = 0
+    reason: str = ""
+    details: Json = None
+    known: dict[str, int] | None = None
 
 
 class Draft(NamedTuple):

@@ -134,12 +134,18 @@ class Deliveries:
         """The next to be offered, as many as there is room for."""
         batch: list[Delivery] = []
         for queue in self._queues.values():
-            while queue and (room is None or len(batch) < room):
+            if room is None:
+                batch += [delivery for delivery in queue if not delivery.dropped]
+                self.waiting -= len(queue)
+                queue.clear()
+                continue
+            while queue and len(batch) < room:
                 delivery = queue.popleft()
                 self.waiting -= 1
                 if not delivery.dropped:
-                    delivery.offered = True
                     batch.append(delivery)
+        for delivery in batch:
+            delivery.offered = True
         return batch
 
     async def _offer(self, batch: Sequence[Delivery], broker: Broker) -> None:

@@ -163,7 +163,7 @@ class RunLoop:
             self.put(run, Submitted(NO_TIME, state.header, "api"))
         if cancel is not None:
             self.put(run, CancelRequested(NO_TIME, "api", reason), cancel)
-        away = [Delivery(run, node.id, run.ref(node), None) for node in under_way(state)]
+        away = [Delivery(run, node.id, run.ref(node), None, offered=True) for node in under_way(state)]
         run.open = {one.ref.path: one for one in away}
         told = await self.deliveries.ask(away) if away else {}
         try:

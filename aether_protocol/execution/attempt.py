@@ -16,7 +16,7 @@ from aether_protocol.execution.capacity import Patience, begin, is_full, under_w
 from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.execution.threads import in_thread
-from aether_protocol.execution.workspace import Workspace, warning_of
+from aether_protocol.execution.workspace import warning_of
 from aether_protocol.expressions.json_copy import clean, json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
@@ -121,19 +121,23 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned the result of another attempt")
     if type(outcome.code) is not int or type(outcome.message) is not str:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned code {outcome.code!r}")
-    for name in ("outputs", "artifacts"):
-        given = getattr(outcome, name)
-        if not isinstance(given, Mapping):
-            kind = type(given).__name__
-            return refuse(assignment, f"executor {assignment.executor_type!r} returned {name} that are a {kind}, not a mapping")
-    if not isinstance(outcome.warnings, list | tuple) or not all(type(text) is str for text in outcome.warnings):
-        return refuse(assignment, f"executor {assignment.executor_type!r} returned warnings that are not texts")
-    outcome.message = clean(outcome.message)
-    if outcome.warnings:
-        outcome.warnings = tuple(map(clean, outcome.warnings))
+    outputs: Any = outcome.outputs
+    artifacts: Any = outcome.artifacts
+    warnings: Any = outcome.warnings
+    if type(outputs) is not dict or type(artifacts) is not dict:
+        for name, given in (("outputs", outputs), ("artifacts", artifacts)):
+            if not isinstance(given, Mapping):
+                told = f"{name} that are a {type(given).__name__}, not a mapping"
+                return refuse(assignment, f"executor {assignment.executor_type!r} returned {told}")
+    if outcome.message:
+        outcome.message = clean(outcome.message)
+    if warnings != ():
+        if not isinstance(warnings, list | tuple) or not all(type(text) is str for text in warnings):
+            return refuse(assignment, f"executor {assignment.executor_type!r} returned warnings that are not texts")
+        outcome.warnings = tuple(map(clean, warnings))
     try:
-        outcome.outputs = json_copy(outcome.outputs) if outcome.outputs else _NOTHING
-        outcome.artifacts = json_copy(outcome.artifacts) if outcome.artifacts else _NOTHING
+        outcome.outputs = json_copy(outputs) if outputs else _NOTHING
+        outcome.artifacts = json_copy(artifacts) if artifacts else _NOTHING
     except ValueError as error:
         return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
     outcome.fetched = _NOTHING  # executors need not know what was fetched for them
@@ -142,7 +146,7 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
 
 def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> TaskResult:
     """Carry out an attempt here and now: one that need not wait for a secret."""
-    context = Context(host, assignment, None)
+    context = Context(host, assignment)
     result = None
     try:
         if assignment.secrets:
@@ -152,7 +156,7 @@ def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> Ta
             result = refuse(assignment, fault)
         else:
             result = to_result(assignment, executor.execute(assignment, context))
-            _tell_strays(assignment, result, context.workspace_of)
+            _tell_strays(assignment, result, context)
     except MissingSecretError as error:
         result = refuse(assignment, str(error))
     except KeyboardInterrupt:
@@ -166,7 +170,7 @@ def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> Ta
 
 async def execute(attempt: Attempt, executor: Executor, host: Host) -> TaskResult:
     """Secrets filled in, artifacts in, the executor, artifacts out (ART-1, ART-2), masked. Raises CancelledError only."""
-    context = Context(host, attempt.assignment, attempt)
+    context = Context(host, attempt.assignment, attempt).prepared()
     result = None
     try:
         result = await _carry_out(attempt, executor, host, context)
@@ -201,13 +205,14 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
     result = to_result(assignment, outcome)
     if result.code == 0 and assignment.target.artifacts and host.stager is not None:
         result.artifacts = await _keep(assignment, result, host.stager, context)
-    _tell_strays(assignment, result, context.workspace_of)
+    _tell_strays(assignment, result, context)
     return result
 
 
-def _tell_strays(assignment: TaskAssignment, result: TaskResult, workspace: Workspace) -> None:
+def _tell_strays(assignment: TaskAssignment, result: TaskResult, context: Context) -> None:
     """Warn of files in the workspace that go with it (ART-4)."""
-    if result.code == 0 and workspace.made:
+    workspace = context.used
+    if workspace is not None and result.code == 0 and workspace.made:
         known = [item["path"] for item in assignment.artifacts.values() if item.get("path")]
         known += [item.path for item in assignment.target.artifacts if item.path]
         known += [item.file for item in assignment.target.outputs if item.file]

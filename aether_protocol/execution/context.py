@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, Self
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
@@ -51,20 +52,40 @@ class Running(Protocol):
     sleeps: int
 
 
-class Context:
-    """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nothing can stop them."""
+class Context(Struct, eq=False):
+    """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nothing can stop them.
 
-    __slots__ = ("_assignment", "_attempt", "_host", "_lock", "_secrets", "_streams", "fetched", "workspace_of")
+    An inline attempt makes the parts that it uses when it uses them, for many use none; one that may log from several threads
+    gets them with `prepared`. `used` are its folders, where it has asked for them; `fetched` is what came from
+    sources for this attempt.
+    """
 
-    def __init__(self, host: Host, assignment: TaskAssignment, attempt: Running | None) -> None:
-        self._host = host
-        self._assignment = assignment
-        self._attempt = attempt
-        self._secrets: RunSecrets = host.secrets.of(assignment.run_id)
-        self._streams: dict[Stream, StreamMask] = {}
-        self._lock: threading.Lock | None = None
-        self.workspace_of: Workspace = host.workspaces.of(assignment)
-        self.fetched: Mapping[str, Json] | None = None  # what came from sources for this attempt
+    _host: Host
+    _assignment: TaskAssignment
+    _attempt: Running | None = None
+    _known: RunSecrets | None = None
+    used: Workspace | None = None
+    _streams: dict[Stream, StreamMask] | None = None
+    _lock: Any = None
+    fetched: Mapping[str, Json] | None = None
+
+    def prepared(self) -> Self:
+        """The context, with all that several threads may ask of it at once."""
+        self._known, self.used, self._lock, self._streams = self._secrets, self.workspace_of, threading.Lock(), {}
+        return self
+
+    @property
+    def _secrets(self) -> RunSecrets:
+        if self._known is None:
+            self._known = self._host.secrets.of(self._assignment.ref.run_id)
+        return self._known
+
+    @property
+    def workspace_of(self) -> Workspace:
+        """The folders of this attempt, none of which is made before it is asked for."""
+        if self.used is None:
+            self.used = self._host.workspaces.of(self._assignment)
+        return self.used
 
     @property
     def workspace(self) -> Path:
@@ -92,8 +113,8 @@ class Context:
         if masker is None:
             self._write(text, stream)
             return
-        if self._lock is None:
-            self._lock = threading.Lock()
+        if self._streams is None:
+            self._lock, self._streams = threading.Lock(), {}
         with self._lock:  # an executor may log from several threads
             mask = self._streams.get(stream)
             if mask is None:
@@ -130,10 +151,12 @@ class Context:
     def close(self, result: TaskResult | None) -> None:
         """The attempt is over, without a result where it was stopped: what its streams held back goes out, and its workspace
         waits for the record of the result."""
-        for stream, mask in self._streams.items():
-            self._write(mask.flush(), stream)
-        self._streams.clear()
-        self._host.workspaces.end(self.workspace_of, self._assignment, result)
+        if self._streams:
+            for stream, mask in self._streams.items():
+                self._write(mask.flush(), stream)
+            self._streams.clear()
+        if self.used is not None:
+            self._host.workspaces.end(self.used, self._assignment, result)
 
     def seal(self, result: TaskResult) -> TaskResult:
         """The result as it may leave: see `sealed`."""

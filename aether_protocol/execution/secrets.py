@@ -56,13 +56,17 @@ class SecretBook:
         self._threads = Threads(AT_ONCE)
         self._runs: WeakValueDictionary[str, RunSecrets] = WeakValueDictionary()
         self._recent: deque[RunSecrets] = deque(maxlen=RECENT)  # attempts hold theirs, too
+        self._last = "", RunSecrets()  # what was asked for last, which mostly is asked for again
 
     def of(self, run_id: str) -> RunSecrets:
         """The secrets of this run."""
+        if run_id == self._last[0]:
+            return self._last[1]
         run = self._runs.get(run_id)
         if run is None:
             run = self._runs[run_id] = RunSecrets()
             self._recent.append(run)
+        self._last = run_id, run
         return run
 
     # --- masking ---

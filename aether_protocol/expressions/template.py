@@ -45,15 +45,19 @@ _Node = _Fixed | SplitText | _List | _Dict
 
 
 class Template:
-    """A value with placeholders. `names`: each once; `places`: where each stands first, as (path, offset)."""
+    """A value with placeholders. `names`: each once; `places`: where each stands first, as (path, offset).
 
-    __slots__ = ("_node", "literal", "names", "places", "raw", "sole")
+    `literal`: it has none, and `fixed` is its value.
+    """
+
+    __slots__ = ("_node", "fixed", "literal", "names", "places", "raw", "sole")
 
     def __init__(self, raw: Json, node: _Node, places: dict[Name, tuple[Path, int]]) -> None:
         self.raw = raw
         self.names: tuple[Name, ...] = tuple(places)
         self.places: tuple[tuple[Path, int], ...] = tuple(places.values())
-        self.literal = type(node) is _Fixed  # no placeholder in it
+        self.literal = type(node) is _Fixed
+        self.fixed: Json = node.value if type(node) is _Fixed else None
         self.sole = _sole(node)  # the name, where the whole value is one placeholder
         self._node = node
 

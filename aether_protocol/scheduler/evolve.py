@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aether_protocol.expressions.values import Json, has_secret
-from aether_protocol.plan.model import ContinueOn, Kind
+from aether_protocol.plan.model import ContinueOn, DagDef, Kind
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.nodes import (
@@ -71,7 +71,8 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
         scope, index = ready.popleft()
         if ready and ready[0][0].ended_at is not None:
             _pass_over(ready)
-        call = scope.child_call(index)
+        target = scope.call.target
+        call = target.tasks[index] if type(target) is DagDef else scope.child_call(index)
         scope.queued -= 1
         scope.live += 1
         scope.children[index] = fact.node
@@ -141,8 +142,8 @@ def _leave_suspension(node: Node) -> None:
 
 def apply_task_dispatched(state: RunState, fact: f.TaskDispatched) -> None:
     node = state.nodes[fact.node]
-    if node.phase is SUSPENDED:
-        _leave_suspension(node)
+    if node.phase is SUSPENDED and node.parent is not None:
+        node.parent.suspended -= 1
     node.phase = READY
     node.attempt = fact.attempt  # type: ignore[attr-defined]
     if node.losses:  # type: ignore[attr-defined]

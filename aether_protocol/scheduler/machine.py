@@ -57,22 +57,23 @@ class Machine(StepBuilder):
             self.emit(RunClosed())
             commands.append(CloseRun(self.cause))
         if facts:
-            state.seq += 1
+            state.seq = self.cause
         else:
             state.now = before
         return LogEntry(state.seq, event.at, event.cause + name, facts, commands, self.refused)
 
     def _start_ready(self) -> None:
-        """Start what is ready, oldest first (SCHED-1), at most START_LIMIT of it."""
+        """Start what is ready, oldest first (SCHED-1), at most START_LIMIT of it. Something is."""
         state = self.state
         if self.requested_hooks:
             hooks.fire_requested(self)
+        ready, nodes = state.ready, state.nodes
         for _ in range(START_LIMIT):
-            if not state.ready:
+            scope, index = ready[0]
+            self._make(NodeCreated(len(nodes), scope.id, index))
+            if not ready:
                 return
-            scope, index = state.ready[0]
-            self._make(NodeCreated(len(state.nodes), scope.id, index))
-        if state.ready:
+        if ready:
             self._asked = True
             self.commands.append(Continue(self.cause))
 
@@ -84,8 +85,9 @@ class Machine(StepBuilder):
         reused = self.state.header.reused
         if reused is not None and self._take_over(node, reused):
             return
-        if tasks.admit(self, node):
-            if node.call.kind is Kind.TASK:
+        call = node.call
+        if (call.when is None and not call.inputs and not call.artifacts) or tasks.admit(self, node):
+            if call.kind is Kind.TASK:
                 tasks.dispatch(self, node)  # type: ignore[arg-type]
             else:
                 open_scope(self, node)  # type: ignore[arg-type]

@@ -104,6 +104,21 @@ class TaskNode(Node):
         assert isinstance(target, TaskDef)
         return target
 
+    # Asked for with each dispatch: at most one call up, where `path` and `order` of the base take one a level.
+
+    @property
+    def run_path(self) -> str:
+        above = self.parent
+        if above is None:
+            return self.call.name
+        path = above._kept_path or above.path
+        return f"{path}[{self.index}]" if above.call.kind is Kind.LOOP else f"{path}.{self.call.name}"
+
+    @property
+    def position(self) -> tuple[int, ...]:
+        above = self.parent
+        return (0, self.index) if above is None else (0, *(above._kept_order or above.order), self.index)
+
 
 class HookNode(TaskNode):
     """One run of a hook (HOOK-2). `scope` is the node that it belongs to, None for the workflow's own; its path is theirs.

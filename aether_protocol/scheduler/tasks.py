@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from aether_protocol.errors import BrokenInvariant
-from aether_protocol.expressions import ExpressionError, Name
+from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, TaskDef
 from aether_protocol.scheduler import name_resolution
@@ -48,10 +47,11 @@ MAX_LOSSES: Final = 10  # the tenth blamed loss of one attempt is an Error (RT-2
 
 
 def admit(step: StepBuilder, node: Node) -> bool:
-    """`when`, then inputs (SCHED-3, DATA-1), for leaves and containers alike. False: the node has ended."""
+    """`when`, then inputs (SCHED-3, DATA-1), for leaves and containers alike. False: the node has ended.
+
+    What has neither is not asked about.
+    """
     call = node.call
-    if call.when is None and not call.inputs and not call.artifacts:
-        return True
     resolver = name_resolution.of_call(step.state, node)
     if call.when is not None:
         try:
@@ -81,18 +81,15 @@ def _refuse(step: StepBuilder, node: Node, message: str) -> bool:
     return False
 
 
-def _no_names(name: Name) -> Json:
-    raise BrokenInvariant(f"a literal config asked for {name.text!r}")
-
-
 def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = None) -> None:
     """Hand over the next attempt (or the `lost` one again): its config is resolved from its inputs now (DATA-1)."""
     state = step.state
-    target: TaskDef = node.call.target  # type: ignore[assignment]
+    call = node.call
+    target: TaskDef = call.target  # type: ignore[assignment]
     template = target.config
     secret = node.secret
     if template.literal:
-        config = template.resolve(_no_names)
+        config = template.fixed
     else:
         resolver = name_resolution.of_config(state, node)
         try:
@@ -114,7 +111,7 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
     assignment = TaskAssignment(
         ref=AttemptRef(header.run_id, node.run_path, node.attempt, step.epoch),
         rank=node.position,
-        call=node.call,
+        call=call,
         target=target,
         retry_count=node.retries,
         config=config,

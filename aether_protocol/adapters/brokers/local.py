@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 from aether_protocol.errors import why
@@ -32,6 +33,7 @@ KEEP_RUNNERS: Final = 64  # runners without work that are kept
 STOP_S: Final = 5.0  # how long an attempt that was told to stop keeps its slot, and the broker from closing; or as it says
 LEAVE_S: Final = 1.0  # how long the broker still waits once it has told them twice
 
+_PRIORITY: Final = attrgetter("priority")
 _NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
 _log = logging.getLogger("aether_protocol")
@@ -87,7 +89,7 @@ class LocalBroker:
         return max(self._limit - self._running - len(self._queue), 0) if self._limit else None
 
     async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
-        for assignment in sorted(batch, key=_urgency) if len(batch) > 1 else batch:
+        for assignment in sorted(batch, key=_PRIORITY, reverse=True) if len(batch) > 1 else batch:
             self._take(assignment)
         return _NONE_REFUSED
 
@@ -183,14 +185,13 @@ class LocalBroker:
 
     def _begin(self, assignment: TaskAssignment, attempt: Attempt | None = None) -> None:
         """Run it here if that is quick, else hand it to a runner."""
-        executor = self._found.get(assignment.target.executor_type) or self._find(assignment.target.executor_type)
+        name = assignment.target.executor_type
+        executor = self._found.get(name) or self._find(name)
         if executor is None or (executor.mode == "inline" and not self._must_wait(assignment)):
             if attempt is not None:
                 del self._attempts[attempt.key]
-            if executor is None:
-                self.sink.finished(refuse(assignment, self._unknown(assignment.target.executor_type)))
-            else:
-                self.sink.finished(run_inline(executor, assignment, self))
+            result = refuse(assignment, self._unknown(name)) if executor is None else run_inline(executor, assignment, self)
+            self.sink.finished(result)
             return
         attempt = attempt or self._new(assignment)
         if attempt is None:
@@ -295,7 +296,3 @@ class LocalBroker:
 
     def threads(self) -> Threads:
         return self._threads
-
-
-def _urgency(assignment: TaskAssignment) -> int:
-    return -assignment.priority
