@@ -1,0 +1,179 @@
+"""What happened outside: the only way into the fleet (`machine.handle`). Times `at` in microseconds of a clock that never
+goes back; sessions, refs and numbers as the caller named them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from aether_protocol.fleet.work import TASKS, Slots, Work
+from aether_protocol.ports.wire import AttemptRef
+
+
+class Holding(Struct, frozen=True, gc=False):
+    """A delivery that a worker has: that it works on, or whose result it keeps until it is recorded. `namespace` and `slots`
+    are those of the assignment; a server that did not make it has them from here."""
+
+    number: int
+    ref: AttemptRef
+    namespace: str = ""
+    slots: Slots = ((TASKS, 1),)
+
+
+class Offered(Struct, gc=False):
+    """An engine offers attempts, higher priority first, then in the order in which they became ready."""
+
+    at: int
+    works: Sequence[Work]
+
+
+class Withdrawn(Struct, gc=False):
+    """An engine withdraws attempts: those that wait go, those that are delivered are to stop."""
+
+    at: int
+    refs: Sequence[AttemptRef]
+
+
+class Joined(Struct, gc=False):
+    """A worker said hello.
+
+    `executors`: names of the executors that it has. `namespaces`: those that it may serve, None: all. `slots`: the amounts
+    that it offers by kind; `tasks` is one of them, and of a kind that it does not name it has none, but for `cpu` and
+    `memory`, which then are not counted. `holding`: what it has from an earlier session. `streaming`: an answer to a poll
+    does not end it.
+    """
+
+    at: int
+    session: str
+    worker: str
+    executors: frozenset[str]
+    slots: Mapping[str, int]
+    labels: Mapping[str, str]
+    pool: str = ""
+    namespaces: frozenset[str] | None = None
+    holding: Sequence[Holding] = ()
+    streaming: bool = False
+
+
+class Polled(Struct, gc=False):
+    """A worker asks for work. `poll`: the number of the poll, counted from 1; `free`: how many attempts it takes at most;
+    `holding`: all deliveries that it has, the answers to all earlier polls among them."""
+
+    at: int
+    session: str
+    poll: int
+    free: int
+    holding: Sequence[Holding]
+
+
+class PollEnded(Struct, gc=False):
+    """A poll was answered without work, or its connection is gone: nothing can be assigned until the next one."""
+
+    at: int
+    session: str
+    poll: int
+
+
+class Beat(Struct, gc=False):
+    """A worker is alive and has these deliveries. `poll`: the number of the last poll whose answer it received."""
+
+    at: int
+    session: str
+    poll: int
+    holding: Sequence[Holding]
+
+
+class Started(Struct, gc=False):
+    """A worker began with these deliveries."""
+
+    at: int
+    session: str
+    holding: Sequence[Holding]
+
+
+class Finished(Struct, gc=False):
+    """A worker reported results. What they are is not the fleet's affair."""
+
+    at: int
+    session: str
+    holding: Sequence[Holding]
+
+
+class Died(Struct, gc=False):
+    """The process that carried out one attempt alone died. `reason` says how, with the last lines that it wrote."""
+
+    at: int
+    session: str
+    holding: Holding
+    reason: str
+
+
+class Returned(Struct, gc=False):
+    """A worker gives back what it did not begin or did not end, and does not work on it any more.
+
+    `refused`: it could not do it (an executor of another version, secrets that it cannot get): it is offered again after a
+    while, and is an Error when that went on for long. Otherwise (a drain) it is offered again at once.
+    """
+
+    at: int
+    session: str
+    holding: Sequence[Holding]
+    reason: str
+    refused: bool
+
+
+class Disconnected(Struct, gc=False):
+    """The connection to a worker was lost. It may come back with the same session until its lease ends."""
+
+    at: int
+    session: str
+
+
+class Left(Struct, gc=False):
+    """A worker took its leave; what it still held is not carried out any more."""
+
+    at: int
+    session: str
+
+
+class DrainAsked(Struct, gc=False):
+    """An operator, or the worker itself, wants no more work for it. `until` (microseconds): what has not ended by then is
+    given back."""
+
+    at: int
+    session: str
+    until: int
+
+
+class LimitsSet(Struct, gc=False):
+    """How namespaces share the workers: weights (1 unless given), and the most attempts at a time (no limit unless given)."""
+
+    at: int
+    weights: Mapping[str, int]
+    limits: Mapping[str, int]
+
+
+class Ticked(Struct, gc=False):
+    """Time passed."""
+
+    at: int
+
+
+Event = (
+    Offered
+    | Withdrawn
+    | Joined
+    | Polled
+    | PollEnded
+    | Beat
+    | Started
+    | Finished
+    | Died
+    | Returned
+    | Disconnected
+    | Left
+    | DrainAsked
+    | LimitsSet
+    | Ticked
+)

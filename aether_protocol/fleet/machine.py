@@ -1,0 +1,77 @@
+"""The one door of the fleet: events go in, commands come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from aether_protocol.fleet import events as e
+from aether_protocol.fleet import membership, offers, progress
+from aether_protocol.fleet.commands import Command
+from aether_protocol.fleet.state import FleetSettings, FleetState
+from aether_protocol.ports.wire import AttemptRef
+
+__all__ = ["Fleet", "FleetSettings"]
+
+_RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
+    e.Offered: offers.offered,
+    e.Withdrawn: offers.withdrawn,
+    e.LimitsSet: offers.limits_set,
+    e.Joined: membership.joined,
+    e.Polled: membership.polled,
+    e.PollEnded: membership.poll_ended,
+    e.Beat: membership.beat,
+    e.Disconnected: membership.disconnected,
+    e.Left: membership.left,
+    e.DrainAsked: membership.drain_asked,
+    e.Ticked: membership.ticked,
+    e.Started: progress.started,
+    e.Finished: progress.finished,
+    e.Died: progress.died,
+    e.Returned: progress.returned,
+}
+
+
+class Fleet:
+    """Matches the attempts of one server with the workers that talk to it.
+
+    Args:
+        settings: leases and limits of time.
+        at: when the server started (microseconds, the clock of the events).
+        first: the number of the first delivery: higher than any that an earlier server may have given.
+    """
+
+    def __init__(self, settings: FleetSettings, *, at: int, first: int = 1) -> None:
+        self._state = FleetState(settings, at=at, first=first)
+
+    @property
+    def state(self) -> FleetState:
+        """What is known of sessions, deliveries and waiting attempts. To read alone."""
+        return self._state
+
+    def handle(self, event: e.Event) -> Sequence[Command]:
+        """Take in an event, and return what is to be done about it, in this order."""
+        _RULES[type(event)](self._state, event)
+        self._state.match(event.at)
+        return self._state.take_commands()
+
+    def held(self, refs: Iterable[AttemptRef], now: int) -> Mapping[AttemptRef, Literal["held", "unknown"]]:
+        """Say what became of attempts that an earlier server may have delivered (`ports.broker.Broker.held`).
+
+        Those that a worker may still bring back are left out, until the time for that is over.
+        """
+        found: dict[AttemptRef, Literal["held", "unknown"]] = {}
+        for ref in refs:
+            if self._state.running(ref) or self._state.waits(ref):
+                found[ref] = "held"
+            elif now >= self._state.opened_at + self._state.settings.reattach:
+                found[ref] = "unknown"
+        return found
+
+    def next_due(self) -> int | None:
+        """Return when a `Ticked` is needed next (microseconds), if nothing else happens."""
+        times = [session.lease_end for session in self._state.sessions.values()]
+        quarantined = [session for session in self._state.sessions.values() if session.state == "quarantined"]
+        times += [session.losses[-1][0] + self._state.settings.quarantine_window for session in quarantined]
+        due = self._state.waiting.next_due()
+        return min([*times, *([] if due is None else [due])], default=None)

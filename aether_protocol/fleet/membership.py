@@ -1,0 +1,164 @@
+"""Workers that come, ask for work, show what they have, and go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from aether_protocol.fleet import commands as c
+from aether_protocol.fleet import events as e
+from aether_protocol.fleet.sessions import WorkerSession
+from aether_protocol.fleet.state import FleetState, is_newer, seconds
+from aether_protocol.fleet.work import Need, Work, WorkerDelivery
+
+
+def joined(fleet: FleetState, event: e.Joined) -> None:
+    known = fleet.sessions.get(event.session)
+    if known is not None:
+        fleet.waiting.remove_session(known)
+    session = WorkerSession(
+        name=event.session,
+        worker=event.worker,
+        executors=event.executors,
+        slots=dict(event.slots),
+        labels=dict(event.labels),
+        pool=event.pool,
+        group=event.namespaces,
+        streaming=event.streaming,
+        seen_at=event.at,
+        lease_end=event.at + fleet.settings.lease,
+    )
+    if known is not None:
+        session.used, session.deliveries, session.losses = known.used, known.deliveries, known.losses
+        session.state, session.drain_until = known.state, known.drain_until
+    fleet.waiting.add_session(session)
+    _reconcile(fleet, session, event.holding, before=None)
+    if session.drain_until is not None:
+        fleet.emit(c.AskDrain(session.name, session.drain_until))
+
+
+def polled(fleet: FleetState, event: e.Polled) -> None:
+    session = fleet.seen(event.session, event.at)
+    if session is None or event.poll <= session.poll:
+        return
+    _reconcile(fleet, session, event.holding, before=event.poll)
+    session.poll, session.credit = event.poll, max(0, event.free)
+    fleet.waiting.mark_unready(session)
+    fleet.waiting.mark_ready(session)
+
+
+def poll_ended(fleet: FleetState, event: e.PollEnded) -> None:
+    session = fleet.sessions.get(event.session)
+    if session is not None and event.poll == session.poll:
+        fleet.close_poll(session)
+
+
+def beat(fleet: FleetState, event: e.Beat) -> None:
+    session = fleet.seen(event.session, event.at)
+    if session is not None:
+        received = event.poll if session.streaming else event.poll + 1  # of a stream, more may be on its way
+        _reconcile(fleet, session, event.holding, before=received)
+
+
+def disconnected(fleet: FleetState, event: e.Disconnected) -> None:
+    session = fleet.sessions.get(event.session)
+    if session is None:
+        return
+    session.connected = False
+    fleet.close_poll(session)
+    for delivery in fleet.at(session):
+        if delivery.work.eager:
+            fleet.lose(delivery, f"the connection to worker {session.worker!r} was lost")
+
+
+def left(fleet: FleetState, event: e.Left) -> None:
+    session = fleet.sessions.get(event.session)
+    if session is not None:
+        fleet.close(session, f"worker {session.worker!r} left")
+
+
+def drain_asked(fleet: FleetState, event: e.DrainAsked) -> None:
+    session = fleet.sessions.get(event.session)
+    if session is not None:
+        session.state, session.drain_until = "draining", event.until
+        fleet.close_poll(session)
+        fleet.emit(c.AskDrain(session.name, event.until))
+
+
+def ticked(fleet: FleetState, event: e.Ticked) -> None:
+    for session in list(fleet.sessions.values()):
+        if session.lease_end <= event.at:
+            fleet.close(session, f"worker {session.worker!r} gave no sign of life for {seconds(fleet.settings.lease)}")
+        elif session.state == "quarantined" and session.losses[-1][0] <= event.at - fleet.settings.quarantine_window:
+            session.state = "active"
+            session.losses.clear()
+            fleet.waiting.mark_ready(session)
+    for work in fleet.waiting.pop_due(event.at):
+        if work.wait_until is not None and work.wait_until <= event.at:
+            fleet.waiting.remove(work)
+            fleet.emit(c.ReportError(work.ref, "no worker took it within its longest wait"))
+        elif work.ref in fleet.waiting.delayed:
+            fleet.waiting.remove(work)
+            fleet.queue(work)
+
+
+def _reconcile(fleet: FleetState, session: WorkerSession, holding: Collection[e.Holding], before: int | None) -> None:
+    """Compare what a worker has with what was assigned to it.
+
+    Args:
+        session: that of the worker.
+        holding: all that it has.
+        before: it has received the answers to all polls with a lower number; None: to all.
+    """
+    held = {one.number: one for one in holding}
+    for number in sorted(session.deliveries - held.keys(), reverse=True):  # each goes before those that came later
+        delivery = fleet.deliveries[number]
+        if before is not None and delivery.poll >= before:
+            continue  # may be on its way
+        if delivery.state == "assigned" and not delivery.adopted:
+            fleet.end(delivery)  # never arrived, so it runs nowhere
+            if not fleet.waits(delivery.work.ref):
+                fleet.queue(delivery.work, first=True)
+        else:
+            fleet.lose(delivery, f"worker {session.worker!r} does not have it any more")
+    for number, one in held.items():
+        known = fleet.deliveries.get(number)
+        if known is None:
+            _adopt(fleet, session, one)
+        elif known.session != session.name:
+            _move(fleet, known, session)
+        elif known.state == "stopping":
+            fleet.emit(c.Stop(session.name, number, one.ref))  # the first order may be lost
+
+
+def _adopt(fleet: FleetState, session: WorkerSession, one: e.Holding) -> None:
+    """Take over a delivery of an earlier server."""
+    waits = fleet.waiting.newest.get(one.ref.task_run_id)
+    work = Work(one.ref, one.namespace, Need("", slots=one.slots))
+    if waits is not None and waits.ref == one.ref:
+        fleet.waiting.remove(waits)
+        work = waits
+        work.wait_until = None
+    delivery = WorkerDelivery(one.number, session.name, work, 0, session.seen_at, "running", adopted=work is not waits)
+    fleet.add(delivery, session)
+    newer = [other for other in fleet.of_task[one.ref.task_run_id].values() if is_newer(other.work.ref, one.ref)]
+    if newer or (waits is not None and is_newer(waits.ref, one.ref)):
+        fleet.stop((delivery,))
+    if waits is not None and work is not waits:
+        fleet.waiting.remove(waits)
+        if is_newer(waits.ref, one.ref):
+            fleet.waiting.hold_behind(waits)
+
+
+def _move(fleet: FleetState, delivery: WorkerDelivery, session: WorkerSession) -> None:
+    """A worker said hello anew: what it has is at its new session."""
+    before = fleet.sessions.get(delivery.session)
+    if before is not None:
+        before.deliveries.discard(delivery.number)
+    session.deliveries.add(delivery.number)
+    delivery.session, delivery.poll = session.name, 0
+    if delivery.state != "reported":
+        if before is not None:
+            before.release(delivery.work.need.slots)
+        session.take(delivery.work.need.slots)
+    if delivery.state == "stopping":
+        fleet.emit(c.Stop(session.name, delivery.number, delivery.work.ref))

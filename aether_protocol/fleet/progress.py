@@ -1,0 +1,69 @@
+"""What workers report of their deliveries."""
+
+from __future__ import annotations
+
+from aether_protocol.fleet import commands as c
+from aether_protocol.fleet import events as e
+from aether_protocol.fleet.state import FleetState, seconds
+from aether_protocol.fleet.work import Work
+
+
+def started(fleet: FleetState, event: e.Started) -> None:
+    session = fleet.seen(event.session, event.at)
+    for delivery in fleet.named(session, event.holding):
+        if delivery.state == "assigned":
+            delivery.state = "running"
+            fleet.emit(c.ReportStarted(delivery.work.ref))
+
+
+def finished(fleet: FleetState, event: e.Finished) -> None:
+    session = fleet.seen(event.session, event.at)
+    for delivery in fleet.named(session, event.holding):
+        delivery.work.refusals = 0
+        fleet.end(delivery, reported=True)
+    for holding in event.holding:  # the first result of an attempt counts, from whichever delivery
+        waits = fleet.waiting.newest.get(holding.ref.task_run_id)
+        if waits is not None and waits.ref == holding.ref:
+            fleet.waiting.remove(waits)
+        fleet.stop(fleet.running(holding.ref))
+
+
+def died(fleet: FleetState, event: e.Died) -> None:
+    session = fleet.seen(event.session, event.at)
+    for delivery in fleet.named(session, (event.holding,)):
+        stopping, ref = delivery.state == "stopping", delivery.work.ref
+        fleet.end(delivery)
+        if session is None or stopping or fleet.running(ref) or fleet.waits(ref):
+            continue
+        fleet.emit(c.ReportLost(ref, event.reason, blamed=True))
+        session.losses.append((event.at, ref.task_run_id))
+        while session.losses and session.losses[0][0] <= event.at - fleet.settings.quarantine_window:
+            session.losses.popleft()
+        if session.state == "active" and len({task for _, task in session.losses}) >= fleet.settings.quarantine_losses:
+            session.state = "quarantined"
+            fleet.waiting.mark_unready(session)
+
+
+def returned(fleet: FleetState, event: e.Returned) -> None:
+    session = fleet.seen(event.session, event.at)
+    for delivery in fleet.named(session, event.holding):
+        work, stopping = delivery.work, delivery.state == "stopping"
+        fleet.end(delivery)
+        if stopping or fleet.waits(work.ref):
+            continue
+        if delivery.adopted:
+            fleet.emit(c.ReportLost(work.ref, event.reason, blamed=False))
+        elif event.refused:
+            _delay(fleet, work, event.reason, event.at)
+        else:
+            fleet.queue(work, first=True)
+
+
+def _delay(fleet: FleetState, work: Work, reason: str, now: int) -> None:
+    since = work.refused_since if work.refusals and work.refused_since is not None else now
+    if now - since >= fleet.settings.refused_at_most:
+        fleet.emit(c.ReportError(work.ref, f"workers refused it for {seconds(now - since)}: {reason}"))
+        return
+    pause = min(fleet.settings.refusal_delay << min(work.refusals, 30), fleet.settings.longest_delay)
+    work.refusals, work.refused_since, work.reason = work.refusals + 1, since, reason
+    fleet.waiting.delay(work, now + pause)

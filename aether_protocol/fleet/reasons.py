@@ -1,0 +1,117 @@
+"""Why does an attempt wait? An answer for people, from what the fleet knows now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from aether_protocol.fleet.sessions import WorkerSession
+from aether_protocol.fleet.state import FleetState
+from aether_protocol.fleet.work import TASKS, Work
+from aether_protocol.ports.wire import AttemptRef
+
+ReasonCode = Literal[
+    "earlier-attempt",
+    "refused",
+    "no-workers",
+    "no-namespace",
+    "no-pool",
+    "no-executor",
+    "no-labels",
+    "too-large",
+    "not-active",
+    "namespace-limit",
+    "no-slots",
+    "not-asked",
+]
+
+
+class Reason(Struct, frozen=True, gc=False):
+    """Why an attempt waits: a code for programs and metrics, a sentence for people."""
+
+    code: ReasonCode
+    text: str
+
+
+def why_waiting(fleet: FleetState, ref: AttemptRef) -> Reason | None:
+    """Say what an attempt waits for; None: it does not wait here."""
+    work = fleet.waiting.newest.get(ref.task_run_id)
+    if work is None or work.ref != ref:
+        return None
+    if ref.task_run_id in fleet.waiting.behind:
+        (earlier, *_) = fleet.of_task[ref.task_run_id].values()
+        return Reason(
+            "earlier-attempt", f"attempt {earlier.work.ref.attempt} of it is stopping at {_name(fleet, earlier.session)}"
+        )
+    if ref in fleet.waiting.delayed:
+        return Reason(
+            "refused", f"refused {work.refusals} times, the last time because {work.reason}; it is offered again soon"
+        )
+    return _of_workers(fleet, work)
+
+
+def _of_workers(fleet: FleetState, work: Work) -> Reason:
+    """Narrow the workers down by one demand after the other, until none is left."""
+    need = work.need
+    found = list(fleet.sessions.values())
+    steps: list[tuple[ReasonCode, str, list[WorkerSession]]] = [("no-workers", "no worker is connected", found)]
+
+    def narrow(code: ReasonCode, text: str, left: Iterable[WorkerSession]) -> None:
+        nonlocal found
+        found = list(left)
+        steps.append((code, text, found))
+
+    narrow(
+        "no-namespace",
+        f"no worker serves namespace {work.namespace!r}",
+        (one for one in found if one.group is None or work.namespace in one.group),
+    )
+    pool = f"pool {need.pool!r}" if need.pool else "the workers without a pool"
+    narrow("no-pool", f"no worker belongs to {pool}", (one for one in found if one.pool == need.pool))
+    narrow(
+        "no-executor", f"no worker offers executor {need.executor!r}", (one for one in found if need.executor in one.executors)
+    )
+    fitting = fleet.waiting.sessions_for(need)
+    narrow(
+        "too-large",
+        f"no worker is large enough for {_slots(work)}",
+        (one for one in found if one.could_take(need.slots)),
+    )
+    narrow("no-labels", f"no worker has the labels {need.selector!r}", (one for one in found if one.name in fitting))
+    for code, text, left in steps:
+        if not left:
+            return Reason(code, text + _beside(steps, code))
+    return _of_fitting(fleet, work, found)
+
+
+def _of_fitting(fleet: FleetState, work: Work, found: list[WorkerSession]) -> Reason:
+    active = [one for one in found if one.state == "active"]
+    if not active:
+        states = Counter(one.state for one in found)
+        return Reason(
+            "not-active", "of the workers that fit " + " and ".join(f"{n} are {state}" for state, n in states.items())
+        )
+    if work.namespace in fleet.waiting.full:
+        count = fleet.waiting.running(work.namespace)
+        return Reason("namespace-limit", f"namespace {work.namespace!r} is at its limit of running attempts ({count})")
+    if not any(one.has_room(work.need.slots) for one in active):
+        return Reason("no-slots", f"all {len(active)} workers that fit are busy; {len(fleet.waiting)} attempts wait")
+    return Reason("not-asked", "a worker has room for it, and has not asked for work yet")
+
+
+def _beside(steps: list[tuple[ReasonCode, str, list[WorkerSession]]], code: ReasonCode) -> str:
+    """How many workers the last demand was left with."""
+    at = [step[0] for step in steps].index(code)
+    return f" (of {len(steps[at - 1][2])} that would do otherwise)" if at > 1 else ""
+
+
+def _slots(work: Work) -> str:
+    return ", ".join(f"{kind}={amount}" for kind, amount in work.need.slots if kind != TASKS) or "one task"
+
+
+def _name(fleet: FleetState, session: str) -> str:
+    known = fleet.sessions.get(session)
+    return f"worker {known.worker!r}" if known else "a worker that left"

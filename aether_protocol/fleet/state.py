@@ -1,0 +1,191 @@
+"""What the fleet knows, and the steps that its rules are made of. Each keeps all indexes in step (`invariants`)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from aether_protocol.fleet import commands as c
+from aether_protocol.fleet.events import Holding
+from aether_protocol.fleet.sessions import WorkerSession
+from aether_protocol.fleet.waiting import Waiting
+from aether_protocol.fleet.work import Work, WorkerDelivery
+from aether_protocol.ports.wire import AttemptRef
+
+_FAVOURITES: Final = 10_000  # runs whose last worker is remembered; beyond that the oldest is forgotten
+
+
+class FleetSettings(Struct, frozen=True, kw_only=True, gc=False):
+    """Times in microseconds. `lease`: how long a session lives after its last message. `reattach`: how long after the start
+    workers of an earlier server may come back with what they hold. `refusal_delay` doubles with each refusal in a row up to
+    `longest_delay`; after `refused_at_most` it is an Error. A worker that lost `quarantine_losses` different task runs
+    within `quarantine_window` by the death of their own processes gets no more work for as long."""
+
+    lease: int = 30_000_000
+    reattach: int = 30_000_000
+    refusal_delay: int = 1_000_000
+    longest_delay: int = 30_000_000
+    refused_at_most: int = 300_000_000
+    quarantine_losses: int = 3
+    quarantine_window: int = 600_000_000
+
+
+class FleetState:
+    """Sessions, deliveries and waiting attempts of one server.
+
+    Args:
+        settings: leases and limits of time.
+        at: when the server started (microseconds, the clock of the events).
+        first: the number of the first delivery: higher than any that an earlier server may have given.
+    """
+
+    def __init__(self, settings: FleetSettings, *, at: int, first: int = 1) -> None:
+        self.settings = settings
+        self.opened_at = at
+        self.waiting = Waiting()
+        self.deliveries: dict[int, WorkerDelivery] = {}
+        self.of_task: dict[str, dict[int, WorkerDelivery]] = {}  # those that may still run, by task run
+        self._next = first
+        self._favourites: OrderedDict[str, str] = OrderedDict()  # run -> session
+        self._out: list[c.Command] = []
+
+    @property
+    def sessions(self) -> Mapping[str, WorkerSession]:
+        """The sessions by name."""
+        return self.waiting.sessions
+
+    def emit(self, command: c.Command) -> None:
+        """Order something to be done, behind what was ordered before."""
+        self._out.append(command)
+
+    def take_commands(self) -> list[c.Command]:
+        """Return what was ordered since the last time."""
+        out, self._out = self._out, []
+        return out
+
+    # --- attempts ---------------------------------------------------------------------------------------------------
+
+    def queue(self, work: Work, *, first: bool = False) -> None:
+        try:
+            self.waiting.queue(work, first=first)
+        except ValueError as error:
+            self.waiting.remove(work)
+            self.emit(c.ReportError(work.ref, str(error)))
+
+    def match(self, now: int) -> None:
+        """Assign what waits to the sessions that have an open poll and room for it."""
+        answered: dict[str, WorkerSession] = {}
+        while (found := self.waiting.choose(self._favourites)) is not None:
+            work, session = found
+            self.waiting.remove(work, started=True)
+            work.wait_until = None  # it found a worker
+            delivery = WorkerDelivery(self._next, session.name, work, session.poll, now)
+            self._next += 1
+            self.add(delivery, session)
+            session.credit -= 1
+            if work.sticky:
+                self._favourites[work.run_id] = session.name
+                self._favourites.move_to_end(work.run_id)
+                if len(self._favourites) > _FAVOURITES:
+                    self._favourites.popitem(last=False)
+            answered[session.name] = session
+            self.emit(c.Assign(session.name, session.poll, delivery.number, work))
+        for session in answered.values():
+            if not session.streaming or not session.credit:
+                self.close_poll(session)
+
+    # --- deliveries -------------------------------------------------------------------------------------------------
+
+    def add(self, delivery: WorkerDelivery, session: WorkerSession) -> None:
+        work = delivery.work
+        self.deliveries[delivery.number] = delivery
+        self.of_task.setdefault(work.task_run_id, {})[delivery.number] = delivery
+        session.deliveries.add(delivery.number)
+        session.take(work.need.slots)
+        self.waiting.count_start(work.namespace)
+
+    def end(self, delivery: WorkerDelivery, *, reported: bool = False) -> None:
+        """Note that a session does not carry out an attempt any more; `reported`: it keeps the result until it is recorded."""
+        session = self.sessions.get(delivery.session)
+        work = delivery.work
+        if delivery.state != "reported":
+            self.waiting.count_end(work.namespace)
+            running = self.of_task[work.task_run_id]
+            del running[delivery.number]
+            if not running:
+                del self.of_task[work.task_run_id]
+            if session is not None:
+                session.release(work.need.slots)
+                self.waiting.mark_ready(session)
+        if reported:
+            delivery.state = "reported"
+        else:
+            del self.deliveries[delivery.number]
+            if session is not None:
+                session.deliveries.discard(delivery.number)
+        successor = self.waiting.behind.get(work.task_run_id)
+        if successor is not None and work.task_run_id not in self.of_task:
+            self.waiting.remove(successor)
+            self.queue(successor)
+
+    def lose(self, delivery: WorkerDelivery, reason: str) -> None:
+        ref, tell = delivery.work.ref, delivery.state in ("assigned", "running")
+        self.end(delivery)
+        if tell and not self.running(ref) and not self.waits(ref):
+            self.emit(c.ReportLost(ref, reason, blamed=False))
+
+    def stop(self, deliveries: Iterable[WorkerDelivery]) -> None:
+        for delivery in deliveries:
+            if delivery.state != "stopping":
+                delivery.state = "stopping"
+                self.emit(c.Stop(delivery.session, delivery.number, delivery.work.ref))
+
+    # --- sessions ---------------------------------------------------------------------------------------------------
+
+    def seen(self, name: str, at: int) -> WorkerSession | None:
+        session = self.sessions.get(name)
+        if session is not None:
+            session.seen_at, session.lease_end, session.connected = at, at + self.settings.lease, True
+        return session
+
+    def close_poll(self, session: WorkerSession) -> None:
+        session.credit = 0
+        self.waiting.mark_unready(session)
+
+    def close(self, session: WorkerSession, reason: str) -> None:
+        self.waiting.remove_session(session)
+        for number in sorted(session.deliveries):
+            self.lose(self.deliveries[number], reason)
+        self.emit(c.CloseSession(session.name, reason))
+
+    # --- looking up -------------------------------------------------------------------------------------------------
+
+    def at(self, session: WorkerSession) -> list[WorkerDelivery]:
+        return [self.deliveries[number] for number in sorted(session.deliveries)]
+
+    def named(self, session: WorkerSession | None, holding: Iterable[Holding]) -> list[WorkerDelivery]:
+        """Return what a session speaks of, without what it does not have, or has reported."""
+        if session is None:
+            return []
+        found = [self.deliveries[one.number] for one in holding if one.number in session.deliveries]
+        return [delivery for delivery in found if delivery.state != "reported"]
+
+    def running(self, ref: AttemptRef) -> list[WorkerDelivery]:
+        running = self.of_task.get(ref.task_run_id, {}).values()
+        return [one for one in running if one.work.ref == ref and one.state != "stopping"]
+
+    def waits(self, ref: AttemptRef) -> bool:
+        waits = self.waiting.newest.get(ref.task_run_id)
+        return waits is not None and waits.ref == ref
+
+
+def is_newer(ref: AttemptRef, other: AttemptRef) -> bool:
+    """Whether this is a later attempt of the same task run (SCHED-12)."""
+    return (ref.epoch, ref.attempt) > (other.epoch, other.attempt)
+
+
+def seconds(time: int) -> str:
+    return f"{time / 1_000_000:g} s"

@@ -1,0 +1,69 @@
+"""What is waiting and what is delivered: values of the fleet."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from aether_protocol.ports.wire import AttemptRef
+
+TASKS: Final = "tasks"  # the kind of slot of which each attempt takes one
+Slots = tuple[tuple[str, int], ...]  # (kind, amount), in the order of the names; made by plan.placement.slots_of
+
+
+class Need(Struct, frozen=True, gc=False):
+    """What an attempt asks of a worker; attempts with the same need form a class. `selector` and `prefer` are texts of
+    `plan.placement`; `pool` is the name of a pool, empty for workers without one."""
+
+    executor: str
+    pool: str = ""
+    selector: str = ""
+    prefer: str = ""
+    slots: Slots = ((TASKS, 1),)
+
+
+class Work(Struct, eq=False):
+    """One attempt that an engine offers.
+
+    `namespace` is that of its run. `sticky`: a worker that had an attempt of this run before is asked first. `wait_until`
+    (microseconds) is when it becomes an Error where it still waits for a worker. `eager`: it is offered again as soon as its
+    worker's connection is lost, in place of at the end of the lease. The other fields belong to the fleet: `order` is its
+    place in the order of becoming ready, `refusals` how often workers returned it in a row, since when, and the last reason.
+    """
+
+    ref: AttemptRef
+    namespace: str
+    need: Need
+    priority: int = 0
+    sticky: bool = False
+    wait_until: int | None = None
+    eager: bool = False
+    order: int = 0
+    refusals: int = 0
+    refused_since: int | None = None
+    reason: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.ref.run_id
+
+    @property
+    def task_run_id(self) -> str:
+        return self.ref.task_run_id
+
+
+DeliveryState = Literal["assigned", "running", "stopping", "reported"]
+
+
+class WorkerDelivery(Struct, eq=False):
+    """One attempt at one session. `poll` is the number of the poll that was answered with it; `at` when (microseconds).
+    Of a delivery that a worker brought along (`adopted`) the work is what its worker says."""
+
+    number: int
+    session: str
+    work: Work
+    poll: int
+    at: int
+    state: DeliveryState = "assigned"
+    adopted: bool = False
