@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from aether_protocol.engine.programs import machine_of
+from aether_protocol.engine.snapshots import Snapshots
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
@@ -27,7 +28,8 @@ from aether_protocol.views.summary import make_row
 
 class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
-    fences the writes of a stale owner; `told` is what its row said of it last, but for how far it is.
+    fences the writes of a stale owner; `stored_row` is what its row said last, but for how far it is; `snapshots` says when one
+    is due, None where the store keeps none.
 
     `epoch` is that of its attempts (AttemptRef); `open` are the attempts that are dispatched and have not come back, by path.
     `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
@@ -48,13 +50,14 @@ class ActiveRun:
         "recovering",
         "secrets",
         "skew_us",
+        "snapshots",
         "state",
         "steps",
         "stored",
+        "stored_row",
         "streams",
         "timers",
         "token",
-        "told",
         "waiters",
     )
 
@@ -68,7 +71,8 @@ class ActiveRun:
         self.token = 0
         self.epoch = epoch
         self.open: dict[str, Delivery] = {}
-        self.told: tuple[object, ...] | None = None
+        self.stored_row: tuple[object, ...] | None = None
+        self.snapshots: Snapshots | None = None
         self.steps: list[LogEntry] = []
         self.timers: dict[int, int] = {}
         self.secrets: tuple[tuple[str, str], ...] = ()
@@ -104,17 +108,16 @@ class ActiveRun:
         """The run as it is now, for lists."""
         return make_row(self.state)
 
-    def progress(self) -> int | None:
-        """The leaves ended, where nothing else in the row has changed since this was asked last; else None."""
+    def row_to_store(self, *, always: bool) -> RunSummary | None:
+        """Make the row, where more of it than `seq` and the leaves ended has changed since it was made last; else None."""
         state = self.state
         root = state.root
-        if root is None:
-            return None
-        told = (root.phase, root.message, root.started_at, root.ended_at, state.closed, state.leaves_known)
-        if told == self.told:
-            return state.leaves_ended
-        self.told = told
-        return None
+        if root is not None:
+            content = (root.phase, root.message, root.started_at, root.ended_at, state.closed, state.leaves_known)
+            if content == self.stored_row and not always:
+                return None
+            self.stored_row = content
+        return make_row(state)
 
     def snapshot(self) -> str:
         """The state as it is now, for the store."""

@@ -32,6 +32,7 @@ from aether_protocol.engine.mailbox import (
 )
 from aether_protocol.engine.observers import Observer, Observers, OnError, OnEvent
 from aether_protocol.engine.recovery import rebuild, revive, state_at
+from aether_protocol.engine.snapshots import DEFAULT_POLICY, SnapshotPolicy, Snapshots, snapshots_of
 from aether_protocol.engine.stream import LOOK_S, EventStream, LiveEvents, LogStream, StoredEvents
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables, retry_header
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
@@ -62,7 +63,8 @@ class RunEngine:
     tasks; neither can steer or break a run. `secrets` are asked in order; of `variables` the later one of a namespace counts.
 
     On a durable store the engine holds what it drives as `owner` (by default a name of its own), under a lease of `lease_s`
-    seconds that it renews; None: without an end, for a store that nobody else uses.
+    seconds that it renews; None: without an end, for a store that no other engine uses. `snapshots` says how often the state
+    of a run is recorded as a whole.
 
     `site` carries out the executors that are the engine's own affair; without one all of them go to the broker.
 
@@ -84,6 +86,7 @@ class RunEngine:
         log_observers: Sequence[LogObserver] = (),
         owner: str | None = None,
         lease_s: float | None = LEASE_S,
+        snapshots: SnapshotPolicy = DEFAULT_POLICY,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
         site: EngineSite | None = None,
@@ -92,6 +95,7 @@ class RunEngine:
         self._clock = clock
         self._ids = ids
         self._variables = tuple(variables)
+        self._snapshots = snapshots
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
         watched = Observers(observers, on_event, on_error)
         keeper = LeaseKeeper(store, clock, owner or new_owner(), lease_us)
@@ -246,6 +250,7 @@ class RunEngine:
             epoch = token << 24 | self._submitted & 0xFFFFFF if stored.row.tier == SNAPSHOT else 0
             run = ActiveRun(run_id, self._submitted, state.plan, state, epoch)
             run.token = token
+            run.snapshots = snapshots_of(stored, self._snapshots)
             answer = asyncio.get_running_loop().create_future() if cancel is not False else None
             reason = checked_reason(cancel) if isinstance(cancel, str) else ""
             settled = await self._driver.recover(run, answer, reason)
@@ -275,6 +280,7 @@ class RunEngine:
         new = NewRun(run.row(), plan, header, artifacts=named_by(header))
         if self._store.durable:
             new.owner, new.ttl = self._keeper.owner, self._keeper.ttl
+            run.snapshots = Snapshots(self._snapshots, self._store.tier, saved_at=header.created_at)
         return Draft(run, new)
 
     async def _begin(self, draft: Draft) -> str:

@@ -492,18 +492,18 @@ class RunLoop:
 
 
 def _append(run: ActiveRun) -> RunAppend:
-    """What is to be stored of a run. Only a durable store gives tokens, and asks how far the run is."""
-    progress = run.progress() if run.token else None
-    closed = run.state.closed
+    """What is to be stored of a run."""
+    state = run.state
+    snapshot = run.snapshot() if run.snapshots is not None and run.snapshots.take(state) else None
     return RunAppend(
         run_id=run.id,
         expected_seq=run.stored,
         steps=run.steps,
-        row=run.row,
-        snapshot=run.snapshot,
+        leaves_ended=state.leaves_ended,
+        row=run.row_to_store(always=snapshot is not None),
+        snapshot=snapshot,
         token=run.token,
-        closed=closed,
-        progress=progress,
+        closed=state.closed,
         artifacts=named_in(run.steps),
     )
 

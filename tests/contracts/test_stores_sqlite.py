@@ -51,7 +51,9 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, LibraryContr
             old = await store.runs.create(new_run("a", owner="dead", ttl=10))
             await self.pass_time(10)
             await store.leases.claim("successor", 20, run_ids=["a"])
-            assert isinstance((await store.runs.append([more("a", 0, token=old, closed=True)]))["a"], BusyError)
+            for saves in (False, True):
+                late = more("a", 0, token=old, closed=saves, saves=saves)
+                assert isinstance((await store.runs.append([late]))["a"], BusyError)
             assert (await store.runs.load("a")).row.seq == 0
 
         self.play(body)
@@ -59,52 +61,20 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, LibraryContr
     def test_what_came_after_the_last_snapshot_is_repeated(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a", leaves_known=1))
-            assert await all_well(store, more("a", 0, "kept"), more("a", 1, "one"), more("a", 2, "two"))
+            assert await all_well(store, more("a", 0, "kept", saves=True), more("a", 1, "one"), more("a", 2, "two"))
             found = await store.runs.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot, found.lines) == (1, "Running", "state 1", [])
             assert isinstance((await store.runs.append([more("a", 0)]))["a"], BusyError), "that is behind it"
             assert isinstance((await store.runs.append([more("a", 3)]))["a"], BusyError), "nobody was there"
             assert await all_well(store, more("a", 1, "again")), "whoever loaded goes on from there"
-            assert await all_well(store, more("a", 2, phase="Suspended"))
+            assert await all_well(store, more("a", 2, phase="Suspended", saves=True))
             found = await store.runs.load("a")
             assert (found.row.seq, found.row.phase, found.snapshot) == (3, "Suspended", "state 3")
-            assert await all_well(store, more("a", 3, phase="Suspended"), more("a", 4, closed=True))
+            assert await all_well(store, more("a", 3, phase="Suspended"), more("a", 4, closed=True, saves=True))
             found = await store.runs.load("a")
             assert (found.row.seq, found.row.closed, found.snapshot) == (5, True, "state 5")
 
         self.play(body)
-
-    def test_a_snapshot_is_due_after_some_time_or_many_steps(self) -> None:
-        async def body(store: Store) -> None:
-            await store.runs.create(new_run("a"))
-            for seq in range(7):
-                assert await all_well(store, more("a", seq))
-            assert (await store.runs.load("a")).row.seq == 6, "step 6 is 5 seconds after the creation"
-            await store.runs.create(new_run("b", created_at=10**15))
-            assert await all_well(store, more("b", 0, *["x"] * 1_001))
-            assert (await store.runs.load("b")).row.seq == 1_001
-
-        self.play(body)
-
-
-def test_a_log_gets_a_snapshot_after_many_steps_and_at_the_end(tmp_path: Path) -> None:
-    async def body() -> None:
-        store = open_sqlite(str(tmp_path / "a.db"))
-        await store.runs.create(new_run("a"))
-        assert await all_well(store, more("a", 0, *["x"] * 20_001), more("a", 20_001, "y", "z"))
-        found = await store.runs.load("a")
-        assert (found.snapshot, texts(found.lines)) == ("state 20001", ["y", "z"])
-        assert [seq for seq, _ in await store.runs.lines("a", 19_999, 3)] == [20_000, 20_001, 20_002]
-        await store.runs.create(new_run("b"))
-        many: dict[str, Any] = {"leaves_known": 150_000}
-        assert await all_well(store, more("b", 0, *["x"] * 30_000, **many))
-        assert (await store.runs.load("b")).snapshot is None
-        assert await all_well(store, more("b", 30_000, closed=True, **many))
-        assert (await store.runs.load("b")).snapshot == "state 30001"
-        assert await store.upkeep.check() == []
-        await store.close()
-
-    asyncio.run(body())
 
 
 def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """Runs: their log entries, rows and snapshots; the part of a store that every other part refers to.
 
-Law: `append` is atomic per run and refuses a run where another writer was first (optimistic lock on the sequence) or where
+`append` is atomic per run and refuses a run where another writer was first (optimistic lock on the sequence) or where
 the writer's fencing token is stale. Values here are the package's own (LogEntry, Plan, RunHeader); durable stores encode them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct, field
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # who lists runs needs none of these
     from aether_protocol.plan.model import Plan
     from aether_protocol.scheduler.commands import LogEntry
     from aether_protocol.scheduler.events import RunHeader
+
+
+FIRST_TOKEN: Final = 1  # of a run that is created with an owner; 0 without
 
 
 class RunSummary(Struct):
@@ -48,7 +51,7 @@ class RunSummary(Struct):
 
 
 class NewRun(Struct):
-    """A run to make known. With an `owner` it is claimed at once, by a lease of `ttl` (see `LeaseStore`).
+    """A run to record. With an `owner` it is claimed at once, by a lease of `ttl` (see `LeaseStore`), under FIRST_TOKEN.
     `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
 
     row: RunSummary
@@ -60,28 +63,39 @@ class NewRun(Struct):
 
 
 class RunAppend(Struct):
-    """Steps of one run that follow step `expected_seq`. The list is the store's to keep.
+    """Steps of one run, and what they change. All of it are values, as of the last of these steps.
 
-    `row` and `snapshot` make what they say, as of the last of these steps; they are called before `append` returns or not
-    at all, except that a store that keeps nothing may keep `row` until the run is closed. `token` is what `create` or
-    `claim` gave. `closed`: the run closes with these steps. `progress` is the number of leaves ended where that and `seq` are
-    all that the row says anew since step `expected_seq`; None where it says more, or nobody looked. `artifacts` are the digests
-    of those that the steps name; they are the run's from then on, until it is deleted.
+    Attributes:
+        run_id: The run.
+        expected_seq: The step that these follow.
+        steps: One or more; the list is the store's to keep.
+        leaves_ended: How many leaves have ended.
+        row: The row, given where more of it has changed than `seq` and `leaves_ended` since it was given last, with `snapshot`,
+            and with `closed`; None: that is all. It is the store's to keep.
+        snapshot: The whole state as text, where the engine finds one due: it takes the place of the snapshot before. On tier
+            `snapshot` a store keeps this and no steps: an append without one is checked, and nothing of it is kept but
+            `artifacts` and `new_runs`; one that closes the run always has one.
+        token: What `create` or `claim` gave.
+        closed: The run closes with these steps.
+        artifacts: Digests of the artifacts that the steps name: they are the run's from then on, until it is deleted.
+        new_runs: Runs that begin with these steps (a child run), created in the same transaction: all of the append is
+            written, or nothing. Where the id of one is taken the append is refused with a UsageError.
     """
 
     run_id: str
     expected_seq: int
     steps: list[LogEntry]
-    row: Callable[[], RunSummary]
-    snapshot: Callable[[], str]
+    leaves_ended: int
+    row: RunSummary | None = None
+    snapshot: str | None = None
     token: int = 0
     closed: bool = False
-    progress: int | None = None
     artifacts: Sequence[str] = ()
+    new_runs: Sequence[NewRun] = ()
 
 
 class StoredRun(Struct):
-    """All that is needed to have a run back: its snapshot, if there is one, and the encoded steps after it
+    """All that is needed to recover a run: its snapshot, if there is one, and the encoded steps after it
     (scheduler.snapshot, scheduler.codec).
 
     The last line is step `row.seq`; without lines the snapshot is of that step (or the run has no step yet). `artifacts`, the
@@ -121,40 +135,44 @@ class RunStore(Protocol):
     """Runs: their steps, rows and snapshots."""
 
     async def create(self, run: NewRun) -> int:
-        """Make a new run known; its fencing token (0 without an owner). An id that exists is a UsageError."""
+        """Record a new run; its fencing token (0 without an owner). Raises UsageError for an id that exists."""
         ...
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
-        """Record the steps of several runs, all in one go; their commands are not recorded.
+        """Record steps of several runs in one transaction; their commands are not recorded.
 
-        The runs that were refused, with the reason: BusyError where another writer was first or the token is stale,
-        UsageError for an unknown run. Nothing of these is written, all of the others is. Raises PortError when the outside
-        fails: then nothing is written at all.
+        Returns:
+            The runs that were refused, with the reason: BusyError where another writer was first or the token is stale,
+            UsageError for an unknown run and for a new run whose id is taken. Nothing of these is written, all of the others
+            is.
+
+        Raises:
+            PortError: The outside failed: nothing is written at all.
         """
         ...
 
     async def load(self, run_id: str) -> StoredRun:
-        """A run as it is now. UsageError for an unknown one, and for one whose past was not kept."""
+        """Read a run as it is now. Raises UsageError for an unknown one, and for one whose past was not kept."""
         ...
 
     async def row(self, run_id: str) -> RunSummary | None:
-        """A run's row, None for an unknown run."""
+        """Read a run's row; None for an unknown run."""
         ...
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
-        """The rows that `query` asks for, newest first; of equal age the greater run id first."""
+        """List the rows that `query` asks for, newest first; of equal age the greater run id first."""
         ...
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
-        """(number, encoded step) of the steps after number `after`, oldest first, at most about `limit` of those that are
-        kept: the numbers show what is missing. An unknown run is a UsageError."""
+        """List (number, encoded step) of the steps after number `after`, oldest first, at most about `limit` of those that are
+        kept: the numbers show what is missing. Raises UsageError for an unknown run."""
         ...
 
     async def import_run(self, run: StoredRun) -> None:
-        """Take in a run that another store gave, unowned. An id that exists is a UsageError."""
+        """Record a run that another store gave, unowned. Raises UsageError for an id that exists."""
         ...
 
     async def delete(self, run_ids: Sequence[str]) -> int:
-        """Forget runs with all that belongs to them; how many there were. BusyError, and none is deleted, where one is
+        """Delete runs with all that belongs to them; how many there were. Raises BusyError, and deletes none, where one is
         open and its owner's lease counts."""
         ...

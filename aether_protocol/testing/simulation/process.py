@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from aether_protocol.engine.api import RunEngine
+from aether_protocol.engine.snapshots import SnapshotPolicy
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import NewRun, RunAppend, Store
 from aether_protocol.ports.store.schedules import ScheduleDecision
@@ -92,11 +93,12 @@ class Ids:
 
 
 class ProcessOptions(Struct, frozen=True):
-    """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), and whether messages
-    between engine and broker may get lost (`faulty`)."""
+    """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages
+    between engine and broker may get lost (`faulty`), and the steps between two snapshots of a run."""
 
     slots: int | None = None
     faulty: bool = True
+    snapshot_steps: int = 20
 
 
 class Process:
@@ -126,6 +128,7 @@ class Process:
             observers=[self._stored],
             owner=self.engine_name,
             lease_s=LEASE_US / SECOND,
+            snapshots=SnapshotPolicy(steps=machine.snapshot_steps, saved_steps=machine.snapshot_steps),
         )
 
     async def start(self) -> None:

@@ -28,7 +28,7 @@ from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import compile_value
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored
-from aether_protocol.testing.simulation.process import Process
+from aether_protocol.testing.simulation.process import Process, ProcessOptions
 from aether_protocol.testing.simulation.store import SimMemoryStore
 from aether_protocol.testing.simulation.workers import SECOND
 
@@ -104,8 +104,10 @@ class CronWorld(BaseWorld):
 
     def __init__(self, played: CronScenario, loop: QuietLoop) -> None:
         clock = ManualClock()
-        store = SimMemoryStore(played.tier, clock.now, every=5 + played.seed % 20)
-        super().__init__(clock, store, Chaos(played.seed, played.strength, played.without), played.seed, survive=played.survive)
+        store = SimMemoryStore(played.tier, clock.now)
+        chaos = Chaos(played.seed, played.strength, played.without)
+        machine = ProcessOptions(snapshot_steps=5 + played.seed % 20)
+        super().__init__(clock, store, chaos, played.seed, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan: Plan = compile_value(_document(played.tasks))
         self._loop = loop

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from aether_protocol.adapters.stores.memory.facets import MemoryLogs, MemoryMailbox
 from aether_protocol.adapters.stores.memory.store import MemoryStore, TextRuns
 from aether_protocol.adapters.stores.sqlite.database import Database
-from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.ports.store import (
     ChangeFeed,
@@ -52,10 +51,10 @@ class SimStore(Store, Protocol):
 
 
 class SimMemoryStore(MemoryStore):
-    """The memory store that keeps text. `every`: steps between snapshots."""
+    """The memory store that keeps text."""
 
-    def __init__(self, tier: str, now: Callable[[], int], *, every: int = 20) -> None:
-        super().__init__(tier=tier, every=every, now=now)
+    def __init__(self, tier: str, now: Callable[[], int]) -> None:
+        super().__init__(tier=tier, now=now)
 
     def opened(self) -> Store:
         return self
@@ -79,17 +78,13 @@ class SimMemoryStore(MemoryStore):
 
 
 class SimSqliteStore(SqliteStore):
-    """SQLite in memory; each process has the adapter with what it remembers for itself. `every`: steps between snapshots."""
+    """SQLite in memory; each process has the adapter with what it remembers for itself."""
 
-    def __init__(self, tier: str, now: Callable[[], int], *, every: int = 20, database: Database | None = None) -> None:
+    def __init__(self, tier: str, now: Callable[[], int], *, database: Database | None = None) -> None:
         super().__init__(database or Database(":memory:", "normal", now=now), tier)
-        self.every = every
-        runs = self.runs
-        assert isinstance(runs, SqliteRuns)
-        runs.snapshot_steps = every
 
     def opened(self) -> Store:
-        return SimSqliteStore(self.tier, self.database.now, every=self.every, database=self.database)
+        return SimSqliteStore(self.tier, self.database.now, database=self.database)
 
     async def close(self) -> None:
         """What is kept stays: others may use it."""

@@ -33,6 +33,7 @@ from aether_protocol.testing.simulation.process import Process, ProcessOptions
 from aether_protocol.testing.simulation.store import SimMemoryStore, SimSqliteStore, SimStore
 from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
 from aether_protocol.views.report import make_report
+from aether_protocol.views.summary import make_row
 
 RUN: Final = "run"
 SAME: Final = 5
@@ -102,10 +103,10 @@ class World(BaseWorld):
     absences = (0, SECOND, 5 * SECOND, 40 * SECOND)
 
     def __init__(self, played: Scenario, loop: QuietLoop, plan: Plan | None = None) -> None:
-        every, clock = 5 + played.seed % 20, ManualClock()
-        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, clock.now, every=every)
+        clock = ManualClock()
+        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, clock.now)
         chaos = Chaos(played.seed, played.strength, played.without)
-        machine = ProcessOptions(played.slots, played.tier != SNAPSHOT)
+        machine = ProcessOptions(played.slots, played.tier != SNAPSHOT, snapshot_steps=5 + played.seed % 20)
         super().__init__(clock, store, chaos, played.work, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan = plan or compile_value(dict(played.document))
@@ -217,6 +218,8 @@ class World(BaseWorld):
         loaded = restored(await self.store.runs.load(RUN))
         over(loaded)
         examine(loaded)
+        row = await self.store.runs.row(RUN)
+        demand(row == make_row(loaded, self.scenario.tier), "a row says what its record says", f"it says {row}")
         if self.scenario.tier == STATE_ACTION_LOG:
             lines = await self.store.runs.lines(RUN)
             record = Record(self.plan, thorough=self.scenario.thorough)

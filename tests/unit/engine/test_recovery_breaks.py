@@ -139,7 +139,7 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
         row = await engine.row(run)
         step = LogEntry(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
         after = replace(row, seq=step.seq)
-        assert await store.runs.append([RunAppend(run, row.seq, [step], lambda: after, lambda: None, token)]) == {}
+        assert await store.runs.append([RunAppend(run, row.seq, [step], 0, after, token=token)]) == {}
         for time in (1, 2, 3):
             assert await engine.recover() == []
             assert (await broken(engine, run) is not None) == (time == 3)

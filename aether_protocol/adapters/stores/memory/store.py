@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
 from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.memory.facets import (
@@ -24,7 +25,7 @@ from aether_protocol.adapters.stores.memory.facets import (
     MemoryMailbox,
     MemorySchedules,
 )
-from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
+from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
@@ -60,19 +61,19 @@ def _machine_now() -> int:
 
 class _Run:
     """How far a run is, and what is kept of it. `steps` are those that came as values, None once they are too many; `lines`
-    those that are kept as text, `saved` the number of the step that `snapshot` is of (0: there is none). `open_row` makes the
-    row of an open run. `writer` is the token of the last append."""
+    those that are kept as text, `saved` the number of the step that `snapshot` is of (0: there is none). `row` is as it was
+    given last. `writer` is the token of the last append."""
 
     __slots__ = (
-        *("artifacts", "closed", "facts", "header", "lines", "open_row", "plan", "row", "saved", "seq", "snapshot", "steps"),
-        "writer",
+        *("artifacts", "closed", "facts", "header", "leaves_ended", "lines", "plan", "row", "saved", "seq", "snapshot"),
+        *("steps", "writer"),
     )
 
     def __init__(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> None:
         self.seq = row.seq
         self.closed = row.closed
         self.row = row
-        self.open_row: Callable[[], RunSummary] | None = None
+        self.leaves_ended = row.leaves_ended
         self.plan = plan
         self.header = header
         self.facts = 0
@@ -86,9 +87,6 @@ class _Run:
     @property
     def created_at(self) -> int:
         return self.row.created_at
-
-    def now(self) -> RunSummary:
-        return self.open_row() if self.open_row is not None else self.row
 
     def drop(self) -> None:
         self.steps = None
@@ -110,19 +108,21 @@ class MemoryRuns:
         self._kept: deque[_Run] = deque()
 
     async def create(self, run: NewRun) -> int:
-        self._add(run.row.run_id, self._new(run.row, run.plan, run.header, run.artifacts))
-        if run.owner is None:
-            return 0
-        return self._book.take(run.row.run_id, run.owner, run.ttl)
+        return self._create(run)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         runs, tokens = self.by_id, self._book.tokens
         refused: dict[str, AetherError] | None = None
         for part in batch:
             run = runs.get(part.run_id)
+            fault = None
             if run is None or tokens.get(part.run_id, 0) != part.token or self._expected(run, part) != part.expected_seq:
+                fault = self._refusal(part)
+            elif part.new_runs:
+                fault = self._begin(part.new_runs)
+            if run is None or fault is not None:
                 refused = refused or {}
-                refused[part.run_id] = self._refusal(part)
+                refused[part.run_id] = fault or self._refusal(part)
                 continue
             run.seq, run.writer = part.steps[-1].seq, part.token
             if part.artifacts:
@@ -136,7 +136,7 @@ class MemoryRuns:
         if run.steps is None:
             raise UsageError(f"the past of run {run_id!r} was not kept", hint="a durable store keeps all of it")
         lines = run.lines + [encode_entry(step) for step in run.steps]
-        return StoredRun(run.now(), run.plan, run.header, run.snapshot, lines)
+        return StoredRun(self._row(run), run.plan, run.header, run.snapshot, lines)
 
     async def row(self, run_id: str) -> RunSummary | None:
         return self._shown(run_id)
@@ -182,10 +182,9 @@ class MemoryRuns:
         return run.seq
 
     def _keep(self, run: _Run, part: RunAppend) -> None:
-        if part.closed:
-            run.closed, run.row, run.open_row = True, part.row(), None
-        else:
-            run.open_row = part.row
+        run.closed, run.leaves_ended = part.closed, part.leaves_ended
+        if part.row is not None:
+            run.row = part.row
         if run.steps is not None:
             run.steps += part.steps
             run.facts += sum([len(step.facts) for step in part.steps])
@@ -199,9 +198,8 @@ class MemoryRuns:
         return None if run is None else self._row(run)
 
     def _row(self, run: _Run) -> RunSummary:
-        row = run.now()
-        row.broken = self._book.broken.get(row.run_id)
-        return row
+        row, broken = run.row, self._book.broken.get(run.row.run_id)
+        return replace(row, seq=run.seq, leaves_ended=run.leaves_ended, broken=broken)
 
     def _run(self, run_id: str) -> _Run:
         run = self.by_id.get(run_id)
@@ -218,6 +216,20 @@ class MemoryRuns:
         if self.tier == MEMORY and len(self._kept) > KEEP_RUNS:
             self._kept.popleft().drop()
 
+    def _begin(self, new_runs: Sequence[NewRun]) -> AetherError | None:
+        """Begin all of these runs, or none: why not."""
+        ids = [new.row.run_id for new in new_runs]
+        for at, run_id in enumerate(ids):
+            if run_id in self.by_id or run_id in ids[:at]:
+                return UsageError(f"run {run_id!r} exists already")
+        for new in new_runs:
+            self._create(new)
+        return None
+
+    def _create(self, run: NewRun) -> int:
+        self._add(run.row.run_id, self._new(run.row, run.plan, run.header, run.artifacts))
+        return 0 if run.owner is None else self._book.take(run.row.run_id, run.owner, run.ttl)
+
     def _refusal(self, part: RunAppend) -> AetherError:
         run = self.by_id.get(part.run_id)
         if run is None:
@@ -225,17 +237,16 @@ class MemoryRuns:
         if self._book.tokens.get(part.run_id, 0) != part.token:
             return BusyError(f"run {part.run_id!r} was taken over by another owner")
         message = f"run {part.run_id!r} is at step {run.seq}, not {part.expected_seq}"
-        return BusyError(f"{message}: somebody else drives it")
+        return BusyError(f"{message}: another engine drives it")
 
 
 class TextRuns(MemoryRuns):
     """`ports.store.RunStore` that keeps text, all of it. On tier `snapshot` no steps are kept: an engine that claims a run
-    continues from its last snapshot. `every`: steps between two snapshots."""
+    continues from its last snapshot."""
 
-    def __init__(self, book: LeaseBook, tier: str, every: int) -> None:
+    def __init__(self, book: LeaseBook, tier: str) -> None:
         super().__init__(book)
         self.tier = tier
-        self._every = every
         self._plans: dict[str, str] = {}
         self._headers: dict[str, str] = {}
 
@@ -261,16 +272,13 @@ class TextRuns(MemoryRuns):
     def _keep(self, run: _Run, part: RunAppend) -> None:
         if self.tier == STATE_ACTION_LOG:
             run.lines += [encode_entry(step) for step in part.steps]
-            row = self._row_of(part)
-            if part.progress is not None and row != replace(run.row, seq=row.seq, leaves_ended=part.progress):
-                raise BrokenInvariant(f"more than progress was made: {row} after {run.row}")
-            run.row = row
-        if part.closed or run.seq - run.saved >= self._every:
-            run.snapshot, run.saved = part.snapshot(), run.seq
-            run.row, run.closed = self._row_of(part), part.closed
-
-    def _row_of(self, part: RunAppend) -> RunSummary:
-        return replace(part.row(), tier=self.tier)
+        elif part.snapshot is None:
+            return
+        changed = {} if part.row is None else structs.asdict(part.row) | {"tier": self.tier}
+        run.row = replace(run.row, **(changed | {"seq": run.seq, "leaves_ended": part.leaves_ended}))
+        run.closed = part.closed
+        if part.snapshot is not None:
+            run.snapshot, run.saved = part.snapshot, run.seq
 
     def _row(self, run: _Run) -> RunSummary:
         return replace(run.row, broken=self._book.broken.get(run.row.run_id))
@@ -305,15 +313,14 @@ class MemoryUpkeep:
 
 
 class MemoryStore:
-    """See `ports.store.Store`. With a `tier` of a durable store it keeps text, for several engines of one process, and a
-    snapshot of each run at least `every` so many steps; without one it remembers little. `now` is the clock by which leases are
-    measured."""
+    """`ports.store.Store`. With a `tier` of a durable store it keeps text, for several engines of one process; without one it
+    remembers little. `now` is the clock by which leases are measured."""
 
     def __init__(
-        self, keep_facts: int = KEEP_FACTS, *, tier: str = MEMORY, every: int = 20, now: Callable[[], int] = _machine_now
+        self, keep_facts: int = KEEP_FACTS, *, tier: str = MEMORY, now: Callable[[], int] = _machine_now
     ) -> None:
         book = LeaseBook(now)
-        runs = MemoryRuns(book, keep_facts) if tier == MEMORY else TextRuns(book, tier, every)
+        runs = MemoryRuns(book, keep_facts) if tier == MEMORY else TextRuns(book, tier)
         mailbox, logs = MemoryMailbox(book, runs.by_id), MemoryLogs(runs.by_id)
         runs.forget += [mailbox.forget, logs.forget]
         self._memory_runs = runs

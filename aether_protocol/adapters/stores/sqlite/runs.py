@@ -47,13 +47,8 @@ from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.ports.store.changes import Change
-from aether_protocol.ports.store.runs import NewRun, RunAppend, RunQuery, RunSummary, StoredRun
+from aether_protocol.ports.store.runs import FIRST_TOKEN, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
 
-# Fewer steps are replayed in a fifth of a second; a snapshot costs the size of the run, so a large one waits for more.
-SNAPSHOT_STEPS: Final = 20_000
-SNAPSHOT_SHARE: Final = 4  # and for at least the number of its tasks divided by this
-SAVE_STEPS: Final = 1_000  # tier snapshot: after this many, and as many as the run has tasks,
-SAVE_US: Final = 5_000_000  # or after this time
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
@@ -87,33 +82,23 @@ _BY_NUMBER: Final = f"SELECT {SHOWN} FROM {RUNS} WHERE number = ?"
 
 
 class Known:
-    """A run as this process, which appends to it, last saw it. `saved` is the step of the newest snapshot, `saved_at` its
-    instant; `seq` the last step that was appended, which of tier snapshot alone may not be in the file yet; `sum` the digest of
-    the row that it is in."""
+    """A run as this process, which appends to it, last saw it. `seq` is the last step that was appended, `saved` the one that
+    its row was written at: on tier snapshot the file has nothing of what came after that. `sum` is the digest of the newest row
+    of steps."""
 
-    __slots__ = ("base", "leaves_known", "number", "saved", "saved_at", "seq", "sum", "tier", "waiting")
+    __slots__ = ("base", "number", "saved", "seq", "sum", "tier")
 
-    def __init__(self, number: int, tier: str, seq: int, saved: int, leaves_known: int, sum_: bytes = b"") -> None:
+    def __init__(self, number: int, tier: str, seq: int, saved: int, sum_: bytes = b"") -> None:
         self.number = number
         self.base = number << 32  # the id of the row of steps that begins with step 0, which there never is
         self.tier = tier
         self.seq = seq
-        self.sum = sum_
         self.saved = saved
-        self.leaves_known = leaves_known
-        self.saved_at = 0
-        self.waiting = False  # it was saved as Suspended
-
-    def wants_snapshot(self, last: int, closed: bool, every: int) -> bool:
-        """Whether a log that has come to step `last` gets a snapshot, after more than `every` steps."""
-        steps = last - self.saved
-        return steps > every and (steps * SNAPSHOT_SHARE > self.leaves_known or closed)
+        self.sum = sum_
 
 
 class SqliteRuns:
     """`ports.store.RunStore`. `tier` is how new runs are kept."""
-
-    snapshot_steps = SNAPSHOT_STEPS
 
     def __init__(self, database: Database, tier: str) -> None:
         self._db = database
@@ -138,106 +123,98 @@ class SqliteRuns:
 
     def insert(self, execute: Execute, run: NewRun) -> tuple[int, Known]:
         """Insert a new run, inside of a transaction; its token, and what is to be remembered of it."""
-        token = 0 if run.owner is None else 1
+        token = 0 if run.owner is None else FIRST_TOKEN
         number = self._insert(execute, run.row, self._tier, token, run.owner)
         self._keep_head(execute, number, run)
         if run.owner is not None:
             execute(LEASE, (run.owner, end_of(run.ttl, self._db.now()), run.ttl))
         _name(execute, number, run.artifacts)
-        known = Known(number, self._tier, run.row.seq, 0, run.row.leaves_known)
-        known.saved_at = run.row.created_at
-        return token, known
+        return token, Known(number, self._tier, run.row.seq, 0)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
         if len(batch) == 1 and self._append_alone(batch[0]):
             return _NONE
         refused: dict[str, AetherError] = {}
+        begun: dict[str, Known] = {}
         try:
             async with self._db.write() as execute:
                 for part in batch:
-                    known = self._known.get(part.run_id) or self._look_up(execute, part.run_id)
-                    if known is None:
-                        refused[part.run_id] = UsageError(f"run {part.run_id!r} is unknown")
-                    elif not (
-                        self._advance(execute, known, part) if known.tier != SNAPSHOT else self._pass(execute, known, part)
-                    ):
-                        refused[part.run_id] = _refusal(execute, part)
+                    fault = self._append_in(execute, part, begun)
+                    if fault is not None:
+                        refused[part.run_id] = fault
         except BaseException:
             for part in batch:  # what is known may be ahead of the file
                 self._known.pop(part.run_id, None)
             raise
+        self._known.update(begun)
         for part in batch:
             if part.closed or part.run_id in refused:
                 self._known.pop(part.run_id, None)
         return refused or _NONE
 
+    def _append_in(self, execute: Execute, part: RunAppend, begun: dict[str, Known]) -> AetherError | None:
+        """Append to one run inside of a transaction, and begin its new runs; why it was refused, with nothing written."""
+        known = self._known.get(part.run_id) or self._look_up(execute, part.run_id)
+        if known is None:
+            return UsageError(f"run {part.run_id!r} is unknown")
+        new_ids = [new.row.run_id for new in part.new_runs]
+        taken = next((id_ for at, id_ in enumerate(new_ids) if id_ in new_ids[:at] or is_there(execute, id_)), None)
+        if taken is not None:
+            return _exists(taken)
+        if known.seq != part.expected_seq:  # another writer continued from what the file has
+            known = self._look_up(execute, part.run_id)
+        if known is None or known.seq != part.expected_seq:
+            return _refusal(execute, part)
+        if not (self._advance(execute, known, part) if known.tier != SNAPSHOT else self._pass(execute, known, part)):
+            return _refusal(execute, part)
+        for new in part.new_runs:
+            _, begun[new.row.run_id] = self.insert(execute, new)
+        return None
+
     def _append_alone(self, part: RunAppend) -> bool:
         """Append steps that leave the row as it is, in one statement; False where there is more to do, or to find out."""
         known = self._known.get(part.run_id)
-        if known is None or part.progress is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
+        if known is None or part.row is not None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
             return False
-        if part.artifacts:
+        if part.artifacts or part.new_runs:
             return False
-        steps = part.steps
-        first, last = part.expected_seq + 1, steps[-1].seq
-        if part.closed or known.wants_snapshot(last, False, self.snapshot_steps):
-            return False
-        lines = self.records.steps(steps)
-        row = known.base + first, last, part.progress, lines
+        row = self._step_values(known, part)
         sum_ = next_sum(known.sum, *row)
         if self._db.once(_APPEND, (*row, sum_, known.number, part.token)) != 1:
             return False
-        known.seq, known.sum = last, sum_
+        known.seq, known.sum = row[1], sum_
         return True
+
+    def _step_values(self, known: Known, part: RunAppend) -> tuple[int, int, int, str]:
+        steps = part.steps
+        return known.base + part.expected_seq + 1, steps[-1].seq, part.leaves_ended, self.records.steps(steps)
 
     def _advance(self, execute: Execute, known: Known, part: RunAppend) -> bool:
         """Record every step; False if another writer was first."""
-        if known.seq != part.expected_seq:  # another writer continued from what the file has
-            fresh = self._look_up(execute, part.run_id)
-            if fresh is None or fresh.seq != part.expected_seq:
-                return False
-            known = fresh
-        row = part.row() if part.closed or part.progress is None else None
-        ended = row.leaves_ended if row is not None else part.progress
-        first, last = part.expected_seq + 1, part.steps[-1].seq
-        values = known.base + first, last, ended, self.records.steps(part.steps)
+        values = self._step_values(known, part)
         sum_ = next_sum(known.sum, *values)
         if execute(_APPEND, (*values, sum_, known.number, part.token)).rowcount != 1:
             return False
-        known.seq, known.sum = last, sum_
-        if row is not None:
-            _change(execute, known, part.expected_seq, part, row)
+        known.seq, known.sum = values[1], sum_
+        if part.row is not None:
+            _change(execute, known, part.expected_seq, part, part.row)
         _name(execute, known.number, part.artifacts)
-        if known.wants_snapshot(last, part.closed, self.snapshot_steps):
-            self._save(execute, known, part)
+        if part.snapshot is not None:
+            _save(execute, known.number, known.seq, part.snapshot)
         return True
 
     def _pass(self, execute: Execute, known: Known, part: RunAppend) -> bool:
-        """Tier snapshot: record the state where it is time to, and no step."""
-        if known.seq != part.expected_seq:  # another writer continued from what the file has
-            fresh = self._look_up(execute, part.run_id)
-            if fresh is None or fresh.seq != part.expected_seq:
-                return False
-            known = fresh
-        row = part.row()
-        if part.artifacts and execute(_MINE, (known.number, part.token)).fetchone() is not None:
-            _name(execute, known.number, part.artifacts)
-        known.seq = part.steps[-1].seq
-        steps, at = known.seq - known.saved, part.steps[-1].at
-        waits = row.phase == "Suspended"
-        first = known.saved == 0  # from here on deadlines stay what they are
-        due = first or (steps > SAVE_STEPS and steps > row.leaves_known) or (waits and not known.waiting) or part.closed
-        if not due and not (at - known.saved_at >= SAVE_US and steps * 20 > row.leaves_known):
-            return execute(_MINE, (known.number, part.token)).fetchone() is not None
-        if not _change(execute, known, known.saved, part, row):
+        """Tier snapshot: record the state where it is given, and no step; False if the token is stale."""
+        if execute(_MINE, (known.number, part.token)).fetchone() is None:
             return False
-        self._save(execute, known, part)
-        known.saved_at, known.waiting = at, waits
+        known.seq = part.steps[-1].seq
+        if part.snapshot is not None:
+            if part.row is None or not _change(execute, known, known.saved, part, part.row):
+                return False
+            _save(execute, known.number, known.seq, part.snapshot)
+            known.saved = known.seq
+        _name(execute, known.number, part.artifacts)
         return True
-
-    def _save(self, execute: Execute, known: Known, part: RunAppend) -> None:
-        _save(execute, known.number, known.seq, part.snapshot())
-        known.saved = known.seq
 
     async def import_run(self, run: StoredRun) -> None:
         async with self._db.write() as execute:
@@ -335,7 +312,7 @@ class SqliteRuns:
 
     def _look_up(self, execute: Execute, run_id: str, keep: bool = True) -> Known | None:
         saved = "coalesce((SELECT seq FROM snapshots WHERE run = number), 0)"
-        text = f"SELECT number, tier, {SEQ}, {saved}, leaves_known, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
+        text = f"SELECT number, tier, {SEQ}, {saved}, coalesce(sum, x'') FROM {RUNS} WHERE run_id = ?"
         found = execute(text, (run_id,)).fetchone()
         if found is None:
             return None
@@ -345,8 +322,8 @@ class SqliteRuns:
         return known
 
     def _insert(self, execute: Execute, row: RunSummary, tier: str, token: int, owner: str | None) -> int:
-        if execute("SELECT 1 FROM runs WHERE run_id = ?", (row.run_id,)).fetchone() is not None:
-            raise UsageError(f"run {row.run_id!r} exists already")
+        if is_there(execute, row.run_id):
+            raise _exists(row.run_id)
         labels = clean(to_json(dict(row.labels)))
         place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
         times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
@@ -394,6 +371,15 @@ class SqliteChanges:
         return True
 
 
+def is_there(execute: Execute, run_id: str) -> bool:
+    """Whether there is a run of this id."""
+    return execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
+
+
+def _exists(run_id: str) -> UsageError:
+    return UsageError(f"run {run_id!r} exists already")
+
+
 def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:
     """Record that a run names artifacts."""
     for digest in artifacts:
@@ -407,7 +393,6 @@ def _save(execute: Execute, number: int, seq: int, snapshot: str) -> None:
 
 def _change(execute: Execute, known: Known, seq: int, part: RunAppend, row: RunSummary) -> bool:
     """Write the row, which was last written at step `seq` or before; False if it was later, or the token is stale."""
-    known.leaves_known = row.leaves_known
     now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
     head = known.sum or None
     told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known, row.leaves_ended, now.seq)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
 from aether_protocol.adapters.stores.sqlite.leases import ask
 from aether_protocol.adapters.stores.sqlite.records import COVERED, RUNS, SHOWN, damaged, make_row, require, sum_of
-from aether_protocol.adapters.stores.sqlite.runs import FORGET_PLAN, SqliteRuns
+from aether_protocol.adapters.stores.sqlite.runs import FORGET_PLAN, SqliteRuns, is_there
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean
@@ -112,7 +112,7 @@ class SqliteSchedules:
         async with self._db.write() as execute:
             number = self._change(execute, decision.schedule)
             _sum_up(execute, decision.schedule.namespace, decision.schedule.name)
-            there = {run.row.run_id for run in decision.runs if _is_there(execute, run.row.run_id)}
+            there = {run.row.run_id for run in decision.runs if is_there(execute, run.row.run_id)}
             for run in decision.runs:
                 if run.row.run_id not in there:
                     tokens[run.row.run_id], begun[run.row.run_id] = self._runs.insert(execute, run)
@@ -153,10 +153,6 @@ class SqliteSchedules:
             raise BusyError(f"schedule {schedule.name!r} was changed by somebody else", hint="look at it, and try again")
         number: int = found[0][0]
         return number
-
-
-def _is_there(execute: Execute, run_id: str) -> bool:
-    return execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
 
 
 def _find(execute: Execute, namespace: str, name: str) -> StoredSchedule | None:

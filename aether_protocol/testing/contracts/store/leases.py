@@ -88,7 +88,8 @@ class LeaseContract(Contract):
                 run = f"r{number}"
                 token = await store.runs.create(new_run(run, owner=f"old-{number}", ttl=10))
                 await self.pass_time(10)
-                work = (store.runs.append([more(run, 0, "late", token=token)]), other.leases.claim("new", 10, run_ids=[run]))
+                late = more(run, 0, "late", token=token, saves=True)
+                work = (store.runs.append([late]), other.leases.claim("new", 10, run_ids=[run]))
                 refusals, [(_, newer)] = await asyncio.gather(*work)
                 seq = (await other.runs.load(run)).row.seq
                 assert seq == (0 if refusals else 1)
@@ -175,7 +176,7 @@ class LeaseContract(Contract):
     def test_closed_runs_are_not_claimed(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))
-            assert await all_well(store, more("a", 0, closed=True))
+            assert await all_well(store, more("a", 0, closed=True, saves=True))
             assert await store.leases.claim("me", 10) == []
             assert await store.leases.claim("me", 10, run_ids=["a"]) == []
 

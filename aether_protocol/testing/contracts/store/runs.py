@@ -11,11 +11,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.ports.store import MEMORY, RunQuery, Store
+from aether_protocol.ports.store.runs import FIRST_TOKEN
 from aether_protocol.testing.contracts.store.tools import (
     SECOND,
     Contract,
     all_well,
+    digest,
     more,
     new_run,
     refused,
@@ -97,6 +99,76 @@ class RunContract(Contract):
             found = await store.runs.append(batch)
             assert {run: type(error) for run, error in found.items()} == {"b": BusyError, "nobody": UsageError}
             assert [texts((await store.runs.load(run)).lines) for run in ("a", "b", "c")] == [["x"], [], ["y", "z"]]
+
+        self.play(body)
+
+    def test_an_append_begins_new_runs_in_the_same_transaction(self) -> None:
+        async def body(store: Store) -> None:
+            token = await store.runs.create(new_run("parent", owner="me", ttl=10))
+            children = [new_run("child", owner="me", ttl=10), replace(new_run("retry", retry_of="z"), artifacts=[digest(1)])]
+            begin = await store.changes.newest()
+            assert await all_well(store, replace(more("parent", 0, "begun", token=token), new_runs=children))
+            assert texts((await store.runs.load("parent")).lines) == ["begun"]
+            child, retry = await store.runs.load("child"), await store.runs.load("retry")
+            assert (child.row, child.header) == (replace(children[0].row, tier=store.tier), children[0].header)
+            assert (retry.row.retry_of, await store.upkeep.artifacts()) == ("z", {digest(1): "retry"})
+            assert {one.run_id for one in await store.changes.after(begin)} == {"parent", "child", "retry"}
+            assert isinstance((await store.runs.append([more("child", 0)]))["child"], BusyError), "it has an owner"
+            assert await all_well(store, more("child", 0, "first", token=FIRST_TOKEN), more("retry", 0, "unowned"))
+            assert [run for run, _ in await store.leases.claim("you", 10)] == ["retry"]
+
+        self.play(body)
+
+    def test_of_an_append_that_is_refused_no_new_run_begins(self) -> None:
+        async def body(store: Store) -> None:
+            token = await store.runs.create(new_run("parent", owner="me", ttl=10))
+            await store.runs.create(new_run("other"))
+            for late in (more("parent", 3, token=token), more("parent", 0, token=token + 1), more("nobody", 0)):
+                batch = [replace(late, new_runs=[new_run("child", owner="me", ttl=10)]), more("other", 0)]
+                begin = await store.runs.row("other")
+                assert begin is not None
+                batch[1] = more("other", begin.seq)
+                assert set(await store.runs.append(batch)) == {late.run_id}
+                assert await store.runs.row("child") is None
+                after = await store.runs.row("other")
+                assert after is not None
+                assert after.seq == begin.seq + 1, "the rest of the batch is written"
+            assert await all_well(store, replace(more("parent", 0, token=token), new_runs=[new_run("child")]))
+
+        self.play(body)
+
+    def test_where_the_id_of_a_new_run_is_taken_nothing_is_written(self) -> None:
+        async def body(store: Store) -> None:
+            for run in ("parent", "taken"):
+                await store.runs.create(new_run(run))
+            assert await all_well(store, more("taken", 0, "mine"))
+            twice = [new_run("child"), new_run("child")]
+            for new in ([new_run("child"), new_run("taken")], twice, [new_run("parent")]):
+                found = await store.runs.append([replace(more("parent", 0, closed=True), new_runs=new)])
+                assert isinstance(found["parent"], UsageError)
+                assert await store.runs.row("child") is None
+                row = await store.runs.row("parent")
+                assert row is not None
+                assert (row.seq, row.closed) == (0, False)
+            assert texts((await store.runs.load("taken")).lines) == ["mine"]
+            two = [replace(more(run, seq), new_runs=[new_run("child")]) for run, seq in (("parent", 0), ("taken", 1))]
+            assert set(await store.runs.append(two)) == {"taken"}, "of one batch the first one has it"
+            assert await all_well(store, more("parent", 1), more("taken", 1), more("child", 0))
+
+        self.play(body)
+
+    def test_a_snapshot_that_is_given_takes_the_place_of_the_steps_before(self) -> None:
+        async def body(store: Store) -> None:
+            if store.tier == MEMORY:
+                return  # it keeps none
+            await store.runs.create(new_run("a"))
+            assert await all_well(store, more("a", 0, "one"), more("a", 1, "two", saves=True), more("a", 2, "three"))
+            found = await store.runs.load("a")
+            assert (found.snapshot, texts(found.lines), found.row.seq) == ("state 2", ["three"], 3)
+            assert [seq for seq, _ in await store.runs.lines("a")] == [1, 2, 3]
+            assert await all_well(store, more("a", 3, "four", saves=True, closed=True))
+            found = await store.runs.load("a")
+            assert (found.snapshot, found.lines, found.row.closed) == ("state 4", [], True)
 
         self.play(body)
 

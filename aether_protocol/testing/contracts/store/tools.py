@@ -89,10 +89,10 @@ def step(seq: int, text: str = "") -> LogEntry:
 
 
 def more(
-    run_id: str, after: int, *texts: str, token: int = 0, progress: int | None = None, **changes: Any
+    run_id: str, after: int, *texts: str, token: int = 0, progress: int | None = None, saves: bool = False, **changes: Any
 ) -> RunAppend:
     """An append of one step for each of `texts` that follow step `after`; `changes` are those of the row. With `progress`
-    the row said the same before, but for `seq` and the leaves ended."""
+    the row said the same before, but for `seq` and the leaves ended. `saves`: with a snapshot."""
     steps = [step(after + number, text) for number, text in enumerate(texts or ("",), 1)]
     ended = {} if progress is None else {"leaves_ended": progress}
     made = row(run_id, **{"phase": "Running", "seq": steps[-1].seq, **ended, **changes})
@@ -100,11 +100,11 @@ def more(
         run_id=run_id,
         expected_seq=after,
         steps=steps,
-        row=lambda: made,
-        snapshot=lambda: f"state {made.seq}",
+        leaves_ended=made.leaves_ended,
+        row=made if progress is None or saves or made.closed else None,
+        snapshot=f"state {made.seq}" if saves else None,
         token=token,
         closed=made.closed,
-        progress=progress,
     )
 
 

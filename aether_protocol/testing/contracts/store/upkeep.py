@@ -24,7 +24,7 @@ class UpkeepContract(Contract):
         async def body(store: Store) -> None:
             for run in ("a", "b"):
                 await store.runs.create(new_run(run))
-            assert await all_well(store, more("a", 0, "x", "y", closed=True))
+            assert await all_well(store, more("a", 0, "x", "y", closed=True, saves=True))
             assert await all_well(store, more("b", 0))
             info = await store.upkeep.info()
             assert (info.runs, info.open_runs) == (2, 1)
