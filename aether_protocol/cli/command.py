@@ -19,6 +19,7 @@ import builtins
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
@@ -29,11 +30,14 @@ from aether_protocol.cli.configured import take_profile
 from aether_protocol.cli.target import written_to
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.color import COLOR_MODES, set_color
+from aether_protocol.cli.terminal.streams import print_text
 from aether_protocol.expressions.json_copy import is_whole
 
 _Options = TypeVar("_Options", bound=Struct)
 
+TEXT_FORM: Final = "text"
 JSON: Final = "json"
+EVENTS: Final = "events"  # JSON, too: a line for each
 TO: Final = "to"  # a field of this name is the file in which the result goes
 _AS_JSON: Final = "as_json"
 
@@ -42,6 +46,14 @@ class Declared(Struct, frozen=True):
     """What an annotation says of a field: makes the parameter, given the field's name."""
 
     make: Callable[[str], click.Parameter]
+
+
+class WrongUsageError(click.UsageError):
+    """Options that do not fit, with advice."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
 
 
 class BadValueError(click.BadParameter):
@@ -155,10 +167,15 @@ def output_option(
     *forms: str, help: str = "How to print it.", old: Mapping[str, str] | None = None, to: bool = False  # noqa: A002
 ) -> Declared:
     """`-o`: in which of several forms to print, the first one unless it is given."""
-    more = f" --json is short for -o {JSON}." if JSON in forms and len(forms) > 1 else ""
+    short = _json_form(forms)
+    more = f" --json is short for -o {short}." if short is not None and len(forms) > 1 else ""
     words = {"table": "text"} if "text" in forms else {}
     kind = OneOf(forms, words | dict(old or {}), "--to" if to else None)
     return option("-o", "--output", old=["--format"], type=kind, default=forms[0], show_default=True, help=help + more)
+
+
+def _json_form(forms: Sequence[str]) -> str | None:
+    return next((form for form in (JSON, EVENTS) if form in forms), None)
 
 
 # --- making ---
@@ -168,6 +185,8 @@ class Command(click.Command):
     """A command that knows the spellings that some of its options had before."""
 
     moved: Mapping[str, str] = {}
+    json_form = JSON  # what `--json` stands for
+    not_a_file: tuple[click.ParamType[Any], str] | None = None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -177,13 +196,30 @@ class Command(click.Command):
             if new is None:
                 raise
             raise click.UsageError(f"{error.option_name} is now {new}", ctx) from None
+        self._check_target(ctx)
         if ctx.params.pop(_AS_JSON, False):
-            ctx.params["output"] = JSON
+            ctx.params["output"] = self.json_form
         return rest
+
+    def _check_target(self, ctx: click.Context) -> None:
+        """Refuse a `--to` that reads as what another option of this command takes."""
+        given = ctx.params.get(TO)
+        if self.not_a_file is None or given is None or ctx.resilient_parsing:
+            return
+        kind, word = self.not_a_file
+        with suppress(click.BadParameter):
+            kind.convert(str(given), None, ctx)
+            told = f"--to names a file, and {str(given)!r} looks like the value of {word}"
+            raise WrongUsageError(told, f"{word} {given}; a file of this name is ./{given}", ctx)
 
 
 def command_with(
-    options: type[_Options], name: str, *, epilog: str | None = None, moved: Mapping[str, str] | None = None
+    options: type[_Options],
+    name: str,
+    *,
+    epilog: str | None = None,
+    moved: Mapping[str, str] | None = None,
+    not_a_file: tuple[click.ParamType[Any], str] | None = None,
 ) -> Callable[[Callable[[_Options], int]], Command]:
     """Make a command of a function that takes `options`.
 
@@ -192,16 +228,21 @@ def command_with(
         name: The command's name.
         epilog: What stands at the end of its help.
         moved: Spellings that are errors by now, with what they are called today.
+        not_a_file: A type and an option: a `--to` that reads as that type was meant for that option.
     """
 
     def made(body: Callable[[_Options], int]) -> Command:
         def run(**values: Any) -> int:
-            with written_to(values.get(TO)):
-                return body(build(options, values))
+            if values.get("output", TEXT_FORM) == TEXT_FORM:
+                print_text()
+            as_it_comes = values.get("output") == EVENTS or bool(values.get("follow"))
+            return written_to(values.get(TO), lambda: body(build(options, values)), as_it_comes=as_it_comes)
 
         parameters = parameters_of(options)
         command = Command(name, callback=run, params=parameters + _common(parameters), help=body.__doc__, epilog=epilog)
         command.moved = moved or {}
+        command.not_a_file = not_a_file
+        command.json_form = next(iter(_json_forms(parameters)), JSON)
         return command
 
     return made
@@ -234,12 +275,18 @@ def build(options: type[_Options], values: Mapping[str, object]) -> _Options:
 
 def _common(own: Sequence[click.Parameter]) -> list[click.Parameter]:
     """What every command takes, apart from what it declares itself."""
-    more: list[click.Parameter] = []
-    if any(isinstance(one.type, OneOf) and JSON in one.type.words and one.name == "output" for one in own):
-        more.append(Option([_AS_JSON, "--json"], is_flag=True, hidden=True, help=f"The same as -o {JSON}."))
+    more: list[click.Parameter] = [
+        Option([_AS_JSON, "--json"], is_flag=True, hidden=True, help=f"The same as -o {form}.") for form in _json_forms(own)
+    ]
     if any("--store" in one.opts and one.type is click.UNPROCESSED for one in own):  # what else is configured comes with it
         more.append(profile_option("profile", expose_value=False))
     return more + [make() for name, make in TERMINAL_OPTIONS.items() if name not in {one.name for one in own}]
+
+
+def _json_forms(own: Sequence[click.Parameter]) -> list[str]:
+    """What `--json` of a command with these parameters stands for: one form, or none."""
+    forms = [_json_form(one.type.words) for one in own if isinstance(one.type, OneOf) and one.name == "output"]
+    return [form for form in forms if form is not None]
 
 
 def quiet_option() -> click.Parameter:
@@ -268,9 +315,9 @@ def _hear_color(ctx: click.Context, _: click.Parameter, mode: str | None) -> Non
         ctx.color = set_color(mode)
 
 
-QUIET: Final = Declared(lambda field: Option(
-    [field, "-q", "--quiet"], is_flag=True, callback=_hear_quiet, help="No progress and no notes on standard error."
-))
+def quiet(text: str = "No progress and no notes on standard error.") -> Declared:
+    """`-q` of a command that leaves out more than notes; `text` is its help."""
+    return Declared(lambda field: Option([field, "-q", "--quiet"], is_flag=True, callback=_hear_quiet, help=text))
 
 
 def profile_option(field: str, *, expose_value: bool = True) -> click.Parameter:

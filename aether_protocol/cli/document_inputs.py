@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.cli.configured import accepted_types
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
+from aether_protocol.cli.terminal import messages
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.parse import parse
@@ -23,6 +22,7 @@ from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.views.text import counted
 
 
 class DocumentInputs:
@@ -89,7 +89,7 @@ class DocumentInputs:
         count = len(self.workspace.warnings)
         if count:
             how = f"aether validate {shlex.quote(path)}" if path != STDIN else "aether validate"
-            click.echo(f"note: {count} warning{'' if count == 1 else 's'} about the document, shown by `{how}`", err=True)
+            messages.note(f"note: {counted(count, 'warning')} about the document, shown by '{how}'")
 
     def templates(self, files: Sequence[Sequence[LoadedFile]]) -> tuple[list[LoadedDocument], list[Diagnostic]]:
         """The WorkflowTemplates of these files and the warnings about them; raises as `plan` does."""

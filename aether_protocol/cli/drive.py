@@ -16,7 +16,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-import click
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
@@ -26,6 +25,7 @@ from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DrivingOptions
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
 from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path, workspaces_of
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import apart, shows
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -127,7 +127,7 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
     from aether_protocol.service.process_identity import this_process
 
     session = Session(
-        choose_view(driving.progress and not driving.quiet),
+        choose_view(driving.progress and not messages.is_quiet()),
         driving.answers,
         asks=at_terminal(),
         streams=driving.output == "events",
@@ -216,21 +216,19 @@ def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:
     """A run that is left unfinished in a durable store."""
     run_id, more = ending.report.run_id, _store_option(driving)
     if ending.left:
-        click.secho(f"run {run_id} is suspended and nobody answered", fg="yellow", err=True)
-        for path in ending.left:
-            click.echo(f"  hint: aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}", err=True)
-        click.echo(f"  or answer beforehand: {_beforehand(ending.left[0])}", err=True)
+        hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}" for path in ending.left]
+        hints.append(f"or answer beforehand: {_beforehand(ending.left[0])}")
+        messages.note(f"run {run_id} is suspended: it waits for an answer", *hints, color="yellow")
         return
-    click.secho(f"run {run_id} is left as it is: {ending.report.phase}", fg="yellow", err=True)
-    click.echo(f"  hint: aether resume {run_id}{more} goes on with it, aether cancel {run_id}{more} ends it", err=True)
+    hint = f"aether resume {run_id}{more} continues it, aether cancel {run_id}{more} ends it"
+    messages.note(f"run {run_id} is left as it is: {ending.report.phase}", hint, color="yellow")
 
 
 def tell_what_next(report: Report, driving: Driving) -> None:
-    """A run that ended and did not succeed, to somebody who watches: it can be looked into, and retried."""
-    if not driving.quiet and report.phase not in FINE_PHASES:
+    """Hint at what can be done about a run that ended and did not succeed: it can be looked into, and retried."""
+    if report.phase not in FINE_PHASES:
         run_id, more = report.run_id, _store_option(driving)
-        told = f"aether show {run_id}{more} tells more, aether retry {run_id}{more} runs again what did not succeed"
-        click.echo(f"  hint: {told}", err=True)
+        messages.hint(f"aether show {run_id}{more} shows why, aether retry {run_id}{more} runs again what did not succeed")
 
 
 def _store_option(driving: Driving) -> str:
@@ -240,9 +238,8 @@ def _store_option(driving: Driving) -> str:
 
 def tell_how_to_answer(paths: list[str]) -> None:
     """A run that was left suspended and ends with this process: what to do about it."""
-    click.secho("the run is suspended and nobody answered", fg="yellow", err=True)
-    for path in paths:
-        click.echo(f"  hint: run it again with {_beforehand(path)}", err=True)
+    hints = [f"run it again with {_beforehand(path)}" for path in paths]
+    messages.note("the run is suspended: it waits for an answer", *hints, color="yellow")
 
 
 def _beforehand(path: str) -> str:

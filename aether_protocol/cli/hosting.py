@@ -17,6 +17,7 @@ from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
 from aether_protocol.cli.options import HostingOptions
 from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
 from aether_protocol.cli.session import leave
+from aether_protocol.cli.terminal.messages import is_quiet
 from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import Store
@@ -69,7 +70,7 @@ async def _host(hosting: Hosting, store: Store, body: Body) -> int:
 
     clock = WallClock()
     leaving = asyncio.Event()
-    journal = Journal(clock.now, as_events=hosting.output == "events", quiet=hosting.quiet)
+    journal = Journal(clock.now, as_events=hosting.output == "events", quiet=is_quiet())
     _log_to(JournalHandler(clock.now))
 
     def interrupted() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import click
 from msgspec import Struct
 
-from aether_protocol.cli.command import PROFILE, QUIET, argument, option, output_option
+from aether_protocol.cli.command import PROFILE, argument, option, output_option, quiet
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ ToOption = Annotated[
            help="Write it to this file; to standard output if it is - or left out."),
 ]
 TextOrJson = Annotated[str, output_option("text", "json")]
-Quiet = Annotated[bool, QUIET]
+Quiet = Annotated[bool, quiet()]
 
 # --- runs that are driven here ---
 
@@ -114,7 +114,7 @@ WorkspacesFolder = Annotated[
 DurabilityOption = Annotated[
     str | None,
     option("--durability", type=click.Choice(["full", "normal"]), callback=flag_alone("store.durability"),
-           help="full (the default) survives a loss of power, normal the death of the process; it is faster."),
+           help="What a write survives: full (the default) a loss of power, normal the death of the process, which is faster."),
 ]
 
 
@@ -126,6 +126,7 @@ class DrivingOptions(Struct, frozen=True, kw_only=True):
         output_option("text", "json", "events",
                       help="What to print on standard output: a summary, the run report, or every event as a JSON line."),
     ] = "text"
+    to: ToOption = None
     quiet: Quiet = False
     progress: Annotated[
         bool,
@@ -147,7 +148,8 @@ class HostingOptions(Struct, frozen=True, kw_only=True):
         output_option("text", "events",
                       help="A line on standard error for each thing that happens, or a JSON line on standard output."),
     ] = "text"
-    quiet: Annotated[bool, option("-q", "--quiet", is_flag=True, help="Report only what does not go well.")] = False
+    to: ToOption = None
+    quiet: Annotated[bool, quiet("Report only what does not go well.")] = False
     secrets: SecretsFiles = ()
     workspaces: WorkspacesFolder = None
     store: StoreOption

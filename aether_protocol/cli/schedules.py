@@ -63,14 +63,17 @@ def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimi
     return [Asked(found.namespace, found.name, found.settings)]
 
 
-def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: bool) -> None:
+def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: bool, as_json: bool) -> None:
     """Suspend schedules, or let them continue, and report each."""
-    from aether_protocol.cli.render.schedules import next_text
+    from aether_protocol.cli.render.schedules import next_text, print_switched
     from aether_protocol.service.schedules.find import called
     from aether_protocol.service.schedules.suspend import suspend_schedules
 
     now = now_us()
     done = look(store, lambda opened: suspend_schedules(opened, namespace, names, now, suspend=suspend), writes=True)
+    if as_json:
+        print_switched(done)
+        return
     for schedule, changed in done:
         name = printable(called(schedule))
         if suspend:

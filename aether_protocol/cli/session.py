@@ -21,6 +21,7 @@ from aether_protocol.cli.arguments import read_payload
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.render.events import print_events
 from aether_protocol.cli.render.views import View, is_leaf
+from aether_protocol.cli.target import discard_unfinished
 from aether_protocol.cli.terminal.prompt import read_line
 from aether_protocol.cli.terminal.streams import settle
 from aether_protocol.diagnostics.suggest import did_you_mean
@@ -272,6 +273,7 @@ def leave(code: int = INTERRUPTED) -> NoReturn:
     """End the process at once, with what was printed so far. Nothing that it started stays behind."""
     kill_programs()
     settle(LEAVE_S)
+    discard_unfinished()
     os._exit(code)
 
 

@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import click
-
 from aether_protocol.cli.configured import configuration, names_store
+from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import MEMORY, Store
 
@@ -169,5 +168,5 @@ async def _tell_when_left(runs: RunReader, run_id: str) -> None:
         while not (await runs.get(run_id)).closed:
             looks = looks + 1 if await runs.driver(run_id) is None else 0
             if looks == LOOKS:
-                click.echo(f"nobody drives this run at the moment; 'aether resume {run_id}' goes on with it", err=True)
+                messages.note(f"no process drives this run at the moment; 'aether resume {run_id}' continues it")
             await asyncio.sleep(LOOK_S)

@@ -71,7 +71,7 @@ def test_a_run_counts_the_warnings_of_its_document(document: Path) -> None:
     done = aether("run", document, "--output", "json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["phase"] == "Succeeded"
-    assert f"note: 1 warning about the document, shown by `aether validate {document}`" in done.stderr.splitlines()
+    assert f"note: 1 warning about the document, shown by 'aether validate {document}'" in done.stderr.splitlines()
     assert "warning" not in aether("run", document, "--quiet").stderr
 
 

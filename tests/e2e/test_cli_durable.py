@@ -369,7 +369,7 @@ def test_waiting_ends_with_the_time_given(tmp_path: Path, store: str) -> None:
     assert call(store, "run", path, "--run-id", "r1").returncode == 7
     late = call(store, "wait", "r1", "--timeout", "300ms")
     assert late.returncode == 8
-    assert "nobody drives" in late.stderr
+    assert "no process drives" in late.stderr
     assert call(store, "wait", "r1", "--or-suspended").returncode == 7
 
 

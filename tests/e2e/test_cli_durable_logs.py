@@ -63,7 +63,7 @@ def test_logs_of_what_has_not_begun(cli: Cli, tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path}/.aether/aether.db"
     following = follow("logs", "r1", "later", store)
     assert following.stderr is not None
-    read_until(following.stderr, "nobody drives this run")
+    read_until(following.stderr, "no process drives this run")
     assert cli("resume", "r1", "ask", "-p", "approved=true").code == 0
     assert following.communicate(timeout=60)[0] == "later\n"
     assert cli("retry", "r1", "--from", "later", "--quiet").code == 0
@@ -108,7 +108,7 @@ def test_who_follows_is_told_when_the_driver_dies(tmp_path: Path, command: str) 
         read_until(following.stdout, "waiting" if command == "logs" else "TaskRunning")
     driver.send_signal(signal.SIGKILL)
     driver.communicate(timeout=60)
-    assert "'aether resume r1'" in read_until(following.stderr, "nobody drives this run")
+    assert "'aether resume r1'" in read_until(following.stderr, "no process drives this run")
     (tmp_path / "open").touch()
     assert aether("resume", "r1", AETHER_STORE=store).returncode == 0
     out, err = following.communicate(timeout=60)

@@ -177,7 +177,7 @@ def test_the_store_stays_out_of_version_control(cli: Cli, tmp_path: Path) -> Non
 
 def test_a_watched_run_that_did_not_succeed_tells_what_to_do(cli: Cli, failed: Path) -> None:
     watched = cli("run", failed, "--run-id", "r1")
-    assert "hint: aether show r1 tells more, aether retry r1 runs again" in watched.err
+    assert "hint: aether show r1 shows why, aether retry r1 runs again" in watched.err
     assert "--store sqlite:o.db" in cli("run", failed, "--store", "sqlite:o.db").err
     assert cli("run", failed, "--run-id", "r1", "--quiet").err == ""
     assert "aether show" not in cli("run", failed, "--store", "memory").err

@@ -99,7 +99,7 @@ def test_who_drives_a_run_is_told(tmp_path: Path) -> None:
     driver.send_signal(signal.SIGINT)
     driver.communicate(timeout=60)
     shown = aether("show", "r1", AETHER_STORE=store).stdout
-    assert "nobody ('aether resume' goes on with it)" in shown
+    assert "no process ('aether resume' continues it)" in shown
     assert aether("cancel", "r1", AETHER_STORE=store).returncode == 0
     assert "driven by" not in aether("show", "r1", AETHER_STORE=store).stdout
 

@@ -124,7 +124,7 @@ def test_one_who_watches_is_interrupted_without_noise(hooked: Path, number: sign
     driver.send_signal(signal.SIGINT)
     driver.communicate(timeout=30)
     assert watcher.stderr is not None
-    read_until(watcher.stderr, "nobody drives this run")
+    read_until(watcher.stderr, "no process drives this run")
     watcher.send_signal(number)
     _, err = watcher.communicate(timeout=30)
     assert (watcher.returncode, err.strip()) == (130, "error: interrupted")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from aether_protocol.cli.terminal import messages
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.text import cells, counted, printable
@@ -41,6 +42,13 @@ def show_diagnostics(diagnostics: Sequence[Diagnostic], sources: Sources | None 
             click.echo(f"   at: {printable(diagnostic.path)}", err=err)
         if diagnostic.hint:
             click.echo(f" hint: {printable(diagnostic.hint)}", err=err)
+
+
+def show_warnings(warnings: Sequence[Diagnostic], sources: Sources) -> None:
+    """What is not in order about documents that are used, and how much of it there is, on standard error."""
+    show_diagnostics(warnings, sources)
+    if warnings:
+        messages.note(summary(warnings, len({one.file for one in warnings})))
 
 
 def place(diagnostic: Diagnostic) -> str:

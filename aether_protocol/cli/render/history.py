@@ -65,7 +65,8 @@ def _head(row: RunSummary, owner: str | None, configuration: Mapping[str, Json] 
         head.append(("set aside", f"it broke its engine again and again: {one_line(row.broken, 500)}"))
         head.append(("", f"'aether resume {row.run_id}' tries once more"))
     elif not row.closed:
-        head.append(("driven by", one_line(called(owner)) if owner is not None else "nobody ('aether resume' goes on with it)"))
+        driver = "no process ('aether resume' continues it)" if owner is None else one_line(called(owner))
+        head.append(("driven by", driver))
     return head
 
 

@@ -63,6 +63,21 @@ def print_schedules_json(several: Sequence[ScheduleOverview]) -> None:
     click.echo(json.dumps({"schedules": [schedule_json(one) for one in several]}, indent=2, ensure_ascii=False))
 
 
+def print_switched(several: Sequence[tuple[StoredSchedule, bool]]) -> None:
+    """Schedules that were suspended or resumed, and whether that was a change."""
+    told = [
+        {
+            "name": one.name,
+            "namespace": one.namespace,
+            "suspend": one.settings.suspend,
+            "changed": changed,
+            "nextFireAt": _instant(one.next_at),
+        }
+        for one, changed in several
+    ]
+    click.echo(json.dumps({"schedules": told}, indent=2, ensure_ascii=False))
+
+
 def show_schedules(several: Sequence[ScheduleOverview], now: int) -> None:
     """A table; the namespace has a column where it is not the usual one."""
     headings = ["NAME", "NAMESPACE", "SCHEDULE", "ZONE", "LAST FIRE", "ITS RUN", "NEXT FIRE", "OPEN"]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import click
 
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import behind
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
@@ -117,7 +118,7 @@ class Sheltered:
             with contextlib.suppress(Exception):
                 broken.end()  # give the terminal back
             told = f"{type(error).__name__}: {error}"
-            click.echo(f"warning: the view of the run broke ({printable(told)}); the run goes on unseen", err=True)
+            messages.warn(f"the view of the run broke ({told}); the run continues unseen")
 
 
 class LineView(QuietView):

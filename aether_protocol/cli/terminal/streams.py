@@ -1,8 +1,9 @@
 """Standard output and standard error, as commands write to them.
 
 Law: writing raises nothing, unless a command asked to be stopped (`stop_when_lost`). A stream whose reader is gone or whose
-device is full is lost: it takes everything and passes nothing on, and `guard` makes of that a message and an exit code. What
-the encoding of a stream cannot hold is written as `\\uXXXX`, which inside JSON means the same.
+device is full is lost: it takes everything and passes nothing on, and `entry` makes of that a message and an exit code. What
+the encoding of a stream cannot hold is written as `\\uXXXX`, which inside JSON means the same; in text, ASCII stands in for
+our own characters.
 
 While runs are driven (`apart`) a thread does the writing, so that a reader that does not read stops no timer and lets no lease
 run out. What then waits for standard error is bounded, and a note counts what was left out; results wait without a bound.
@@ -20,8 +21,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Final
 
 CHUNK: Final = 65_536
@@ -37,15 +39,29 @@ class LostOutputError(Exception):
     """What a command prints has nowhere to go, and it prints as long as it is let."""
 
 
-def escape(error: UnicodeError) -> tuple[str, int]:
-    """The error handler of our encoders: `\\uXXXX`, in pairs beyond U+FFFF."""
+ASCII: Final = {"…": "...", "│": "|", "━": "="}  # what our texts have; phases have ASCII marks of their own
+
+
+def escape(error: UnicodeError, stand_ins: Mapping[str, str] = MappingProxyType({})) -> tuple[str, int]:
+    """The error handler of our encoders: `\\uXXXX`, in pairs beyond U+FFFF, where nothing stands in for a character."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)), error.end
+    lost = error.object[error.start : error.end]
+    return "".join(stand_ins.get(char) or _escaped(char) for char in lost), error.end
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def stand_in(error: UnicodeError) -> tuple[str, int]:
+    """The same where people read: ASCII for our own characters."""
+    return escape(error, ASCII)
 
 
 codecs.register_error("aether-escape", escape)
+codecs.register_error("aether-text", stand_in)
 
 
 class Outlet:
@@ -108,9 +124,13 @@ class Stream(io.TextIOBase):
         self.note = note
         self.true_encoding = codecs.lookup(encoding).name
         self._descriptor = descriptor
-        self._encoder = codecs.getincrementalencoder(encoding)("aether-escape")
+        self._encoder = codecs.getincrementalencoder(encoding)("aether-text" if note is not None else "aether-escape")
         self._outlet: Outlet | None = None
         self._left_out = 0
+
+    def hold_text(self) -> None:
+        """From here on people read it, not programs."""
+        self._encoder.errors = "aether-text"
 
     # --- what a text stream is asked ---
 
@@ -255,6 +275,32 @@ def _same_place() -> bool:
     except OSError:
         return False
     return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+
+@contextmanager
+def redirected(stream: Stream) -> Iterator[None]:
+    """While the block runs, standard output is this stream."""
+    before, ours = sys.stdout, None if _here is None else _here.out
+    sys.stdout = stream
+    if _here is not None:
+        _here.out = stream
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        if _here is not None and ours is not None:
+            _here.out = ours
+
+
+def print_text() -> None:
+    """What this command prints is text: where an encoding lacks our characters, ASCII stands in for them."""
+    if _here is not None:
+        _here.out.hold_text()
+
+
+def outcome_decides() -> bool:
+    """Whether the exit code says what a command did, whatever became of what it printed."""
+    return _here is not None and _here.outcome_decides
 
 
 def let_outcome_decide() -> None:

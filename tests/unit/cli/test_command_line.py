@@ -61,14 +61,15 @@ def test_every_command_takes_quiet_and_color_and_those_with_json_take_its_short_
     options = {name: one for one in LEAVES[words].params if isinstance(one, Option) for name in one.opts}
     assert {"--quiet", "-q", "--color"} <= set(options)
     forms = getattr(options["--output"].type, "words", ()) if "--output" in options else ()
-    assert ("--json" in options) == ("json" in forms)
+    assert ("--json" in options) == bool({"json", "events"} & set(forms))
 
 
 @pytest.mark.parametrize(
     ("line", "error", "hint"),
     [
-        ("replay r --to 3", "--to is now --at", "'aether replay --help' says what it takes"),
-        ("cron backfill x --from 1d --to 2h", "--to is now --until", "'aether cron backfill --help' says what it takes"),
+        ("replay r --to 3", "--to names a file, and '3' looks like the value of --at", "--at 3; a file of this name is ./3"),
+        ("cron backfill x --from 1d --to 2h", "--to names a file, and '2h' looks like the value of --until",
+         "--until 2h; a file of this name is ./2h"),
         ("validate x.yaml --limit nodes=3", "--limit is now --max", "'aether validate --help' says what it takes"),
         ("run x.yaml --limit nodes=3", "--limit is now --max", "'aether run --help' says what it takes"),
         ("export r -o run.jsonl", "invalid value for --output: 'run.jsonl' is not one of its values",

@@ -54,6 +54,7 @@ class TemplateApplyOptions(Struct, frozen=True, kw_only=True):
     files: Annotated[tuple[str, ...], argument("FILE...", nargs=-1, required=True, type=click.Path())]
     library: LibraryOption = ()
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
     max: MaxOption
 
@@ -73,9 +74,9 @@ def apply(options: TemplateApplyOptions) -> int:
     read = inputs.read(options.files)
     templates, warnings = inputs.templates(read)
     if warnings:
-        from aether_protocol.cli.render.diagnostics import show_diagnostics
+        from aether_protocol.cli.render.diagnostics import show_warnings
 
-        show_diagnostics(warnings, inputs.sources)
+        show_warnings(warnings, inputs.sources)
     others = [one for several in read for file in several for one in file.documents if one.kind != KIND]
     for one in dict.fromkeys(others):
         line, _ = one.locate(("kind",))
@@ -156,6 +157,7 @@ class TemplateRemoveOptions(Struct, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
     namespace: NamespaceOption = None
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 

@@ -13,6 +13,7 @@ from aether_protocol.cli.command import OneOf, argument, command_with, option, o
 from aether_protocol.cli.exits import FAILED, FINE
 from aether_protocol.cli.options import ToOption
 from aether_protocol.cli.target import written_to
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import let_outcome_decide
 from aether_protocol.errors import UsageError
 from aether_protocol.testing.cases import Case, CaseResult
@@ -88,10 +89,9 @@ def command(options: TestOptions) -> int:
     judge = judging(options.store, options.crash_everywhere)
     results = run(chosen, judge, options)
     if options.output != "text":
-        click.echo(report(options.output, results))
+        print_report(options.output, results)
     if options.junit is not None:
-        with written_to(options.junit):
-            click.echo(report("junit", results))
+        written_to(options.junit, lambda: print_report("junit", results))
     fine = all(result.outcome == "passed" for result in results)
     if options.coverage_of_rules:
         fine = show_coverage(cases, options.tests or default_tests()) and fine
@@ -125,22 +125,31 @@ def run(cases: Iterable[Case], judge: Callable[[Case], CaseResult], options: Tes
         results.append(result)
         if result.outcome == "passed":
             if options.verbose:
-                click.secho("passed ", fg="green", nl=False, err=aside)
-                click.echo(printable(f"{case.file}:{case.line}: {case.name}"), err=aside)
+                tell("passed ", f"{case.file}:{case.line}: {case.name}", color="green", aside=aside)
             continue
-        click.echo(printable(explain(result)), err=aside)
+        tell("", explain(result), aside=aside)
         if options.fail_fast:
             break
     failed = any(result.outcome != "passed" for result in results)
-    click.secho(summary(results), fg="red" if failed else "green", bold=True, err=aside)
+    tell(summary(results), "", color="red" if failed else "green", aside=aside)
     return results
 
 
-def report(form: str, results: list[CaseResult]) -> str:
-    """All results, for programs."""
+def tell(label: str, text: str, *, color: str | None = None, aside: bool) -> None:
+    """A line on standard output, or a note beside a report that is the result."""
+    if aside:
+        messages.note(f"{label}{text}")
+    else:
+        click.secho(label, fg=color, bold=not text, nl=False)
+        click.echo(printable(text))
+
+
+def print_report(form: str, results: list[CaseResult]) -> int:
+    """Print all results for programs."""
     from aether_protocol.testing.reports import as_json, junit_xml
 
-    return (as_json if form == "json" else junit_xml)(results).rstrip()
+    click.echo((as_json if form == "json" else junit_xml)(results).rstrip())
+    return FINE
 
 
 def default_tests() -> tuple[Path, ...]:
@@ -156,5 +165,5 @@ def show_coverage(cases: list[Case], tests: tuple[Path, ...]) -> bool:
     click.echo()
     click.echo(coverage_text(coverage))
     if coverage.missing:
-        click.secho(f"{counted(len(coverage.missing), 'rule')} not covered", fg="red", err=True)
+        messages.error(f"{counted(len(coverage.missing), 'rule')} not covered")
     return coverage.complete

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import command_with, option, output_option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import RunArgument, StoreOption
+from aether_protocol.cli.options import RunArgument, StoreOption, ToOption
 from aether_protocol.cli.stored import ask, told_when_left
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.errors import UsageError
@@ -26,6 +26,7 @@ class EventsOptions(Struct, frozen=True, kw_only=True):
     output: Annotated[
         str, output_option("json", "text", help="A JSON line for each event, or a line of text.")
     ] = "json"
+    to: ToOption = None
     store: StoreOption
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import OneOf, argument, command_with, option, output_option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import RunArgument, StoreOption
+from aether_protocol.cli.options import RunArgument, StoreOption, ToOption
 from aether_protocol.cli.stored import client_on, look, told_when_left
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import stop_when_lost
@@ -40,6 +40,7 @@ class LogsOptions(Struct, frozen=True, kw_only=True):
     output: Annotated[
         str, output_option("text", "json", help="Lines of text, or a JSON line for each piece.")
     ] = "text"
+    to: ToOption = None
     store: StoreOption
 
     def __contains__(self, piece: LogLine) -> bool:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson
+from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
@@ -35,10 +35,11 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
         int | None, option("--diff", type=click.IntRange(0), metavar="SEQ", help="Show what differs at this step instead.")
     ] = None
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 
-@command_with(ReplayOptions, "replay", epilog=EPILOG, moved={"--to": "--at"})
+@command_with(ReplayOptions, "replay", epilog=EPILOG, not_a_file=(click.INT, "--at"))
 def command(options: ReplayOptions) -> int:
     """Show a run as it was after one of its steps, or what changed between two of them.
 

@@ -104,15 +104,14 @@ def command(options: RunOptions) -> int:
     """
     inputs = DocumentInputs(options.library, options.max, options.driving.store, writes=not options.dry_run)
     plan = inputs.plan(inputs.read_one(options.file), options.name, strict=True)
-    if not options.driving.quiet:
-        inputs.tell_warnings(options.file)
+    inputs.tell_warnings(options.file)
     texts = {binding.name for binding in plan.parameters if binding.type == "string"}
     arguments = inputs.read_mapping(options.params_file, texts) if options.params_file else {}
     arguments |= read_parameters(options.parameters, plan)
     request = read_request(plan, arguments, options)
     answers = read_answers(options.answers)
     if options.dry_run:
-        show_what_would_run(request, as_json=options.driving.output == "json")
+        show_what_would_run(request, as_json=options.driving.output != "text")
         return FINE
     from aether_protocol.cli.session import check_answers
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import PHASE_EXITS
 from aether_protocol.cli.instants import Span
-from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson
+from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask, told_when_left
 from aether_protocol.cli.terminal.streams import let_outcome_decide
 from aether_protocol.service.client import RunReader
@@ -35,6 +35,7 @@ class WaitOptions(Struct, frozen=True, kw_only=True):
         bool, option("--or-suspended", is_flag=True, help="Return also when the run waits for an answer.")
     ] = False
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 

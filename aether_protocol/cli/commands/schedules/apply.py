@@ -14,8 +14,8 @@ from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
-from aether_protocol.cli.options import LibraryOption, MaxOption, StoreOption, TextOrJson
-from aether_protocol.cli.render.diagnostics import show_diagnostics
+from aether_protocol.cli.options import LibraryOption, MaxOption, StoreOption, TextOrJson, ToOption
+from aether_protocol.cli.render.diagnostics import show_warnings
 from aether_protocol.cli.render.schedules import next_text, schedule_json
 from aether_protocol.cli.schedules import refuse_memory
 from aether_protocol.cli.stored import open_at
@@ -49,6 +49,7 @@ class ScheduleApplyOptions(Struct, frozen=True, kw_only=True):
     ] = False
     library: LibraryOption = ()
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
     max: MaxOption
 
@@ -81,7 +82,7 @@ def command(options: ScheduleApplyOptions) -> int:
             await opened.close()
 
     done = asyncio.run(go())
-    show_diagnostics(sorted(set(reading.diagnostics)), inputs.sources)
+    show_warnings(sorted(set(reading.diagnostics)), inputs.sources)
     for other in reading.others:
         messages.note(f"{other.file}: Workflow {other.name} has no schedule and was left alone")
     show(done, as_json=options.output == "json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +62,7 @@ class BackfillOptions(Struct, frozen=True, kw_only=True):
     hosting: HostingOptions
 
 
-@command_with(BackfillOptions, "backfill", epilog=EPILOG, moved={"--to": "--until"})
+@command_with(BackfillOptions, "backfill", epilog=EPILOG, not_a_file=(ZonedInstant(), "--until"))
 def command(options: BackfillOptions) -> int:
     """Run the fires that a schedule had in a time that is past, as a scheduler would have then: oldest first, each with its
     own scheduled time.
@@ -76,7 +77,11 @@ def command(options: BackfillOptions) -> int:
     refuse_memory(store)
     check_there(store)
     if options.dry_run:
-        show_fires(*look(store, lambda opened: find(opened, options)))
+        schedule, fires = look(store, lambda opened: find(opened, options))
+        if options.hosting.output == "events":
+            print_fires(fires)
+        else:
+            show_fires(schedule, fires)
         return FINE
     settings = Hosting(**asdict(options.hosting), more=store_option_text(store))
     return host(settings, lambda at, _: run_fires(at, options))
@@ -98,6 +103,17 @@ async def find(store: Store, options: BackfillOptions) -> tuple[StoredSchedule, 
     if last < first:
         raise UsageError("--until is before --from")
     return schedule, await find_fires(store, schedule, first, min(last, now), again=options.again)
+
+
+def print_fires(fires: Sequence[BackfillFire]) -> None:
+    """`--dry-run` for programs: a JSON line for each fire."""
+    from aether_protocol.scheduler.timing import rfc3339
+
+    for fire in fires:
+        record = {"kind": "FireToStart" if fire.why is None else "FireLeftOut", "fire": rfc3339(fire.at), "runId": fire.run_id}
+        if fire.why is not None:
+            record["reason"] = fire.why
+        click.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
 
 
 def show_fires(schedule: StoredSchedule, fires: Sequence[BackfillFire]) -> None:

@@ -14,6 +14,7 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import MaxOption, NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.schedules import Asked, asked_for
+from aether_protocol.cli.terminal import messages
 from aether_protocol.service.schedules.times import fires_of, zone_of
 
 EPILOG = """\b
@@ -89,8 +90,8 @@ def show(told: list[tuple[Asked, list[int]]], now: int) -> None:
         if len(told) > 1:
             click.secho(f"{one_line(one.name)}  {one_line(settings.schedule)}  {settings.timezone}", bold=True)
         if settings.suspend:
-            click.echo(f"{one_line(one.name)} is suspended: nothing fires until it is resumed", err=True)
+            messages.note(f"{one_line(one.name)} is suspended: nothing fires until it is resumed")
         if not fires:
-            click.echo(f"{one_line(one.name)} does not fire any more", err=True)
+            messages.note(f"{one_line(one.name)} does not fire any more")
         for at in fires:
             click.echo(("  " if len(told) > 1 else "") + fire_line(settings, at, now))

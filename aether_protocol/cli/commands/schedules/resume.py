@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import NamespaceOption, StoreOption
+from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.schedules import switch
 
 EPILOG = """\b
@@ -19,11 +19,13 @@ Examples:
 class ScheduleResumeOptions(Struct, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
     namespace: NamespaceOption = None
+    output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 
 @command_with(ScheduleResumeOptions, "resume", epilog=EPILOG)
 def command(options: ScheduleResumeOptions) -> int:
     """Resume suspended schedules, from their next fire on."""
-    switch(options.store, options.namespace, options.names, suspend=False)
+    switch(options.store, options.namespace, options.names, as_json=options.output == "json", suspend=False)
     return FINE

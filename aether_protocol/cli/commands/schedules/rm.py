@@ -11,7 +11,7 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, freed_text
-from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson
+from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
 from aether_protocol.service.client import Client
 from aether_protocol.service.schedules.find import called, full_name
@@ -28,6 +28,7 @@ class ScheduleRemoveOptions(Struct, frozen=True, kw_only=True):
     runs: Annotated[bool, option("--runs", is_flag=True, help="Delete their runs that have ended, too.")] = False
     namespace: NamespaceOption = None
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 

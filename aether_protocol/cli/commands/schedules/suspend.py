@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import NamespaceOption, StoreOption
+from aether_protocol.cli.options import NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.schedules import switch
 
 EPILOG = """\b
@@ -19,6 +19,8 @@ Examples:
 class ScheduleSuspendOptions(Struct, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
     namespace: NamespaceOption = None
+    output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 
@@ -28,5 +30,5 @@ def command(options: ScheduleSuspendOptions) -> int:
 
     Runs that have begun continue. 'aether cron apply' sets it to what the document says.
     """
-    switch(options.store, options.namespace, options.names, suspend=True)
+    switch(options.store, options.namespace, options.names, as_json=options.output == "json", suspend=True)
     return FINE

@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
-from aether_protocol.cli.options import StoreOption, TextOrJson
+from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask, check_there, look, open_at
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError
@@ -30,6 +30,7 @@ class DatabaseOptions(Struct, frozen=True, kw_only=True):
     """What all of these take."""
 
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 

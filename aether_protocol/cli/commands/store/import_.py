@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import MEMORY, StoreOption, TextOrJson
+from aether_protocol.cli.options import MEMORY, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.paths import STDIN
 from aether_protocol.cli.stored import open_at
 from aether_protocol.cli.terminal import messages
@@ -30,6 +30,7 @@ Examples:
 class ImportOptions(Struct, frozen=True, kw_only=True):
     file: Annotated[str, argument("FILE", type=click.Path())]
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 

@@ -11,7 +11,7 @@ from aether_protocol.cli.command import OneOf, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, show_deleted
 from aether_protocol.cli.instants import Span, now_us
-from aether_protocol.cli.options import StoreOption, TextOrJson
+from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.service.client import Client
@@ -45,6 +45,7 @@ class PruneOptions(Struct, frozen=True, kw_only=True):
                help="Name the runs on standard output and delete nothing. Artifacts: those that no run names now."),
     ] = False
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, show_deleted
-from aether_protocol.cli.options import StoreOption, TextOrJson
+from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
 from aether_protocol.service.client import Client
 from aether_protocol.service.runs.delete import Freed
@@ -27,6 +27,7 @@ class RemoveOptions(Struct, frozen=True, kw_only=True):
         bool, option("--force", is_flag=True, help="Delete runs that have not ended, too; never one that is being driven.")
     ] = False
     output: TextOrJson = "text"
+    to: ToOption = None
     store: StoreOption
 
 
