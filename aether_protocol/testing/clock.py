@@ -101,7 +101,6 @@ class ManualClock:
             raise ValueError("time does not run backwards")
         self._now = to_us
 
-
     def step(self, until_us: int | None = None) -> bool:
         """Let the next thing happen: wake a sleeper, else fire a timer that is due, else move to the next instant at which
         something is due, if that is not later than `until_us`; False where nothing is left."""
@@ -112,6 +111,26 @@ class ManualClock:
             return False
         self.advance(due)
         return True
+
+
+class SkewedClock:
+    """A ManualClock as one machine shows it: `offset` microseconds ahead of it (negative: behind)."""
+
+    def __init__(self, clock: ManualClock, offset: int = 0) -> None:
+        self._clock = clock
+        self.offset = offset
+
+    def now(self) -> int:
+        return self._clock.now() + self.offset
+
+    def wall(self) -> int:
+        return self.now()
+
+    def call_at(self, due_us: int, callback: Callable[[], None]) -> _Timer:
+        return self._clock.call_at(max(due_us - self.offset, self._clock.now()), callback)
+
+    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
+        await self._clock.sleep(seconds, rank)
 
 
 class Settling(Protocol):

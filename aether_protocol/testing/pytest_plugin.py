@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from aether_protocol.testing.cases import Case, CaseResult
+    from aether_protocol.testing.cases.model import Case, CaseResult
 
 _YAML = (".yaml", ".yml")
 _NAMED = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
@@ -53,7 +53,7 @@ class CaseFile(pytest.File):
     """One case file."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        from aether_protocol.testing.read import read_file
+        from aether_protocol.testing.cases.read import read_file
 
         taken = self.config.stash.setdefault(_NAMES, {})
         for case in read_file(self.path):
@@ -72,7 +72,7 @@ class CaseItem(pytest.Item):
             self.add_marker(pytest.mark.rule(rule))
 
     def runtest(self) -> None:
-        from aether_protocol.testing.run import run_case
+        from aether_protocol.testing.cases.run import run_case
 
         here = f"{self.case.file}:{self.case.line}"
         if self._first != here:
@@ -95,7 +95,7 @@ class CaseNotPassedError(Exception):
 
     def __init__(self, result: CaseResult | None, text: str = "") -> None:
         if result is not None:
-            from aether_protocol.testing.reports import explain
+            from aether_protocol.testing.cases.reports import explain
 
             text = explain(result)
         super().__init__(text)

@@ -19,7 +19,7 @@ from aether_protocol.expressions.values import ABSENT, Json
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.testing.cases import Match, Script, ScriptedAttempt
+from aether_protocol.testing.cases.model import Match, Script, ScriptedAttempt
 
 _INPUTS = frozenset({"inputs"})
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.testing.cases import Case
-from aether_protocol.testing.read import read_file
-from aether_protocol.testing.reports import explain
-from aether_protocol.testing.run import run_case
+from aether_protocol.testing.cases.model import Case
+from aether_protocol.testing.cases.read import read_file
+from aether_protocol.testing.cases.reports import explain
+from aether_protocol.testing.cases.run import run_case
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "reference-documents" / "cases.yaml"
 

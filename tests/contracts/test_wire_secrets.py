@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-import tests.unit.engine.world as world_module
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.model import InputBinding, Reference
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_assignment
+from aether_protocol.testing.harness import EngineWorld, run_on
 from aether_protocol.testing.wire_broker import WireBroker
 from tests.unit.engine.plans import dag, plan, secret, task, value
-from tests.unit.engine.world import World, play
 
 pytestmark = pytest.mark.rule("DATA-12", "WIRE-1", "RT-120")
 
@@ -34,11 +33,6 @@ LOOK_ALIKES: list[Json] = [
     "{{inputs.parameters.password}}",
     {"/config/url": ["x"], "~1": {"": None}},
 ]
-
-
-@pytest.fixture(autouse=True)
-def _wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world_module, "LocalBroker", WireBroker)
 
 
 def input_from(name: str, task_name: str, output: str) -> InputBinding:
@@ -59,7 +53,7 @@ def test_no_byte_on_the_wire_holds_a_secret() -> None:
         result.warnings = (TEXT.upper(),)
         return result
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         config = {
             "a/b~c": {"url": "https://me:{{inputs.parameters.password}}@host"},
             "list": [0, "{{inputs.parameters.password}}"],
@@ -75,7 +69,7 @@ def test_no_byte_on_the_wire_holds_a_secret() -> None:
         assert b"password" in wire
         assert TEXT.encode() not in wire.lower()
 
-    play(World({"use": ("thread", use)}, secrets={"db": {"password": TEXT}}), body)
+    run_on(EngineWorld({"use": ("thread", use)}, secrets={"db": {"password": TEXT}}, broker=WireBroker), body)
     config = {"a/b~c": {"url": f"https://me:{TEXT}@host"}, "list": [0, TEXT]}
     assert got == [(config, TEXT, []), (config, TEXT, [{"say": "yes, ***"}])]
 
@@ -101,7 +95,7 @@ def test_an_output_that_looks_like_a_reference_stays_data(look_alike: Json, besi
         )
     )
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(flow)
         await world.engine.wait(run)
         state = await world.engine.load_state(run)
@@ -109,8 +103,9 @@ def test_an_output_that_looks_like_a_reference_stays_data(look_alike: Json, besi
         for one in (state, replayed):
             assert [one.nodes[number].outputs for number in (1, 2)] == [{"it": look_alike}] * 2
 
-    world = World({"give": ("inline", give), "take": ("inline", take)}, secrets={"db": {"password": TEXT}})
-    play(world, body)
+    functions = {"give": ("inline", give), "take": ("inline", take)}
+    world = EngineWorld(functions, secrets={"db": {"password": TEXT}}, broker=WireBroker)
+    run_on(world, body)
     assert got == [look_alike]
     assert isinstance(world.broker, WireBroker)
     assert TEXT.encode() not in b"".join(world.broker.seen)
@@ -126,13 +121,11 @@ def test_in_an_assignment_too(look_alike: Json) -> None:
                 sent.append(value)
             return super().carry(value, encode, decode)
 
-    world_module.LocalBroker = Sees  # type: ignore[misc]
-
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         one = task("a", "echo", None, value("it", look_alike), secret("password", "db", "password"))
         await world.engine.wait(await world.engine.submit(plan(dag(one))))
 
-    play(World(secrets={"db": {"password": TEXT}}), body)
+    run_on(EngineWorld(secrets={"db": {"password": TEXT}}, broker=Sees), body)
     message = json.loads(json.dumps(encode_assignment(sent[0])))
     assert message["inputs"] == {"it": look_alike, "password": None}
     assert message["secretPlaces"] == {"/inputs/password": [{"name": "db", "key": "password"}]}
@@ -140,12 +133,12 @@ def test_in_an_assignment_too(look_alike: Json) -> None:
 
 
 def test_a_stored_run_keeps_look_alikes_apart_from_references(tmp_path: Path) -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         one = task("a", "await", None, value("it", LOOK_ALIKES), secret("password", "db", "password"))
         run = await world.engine.submit(plan(dag(one)))
         await world.engine.join(run, or_suspended=True)
         state = await world.engine.load_state(run, (await world.engine.load_state(run)).seq)
         assert state.nodes[1].inputs == {"it": LOOK_ALIKES, "password": SecretValue((("db", "password"),))}
 
-    play(World(store=open_sqlite(tmp_path / "s.db"), secrets={"db": {"password": TEXT}}), body)
+    run_on(EngineWorld(store=open_sqlite(tmp_path / "s.db"), secrets={"db": {"password": TEXT}}, broker=WireBroker), body)
     assert not any(TEXT.encode() in file.read_bytes() for file in tmp_path.iterdir())

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.errors import BrokenInvariant
+from aether_protocol.testing.harness import Cluster, run_on
 from tests.e2e.store_cli import Cli, make_cli
 from tests.unit.engine.test_recovery_breaks import breaking_plan
-from tests.unit.engine.town import Cluster, run_on
 
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     monkeypatch.setenv("AETHER_STORE", "")
     made = make_cli(tmp_path, monkeypatch, capsys)
-    monkeypatch.setenv("AETHER_STORE", f"sqlite:{tmp_path / 'town.db'}")
+    monkeypatch.setenv("AETHER_STORE", f"sqlite:{tmp_path / 'cluster.db'}")
     return made
 
 
 def set_aside(folder: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(breaking_plan(), run_id="bad")
         with pytest.raises(BrokenInvariant):
             await engine.wait(run)

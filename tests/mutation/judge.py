@@ -18,8 +18,8 @@ REAL_LIMIT_S = 20.0  # of one case: a fault may make it hang
 
 def main(copy: str, rule: str, *folders: str) -> None:
     import aether_protocol
-    from aether_protocol.testing.read import find_files, read_file
-    from aether_protocol.testing.run import run_case
+    from aether_protocol.testing.cases.read import find_files, read_file
+    from aether_protocol.testing.cases.run import run_case
 
     assert Path(aether_protocol.__file__).is_relative_to(Path(copy).resolve()), aether_protocol.__file__
     files = find_files([CASES / folder for folder in folders] or [CASES])

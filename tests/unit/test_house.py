@@ -41,8 +41,6 @@ NOT_MAPPED_YET = {  # each goes with the work on that package
     "aether_protocol.compiler",
     "aether_protocol.documents",
     "aether_protocol.engine",
-    "aether_protocol.testing",
-    "aether_protocol.testing.simulation",
 }
 UNFINISHED = re.compile(r"raise NotImplementedError|\b(TODO|FIXME|HACK)\b")
 MODULES = sorted(PACKAGE.rglob("*.py"))

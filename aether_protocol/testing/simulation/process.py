@@ -21,10 +21,11 @@ from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, SkewedClock
+from aether_protocol.testing.gate import GatedStore
+from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.local_broker import broker_of
-from aether_protocol.testing.simulation.store import GatedStore
 from aether_protocol.testing.simulation.workers import SECOND, SimWorkers
 
 LEASE_US: Final = 15 * SECOND
@@ -59,39 +60,6 @@ class ProcessObserver(Protocol):
     def demanded(self, holds: bool, law: str, told: str) -> None: ...
 
 
-class SkewedClock:
-    """The world's clock as one machine shows it: `offset` microseconds beside it."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        self._clock = clock
-        self.offset = 0
-
-    def now(self) -> int:
-        return self._clock.now() + self.offset
-
-    def wall(self) -> int:
-        return self.now()
-
-    def call_at(self, due_us: int, callback: Callable[[], None]) -> Any:
-        return self._clock.call_at(max(due_us - self.offset, self._clock.now()), callback)
-
-    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
-        await self._clock.sleep(seconds, rank)
-
-
-class Ids:
-    """Ids and seeds that are the same in every run."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def run_id(self, now_us: int) -> str:
-        return "run"
-
-    def seed(self) -> int:
-        return self._seed
-
-
 class ProcessOptions(Struct, frozen=True):
     """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages
     between engine and broker may get lost (`faulty`), and the steps between two snapshots of a run."""
@@ -123,7 +91,7 @@ class Process:
             store=self.store,
             broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
             clock=self.clock,
-            ids=Ids(workers.seed),
+            ids=SequentialIds(workers.seed),
             secrets=workers.secrets.providers,
             observers=[self._stored],
             owner=self.engine_name,

@@ -6,23 +6,15 @@ knows no particular store.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from aether_protocol.adapters.stores.memory.facets import MemoryLogs, MemoryMailbox
 from aether_protocol.adapters.stores.memory.store import MemoryStore, TextRuns
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.ports.store import (
-    ChangeFeed,
-    LeaseStore,
-    LibraryStore,
-    LogStore,
-    MailboxStore,
-    RunStore,
-    ScheduleStore,
     Store,
-    UpkeepStore,
 )
 
 
@@ -101,53 +93,3 @@ class SimSqliteStore(SqliteStore):
 
     def text(self) -> str:
         return "\n".join(self.database.connection.iterdump())
-
-
-class Gate(Protocol):
-    """What decides on each call of a store."""
-
-    async def call(self, name: str, call: Callable[[], Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
-        """Let `call` through or not. `name` is that of the facet and the method, like `runs.append`."""
-        ...
-
-
-class _GatedFacet:
-    """A facet whose methods go through `gate`."""
-
-    def __init__(self, name: str, inner: Any, gate: Gate) -> None:
-        self._name = name
-        self._inner = inner
-        self._gate = gate
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-
-        def call(*arguments: Any, **named: Any) -> Awaitable[Any]:
-            return self._gate.call(f"{self._name}.{name}", lambda: found(*arguments, **named), arguments)
-
-        return call
-
-
-class GatedStore:
-    """A store as one process reaches it: every call of `inner` goes through `gate`. See `ports.store.Store`."""
-
-    def __init__(self, inner: Store, gate: Gate) -> None:
-        self._inner = inner
-        self._gate = gate
-        self.durable = inner.durable
-        self.tier = inner.tier
-        self.file = inner.file
-        self.runs: RunStore = self._gated("runs")
-        self.leases: LeaseStore = self._gated("leases")
-        self.mailbox: MailboxStore = self._gated("mailbox")
-        self.logs: LogStore = self._gated("logs")
-        self.library: LibraryStore = self._gated("library")
-        self.changes: ChangeFeed = self._gated("changes")
-        self.schedules: ScheduleStore | None = self._gated("schedules")
-        self.upkeep: UpkeepStore = self._gated("upkeep")
-
-    def _gated(self, name: str) -> Any:
-        return _GatedFacet(name, getattr(self._inner, name), self._gate)
-
-    async def close(self) -> None:
-        await self._gate.call("close", self._inner.close, ())

@@ -22,9 +22,9 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.testing.simulation.artifacts import SimArtifacts, artifacts_of
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
 from aether_protocol.testing.simulation.document_generator import SECRET
-from aether_protocol.testing.simulation.shelf import SimArtifacts, artifacts_of
 
 SECOND: Final = 1_000_000
 PASSWORD: Final = "correct-horse-battery"

@@ -13,8 +13,8 @@ import pytest
 from aether_protocol.errors import PortError
 from aether_protocol.plan.model import ArtifactBinding, ArtifactOutput, HookEvent
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
-from tests.unit.engine.world import World, play, succeed
 
 OUT = (ArtifactOutput("out", "out.txt", None, None),)
 
@@ -60,7 +60,7 @@ def test_the_run_of_higher_priority_goes_first() -> None:
         await context.sleep(1)
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         low = plan(dag(*(task(f"t{i}", "slow") for i in range(3))), priority=1)
         high = plan(dag(*(task(f"t{i}", "slow") for i in range(3))), priority=900)
         await world.engine.submit(low)
@@ -69,7 +69,7 @@ def test_the_run_of_higher_priority_goes_first() -> None:
         await world.pass_time()
         assert order == ["run-1 t0", "run-2 t0", "run-2 t1", "run-2 t2", "run-1 t1", "run-1 t2"]
 
-    play(World({"slow": ("async", slow)}, concurrency=1), body)
+    run_on(EngineWorld({"slow": ("async", slow)}, concurrency=1), body)
 
 
 @pytest.mark.rule("ART-1", "ART-2")
@@ -80,7 +80,7 @@ def test_artifacts_are_there_before_and_kept_after() -> None:
         desk.log.append("execute")
         return succeed(given, x=1)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         for mode in ("inline", "async", "thread"):
             desk.log.clear()
             run = await world.engine.submit(plan(dag(task("a", f"look-{mode}", keeps=OUT, needs=needs("data")))))
@@ -91,7 +91,7 @@ def test_artifacts_are_there_before_and_kept_after() -> None:
             assert node.artifacts == {"out": {"name": "out", "digest": "sha256:0", "size": 3}}
 
     tools: dict[str, Any] = {f"look-{mode}": (mode, look) for mode in ("inline", "async", "thread")}
-    play(World(tools, stager=desk), body)
+    run_on(EngineWorld(tools, stager=desk), body)
 
 
 @pytest.mark.rule("ART-1")
@@ -101,7 +101,7 @@ def test_nothing_is_kept_of_a_failure_and_a_missing_artifact_is_an_error() -> No
     def fail(given: TaskAssignment, context: object) -> TaskResult:
         return TaskResult(given.ref, 2)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "fail", keeps=OUT))))
         assert (await world.engine.wait(run)).tasks[1].phase == "Failed"
         assert desk.log == []
@@ -110,22 +110,22 @@ def test_nothing_is_kept_of_a_failure_and_a_missing_artifact_is_an_error() -> No
         node = (await world.engine.wait(run)).tasks[1]
         assert (node.phase, node.message) == ("Error", desk.fault)
 
-    play(World({"fail": ("inline", fail)}, stager=desk), body)
+    run_on(EngineWorld({"fail": ("inline", fail)}, stager=desk), body)
 
 
 def test_without_a_repository_a_task_with_artifacts_is_an_error() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", keeps=OUT))))
         assert "no artifact repository" in (await world.engine.wait(run)).tasks[1].message
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_a_stop_waits_until_artifacts_are_moved() -> None:
     desk = Desk()
     desk.gate = threading.Event()
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", needs=needs("data")))))
         await asyncio.to_thread(desk.began.wait)
         await world.engine.cancel(run)
@@ -135,12 +135,12 @@ def test_a_stop_waits_until_artifacts_are_moved() -> None:
         await world.engine.settled()
         assert desk.log == ["bring data", "brought"]
 
-    play(World(stager=desk), body)
+    run_on(EngineWorld(stager=desk), body)
 
 
 @pytest.mark.rule("SPEC-15")
 def test_a_config_with_placeholders_is_checked_again_at_dispatch() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         config = {"duration": "{{inputs.parameters.d}}"}
         run = await world.engine.submit(plan(dag(task("a", "sleep", config, value("d", "soon")))))
         node = (await world.engine.wait(run)).tasks[1]
@@ -150,7 +150,7 @@ def test_a_config_with_placeholders_is_checked_again_at_dispatch() -> None:
         await world.pass_time()
         assert (await world.engine.report(run)).phase == "Succeeded"
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_a_task_that_was_stopped_frees_its_slot_and_its_name() -> None:
@@ -162,7 +162,7 @@ def test_a_task_that_was_stopped_frees_its_slot_and_its_name() -> None:
         await context.sleep(100 if len(began) == 1 else 1)
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "hang", timeout_us=2 * SECOND, retry=retry(1)), task("b", after=(0,))))
         )
@@ -170,11 +170,11 @@ def test_a_task_that_was_stopped_frees_its_slot_and_its_name() -> None:
         assert (await world.engine.report(run)).phase == "Succeeded"
         assert began == [1, 2]
 
-    play(World({"hang": ("async", hang_once)}, concurrency=1), body)
+    run_on(EngineWorld({"hang": ("async", hang_once)}, concurrency=1), body)
 
 
 def test_a_pause_is_when_the_hooks_are_through() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         hooks = {HookEvent.ON_SUSPEND: task("tell", "sleep", {"duration": "3s"})}
         run = await world.engine.submit(plan(dag(task("ask", "await")), hooks=hooks))
         waiting = asyncio.ensure_future(world.engine.wait(run, or_suspended=True))
@@ -183,7 +183,7 @@ def test_a_pause_is_when_the_hooks_are_through() -> None:
         await world.pass_time(3)
         assert (await waiting).hooks[0].phase == "Succeeded"
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_an_endless_stream_of_quick_tasks_starves_nobody() -> None:
@@ -192,7 +192,7 @@ def test_an_endless_stream_of_quick_tasks_starves_nobody() -> None:
     async def quick(given: TaskAssignment, context: object) -> TaskResult:
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(*(task(f"t{i}", "quick") for i in range(3_000)))))
         turns = 0
         while not world.engine.run_state(run).closed:
@@ -200,4 +200,4 @@ def test_an_endless_stream_of_quick_tasks_starves_nobody() -> None:
             turns += 1
         assert turns > 20
 
-    play(World({"quick": ("async", quick)}, concurrency=4), body)
+    run_on(EngineWorld({"quick": ("async", quick)}, concurrency=4), body)

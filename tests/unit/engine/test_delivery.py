@@ -19,8 +19,8 @@ from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.testing.clock import ManualClock, pass_time
+from aether_protocol.testing.ids import SequentialIds
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
-from tests.unit.engine.world import Ids
 
 
 class Depot:
@@ -89,7 +89,7 @@ class Site:
         self.depot = Depot()
         self.clock = self.depot.clock
         self.begin = self.clock.now()
-        self.ids = Ids()
+        self.ids = SequentialIds(7)
         self._store = store
         self.engine: RunEngine
 

@@ -229,12 +229,12 @@ def test_without_a_site_everything_goes_to_the_broker() -> None:
     """As where somebody builds an engine of parts."""
     from aether_protocol.adapters.stores.memory.store import MemoryStore
     from aether_protocol.engine import api
-    from tests.unit.engine.world import Ids
+    from aether_protocol.testing.ids import SequentialIds
 
     broker = RecordingBroker()
 
     async def go() -> None:
-        async with api.RunEngine(store=MemoryStore(), broker=broker, clock=ManualClock(), ids=Ids()) as engine:
+        async with api.RunEngine(store=MemoryStore(), broker=broker, clock=ManualClock(), ids=SequentialIds(7)) as engine:
             await engine.submit(plan(dag(task("ask", "await"))))
             await engine.settled()
 

@@ -7,9 +7,9 @@ from typing import get_args
 
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler.facts import Fact
+from aether_protocol.testing.harness import EngineWorld, run_on
 from aether_protocol.views.event_feed import _FIELDS
 from tests.unit.engine.plans import dag, plan, retry, task, value
-from tests.unit.engine.world import World, play
 
 
 def test_every_kind_of_fact_has_its_row() -> None:
@@ -17,7 +17,7 @@ def test_every_kind_of_fact_has_its_row() -> None:
 
 
 def test_records_come_once_in_order_and_end_with_the_run() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         hooks = {HookEvent.ON_EXIT: task("bye")}
         run = await world.engine.submit(
             plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await", retry=retry(1), after=(0,)), hooks=hooks))
@@ -57,15 +57,15 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
         ] + [("main", "Succeeded")] * (len(ended) - 3)
         assert world.engine._run(run).streams == []
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_a_watcher_may_leave() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "await"))))
         stream = world.engine.events(run)
         await anext(stream)
         await stream.aclose()
         assert world.engine._run(run).streams == []
 
-    play(World(), body)
+    run_on(EngineWorld(), body)

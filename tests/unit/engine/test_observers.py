@@ -15,8 +15,8 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import PortError
 from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.ids import SequentialIds
 from tests.unit.engine.plans import dag, plan, task, value
-from tests.unit.engine.world import Ids
 
 Told = list[tuple[str, str | None, str | None, str, str]]
 
@@ -32,7 +32,7 @@ def engine_of(on_event: OnEvent | None, on_error: OnError, store: MemoryStore | 
     clock = ManualClock()
     broker = LocalBroker([EchoExecutor()], clock)
     return RunEngine(
-        store=store or MemoryStore(), broker=broker, clock=clock, ids=Ids(), on_event=on_event, on_error=on_error
+        store=store or MemoryStore(), broker=broker, clock=clock, ids=SequentialIds(7), on_event=on_event, on_error=on_error
     )
 
 

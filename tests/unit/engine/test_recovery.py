@@ -13,8 +13,8 @@ from aether_protocol.assembly.documents import load_plan
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.scheduler.machine import START_LIMIT
+from aether_protocol.testing.harness import Cluster, run_on
 from aether_protocol.views.report import Report
-from tests.unit.engine.town import Cluster, outcome, run_on
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: survivor}\nspec:\n"
 
@@ -98,40 +98,48 @@ WORKFLOWS = {
 }
 
 
-async def through(town: Cluster, text: str, cleanup: list[asyncio.Future[Any]]) -> Report:
+async def through(cluster: Cluster, text: str, cleanup: list[asyncio.Future[Any]]) -> Report:
     """Submit, and see the run to its end: whoever suspends is answered, a killed engine is followed by another."""
-    engine = await town.engine()
+    engine = await cluster.start()
     run = await engine.submit(load_plan(HEAD + text), run_id="survivor")
     for _ in range(100):
-        await town.pass_time()
-        if town.killed:
-            await town.kill(engine)
-            engine = await town.engine()
+        await cluster.pass_time()
+        if cluster.lost:
+            await cluster.kill(engine)
+            engine = await cluster.start()
             assert await engine.recover() in ([run], [])
             continue
         report = await engine.report(run)
         if (await engine.row(run)).closed:
-            assert town.dispatched  # it ran at all
+            assert cluster.dispatched  # it ran at all
             return report
         answers = [engine.resume(run, path, {"approved": True, "by": path}) for path in engine.suspended(run)]
         cleanup += map(asyncio.ensure_future, answers)
     raise AssertionError("the run did not end")
 
 
+def outcome(report: Report) -> Any:
+    """What a run came to, without times."""
+    told = report.to_json()
+    tasks = [{key: value for key, value in task.items() if not key.endswith("At")} for task in told["tasks"]]
+    hooks = sorted((hook["hook"], hook["phase"], hook["message"]) for hook in told["hooks"])
+    return told["phase"], told["message"], told["outputs"], told["progress"], told["notRun"], told["warnings"], tasks, hooks
+
+
 def end_of(folder: Path, text: str, **options: Any) -> tuple[Any, Cluster]:
-    """What the run came to, and its town."""
+    """What the run came to, and its cluster."""
     found: list[Any] = []
 
-    async def body(town: Cluster) -> None:
+    async def body(cluster: Cluster) -> None:
         cleanup: list[asyncio.Future[Any]] = []
-        found.append(outcome(await through(town, text, cleanup)))
+        found.append(outcome(await through(cluster, text, cleanup)))
         for waiting in cleanup:
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError, AetherError):
                 await waiting
 
-    town = run_on(Cluster(folder, **options), body)
-    return found[0], town
+    cluster = run_on(Cluster(folder, **options), body)
+    return found[0], cluster
 
 
 def untimed(told: Any) -> Any:
@@ -150,12 +158,12 @@ def test_killed_at_every_write_it_ends_as_it_would_have(name: str, tier: str, tm
         for before in (False, True):
             folder = tmp_path / f"{last}-{before}"
             folder.mkdir()
-            got, town = end_of(folder, WORKFLOWS[name], tier=tier, last=last, before=before)
+            got, cluster = end_of(folder, WORKFLOWS[name], tier=tier, kill_at=last, kill_before=before)
             if tier == SNAPSHOT:  # hooks may have been fired again; and what is done again takes its time again
                 got, wanted = untimed(got), untimed(expected)
             else:
                 wanted = expected
-                told = [step.seq for step in town.steps]
+                told = [step.seq for step in cluster.steps]
                 assert len(told) == len(set(told)), "a step was recorded twice"
             assert got == wanted, f"killed {'before' if before else 'after'} write {last}"
 
@@ -176,5 +184,5 @@ def test_what_is_still_to_be_started_is_started_where_nothing_is_under_way(tier:
         for before in (False, True):
             folder = tmp_path / f"{last}-{before}"
             folder.mkdir()
-            got, _ = end_of(folder, MANY, tier=tier, last=last, before=before)
+            got, _ = end_of(folder, MANY, tier=tier, kill_at=last, kill_before=before)
             assert untimed(got) == untimed(expected), f"killed {'before' if before else 'after'} write {last}"

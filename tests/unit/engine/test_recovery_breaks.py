@@ -18,8 +18,8 @@ from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import RunClosed
 from aether_protocol.scheduler.snapshot import snapshot
+from aether_protocol.testing.harness import Cluster, run_on
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Cluster, run_on
 
 
 def breaking_plan() -> Plan:
@@ -36,8 +36,8 @@ async def broken(engine: RunEngine, run: str) -> str | None:
 
 @pytest.mark.rule("RT-84")
 def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         good = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         run = await engine.submit(breaking_plan())
         with pytest.raises(BrokenInvariant, match="OverflowError"):
@@ -50,9 +50,9 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         with pytest.raises(UsageError, match=r"was set aside, for it broke its engine 3 times in a row: OverflowError"):
             await engine.recover([run])
         assert [row.broken is not None for row in await engine._store.runs.rows(RunQuery())] == [True, False]
-        other = await town.engine("other")
+        other = await cluster.start("other")
         assert await other.recover() == [], "nor does another one take it"
-        await town.pass_time(70)
+        await cluster.pass_time(70)
         assert (await engine.report(good)).phase == "Succeeded"
         assert await other.mend(run)
         assert not await other.mend(run)
@@ -68,15 +68,14 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
 def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) -> None:
     """As each `aether resume` of such a run is one."""
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine("first")
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start("first")
         run = await engine.submit(breaking_plan())
         for _ in range(2):
             with pytest.raises(BrokenInvariant):
                 await engine.wait(run)
-            town.engines.remove(engine)
-            await engine.close()
-            engine = await town.engine("next")
+            await cluster.stop(engine)
+            engine = await cluster.start("next")
             assert await engine.recover([run]) == [run]
         assert await broken(engine, run) is not None
 
@@ -85,15 +84,15 @@ def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) ->
 
 @pytest.mark.rule("RT-84")
 def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         for _ in range(5):
             await engine.settled()
-            await town.kill(engine)
-            engine = await town.engine()
+            await cluster.kill(engine)
+            engine = await cluster.start()
             assert await engine.recover() == [run]
-        await town.pass_time(70)
+        await cluster.pass_time(70)
         assert await broken(engine, run) is None
         assert (await engine.report(run)).phase == "Succeeded"
 
@@ -102,8 +101,8 @@ def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
 
 @pytest.mark.rule("RT-84")
 def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "ab"))))
         await engine.settled()
         given = engine._store.runs.append
@@ -128,16 +127,16 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
 def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A law of ours that does not hold in a record is met by every recovery."""
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         await engine.settled()
-        await town.kill(engine)
-        engine = await town.engine()
+        await cluster.kill(engine)
+        engine = await cluster.start()
         store = engine._store
         [(_, token)] = await store.leases.claim(engine.owner, 1, run_ids=[run])
         row = await engine.row(run)
-        step = LogEntry(row.seq + 1, town.clock.now(), "test", [RunClosed()], [])
+        step = LogEntry(row.seq + 1, cluster.clock.now(), "test", [RunClosed()], [])
         after = replace(row, seq=step.seq)
         assert await store.runs.append([RunAppend(run, row.seq, [step], 0, after, token=token)]) == {}
         for time in (1, 2, 3):
@@ -151,12 +150,12 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
 
 @pytest.mark.rule("RT-48")
 def test_a_run_of_a_kind_that_is_not_known_is_left_alone(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         await engine.settled()
-        await town.kill(engine)
-        engine = await town.engine()
+        await cluster.kill(engine)
+        engine = await cluster.start()
         load = engine._store.runs.load
 
         async def newer(run_id: str) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,8 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
+from aether_protocol.testing.harness import Cluster, run_on, succeed
 from tests.unit.engine.plans import dag, plan, retry, secret, task, value
-from tests.unit.engine.town import Cluster, run_on
-from tests.unit.engine.world import succeed
 
 
 def waiting_plan() -> Plan:
@@ -34,24 +35,24 @@ async def work_for_a_minute(given: TaskAssignment, context: Any) -> TaskResult:
 
 
 def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        first, second = await town.engine("first"), await town.engine("second")
+    async def body(cluster: Cluster) -> None:
+        first, second = await cluster.start("first"), await cluster.start("second")
         run = await first.submit(slow_plan())
-        await town.pass_time(40)  # the lease is renewed as long as the engine lives
+        await cluster.pass_time(40)  # the lease is renewed as long as the engine lives
         assert await second.recover() == []
         with pytest.raises(BusyError, match="driven by another engine"):
             await second.recover([run])
         with pytest.raises(UsageError, match="unknown"):
             await second.recover(["nobody"])
-        await town.kill(first)
-        await town.pass_time(50)
+        await cluster.kill(first)
+        await cluster.pass_time(50)
         assert await second.recover() == []
-        await town.pass_time(58)
+        await cluster.pass_time(58)
         assert await second.recover() == [run]
-        await town.pass_time(130)
+        await cluster.pass_time(130)
         assert (await second.report(run)).phase == "Succeeded"
         assert (await second.report(run)).duration_seconds == 60.0  # it slept for the rest
-        assert [(path, attempt) for path, attempt in town.dispatched] == [("main.a", 1), ("main.a", 1), ("main.b", 1)]
+        assert [(path, attempt) for path, attempt in cluster.dispatched] == [("main.a", 1), ("main.a", 1), ("main.b", 1)]
         assert (await second.report(run)).tasks[1].retries == 0
         assert await second.recover([run]) == []
 
@@ -68,40 +69,40 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
             stopped.append(given.path)
         return succeed(given)
 
-    async def body(town: Cluster) -> None:
-        first = await town.engine("first")
+    async def body(cluster: Cluster) -> None:
+        first = await cluster.start("first")
         run = await first.submit(plan(dag(task("a", "slow"))))
-        await town.pass_time(1)
+        await cluster.pass_time(1)
         waiting = asyncio.ensure_future(first.wait(run))
         first._keeper.stop()  # it sleeps, as a laptop does: its beat is not heard
-        await town.pass_time(20)
-        second = await town.engine("second")
+        await cluster.pass_time(20)
+        second = await cluster.start("second")
         assert await second.recover() == [run]
         first._keeper._ring()
-        await town.pass_time(21)
+        await cluster.pass_time(21)
         with pytest.raises(BusyError, match="taken over"):
             await waiting
         assert stopped == ["main.a"]
         with pytest.raises(BusyError):
             first.run_state(run)
         assert (await first.report(run)).phase == "Running"  # it may look on, as everybody
-        await town.pass_time(140)
+        await cluster.pass_time(140)
         assert (await first.wait(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
 
 
 def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        first = await town.engine("first")
+    async def body(cluster: Cluster) -> None:
+        first = await cluster.start("first")
         run = await first.submit(slow_plan("10s"))
-        await town.pass_time(1)
-        town.lease_s = None
-        other = await town.engine("second")
+        await cluster.pass_time(1)
+        cluster.lease_s = None
+        other = await cluster.start("second")
         await other._store.leases.release("first", [run])
         await other._store.leases.claim("second", 10**15, run_ids=[run])
         waiting = asyncio.ensure_future(first.wait(run))
-        await town.pass_time(30)  # its first word after that is a result
+        await cluster.pass_time(30)  # its first word after that is a result
         with pytest.raises(BusyError, match="taken over"):
             await waiting
         row = await other.row(run)
@@ -111,10 +112,10 @@ def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
 
 
 def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        driving, other = await town.engine("driving"), await town.engine("other")
+    async def body(cluster: Cluster) -> None:
+        driving, other = await cluster.start("driving"), await cluster.start("other")
         run, second = await driving.submit(waiting_plan()), await driving.submit(waiting_plan())
-        await town.pass_time(0.5)
+        await cluster.pass_time(0.5)
         calls = [
             asyncio.ensure_future(call)
             for call in (
@@ -124,7 +125,7 @@ def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> Non
             )
         ]
         ended = asyncio.ensure_future(other.wait(run))
-        await town.pass_time(4)
+        await cluster.pass_time(4)
         misspelt, resumed, cancelled = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(misspelt, UsageError)
         assert (misspelt.hint, resumed, cancelled) == ("suspended: main.ask", None, None)
@@ -137,21 +138,21 @@ def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> Non
 
 
 def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        driving = await town.engine("driving")
+    async def body(cluster: Cluster) -> None:
+        driving = await cluster.start("driving")
         run = await driving.submit(waiting_plan())
-        await town.pass_time(0.5)
-        await town.kill(driving)
-        other = await town.engine("other")
+        await cluster.pass_time(0.5)
+        await cluster.kill(driving)
+        other = await cluster.start("other")
         asking = asyncio.ensure_future(other.cancel(run))
-        await town.pass_time(30)
+        await cluster.pass_time(30)
         with pytest.raises(BusyError, match="nobody answers"):
             await asking
         assert await other.recover() == [run]
-        await town.pass_time(40)
+        await cluster.pass_time(40)
         assert (await other.report(run)).phase == "Suspended"
         await other.resume(run, "main.ask", {"approved": True})
-        await town.pass_time(41)
+        await cluster.pass_time(41)
         assert (await other.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, lease_s=15), body)
@@ -162,67 +163,67 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
 def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, last: int) -> None:
     """Also where its engine was killed before its first step was written, in the middle of a fan-out, or at rest."""
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         many = [task(f"t{number}", "sleep", {"duration": "60s"}) for number in range(100)]
         run = await engine.submit(plan(dag(*many, task("z", after=(0,)))))
-        await town.pass_time(1)
-        await town.kill(engine)
-        town.dispatched.clear()
-        engine = await town.engine()
+        await cluster.pass_time(1)
+        await cluster.kill(engine)
+        cluster.dispatched.clear()
+        engine = await cluster.start()
         assert await engine.recover([run], cancel=True) == [run]
-        await town.pass_time(2)
+        await cluster.pass_time(2)
         assert (await engine.report(run)).phase == "Cancelled"
         assert (await engine.row(run)).closed
-        assert town.dispatched == []
+        assert cluster.dispatched == []
         with pytest.raises(UsageError, match="has ended: it is Cancelled"):
             await engine.cancel(run)
 
-    run_on(Cluster(tmp_path, last=last, before=True), body)
+    run_on(Cluster(tmp_path, kill_at=last, kill_before=True), body)
 
 
 @pytest.mark.rule("CTRL-3")
 def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        driving, other = await town.engine("driving"), await town.engine("other")
+    async def body(cluster: Cluster) -> None:
+        driving, other = await cluster.start("driving"), await cluster.start("other")
         run = await driving.submit(slow_plan())
-        await town.pass_time(10)
-        await town.kill(driving)
-        town.dispatched.clear()
-        await town.pass_time(20)  # its lease goes on
+        await cluster.pass_time(10)
+        await cluster.kill(driving)
+        cluster.dispatched.clear()
+        await cluster.pass_time(20)  # its lease goes on
         asking = asyncio.ensure_future(other.cancel(run))
-        await town.pass_time(26)
-        successor = await town.engine("successor")
+        await cluster.pass_time(26)
+        successor = await cluster.start("successor")
         assert await successor.recover() == [run]
-        await town.pass_time(28)
+        await cluster.pass_time(28)
         await asking
-        assert ((await successor.report(run)).phase, town.dispatched) == ("Cancelled", [])
+        assert ((await successor.report(run)).phase, cluster.dispatched) == ("Cancelled", [])
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(slow_plan())
-        await town.pass_time(1)
-        await town.kill(engine)
-        town.dispatched.clear()
-        engine = await town.engine("second")
+        await cluster.pass_time(1)
+        await cluster.kill(engine)
+        cluster.dispatched.clear()
+        engine = await cluster.start("second")
 
         async def broken(owner: str) -> Any:
             raise PortError("the disk reports an error")
 
         engine._store.mailbox.requests = broken  # type: ignore[method-assign]
-        await engine._store.leases.release("town")
+        await engine._store.leases.release("engine")
         with pytest.raises(PortError, match="the disk"):
             await engine.recover([run])
         await engine.settled()
-        third = await town.engine("third")
+        third = await cluster.start("third")
         assert await third.recover() == [run]
-        await town.pass_time()
+        await cluster.pass_time()
         assert (await third.report(run)).phase == "Succeeded"
-        assert town.dispatched == [("main.a", 1), ("main.b", 1)]
+        assert cluster.dispatched == [("main.a", 1), ("main.b", 1)]
 
     run_on(Cluster(tmp_path), body)
 
@@ -232,18 +233,18 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
 def test_what_dies_with_its_engine_is_repeated_and_never_blamed(tmp_path: Path, concurrency: int | None) -> None:
     """However often, and whether it ran or waited for a slot then."""
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(*(task(name, "work", retry=retry(2)) for name in "ab"), task("c", after=(0, 1)))))
         for _ in range(12):
-            await town.pass_time(1)
-            await town.kill(engine)
-            engine = await town.engine()
+            await cluster.pass_time(1)
+            await cluster.kill(engine)
+            engine = await cluster.start()
             assert await engine.recover() == [run]
             await engine.settled()
-        repeated = [fact.losses for step in town.steps for fact in step.facts if isinstance(fact, AttemptRepeated)]
+        repeated = [fact.losses for step in cluster.steps for fact in step.facts if isinstance(fact, AttemptRepeated)]
         assert repeated == [0] * 24
-        await town.pass_time()
+        await cluster.pass_time()
         report = await engine.report(run)
         assert [(one.path, one.phase, one.retries) for one in report.tasks[1:]] == [
             ("main.a", "Succeeded", 0),
@@ -263,8 +264,8 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
             return TaskResult(given.ref, 2, "not yet")
         return succeed(given, text=given.inputs["password"])
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         inputs = (secret("password", "db", "password"),)
         run = await engine.submit(
             plan(dag(task("a", "echo", None, value("x", 1)), task("b", "work", None, *inputs, after=(0,))))
@@ -272,13 +273,13 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="has not ended"):
             await engine.retry(run)
         assert (await engine.wait(run)).phase == "Failed"
-        await town.kill(engine)
-        engine = await town.engine()
+        await cluster.kill(engine)
+        engine = await cluster.start()
         fails[0] = False
         again = await engine.retry(run, new_id="again")
         report = await engine.wait(again)
         assert (report.phase, [one.outputs for one in report.tasks[1:]]) == ("Succeeded", [{"x": 1}, {"text": "***"}])
-        assert town.dispatched == [("main.a", 1), ("main.b", 1), ("main.b", 1)]
+        assert cluster.dispatched == [("main.a", 1), ("main.b", 1), ("main.b", 1)]
         assert (await engine.row(again)).retry_of == run
         with pytest.raises(UsageError, match="nothing to retry"):
             await engine.retry(again)
@@ -287,17 +288,17 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
         assert told.value.hint == "did you mean 'main.a'?"
         third = await engine.retry(again, "main.a")
         await engine.wait(third)
-        assert town.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
+        assert cluster.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
         assert [row.run_id for row in await engine._store.runs.rows(RunQuery(phases=["Succeeded"]))] != []
 
     run_on(Cluster(tmp_path, {"work": ("inline", work)}, secrets={"db": {"password": "hunter2"}}), body)
 
 
 def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(slow_plan())
-        await town.pass_time()
+        await cluster.pass_time()
         total = (await engine.row(run)).seq
         assert (await engine.load_state(run, 0)).root is None
         phases = [str((await engine.load_state(run, seq)).phase) for seq in range(1, total + 1)]
@@ -311,11 +312,11 @@ def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
 
 
 def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        driving, other = await town.engine("driving"), await town.engine("other")
+    async def body(cluster: Cluster) -> None:
+        driving, other = await cluster.start("driving"), await cluster.start("other")
         run = await driving.submit(slow_plan("5s"))
         own = driving.events(run)
-        await town.pass_time(1)
+        await cluster.pass_time(1)
         now = [record async for record in other.events(run, follow=False)]
         assert now
         assert now[-1]["kind"] != "RunClosed"
@@ -325,7 +326,7 @@ def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
             return [record async for record in stream]
 
         watching = [asyncio.ensure_future(all_of(stream)) for stream in (own, late, other.events(run))]
-        await town.pass_time(10)
+        await cluster.pass_time(10)
         first, second, third = await asyncio.gather(*watching)
         assert first == second == third
         assert first[: len(now)] == now
@@ -344,12 +345,12 @@ def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) ->
         context.log("bye\n", "stderr")
         return succeed(given)
 
-    async def body(town: Cluster) -> None:
-        driving, other = await town.engine("driving"), await town.engine("other")
+    async def body(cluster: Cluster) -> None:
+        driving, other = await cluster.start("driving"), await cluster.start("other")
         run = await driving.submit(plan(dag(task("a", "talk", None, secret("p", "db", "p")))))
-        await town.pass_time(2)
+        await cluster.pass_time(2)
         assert [line.text async for line in other.logs(run)] == ["the password is ***\nmore\n"]
-        await town.pass_time(20)
+        await cluster.pass_time(20)
         lines = [line async for line in other.logs(run, "main.a", follow=True)]
         assert [(line.stream, line.text) for line in lines[1:]] == [("stderr", "bye\n")]
         assert [line.text async for line in other.logs(run, after=lines[0].seq)] == ["bye\n"]
@@ -364,12 +365,12 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         await context.sleep(1000)
         return succeed(given)
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "hang", None, secret("p", "db", "p")))))
-        await town.pass_time(1)
-        await town.kill(engine)
-        engine = await town.engine()
+        await cluster.pass_time(1)
+        await cluster.kill(engine)
+        engine = await cluster.start()
         await engine.recover()
         engine.deliver(TaskResult(AttemptRef(run, "main.a", 1), 0, "it is hunter2", {"x": "hunter2"}))
         await engine.settled()
@@ -390,14 +391,14 @@ def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Pa
         context.log("it was hunter2\n")
         return TaskResult(given.ref, 0, "it was hunter2", {"x": "hunter2"})
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         tasks = [task("a", "echo", None, secret("p", "db", "p")), task("ask", "await", after=(0,))]
         tasks.append(task("c", "tell", after=(1,)))
         run = await engine.submit(plan(dag(*tasks)))
-        await town.pass_time(1)
-        await town.kill(engine)
-        engine = await town.engine()
+        await cluster.pass_time(1)
+        await cluster.kill(engine)
+        engine = await cluster.start()
         await engine.recover()
         await engine.resume(run, "main.ask", {"x": "hunter2"})
         report = await engine.wait(run)
@@ -412,10 +413,10 @@ def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Pa
 
 @pytest.mark.rule("DATA-12")
 def test_the_reason_of_a_cancel_is_masked(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}, secret("p", "db", "p")))))
-        await town.pass_time(1)
+        await cluster.pass_time(1)
         await engine.cancel(run, reason="hunter2 was seen in a log")
         report = await engine.wait(run)
         assert (report.phase, report.message) == ("Cancelled", "cancelled: *** was seen in a log")
@@ -426,14 +427,14 @@ def test_the_reason_of_a_cancel_is_masked(tmp_path: Path) -> None:
 
 
 def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         bad, good = await engine.submit(slow_plan()), await engine.submit(slow_plan())
-        await town.pass_time(1)
-        await town.kill(engine)
-        engine = await town.engine()
-        database = engine._store.database  # type: ignore[attr-defined]
-        database.execute("UPDATE steps SET lines = '[1,2,3]' WHERE id = (SELECT min(id) FROM steps)")
+        await cluster.pass_time(1)
+        await cluster.kill(engine)
+        engine = await cluster.start()
+        with contextlib.closing(sqlite3.connect(cluster.path)) as file, file:
+            file.execute("UPDATE steps SET lines = '[1,2,3]' WHERE id = (SELECT min(id) FROM steps)")
         assert await engine.recover() == [good]
         assert f"run {bad} cannot be carried on with" in caplog.text
         with pytest.raises(PortError, match="damaged") as told:
@@ -444,41 +445,41 @@ def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog:
 
 
 def test_a_lock_is_one_engines(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        first, second = await town.engine("first"), await town.engine("second")
+    async def body(cluster: Cluster) -> None:
+        first, second = await cluster.start("first"), await cluster.start("second")
         assert await first.lock("nightly")
         assert await first.lock("nightly")
-        await town.pass_time(60)
+        await cluster.pass_time(60)
         assert not await second.lock("nightly")
         await first.unlock("nightly")
         assert await second.lock("nightly")
-        await town.kill(second)
-        await town.pass_time(70)
+        await cluster.kill(second)
+        await cluster.pass_time(70)
         assert not await first.lock("nightly")
-        await town.pass_time(80)
+        await cluster.pass_time(80)
         assert await first.lock("nightly")
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
 
 def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
-        first, second = await town.engine("first"), await town.engine("second")
+    async def body(cluster: Cluster) -> None:
+        first, second = await cluster.start("first"), await cluster.start("second")
         assert await first.lock("nightly")
         run = await first.submit(slow_plan())
-        await town.pass_time(1)
+        await cluster.pass_time(1)
         waiting = asyncio.ensure_future(first.wait(run))
         first._keeper.stop()  # it sleeps, as a laptop does
-        await town.pass_time(20)
+        await cluster.pass_time(20)
         assert await second.lock("nightly")
         first._keeper._ring()
-        await town.pass_time(21)
+        await cluster.pass_time(21)
         with pytest.raises(BusyError, match="lock 'nightly' was taken over"):
             await waiting
         await first._keeper.release()
         assert not await first.lock("nightly"), "it is the other one's"
         assert await second.recover() == [run]
-        await town.pass_time(300)
+        await cluster.pass_time(300)
         assert (await second.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, lease_s=15), body)
@@ -488,23 +489,23 @@ def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(t
 def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_path: Path, hours: int) -> None:
     """Others see its lease by the clock as it is set now; so it is written anew at once."""
 
-    async def body(town: Cluster) -> None:
-        first, second = await town.engine("first"), await town.engine("second")
+    async def body(cluster: Cluster) -> None:
+        first, second = await cluster.start("first"), await cluster.start("second")
         run = await first.submit(slow_plan("100s"))
         assert await first.lock("nightly")
-        await town.pass_time(1)
-        town.clock.set_by = hours * 3_600_000_000
-        await town.pass_time(3)
+        await cluster.pass_time(1)
+        cluster.clock.set_by = hours * 3_600_000_000
+        await cluster.pass_time(3)
         assert await second.recover() == []
         assert not await second.lock("nightly")
-        await town.pass_time(40)
+        await cluster.pass_time(40)
         assert await second.recover() == []
         assert not await second.lock("nightly")
-        await town.kill(first)
-        await town.pass_time(60)
+        await cluster.kill(first)
+        await cluster.pass_time(60)
         assert await second.recover() == [run], "and it lasts no longer than it should"
         assert await second.lock("nightly")
-        await town.pass_time(300)
+        await cluster.pass_time(300)
         assert ((await second.report(run)).phase, (await second.report(run)).duration_seconds) == ("Succeeded", 100.0)
 
     run_on(Cluster(tmp_path, lease_s=15), body)
@@ -514,23 +515,23 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
 def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
     """On tier snapshot a run goes back: what comes late is not for the namesakes of its task runs."""
 
-    async def body(town: Cluster) -> None:
-        first = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        first = await cluster.start()
         run = await first.submit(slow_plan())
-        await town.pass_time(1)
-        await town.kill(first)
-        second = await town.engine()
+        await cluster.pass_time(1)
+        await cluster.kill(first)
+        second = await cluster.start()
         assert await second.recover([run]) == [run]
-        await town.pass_time(2)
+        await cluster.pass_time(2)
         state = second.run_state(run)
         node = state.find("main.a")
         assert node is not None
         second.deliver(TaskResult(AttemptRef(run, "main.a", 1), message="of the past"))
-        await town.pass_time(3)
+        await cluster.pass_time(3)
         assert node.phase == "Running"
         assert second.epoch(run) != 0
         second.deliver(TaskResult(AttemptRef(run, "main.a", 1, second.epoch(run))))
-        await town.pass_time(4)
+        await cluster.pass_time(4)
         assert (await second.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, tier=SNAPSHOT), body)
@@ -541,18 +542,18 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
 def test_two_engines_whose_clocks_differ_by_an_hour_never_drive_one_run(tmp_path: Path, ahead_s: int) -> None:
     """Leases are measured by the store's clock: what the clock of an engine shows ends none and keeps none."""
 
-    async def body(town: Cluster) -> None:
-        first = await town.engine("first")
+    async def body(cluster: Cluster) -> None:
+        first = await cluster.start("first")
         run = await first.submit(slow_plan("200s"))
-        other = await town.engine("second", ahead_us=ahead_s * 1_000_000)
+        other = await cluster.start("second", ahead_us=ahead_s * 1_000_000)
         for second in range(1, 60, 7):
-            await town.pass_time(second)
+            await cluster.pass_time(second)
             assert await other.recover() == []
             assert first.drives(run)
-        await town.kill(first)
-        await town.pass_time(60)
+        await cluster.kill(first)
+        await cluster.pass_time(60)
         assert await other.recover() == [], "the dead one's lease lasts, by whatever clock"
-        await town.pass_time(90)
+        await cluster.pass_time(90)
         assert await other.recover() == [run]
 
     run_on(Cluster(tmp_path, lease_s=15), body)

@@ -14,9 +14,8 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.mailbox import cancel_question, resume_question
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.testing.harness import Cluster, run_on, succeed
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
-from tests.unit.engine.town import Cluster, run_on
-from tests.unit.engine.world import succeed
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: overdue}\nspec:\n  entrypoint: main\n"
 HOUR = 3600 * SECOND
@@ -109,33 +108,25 @@ OVERDUE: dict[str, tuple[str, str, list[str]]] = {
 
 
 async def left_for_ten_seconds(
-    town: Cluster, text: str, meanwhile: Callable[[RunEngine, str], Any] | None = None
+    cluster: Cluster, text: str, meanwhile: Callable[[RunEngine, str], Any] | None = None
 ) -> tuple[RunEngine, str]:
     """The run of `text` is left as soon as nothing happens any more; another engine takes it over."""
-    engine = await town.engine()
+    engine = await cluster.start()
     run = await engine.submit(load_plan(HEAD + text))
-    await town.pass_time(0)
-    await town.kill(engine)
-    town.dispatched.clear()
-    other = await town.engine()
+    await cluster.pass_time(0)
+    await cluster.kill(engine)
+    cluster.dispatched.clear()
+    other = await cluster.start()
     if meanwhile is not None:
         await meanwhile(other, run)
-    await let_pass(town, 10)
+    await let_pass(cluster, 10)
     assert await other.recover([run]) == [run]
     return other, run
 
 
-async def let_pass(town: Cluster, seconds: float) -> None:
+async def let_pass(cluster: Cluster, seconds: float) -> None:
     """Nobody drives anything meanwhile."""
-    forget_the_dead(town)
-    town.clock.advance(town.begin + round(seconds * SECOND))
-
-
-def forget_the_dead(town: Cluster) -> None:
-    """What dead engines still wait for does not come any more; it is kept, or Python would complain of it."""
-    town.forgotten = [*getattr(town, "forgotten", []), *town.clock._sleepers]  # type: ignore[attr-defined]
-    town.clock._timers.clear()
-    town.clock._sleepers.clear()
+    cluster.clock.advance(cluster.begin + round(seconds * SECOND))
 
 
 @pytest.mark.rule("RT-48", "RT-83", "SCHED-10")
@@ -143,15 +134,15 @@ def forget_the_dead(town: Cluster) -> None:
 def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path: Path) -> None:
     text, phase, handed_over = OVERDUE[name]
 
-    async def body(town: Cluster) -> None:
-        engine, run = await left_for_ten_seconds(town, text)
+    async def body(cluster: Cluster) -> None:
+        engine, run = await left_for_ten_seconds(cluster, text)
         assert (await engine.report(run)).phase == phase
-        assert [path for path, _ in town.dispatched if path] == handed_over
+        assert [path for path, _ in cluster.dispatched if path] == handed_over
         waiting = asyncio.ensure_future(engine.wait(run, or_suspended=True))
         await engine.settled()
         hooks = [hook.phase for hook in (await engine.report(run)).hooks]
         assert waiting.done() == (phase != "Running" and "Running" not in hooks), "nothing is under way"
-        await town.pass_time(200)
+        await cluster.pass_time(200)
         assert (await waiting).phase in ("Suspended", (await engine.report(run)).phase)
 
     run_on(Cluster(tmp_path), body)
@@ -161,13 +152,13 @@ def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path:
 def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_path: Path) -> None:
     """The store is asked in between: a run that looks suspended then may be about to time out."""
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(load_plan(HEAD + OVERDUE["the time limit of a task"][0]))
-        await town.pass_time(0)
-        await town.kill(engine)
-        other = await town.engine()
-        await let_pass(town, 10)
+        await cluster.pass_time(0)
+        await cluster.kill(engine)
+        other = await cluster.start()
+        await let_pass(cluster, 10)
         seen: list[str] = []
         other._driver.keeper.collect, given = None, other._driver.keeper.collect  # type: ignore[assignment, method-assign]
 
@@ -185,7 +176,7 @@ def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_pa
         other._driver.keeper.collect = given  # type: ignore[method-assign]
         assert looking
         assert not seen
-        await town.pass_time(200)
+        await cluster.pass_time(200)
         await looking[0]
         assert seen == ["Succeeded"]
 
@@ -208,8 +199,8 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
     async def ask(engine: RunEngine, run: str) -> None:
         await engine._store.mailbox.post(run, question())
 
-    async def body(town: Cluster) -> None:
-        engine, run = await left_for_ten_seconds(town, text, ask)
+    async def body(cluster: Cluster) -> None:
+        engine, run = await left_for_ten_seconds(cluster, text, ask)
         await engine.settled()
         over = name == "a resume" and limit  # the time limit counts over suspensions and resumes, to the task's end
         assert (await engine.report(run)).phase == ("Error" if over else phase)
@@ -220,16 +211,16 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
 # --- clocks ---
 
 
-async def after_a_crash(town: Cluster, made: Any, at: float, set_back_us: int = 0, down: float = 0) -> tuple[RunEngine, str]:
+async def after_a_crash(cluster: Cluster, made: Any, at: float, set_back_us: int = 0, down: float = 0) -> tuple[RunEngine, str]:
     """A run whose engine dies `at` seconds after the beginning, and another one `down` seconds later."""
-    engine = await town.engine()
+    engine = await cluster.start()
     run = await engine.submit(made)
-    await town.pass_time(at)
-    await town.kill(engine)
-    await let_pass(town, at + down)
-    town.clock._now -= set_back_us
-    town.begin -= set_back_us
-    other = await town.engine()
+    await cluster.pass_time(at)
+    await cluster.kill(engine)
+    await let_pass(cluster, at + down)
+    cluster.clock._now -= set_back_us
+    cluster.begin -= set_back_us
+    other = await cluster.start()
     assert await other.recover([run]) == [run]
     return other, run
 
@@ -237,9 +228,9 @@ async def after_a_crash(town: Cluster, made: Any, at: float, set_back_us: int = 
 @pytest.mark.rule("RT-86", "EXEC-2", "SCHED-10")
 @pytest.mark.parametrize(("down", "ends_at"), [(0, 60.0), (20, 60.0), (300, 340.0)])
 def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at: float) -> None:
-    async def body(town: Cluster) -> None:
-        engine, run = await after_a_crash(town, plan(dag(task("a", "sleep", {"duration": "60s"}))), 40, down=down)
-        await town.pass_time(1000)
+    async def body(cluster: Cluster) -> None:
+        engine, run = await after_a_crash(cluster, plan(dag(task("a", "sleep", {"duration": "60s"}))), 40, down=down)
+        await cluster.pass_time(1000)
         report = await engine.report(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", ends_at)
 
@@ -248,10 +239,10 @@ def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at:
 
 @pytest.mark.rule("RT-86", "SCHED-10")
 def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
+    async def body(cluster: Cluster) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=50 * SECOND)))
-        engine, run = await after_a_crash(town, made, 40)
-        await town.pass_time(1000)
+        engine, run = await after_a_crash(cluster, made, 40)
+        await cluster.pass_time(1000)
         report = await engine.report(run)
         assert (report.phase, report.message, report.duration_seconds) == ("Error", "a: timed out after 50s", 50.0)
 
@@ -260,13 +251,13 @@ def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
 
 @pytest.mark.rule("RT-86")
 def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
+    async def body(cluster: Cluster) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=30 * SECOND, retry=retry(2, 5))))
-        engine, run = await after_a_crash(town, made, 45)  # 10 s into the second attempt
-        await town.pass_time(45)
+        engine, run = await after_a_crash(cluster, made, 45)  # 10 s into the second attempt
+        await cluster.pass_time(45)
         node = engine.run_state(run).nodes[1]
-        assert (node.attempt, node.attempt_began_at) == (2, town.begin + 35 * SECOND)  # type: ignore[attr-defined]
-        await town.pass_time(1000)
+        assert (node.attempt, node.attempt_began_at) == (2, cluster.begin + 35 * SECOND)  # type: ignore[attr-defined]
+        await cluster.pass_time(1000)
         assert (await engine.report(run)).duration_seconds == 30 + 5 + 30 + 10 + 30
 
     run_on(Cluster(tmp_path), body)
@@ -281,11 +272,11 @@ def test_a_hook_that_sleeps_goes_on_with_what_is_left(tmp_path: Path) -> None:
     - task: {name: note, executor: {type: sleep, config: {duration: 20s}}}
 """
 
-    async def body(town: Cluster) -> None:
-        engine, run = await after_a_crash(town, load_plan(HEAD + text), 15)
-        await town.pass_time(1000)
+    async def body(cluster: Cluster) -> None:
+        engine, run = await after_a_crash(cluster, load_plan(HEAD + text), 15)
+        await cluster.pass_time(1000)
         [hook] = (await engine.report(run)).hooks
-        assert (hook.phase, hook.finished_at) == ("Succeeded", rfc3339(town.begin + 20 * SECOND))
+        assert (hook.phase, hook.finished_at) == ("Succeeded", rfc3339(cluster.begin + 20 * SECOND))
 
     run_on(Cluster(tmp_path), body)
 
@@ -313,28 +304,27 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
 ) -> None:
     make, phase, ends_at = BEHIND[name]
 
-    async def body(town: Cluster) -> None:
+    async def body(cluster: Cluster) -> None:
         made = make()
-        engine = await town.engine()
+        engine = await cluster.start()
         run = await engine.submit(made)
-        await town.pass_time(10)
-        begin, known = town.begin, engine.run_state(run).now
-        await town.kill(engine)
-        forget_the_dead(town)
-        town.clock._now -= hours * HOUR
-        town.begin -= hours * HOUR
-        other = await town.engine()
+        await cluster.pass_time(10)
+        begin, known = cluster.begin, engine.run_state(run).now
+        await cluster.kill(engine)
+        cluster.clock._now -= hours * HOUR
+        cluster.begin -= hours * HOUR
+        other = await cluster.start()
         assert await other.recover([run]) == [run]
         left = ends_at - (known - begin) / SECOND  # of what had been recorded: nobody knows how long it was down
-        before = town.clock.now()
+        before = cluster.clock.now()
         waiting = asyncio.ensure_future(other.wait(run))
-        await town.pass_time((before - town.begin) / SECOND + left + 20)
+        await cluster.pass_time((before - cluster.begin) / SECOND + left + 20)
         report = await waiting
         assert report.phase == phase
         assert report.started_at == rfc3339(begin), "what is recorded stays"
         assert report.duration_seconds is not None
         assert abs(report.duration_seconds - ends_at) <= 10
-        ats = [step.at for step in town.steps]
+        ats = [step.at for step in cluster.steps]
         assert ats == sorted(ats)
         [note] = [note for note in report.warnings if "clock" in note.message]
         assert "behind this run" in note.message
@@ -346,10 +336,10 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
 
 @pytest.mark.rule("RT-87")
 def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
-    async def body(town: Cluster) -> None:
+    async def body(cluster: Cluster) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}), task("b")))
-        engine, run = await after_a_crash(town, made, 0, set_back_us=900_000)
-        await town.pass_time(100)
+        engine, run = await after_a_crash(cluster, made, 0, set_back_us=900_000)
+        await cluster.pass_time(100)
         report = await engine.report(run)
         assert (report.phase, report.duration_seconds, report.warnings) == ("Succeeded", 60.0, ())
 
@@ -363,17 +353,17 @@ def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: 
     make, phase, ends_at = BEHIND[name]
     ends_at = 60 if name == "work that begins again" else ends_at
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         run = await engine.submit(make())
-        await town.pass_time(10)
-        began = town.begin
+        await cluster.pass_time(10)
+        began = cluster.begin
         back = 2 * HOUR
-        town.clock._now -= back  # alarms and sleeps come when they would have come
-        town.clock._timers[:] = [(due - back, *rest) for due, *rest in town.clock._timers]
-        town.clock._sleepers[:] = [(due - back, *rest) for due, *rest in town.clock._sleepers]
-        town.begin -= back
-        await town.pass_time(200)
+        cluster.clock._now -= back  # alarms and sleeps come when they would have come
+        cluster.clock._timers[:] = [(due - back, *rest) for due, *rest in cluster.clock._timers]
+        cluster.clock._sleepers[:] = [(due - back, *rest) for due, *rest in cluster.clock._sleepers]
+        cluster.begin -= back
+        await cluster.pass_time(200)
         report = await engine.report(run)
         assert (report.phase, report.started_at) == (phase, rfc3339(began))
         assert report.duration_seconds is not None

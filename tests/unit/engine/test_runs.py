@@ -14,12 +14,12 @@ from aether_protocol.errors import BrokenInvariant, BusyError, PortError, UsageE
 from aether_protocol.plan.model import HookEvent, InputBinding, Literal
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import TaskDispatched
+from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
-from tests.unit.engine.world import World, play, succeed
 
 
 def test_a_dag_runs_to_its_end_and_the_report_tells_of_it() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "echo", None, value("x", [1, 2])), task("b", "sleep", {"duration": "2s"}, after=(0,))))
         )
@@ -33,17 +33,17 @@ def test_a_dag_runs_to_its_end_and_the_report_tells_of_it() -> None:
         assert told["finishedAt"] == "2026-01-01T00:00:02Z"
         assert told["tasks"][2]["startedAt"] == "2026-01-01T00:00:00Z"
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_what_a_report_shows_is_a_copy() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "echo", None, value("x", [1])))))
         report = await world.engine.wait(run)
         report.tasks[1].outputs["x"].append(2)
         assert (await world.engine.report(run)).tasks[1].outputs == {"x": [1]}
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
@@ -55,7 +55,7 @@ def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
         kept.append({"out": [1]})
         return TaskResult(given.ref, outputs=kept[-1])
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "spoil", {"z": 1}, value("x", [1])), task("b", "spoil", None, value("x", []))))
         )
@@ -65,7 +65,7 @@ def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
         assert (await world.engine.report(run)).tasks[1].outputs == {"out": [1]}
         assert world.engine.run_state(run).plan.root.target.tasks[0].target.config.raw == {"z": 1}  # type: ignore[union-attr]
 
-    play(World({"spoil": ("inline", spoil)}), body)
+    run_on(EngineWorld({"spoil": ("inline", spoil)}), body)
 
 
 @pytest.mark.rule("SCHED-9", "SCHED-10")
@@ -77,7 +77,7 @@ def test_timers_retries_and_timeouts() -> None:
         await context.sleep(100)
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         await world.engine.submit(plan(dag(task("a", "hang", timeout_us=3 * SECOND, retry=retry(2)))))
         await world.pass_time()
         report = await world.engine.wait("run-1")
@@ -85,20 +85,20 @@ def test_timers_retries_and_timeouts() -> None:
         assert attempts == [0.0, 4.0, 9.0]
         assert world.elapsed() == 12.0
 
-    world = World({"hang": ("async", hang)})
-    play(world, body)
+    world = EngineWorld({"hang": ("async", hang)})
+    run_on(world, body)
 
 
 @pytest.mark.rule("SCHED-10")
 def test_waiting_in_the_queue_does_not_count() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         slow = [task(f"t{i}", "sleep", {"duration": "2s"}, timeout_us=3 * SECOND) for i in range(4)]
         run = await world.engine.submit(plan(dag(*slow)))
         await world.pass_time()
         report = await world.engine.report(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", 8.0)
 
-    play(World(concurrency=1), body)
+    run_on(EngineWorld(concurrency=1), body)
 
 
 def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlines() -> None:
@@ -109,7 +109,7 @@ def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlin
         calls.append(given.attempt)
         return TaskResult(given.ref, 3 if len(calls) < 3 else 0)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "flaky", retry=retry(5)), task("b", "sleep", {"duration": "3s"})), timeout_us=3 * SECOND)
         )
@@ -117,12 +117,12 @@ def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlin
         assert (await world.engine.report(run)).phase == "Succeeded"
         assert calls == [1, 2, 3]
 
-    play(World({"flaky": ("inline", flaky)}), body)
+    run_on(EngineWorld({"flaky": ("inline", flaky)}), body)
 
 
 @pytest.mark.rule("CTRL-1", "CTRL-2")
 def test_suspend_and_resume() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         engine = world.engine
         run = await engine.submit(plan(dag(task("ask", "await"), task("after", after=(0,)))))
         assert (await engine.wait(run, or_suspended=True)).phase == "Suspended"
@@ -138,7 +138,7 @@ def test_suspend_and_resume() -> None:
         report = await engine.wait(run)
         assert (report.phase, report.tasks[1].outputs) == ("Succeeded", {"approved": True})
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 @pytest.mark.rule("CTRL-3")
@@ -153,7 +153,7 @@ def test_cancel_tells_executors_and_waits_for_none_of_them() -> None:
             raise
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         engine = world.engine
         run = await engine.submit(plan(dag(task("a", "slow"), task("b", after=(0,)))))
         await world.pass_time(1)
@@ -165,7 +165,7 @@ def test_cancel_tells_executors_and_waits_for_none_of_them() -> None:
         await engine.settled()
         assert seen == ["told"]
 
-    play(World({"slow": ("async", slow)}), body)
+    run_on(EngineWorld({"slow": ("async", slow)}), body)
 
 
 def test_a_thread_is_asked_to_stop() -> None:
@@ -179,7 +179,7 @@ def test_a_thread_is_asked_to_stop() -> None:
         ended.set()
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "poll"))))
         await asyncio.to_thread(began.wait)
         await world.engine.cancel(run)
@@ -187,12 +187,12 @@ def test_a_thread_is_asked_to_stop() -> None:
         await world.engine.settled()
         assert ended.is_set()
 
-    play(World({"poll": ("thread", poll)}), body)
+    run_on(EngineWorld({"poll": ("thread", poll)}), body)
 
 
 @pytest.mark.rule("SCHED-12")
 def test_late_double_and_unknown_results_change_nothing() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         engine = world.engine
         run = await engine.submit(plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await"))))
         await engine.settled()
@@ -204,23 +204,23 @@ def test_late_double_and_unknown_results_change_nothing() -> None:
         assert len(world.steps) == steps
         assert (await engine.report(run)).tasks[1].outputs == {"x": 1}
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_steps_of_many_runs_keep_apart() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         runs = [await world.engine.submit(plan(dag(*(task(f"t{i}") for i in range(n))))) for n in range(1, 30)]
         reports = await asyncio.gather(*(world.engine.wait(run) for run in runs))
         assert [report.progress for report in reports] == [f"{n}/{n}" for n in range(1, 30)]
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 @pytest.mark.rule("DATA-14")
 def test_all_problems_of_the_arguments_are_told_before_anything_is_there() -> None:
     parameters = (InputBinding("rows", "integer", True, ()), InputBinding("name", "string", True, (Literal("x"),)))
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         with pytest.raises(UsageError, match="'colour' is not declared") as told:
             await world.engine.submit(plan(dag(task("a")), parameters=parameters), {"name": 5, "colour": 1})
         assert "'rows' has no value" in told.value.message
@@ -229,17 +229,17 @@ def test_all_problems_of_the_arguments_are_told_before_anything_is_there() -> No
             await world.engine.submit(plan(dag(task("a"))), {"x": float("nan")})
         assert world.engine.run_ids == []
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_arguments_are_copied() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         given = {"rows": [1]}
         run = await world.engine.submit(plan(dag(task("a")), parameters=(InputBinding("rows", "array", True, ()),)), given)
         given["rows"].append(2)
         assert world.engine.run_state(run).header.parameters == {"rows": [1]}
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 @pytest.mark.rule("DATA-14")
@@ -256,7 +256,7 @@ def test_text_is_read_as_json_unless_a_string_is_declared() -> None:
 
 
 def test_run_ids_are_given_once_and_must_be_plain() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         await world.engine.submit(plan(dag(task("a"))), run_id="mine")
         with pytest.raises(UsageError, match="exists already"):
             await world.engine.submit(plan(dag(task("a"))), run_id="mine")
@@ -266,11 +266,11 @@ def test_run_ids_are_given_once_and_must_be_plain() -> None:
         with pytest.raises(UsageError, match="unknown"):
             world.engine.run_state("other")
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_hooks_end_before_the_run_is_closed() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         hooks = {HookEvent.ON_EXIT: task("tell", "sleep", {"duration": "5s"})}
         run = await world.engine.submit(plan(dag(task("a")), hooks=hooks))
         await world.pass_time()
@@ -279,7 +279,7 @@ def test_hooks_end_before_the_run_is_closed() -> None:
         assert report.duration_seconds == 0
         assert [(hook.hook, hook.path, hook.phase) for hook in report.hooks] == [("workflow:onExit", "", "Succeeded")]
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 # --- what breaks ---
@@ -312,7 +312,7 @@ class BrokenStore(MemoryStore):
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_store_that_fails_ends_the_wait(error: Exception, told: type[Exception]) -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "5s"}), task("b", after=(0,)))))
         stream = world.engine.events(run)
         with pytest.raises(told):
@@ -325,7 +325,7 @@ def test_a_store_that_fails_ends_the_wait(error: Exception, told: type[Exception
         with pytest.raises(told):
             await world.engine.cancel(run)
 
-    play(World(store=BrokenStore(error)), body)
+    run_on(EngineWorld(store=BrokenStore(error)), body)
 
 
 def test_no_command_goes_out_before_its_step_is_stored() -> None:
@@ -346,29 +346,29 @@ def test_no_command_goes_out_before_its_step_is_stored() -> None:
         assert TaskDispatched(1, given.attempt) in stored
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "look"), task("b", "look", after=(0,)))))
         assert (await world.engine.wait(run)).phase == "Succeeded"
 
-    play(World({"look": ("inline", look)}, store=Slow()), body)
+    run_on(EngineWorld({"look": ("inline", look)}, store=Slow()), body)
 
 
 def test_an_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     def shout(run_id: str, state: object, step: object) -> None:
         raise RuntimeError("I am an observer")
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         world.engine.observers.insert(0, shout)
         run = await world.engine.submit(plan(dag(task("a"))))
         assert (await world.engine.wait(run)).phase == "Succeeded"
 
-    world = play(World(), body)
+    world = run_on(EngineWorld(), body)
     assert world.steps
     assert "an observer of run run-1 raised" in caplog.text
 
 
 def test_a_rule_that_breaks_ends_its_run_alone(caplog: pytest.LogCaptureFixture) -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         good = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "1s"}))))
         bad = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "1s"}))))
         world.engine._run(bad).machine.handle = lambda event: 1 / 0  # type: ignore[method-assign,assignment,return-value]
@@ -377,7 +377,7 @@ def test_a_rule_that_breaks_ends_its_run_alone(caplog: pytest.LogCaptureFixture)
             await world.engine.wait(bad)
         assert (await world.engine.report(good)).phase == "Succeeded"
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_closing_stops_executors_and_tells_who_waits() -> None:
@@ -391,7 +391,7 @@ def test_closing_stops_executors_and_tells_who_waits() -> None:
         return succeed(given)
 
     async def go() -> None:
-        world = World({"slow": ("async", slow)})
+        world = EngineWorld({"slow": ("async", slow)})
         async with world.engine as engine:
             run = await engine.submit(plan(dag(task("a", "slow"))))
             waiting = asyncio.ensure_future(engine.wait(run))
@@ -410,9 +410,9 @@ def test_closing_stops_executors_and_tells_who_waits() -> None:
 def test_runs_long_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aether_protocol.engine.loop.KEEP_ENDED", 2)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         for _ in range(4):
             await world.engine.wait(await world.engine.submit(plan(dag(task("a")))))
         assert world.engine.run_ids == ["run-3", "run-4"]
 
-    play(World(), body)
+    run_on(EngineWorld(), body)

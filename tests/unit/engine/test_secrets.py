@@ -15,9 +15,9 @@ from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.plan.model import InputBinding, Literal
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.codec import encode_entry
+from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from aether_protocol.views.report import make_report
 from tests.unit.engine.plans import dag, plan, retry, secret, task
-from tests.unit.engine.world import World, play, succeed
 
 pytestmark = pytest.mark.rule("DATA-12")
 
@@ -30,7 +30,7 @@ def masker(*texts: str) -> Masker:
     return made
 
 
-def everything(world: World, run: str) -> str:
+def everything(world: EngineWorld, run: str) -> str:
     """All that is kept or shown of a run."""
     facts = [encode_entry(step) for step in world.steps]
     return json.dumps([facts, make_report(world.engine.run_state(run)).to_json(), world.logs], ensure_ascii=False)
@@ -48,7 +48,7 @@ def test_the_executor_gets_the_text_and_nobody_else() -> None:
         outputs = {"deep": [{"p": text, text: 1}], "part": f"<{text}>", "pin": 4711, "ok": True}
         return TaskResult(given.ref, 2, f"wrong: {text}", outputs)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         inputs = (secret("password", "db", "password"), secret("pin", "db", "pin"))
         config = {"url": "https://me:{{inputs.parameters.password}}@host", "plain": [1]}
         run = await world.engine.submit(plan(dag(task("a", "tell", config, *inputs))))
@@ -63,7 +63,7 @@ def test_the_executor_gets_the_text_and_nobody_else() -> None:
         assert node.inputs == {"password": MASK, "pin": MASK}
         assert "".join(text for _, stream, text in world.logs if stream == "stdout") == "it is *** indeed\n"
 
-    play(World({"tell": ("inline", tell)}, secrets={"db": {"password": TEXT, "pin": "4711"}}), body)
+    run_on(EngineWorld({"tell": ("inline", tell)}, secrets={"db": {"password": TEXT, "pin": "4711"}}), body)
     assert seen == [
         (
             {"url": f"https://me:{TEXT}@host", "plain": [1]},
@@ -77,24 +77,24 @@ def test_what_an_executor_raises_is_masked_too() -> None:
     def boom(given: TaskAssignment, context: Any) -> TaskResult:
         raise ValueError(f"cannot log in with {given.inputs['p']}")
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "boom", None, secret("p", "db", "p")))))
         assert (await world.engine.wait(run)).tasks[1].message == "cannot log in with ***"
         assert "hunter2" not in everything(world, run)
         assert "Traceback" in world.logs[0][2]
 
-    play(World({"boom": ("inline", boom)}, secrets={"db": {"p": "hunter2"}}), body)
+    run_on(EngineWorld({"boom": ("inline", boom)}, secrets={"db": {"p": "hunter2"}}), body)
 
 
 def test_a_missing_secret_is_an_error_that_names_it() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "nope")))))
         report = await world.engine.wait(run)
         assert report.tasks[1].phase == "Error"
         assert report.tasks[1].message == "secret 'db' has no key 'nope' in any of the secret providers"
         assert world.engine.run_state(run).nodes[1].code == 3
 
-    play(World(secrets={"db": {"p": "hunter2"}}), body)
+    run_on(EngineWorld(secrets={"db": {"p": "hunter2"}}), body)
 
 
 def test_a_provider_that_fails_is_an_error_of_the_task() -> None:
@@ -102,12 +102,12 @@ def test_a_provider_that_fails_is_an_error_of_the_task() -> None:
         def get(self, name: str, key: str) -> str | None:
             raise PortError("the vault is sealed")
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         world.broker.secrets.providers = (Down(),)
         run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p")))))
         assert "the vault is sealed" in (await world.engine.wait(run)).tasks[1].message
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -> None:
@@ -123,24 +123,24 @@ def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -
         said.append(given.inputs["p"])
         return TaskResult(given.ref, 3 if len(said) < 2 else 0, " ".join(said))
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         world.broker.secrets.providers = (Rotating(),)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "d", "p"), retry=retry(1)))))
         await world.pass_time()
         assert (await world.engine.wait(run)).tasks[1].message == "*** ***"
 
-    play(World({"x": ("inline", fail_once)}), body)
+    run_on(EngineWorld({"x": ("inline", fail_once)}), body)
     assert said == ["first-text", "second-text"]
 
 
 def test_secrets_of_one_run_do_not_mask_another() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         await world.engine.wait(await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p"))))))
         other = InputBinding("x", "string", True, (Literal("hunter2"),))
         run = await world.engine.submit(plan(dag(task("a", "echo", None, other))))
         assert (await world.engine.wait(run)).tasks[1].outputs == {"x": "hunter2"}
 
-    play(World(secrets={"db": {"p": "hunter2"}}), body)
+    run_on(EngineWorld(secrets={"db": {"p": "hunter2"}}), body)
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_logs_show_no_secret_however_they_are_cut(texts: list[str], pieces: list
 
 
 def test_nothing_is_masked_where_no_secret_went_out() -> None:
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a"))))
         await world.engine.wait(run)
         assert world.broker.secrets.of(run).masker is None
 
-    play(World({"x": ("inline", succeed)}, secrets={"db": {"p": "hunter2"}}), body)
+    run_on(EngineWorld({"x": ("inline", succeed)}, secrets={"db": {"p": "hunter2"}}), body)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> N
                 return 5
             raise KeyError("hunter2")
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         world.broker.secrets.providers = (Broken(),)
         tasks = [task(name, "echo", None, secret("p", name, "p")) for name in ("number", "broken")]
         report = await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))
@@ -247,7 +247,7 @@ def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> N
             ("Error", "secret 'broken', key 'p', cannot be read: KeyError"),
         ]
 
-    play(World(), body)
+    run_on(EngineWorld(), body)
 
 
 def test_a_flood_of_what_might_begin_a_long_secret_costs_little() -> None:

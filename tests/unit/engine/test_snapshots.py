@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.engine.town import Cluster, run_on
 
 from aether_protocol.engine.recovery import rebuild
 from aether_protocol.engine.snapshots import SnapshotPolicy, Snapshots, snapshots_of
@@ -14,7 +15,6 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.testing.contracts.store.tools import new_run, row, tiny_plan
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Cluster, run_on
 
 POLICY = SnapshotPolicy(steps=10, share=4, saved_steps=10, saved_us=5_000)
 

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from aether_protocol.plan.model import ArtifactOutput, HookEvent
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_result, encode_assignment, encode_result
+from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from tests.unit.engine.plans import SECOND, dag, plan, secret, task, value
-from tests.unit.engine.world import World, play, succeed
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 
@@ -42,7 +42,7 @@ def assignments() -> list[TaskAssignment]:
         seen.append(given)
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         full = task(
             "full",
             "look",
@@ -54,7 +54,7 @@ def assignments() -> list[TaskAssignment]:
         )
         await world.engine.wait(await world.engine.submit(plan(dag(task("bare", "look"), full))))
 
-    play(World({"look": ("inline", look)}, secrets={"db": {"password": "x"}}, stager=StoredLibrary()), body)
+    run_on(EngineWorld({"look": ("inline", look)}, secrets={"db": {"password": "x"}}, stager=StoredLibrary()), body)
     return seen
 
 
@@ -81,7 +81,7 @@ def test_each_run_of_a_hook_has_a_name_of_its_own() -> None:
         seen.append(given)
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         hooks = {HookEvent.ON_SUSPEND: task("tell", "look"), HookEvent.ON_RESUME: task("tell", "look")}
         run = await world.engine.submit(plan(dag(task("a", "await"), task("b", "await")), hooks=hooks))
         await world.pass_time(1)
@@ -89,7 +89,7 @@ def test_each_run_of_a_hook_has_a_name_of_its_own() -> None:
         await world.pass_time(2)
         assert (await world.engine.report(run)).phase == "Suspended"
 
-    play(World({"look": ("inline", look)}), body)
+    run_on(EngineWorld({"look": ("inline", look)}), body)
     names = [one.task_run_id.partition("/")[2] for one in seen]
     assert sorted(names) == ["!onResume#1", "!onSuspend#1", "!onSuspend#2"]
     assert {one.path for one in seen} == {""}

@@ -13,8 +13,8 @@ import pytest
 from aether_protocol.execution import secrets as secrets_module
 from aether_protocol.execution.secrets import AT_ONCE
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from tests.unit.engine.plans import dag, plan, secret, task
-from tests.unit.engine.world import World, play, succeed
 
 pytestmark = pytest.mark.rule("DATA-12")
 
@@ -35,8 +35,8 @@ class Vault:
         return self.text  # type: ignore[no-any-return]
 
 
-def with_vault(vault: Any, function: Callable[..., TaskResult], mode: Any = "inline") -> World:
-    world = World({"x": (mode, function)}, secrets={})
+def with_vault(vault: Any, function: Callable[..., TaskResult], mode: Any = "inline") -> EngineWorld:
+    world = EngineWorld({"x": (mode, function)}, secrets={})
     world.broker.secrets.providers = (vault,)
     return world
 
@@ -52,13 +52,13 @@ def test_a_provider_that_blocks_does_not_hold_up_other_runs(mode: str) -> None:
             vault.open.set()
         return succeed(given)
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         waits = await world.engine.submit(plan(dag(task("waits", "x", None, secret("p", "db", "p")))))
         free = await world.engine.submit(plan(dag(task("free", "x"))))
         reports = [await world.engine.wait(run) for run in (free, waits)]
         assert [(report.phase, report.message) for report in reports] == [("Succeeded", "")] * 2
 
-    play(with_vault(vault, look, mode), body)
+    run_on(with_vault(vault, look, mode), body)
     assert seen == ["no secret", "hunter2"]
     assert threading.get_ident() not in vault.threads
 
@@ -67,12 +67,12 @@ def test_a_provider_that_never_answers_is_an_error_after_a_while(monkeypatch: py
     monkeypatch.setattr(secrets_module, "ASK_S", 0.01)
     vault = Vault()
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         report = await world.engine.wait(await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p"))))))
         told = "secret 'db', key 'p', cannot be read: no secret provider answered within 0.01 s"
         assert (report.tasks[1].phase, report.tasks[1].message) == ("Error", told)
 
-    play(with_vault(vault, lambda given, context: succeed(given)), body)
+    run_on(with_vault(vault, lambda given, context: succeed(given)), body)
     vault.open.set()
 
 
@@ -96,11 +96,11 @@ def test_few_threads_ask_at_once() -> None:
                 running.pop()
             return "text"
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         tasks = [task(f"t{number}", "x", None, secret("p", "db", f"k{number}")) for number in range(3 * AT_ONCE)]
         assert (await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))).phase == "Succeeded"
 
-    play(with_vault(Counted(), lambda given, context: succeed(given)), body)
+    run_on(with_vault(Counted(), lambda given, context: succeed(given)), body)
     assert most == AT_ONCE
 
 
@@ -110,13 +110,13 @@ def test_what_a_foreign_provider_gives_is_checked(text: Any, told: str) -> None:
     vault = Vault(text)
     vault.open.set()
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         report = await world.engine.wait(await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p"))))))
         assert report.tasks[1].phase == "Error"
         assert report.tasks[1].message.startswith("secret 'db', key 'p', ")
         assert told in report.tasks[1].message
 
-    play(with_vault(vault, lambda given, context: succeed(given)), body)
+    run_on(with_vault(vault, lambda given, context: succeed(given)), body)
 
 
 def suspended(given: TaskAssignment, context: Any) -> TaskResult:
@@ -127,7 +127,7 @@ def test_an_answer_is_masked_while_the_vault_of_the_engine_answers_slowly() -> N
     """The engine asks only when there is something to mask, and drives other runs meanwhile."""
     vault = Vault()
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         world.engine._driver._outside._book.providers = (vault,)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
         await world.engine.join(run, or_suspended=True)
@@ -140,7 +140,7 @@ def test_an_answer_is_masked_while_the_vault_of_the_engine_answers_slowly() -> N
         await world.engine.wait(run)
         assert world.engine.run_state(run).nodes[1].payloads == ({"say": "it is ***"},)
 
-    play(World({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}}), body)
+    run_on(EngineWorld({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}}), body)
     assert threading.get_ident() not in vault.threads
 
 
@@ -148,7 +148,7 @@ def test_an_answer_that_waits_for_a_vault_is_refused_when_the_engine_closes() ->
     vault = Vault()
     told: list[BaseException] = []
 
-    async def body(world: World) -> None:
+    async def body(world: EngineWorld) -> None:
         world.engine._driver._outside._book.providers = (vault,)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
         await world.engine.join(run, or_suspended=True)
@@ -157,10 +157,10 @@ def test_an_answer_that_waits_for_a_vault_is_refused_when_the_engine_closes() ->
         await world.engine.close()
         told.extend(error for error in await asyncio.gather(asked, return_exceptions=True) if error is not None)
 
-    async def go(world: World) -> None:
+    async def go(world: EngineWorld) -> None:
         async with world.engine:
             await body(world)
 
-    asyncio.run(go(World({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}})))
+    asyncio.run(go(EngineWorld({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}})))
     assert [str(error) for error in told] == ["the engine was closed"]
     vault.open.set()

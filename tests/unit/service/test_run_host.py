@@ -17,8 +17,8 @@ from aether_protocol.errors import BusyError
 from aether_protocol.plan.model import Call
 from aether_protocol.ports.store.schedules import STARTED, FireRecord, StoredSchedule
 from aether_protocol.service.run_host import HostEvent, RunHost
+from aether_protocol.testing.harness import Cluster, run_on
 from tests.unit.engine.plans import dag, plan, task
-from tests.unit.engine.town import Cluster, run_on
 
 SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", "{}", 0, 0, 0, None)
 
@@ -26,8 +26,8 @@ SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", 
 class Scene:
     """An engine with a host of runs around it, on a virtual clock."""
 
-    def __init__(self, town: Cluster, engine: RunEngine, told: list[HostEvent], *, serves: bool) -> None:
-        self.town = town
+    def __init__(self, cluster: Cluster, engine: RunEngine, told: list[HostEvent], *, serves: bool) -> None:
+        self.cluster = cluster
         self.engine = engine
         self.told = told
         self.runs = RunHost(engine, self.told.append, asyncio.Event(), serves=serves)
@@ -53,8 +53,8 @@ def play(tmp_path: Path, body: Body, *, serves: bool = False) -> list[tuple[str,
     """(kind, run, phase) of all that was reported."""
     told: list[HostEvent] = []
 
-    async def go(town: Cluster) -> None:
-        scene = Scene(town, await town.engine(), told, serves=serves)
+    async def go(cluster: Cluster) -> None:
+        scene = Scene(cluster, await cluster.start(), told, serves=serves)
         try:
             await body(scene)
         finally:
@@ -70,10 +70,10 @@ def test_runs_are_waited_for_until_the_last_has_ended(tmp_path: Path) -> None:
         await scene.start("long", task("a", "sleep", {"duration": "10s"}))
         await scene.start("short", task("a", "noop"))
         through = asyncio.create_task(scene.runs.through())
-        await scene.town.pass_time(5)
+        await scene.cluster.pass_time(5)
         assert scene.runs.watched == ["long"]
         assert not through.done()
-        await scene.town.pass_time()
+        await scene.cluster.pass_time()
         await through
         assert scene.codes == {"short": 0, "long": 0}
 
@@ -87,7 +87,7 @@ def test_a_host_that_leaves_waits_for_no_run(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("long", task("a", "sleep", {"duration": "10s"}))
         through = asyncio.create_task(scene.runs.through())
-        await scene.town.pass_time(5)
+        await scene.cluster.pass_time(5)
         scene.runs.leaving.set()
         await through
         assert scene.runs.watched == ["long"]
@@ -100,7 +100,7 @@ def test_a_run_that_was_lost_is_told_with_its_code(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("long", task("a", "sleep", {"duration": "10s"}))
         through = asyncio.create_task(scene.runs.through())
-        await scene.town.pass_time(5)
+        await scene.cluster.pass_time(5)
         run = scene.engine._driver.runs["long"]
         scene.engine._driver.abandon(run, BusyError("run 'long' was taken over by another engine"))
         await through
@@ -113,12 +113,11 @@ def test_a_suspended_run_is_reported_once_by_a_host_that_leaves_it(tmp_path: Pat
     async def body(scene: Scene) -> None:
         await scene.start("asks", task("a", "await"))
         through = asyncio.create_task(scene.runs.through())
-        await scene.town.pass_time(1)
+        await scene.cluster.pass_time(1)
         await through
         assert scene.codes == {"asks": 7}
-        await scene.engine.close()
-        scene.town.engines.remove(scene.engine)
-        again = Scene(scene.town, await scene.town.engine("next"), scene.told, serves=False)
+        await scene.cluster.stop(scene.engine)
+        again = Scene(scene.cluster, await scene.cluster.start("next"), scene.told, serves=False)
         await again.adopt("asks")
         await again.runs.through()
         assert again.codes == {}
@@ -130,15 +129,14 @@ def test_a_suspended_run_is_reported_once_by_a_host_that_leaves_it(tmp_path: Pat
 def test_a_suspended_run_whose_time_ran_out_meanwhile_is_seen_to_its_end(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("asks", task("a", "await", timeout_us=60_000_000))
-        await scene.town.pass_time(1)
+        await scene.cluster.pass_time(1)
         await scene.runs.through()
-        await scene.engine.close()
-        scene.town.engines.remove(scene.engine)
-        scene.town.clock.advance(scene.town.begin + 61_000_000)
-        again = Scene(scene.town, await scene.town.engine("next"), scene.told, serves=False)
+        await scene.cluster.stop(scene.engine)
+        scene.cluster.clock.advance(scene.cluster.begin + 61_000_000)
+        again = Scene(scene.cluster, await scene.cluster.start("next"), scene.told, serves=False)
         await again.adopt("asks")
         through = asyncio.create_task(again.runs.through())
-        await scene.town.pass_time()
+        await scene.cluster.pass_time()
         await through
         assert list(again.codes) == ["asks"]
         again.runs.close()
@@ -149,11 +147,11 @@ def test_a_suspended_run_whose_time_ran_out_meanwhile_is_seen_to_its_end(tmp_pat
 def test_a_host_that_serves_waits_on_and_reports_each_question(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         await scene.start("asks", task("a", "await"), replace(task("b", "await", after=(0,)), position=1))
-        await scene.town.pass_time(1)
+        await scene.cluster.pass_time(1)
         for path in ("main.a", "main.b"):
             assert scene.runs.watched == ["asks"]
             await scene.engine.resume("asks", path, {})
-            await scene.town.pass_time(1)
+            await scene.cluster.pass_time(1)
         assert scene.runs.watched == []
         assert scene.codes == {}  # of weeks of runs nothing is kept
 

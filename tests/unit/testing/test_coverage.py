@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aether_protocol.testing.coverage import coverage_text, rule_coverage
-from aether_protocol.testing.read import read_text
-from aether_protocol.testing.rules import RULES
+from aether_protocol.testing.cases.coverage import coverage_text, rule_coverage
+from aether_protocol.testing.cases.read import read_text
+from aether_protocol.testing.cases.rules import RULES
 
 CASES = """
 case: good

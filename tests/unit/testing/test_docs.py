@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.testing import grammar
-from aether_protocol.testing.case_fields import ObjectCheck
-from aether_protocol.testing.grammar import LIMITS
-from aether_protocol.testing.read import read_text
-from aether_protocol.testing.reports import explain
-from aether_protocol.testing.run import run_case
+from aether_protocol.testing.cases import grammar
+from aether_protocol.testing.cases.fields import ObjectCheck
+from aether_protocol.testing.cases.grammar import LIMITS
+from aether_protocol.testing.cases.read import read_text
+from aether_protocol.testing.cases.reports import explain
+from aether_protocol.testing.cases.run import run_case
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HOW_TO = DOCS / "how-to" / "test-workflows.md"

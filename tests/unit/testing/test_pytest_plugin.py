@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from aether_protocol.testing.read import read_file
-from aether_protocol.testing.run import run_case
+from aether_protocol.testing.cases.read import read_file
+from aether_protocol.testing.cases.run import run_case
 
 pytest_plugins = ["pytester"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.testing.cases import Case
-from aether_protocol.testing.read import find_files, read_file, read_files, read_text
+from aether_protocol.testing.cases.model import Case
+from aether_protocol.testing.cases.read import find_files, read_file, read_files, read_text
 
 HEAD = "case: one\ndocument: {}\n"
 

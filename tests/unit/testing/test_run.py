@@ -7,10 +7,10 @@ from textwrap import dedent, indent
 
 import pytest
 
-from aether_protocol.testing.cases import CaseResult
-from aether_protocol.testing.read import read_text
-from aether_protocol.testing.reports import explain, junit_xml, summary, text
-from aether_protocol.testing.run import run_case
+from aether_protocol.testing.cases.model import CaseResult
+from aether_protocol.testing.cases.read import read_text
+from aether_protocol.testing.cases.reports import explain, junit_xml, summary, text
+from aether_protocol.testing.cases.run import run_case
 
 ONE_TASK = """
     document:
@@ -335,7 +335,7 @@ def test_a_runner_that_breaks_is_an_error_of_the_case(monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise RuntimeError("no way")
 
-    monkeypatch.setattr("aether_protocol.testing.run.prepare", broken)
+    monkeypatch.setattr("aether_protocol.testing.cases.run.prepare", broken)
     result = run("expect: {phase: Succeeded}")
     assert result.outcome == "error"
     assert told(result) == ["x.cases.yaml:1: the case runner broke: RuntimeError: no way"]

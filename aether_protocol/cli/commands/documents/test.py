@@ -16,8 +16,8 @@ from aether_protocol.cli.target import written_to
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import let_outcome_decide
 from aether_protocol.errors import UsageError
-from aether_protocol.testing.cases import Case, CaseResult
-from aether_protocol.testing.read import find_files, read_files
+from aether_protocol.testing.cases.model import Case, CaseResult
+from aether_protocol.testing.cases.read import find_files, read_files
 from aether_protocol.views.text import counted, printable
 
 EPILOG = """\b
@@ -106,8 +106,8 @@ def selected(case: Case, words: str | None) -> bool:
 
 def judging(store: str | None, crash_everywhere: bool) -> Callable[[Case], CaseResult]:
     """What runs one case."""
-    from aether_protocol.testing.every_tier import on_tier, run_everywhere
-    from aether_protocol.testing.run import run_case
+    from aether_protocol.testing.cases.every_tier import on_tier, run_everywhere
+    from aether_protocol.testing.cases.run import run_case
 
     if crash_everywhere:
         return run_everywhere
@@ -116,7 +116,7 @@ def judging(store: str | None, crash_everywhere: bool) -> Callable[[Case], CaseR
 
 def run(cases: Iterable[Case], judge: Callable[[Case], CaseResult], options: TestOptions) -> list[CaseResult]:
     """Run them; what does not pass is shown as soon as it is known, on standard error where a report is the result."""
-    from aether_protocol.testing.reports import explain, summary
+    from aether_protocol.testing.cases.reports import explain, summary
 
     aside = options.output != "text"
     results: list[CaseResult] = []
@@ -146,7 +146,7 @@ def tell(label: str, text: str, *, color: str | None = None, aside: bool) -> Non
 
 def print_report(form: str, results: list[CaseResult]) -> int:
     """Print all results for programs."""
-    from aether_protocol.testing.reports import as_json, junit_xml
+    from aether_protocol.testing.cases.reports import as_json, junit_xml
 
     click.echo((as_json if form == "json" else junit_xml)(results).rstrip())
     return FINE
@@ -159,7 +159,7 @@ def default_tests() -> tuple[Path, ...]:
 
 def show_coverage(cases: list[Case], tests: tuple[Path, ...]) -> bool:
     """Print the table of rules; is every one of them covered?"""
-    from aether_protocol.testing.coverage import coverage_text, rule_coverage
+    from aether_protocol.testing.cases.coverage import coverage_text, rule_coverage
 
     coverage = rule_coverage(cases, tests)
     click.echo()

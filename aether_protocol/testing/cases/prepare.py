@@ -24,8 +24,8 @@ from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.documents.values import read_value
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
-from aether_protocol.testing.cases import Case, CaseFault, DocumentSource
-from aether_protocol.testing.plan_names import unknown_names, unscripted, used_types
+from aether_protocol.testing.cases.model import Case, CaseFault, DocumentSource
+from aether_protocol.testing.cases.plan_names import unknown_names, unscripted, used_types
 
 _WORKFLOWS: Final = ("Workflow", "CronWorkflow")
 VALIDATION: Final = frozenset({"valid", "diagnostics"})

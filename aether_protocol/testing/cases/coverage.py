@@ -12,9 +12,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from aether_protocol.testing.case_fields import near
-from aether_protocol.testing.cases import Case, CaseFault
-from aether_protocol.testing.rules import RULES, is_own
+from aether_protocol.testing.cases.fields import near
+from aether_protocol.testing.cases.model import Case, CaseFault
+from aether_protocol.testing.cases.rules import RULES, is_own
 
 
 class RuleRow(Struct, frozen=True):

@@ -17,10 +17,10 @@ from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.ports.wire_json import encode_assignment
 from aether_protocol.scheduler.nodes import Container, Node
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.case_fields import near
-from aether_protocol.testing.cases import Path
-from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.recorder import Watch
+from aether_protocol.testing.cases.compare import Comparison, matches, written
+from aether_protocol.testing.cases.fields import near
+from aether_protocol.testing.cases.model import Path
+from aether_protocol.testing.cases.recorder import Watch
 from aether_protocol.views.report import hook_name
 
 

@@ -16,7 +16,7 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, type_name
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.testing.cases import CaseFault, Locate, Path
+from aether_protocol.testing.cases.model import CaseFault, Locate, Path
 
 
 class Reading:

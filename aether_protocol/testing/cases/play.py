@@ -27,14 +27,16 @@ from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.outstanding import under_way
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.cases import Case, CaseFault, CaseResult, Drive
+from aether_protocol.testing.cases.compare import Comparison, matches, written
+from aether_protocol.testing.cases.expectations import Ran, judge
+from aether_protocol.testing.cases.failure_detail import run_detail
+from aether_protocol.testing.cases.model import Case, CaseFault, CaseResult, Drive
+from aether_protocol.testing.cases.prepare import Prepared
+from aether_protocol.testing.cases.recorder import Watch, texts
+from aether_protocol.testing.cases.survivors import CaseStore, Sites
 from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.expectations import Ran, judge
-from aether_protocol.testing.failure_detail import run_detail
-from aether_protocol.testing.harness import CaseStore, Door, Sites
-from aether_protocol.testing.prepare import Prepared
-from aether_protocol.testing.recorder import Watch, texts
+from aether_protocol.testing.gate import LossGate, after_writes
+from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
 from aether_protocol.views.report import make_report
 
@@ -46,16 +48,6 @@ def result_of(comparison: Comparison, detail: str, losses: int = 0) -> CaseResul
     if comparison.faults:
         return CaseResult(comparison.case, "failed", tuple(comparison.faults), detail, losses=losses)
     return CaseResult(comparison.case, "passed", losses=losses)
-
-
-class _Ids:
-    """Ids and seeds that are the same in every run of a case."""
-
-    def run_id(self, now_us: int) -> str:
-        return RUN_ID
-
-    def seed(self) -> int:
-        return 0
 
 
 class Messages(logging.Handler):
@@ -109,22 +101,22 @@ class Play:
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
         self._sites = Sites(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._shelf = CaseStore(case.store)
+        self._store = CaseStore(case.store)
         self._run_id = RUN_ID
         self._losses = 0
         self._drives = deque(case.drive)
         self._accepted: list[tuple[int, Drive]] = []  # (step before it, what was asked of the run)
-        self._door, self._engine = self._make_engine(lose_after)
+        self._gate, self._engine = self._make_engine(lose_after)
 
-    def _make_engine(self, lose_after: int | None = None) -> tuple[Door, RunEngine]:
-        door = Door(lose_after)
-        broker, site = self._sites.attach(door)
+    def _make_engine(self, lose_after: int | None = None) -> tuple[LossGate, RunEngine]:
+        gate = LossGate(after_writes(lose_after), shared=True)
+        broker, site = self._sites.attach(gate)
         engine = RunEngine(
-            store=self._shelf.open(door),
+            store=self._store.open(gate),
             broker=broker,
             site=site,
             clock=self._clock,
-            ids=_Ids(),
+            ids=SequentialIds(),
             secrets=[MappingSecrets(dict(self._case.secrets))],
             variables=variables_of(self._case),
             observers=[self._watch.step],
@@ -132,7 +124,7 @@ class Play:
             owner="case",
             lease_s=None,
         )
-        return door, engine
+        return gate, engine
 
     async def run(self, real_limit_s: float) -> CaseResult:
         try:
@@ -147,7 +139,7 @@ class Play:
         finally:
             await self._engine.close()
             await self._sites.close()
-            self._shelf.close()
+            self._store.close()
 
     async def _run(self) -> CaseResult:
         await self._engine.__aenter__()
@@ -164,7 +156,7 @@ class Play:
         drives = self._drives
         while True:
             await self._engine.settled()
-            if self._door.shut:
+            if self._gate.shut:
                 await self._go_on()
                 continue
             state = self._state()
@@ -189,9 +181,9 @@ class Play:
     async def _go_on(self) -> None:
         """The engine is lost: another one goes on from what is stored."""
         self._losses += 1
-        self._door.shut = True
+        self._gate.shut = True
         await self._engine.close()
-        self._door, self._engine = self._make_engine()
+        self._gate, self._engine = self._make_engine()
         await self._engine.__aenter__()
         state = await self._engine.load_state(self._run_id)
         if self._case.store == SNAPSHOT:

@@ -21,8 +21,9 @@ from aether_protocol.documents.tree import DocumentTree
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, STATE_ACTION_LOG
-from aether_protocol.testing.case_fields import Reading, parse_instant
-from aether_protocol.testing.cases import (
+from aether_protocol.testing.cases.fields import Reading, parse_instant
+from aether_protocol.testing.cases.grammar import CASE, DOCUMENT_FIELDS
+from aether_protocol.testing.cases.model import (
     Action,
     Case,
     CaseFault,
@@ -37,7 +38,6 @@ from aether_protocol.testing.cases import (
     Watching,
 )
 from aether_protocol.testing.clock import DEFAULT_START_US
-from aether_protocol.testing.grammar import CASE, DOCUMENT_FIELDS
 
 SUFFIXES = (".cases.yaml", ".case.yaml", ".cases.yml", ".case.yml")
 _FOREIGN: Final = frozenset({"node_modules", "__pycache__", "venv"})

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Call, DagDef, LoopDef, Plan, TaskDef
-from aether_protocol.testing.case_fields import near
-from aether_protocol.testing.cases import Case, CaseFault, Match, Path, Script
+from aether_protocol.testing.cases.fields import near
+from aether_protocol.testing.cases.model import Case, CaseFault, Match, Path, Script
 from aether_protocol.testing.scripted import Scripts, path_pattern
 
 _INDEX: Final = re.compile(r"\[\d+\]")

@@ -10,7 +10,7 @@ from typing import Final
 from aether_protocol.diagnostics import CODES
 from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.scheduler.transitions import Phase
-from aether_protocol.testing.case_fields import (
+from aether_protocol.testing.cases.fields import (
     ObjectCheck,
     anything,
     boolean,
@@ -31,7 +31,7 @@ from aether_protocol.testing.case_fields import (
     text,
     word,
 )
-from aether_protocol.testing.rules import RULES
+from aether_protocol.testing.cases.rules import RULES
 
 phase: Final = one_of(Phase, "phase")
 values: Final = map_of(anything, filled=True)  # names and values of which those given are compared

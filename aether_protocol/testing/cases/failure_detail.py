@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.scheduler.timing import duration_text
-from aether_protocol.testing.compare import written
-from aether_protocol.testing.expectations import Ran
+from aether_protocol.testing.cases.compare import written
+from aether_protocol.testing.cases.expectations import Ran
 
 _TASKS: Final = 60
 _LINES: Final = 20

@@ -17,7 +17,6 @@ from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.cron import schedule_spec
 from aether_protocol.documents.load import load_value
 from aether_protocol.engine.api import RunEngine
-from aether_protocol.engine.ids import uuid7
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import AetherError
@@ -26,39 +25,27 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import MISSED, SKIPPED, STARTED, FireRecord, next_due
 from aether_protocol.scheduler.outstanding import under_way
-from aether_protocol.testing.case_fields import parse_instant
-from aether_protocol.testing.cases import Case, CaseResult, Path, SpecChange, Watching
+from aether_protocol.testing.cases.compare import Comparison, matches, written
+from aether_protocol.testing.cases.fields import parse_instant
+from aether_protocol.testing.cases.model import Case, CaseResult, Path, SpecChange, Watching
+from aether_protocol.testing.cases.play import Messages, real_executor, result_of, variables_of
+from aether_protocol.testing.cases.prepare import Prepared
+from aether_protocol.testing.cases.recorder import Watch, texts
+from aether_protocol.testing.cases.survivors import CaseStore, Sites
 from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.compare import Comparison, matches, written
-from aether_protocol.testing.harness import CaseStore, Door, Sites
-from aether_protocol.testing.play import Messages, real_executor, result_of, variables_of
-from aether_protocol.testing.prepare import Prepared
-from aether_protocol.testing.recorder import Watch, texts
+from aether_protocol.testing.gate import LossGate, after_writes
+from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
 
 _ALL: Final = 1_000_000
 _MOST_TURNS: Final = 1_000_000  # of the loop below; a case that needs more goes round in circles
 
 
-class _Ids:
-    """Ids and seeds that are the same each time the case runs."""
-
-    def __init__(self) -> None:
-        self._made = 0
-
-    def run_id(self, now_us: int) -> str:
-        self._made += 1
-        return f"{uuid7(now_us)[:8]}-{self._made}"
-
-    def seed(self) -> int:
-        return 0
-
-
 class _Scheduler:
     """One engine with its scheduler; None of both while it is down."""
 
-    def __init__(self, door: Door, engine: RunEngine, cron: ScheduleRunner) -> None:
-        self.door = door
+    def __init__(self, gate: LossGate, engine: RunEngine, cron: ScheduleRunner) -> None:
+        self.gate = gate
         self.engine = engine
         self.cron = cron
 
@@ -89,8 +76,8 @@ class SchedulePlay:
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
         self._sites = Sites(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._shelf = CaseStore(case.store)
-        self._ids = _Ids()
+        self._store = CaseStore(case.store)
+        self._ids = SequentialIds()
         self._losses = 0
         self._lose_after = lose_after
         self._up: list[_Scheduler] = []
@@ -111,10 +98,10 @@ class SchedulePlay:
         await self._go_on()
 
     async def _open(self, number: int) -> None:
-        door = Door(self._lose_after if number == 0 else None)
+        gate = LossGate(after_writes(self._lose_after if number == 0 else None), shared=True)
         self._lose_after = None
-        store = self._shelf.open(door)
-        broker, site = self._sites.attach(door)
+        store = self._store.open(gate)
+        broker, site = self._sites.attach(gate)
         engine = RunEngine(
             store=store,
             broker=broker,
@@ -129,14 +116,14 @@ class SchedulePlay:
             lease_s=None,
         )
         await engine.__aenter__()
-        self._up.insert(number, _Scheduler(door, engine, ScheduleRunner(engine, store, self._clock)))
+        self._up.insert(number, _Scheduler(gate, engine, ScheduleRunner(engine, store, self._clock)))
 
     def _watch(self, run_id: str) -> Watch:
         return self._watches.setdefault(run_id, Watch())
 
     async def _unfinished(self) -> list[str]:
         """The runs that are open, oldest fire first."""
-        rows = await schedules_of(self._shelf.bare()).runs(closed=False)
+        rows = await schedules_of(self._store.bare()).runs(closed=False)
         return [row.run_id for row in reversed(rows) if row.broken is None]
 
     async def _go_on(self) -> None:
@@ -154,7 +141,7 @@ class SchedulePlay:
     async def _lose(self) -> None:
         while self._up:
             one = self._up.pop()
-            one.door.shut = True
+            one.gate.shut = True
             await one.engine.close()
 
     # --- the loop ---
@@ -170,7 +157,7 @@ class SchedulePlay:
         finally:
             await self._lose()
             await self._sites.close()
-            self._shelf.close()
+            self._store.close()
 
     async def _run(self) -> CaseResult:
         if refused := await self._apply({}):
@@ -188,7 +175,7 @@ class SchedulePlay:
         clock = self._clock
         for one in self._up:
             await one.engine.settled()
-        if any(one.door.shut for one in self._up):
+        if any(one.gate.shut for one in self._up):
             self._losses += 1
             await self._lose()
             await self._start()
@@ -201,7 +188,7 @@ class SchedulePlay:
         if await self._tidy() or clock.fire() or await self._tick():
             return True
         dues = [clock.next_due(), self._begin + self._edges[0][0] if self._edges else None]
-        dues.append(await next_due(schedules_of(self._shelf.bare())) if self._up else None)
+        dues.append(await next_due(schedules_of(self._store.bare())) if self._up else None)
         due = min((one for one in dues if one is not None), default=self._end + 1)
         if due > self._end:
             return False
@@ -217,11 +204,11 @@ class SchedulePlay:
             await self._change(what)
 
     async def _tidy(self) -> bool:
-        return any([bool(await one.cron.tidy()) for one in self._up if not one.door.shut])
+        return any([bool(await one.cron.tidy()) for one in self._up if not one.gate.shut])
 
     async def _tick(self) -> bool:
         """Every scheduler looks at the same time; whether there was something to look at."""
-        due = await next_due(schedules_of(self._shelf.bare()))
+        due = await next_due(schedules_of(self._store.bare()))
         if due is None or due > self._clock.now() or not self._up:
             return False
         await asyncio.gather(*(one.cron.tick() for one in self._up))
@@ -243,7 +230,7 @@ class SchedulePlay:
                 return "; ".join(dict.fromkeys(faults))
             plan = compiled.plan
         try:
-            await apply(schedules_of(self._shelf.bare()), schedule_spec(document, plan), self._clock.now())
+            await apply(schedules_of(self._store.bare()), schedule_spec(document, plan), self._clock.now())
         except AetherError as error:
             return error.message
         self._document, self._plan = document, plan
@@ -263,7 +250,7 @@ class SchedulePlay:
     # --- afterwards ---
 
     async def _judge(self) -> None:
-        store = self._shelf.bare()
+        store = self._store.bare()
         schedule = await schedules_of(store).get(self._plan.namespace, self._plan.name)
         assert schedule is not None
         records = (await schedules_of(store).fires(schedule.namespace, schedule.name, limit=_ALL))[::-1]

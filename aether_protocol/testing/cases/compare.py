@@ -12,8 +12,8 @@ from typing import Final
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.values import Json, SecretValue, equal
 from aether_protocol.scheduler.timing import duration_text
-from aether_protocol.testing.case_fields import near, show
-from aether_protocol.testing.cases import Case, CaseFault, Path
+from aether_protocol.testing.cases.fields import near, show
+from aether_protocol.testing.cases.model import Case, CaseFault, Path
 
 _WIDEST: Final = 400  # characters of one value in a message
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree
 
-from aether_protocol.testing.cases import CaseResult
+from aether_protocol.testing.cases.model import CaseResult
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

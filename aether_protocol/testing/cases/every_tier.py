@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.testing.cases import Case, CaseResult
-from aether_protocol.testing.prepare import runs
-from aether_protocol.testing.run import run_case
+from aether_protocol.testing.cases.model import Case, CaseResult
+from aether_protocol.testing.cases.prepare import runs
+from aether_protocol.testing.cases.run import run_case
 
 _TIMES: Final = frozenset({"elapsed", "startedAt", "endedAt"})  # a repeated attempt has its whole timeout again
 _REPEATED: Final = frozenset({"dispatched", "hooks", "maxParallel", "assignment"})  # on tier snapshot

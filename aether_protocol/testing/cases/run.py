@@ -23,14 +23,14 @@ from aether_protocol.engine.submission import make_header, read_variables
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.testing.cases import Case, CaseResult
-from aether_protocol.testing.compare import Comparison
-from aether_protocol.testing.expectations import check_diagnostics
-from aether_protocol.testing.plan_names import touches_files
-from aether_protocol.testing.play import RUN_ID, Play, result_of, variables_of
-from aether_protocol.testing.prepare import Prepared, prepare, runs
-from aether_protocol.testing.recorder import texts
-from aether_protocol.testing.schedules import SchedulePlay
+from aether_protocol.testing.cases.compare import Comparison
+from aether_protocol.testing.cases.expectations import check_diagnostics
+from aether_protocol.testing.cases.model import Case, CaseResult
+from aether_protocol.testing.cases.plan_names import touches_files
+from aether_protocol.testing.cases.play import RUN_ID, Play, result_of, variables_of
+from aether_protocol.testing.cases.prepare import Prepared, prepare, runs
+from aether_protocol.testing.cases.recorder import texts
+from aether_protocol.testing.cases.schedules import SchedulePlay
 
 REAL_LIMIT_S: Final = 60.0  # of one case: real programs may run in it
 
