@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.engine.town import Cluster, run_on
 
 from aether_protocol.engine.recovery import rebuild
 from aether_protocol.engine.snapshots import SnapshotPolicy, Snapshots, snapshots_of
@@ -14,6 +13,7 @@ from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoredRun
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import Phase
 from aether_protocol.testing.contracts.store.tools import new_run, row, tiny_plan
+from aether_protocol.testing.harness import Cluster, run_on
 from tests.unit.engine.plans import dag, plan, task
 
 POLICY = SnapshotPolicy(steps=10, share=4, saved_steps=10, saved_us=5_000)
@@ -90,8 +90,8 @@ def test_a_recovered_run_counts_from_its_last_snapshot(snapshot: str | None, fir
 def test_the_engine_gives_the_store_what_is_due(tmp_path: Path, tier: str) -> None:
     """A chain of tasks, on a store that keeps no steps and on one that does: what is loaded is where the run was."""
 
-    async def body(town: Cluster) -> None:
-        engine = await town.engine()
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
         engine._snapshots = POLICY
         tasks = [task(f"t{n}", after=(n - 1,) if n else ()) for n in range(30)]
         run = await engine.submit(plan(dag(*tasks)))
