@@ -56,6 +56,7 @@ class Deliveries:
         self._queues: dict[int, deque[Delivery]] = {}  # by priority, highest first
         self.waiting = 0  # what was dropped is among it until its turn comes
         self._stops: list[AttemptRef] = []
+        self._releases: list[AttemptRef] = []
         self._refused: list[tuple[int, int, Delivery]] = []  # a heap by the instant of the next offer
         self._unclear: list[Delivery] = []  # dispatched by an engine before us: the broker could not tell of them so far
         self._count = 0
@@ -81,7 +82,7 @@ class Deliveries:
         self.due = True
 
     def drop(self, delivery: Delivery) -> None:
-        """Nobody wants it any more: it is not offered, or stopped where the broker has it."""
+        """Its result is not wanted any longer: it is not offered, or stopped where the broker has it."""
         delivery.dropped = True
         if delivery.offered:
             (self._own_stops if delivery.own else self._stops).append(delivery.ref)
@@ -90,6 +91,13 @@ class Deliveries:
     def _is_own(self, delivery: Delivery) -> bool:
         node = delivery.run.state.nodes[delivery.node]
         return self._site is not None and isinstance(node, TaskNode) and self._site.carries(node.target.executor_type)
+
+    def release(self, delivery: Delivery) -> None:
+        """Its run is not driven here any longer: it is not offered, or left to the next engine where that can reach it."""
+        delivery.dropped = True
+        if delivery.offered:
+            (self._own_stops if delivery.own else self._releases).append(delivery.ref)
+            self.due = True
 
     def ready(self) -> None:
         """The broker may take more: offer all that waits and was refused."""
@@ -107,8 +115,8 @@ class Deliveries:
         self.due = False
         if self._own_stops or self._own:
             await self._carry_out()
-        if self._stops:
-            await self._stop()
+        if self._stops or self._releases:
+            await self._withdraw()
         if self._unclear:
             await self._ask_again()
         while self.waiting:  # what is carried out at once leaves room for the next
@@ -193,13 +201,20 @@ class Deliveries:
             queue = self._queues[delivery.assignment.priority]
             queue.rotate(1)
 
-    async def _stop(self) -> None:
+    async def _withdraw(self) -> None:
+        """Stop what is not wanted, and release what is the next engine's."""
         stops, self._stops = self._stops, []
+        releases, self._releases = self._releases, []
         try:
-            await self._broker.stop(stops)
+            if stops:
+                await self._broker.stop(stops)
+                stops = []
+            if releases:
+                await self._broker.release(releases)
             self._outage = 0
         except PortError as error:
             self._stops[:0] = stops
+            self._releases[:0] = releases
             self._try_again(error, "stop")
 
     # --- what an engine before us dispatched ---
@@ -253,7 +268,7 @@ class Deliveries:
             self._requeue(heapq.heappop(self._refused)[2])
         if self._refused:
             self._arm(self._refused[0][0])
-        self.due = self.due or bool(self._stops or self._unclear or self.waiting)
+        self.due = self.due or bool(self._stops or self._releases or self._unclear or self.waiting)
         self._wake()
 
     def close(self) -> None:

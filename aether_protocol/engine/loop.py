@@ -473,7 +473,7 @@ class RunLoop:
         if blamed and run.token and isinstance(error, BrokenInvariant):
             self.keeper.broke(run.id, run.token, run.state.leaves_ended, error.message)
         for delivery in run.open.values():
-            self.deliveries.drop(delivery)
+            self.deliveries.release(delivery)
         run.open = {}
         self._wake()
         self._closed(run)

@@ -31,10 +31,9 @@ _NOTHING: Final[Mapping[str, Json]] = {}  # never written to
 
 
 class Attempt:
-    """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: nobody wants its result;
-    `threaded`: it is in a thread, where it can be told to stop but not be made to; `slot_released`: it lost its slot;
-    `successor`: the same attempt dispatched again, which waits for its end; `stop_s`: how long
-    its stop may take, as it says itself."""
+    """An attempt that waits or runs. `begun`: its executor has been called; `stopped`: its result is not wanted;
+    `threaded`: it is in a thread, which can be asked to stop but not be made to; `slot_released`: it has no slot any more;
+    `successor`: the attempt that begins when this one has ended; `stop_s`: how long its stop may take, as it says itself."""
 
     __slots__ = (
         "assignment",
@@ -64,6 +63,16 @@ class Attempt:
         self.successor: TaskAssignment | None = None
         self.sleeps = 0
         self.stop_s = 0.0
+
+    def follow(self, assignment: TaskAssignment) -> bool:
+        """Let another attempt of this task run begin when this one has ended, where it is newer than all that is here, or this
+        one once more after its stop; False: it is passed over."""
+        ref = assignment.ref
+        last = self.ref if self.successor is None else self.successor.ref
+        if not ref.is_after(last) and not (self.stopped and self.successor is None and ref == last):
+            return False
+        self.successor = assignment
+        return True
 
 
 def refuse(assignment: TaskAssignment, message: str, outputs: Mapping[str, Json] = _NOTHING) -> TaskResult:
@@ -279,6 +288,6 @@ async def _in_thread(
         return executor.execute(assignment, context)
 
     try:
-        return await host.threads().call(call)
+        return await host.threads.call(call)
     finally:
         attempt.threaded = False

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.execution.activity import Activity
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook
 from aether_protocol.execution.threads import Threads
@@ -31,17 +32,15 @@ Stream = Literal["stdout", "stderr"]
 
 
 class Host(Protocol):
-    """What an attempt needs of the broker that runs it."""
+    """What an attempt needs of the broker or worker that carries it out."""
 
     clock: Clock
     sink: ResultSink
     stager: Stager | None
     workspaces: Workspaces
     secrets: SecretBook
-
-    def mark_busy(self) -> None: ...
-    def rest(self) -> None: ...
-    def threads(self) -> Threads: ...
+    activity: Activity
+    threads: Threads
 
 
 class Running(Protocol):
@@ -133,13 +132,13 @@ class Context(Struct, eq=False):
             return
         attempt.sleeps += 1
         if attempt.sleeps == 1:
-            self._host.rest()
+            self._host.activity.end()
         try:
             await self._host.clock.sleep(seconds, rank)
         finally:
             attempt.sleeps -= 1
             if not attempt.sleeps:
-                self._host.mark_busy()
+                self._host.activity.begin()
 
     def stops_within(self, seconds: float) -> None:
         if self._attempt is not None:

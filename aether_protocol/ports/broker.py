@@ -62,12 +62,17 @@ class Broker(Protocol):
         """Take these, higher priority first, then in this order (SCHED-11). Returns those that it refused, with the reason:
         they are offered again after a while, which is not counted. Should answer within moments: the engine waits for it.
 
-        Another attempt of a task run that is here stops that one, and begins when it has ended: the engine that should have
-        stopped it may be gone."""
+        A newer attempt of a task run (`AttemptRef.is_after`) stops the one that is there, and begins when that has ended: the
+        engine that should have stopped it may be gone. An older one, which comes late, is passed over."""
         ...
 
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
-        """Drop those that wait, tell those that run to stop. Unknown ones are ignored."""
+        """Drop those that wait and let those that run stop: their results are not wanted. Unknown ones are ignored."""
+        ...
+
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        """This engine does not drive the runs of these attempts any longer, as where its lease ended. What can be reported to
+        the engine that recovers them goes on; what no other engine can reach stops. Unknown ones are ignored."""
         ...
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
@@ -77,5 +82,5 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop everything that runs and wait until it has stopped."""
+        """Stop everything that runs in this process and wait until it has stopped. What runs elsewhere is left alone."""
         ...

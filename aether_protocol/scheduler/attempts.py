@@ -28,7 +28,7 @@ class AttemptRef(Struct, frozen=True, gc=False):
     """The name of one attempt, the same wherever it is spoken of: opaque to brokers, workers and executors.
 
     `path` is that of the task run; of a hook's run `PATH!EVENT#N`, for it may be fired several times (N counts from 1).
-    `epoch` is not 0 once the run has gone back to an earlier state than others may have seen.
+    `epoch` is not 0 once the run has gone back to an earlier state than others may have seen, and grows each time.
     """
 
     run_id: str
@@ -40,6 +40,10 @@ class AttemptRef(Struct, frozen=True, gc=False):
     def task_run_id(self) -> str:
         """The task run, stable over attempts and restarts: `RUN/PATH`."""
         return f"{self.run_id}/{self.path}"
+
+    def is_after(self, other: AttemptRef) -> bool:
+        """Whether this is a later attempt than `other`, which is of the same task run."""
+        return (self.epoch, self.attempt) > (other.epoch, other.attempt)
 
 
 class TaskResult(Struct, gc=False):

@@ -263,6 +263,10 @@ class _ProcessBroker:
         if not self._gate.shut:
             await self._inner.stop(refs)
 
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        if not self._gate.shut:
+            await self._inner.release(refs)
+
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         return await self._inner.held(refs)
 

@@ -12,6 +12,7 @@ import pytest
 
 from aether_protocol.adapters.brokers import local
 from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.execution import runner
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor
@@ -33,7 +34,7 @@ class TestNothingHoldsItForEver:
     @pytest.fixture(autouse=True)
     def short_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local, "STOP_S", 0.02)
-        monkeypatch.setattr(local, "LEAVE_S", 0.02)
+        monkeypatch.setattr(runner, "LEAVE_S", 0.02)
 
     @staticmethod
     async def deaf(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
@@ -95,6 +96,22 @@ class TestNothingHoldsItForEver:
         asyncio.run(go())
 
 
+    def test_a_broker_that_nothing_closed_does_not_keep_its_loop_from_ending(self) -> None:
+        """As where a program is interrupted before it comes to that."""
+
+        async def forever(task: TaskAssignment, context: ExecutionContext) -> TaskResult:
+            await context.sleep(math.inf)
+            return done(task)
+
+        async def go() -> None:
+            broker = LocalBroker([Tool("forever", "async", forever), Tool("quick", "async", done)], ManualClock(0))
+            broker.start(Ear())
+            await broker.dispatch([work(1, "forever"), work(2, "quick")])
+            await broker.quiet()
+
+        asyncio.run(go())  # ends
+
+
 async def calm(broker: LocalBroker) -> None:
     """Until nothing goes on that needs no time."""
     for _ in range(50):
@@ -127,8 +144,8 @@ class TestAnAttemptNeverRunsBesideItself:
                 await body(broker, ear, said)
             finally:
                 await broker.close()
-            assert broker._attempts == {}
-            assert broker._running == 0
+            assert list(broker._slots) == []
+            assert broker._slots.running == broker.busy == 0
             assert ear.losses == []
 
         asyncio.run(go())
@@ -162,9 +179,22 @@ class TestAnAttemptNeverRunsBesideItself:
 
         self.play(body, concurrency)
 
+    @pytest.mark.rule("RT-116")
+    @pytest.mark.parametrize("concurrency", [None, 1])
+    def test_what_the_engine_releases_stops_for_no_other_one_can_reach_it(self, concurrency: int | None) -> None:
+        async def body(broker: LocalBroker, ear: Ear, said: list[str]) -> None:
+            await broker.dispatch([work(1, "slow"), work(2, "slow")])
+            await calm(broker)
+            await broker.release([ref(1), ref(2), ref(3)])
+            await calm(broker)
+            assert said.count("begins") == said.count("has stopped") > 0
+            assert set((await broker.held([ref(1), ref(2)])).values()) == {"lost"}
+
+        self.play(body, concurrency)
+
     def test_one_that_does_not_stop_is_not_waited_for_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local, "STOP_S", 0.02)
-        monkeypatch.setattr(local, "LEAVE_S", 0.02)
+        monkeypatch.setattr(runner, "LEAVE_S", 0.02)
 
         async def go() -> None:
             again = asyncio.Event()

@@ -16,6 +16,7 @@ SHARED = "adapters/stores/memory/store.py"
 LEASES = "adapters/stores/sqlite/leases.py"
 RUNS = "adapters/stores/sqlite/runs.py"
 LOCAL = "adapters/brokers/local.py"
+SLOTS = "execution/slots.py"
 LEAF = "scheduler/tasks.py"
 EVOLVE = "scheduler/evolve.py"
 OUTSTANDING = "scheduler/outstanding.py"
@@ -423,31 +424,62 @@ FAULTS = (
     Fault(
         "slots",
         "one attempt more than there are slots",
-        LOCAL,
-        "while self._queue and self._running < self._limit:",
-        "while self._queue and self._running <= self._limit:",
+        SLOTS,
+        "(self.running < self.limit and not self._queue)",
+        "(self.running <= self.limit and not self._queue)",
     ),
     Fault(
         "slots",
         "a slot is given back twice",
-        LOCAL,
-        "        if not attempt.slot_released:\n            self._running -= 1\n        self._forget(attempt)\n",
-        "        self._running -= 1 + attempt.stopped\n        self._forget(attempt)\n",
+        SLOTS,
+        "            self.running -= 1\n",
+        "            self.running -= 1 + attempt.stopped\n",
     ),
     Fault(
         "beside",
         "an attempt that is handed over twice runs twice",
-        LOCAL,
-        "        before = self._attempts.setdefault(attempt.key, attempt)\n",
-        "        before = self._attempts[attempt.key] = attempt\n",
+        SLOTS,
+        "        return self._here.setdefault(attempt.key, attempt)\n",
+        "        self._here[attempt.key] = attempt\n        return attempt\n",
     ),
     Fault(
         "ends",
         "a slot is not given back by what was stopped",
+        SLOTS,
+        "        if not attempt.slot_released:\n",
+        "        if not (attempt.slot_released or attempt.stopped):\n",
+    ),
+    Fault(
+        "order",
+        "an older attempt that comes late takes the place of the newer one",
+        "scheduler/attempts.py",
+        "return (self.epoch, self.attempt) > (other.epoch, other.attempt)",
+        "return self != other",
+        tests="tests/contracts/test_local_broker.py",
+    ),
+    Fault(
+        "order",
+        "an attempt from before a run went back counts as newer for its number",
+        "scheduler/attempts.py",
+        "return (self.epoch, self.attempt) > (other.epoch, other.attempt)",
+        "return (self.attempt, self.epoch) > (other.attempt, other.epoch)",
+        tests="tests/contracts/test_local_broker.py",
+    ),
+    Fault(
+        "leases",
+        "an engine that loses its lease stops attempts that the next one could have",
+        DRIVER,
+        "            self.deliveries.release(delivery)\n",
+        "            self.deliveries.drop(delivery)\n",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "leases",
+        "the local broker keeps what no other engine can reach",
         LOCAL,
-        "        if not attempt.slot_released:\n            self._running -= 1\n        self._forget(attempt)\n",
-        "        if not (attempt.slot_released or attempt.stopped):\n            self._running -= 1\n"
-        "        self._forget(attempt)\n",
+        "        await self.stop(refs)  # no other engine can reach them\n",
+        "        return\n",
+        tests="tests/contracts/test_local_broker.py",
     ),
     Fault(
         "beside",

@@ -344,9 +344,9 @@ SCHED = (
     Fault(
         "SCHED-11",
         "the broker takes the last to come first",
-        "adapters/brokers/local.py",
-        "(-assignment.priority, self._arrived, attempt)",
-        "(-assignment.priority, -self._arrived, attempt)",
+        "execution/slots.py",
+        "(-attempt.assignment.priority, self._arrived, attempt)",
+        "(-attempt.assignment.priority, -self._arrived, attempt)",
     ),
     Fault(
         "SCHED-12",

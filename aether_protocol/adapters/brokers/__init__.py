@@ -1,0 +1,10 @@
+"""Brokers (`ports.broker.Broker`): where attempts are carried out. Each module is one way to do that; none knows another.
+
+`local` carries them out in the engine's own process, through `execution`, as a worker elsewhere does. Attempts end with the
+process, so after a restart it holds none, and what an engine releases is stopped.
+
+A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
+offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what
+it delivers may come late, twice or in another order. The contract suite (`aether_protocol.testing.contracts.broker`) holds
+every broker to the same rules.
+"""

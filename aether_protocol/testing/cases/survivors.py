@@ -175,6 +175,9 @@ class AttachedBroker:
         if not self.gate.shut:
             await self._workers.stop(refs)
 
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        """The workers go on."""
+
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         return dict.fromkeys(refs, "lost")  # as the local broker of a new process does
 

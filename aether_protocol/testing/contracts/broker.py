@@ -11,6 +11,8 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal, Protocol
 
+import pytest
+
 from aether_protocol.engine.loop import Quiet
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
@@ -23,9 +25,9 @@ from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
 
 
-def ref(node: int, attempt: int = 1) -> AttemptRef:
+def ref(node: int, attempt: int = 1, epoch: int = 0) -> AttemptRef:
     """The name of an attempt of task run `node`."""
-    return AttemptRef("run-1", f"main.t{node}", attempt)
+    return AttemptRef("run-1", f"main.t{node}", attempt, epoch)
 
 
 def number(of: AttemptRef) -> int:
@@ -33,7 +35,9 @@ def number(of: AttemptRef) -> int:
     return int(of.path.removeprefix("main.t"))
 
 
-def work(node: int, type_: str = "inline", *, attempt: int = 1, priority: int = 500) -> TaskAssignment:
+def work(
+    node: int, type_: str = "inline", *, attempt: int = 1, priority: int = 500, epoch: int = 0
+) -> TaskAssignment:
     """An assignment for task run `node`."""
     target = TaskDef(
         name=f"t{node}",
@@ -47,7 +51,7 @@ def work(node: int, type_: str = "inline", *, attempt: int = 1, priority: int = 
     )
     call = Call(f"t{node}", node, Kind.TASK, target)
     return TaskAssignment(
-        ref=ref(node, attempt),
+        ref=ref(node, attempt, epoch),
         rank=(0, 0, node),
         call=call,
         target=target,
@@ -134,6 +138,18 @@ def leave(task: TaskAssignment, context: object) -> TaskResult:
     raise SystemExit(3)
 
 
+async def cancel_itself(task: TaskAssignment, context: object) -> TaskResult:
+    current = asyncio.current_task()
+    assert current is not None
+    current.cancel()
+    await asyncio.sleep(0)
+    return done(task)
+
+
+async def raise_cancelled(task: TaskAssignment, context: object) -> TaskResult:
+    raise asyncio.CancelledError
+
+
 TOOLS: Sequence[Executor] = (
     Tool("inline", "inline", done),
     Tool("nap", "async", nap),
@@ -142,6 +158,8 @@ TOOLS: Sequence[Executor] = (
     *(Tool(f"boom-{mode}", mode, boom) for mode in ("inline", "async", "thread")),
     *(Tool(f"leave-{mode}", mode, leave) for mode in ("inline", "async", "thread")),
     *(Tool(f"nonsense-{mode}", mode, lambda task, context: 42) for mode in ("inline", "async", "thread")),
+    Tool("cancels", "async", cancel_itself),
+    Tool("cancelled", "async", raise_cancelled),
     Tool("other", "inline", lambda task, context: TaskResult(ref(number(task.ref) + 1))),
     Tool("no-json", "inline", lambda task, context: TaskResult(task.ref, outputs={"a": {1, 2}})),
 )
@@ -246,6 +264,16 @@ class BrokerContract:
             assert told[node] == (3, "this went wrong")
             assert told[node + 3] == (3, "SystemExit: 3")
 
+    def test_cancelling_itself_is_an_error_and_others_run_on(self) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "cancels"), work(2, "cancelled"), work(3, "nap"), work(4, "cancels")])
+            await pass_all(broker, clock)
+
+        for concurrency in (None, 1):
+            ear = self.play(body, concurrency)
+            assert sorted((number(one.ref), one.code) for one in ear.results) == [(1, 3), (2, 3), (3, 0), (4, 3)]
+            assert {one.message for one in ear.results if one.code} == {"the executor cancelled itself"}
+
     def test_what_is_no_result_is_an_error(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             names = ["nonsense-inline", "nonsense-async", "nonsense-thread", "other", "no-json"]
@@ -333,6 +361,43 @@ class BrokerContract:
 
         for concurrency in (None, 1):  # with one slot the second waits in a queue when its successor comes
             assert self.play(body, concurrency).losses == []
+
+    @pytest.mark.parametrize(
+        ("first", "then", "stays"),
+        [
+            ((2, 0), (1, 0), (2, 0)),
+            ((1, 7), (2, 3), (1, 7)),  # from before the run went back to an earlier state
+            ((1, 7), (1, 0), (1, 7)),
+            ((2, 3), (1, 7), (1, 7)),
+            ((2, 0), (2, 0), (2, 0)),
+        ],
+    )
+    @pytest.mark.parametrize("concurrency", [None, 1])
+    def test_an_older_attempt_that_comes_late_is_passed_over(
+        self, first: tuple[int, int], then: tuple[int, int], stays: tuple[int, int], concurrency: int | None
+    ) -> None:
+        """Later is the one of the later epoch, within an epoch the one with the higher number."""
+
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "nap", attempt=first[0], epoch=first[1])])
+            await broker.quiet()
+            await broker.dispatch([work(1, "nap", attempt=then[0], epoch=then[1])])
+            await pass_all(broker, clock)
+            assert [one.ref for one in ear.results] == [ref(1, *stays)]
+
+        assert self.play(body, concurrency).losses == []
+
+    @pytest.mark.parametrize("late", [1, 2])
+    def test_what_comes_late_does_not_take_the_place_of_what_waits_for_the_end_of_a_stop(self, late: int) -> None:
+        async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
+            await broker.dispatch([work(1, "forever")])
+            await broker.quiet()
+            await broker.stop([ref(1)])
+            await broker.dispatch([work(1, "nap", attempt=3), work(1, "nap", attempt=late)])
+            await pass_all(broker, clock)
+            assert [one.ref for one in ear.results] == [ref(1, 3)]
+
+        self.play(body)
 
     def test_room_is_what_is_left_and_its_return_is_told(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:

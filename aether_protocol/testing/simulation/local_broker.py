@@ -94,6 +94,10 @@ class SlottedBroker:
         if not self._host.dead:
             await self._inner.stop(refs)
 
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        if not self._host.dead:
+            await self._inner.release(refs)
+
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         if self._host.dead or (self._faulty and self._outages.away()):
             return {}

@@ -188,6 +188,11 @@ class SimulatedBroker:
             if not self.host.dead and not self.workers.chaos.strikes("stop-ignored"):
                 self.workers.stopped.add((self.number, ref))
 
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        """Workers that outlive their engine go on; others belong to this process."""
+        if self.workers.elsewhere is None:
+            await self.stop(refs)
+
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         return {} if self.host.dead or self._outages.away() else {ref: self.workers.holds(self.number, ref) for ref in refs}
 

@@ -17,6 +17,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.scheduler.events import CancelRequested
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.testing.clock import ManualClock, pass_time
 from aether_protocol.testing.ids import SequentialIds
@@ -33,6 +34,7 @@ class Depot:
         self.offers: list[tuple[int, str]] = []
         self.at_work: dict[AttemptRef, TaskAssignment] = {}
         self.stopped: list[AttemptRef] = []
+        self.released: list[AttemptRef] = []
         self.clock = ManualClock()
         self.sink: ResultSink
 
@@ -72,6 +74,9 @@ class Depot:
         self.stopped += refs
         for ref in refs:
             self.at_work.pop(ref, None)
+
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        self.released += refs
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         if self.away:
@@ -361,6 +366,36 @@ def test_what_no_worker_has_is_offered_again_under_the_same_name(tmp_path: Path)
         assert site.engine.run_state(run).find("main.held").phase == "Running"  # type: ignore[union-attr]
         await site.pass_time(51)
         assert site.engine.run_state(run).find("main.held").phase == "Timeout"  # type: ignore[union-attr]
+
+    at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)
+
+
+@pytest.mark.rule("RT-116")
+def test_attempts_live_on_where_their_engine_loses_the_run(tmp_path: Path) -> None:
+    """Its lease ended, or its store failed: they are the next engine's, and what waits here is not offered any more."""
+
+    async def body(site: Site) -> None:
+        site.depot.limit = 2
+        run = await site.engine.submit(plan(dag(task("a", "any"), task("b", "any"), task("c", "any"))))
+        await site.engine.settled()
+        assert sorted(site.depot.names()) == ["a@1", "b@1"]
+        first = site.engine
+        await site.bring_up("another")
+        await first._store.leases.release("site")
+        assert await site.engine.recover() == [run]
+        site.depot.give("a")  # now the second one's
+        first._driver.put(first._run(run), CancelRequested(0, "test"))  # finds that it lost its lease
+        await first.settled()
+        assert first._run(run).error is not None
+        assert (site.depot.stopped, sorted(ref.path for ref in site.depot.released)) == ([], ["main.a", "main.b"])
+        await site.pass_time(10)
+        assert sorted(site.depot.names()) == ["b@1", "c@1"]
+        site.depot.give("b")
+        site.depot.give("c")
+        await site.engine.settled()
+        assert site.phase(run) == "Succeeded"
+        assert [node.attempt for node in site.engine.run_state(run).nodes[1:]] == [1, 1, 1]  # type: ignore[attr-defined]
+        await first._driver.halt()
 
     at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)
 

@@ -48,6 +48,9 @@ class RecordingBroker:
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
         self.stopped += refs
 
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        """It keeps nothing."""
+
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         self.asked += refs
         return dict.fromkeys(refs, "held")
