@@ -27,7 +27,6 @@ import click
 from msgspec import Struct
 
 from aether_protocol.cli.configured import take_profile
-from aether_protocol.cli.target import written_to
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.color import COLOR_MODES, set_color
 from aether_protocol.cli.terminal.streams import print_text
@@ -235,6 +234,10 @@ def command_with(
         def run(**values: Any) -> int:
             if values.get("output", TEXT_FORM) == TEXT_FORM:
                 print_text()
+            if values.get(TO) is None:
+                return body(build(options, values))
+            from aether_protocol.cli.target import written_to
+
             as_it_comes = values.get("output") == EVENTS or bool(values.get("follow"))
             return written_to(values.get(TO), lambda: body(build(options, values)), as_it_comes=as_it_comes)
 

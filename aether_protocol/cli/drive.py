@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import shlex
@@ -23,8 +22,9 @@ from aether_protocol.assembly.store_urls import PROJECT
 from aether_protocol.cli.configured import configuration, debugs, names_store, usual_store
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DrivingOptions
+from aether_protocol.cli.process import freeze, log_to, release_leftovers
 from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
-from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path, workspaces_of
+from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import apart, shows
 from aether_protocol.errors import PortError
@@ -171,14 +171,6 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
         return ending.exit_code
 
 
-async def release_leftovers(store: Store) -> None:
-    """Release what dead processes of this machine hold, and remove folders that they left."""
-    from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
-
-    await release_dead_owners(store)
-    await remove_shared_folders(store, workspaces_of(store))
-
-
 async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:
     """The result of a run that had ended before."""
     report = await engine.report(run_id)
@@ -257,17 +249,3 @@ def log_without_traces() -> None:
 class _LogLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {record.getMessage()}"
-
-
-def log_to(handler: logging.Handler) -> None:
-    """Send the engine's messages there alone, from the configured level on."""
-    logger = logging.getLogger("aether_protocol")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel(str(configuration().value("logging.level")).upper())
-
-
-def freeze() -> None:
-    """What is there by now, a plan above all, stays: leave it out of every later collection."""
-    gc.collect()
-    gc.freeze()

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol.cli.configured import configuration, debugs
-from aether_protocol.cli.drive import log_to
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS, worst
 from aether_protocol.cli.options import HostingOptions
+from aether_protocol.cli.process import freeze, leave, log_to, release_leftovers
 from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
-from aether_protocol.cli.session import leave
+from aether_protocol.cli.stored import open_at
 from aether_protocol.cli.terminal.messages import is_quiet
 from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError
@@ -54,9 +54,6 @@ def worst_of(outcomes: Iterable[str | AetherError]) -> int:
 
 def host(hosting: Hosting, body: Body) -> int:
     """Open the store and a host of runs, and let `body` use them; the exit code, which is `left_code` after an interrupt."""
-    from aether_protocol.cli.drive import freeze
-    from aether_protocol.cli.stored import open_at
-
     store = open_at(hosting.store, hosting.durability)
     freeze()
     with apart(entries_left_out if hosting.output == "events" else None):
@@ -64,7 +61,6 @@ def host(hosting: Hosting, body: Body) -> int:
 
 
 async def _host(hosting: Hosting, store: Store, body: Body) -> int:
-    from aether_protocol.cli.drive import release_leftovers
     from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.engine.clock import WallClock
 

@@ -12,9 +12,7 @@ import click
 from msgspec import Struct
 
 from aether_protocol.cli.configured import usual_store
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import MEMORY
-from aether_protocol.cli.paths import names_file
 from aether_protocol.cli.stored import is_there, look
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.documents.source import DocumentLimits
@@ -48,6 +46,8 @@ def store_option_text(store: str) -> str:
 def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimits) -> list[Asked]:
     """The CronWorkflows of a file, or a schedule of the store: whichever `what` means. Raises InvalidDocumentError for a
     faulty file, UsageError for what is not there."""
+    from aether_protocol.cli.paths import names_file
+
     if names_file(what):
         from aether_protocol.cli.document_inputs import DocumentInputs
         from aether_protocol.compiler.schedule_settings import cron_settings
@@ -65,6 +65,7 @@ def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimi
 
 def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: bool, as_json: bool) -> None:
     """Suspend schedules, or let them continue, and report each."""
+    from aether_protocol.cli.instants import now_us
     from aether_protocol.cli.render.schedules import next_text, print_switched
     from aether_protocol.service.schedules.find import called
     from aether_protocol.service.schedules.suspend import suspend_schedules

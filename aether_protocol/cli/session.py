@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import NoReturn, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from msgspec import Struct, field
 
-from aether_protocol.assembly.executors import kill_programs
-from aether_protocol.cli.arguments import read_payload
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
-from aether_protocol.cli.render.events import print_events
+from aether_protocol.cli.process import leave
 from aether_protocol.cli.render.views import View, is_leaf
-from aether_protocol.cli.target import discard_unfinished
 from aether_protocol.cli.terminal.prompt import read_line
-from aether_protocol.cli.terminal.streams import settle
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.logs import LogRecord
@@ -38,8 +33,10 @@ from aether_protocol.views.preview import task_names
 from aether_protocol.views.report import Report, make_report
 from aether_protocol.views.text import one_line, printable
 
+if TYPE_CHECKING:
+    from aether_protocol.views.event_feed import EventRecord
+
 REFRESH_S = 0.25
-LEAVE_S = 1.0  # how long one who leaves at once waits for a reader that reads nothing
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
 
 _Begun = TypeVar("_Begun")
@@ -82,7 +79,7 @@ class Session:
         """See a run that has begun to its end; `act` is carried out once the run is watched, and what it raises ends this."""
         self.run_id = run_id
         self._look_at(engine.run_state(run_id))
-        stream = asyncio.create_task(print_events(engine.events(run_id))) if self.streams else None
+        stream = asyncio.create_task(self._print_events(engine.events(run_id))) if self.streams else None
         ended = asyncio.create_task(engine.wait(run_id))
         ended.add_done_callback(lambda _: self.attention.set())
         self.cancelling = engine.cancel
@@ -117,6 +114,11 @@ class Session:
                 await asyncio.wait({beginning})
                 raise click.Abort
         return beginning.result()
+
+    async def _print_events(self, events: AsyncIterator[EventRecord]) -> None:
+        from aether_protocol.cli.render.events import print_events
+
+        await print_events(events)
 
     def _look_at(self, state: RunState) -> None:
         """The run as it is to begin with."""
@@ -221,8 +223,9 @@ class Session:
 
     async def _ask(self, engine: RunEngine, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
-        self.view.pause()
-        try:
+        from aether_protocol.cli.arguments import read_payload
+
+        with self.view.paused():
             click.secho(f"\n{printable(node.path)} waits for an answer", fg="yellow", bold=True, err=True)
             if node.message:
                 click.echo(f"  {one_line(node.message, 1000)}", err=True)
@@ -242,8 +245,6 @@ class Session:
                     self.suspended[node.id] = node
                     click.echo(f"  refused: {printable(error.message)}", err=True)
             return True
-        finally:
-            self.view.unpause()
 
     async def _line(self, prompt: str, node: Node) -> str | None:
         """A line from the terminal; None at its end, or once the task has ended or Ctrl-C was pressed."""
@@ -267,14 +268,6 @@ class Session:
         while True:
             await asyncio.sleep(REFRESH_S)
             self.view.tick()
-
-
-def leave(code: int = INTERRUPTED) -> NoReturn:
-    """End the process at once, with what was printed so far. Nothing that it started stays behind."""
-    kill_programs()
-    settle(LEAVE_S)
-    discard_unfinished()
-    os._exit(code)
 
 
 def check_answers(plan: Plan, tasks: Iterable[str]) -> None:

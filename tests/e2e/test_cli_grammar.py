@@ -6,86 +6,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.documents import task, workflow
+from tests.e2e.furnished import READS, WRITES, furnished_folder
 from tests.e2e.process import aether, start
-from tests.e2e.schedules import cron_file
 from tests.e2e.store_cli import Cli, make_cli
 
-TEMPLATE = """\
-apiVersion: aether/v1
-kind: WorkflowTemplate
-metadata: {name: words}
-spec:
-  templates:
-    - task: {name: word, executor: {type: noop, config: {}}}
-"""
-CASE = """\
-case: it ends
-documentFile: good.yaml
-executors: [{match: {task: a}, attempts: [{code: 0}]}]
-expect: {phase: Succeeded}
-"""
-
-# A line -> what its JSON is: an object or a list ("one"), or a line for each ("lines"). Each line has a text form as well.
-READS = {
-    "validate good.yaml": "one",
-    "test cases.yaml": "one",
-    "explain AE101": "one",
-    "explain": "one",
-    "executors": "one",
-    "template ls": "one",
-    "template show words": "one",
-    "config show": "one",
-    "config path": "one",
-    "config validate": "one",
-    "schema": "one",
-    "ls": "one",
-    "workflow list": "one",
-    "show bad": "one",
-    "status bad": "one",
-    "logs writes": "lines",
-    "events good": "lines",
-    "replay bad --at 1": "one",
-    "replay bad --at 1 --diff 2": "one",
-    "diff good bad": "one",
-    "wait good": "one",
-    "run good.yaml --dry-run": "one",
-    "cron ls": "one",
-    "cron show nightly": "one",
-    "cron next nightly": "one",
-    "cron next nightly.yaml": "one",
-    "cron history nightly": "one",
-    "cron backfill nightly --from 2026-01-01 --until 2026-01-02 --dry-run": "lines",
-    "db info": "one",
-    "db check": "one",
-    "prune --older-than 1d --dry-run": "one",
-}
-WRITES = {
-    "run good.yaml": "one",
-    "retry bad": "one",
-    "cancel waits": "one",
-    "resume waits a -p approved=true": "one",
-    "template apply words.yaml": "one",
-    "template rm words": "one",
-    "cron apply nightly.yaml": "one",
-    "cron suspend nightly": "one",
-    "cron resume nightly": "one",
-    "cron rm nightly": "one",
-    "cron tick": "lines",
-    "cron trigger nightly": "one",
-    "cron backfill nightly --from 2026-01-01 --until 2026-01-02": "lines",
-    "rm good": "one",
-    "prune --older-than 1ms": "one",
-    "import good.jsonl --store sqlite:other.db": "one",
-    "db migrate": "one",
-    "db vacuum": "one",
-}
 CODES = {"retry bad": 1, "wait bad": 1}
 PICTURES = {
     "graph good.yaml": ("text", "svg", "mermaid", "dot"),
@@ -94,37 +24,9 @@ PICTURES = {
 }
 
 
-def furnish(folder: Path, cli: Callable[..., Any]) -> None:
-    for name, code, body in (
-        ("good", 0, task("a", "noop")),
-        ("bad", 1, task("a", "fail")),
-        ("waits", 7, task("a", "await")),
-        ("writes", 0, task("a", "script", "{source: 'echo hello'}")),
-    ):
-        assert cli("run", workflow(folder, body, name=f"{name}.yaml"), "-q", "--run-id", name).code == code
-    (folder / "words.yaml").write_text(TEMPLATE, "utf-8")
-    (folder / "cases.yaml").write_text(CASE, "utf-8")
-    cron_file(folder, "nightly", schedule="0 3 * * *")
-    assert cli("template", "apply", "words.yaml").code == 0
-    assert cli("cron", "apply", "nightly.yaml").code == 0
-    assert cli("export", "good", "--to", "good.jsonl").code == 0
-
-
-@pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("furnished")
-
-    def call(*arguments: str | Path) -> Any:
-        done = aether(*arguments, cwd=folder, AETHER_STORE="sqlite:.aether/aether.db")
-        return type("Done", (), {"code": done.returncode, "err": done.stderr})
-
-    furnish(folder, call)
-    return folder
-
-
 @pytest.fixture
-def cli(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    shutil.copytree(furnished, tmp_path, dirs_exist_ok=True)
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    shutil.copytree(furnished_folder(), tmp_path, dirs_exist_ok=True)
     return make_cli(tmp_path, monkeypatch, capsys)
 
 
@@ -202,8 +104,8 @@ def test_a_run_writes_its_report_into_the_file_whatever_became_of_it(cli: Cli) -
     assert cli("run", "good.yaml", "--to", "no/such/folder").code == 9
 
 
-def test_events_are_in_the_file_as_they_come(tmp_path: Path, furnished: Path) -> None:
-    shutil.copytree(furnished, tmp_path, dirs_exist_ok=True)
+def test_events_are_in_the_file_as_they_come(tmp_path: Path) -> None:
+    shutil.copytree(furnished_folder(), tmp_path, dirs_exist_ok=True)
     flow = workflow(tmp_path, task("a", "script", "{source: 'cat pipe', workingDir: document}"), name="slow.yaml")
     os.mkfifo(tmp_path / "pipe")
     running = start("run", flow.name, "-o", "events", "--to", "events.jsonl", cwd=tmp_path)

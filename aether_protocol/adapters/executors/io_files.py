@@ -61,6 +61,8 @@ class Exchange:
                 env.pop(name, None)
                 continue
             text = as_text(value)
+            if "\0" in text:
+                raise ValueError(f"env {name!r} has a NUL character in its value, which no variable can hold")
             if not name or "=" in name or _size(name) is None or _size(text) is None:
                 raise ValueError(f"env {name!r} cannot be an environment variable")
             env[name] = text

@@ -189,6 +189,8 @@ class _CommandError(Exception):
 def working_folder(task: TaskAssignment, context: ExecutionContext, given: str | None) -> Path:
     """Where the program runs (ART-4): the workspace, a folder relative to it, the document's, or an absolute one. Raises
     ValueError where the document has none."""
+    if given is not None and "\0" in given:
+        raise ValueError("workingDir has a NUL character, which no name of a folder can have")
     if given != DOCUMENT:
         return context.workspace / (given or ".")
     if task.folder is None:
@@ -207,6 +209,8 @@ def process_command(config: Config, exchange: Exchange, env: Environment, cwd: s
     command = [as_text(part) for part in config["command"]]
     if not command or not command[0]:
         raise _CommandError("command is empty")
+    for number, part in enumerate(command):
+        _refuse_nul(f"command[{number}]", part)
     return command
 
 
@@ -224,6 +228,8 @@ def script_command(config: Config, exchange: Exchange, env: Environment, cwd: st
         raise _CommandError(f"runtime {{}} is no command: {str(error).lower()}", runtime) from None
     if not command:
         raise _CommandError("runtime is empty")
+    _refuse_nul("runtime", runtime)
+    _refuse_nul("source", config["source"])
     _drop_source_flag(command)
     if _is_python(command[0]):
         path = env.get("PYTHONPATH")
@@ -232,6 +238,14 @@ def script_command(config: Config, exchange: Exchange, env: Environment, cwd: st
     file = exchange.folder / f"aether-script{_suffix(command[0])}"
     file.write_bytes(config["source"].encode("utf-8", errors="replace"))
     return [*command, str(file)]
+
+
+def _refuse_nul(what: str, text: str) -> None:
+    """Raise _CommandError for text that no program can be given: the system ends arguments and scripts at a NUL."""
+    at = text.find("\0")
+    if at >= 0:
+        line = f" in line {text.count(chr(10), 0, at) + 1}" if "\n" in text else ""
+        raise _CommandError(f"{what} has a NUL character{line}, which no program can be given")
 
 
 def _drop_source_flag(command: list[str]) -> None:

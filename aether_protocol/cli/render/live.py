@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -94,12 +95,14 @@ class LiveView(QuietView):
         if self.live.is_started:
             self.live.update(self.draw(), refresh=True)
 
-    def pause(self) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
         self.live.stop()
-
-    def unpause(self) -> None:
-        self.live = self._fresh()  # the old one would erase as many lines as it had, and what was said since with them
-        self.live.start()
+        try:
+            yield
+        finally:
+            self.live = self._fresh()  # the old one would erase as many lines as it had, and what was said since with them
+            self.live.start()
 
     def end(self) -> None:
         self.live.stop()

@@ -13,7 +13,6 @@ import click
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.marks import mark
-from aether_protocol.cli.render.pretty import pretty
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.report import Report
@@ -24,6 +23,8 @@ MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
 
 def print_report(report: Report) -> None:
     """The JSON form, on standard output."""
+    from aether_protocol.cli.render.pretty import pretty
+
     click.echo(pretty(report.to_json()))
 
 

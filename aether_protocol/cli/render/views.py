@@ -6,7 +6,8 @@ Law: a view is told of each step after it happened and changes nothing. It write
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import click
@@ -23,12 +24,12 @@ from aether_protocol.views.text import counted, duration, one_line, printable
 
 
 class View(Protocol):
-    """How a run is shown. `pause` and `unpause` surround a prompt."""
+    """How a run is shown."""
 
     def begin(self) -> None: ...
 
     def resume(self, state: RunState) -> None:
-        """The run that begins is gone on with: this is how far it is."""
+        """The run that begins is continued: this is how far it is."""
         ...
 
     def step(self, state: RunState, step: LogEntry) -> None:
@@ -47,9 +48,9 @@ class View(Protocol):
         """A quarter of a second has passed."""
         ...
 
-    def pause(self) -> None: ...
-
-    def unpause(self) -> None: ...
+    def paused(self) -> AbstractContextManager[object]:
+        """Draw nothing while the block runs, which asks a question."""
+        ...
 
     def end(self) -> None: ...
 
@@ -69,9 +70,8 @@ class QuietView:
 
     def tick(self) -> None: ...
 
-    def pause(self) -> None: ...
-
-    def unpause(self) -> None: ...
+    def paused(self) -> AbstractContextManager[object]:
+        return contextlib.nullcontext()
 
     def end(self) -> None: ...
 
@@ -101,16 +101,19 @@ class Sheltered:
         if not behind():
             self._try(lambda view: view.tick())
 
-    def pause(self) -> None:
-        self._try(lambda view: view.pause())
-
-    def unpause(self) -> None:
-        self._try(lambda view: view.unpause())
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        paused = contextlib.ExitStack()
+        self._try(lambda view: paused.enter_context(view.paused()))
+        try:
+            yield
+        finally:
+            self._try(lambda _: paused.close())
 
     def end(self) -> None:
         self._try(lambda view: view.end())
 
-    def _try(self, show: Callable[[View], None]) -> None:
+    def _try(self, show: Callable[[View], object]) -> None:
         try:
             show(self._view)
         except Exception as error:

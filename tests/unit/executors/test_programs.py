@@ -97,6 +97,24 @@ class TestInputs:
         given = script("true", env={"A=B": "x"})
         assert (given.code, given.message) == (3, "env 'A=B' cannot be an environment variable")
 
+    @pytest.mark.parametrize("runtime", ["bash", "python3", "bash -eu"])
+    @pytest.mark.parametrize(("source", "line"), [("a\0b", ""), ("true\n:\n\0", " in line 3")])
+    def test_a_source_with_nul_is_an_error(self, runtime: str, source: str, line: str) -> None:
+        given = script(source, runtime=runtime)
+        assert (given.code, given.message) == (3, f"source has a NUL character{line}, which no program can be given")
+
+    def test_arguments_variables_and_names_with_nul_are_errors(self) -> None:
+        for given, message in (
+            (process("echo", "a\0b"), "command[1] has a NUL character, which no program can be given"),
+            (process("ec\0ho"), "command[0] has a NUL character, which no program can be given"),
+            (script("true", runtime="ba\0sh"), "runtime has a NUL character, which no program can be given"),
+            (script("true", env={"A": "a\0"}), "env 'A' has a NUL character in its value, which no variable can hold"),
+            (script("true", env={"A\0": "a"}), "env 'A\\x00' cannot be an environment variable"),
+            (script("true", workingDir="a\0b"), "workingDir has a NUL character, which no name of a folder can have"),
+            (script("true", files={"a\0b": ""}), "files: 'a\\x00b' is no path below the workspace"),
+        ):
+            assert (given.code, given.message) == (3, message)
+
     def test_stdin_is_empty(self) -> None:
         assert script("cat; echo end").outputs["stdout"] == "end"
 
@@ -205,10 +223,6 @@ class TestEnds:
         (tmp_path / "tool").write_text("")
         given = process(str(tmp_path / "tool"))
         assert (given.code, given.message) == (3, f"cannot start '{tmp_path}/tool': permission denied")
-
-    def test_an_argument_with_nul(self) -> None:
-        given = process("echo", "\0")
-        assert (given.code, given.message) == (3, "cannot start 'echo': embedded null byte")
 
     def test_no_runtime_is_bash(self) -> None:
         assert script("echo ${BASH_VERSION:+yes}", runtime=None).outputs["stdout"] == "yes"

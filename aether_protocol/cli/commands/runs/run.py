@@ -178,7 +178,7 @@ async def continue_run(request: RunRequest, engine: Engine, store: Store, row: R
 
 async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
     """False where the lock is taken and that is fine. Raises BusyError where it is not."""
-    from aether_protocol.cli.drive import release_leftovers
+    from aether_protocol.cli.process import release_leftovers
     from aether_protocol.service.runs.inspect import POLL_S
 
     reported = False

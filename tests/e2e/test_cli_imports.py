@@ -1,0 +1,79 @@
+"""What a command loads of the command line: the frame that every command has, and few modules of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.furnished import READS, WRITES, furnished_folder
+from tests.e2e.process import environment
+
+MOST = 14  # modules of cli, packages among them, beyond the frame
+FRAME = {
+    "__init__", "command", "commands", "configured", "entry", "exits", "lazy_group", "options", "root",
+    "terminal", "terminal.color", "terminal.messages", "terminal.streams",
+}  # fmt: skip
+# Modules that only those load that drive a run in the foreground, show text, or write a file.
+NOT_LOADED = {
+    "cron backfill": {"drive", "session", "arguments", "paths", "target", "document_inputs", "render.views", "render.live"},
+    "cron tick": {"drive", "session", "paths", "target", "document_inputs", "render.views", "render.live"},
+    "run good.yaml": {"render.live", "target", "hosting", "render.journal", "schedules"},
+    "ls": {"drive", "session", "target", "document_inputs", "paths", "process"},
+    "validate": {"drive", "session", "target", "stored", "process", "schedules"},
+    "explain": {"drive", "session", "target", "stored", "process", "schedules", "document_inputs"},
+}
+# One process loads the frame and is doubled for each line, in a folder of that line's own.
+EACH = """
+import contextlib, io, json, os, shutil, sys
+import aether_protocol.cli.command, aether_protocol.cli.entry
+loaded = {}
+for number, line in enumerate(json.load(sys.stdin)):
+    folder = os.path.join(sys.argv[2], str(number))
+    shutil.copytree(sys.argv[1], folder)
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.chdir(folder)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            from aether_protocol.cli import main
+            code = main(line.split())
+        names = [name.removeprefix("aether_protocol.cli.") for name in sys.modules if name.startswith("aether_protocol.cli.")]
+        os.write(writing, json.dumps([code, names]).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as stream:
+        loaded[line] = json.loads(stream.read())
+    os.wait()
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[str]]]:
+    lines = ["--version", *READS, *WRITES]
+    done = subprocess.run(
+        [sys.executable, "-c", EACH, furnished_folder(), tmp_path_factory.mktemp("each")],
+        input=json.dumps(lines), capture_output=True, text=True, timeout=300, check=True,
+        env=environment(AETHER_STORE="sqlite:.aether/aether.db"),
+    )
+    found: dict[str, tuple[int, list[str]]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("line", [*READS, *WRITES])
+def test_a_command_loads_few_modules_of_its_own(line: str, loaded: dict[str, tuple[int, list[str]]]) -> None:
+    code, names = loaded[line]
+    own = set(names) - FRAME
+    assert code in (0, 1), "it did what it is for"
+    assert len(own) <= MOST, sorted(own)
+    for words, unwanted in NOT_LOADED.items():
+        if line.startswith(words):
+            assert not own & unwanted
+
+
+def test_the_frame_is_what_the_root_loads(loaded: dict[str, tuple[int, list[str]]]) -> None:
+    code, names = loaded["--version"]
+    assert code == 0
+    assert set(names) <= FRAME
