@@ -16,6 +16,7 @@ from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.build import PlanBuilder, over
 from aether_protocol.compiler.checks.executors import ExecutorChecks
 from aether_protocol.compiler.checks.names import NameChecks, NameContext
+from aether_protocol.compiler.checks.no_effect import EffectChecks
 from aether_protocol.compiler.checks.pitfalls import PitfallChecks
 from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.checks.types import TypeChecks
@@ -248,17 +249,21 @@ class _Compilation:
         return Ancestry(wiring.dependencies, wiring.order) if wiring.sound else None
 
     def _check_definitions(self, settings: EffectiveSpec, executors: ExecutorChecks) -> None:
-        surprises = PitfallChecks(self.findings, self.texts, executors.files, settings, pedantic=self.options.pedantic)
+        runs = not isinstance(self.model, WorkflowTemplate)
+        pitfalls = PitfallChecks(self.findings, self.texts, executors.files, settings, runs=runs)
+        effects = EffectChecks(self.findings, self.texts, executors.files, pedantic=self.options.pedantic)
+        effects.workflow(settings, self.root.target if runs and self.root is not None else None)
         executors.artifacts(list(settings.artifacts.values()), settings.own, (*settings.own.base, "arguments", "artifacts"))
         for symbol in self._definitions():
             executors.symbol(symbol)
-            surprises.symbol(symbol)
+            pitfalls.symbol(symbol)
+            effects.symbol(symbol)
             for site in symbol.sites:
                 executors.site(site)
-                surprises.site(site)
-        own = settings.library is None and not isinstance(self.model, WorkflowTemplate)
-        if own and self.root is not None and self.table.complete and settings.own.whole:
-            surprises.unused(self.table.symbols, self._reached())
+                pitfalls.site(site)
+                effects.site(site)
+        if runs and settings.library is None and self.root is not None and self.table.complete and settings.own.whole:
+            pitfalls.unused(self.table.symbols, self._reached())
 
     def _reached(self) -> set[int]:
         """What the entrypoint and the workflow's hooks run, directly or not."""

@@ -260,7 +260,9 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         " `when`, `continueOn`, `arguments` and `hooks` to calls; `executor`, `inputs`, `outputs` and `resources` to "
         "definitions. `retry` belongs to tasks: on the call of a dag or loop nothing is repeated, and `aether validate "
         "--strict` makes an error of it. `phase`, `code`, `msg`, `metrics` and `progress` among `outputs` are the engine's "
-        "own. Move the field to the side that reads it.",
+        "own. `type`, `enum` and `default` belong to what a template declares, not to the arguments of a call; `optional` to "
+        "the input that takes an artifact, not to the output that gives it; a `valueFrom` or `default` beside a `value` is "
+        "never reached. Move the field to the side that reads it, or take it away.",
     ),
     _warning(
         "AE903",
@@ -352,7 +354,19 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE918",
         "a retry that repeats nothing",
         "`retry.limit` is 0 unless it is set, so that a `retry` with an `expression` or a `backoff` alone changes nothing. "
-        "Add a limit. On a call or a template `retry: {limit: 0}` turns off the retry that it would have otherwise, which "
-        "is not told.",
+        "Add a limit. On a call or a template `retry: {limit: 0}` turns off the retry that it would have otherwise; that is "
+        "not reported.",
+    ),
+    _warning(
+        "AE919",
+        "a first wait that is cut short",
+        "No wait of a `backoff` is longer than its `maxDuration`, which is 1m unless it is set. Example: `backoff: {duration: "
+        "5m}` waits one minute before each attempt. Set `maxDuration` as well.",
+    ),
+    _warning(
+        "AE920",
+        "a timeout that never acts",
+        "A task, dag or loop has a longer `timeout` than the workflow, whose timeout (`spec.timeout`, 1h unless it is set) "
+        "ends the whole run before. Raise `spec.timeout`, or lower this one.",
     ),
 )

@@ -14,6 +14,7 @@ from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.schema_check import opened
 
+EXECUTOR: Final = "ExecutorSpec"  # its definition in the schema of documents
 _OPEN: Final = {"anyOf": [{"type": "null"}, {"type": "string", "pattern": r"\{\{"}]}  # not known yet, or left out
 _TYPES: Final[dict[str, dict[str, Json]]] = {
     "any": {},
@@ -33,7 +34,7 @@ def with_configs(schema: dict[str, Json], types: ExecutorTypes) -> dict[str, Jso
         }
         for name in sorted(types)
     ]
-    definitions["Executor"] = {**definitions["Executor"], "allOf": branches}
+    definitions[EXECUTOR] = {**definitions[EXECUTOR], "allOf": branches}
     return {**schema, "$defs": definitions}
 
 

@@ -1,6 +1,6 @@
-"""Warnings: documents that are valid and yet will surprise who wrote them (SPEC-3 and the habits of other systems).
+"""Warnings: documents that are valid and yet will surprise their author (SPEC-5, SCHED-10 and the habits of other systems).
 
-Law: nothing here is an error, and everything here names what to do.
+Law: nothing here is an error, and everything here names what to do. Fields that do nothing where they stand: no_effect.py.
 """
 
 from __future__ import annotations
@@ -13,89 +13,61 @@ from msgspec import UNSET
 from aether_protocol.compiler.effective_spec import EffectiveSpec
 from aether_protocol.compiler.findings import Finding, Findings, Origin, Path
 from aether_protocol.compiler.parsed_texts import Texts
-from aether_protocol.compiler.symbols import Site, Symbol
-from aether_protocol.documents.models import Dag, Loop, Parameter, RetrySpec, Task
+from aether_protocol.compiler.symbols import At, Site, Symbol
+from aether_protocol.documents.models import Backoff, Dag, ExecutorSpec, Parameter, RetrySpec, Task
 from aether_protocol.expressions import Template
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.plan.model import Kind
 
-# SPEC-3: (attribute, field) that belong to the other side
-OF_CALLS: Final = (
-    ("dependencies", "dependencies"),
-    ("when", "when"),
-    ("continue_on", "continueOn"),
-    ("arguments", "arguments"),
-    ("hooks", "hooks"),
-)
-OF_DEFINITIONS: Final = (("inputs", "inputs"), ("outputs", "outputs"), ("resources", "resources"))
-
-OF_THE_ENGINE: Final = ("phase", "code", "msg", "metrics", "progress")  # SPEC-6: what `outputs` may name, in vain
-
-_READABLE: Final = ("phase", "code", "msg")
 _DEFAULT_TIMEOUT_US: Final = 3_600_000_000
+_DEFAULT_BACKOFF: Final = Backoff()
 
 
 class PitfallChecks:
-    """Walks definitions and calls. `pedantic`: a retry in vain is an error (SPEC-3)."""
+    """Walks definitions and calls. `runs`: it is a workflow, whose timeout is known."""
 
     def __init__(
-        self, findings: Findings, texts: Texts, files: Callable[[str], bool], settings: EffectiveSpec, *, pedantic: bool
+        self, findings: Findings, texts: Texts, files: Callable[[str], bool], settings: EffectiveSpec, *, runs: bool
     ) -> None:
         self.findings = findings
         self.texts = texts
         self.files = files
         self.hourly = not settings.timeout_given  # the workflow has the default timeout of one hour
+        self.timeout = settings.timeout
+        known = runs and not settings.own.suppressed((*settings.own.base, "timeout"))
+        self.timeout_us = _duration_us(settings.timeout) if known else None
+        self.own = settings.own.document
         self.default_retry = settings.retry
-        self.pedantic = pedantic
         if settings.retry is not None:
-            self._idle(settings.retry, None, settings.retry_at.origin, settings.retry_at.path)
+            self._policy(settings.retry, None, settings.retry_at.origin, settings.retry_at.path)
 
     def symbol(self, symbol: Symbol) -> None:
         """What a definition has that may surprise."""
         model, origin, path = symbol.model, symbol.unit.origin, symbol.path
-        if isinstance(model, Task):
-            self._task(symbol, model, origin, path)
-        elif isinstance(model, Loop):
-            self._loop(model, origin, path)
-        else:
+        late = False
+        if isinstance(model, Task) and model.executor is not None:
+            if model.retry is not None:
+                self._policy(model.retry, self.default_retry, origin, (*path, "retry"))
+                self._retry(model.retry, model.executor.type, origin, path)
+            late = self._waits(symbol, model.executor, model.timeout)
+        elif isinstance(model, Dag):
             self._dag(model, origin, path)
+        if model.timeout is not None and not late and not any(site.at is At.HOOK for site in symbol.callers):
+            self._timeout(model.timeout, origin, (*path, "timeout"))
         for side, given in (("inputs", model.inputs), ("outputs", model.outputs)):
             if given is not None:
                 self._defaults(given.parameters, origin, (*path, side, "parameters"))
-        if model.outputs is not None:
-            for field in OF_THE_ENGINE:
-                if model.outputs.wrote(field):
-                    message = f"{field} has no effect among outputs: the engine gives it"
-                    fault = Finding("AE902", message, f"read it as tasks.NAME.{field}" if field in _READABLE else None)
-                    self.findings.add(origin, (*path, "outputs", field), fault)
 
-    def _task(self, symbol: Symbol, task: Task, origin: Origin, path: Path) -> None:
-        if not symbol.inline:
-            self._without_effect(task, OF_CALLS, "a task template, which is called", "set it where it is called", origin, path)
-        executor = task.executor
-        if executor is None:
-            return
-        if task.retry is not None:
-            self._idle(task.retry, self.default_retry, origin, (*path, "retry"))
-            self._retry(task.retry, executor.type, origin, path)
+    def _waits(self, symbol: Symbol, executor: ExecutorSpec, timeout: str | None) -> bool:
+        """Report a task that waits for an answer longer than its workflow by default; whether it is one."""
         suspends = executor.type == "await" or (executor.type == "echo" and executor.config.get("suspend") is True)
-        if self.hourly and suspends and not _soon(task.timeout):
-            message = f"{symbol.name!r} waits for an answer, and the workflow ends after its default timeout of one hour"
-            self.findings.add(origin, (*path, "executor"), Finding("AE904", message, "set spec.timeout"))
-
-    def _loop(self, loop: Loop, origin: Origin, path: Path) -> None:
-        if loop.outputs is None:
-            return
-        for index, entry in enumerate(loop.outputs.parameters):
-            where = (*path, "outputs", "parameters", index)
-            for attribute, field in (("value", "value"), ("default", "default")):
-                if getattr(entry, attribute) is not None:
-                    message = f"{field} has no effect on an output of a loop"
-                    hint = "its outputs come from the aggregate; see valueFrom"
-                    self.findings.add(origin, (*where, field), Finding("AE902", message, hint))
-        if loop.outputs.artifacts:
-            fault = Finding("AE902", "artifacts have no effect on a loop", "loops pass no artifacts on")
-            self.findings.add(origin, (*path, "outputs", "artifacts"), fault)
+        if not self.hourly or not suspends:
+            return False
+        longest = _duration_us(timeout)
+        if longest is not None and longest <= _DEFAULT_TIMEOUT_US:
+            return False
+        message = f"{symbol.name!r} waits for an answer, and the workflow ends after its default timeout of one hour"
+        self.findings.add(symbol.unit.origin, (*symbol.path, "executor"), Finding("AE904", message, "set spec.timeout"))
+        return True
 
     def _dag(self, dag: Dag, origin: Origin, path: Path) -> None:
         for index, entry in enumerate(dag.outputs.parameters if dag.outputs is not None else ()):
@@ -120,36 +92,41 @@ class PitfallChecks:
         if not isinstance(task, Task):
             return
         origin, path = site.unit.origin, site.path
-        if task.arguments is not None:
-            for index, entry in enumerate(task.arguments.parameters):
-                where = (*path, "arguments", "parameters", index)
-                if entry.default is not None:
-                    fault = Finding("AE902", "default has no effect on an argument", "the template declares defaults")
-                    self.findings.add(origin, (*where, "default"), fault)
         if task.executor is not None or target is None:
             return
-        self._without_effect(task, OF_DEFINITIONS, "a call", "declare it in the template", origin, path)
+        if task.timeout is not None:
+            self._timeout(task.timeout, origin, (*path, "timeout"))
         if task.phase_conditions is not None:
             message = "phaseConditions on a call work here, and other runtimes refuse them"
             fault = Finding("AE917", message, "set them in the template, for a document that runs everywhere")
             self.findings.add(origin, (*path, "phaseConditions"), fault)
         if task.retry is None:
             return
-        if target.kind is not Kind.TASK:
-            kind = target.kind.name.lower()
-            message = f"retry has no effect on the call of a {kind}"
-            fault = Finding("AE902", message, "set it on the tasks inside", "error" if self.pedantic else None)
-            self.findings.add(origin, (*path, "retry"), fault)
-        elif isinstance(target.model, Task) and target.model.executor is not None:
-            self._idle(task.retry, target.model.retry or self.default_retry, origin, (*path, "retry"))
+        if isinstance(target.model, Task) and target.model.executor is not None:
+            self._policy(task.retry, target.model.retry or self.default_retry, origin, (*path, "retry"))
             self._retry(task.retry, target.model.executor.type, origin, path)
 
-    def _without_effect(
-        self, task: Task, fields: Iterable[tuple[str, str]], where: str, hint: str, origin: Origin, path: Path
-    ) -> None:
-        for attribute, field in fields:
-            if getattr(task, attribute):
-                self.findings.add(origin, (*path, field), Finding("AE902", f"{field} has no effect on {where}", hint))
+    def _timeout(self, text: str, origin: Origin, path: Path) -> None:
+        """SCHED-10: a timeout of which the workflow's, which ends the run first, leaves nothing."""
+        given = _duration_us(text)
+        if self.timeout_us is None or given is None or given <= self.timeout_us or origin.document is not self.own:
+            return
+        which = "default timeout" if self.hourly else "timeout"
+        message = f"a timeout of {text} never acts: the {which} of the workflow, {self.timeout}, ends the run before"
+        self.findings.add(origin, path, Finding("AE920", message, f"set spec.timeout to more than {text}"))
+
+    def _policy(self, retry: RetrySpec, over: RetrySpec | None, origin: Origin, path: Path) -> None:
+        """A retry that repeats nothing, and waits that are cut short (SPEC-5); `over` is the retry that it replaces."""
+        self._idle(retry, over, origin, path)
+        backoff = retry.backoff
+        if backoff is None or origin.touched((*path, "backoff")):
+            return
+        first, longest = _duration_us(backoff.duration), _duration_us(backoff.max_duration)
+        if first is not None and longest is not None and first > longest:
+            which = "the default of maxDuration" if backoff.max_duration == _DEFAULT_BACKOFF.max_duration else "maxDuration"
+            message = f"a first wait of {backoff.duration} is cut to {backoff.max_duration}, {which}"
+            hint = f"set maxDuration to {backoff.duration} or more"
+            self.findings.add(origin, (*path, "backoff", "duration"), Finding("AE919", message, hint))
 
     def _idle(self, retry: RetrySpec, over: RetrySpec | None, origin: Origin, path: Path) -> None:
         """SPEC-5: a retry that repeats nothing. `limit: 0` alone is how a call or template turns off the retry `over` it."""
@@ -173,8 +150,9 @@ class PitfallChecks:
                 self.findings.add(symbol.unit.origin, path, Finding("AE901", message, "call it or take it away"))
 
 
-def _soon(timeout: str | None) -> bool:
+def _duration_us(text: str | None) -> int | None:
+    """A duration in microseconds; None where there is none, or the reader has reported it."""
     try:
-        return timeout is not None and parse_duration(timeout) <= _DEFAULT_TIMEOUT_US
+        return None if text is None else parse_duration(text)
     except ValueError:
-        return True  # the reader has reported it
+        return None

@@ -84,7 +84,7 @@ class Artifact(Definition):
     source: Opt[ArtifactSourceSpec] = doc("Where to fetch the artifact from.", None)
     archive: Opt[ArchiveSpec] = doc("How the artifact is packed.", None)
     path: Opt[str] = doc("Where the file or folder lies, relative to the workspace.", None)
-    optional: bool = doc("On an input: what is absent is an absent value, no error.", False)
+    optional: bool = doc("On an input or argument: one that is absent is an absent value, not an Error.", False)
 
 
 class _Lists(Definition):

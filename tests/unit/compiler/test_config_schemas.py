@@ -13,10 +13,11 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field
 
 from aether_protocol.compiler.compile import Compiled, CompileOptions
+from aether_protocol.documents.schema import published
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigField, with_nested
-from aether_protocol.plan.config_schema import config_schema, with_configs
+from aether_protocol.plan.config_schema import EXECUTOR, config_schema, with_configs
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import TaskDef
 from aether_protocol.plan.schema_check import check_schema, opened
@@ -182,7 +183,7 @@ def test_a_schema_may_refer_to_itself() -> None:
 
 
 def test_editors_get_the_schema_with_its_references() -> None:
-    document = with_configs({"$defs": {"Executor": {"type": "object"}}, "$ref": "#/$defs/Executor"}, {"load": LOAD})
+    document = with_configs({"$defs": {EXECUTOR: {"type": "object"}}, "$ref": f"#/$defs/{EXECUTOR}"}, {"load": LOAD})
     judge = Draft202012Validator(document)
     assert judge.is_valid({"type": "load", "config": {"table": "{{t}}", "file": CSV}})
     assert not judge.is_valid({"type": "load", "config": {"table": "t", "file": {"format": "csv", "level": 1}}})
@@ -256,3 +257,8 @@ def test_a_table_and_a_schema_say_the_same() -> None:
     for config in ({}, {"n": 0}, {"n": "a"}, {}, {"n": 1, "other": 2}, {"n": 2}):
         first, second = (check_config(one, config, placeholders=False) for one in (table, schema))
         assert [(fault.path, fault.message) for fault in first] == [(fault.path, fault.message) for fault in second]
+
+
+def test_the_published_schema_takes_the_configs() -> None:
+    schema = with_configs(published(), {"load": LOAD})
+    assert [branch["if"]["properties"]["type"] for branch in schema["$defs"][EXECUTOR]["allOf"]] == [{"const": "load"}]

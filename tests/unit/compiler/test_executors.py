@@ -15,7 +15,7 @@ from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import Json, SecretValue, has_secret
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigField, with_nested
-from aether_protocol.plan.config_schema import config_schema, with_configs
+from aether_protocol.plan.config_schema import EXECUTOR, config_schema, with_configs
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import TaskDef
 
@@ -219,7 +219,7 @@ def test_what_is_no_size(text: object) -> None:
 
 
 def fits(type_: ExecutorType, config: Json) -> bool:
-    schema = {"$ref": "#/$defs/Executor", "$defs": {"Executor": {}}}
+    schema = {"$ref": f"#/$defs/{EXECUTOR}", "$defs": {EXECUTOR: {}}}
     whole = with_configs(schema, {type_.name: type_})
     validator: Any = Draft202012Validator(whole)
     return bool(validator.is_valid({"type": type_.name, "config": config}))
