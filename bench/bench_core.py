@@ -87,9 +87,9 @@ async def _engine(plan: Plan) -> float:
     async with RunEngine(store=MemoryStore(), broker=broker, clock=clock, ids=RandomIds()) as engine:
         start = time.process_time()
         run = await engine.submit(plan)
-        await engine.join(run)
+        await engine.driven.join(run)
         seconds = time.process_time() - start
-        assert engine.run_state(run).phase == "Succeeded"
+        assert engine.driven.state(run).phase == "Succeeded"
     return seconds
 
 

@@ -100,9 +100,9 @@ async def engine(plan: Plan, path: Path, durability: str) -> tuple[float, float]
     async with RunEngine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
         start, used = time.perf_counter(), time.process_time()
         run = await made.submit(plan)
-        await made.join(run)
+        await made.driven.join(run)
         took = time.perf_counter() - start, time.process_time() - used
-        assert made.run_state(run).phase == "Succeeded"
+        assert made.driven.state(run).phase == "Succeeded"
     return took
 
 
@@ -248,7 +248,7 @@ async def _leave(path: Path) -> None:
     store = open_sqlite(str(path), durability="normal")
     async with RunEngine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
         run = await made.submit(fan_out(LEFT_TASKS))
-        while made.run_state(run).seq < LEFT_AT:  # noqa: ASYNC110  # the driver yields once in a turn
+        while made.driven.state(run).seq < LEFT_AT:  # noqa: ASYNC110  # the driver yields once in a turn
             await asyncio.sleep(0)
         await made._driver.halt()
 
@@ -262,7 +262,7 @@ async def _resumed(path: str) -> None:
         start = time.process_time()
         [run] = await made.recover()
         used = time.process_time() - start
-        print(used, made.run_state(run).seq)
+        print(used, made.driven.state(run).seq)
         await made._driver.halt()
 
 

@@ -34,8 +34,8 @@ Names of types in signatures:
 | `Document` | a path, YAML or JSON text, a dict, a list of dicts (several documents), or a `Plan` |
 | `Secrets` | a `SecretProvider`, a dict `{name: {key: text}}`, or the path of [a secrets file](secrets.md) |
 | `Variables` | a dict `{namespace: {name: value}}`, or several `VariableSource`s |
-| `EventStream` | an async iterator of [event records](events.md) |
-| `LogStream` | an async iterator of `LogLine`s: run_id, node, path, attempt, stream, text, at, seq |
+| `EventRecord` | [an event record](events.md) |
+| `LogLine` | a piece of a log: run_id, node, path, attempt, stream, text, at, seq |
 | `RunSummary`, `RunQuery` | what lists of runs show, and which ones: `aether_protocol.ports.store` |
 | `Store` and its facets | what a [store of your own](../how-to/a-store-of-your-own.md) has: `aether_protocol.ports.store` |
 | `Readable` | a `Document` that is not a `Plan` |

@@ -18,13 +18,12 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.assembly.configuration.effective import Configuration, load_configuration
 from aether_protocol.assembly.configuration.store_place import store_url
-from aether_protocol.assembly.cron import find_schedule_spec
 from aether_protocol.assembly.discovery import local_stager
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, watch_folder, what_it_lacks
 from aether_protocol.assembly.stores import artifacts_of, open_store, workspaces_root
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
-from aether_protocol.assembly.workspace import DocumentWorkspace, Readable
+from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
@@ -33,7 +32,6 @@ from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.leases import LEASE_S
 from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.engine.schedule_runner import ScheduleRunner
-from aether_protocol.engine.schedules import apply
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
@@ -43,11 +41,10 @@ from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import FACETS, Store, schedules_of
-from aether_protocol.ports.store.schedules import StoredSchedule
+from aether_protocol.ports.store import FACETS, Store
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.events import RunConfiguration
-from aether_protocol.views.report import Report
+from aether_protocol.views.report import Report, make_report
 
 Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
 Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
@@ -177,7 +174,7 @@ class Engine(api.RunEngine):
     async def resolve(self, document: Document) -> Plan:
         """The plan of a document as `submit` makes it: templates are looked up in the document, in `library`, then in the
         store, once (TMPL-2). Raises DocumentError with all diagnostics."""
-        self._must_be_open()
+        self.guard.require_open()
         return await find_plan(
             document,
             self._store,
@@ -199,30 +196,15 @@ class Engine(api.RunEngine):
         plan = await self.resolve(document)
         return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
 
-    async def apply(self, document: Readable, *, name: str | None = None, replaces: bool = False) -> StoredSchedule:
-        """Make a schedule of a CronWorkflow in the store, or change the one of that name; how it stands (CRON-6).
-
-        `name`: which of several. What it runs is resolved now and cannot be changed; with `replaces` another workflowSpec
-        makes a new schedule of that name. Raises DocumentError, UsageError, BusyError where somebody else changes it.
-        """
-        self._must_be_open()
-        schedules = schedules_of(self._store)
-        workspace = DocumentWorkspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
-        given = await find_schedule_spec(workspace, document, self._store, name)
-        self.draft(given.plan)  # a fire gives no arguments: none must be missing (DATA-14)
-        schedule, _ = await apply(schedules, given, self._clock.now(), replaces=replaces)
-        return schedule
+    def workspace(self) -> DocumentWorkspace:
+        """Make a workspace in which documents are compiled and checked against what this engine has."""
+        return DocumentWorkspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
 
     def scheduler(self) -> ScheduleRunner:
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
         `stopping` is set, or `tick()` once. Several on one store are fine."""
         clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
         return ScheduleRunner(self, self._store, clock, artifacts=self.artifacts)
-
-    @property
-    def store(self) -> Store:
-        """The store of this engine."""
-        return self._store
 
 
 async def build_engine(*, secrets_files: Sequence[str | Path] = (), **options: Any) -> Engine:
@@ -259,7 +241,9 @@ def run(
             variables=variables,
             library=library,
         ) as engine:
-            made.append(await engine.wait(await engine.submit(document, arguments), or_suspended=True))
+            run_id = await engine.submit(document, arguments)
+            await engine.driven.join(run_id, or_suspended=True)
+            made.append(make_report(engine.driven.state(run_id)))
 
     try:
         asyncio.get_running_loop()

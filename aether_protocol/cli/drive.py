@@ -173,11 +173,14 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
 
 async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:
     """The result of a run that had ended before."""
-    report = await engine.report(run_id)
+    from aether_protocol.service.local import client_of
+
+    runs = client_of(engine).runs
+    report = await runs.report(run_id)
     if driving.output == "events":
         from aether_protocol.cli.render.events import print_events
 
-        await print_events(engine.events(run_id, follow=False))
+        await print_events(runs.events(run_id))
     show_ending(report, driving.output)
     tell_what_next(report, driving)
     return PHASE_EXITS[str(report.phase)]

@@ -29,6 +29,8 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.client import RunControl
+from aether_protocol.service.local import client_of
 from aether_protocol.views.preview import task_names
 from aether_protocol.views.report import Report, make_report
 from aether_protocol.views.text import one_line, printable
@@ -78,26 +80,29 @@ class Session:
     async def run(self, engine: RunEngine, run_id: str, act: Callable[[], Awaitable[None]] | None = None) -> SessionResult:
         """See a run that has begun to its end; `act` is carried out once the run is watched, and what it raises ends this."""
         self.run_id = run_id
-        self._look_at(engine.run_state(run_id))
-        stream = asyncio.create_task(self._print_events(engine.events(run_id))) if self.streams else None
-        ended = asyncio.create_task(engine.wait(run_id))
+        control = client_of(engine).control
+        self._look_at(engine.driven.state(run_id))
+        events = engine.driven.events(run_id)
+        stream = asyncio.create_task(self._print_events(events)) if self.streams else None
+        ended = asyncio.create_task(engine.driven.join(run_id))
         ended.add_done_callback(lambda _: self.attention.set())
-        self.cancelling = engine.cancel
+        self.cancelling = control.cancel
         if self.signals and not self.keeps:  # just now
-            self.tasks.append(asyncio.create_task(self._cancel(engine.cancel)))
+            self.tasks.append(asyncio.create_task(self._cancel(control.cancel)))
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
         try:
             if act is not None:
                 await act()
-            left = await self._see_through(engine, ended)
+            left = await self._see_through(control, ended)
             if stream is not None:
-                await (stream if ended.done() else engine.settled())
+                events.finish()
+                await stream
         finally:
             for task in (*self.tasks, ended, *((stream,) if stream else ())):
                 task.cancel()
             self.view.end()
-        return SessionResult(make_report(engine.run_state(run_id)), self.signals > 0, left)
+        return SessionResult(make_report(engine.driven.state(run_id)), self.signals > 0, left)
 
     async def begin(self, engine: RunEngine, begin: Callable[[], Awaitable[_Begun]]) -> _Begun:
         """Watch the engine, then give what `begin` gives. It may wait (for a lock): an interrupt ends that."""
@@ -186,15 +191,15 @@ class Session:
 
     # --- the way through ---
 
-    async def _see_through(self, engine: RunEngine, ended: asyncio.Task[Report]) -> list[str]:
+    async def _see_through(self, control: RunControl, ended: asyncio.Task[None]) -> list[str]:
         """Until the run is over, or suspended and left so: then the paths that wait for an answer."""
         while not ended.done() and self.signals < (1 if self.keeps else 2):
             self.attention.clear()
             if not self.signals:
-                await self._answer_given(engine)
+                await self._answer_given(control)
                 waiting = self._waiting()
                 if waiting:
-                    if not self.asks or not await self._ask(engine, waiting[0]):
+                    if not self.asks or not await self._ask(control, waiting[0]):
                         return [node.path for node in self._waiting()]
                     continue  # the prompt took its time: look at everything again
             await self.attention.wait()
@@ -209,19 +214,19 @@ class Session:
             return []
         return sorted((n for n in self.suspended.values() if n.phase == "Suspended"), key=state.order_key)
 
-    async def _answer_given(self, engine: RunEngine) -> None:
+    async def _answer_given(self, control: RunControl) -> None:
         """Use the answers of `--resume`: by path, or by the task's name."""
         for node in [n for n in self.suspended.values() if n.phase == "Suspended"]:
             payloads = self.answers.get(node.path) or self.answers.get(node.call.name) or []
             while payloads:
                 try:
-                    await engine.resume(self.run_id, node.path, payloads.pop(0))
+                    await control.resume(self.run_id, node.path, payloads.pop(0))
                 except UsageError as error:
                     self.view.note(f"the answer for {node.path} was refused: {error.message}")
                 else:
                     break
 
-    async def _ask(self, engine: RunEngine, node: Node) -> bool:
+    async def _ask(self, control: RunControl, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
         from aether_protocol.cli.arguments import read_payload
 
@@ -239,7 +244,7 @@ class Session:
                         click.echo("  that is neither yes, no nor a JSON object", err=True)
                         continue
                     self.suspended.pop(node.id, None)
-                    await engine.resume(self.run_id, node.path, payload)
+                    await control.resume(self.run_id, node.path, payload)
                     return True
                 except AetherError as error:
                     self.suspended[node.id] = node

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, assert_never, runtime_checkable
+from typing import Final, assert_never
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.artifacts import named_in
@@ -63,15 +63,6 @@ TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
 _DONE: Final[list[Command]] = []  # never written to
-
-
-@runtime_checkable
-class Quiet(Protocol):
-    """A broker whose work in this process can be waited for."""
-
-    @property
-    def busy(self) -> int: ...
-    async def quiet(self) -> None: ...
 
 
 _log = logging.getLogger("aether_protocol")
@@ -219,27 +210,36 @@ class RunLoop:
                 event.payload = masker.value(event.payload)
         self._put(run, event, reply)
 
-    async def settled(self) -> None:
-        """Return when nothing can happen before time passes: an empty inbox, and no executor that is not asleep."""
-        calm = 0
-        while calm < 2:
-            await asyncio.sleep(0)  # whoever was woken just now gets its turn first
-            drives = self._task is not None and not self._task.done()
-            if drives and (self._inbox or self._parked is None):
-                calm = 0
-                await self._rest()
-            elif self._outside.busy:
-                calm = 0
-                await self._outside.quiet()
-            elif busy := [one for one in self._brokers if isinstance(one, Quiet) and one.busy]:
-                calm = 0
-                await busy[0].quiet()
-            else:
-                calm += 1
+    async def catch_up(self) -> None:
+        """Return once all that was due or asked of the runs here by now has been dealt with, and stored."""
+        try:
+            await self.keeper.collect(self)
+        except (PortError, BusyError) as error:
+            _log.warning("the store does not answer: %s", error.message)
+        await self._outside.quiet()
+        run = next((one for one in self.runs.values() if not one.over), None)
+        if run is not None:  # the inbox is dealt with in order: one entry of any run stands for all before it
+            answer: Answer = asyncio.get_running_loop().create_future()
+            self._put(run, None, answer)
+            with contextlib.suppress(AetherError):
+                await answer
+
+    @property
+    def busy(self) -> bool:
+        """Whether the loop has work, or an answer from outside waits for a provider."""
+        return (self._drives and (bool(self._inbox) or self._parked is None)) or self._outside.busy
+
+    async def quiet(self) -> None:
+        """Return once the loop waits for work and no answer waits."""
+        if self._drives and (self._inbox or self._parked is None):
+            await self._rest()
+        await self._outside.quiet()
+
+    @property
+    def _drives(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def _rest(self) -> None:
-        if self._task is None or self._task.done():
-            return
         future = asyncio.get_running_loop().create_future()
         self._at_rest.append(future)
         await future

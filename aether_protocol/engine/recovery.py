@@ -115,6 +115,22 @@ def _untimely(at: int | None) -> str | None:
     return None if at is None or 0 <= at < _END_OF_TIME else f"{at} is no instant"
 
 
+async def load_state(store: Store, run_id: str, at: int | None = None) -> RunState:
+    """Load the state of a stored run.
+
+    Args:
+        store: where it is.
+        run_id: which run.
+        at: as it was after this step (0: before the first); None: as it is now.
+
+    Raises:
+        UsageError: the run is unknown, there is no such step, or it was not kept.
+        PortError: the record is damaged.
+    """
+    stored = await store.runs.load(run_id)
+    return rebuild(stored) if at is None else await state_at(store, stored, at)
+
+
 async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
     """The state after step `seq` of a stored run. Raises UsageError where there is no such step, or it was not kept."""
     run_id = stored.row.run_id

@@ -1,4 +1,4 @@
-"""A run's events and logs, as somebody watches them: a run of this engine live, any other one from the store.
+"""A run's events, as a caller follows them: a run of this engine live, any other one from the store.
 
 Law: each fact comes once and in order, from the first step that the store still has to the run's end; who watches from the
 submission on sees all, whatever the store keeps. Records are made when they are fetched: a slow watcher costs memory for
@@ -12,10 +12,9 @@ from collections import deque
 from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun
-from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.recovery import Replay
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.store import LogLine, Store, StoredRun
+from aether_protocol.ports.store import Store, StoredRun
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.event_feed import EventRecord, step_records
@@ -52,10 +51,11 @@ class EventStream:
 
 
 class LiveEvents(EventStream):
-    """Of a run that this engine has: its past from the store, then each step as it is stored."""
+    """Of a run that this engine has: its past from the store, then each step as it is stored; without `follow` up to now."""
 
-    def __init__(self, run: ActiveRun, store: Store) -> None:
+    def __init__(self, run: ActiveRun, store: Store, *, follow: bool = True) -> None:
         super().__init__()
+        self._follow = follow
         self._run = run
         self._store = store
         self._steps: deque[LogEntry] = deque()  # as they come, from now on
@@ -74,9 +74,16 @@ class LiveEvents(EventStream):
                 await self.aclose()
                 raise self._run.error
             return False
+        elif not self._follow:
+            return False
         else:
             await self._wait()
         return True
+
+    def finish(self) -> None:
+        """End after what has been stored by now."""
+        self._follow = False
+        self._wake()
 
     async def _fetch(self) -> None:
         """Show the next steps that the store has of the time before the watching began."""
@@ -104,6 +111,9 @@ class LiveEvents(EventStream):
 
     def _take(self, step: LogEntry) -> None:
         self._steps.append(step)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
@@ -166,36 +176,3 @@ class _Past:
         """The next steps; none: there are no more by now."""
         lines = await self._store.runs.lines(self._run_id, self._replay.state.seq, PAGE)
         return [self._replay.apply(line) for _, line in lines]
-
-
-class LogStream:
-    """An async iterator of the stored log lines of a run; with `follow` until the run is closed."""
-
-    def __init__(
-        self, store: Store, clock: Clock, run_id: str, path: str | None, *, after: int, follow: bool, saved: Logs
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._run_id = run_id
-        self._path = path
-        self._after = after
-        self._follow = follow
-        self._saved = saved
-        self._lines: list[LogLine] = []
-
-    def __aiter__(self) -> LogStream:
-        return self
-
-    async def __anext__(self) -> LogLine:
-        while not self._lines:
-            row = await self._store.runs.row(self._run_id)
-            await self._saved.save()
-            lines = await self._store.logs.read(self._run_id, self._path, self._after)
-            if lines:
-                self._after = lines[-1].seq
-                self._lines = lines[::-1]
-            elif row is None or row.closed or not self._follow:
-                raise StopAsyncIteration
-            else:
-                await self._clock.sleep(LOOK_S)
-        return self._lines.pop()

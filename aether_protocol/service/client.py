@@ -37,8 +37,11 @@ class RunReader(Protocol):
         """Give the rows that `query` asks for, newest first; of all runs without one."""
         ...
 
-    async def report(self, run: str) -> Report:
-        """Give a run as it is now, with all of its tasks."""
+    async def report(self, run: str, *, at: int | None = None) -> Report:
+        """Give a run with all of its tasks, as it is now or as it was after step `at` (0: before the first).
+
+        Raises UsageError for an unknown run, and for a step that there is not or that was not kept.
+        """
         ...
 
     async def wait(self, run: str, *, or_suspended: bool = False, timeout_s: float | None = None) -> Report:
@@ -52,6 +55,10 @@ class RunReader(Protocol):
         Raises:
             BusyError: it had not ended after `timeout_s`.
         """
+        ...
+
+    async def suspended(self, run: str) -> Sequence[str]:
+        """List the paths of the tasks that wait for an answer, in document order."""
         ...
 
     def events(self, run: str, *, follow: bool = False) -> AsyncIterator[EventRecord]:
@@ -71,10 +78,6 @@ class RunReader(Protocol):
 
     async def driver(self, run: str) -> str | None:
         """Name the owner that drives a run now; None where no engine does."""
-        ...
-
-    def export(self, run: str) -> AsyncIterator[str]:
-        """Give a run as the lines of an archive, which `RunControl.import_run` takes."""
         ...
 
 
@@ -103,8 +106,16 @@ class RunControl(Protocol):
         """
         ...
 
-    async def resume(self, run: str, task: str, payload: Mapping[str, Json] | None = None) -> None:
-        """Answer a suspended task, named by its path or name (CTRL-2).
+    async def resume(
+        self, run: str, task: str, payload: Mapping[str, Json] | None = None, *, reason: str = ""
+    ) -> None:
+        """Answer a suspended task (CTRL-2), wherever its run is driven.
+
+        Args:
+            run: which run.
+            task: the task, by path or name.
+            payload: the answer.
+            reason: why; it is recorded.
 
         Raises:
             UsageError: it is not suspended, or the answer is refused.
@@ -112,17 +123,33 @@ class RunControl(Protocol):
         """
         ...
 
-    async def cancel(self, run: str) -> None:
-        """Cancel a run (CTRL-3). Raises UsageError where it has ended, BusyError where no engine answers for it."""
+    async def cancel(self, run: str, *, reason: str = "") -> None:
+        """Cancel a run (CTRL-3), wherever it is driven; `reason` is recorded.
+
+        Raises:
+            UsageError: it has ended.
+            BusyError: no engine answers for it.
+        """
         ...
 
-    async def retry(self, run: str, start: str | None = None, *, new_id: str | None = None) -> str:
+    async def mend(self, run: str) -> bool:
+        """Let a run that was set aside, since it broke its engine several times in a row, be tried once more; False if it was
+        not set aside."""
+        ...
+
+    async def retry(
+        self, run: str, start: str | None = None, *, new_id: str | None = None, reason: str = ""
+    ) -> str:
         """Record a run that reuses what succeeded of an ended one, to be driven by an engine; its id (CTRL-4).
 
         Args:
             run: which run.
             start: the task from which all runs again, by path or name.
             new_id: the id of the new run; RUN.2, RUN.3 and so on by default.
+            reason: why; it is recorded.
+
+        Raises:
+            UsageError: the run has not ended, or there is nothing to run again.
         """
         ...
 
@@ -135,10 +162,6 @@ class RunControl(Protocol):
 
     async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
         """Delete the ended runs that `query` asks for; their ids. With `dry_run` only name them."""
-        ...
-
-    async def import_run(self, lines: Iterable[str]) -> RunSummary:
-        """Record a run from the lines of an archive. Raises UsageError for what is damaged, and where the id is taken."""
         ...
 
 
@@ -214,7 +237,7 @@ class TemplateControl(Protocol):
 
 
 class StoreControl(Protocol):
-    """The store itself."""
+    """The store itself, and runs that are moved out of it and into it."""
 
     async def info(self) -> StoreInfo:
         """Tell what the store is, and what it holds."""
@@ -226,6 +249,14 @@ class StoreControl(Protocol):
 
     async def free_artifacts(self, *, dry_run: bool = False) -> Freed:
         """Delete artifacts that no run names; with `dry_run` only count them."""
+        ...
+
+    def export(self, run: str) -> AsyncIterator[str]:
+        """Give a run as the lines of an archive, which `import_run` takes."""
+        ...
+
+    async def import_run(self, lines: Iterable[str]) -> RunSummary:
+        """Record a run from the lines of an archive. Raises UsageError for what is damaged, and where the id is taken."""
         ...
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.errors import AetherError, BusyError, PortError
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
@@ -127,7 +128,7 @@ class RunHost:
 
     def adopted(self, run_id: str) -> None:
         """Report a run that was recovered, and watch it."""
-        state = self.engine.run_state(run_id)
+        state = self.engine.driven.state(run_id)
         if state.phase != "Suspended":
             self.report(RunRecovered(state))
         elif self._serves:
@@ -169,15 +170,15 @@ class RunHost:
             self._report_suspended(state)
 
     def _report_suspended(self, state: RunState) -> None:
-        paths = self.engine.suspended(state.header.run_id)
+        paths = suspended_paths(state)
         if paths:
             self.report(RunSuspended(state, paths))
 
     async def _follow(self, run_id: str) -> None:
         """Until it is over; where the host does not serve, until only time or an answer continues it."""
         try:
-            await self.engine.join(run_id, or_suspended=not self._serves)
-            state = self.engine.run_state(run_id)
+            await self.engine.driven.join(run_id, or_suspended=not self._serves)
+            state = self.engine.driven.state(run_id)
         except AetherError as error:
             self._moved.discard(run_id)
             if not self._closing:
@@ -209,7 +210,7 @@ class RunHost:
             if self._watching:
                 await self.change()
                 continue
-            await self.engine.settled()  # what was due while no host was there may continue a suspended run
+            await self.engine.catch_up()  # what was due while no host was there may continue a suspended run
             again = [run_id for run_id in self._suspended if run_id in self._moved]
             if not again:
                 return
@@ -218,7 +219,7 @@ class RunHost:
 
     async def grace(self, seconds: float) -> list[str]:
         """Give the watched runs so much time to end or to suspend; the runs that did not."""
-        joining = [asyncio.ensure_future(self.engine.join(run_id, or_suspended=True)) for run_id in self._watching]
+        joining = [asyncio.ensure_future(self.engine.driven.join(run_id, or_suspended=True)) for run_id in self._watching]
         if joining:
             await asyncio.wait(joining, timeout=seconds)
             for one in joining:

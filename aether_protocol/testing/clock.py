@@ -12,7 +12,9 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
+
+from aether_protocol.testing.settling import Settling, settle
 
 DEFAULT_START_US: Final = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 
@@ -133,31 +135,22 @@ class SkewedClock:
         await self._clock.sleep(seconds, rank)
 
 
-class Settling(Protocol):
-    """What has to come to rest before time may move: an engine."""
-
-    async def settled(self) -> None:
-        """Return once nothing can happen before time passes."""
-        ...
-
-
 async def pass_time(
     clock: ManualClock,
-    *engines: Settling,
+    *parts: Settling,
     until_us: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Let virtual time pass, as fast as the engines can take it.
+    """Let virtual time pass, as fast as these parts can take it.
 
     Args:
         clock: the clock of all of them.
-        engines: what has to come to rest before time moves.
+        parts: what has to come to rest before time moves (`settling.parts_of` an engine).
         until_us: the instant at which the clock stands in the end; None: once nothing is left to happen.
         stopped: asked after each rest; time stands still once it says so (an engine was killed).
     """
     while True:
-        for engine in engines:
-            await engine.settled()
+        await settle(*parts)
         if stopped():
             return
         if not clock.step(until_us):

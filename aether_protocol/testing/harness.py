@@ -30,6 +30,7 @@ from aether_protocol.testing.clock import ManualClock, SkewedClock, pass_time
 from aether_protocol.testing.contracts.broker import Tool
 from aether_protocol.testing.gate import GatedStore, LossGate
 from aether_protocol.testing.ids import SequentialIds
+from aether_protocol.testing.settling import parts_of, settled
 
 Function = Callable[[TaskAssignment, ExecutionContext], Any]
 Functions = Mapping[str, tuple[Mode, Function]]
@@ -130,13 +131,13 @@ class EngineWorld(_Harness):
 
     async def pass_time(self, seconds: float | None = None) -> None:
         """Let everything happen until `seconds` after the beginning, or until nothing is left to happen."""
-        await pass_time(self.clock, self.engine, until_us=None if seconds is None else self.at(seconds))
+        await pass_time(self.clock, *parts_of(self.engine), until_us=None if seconds is None else self.at(seconds))
 
     async def open(self) -> None:
         await self.engine.__aenter__()
 
     async def finish(self) -> None:
-        await self.engine.settled()
+        await settled(self.engine)
         check_states(self.engine)
 
     async def close(self) -> None:
@@ -208,7 +209,7 @@ class Cluster(_Harness):
     async def pass_time(self, seconds: float | None = None) -> None:
         """Let everything happen until `seconds` after the beginning, nothing is left to happen, or an engine was lost."""
         end = None if seconds is None else self.at(seconds)
-        await pass_time(self.clock, *self.engines, until_us=end, stopped=lambda: self.lost)
+        await pass_time(self.clock, *parts_of(*self.engines), until_us=end, stopped=lambda: self.lost)
 
     async def finish(self) -> None:
         for engine in self.engines:
@@ -276,9 +277,9 @@ class _ProcessBroker:
 
 def check_states(engine: RunEngine) -> None:
     """Raise BrokenInvariant where a run that this engine drives breaks an invariant of its state."""
-    for run_id in engine.run_ids:
+    for run_id in engine.driven.ids:
         try:
-            state = engine.run_state(run_id)
+            state = engine.driven.state(run_id)
         except AetherError:  # it is broken, which is for the test to judge
             continue
         check(state)

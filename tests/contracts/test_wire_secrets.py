@@ -13,6 +13,7 @@ from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.model import InputBinding, Reference
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_assignment
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on
 from aether_protocol.testing.wire_broker import WireBroker
 from tests.unit.engine.plans import dag, plan, secret, task, value
@@ -60,9 +61,9 @@ def test_no_byte_on_the_wire_holds_a_secret() -> None:
         }
         one = task("use", "use", config, secret("password", "db", "password"))
         run = await world.engine.submit(plan(dag(one, task("other", "echo", None, value("x", 1)))))
-        await world.engine.join(run, or_suspended=True)
-        await world.engine.resume(run, "main.use", {"say": f"yes, {TEXT}"})
-        report = await world.engine.wait(run)
+        await world.engine.driven.join(run, or_suspended=True)
+        await client_of(world.engine).control.resume(run, "main.use", {"say": f"yes, {TEXT}"})
+        report = await client_of(world.engine).runs.wait(run)
         assert (report.tasks[1].phase, report.tasks[1].message) == ("Failed", "no: ***")
         assert isinstance(world.broker, WireBroker)
         wire = b"\n".join(world.broker.seen)
@@ -97,9 +98,9 @@ def test_an_output_that_looks_like_a_reference_stays_data(look_alike: Json, besi
 
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(flow)
-        await world.engine.wait(run)
-        state = await world.engine.load_state(run)
-        replayed = await world.engine.load_state(run, state.seq)
+        await client_of(world.engine).runs.wait(run)
+        state = await world.engine.driven.load(run)
+        replayed = await world.engine.driven.load(run, state.seq)
         for one in (state, replayed):
             assert [one.nodes[number].outputs for number in (1, 2)] == [{"it": look_alike}] * 2
 
@@ -123,7 +124,7 @@ def test_in_an_assignment_too(look_alike: Json) -> None:
 
     async def body(world: EngineWorld) -> None:
         one = task("a", "echo", None, value("it", look_alike), secret("password", "db", "password"))
-        await world.engine.wait(await world.engine.submit(plan(dag(one))))
+        await client_of(world.engine).runs.wait(await world.engine.submit(plan(dag(one))))
 
     run_on(EngineWorld(secrets={"db": {"password": TEXT}}, broker=Sees), body)
     message = json.loads(json.dumps(encode_assignment(sent[0])))
@@ -136,8 +137,8 @@ def test_a_stored_run_keeps_look_alikes_apart_from_references(tmp_path: Path) ->
     async def body(world: EngineWorld) -> None:
         one = task("a", "await", None, value("it", LOOK_ALIKES), secret("password", "db", "password"))
         run = await world.engine.submit(plan(dag(one)))
-        await world.engine.join(run, or_suspended=True)
-        state = await world.engine.load_state(run, (await world.engine.load_state(run)).seq)
+        await world.engine.driven.join(run, or_suspended=True)
+        state = await world.engine.driven.load(run, (await world.engine.driven.load(run)).seq)
         assert state.nodes[1].inputs == {"it": LOOK_ALIKES, "password": SecretValue((("db", "password"),))}
 
     run_on(EngineWorld(store=open_sqlite(tmp_path / "s.db"), secrets={"db": {"password": TEXT}}, broker=WireBroker), body)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.errors import BrokenInvariant
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on
+from aether_protocol.testing.settling import settled
 from tests.e2e.store_cli import Cli, make_cli
 from tests.unit.engine.test_recovery_breaks import breaking_plan
 
@@ -26,10 +28,10 @@ def set_aside(folder: Path) -> None:
         engine = await cluster.start()
         run = await engine.submit(breaking_plan(), run_id="bad")
         with pytest.raises(BrokenInvariant):
-            await engine.wait(run)
+            await client_of(engine).runs.wait(run)
         for _ in range(2):
             await engine.recover()
-        await engine.settled()
+        await settled(engine)
 
     run_on(Cluster(folder), body)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aether_protocol import Engine
+from aether_protocol.service import client_of
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, environment, read_until
 from tests.e2e.store_cli import Cli, make_cli
@@ -41,7 +42,7 @@ def from_python(run_id: str) -> str:
 
     async def read() -> list[dict[str, Any]]:
         async with Engine(store=STORE) as engine:
-            return [record async for record in engine.events(run_id)]
+            return [record async for record in client_of(engine).runs.events(run_id, follow=True)]
 
     dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     return "".join(f"{dump(record)}\n" for record in asyncio.run(read()))

@@ -20,6 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from aether_protocol import Engine, Report
+from aether_protocol.service import client_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workflows"
 LIBRARY = EXAMPLES / "library"
@@ -136,9 +137,9 @@ async def carry_out(run: Run, arguments: Mapping[str, Any]) -> Report:
     async with Engine(library=[LIBRARY], secrets=secrets) as engine:
         run_id = await engine.submit(EXAMPLES / f"{run.example}.yaml", arguments)
         for task, payload in run.answers.items():
-            await engine.wait(run_id, or_suspended=True)
-            await engine.resume(run_id, task, payload)
-        return await engine.wait(run_id)
+            await client_of(engine).runs.wait(run_id, or_suspended=True)
+            await client_of(engine).control.resume(run_id, task, payload)
+        return await client_of(engine).runs.wait(run_id)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=[f"{run.example}-{index}" for index, run in enumerate(RUNS)])

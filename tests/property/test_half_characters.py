@@ -27,6 +27,7 @@ from aether_protocol.ports.executor import ExecutionContext
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_result
+from aether_protocol.service import client_of
 from aether_protocol.service.runs.inspect import fault_of
 
 ODD = st.sampled_from(["\ud800", "\udcff", "\udfff\ud800", "\x00", "é", "😀", "\x1b[31m", "\u2028", "\ufeff"])
@@ -90,10 +91,10 @@ def used(url: str, use: Callable[[Engine], Awaitable[object]], **engine: Any) ->
             async with Engine(store=url) as looking:
                 for row in await store.runs.rows(RunQuery(limit=1000)):
                     assert await fault_of(store, row.run_id, set(await store.upkeep.artifacts())) is None
-                    json.dumps((await looking.report(row.run_id)).to_json(), ensure_ascii=False).encode()
-                    async for event in looking.events(row.run_id, follow=False):
+                    json.dumps((await client_of(looking).runs.report(row.run_id)).to_json(), ensure_ascii=False).encode()
+                    async for event in client_of(looking).runs.events(row.run_id):
                         json.dumps(event, ensure_ascii=False).encode()
-                    async for line in looking.logs(row.run_id):
+                    async for line in client_of(looking).runs.logs(row.run_id):
                         line.text.encode()
         finally:
             await store.close()
@@ -118,7 +119,7 @@ def is_whole(value: Any, *, numbers: bool = True) -> bool:
 @given(VALUE)
 def test_arguments(url: str, value: Any) -> None:
     async def use(engine: Engine) -> None:
-        report = await engine.wait(await engine.submit(ECHO, {"p": value}))
+        report = await client_of(engine).runs.wait(await engine.submit(ECHO, {"p": value}))
         assert report.phase == "Succeeded"
         assert report.outputs == {"p": "x" if value is None else value}
 
@@ -133,7 +134,7 @@ def test_documents(url: str, value: Any, form: str) -> None:
     given: Any = document if form == "dict" else json.dumps(document, ensure_ascii=form == "ascii")
 
     async def use(engine: Engine) -> None:
-        await engine.wait(await engine.submit(given))
+        await client_of(engine).runs.wait(await engine.submit(given))
 
     refused = used(url, use)
     if not is_whole(value, numbers=form == "dict"):  # in text NaN is a word like any other
@@ -149,7 +150,7 @@ def test_labels_and_names(url: str, key: str, text: str) -> None:
     document["metadata"]["annotations"] = {text: key}
 
     async def use(engine: Engine) -> None:
-        await engine.wait(await engine.submit(document))
+        await client_of(engine).runs.wait(await engine.submit(document))
 
     refused = used(url, use)
     if not is_whole([key, text]):
@@ -161,7 +162,7 @@ def test_labels_and_names(url: str, key: str, text: str) -> None:
 @given(TEXT)
 def test_run_ids(url: str, text: str) -> None:
     async def use(engine: Engine) -> None:
-        await engine.wait(await engine.submit(flow({"type": "noop"}), run_id=f"r{text}"))
+        await client_of(engine).runs.wait(await engine.submit(flow({"type": "noop"}), run_id=f"r{text}"))
 
     refused = used(url, use)
     if not is_whole(text) or "\0" in text:
@@ -174,9 +175,9 @@ def test_run_ids(url: str, text: str) -> None:
 def test_answers(url: str, payload: dict[str, Any]) -> None:
     async def use(engine: Engine) -> None:
         run_id = await engine.submit(flow({"type": "await"}))
-        await engine.wait(run_id, or_suspended=True)
-        await engine.resume(run_id, "main", payload)
-        await engine.wait(run_id)
+        await client_of(engine).runs.wait(run_id, or_suspended=True)
+        await client_of(engine).control.resume(run_id, "main", payload)
+        await client_of(engine).runs.wait(run_id)
 
     assert (used(url, use) is None) is is_whole(payload)
 
@@ -186,7 +187,7 @@ def test_answers(url: str, payload: dict[str, Any]) -> None:
 @given(TEXT, TEXT, st.one_of(st.dictionaries(TEXT, VALUE, max_size=3), VALUE))
 def test_results_messages_and_logs(url: str, message: str, log: str, outputs: Any) -> None:
     async def use(engine: Engine) -> None:
-        report = await engine.wait(await engine.submit(flow({"type": "odd"})))
+        report = await client_of(engine).runs.wait(await engine.submit(flow({"type": "odd"})))
         assert report.phase in ("Succeeded", "Error")
         if not is_whole(outputs):
             assert report.phase == "Error", "a value is never changed"
@@ -206,7 +207,8 @@ def test_functions(url: str, value: Any, raised: str) -> None:
 
     async def use(engine: Engine) -> None:
         for name in ("gives", "raises"):
-            report = await engine.wait(await engine.submit(flow({"type": "function", "config": {"name": name}})))
+            run = await engine.submit(flow({"type": "function", "config": {"name": name}}))
+            report = await client_of(engine).runs.wait(run)
             assert report.phase == ("Succeeded" if name == "gives" and is_whole(value) else "Error")
 
     assert used(url, use, executors=FunctionExecutor({"gives": gives, "raises": raises})) is None
@@ -217,7 +219,7 @@ def test_functions(url: str, value: Any, raised: str) -> None:
 @given(TEXT, VALUE)
 def test_variables(url: str, name: str, value: Any) -> None:
     async def use(engine: Engine) -> None:
-        await engine.wait(await engine.submit(flow({"type": "noop"})))
+        await client_of(engine).runs.wait(await engine.submit(flow({"type": "noop"})))
 
     assert (used(url, use, variables={"site": {name: value}}) is None) is is_whole({name: value})
 
@@ -230,7 +232,7 @@ def test_secrets(url: str, text: str) -> None:
     document = flow({"type": "echo", "config": {}}, inputs={"parameters": [secret]})
 
     async def use(engine: Engine) -> None:
-        report = await engine.wait(await engine.submit(document))
+        report = await client_of(engine).runs.wait(await engine.submit(document))
         assert report.phase == "Succeeded"
 
     if is_whole(text):
@@ -251,7 +253,7 @@ def test_schedules(url: str, label: str, value: Any) -> None:
     }
 
     async def use(engine: Engine) -> None:
-        await engine.apply(document, replaces=True)
+        await client_of(engine).schedules.apply(document, replaces=True)
 
     refused = used(url, use)
     if not is_whole([label, value]):

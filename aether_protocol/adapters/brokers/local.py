@@ -109,7 +109,7 @@ class LocalBroker:
         await self._runners.close(stop_s)
         self.workspaces.close()
 
-    # --- testing.Quiet ---
+    # --- testing.settling.Settling ---
 
     @property
     def busy(self) -> int:

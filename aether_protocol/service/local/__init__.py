@@ -17,7 +17,7 @@ from aether_protocol.service.local.context import ClientContext, DocumentContext
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aether_protocol.assembly.public import Engine
+    from aether_protocol.engine.api import RunEngine
     from aether_protocol.ports.clock import Clock
     from aether_protocol.ports.store import Store
     from aether_protocol.service.local.control import LocalControl
@@ -111,10 +111,26 @@ def connect(
     return LocalClient(ClientContext(opened, library or DocumentContext(), root, given_clock=clock), closes=True)
 
 
-def client_of(engine: Engine, *, library: DocumentContext | None = None, workspaces: str | Path | None = None) -> LocalClient:
-    """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open."""
+def client_of(
+    engine: RunEngine, *, library: DocumentContext | None = None, workspaces: str | Path | None = None
+) -> LocalClient:
+    """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open.
+
+    Args:
+        engine: an engine that is open, or will be when the client is used.
+        library: where documents look up what they lack; by default where the engine does.
+        workspaces: the folder below which workspaces of the engine's runs lie; beside its store by default.
+    """
+    from aether_protocol.assembly.public import Engine as DocumentEngine
     from aether_protocol.assembly.stores import workspaces_root
 
     store = engine.store
-    context = ClientContext(store, library or DocumentContext(), workspaces_root(store, workspaces), engine, engine.clock)
+    context = ClientContext(
+        store,
+        library or DocumentContext(),
+        workspaces_root(store, workspaces),
+        engine,
+        engine.clock,
+        compiler=engine.workspace if library is None and isinstance(engine, DocumentEngine) else None,
+    )
     return LocalClient(context, closes=False)

@@ -5,7 +5,7 @@ Law: data and look-ups only; nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,9 @@ from msgspec import Struct
 from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly.public import Engine
     from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, Template
+    from aether_protocol.engine.api import RunEngine
+    from aether_protocol.engine.driven import DrivenRuns
     from aether_protocol.engine.schedules import ScheduleSpec
     from aether_protocol.plan.model import Plan
     from aether_protocol.ports.clock import Clock
@@ -44,13 +45,17 @@ class DocumentContext(Struct, frozen=True):
 
 
 class ClientContext(Struct, frozen=True):
-    """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces."""
+    """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces.
+
+    `compiler` makes the workspace in which documents are compiled; by default that of the library.
+    """
 
     store: Store
     library: DocumentContext
     root: Path | None = None
-    engine: Engine | None = None
+    engine: RunEngine | None = None
     given_clock: Clock | None = None
+    compiler: Callable[[], DocumentWorkspace] | None = None
 
     @property
     def clock(self) -> Clock:
@@ -60,16 +65,35 @@ class ClientContext(Struct, frozen=True):
         return self.given_clock or SystemClock()
 
     async def row(self, run: str) -> RunSummary:
-        """Give the row of the run that is meant."""
+        """Give the row of the run that is meant. Raises UsageError where the engine is not open, or of another event loop."""
+        if self.engine is not None:
+            self.engine.guard.require_open()
         return await find_run(self.store, run)
 
-    async def state(self, run_id: str) -> RunState:
-        """Give the state of a run as it is now: read it, never write it."""
-        if self.engine is not None:
-            return await self.engine.load_state(run_id)
-        from aether_protocol.engine.recovery import rebuild
+    def driven(self, run_id: str) -> DrivenRuns | None:
+        """The runs of the engine in this process, where that has this run."""
+        engine = self.engine
+        return engine.driven if engine is not None and engine.driven.find(run_id) is not None else None
 
-        return rebuild(await self.store.runs.load(run_id))
+    async def state(self, run_id: str, at: int | None = None) -> RunState:
+        """Give the state of a run: read it, never write it.
+
+        Args:
+            run_id: which run.
+            at: as it was after this step (0: before the first); None: as it is now.
+
+        Raises:
+            UsageError: there is no such step, or it was not kept.
+        """
+        if self.engine is not None:
+            return await self.engine.driven.load(run_id, at)
+        from aether_protocol.engine.recovery import load_state
+
+        return await load_state(self.store, run_id, at)
+
+    def workspace(self) -> DocumentWorkspace:
+        """Make a workspace in which documents are compiled."""
+        return self.library.workspace() if self.compiler is None else self.compiler()
 
     async def plan(self, document: Readable | Plan) -> Plan:
         """Give the plan of a document. Raises DocumentError."""
@@ -78,13 +102,11 @@ class ClientContext(Struct, frozen=True):
 
         if isinstance(document, Plan):
             return document
-        if self.engine is not None:
-            return await self.engine.resolve(document)
-        workspace = self.library.workspace()
+        workspace = self.workspace()
         return workspace.plan(await load_with(workspace, document, self.store))
 
     async def schedule_spec(self, document: Mapping[str, object] | str, name: str | None) -> ScheduleSpec:
         """Give what a CronWorkflow is to be applied as. Raises DocumentError, UsageError."""
         from aether_protocol.assembly.cron import find_schedule_spec
 
-        return await find_schedule_spec(self.library.workspace(), document, self.store, name)
+        return await find_schedule_spec(self.workspace(), document, self.store, name)

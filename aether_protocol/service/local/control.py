@@ -6,20 +6,19 @@ through the store's mailbox, or straight to the engine of this process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from aether_protocol.engine.ids import RandomIds
-from aether_protocol.engine.mailbox import ask, cancel_question, resume_question
+from aether_protocol.engine.mailbox import Question, ask, cancel_question, checked_reason, resume_question
 from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_variables, retry_header
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import RunQuery, RunSummary
+from aether_protocol.ports.store import RunQuery
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.service.archive import read_archive
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import delete_runs, prune_runs
 from aether_protocol.service.runs.ids import next_retry_id
@@ -38,7 +37,7 @@ class LocalControl:
 
     def __init__(self, context: ClientContext) -> None:
         self._context = context
-        self._ids = RandomIds()
+        self._ids = RandomIds() if context.engine is None else context.engine.ids
 
     async def submit(
         self,
@@ -64,40 +63,49 @@ class LocalControl:
         chosen = choose_run_id(run_id, self._ids, now)
         return RunHeader(chosen, now, scheduled_time, {}, variables, self._ids.seed(), folder=plan.folder)
 
-    async def resume(self, run: str, task: str, payload: Mapping[str, Json] | None = None) -> None:
+    async def resume(
+        self, run: str, task: str, payload: Mapping[str, Json] | None = None, *, reason: str = ""
+    ) -> None:
         context = self._context
         row = await context.row(run)
         state = await context.state(row.run_id)
         path = find_task(state, task, not_run(state))
         if payload is not None and not isinstance(payload, Mapping):
             raise UsageError(f"the payload is {payload!r}, not a mapping of names to values")
-        if context.engine is not None:
-            await context.engine.resume(row.run_id, path, payload)
-            return
         try:
             given = json_copy(dict(payload or {}))
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
-        await ask(context.store, context.clock, row.run_id, resume_question(path, given))
+        await self._ask(row.run_id, resume_question(path, given, reason))
 
-    async def cancel(self, run: str) -> None:
+    async def cancel(self, run: str, *, reason: str = "") -> None:
+        row = await self._context.row(run)
+        await self._ask(row.run_id, cancel_question(reason))
+
+    async def _ask(self, run_id: str, question: Question) -> None:
+        """Ask the engine that drives the run: that of this process, else through the mailbox."""
         context = self._context
-        row = await context.row(run)
         if context.engine is not None:
-            await context.engine.cancel(row.run_id)
+            await context.engine.driven.ask(run_id, question)
         else:
-            await ask(context.store, context.clock, row.run_id, cancel_question())
+            await ask(context.store, context.clock, run_id, question)
 
-    async def retry(self, run: str, start: str | None = None, *, new_id: str | None = None) -> str:
+    async def mend(self, run: str) -> bool:
+        context = self._context
+        return await context.store.upkeep.mend((await context.row(run)).run_id)
+
+    async def retry(
+        self, run: str, start: str | None = None, *, new_id: str | None = None, reason: str = ""
+    ) -> str:
         context = self._context
         row = await context.row(run)
         state = await context.state(row.run_id)
         path = find_task(state, start, not_run(state)) if start is not None else None
-        chosen = new_id or await next_retry_id(context.store, row.run_id)
-        if context.engine is not None:
-            return await context.engine.retry(row.run_id, path, new_id=chosen)
         now = context.clock.now()
-        header = retry_header(state, path, choose_run_id(chosen, self._ids, now), now, self._ids.seed())
+        chosen = choose_run_id(new_id or await next_retry_id(context.store, row.run_id), self._ids, now)
+        header = retry_header(state, path, chosen, now, self._ids.seed(), reason=checked_reason(reason))
+        if context.engine is not None:
+            return await context.engine.start(state.plan, header)
         await context.store.runs.create(new_run(state.plan, header))
         return header.run_id
 
@@ -110,9 +118,3 @@ class LocalControl:
         asked = replace(query, closed=True, limit=query.limit or _PAGE)
         pages = prune_runs(context.store, asked, context.clock.wall(), root=context.root, dry_run=dry_run)
         return [run_id async for ids, _ in pages for run_id in ids]
-
-    async def import_run(self, lines: Iterable[str]) -> RunSummary:
-        archive = read_archive(lines, "the archive")
-        await self._context.store.runs.import_run(archive.run)
-        await self._context.store.logs.write(archive.logs)
-        return archive.run.row

@@ -34,19 +34,27 @@ class LocalRuns:
     async def list(self, query: RunQuery | None = None) -> Sequence[RunSummary]:
         return await self._context.store.runs.rows(query or RunQuery())
 
-    async def report(self, run: str) -> Report:
+    async def report(self, run: str, *, at: int | None = None) -> Report:
         from aether_protocol.views.report import make_report
 
         row = await self._context.row(run)
-        return replace(make_report(await self._context.state(row.run_id)), broken=row.broken)
+        return replace(make_report(await self._context.state(row.run_id, at)), broken=row.broken)
 
     async def wait(self, run: str, *, or_suspended: bool = False, timeout_s: float | None = None) -> Report:
+        from aether_protocol.views.report import make_report
+
         clock = self._context.clock
         row = await self._context.row(run)
+        if (here := self._context.driven(row.run_id)) is not None:
+            from aether_protocol.service.local.waiting import within
+
+            if not await within(clock, timeout_s, here.join(row.run_id, or_suspended=or_suspended)):
+                raise _not_ended(await self._again(row))
+            return make_report(here.state(row.run_id))
         end = None if timeout_s is None else clock.now() + round(timeout_s * 1_000_000)
         while not row.closed and not (or_suspended and row.phase == "Suspended"):
             if end is not None and clock.now() >= end:
-                raise BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")
+                raise _not_ended(row)
             await clock.sleep(POLL_S)
             row = await self._again(row)
         return await self.report(row.run_id)
@@ -57,13 +65,19 @@ class LocalRuns:
             raise UsageError(f"run {row.run_id!r} was deleted")
         return now
 
+    async def suspended(self, run: str) -> Sequence[str]:
+        from aether_protocol.engine.mailbox import suspended_paths
+
+        return suspended_paths(await self._context.state((await self._context.row(run)).run_id))
+
     async def events(self, run: str, *, follow: bool = False) -> AsyncIterator[EventRecord]:
-        from aether_protocol.engine.stream import StoredEvents
+        from aether_protocol.engine.stream import EventStream, StoredEvents
 
         context = self._context
         run_id = (await context.row(run)).run_id
-        if context.engine is not None:
-            stream = context.engine.events(run_id, follow=follow)
+        here = context.driven(run_id)
+        if here is not None and (follow or not context.store.durable):
+            stream: EventStream = here.events(run_id, follow=follow)
         else:
             stream = StoredEvents(context.store, context.clock, run_id, follow=follow)
         try:
@@ -77,12 +91,11 @@ class LocalRuns:
     ) -> AsyncIterator[LogLine]:
         context = self._context
         row = await context.row(run)
-        if context.engine is not None:
-            async for line in context.engine.logs(row.run_id, path, after=after, follow=follow):
-                yield line
-            return
+        here = context.driven(row.run_id)
         closed = row.closed
         while True:
+            if here is not None:
+                await here.save_logs()
             lines = await context.store.logs.read(row.run_id, path, after)
             for line in lines:
                 yield line
@@ -99,8 +112,6 @@ class LocalRuns:
     async def driver(self, run: str) -> str | None:
         return await driven_by(self._context.store, await self._context.row(run))
 
-    async def export(self, run: str) -> AsyncIterator[str]:
-        from aether_protocol.service.archive import archive_lines
 
-        async for line in archive_lines(self._context.store, (await self._context.row(run)).run_id):
-            yield line
+def _not_ended(row: RunSummary) -> BusyError:
+    return BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")

@@ -23,6 +23,7 @@ from aether_protocol.service.schedules.suspend import suspend_schedules
 
 if TYPE_CHECKING:
     from aether_protocol.engine.schedule_runner import ScheduleRunner
+    from aether_protocol.plan.model import Plan
 
 _TRIES: Final = 20  # against other processes that change the schedule
 
@@ -38,13 +39,18 @@ class LocalSchedules:
         self, document: Mapping[str, Json] | str, *, name: str | None = None, replaces: bool = False
     ) -> StoredSchedule:
         context = self._context
-        if context.engine is not None:
-            return await context.engine.apply(document, name=name, replaces=replaces)
         given = await context.schedule_spec(document, name)
-        bare = LocalControl(context).bare_header(given.plan, None, None)
-        make_header(given.plan, {}, bare)  # a fire gives no arguments: none must be missing (DATA-14)
+        self._check_fire(given.plan)
         schedule, _ = await apply(schedules_of(context.store), given, context.clock.now(), replaces=replaces)
         return schedule
+
+    def _check_fire(self, plan: Plan) -> None:
+        """A fire gives no arguments: raise UsageError where one is missing (DATA-14)."""
+        context = self._context
+        if context.engine is not None:
+            context.engine.draft(plan)
+        else:
+            make_header(plan, {}, LocalControl(context).bare_header(plan, None, None))
 
     async def get(self, name: str) -> ScheduleOverview:
         return await overview_of(self._context.store, await self._find(name))
@@ -107,6 +113,11 @@ class LocalSchedules:
 
     def _local(self) -> ScheduleRunner | None:
         """The runner of the engine in this process."""
-        if self._runner is None and self._context.engine is not None:
-            self._runner = self._context.engine.scheduler()
+        engine = self._context.engine
+        if self._runner is None and engine is not None:
+            from aether_protocol.engine.clock import SystemClock, WallClock
+            from aether_protocol.engine.schedule_runner import ScheduleRunner
+
+            clock = WallClock() if isinstance(engine.clock, SystemClock) else engine.clock
+            self._runner = ScheduleRunner(engine, engine.store, clock)
         return self._runner

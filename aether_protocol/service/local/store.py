@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aether_protocol.ports.store import StoreInfo
+from collections.abc import AsyncIterator, Iterable
+
+from aether_protocol.ports.store import RunSummary, StoreInfo
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import Freed, free_artifacts
 from aether_protocol.service.store_check import StoreFindings, check_store
@@ -22,3 +24,17 @@ class LocalStore:
 
     async def free_artifacts(self, *, dry_run: bool = False) -> Freed:
         return await free_artifacts(self._context.store, self._context.clock.wall(), dry_run=dry_run)
+
+    async def export(self, run: str) -> AsyncIterator[str]:
+        from aether_protocol.service.archive import archive_lines
+
+        async for line in archive_lines(self._context.store, (await self._context.row(run)).run_id):
+            yield line
+
+    async def import_run(self, lines: Iterable[str]) -> RunSummary:
+        from aether_protocol.service.archive import read_archive
+
+        archive = read_archive(lines, "the archive")
+        await self._context.store.runs.import_run(archive.run)
+        await self._context.store.logs.write(archive.logs)
+        return archive.run.row

@@ -29,6 +29,8 @@ async def find_run(store: Store, text: str) -> RunSummary:
     Raises:
         UsageError: no run is meant, or several are; the hint names what is near.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is not the name of a run", hint="a run is named by its id, as text")
     if text == LATEST:
         newest = await store.runs.rows(RunQuery(limit=1))
         if not newest:

@@ -17,6 +17,7 @@ from aether_protocol.views.phases import FINE_PHASES
 
 if TYPE_CHECKING:
     from aether_protocol.engine.api import RunEngine
+    from aether_protocol.service.client import RunControl
 
 _PAGE: Final = 1_000
 _NUMBERED: Final = r"(.+)\.([0-9]{1,9})"
@@ -72,7 +73,7 @@ async def _retries(store: Store, base: str) -> list[RunSummary]:
     return found[::-1]
 
 
-async def resume_or_retry(engine: RunEngine, store: Store, row: RunSummary, *, retry: bool) -> ContinuedRun:
+async def resume_or_retry(engine: RunEngine, control: RunControl, row: RunSummary, *, retry: bool) -> ContinuedRun:
     """Recover an unfinished run, retry one that did not succeed where `retry` says so, else report that it has ended.
 
     Raises:
@@ -86,5 +87,5 @@ async def resume_or_retry(engine: RunEngine, store: Store, row: RunSummary, *, r
             raise BusyError(error.message, hint=hint) from error
         return ContinuedRun(row.run_id, "recovered" if recovered else "ended")
     if retry and row.phase not in FINE_PHASES:
-        return ContinuedRun(await engine.retry(row.run_id, new_id=await next_retry_id(store, row.run_id)), "retried")
+        return ContinuedRun(await control.retry(row.run_id), "retried")
     return ContinuedRun(row.run_id, "ended")

@@ -17,7 +17,10 @@ from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.engine.api import RunEngine
+from aether_protocol.engine.mailbox import cancel_question, resume_question
+from aether_protocol.engine.submission import retry_header
 from aether_protocol.errors import UsageError
+from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.executor import Executor
@@ -38,6 +41,7 @@ from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.gate import LossGate, after_writes
 from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
+from aether_protocol.testing.settling import settled
 from aether_protocol.views.report import make_report
 
 RUN_ID: Final = "case"
@@ -155,7 +159,7 @@ class Play:
         begin = clock.now()
         drives = self._drives
         while True:
-            await self._engine.settled()
+            await settled(self._engine)
             if self._gate.shut:
                 await self._go_on()
                 continue
@@ -176,7 +180,7 @@ class Play:
             clock.advance(min(dues))
 
     def _state(self) -> RunState:
-        return self._engine.run_state(self._run_id)  # raises what broke the run
+        return self._engine.driven.state(self._run_id)  # raises what broke the run
 
     async def _go_on(self) -> None:
         """The engine is lost: another one goes on from what is stored."""
@@ -185,7 +189,7 @@ class Play:
         await self._engine.close()
         self._gate, self._engine = self._make_engine()
         await self._engine.__aenter__()
-        state = await self._engine.load_state(self._run_id)
+        state = await self._engine.driven.load(self._run_id)
         if self._case.store == SNAPSHOT:
             self._watch.rewind(state)
             again = [drive for seq, drive in self._accepted if seq >= state.seq]
@@ -216,11 +220,12 @@ class Play:
         before = self._state().seq
         try:
             if drive.action == "cancel":
-                await self._engine.cancel(self._run_id)
+                await self._engine.driven.ask(self._run_id, cancel_question())
             elif drive.action == "retry":
                 await self._retry(drive.argument.get("from"))
             else:
-                await self._engine.resume(self._run_id, drive.argument["task"], drive.argument.get("payload", {}))
+                question = resume_question(drive.argument["task"], json_copy(drive.argument.get("payload", {})))
+                await self._engine.driven.ask(self._run_id, question)
         except UsageError as error:
             refused = error.message
         else:
@@ -237,7 +242,10 @@ class Play:
 
     async def _retry(self, start: str | None) -> None:
         """From now on the case is about the new run (CTRL-4)."""
-        new = await self._engine.retry(self._run_id, start, new_id=f"{self._run_id}-again")
+        state = await self._engine.driven.load(self._run_id)
+        new = f"{self._run_id}-again"
+        header = retry_header(state, start, new, self._clock.now(), self._engine.ids.seed())
+        await self._engine.start(state.plan, header)
         self._run_id = new
         self._accepted.clear()
         self._watch.forget()
@@ -251,7 +259,7 @@ class Play:
 
     def _made_up(self, argument: Mapping[str, Json]) -> TaskResult:
         return TaskResult(
-            AttemptRef(self._run_id, argument["task"], argument.get("attempt", 1), self._engine.epoch(self._run_id)),
+            AttemptRef(self._run_id, argument["task"], argument.get("attempt", 1), self._engine.driven.get(self._run_id).epoch),
             argument.get("code", 0),
             argument.get("message", ""),
             argument.get("outputs", {}),

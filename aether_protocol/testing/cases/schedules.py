@@ -36,6 +36,8 @@ from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.gate import LossGate, after_writes
 from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
+from aether_protocol.testing.settling import settled
+from aether_protocol.views.report import make_report
 
 _ALL: Final = 1_000_000
 _MOST_TURNS: Final = 1_000_000  # of the loop below; a case that needs more goes round in circles
@@ -131,11 +133,11 @@ class SchedulePlay:
         wanted: set[tuple[str, str, int]] = set()
         for run_id in await self._unfinished() if self._up else ():
             if not any(one.engine.drives(run_id) for one in self._up):
-                self._watch(run_id).rewind(await self._up[0].engine.load_state(run_id))
+                self._watch(run_id).rewind(await self._up[0].engine.driven.load(run_id))
         for one in self._up:
             await one.cron.adopt_orphans()
-            for run_id in one.engine.run_ids:
-                wanted |= {(run_id, node.run_path, node.attempt) for node in under_way(one.engine.run_state(run_id))}
+            for run_id in one.engine.driven.ids:
+                wanted |= {(run_id, node.run_path, node.attempt) for node in under_way(one.engine.driven.state(run_id))}
         await self._sites.keep_only(wanted)
 
     async def _lose(self) -> None:
@@ -173,8 +175,7 @@ class SchedulePlay:
     async def _pass_time(self) -> bool:
         """What comes next; False at the end."""
         clock = self._clock
-        for one in self._up:
-            await one.engine.settled()
+        await settled(*(one.engine for one in self._up))
         if any(one.gate.shut for one in self._up):
             self._losses += 1
             await self._lose()
@@ -269,7 +270,7 @@ class SchedulePlay:
         engine = self._up[0].engine
         begun = [(one.at, one.run_id) for one in records if one.run_id is not None]
         kept = [(at, run_id) for at, run_id in begun if await store.runs.row(run_id) is not None]
-        return [(at, (await engine.report(run_id)).to_json()) for at, run_id in sorted(kept)]
+        return [(at, make_report(await engine.driven.load(run_id)).to_json()) for at, run_id in sorted(kept)]
 
     def _check_hidden(self, reports: Sequence[tuple[int, Json]], records: Sequence[FireRecord]) -> None:
         for index, word in enumerate(self._case.expect.get("hidden", ())):

@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from aether_protocol.engine.loop import Quiet
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
@@ -23,6 +22,7 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.settling import Settling
 
 
 def ref(node: int, attempt: int = 1, epoch: int = 0) -> AttemptRef:
@@ -164,7 +164,7 @@ TOOLS: Sequence[Executor] = (
     Tool("no-json", "inline", lambda task, context: TaskResult(task.ref, outputs={"a": {1, 2}})),
 )
 
-class QuietBroker(Broker, Quiet, Protocol):
+class QuietBroker(Broker, Settling, Protocol):
     """A broker whose work in this process can be waited for."""
 
 

@@ -144,7 +144,7 @@ class ClientContract:
                 with pytest.raises(UsageError, match="'asks-2' is unknown") as unknown:
                     await ask("asks-2")
                 assert unknown.value.hint == "did you mean 'asks-1'?"
-            for feed in (runs.events, runs.logs, runs.export):
+            for feed in (runs.events, runs.logs, stage.client.store.export):
                 with pytest.raises(UsageError, match="'asks-2' is unknown"):
                     [one async for one in feed("asks-2")]
 
@@ -190,6 +190,22 @@ class ClientContract:
             assert (report.phase, report.outputs) == ("Succeeded", {"number": 3})
             with pytest.raises(UsageError):
                 await client.control.resume(run, "main", {"number": 4})
+
+        self.play(tmp_path, body)
+
+    def test_what_waits_for_an_answer_is_listed(self, tmp_path: Path) -> None:
+        """Tasks alone, in document order, as they are resumed."""
+
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            run = await client.control.submit(ASKS)
+            assert await client.runs.suspended(run) == []
+            await stage.drive()
+            await client.runs.wait(run, or_suspended=True)
+            (task,) = await client.runs.suspended(run)
+            await client.control.resume(run, task, {"number": 1})
+            await client.runs.wait(run)
+            assert await client.runs.suspended(run) == []
 
         self.play(tmp_path, body)
 
@@ -257,13 +273,13 @@ class ClientContract:
             run = await client.control.submit(HELLO, run_id="moved")
             await stage.drive()
             before = (await client.runs.wait(run)).to_json()
-            lines = [line async for line in client.runs.export(run)]
+            lines = [line async for line in client.store.export(run)]
             with pytest.raises(UsageError, match="moved"):
-                await client.control.import_run(lines)
+                await client.store.import_run(lines)
             await client.control.delete([run])
             with pytest.raises(UsageError, match=r"damaged|cut off"):
-                await client.control.import_run(lines[:-1])
-            assert (await client.control.import_run(lines)).run_id == "moved"
+                await client.store.import_run(lines[:-1])
+            assert (await client.store.import_run(lines)).run_id == "moved"
             assert (await client.runs.report(run)).to_json() == before
             assert "".join([line.text async for line in client.runs.logs(run)]) == "hello\n"
 

@@ -186,7 +186,7 @@ class BaseWorld:
 
     def dispatched(self, process: Process, task: TaskAssignment) -> None:
         self.counts["dispatches"] += 1
-        node = process.engine.run_state(task.run_id).find(task.ref.path)
+        node = process.engine.driven.state(task.run_id).find(task.ref.path)
         known = node is not None and (task.run_id, node.id, task.attempt) in self._sent
         told = f"{task.run_id} {task.path}, attempt {task.attempt}"
         self.demanded(known, "nothing goes out before it is stored", told)

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from aether_protocol.cron.policy import run_name
 from aether_protocol.cron.schedule import fire_times
 from aether_protocol.cron.settings import FORBID, CronSettings, encode_settings
+from aether_protocol.engine.mailbox import resume_question, suspended_paths
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.engine.schedules import ScheduleSpec, apply, change, set_suspended
 from aether_protocol.plan.model import Plan
@@ -164,7 +165,7 @@ class CronWorld(BaseWorld):
     async def _tend(self) -> None:
         """Answer what waits; start the engines anew where nothing moves; end it when all is done."""
         for process in self.processes:
-            for run_id in [] if process.dead else process.engine.run_ids:
+            for run_id in [] if process.dead else process.engine.driven.ids:
                 self.errand(self._answer(process, run_id))
         now = self.clock.now()
         moved = self.counts["steps"] + self.counts["turns"]
@@ -186,8 +187,8 @@ class CronWorld(BaseWorld):
         self._over = not self.store.open_runs()
 
     async def _answer(self, process: Process, run_id: str) -> None:
-        for path in process.engine.suspended(run_id):
-            await process.engine.resume(run_id, path, {"answer": 1})
+        for path in suspended_paths(process.engine.driven.state(run_id)):
+            await process.engine.driven.ask(run_id, resume_question(path, {"answer": 1}))
 
     async def _change(self, settings: CronSettings) -> None:
         schedule = await schedules_of(self.store).get(NAMESPACE, NAME)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from aether_protocol.engine.mailbox import suspended_paths
+from aether_protocol.engine.mailbox import cancel_question, resume_question, suspended_paths
 from aether_protocol.engine.stream import StoredEvents
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError
 from aether_protocol.plan.model import Plan
@@ -178,20 +178,20 @@ class World(BaseWorld):
 
     async def _answer(self, process: Process) -> None:
         """Whatever waits for an answer gets one."""
-        if RUN in process.engine.run_ids:
-            for path in process.engine.suspended(RUN):
+        if RUN in process.engine.driven.ids:
+            for path in suspended_paths(process.engine.driven.state(RUN)):
                 await self._resume(process, path)
 
     async def _answer_from_elsewhere(self, process: Process) -> None:
         """Somebody who does not drive the run: through the mailbox."""
-        for path in suspended_paths(await process.engine.load_state(RUN))[:1]:
+        for path in suspended_paths(await process.engine.driven.load(RUN))[:1]:
             await self._resume(process, path)
 
     async def _resume(self, process: Process, path: str) -> None:
         self._asked += 1
         number = self._asked
         try:
-            await process.engine.resume(RUN, path, {"answer": number})
+            await process.engine.driven.ask(RUN, resume_question(path, {"answer": number}))
         except BusyError as error:
             if "nobody answers" in error.message:
                 self._taken_back.add(number)
@@ -206,7 +206,7 @@ class World(BaseWorld):
             self.errand(self._cancel_by(process))
 
     async def _cancel_by(self, process: Process) -> None:
-        await process.engine.cancel(RUN)
+        await process.engine.driven.ask(RUN, cancel_question())
         self._cancelled = True
 
     def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None:
@@ -262,7 +262,7 @@ class World(BaseWorld):
     def _live(self, process: Process, stored: RunState) -> None:
         """What a living engine that saw the end holds in memory."""
         try:
-            state = process.engine.run_state(RUN)
+            state = process.engine.driven.state(RUN)
         except BrokenInvariant:
             raise
         except AetherError:

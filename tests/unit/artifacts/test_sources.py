@@ -22,6 +22,7 @@ from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.execution.staging.stager import LocalStager
 from aether_protocol.plan.model import ArtifactOutput
 from aether_protocol.ports.artifacts import AbsentError
+from aether_protocol.service import client_of
 
 pytestmark = pytest.mark.rule("ART-2")
 
@@ -274,9 +275,9 @@ def document(source: dict[str, Any], script: str, **artifact: Any) -> dict[str, 
 async def _runs(doc: dict[str, Any], between: Any) -> list[Report]:
     """A run, something `between`, and a retry of it."""
     async with Engine(store="sqlite:a.db") as engine:
-        first = await engine.wait(await engine.submit(doc))
+        first = await client_of(engine).runs.wait(await engine.submit(doc))
         between()
-        return [first, await engine.wait(await engine.retry(first.run_id))]
+        return [first, await client_of(engine).runs.wait(await client_of(engine).control.retry(first.run_id))]
 
 
 class TestARetryGetsTheSame:
@@ -328,7 +329,7 @@ class TestARetryGetsTheSame:
 
         async def recorded() -> Any:
             async with Engine(store="sqlite:a.db") as engine:
-                return [one async for one in engine.events(first.run_id, follow=False) if one["kind"] == "ArtifactsFetched"]
+                return [one async for one in client_of(engine).runs.events(first.run_id) if one["kind"] == "ArtifactsFetched"]
 
         told = asyncio.run(recorded())
         assert [one["fetched"]["data"]["commit"] for one in told] == [before]
@@ -339,7 +340,7 @@ class TestARetryGetsTheSame:
 
         async def go() -> list[Report]:
             async with Engine() as engine:
-                return [await engine.wait(await engine.submit(document(source, "cat data"))) for _ in range(2)]
+                return [await client_of(engine).runs.wait(await engine.submit(document(source, "cat data"))) for _ in range(2)]
 
         assert [report.outputs for report in asyncio.run(go())] == [{"stdout": "one"}, {"stdout": "two"}]
 
@@ -348,7 +349,7 @@ class TestOptional:
     def play(self, doc: Any) -> Report:
         async def go() -> Report:
             async with Engine() as engine:
-                return await engine.wait(await engine.submit(doc))
+                return await client_of(engine).runs.wait(await engine.submit(doc))
 
         return asyncio.run(go())
 

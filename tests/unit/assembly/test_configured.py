@@ -10,6 +10,7 @@ import pytest
 from aether_protocol import Engine, UsageError
 from aether_protocol.assembly import build_engine, load_configuration, open_store
 from aether_protocol.ports.store import RunQuery
+from aether_protocol.service import client_of
 
 NOOP = {
     "apiVersion": "aether/v1",
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def run_on(engine: Engine) -> str:
     async with engine:
-        return (await engine.wait(await engine.submit(NOOP, run_id="one"))).phase
+        return (await client_of(engine).runs.wait(await engine.submit(NOOP, run_id="one"))).phase
 
 
 async def recorded(url: str) -> list[tuple[str | None, str] | None]:

@@ -10,8 +10,10 @@ import pytest
 
 from aether_protocol import DocumentError, Engine, UsageError
 from aether_protocol.ports.store import RunQuery
+from aether_protocol.service import client_of
 from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
 from aether_protocol.testing.contracts.store.tools import put_document
+from aether_protocol.testing.settling import settled
 
 HOUR = 3_600_000_000
 
@@ -37,16 +39,16 @@ def test_a_schedule_is_applied_and_its_fires_are_started(url: str, tmp_path: Pat
     async def body() -> None:
         clock = ManualClock()
         async with engine(f"sqlite:{tmp_path}/a.db" if url == "sqlite" else url, clock) as here:
-            made = await here.apply(cron())
+            made = await client_of(here).schedules.apply(cron())
             assert (made.name, made.next_at) == ("nightly", DEFAULT_START_US)
             scheduler = here.scheduler()
             assert await scheduler.tick() == ["nightly.20260101T000000Z"]
             assert await scheduler.tick() == []
-            report = await here.wait("nightly.20260101T000000Z")
+            report = await client_of(here).runs.wait("nightly.20260101T000000Z")
             assert report.phase == "Succeeded"
             clock.advance(DEFAULT_START_US + HOUR)
             assert await scheduler.tick() == ["nightly.20260101T010000Z"]
-            again = await here.apply(cron(suspend=True))
+            again = await client_of(here).schedules.apply(cron(suspend=True))
             assert (again.version > made.version, again.next_at) == (True, None)
             clock.advance(DEFAULT_START_US + 2 * HOUR)
             assert await scheduler.tick() == []
@@ -58,11 +60,11 @@ def test_serving_starts_what_is_due_until_it_is_stopped(tmp_path: Path) -> None:
     async def body() -> None:
         clock = ManualClock()
         async with engine(f"sqlite:{tmp_path}/a.db", clock) as here:
-            await here.apply(cron(schedule="* * * * *"))
+            await client_of(here).schedules.apply(cron(schedule="* * * * *"))
             stopping = asyncio.Event()
             serving = asyncio.create_task(here.scheduler().serve(stopping))
             while clock.now() < DEFAULT_START_US + HOUR // 20:  # three minutes
-                await here.settled()
+                await settled(here)
                 await asyncio.sleep(0)
                 clock.step()
             stopping.set()
@@ -86,7 +88,7 @@ def test_what_is_invalid_is_not_stored(document: dict[str, Any], told: str) -> N
     async def body() -> None:
         async with engine("memory", ManualClock()) as here:
             with pytest.raises(DocumentError, match=told):
-                await here.apply(document)
+                await client_of(here).schedules.apply(document)
             assert await here.store.schedules.find() == []
 
     asyncio.run(body())
@@ -101,11 +103,11 @@ def test_what_could_not_be_started_is_not_stored() -> None:
     async def body() -> None:
         async with engine("memory", ManualClock()) as here:
             with pytest.raises(DocumentError, match="'day' has no value"):
-                await here.apply(needy)
+                await client_of(here).schedules.apply(needy)
             with pytest.raises(UsageError, match="is a Workflow, not a CronWorkflow"):
-                await here.apply(flow)
+                await client_of(here).schedules.apply(flow)
             with pytest.raises(UsageError, match="endAt is in the past"):
-                await here.apply(cron(endAt="2025-12-31T23:59:59Z"))
+                await client_of(here).schedules.apply(cron(endAt="2025-12-31T23:59:59Z"))
             assert await here.store.schedules.find() == []
 
     asyncio.run(body())
@@ -125,11 +127,11 @@ spec: { templates: [ { task: { name: work, executor: { type: noop } } } ] }
         async with engine("memory", ManualClock()) as here:
             store = here.store
             with pytest.raises(DocumentError, match="lib"):
-                await here.apply(cron(workflowSpec=spec))
+                await client_of(here).schedules.apply(cron(workflowSpec=spec))
             await put_document(store, "WorkflowTemplate", "default", "lib", library, 1)
-            await here.apply(cron(workflowSpec=spec))
+            await client_of(here).schedules.apply(cron(workflowSpec=spec))
             await store.library.remove("WorkflowTemplate", "default", "lib")
             [run] = await here.scheduler().tick()
-            assert (await here.wait(run)).phase == "Succeeded"
+            assert (await client_of(here).runs.wait(run)).phase == "Succeeded"
 
     asyncio.run(body())

@@ -18,6 +18,7 @@ from aether_protocol.assembly.executors import BUILTIN, GROUP, builtin_executors
 from aether_protocol.assembly.variables import system_variables
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.service import client_of
 
 
 def workflow(*tasks: dict[str, Any], name: str = "demo", **spec: Any) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def test_an_open_engine_runs_several_documents() -> None:
         engine = await build_engine(concurrency=2)
         try:
             runs = [await engine.submit(workflow(echo(x=n))) for n in range(3)]
-            assert [(await engine.wait(one)).tasks[1].outputs["x"] for one in runs] == [0, 1, 2]
+            assert [(await client_of(engine).runs.wait(one)).tasks[1].outputs["x"] for one in runs] == [0, 1, 2]
         finally:
             await engine.close()
 
@@ -301,17 +302,19 @@ def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
         await engine.submit(workflow(step("a", "await")), run_id="x")
         for wrong in (
             engine.submit(workflow(step("a")), run_id=5),  # type: ignore[arg-type]
-            engine.resume("x", "main.a", [1]),  # type: ignore[arg-type]
-            engine.wait(["x"]),  # type: ignore[arg-type]
+            client_of(engine).control.resume("x", "main.a", [1]),  # type: ignore[arg-type]
+            client_of(engine).runs.wait(["x"]),  # type: ignore[arg-type]
         ):
             with pytest.raises(UsageError):
                 await wrong
         with pytest.raises(UsageError):
             engine.deliver(TaskResult(("x", "a", 1)))  # type: ignore[arg-type]
-        await engine.wait("x", or_suspended=True)
+        await client_of(engine).runs.wait("x", or_suspended=True)
 
     async def elsewhere() -> None:
-        for wrong in (engine.wait("x"), engine.cancel("x"), engine.resume("x", "main.a"), engine.submit(workflow(step("a")))):
+        client = client_of(engine)
+        asked = (client.runs.wait("x"), client.control.cancel("x"), client.control.resume("x", "main.a"))
+        for wrong in (*asked, engine.submit(workflow(step("a")))):
             with pytest.raises(UsageError, match="another event loop"):
                 await wrong
 

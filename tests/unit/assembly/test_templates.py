@@ -18,6 +18,7 @@ from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.library import TemplateLibrary, leads_out
 from aether_protocol.documents.load import load_value
 from aether_protocol.ports.store import Store
+from aether_protocol.service import client_of
 from aether_protocol.testing.contracts.store.tools import put_document
 
 
@@ -98,17 +99,17 @@ def test_an_engine_looks_in_its_store_once_at_submission(tmp_path: Path) -> None
             assert await apply(store, template("before")) == ["created"]
             first = await engine.submit(workflow(ASK))
             plan = await engine.resolve(workflow())
-            await engine.wait(first, or_suspended=True)
+            await client_of(engine).runs.wait(first, or_suspended=True)
             assert await apply(store, template("after"), at=2) == ["updated"]
             assert await apply(store, template("after"), at=3) == ["unchanged"]
             second = await engine.submit(workflow())
             await store.library.remove(KIND, "default", "words")
-            await engine.resume(first, "main.ask", {})
+            await client_of(engine).control.resume(first, "main.ask", {})
             third = await engine.submit(plan)
-            reports = [await engine.wait(run_id) for run_id in (first, second, third)]
+            reports = [await client_of(engine).runs.wait(run_id) for run_id in (first, second, third)]
             assert [one.outputs for one in reports] == [{"said": "before"}, {"said": "after"}, {"said": "before"}]
-            again = await engine.retry(first, "main.call")
-            assert (await engine.wait(again)).outputs == {"said": "before"}
+            again = await client_of(engine).control.retry(first, "main.call")
+            assert (await client_of(engine).runs.wait(again)).outputs == {"said": "before"}
             with pytest.raises(DocumentError, match="there is no WorkflowTemplate 'words'"):
                 await engine.submit(workflow())
             with pytest.raises(DocumentError, match="there is no WorkflowTemplate 'words'"):

@@ -21,6 +21,7 @@ from aether_protocol import (
     load_plan,
     run,
 )
+from aether_protocol.service import client_of
 
 
 class Shout:
@@ -62,11 +63,11 @@ async def main() -> None:
         engine.log_observers.append(show)
         run_id = await engine.submit("flow.yaml", {"rows": 5})
         assert_type(run_id, str)
-        report = await engine.wait(run_id, or_suspended=True)
+        report = await client_of(engine).runs.wait(run_id, or_suspended=True)
         assert_type(report, Report)
-        async for event in engine.events(run_id):
+        async for event in client_of(engine).runs.events(run_id, follow=True):
             print(event["kind"])
-        await engine.resume(run_id, "main.approve", {"approved": True})
+        await client_of(engine).control.resume(run_id, "main.approve", {"approved": True})
         assert_type(report.tasks, tuple[TaskReport, ...])
 
 

@@ -10,6 +10,7 @@ import pytest
 from aether_protocol import Engine, ExecutionContext, ExecutorType, TaskAssignment, TaskResult
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.ports.executor import Mode
+from aether_protocol.service import client_of
 from aether_protocol.service.runs.inspect import fault_of
 
 WORKFLOW = """
@@ -51,7 +52,7 @@ def test_odd_runs_of_ours_are_whole(tmp_path: Path, tier: str, code: int, messag
         store = open_sqlite(str(tmp_path / "runs.db"), tier=tier)
         async with Engine(store=store, executors=[Odd(code, message, value)]) as engine:
             run = await engine.submit(tmp_path / "flow.yaml")
-            assert (await engine.wait(run)).phase == ("Succeeded" if code == 0 else "Error")
+            assert (await client_of(engine).runs.wait(run)).phase == ("Succeeded" if code == 0 else "Error")
             assert await fault_of(store, run, set(await store.upkeep.artifacts())) is None
 
     asyncio.run(body())

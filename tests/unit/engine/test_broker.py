@@ -13,7 +13,9 @@ import pytest
 from aether_protocol.errors import PortError
 from aether_protocol.plan.model import ArtifactBinding, ArtifactOutput, HookEvent
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
 
 OUT = (ArtifactOutput("out", "out.txt", None, None),)
@@ -64,7 +66,7 @@ def test_the_run_of_higher_priority_goes_first() -> None:
         low = plan(dag(*(task(f"t{i}", "slow") for i in range(3))), priority=1)
         high = plan(dag(*(task(f"t{i}", "slow") for i in range(3))), priority=900)
         await world.engine.submit(low)
-        await world.engine.settled()
+        await settled(world.engine)
         await world.engine.submit(high)
         await world.pass_time()
         assert order == ["run-1 t0", "run-2 t0", "run-2 t1", "run-2 t2", "run-1 t1", "run-1 t2"]
@@ -84,10 +86,10 @@ def test_artifacts_are_there_before_and_kept_after() -> None:
         for mode in ("inline", "async", "thread"):
             desk.log.clear()
             run = await world.engine.submit(plan(dag(task("a", f"look-{mode}", keeps=OUT, needs=needs("data")))))
-            report = await world.engine.wait(run)
+            report = await client_of(world.engine).runs.wait(run)
             assert report.phase == "Succeeded"
             assert desk.log == ["bring data", "execute", "keep out"]
-            node = world.engine.run_state(run).nodes[1]
+            node = world.engine.driven.state(run).nodes[1]
             assert node.artifacts == {"out": {"name": "out", "digest": "sha256:0", "size": 3}}
 
     tools: dict[str, Any] = {f"look-{mode}": (mode, look) for mode in ("inline", "async", "thread")}
@@ -103,11 +105,11 @@ def test_nothing_is_kept_of_a_failure_and_a_missing_artifact_is_an_error() -> No
 
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "fail", keeps=OUT))))
-        assert (await world.engine.wait(run)).tasks[1].phase == "Failed"
+        assert (await client_of(world.engine).runs.wait(run)).tasks[1].phase == "Failed"
         assert desk.log == []
         desk.fault = "output artifact 'out': there is no 'out.txt'"
         run = await world.engine.submit(plan(dag(task("a", keeps=OUT))))
-        node = (await world.engine.wait(run)).tasks[1]
+        node = (await client_of(world.engine).runs.wait(run)).tasks[1]
         assert (node.phase, node.message) == ("Error", desk.fault)
 
     run_on(EngineWorld({"fail": ("inline", fail)}, stager=desk), body)
@@ -116,7 +118,7 @@ def test_nothing_is_kept_of_a_failure_and_a_missing_artifact_is_an_error() -> No
 def test_without_a_repository_a_task_with_artifacts_is_an_error() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", keeps=OUT))))
-        assert "no artifact repository" in (await world.engine.wait(run)).tasks[1].message
+        assert "no artifact repository" in (await client_of(world.engine).runs.wait(run)).tasks[1].message
 
     run_on(EngineWorld(), body)
 
@@ -128,11 +130,11 @@ def test_a_stop_waits_until_artifacts_are_moved() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", needs=needs("data")))))
         await asyncio.to_thread(desk.began.wait)
-        await world.engine.cancel(run)
-        assert (await world.engine.report(run)).phase == "Cancelled"
+        await client_of(world.engine).control.cancel(run)
+        assert (await client_of(world.engine).runs.report(run)).phase == "Cancelled"
         assert world.broker.busy == 1
         desk.gate.set()  # type: ignore[union-attr]
-        await world.engine.settled()
+        await settled(world.engine)
         assert desk.log == ["bring data", "brought"]
 
     run_on(EngineWorld(stager=desk), body)
@@ -143,12 +145,12 @@ def test_a_config_with_placeholders_is_checked_again_at_dispatch() -> None:
     async def body(world: EngineWorld) -> None:
         config = {"duration": "{{inputs.parameters.d}}"}
         run = await world.engine.submit(plan(dag(task("a", "sleep", config, value("d", "soon")))))
-        node = (await world.engine.wait(run)).tasks[1]
+        node = (await client_of(world.engine).runs.wait(run)).tasks[1]
         assert node.phase == "Error"
         assert "executor.config.duration" in node.message
         run = await world.engine.submit(plan(dag(task("a", "sleep", config, value("d", "1s")))))
         await world.pass_time()
-        assert (await world.engine.report(run)).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.report(run)).phase == "Succeeded"
 
     run_on(EngineWorld(), body)
 
@@ -167,7 +169,7 @@ def test_a_task_that_was_stopped_frees_its_slot_and_its_name() -> None:
             plan(dag(task("a", "hang", timeout_us=2 * SECOND, retry=retry(1)), task("b", after=(0,))))
         )
         await world.pass_time()
-        assert (await world.engine.report(run)).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.report(run)).phase == "Succeeded"
         assert began == [1, 2]
 
     run_on(EngineWorld({"hang": ("async", hang_once)}, concurrency=1), body)
@@ -177,7 +179,7 @@ def test_a_pause_is_when_the_hooks_are_through() -> None:
     async def body(world: EngineWorld) -> None:
         hooks = {HookEvent.ON_SUSPEND: task("tell", "sleep", {"duration": "3s"})}
         run = await world.engine.submit(plan(dag(task("ask", "await")), hooks=hooks))
-        waiting = asyncio.ensure_future(world.engine.wait(run, or_suspended=True))
+        waiting = asyncio.ensure_future(client_of(world.engine).runs.wait(run, or_suspended=True))
         await world.pass_time(2)
         assert not waiting.done()
         await world.pass_time(3)
@@ -195,7 +197,7 @@ def test_an_endless_stream_of_quick_tasks_starves_nobody() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(*(task(f"t{i}", "quick") for i in range(3_000)))))
         turns = 0
-        while not world.engine.run_state(run).closed:
+        while not world.engine.driven.state(run).closed:
             await asyncio.sleep(0)
             turns += 1
         assert turns > 20

@@ -23,7 +23,9 @@ from aether_protocol.errors import AetherError, PortError, UsageError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
+from aether_protocol.service import client_of
 from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import dag, plan, task
 
 MINUTE = 60_000_000
@@ -104,7 +106,7 @@ def test_the_witness_is_told_once_what_became_of_each_fire() -> None:
         await stage.apply("slow", replace(EVERY_MINUTE, policy=FORBID))
         stage.clock.advance(stage.at(1))
         (first,) = await stage.cron.tick()
-        await stage.engine.wait(first)
+        await client_of(stage.engine).runs.wait(first)
         stage.clock.advance(stage.at(3.5))
         assert len(await stage.cron.tick()) == 1
         assert await stage.cron.tick() == []
@@ -252,7 +254,7 @@ def test_orphans_are_adopted_once_all_or_those_that_are_named(tmp_path: Any) -> 
             assert await second.cron.adopt_orphans() == []
             assert second.memory.told == [("adopted", other), ("adopted", nightly)]
             for run_id in (nightly, other):
-                assert (await second.engine.wait(run_id)).phase == "Succeeded"
+                assert (await client_of(second.engine).runs.wait(run_id)).phase == "Succeeded"
         finally:
             await second.engine.close()
 
@@ -303,8 +305,8 @@ def test_old_runs_that_go_are_told() -> None:
         for minute in (1, 2, 3):
             stage.clock.advance(stage.at(minute))
             (run_id,) = await stage.cron.tick()
-            await stage.engine.wait(run_id)
-            await stage.engine.settled()
+            await client_of(stage.engine).runs.wait(run_id)
+            await settled(stage.engine)
             assert len(await stage.cron.tidy()) == (minute > 1)
 
     told = play(body).memory.told

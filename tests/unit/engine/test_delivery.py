@@ -19,8 +19,10 @@ from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.events import CancelRequested
 from aether_protocol.scheduler.invariants import check
+from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock, pass_time
 from aether_protocol.testing.ids import SequentialIds
+from aether_protocol.testing.settling import parts_of, settled
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
 
 
@@ -109,11 +111,11 @@ class Site:
         await self.engine._driver.halt()
 
     async def pass_time(self, seconds: float) -> None:
-        await pass_time(self.clock, self.engine, until_us=self.begin + round(seconds * SECOND))
-        await self.engine.settled()
+        await pass_time(self.clock, *parts_of(self.engine), until_us=self.begin + round(seconds * SECOND))
+        await settled(self.engine)
 
     def phase(self, run: str) -> str:
-        state = self.engine.run_state(run)
+        state = self.engine.driven.state(run)
         check(state)
         return str(state.phase)
 
@@ -166,7 +168,7 @@ def test_a_broker_that_is_away_for_a_minute_loses_no_run(caplog: pytest.LogCaptu
             site.depot.sink.finished(TaskResult(ref))
         await site.pass_time(67)
         assert {site.phase(run) for run in runs} == {"Succeeded"}
-        assert all(node.losses == 0 for run in runs for node in site.engine.run_state(run).nodes[1:])  # type: ignore[attr-defined]
+        assert all(node.losses == 0 for run in runs for node in site.engine.driven.state(run).nodes[1:])  # type: ignore[attr-defined]
 
     at(Site(), body)
     told = [one.message for one in caplog.records if "connection refused" in one.message]
@@ -179,7 +181,7 @@ def test_a_cancel_reaches_what_waits_in_the_engine() -> None:
         run = await site.engine.submit(plan(dag(*(task(f"t{i}", "any") for i in range(50)))))
         await site.pass_time(1)
         assert (site.depot.names(), len(site.depot.offers)) == (["t0@1"], 1)
-        await site.engine.cancel(run)
+        await client_of(site.engine).control.cancel(run)
         await site.pass_time(2)
         assert [ref.path for ref in site.depot.stopped] == ["main.t0"]
         site.depot.sink.ready()
@@ -194,11 +196,11 @@ def test_what_exceeds_the_room_goes_by_priority_then_by_arrival() -> None:
     async def body(site: Site) -> None:
         site.depot.limit = 1
         await site.engine.submit(plan(dag(*(task(f"low{i}", "any") for i in range(3)))))
-        await site.engine.settled()
+        await settled(site.engine)
         await site.engine.submit(plan(dag(*(task(f"high{i}", "any") for i in range(3))), priority=900))
         order = []
         for _ in range(6):
-            await site.engine.settled()
+            await settled(site.engine)
             (name,) = site.depot.names()
             order.append(name.partition("@")[0])
             site.depot.give(order[-1])
@@ -210,13 +212,13 @@ def test_what_exceeds_the_room_goes_by_priority_then_by_arrival() -> None:
 def test_a_stop_that_did_not_get_through_is_given_again() -> None:
     async def body(site: Site) -> None:
         run = await site.engine.submit(plan(dag(task("a", "any", timeout_us=SECOND))))
-        await site.engine.settled()
+        await settled(site.engine)
         site.depot.sink.started(site.depot.ref("a"))
-        await site.engine.settled()
+        await settled(site.engine)
         site.depot.away = True
         await site.pass_time(10)
         assert (site.phase(run), site.depot.names()) == ("Error", ["a@1"])
-        assert site.engine.run_state(run).find("main.a").phase == "Timeout"  # type: ignore[union-attr]
+        assert site.engine.driven.state(run).find("main.a").phase == "Timeout"  # type: ignore[union-attr]
         site.depot.away = False
         await site.pass_time(16)
         assert site.depot.names() == []
@@ -227,18 +229,18 @@ def test_a_stop_that_did_not_get_through_is_given_again() -> None:
 def test_a_lost_attempt_is_repeated_under_its_number_and_only_blame_counts() -> None:
     async def body(site: Site) -> None:
         run = await site.engine.submit(two())
-        await site.engine.settled()
+        await settled(site.engine)
         for _ in range(30):
             site.depot.sink.lost(site.depot.ref("a"), "its worker is gone", False)
-            await site.engine.settled()
+            await settled(site.engine)
             assert sorted(site.depot.names()) == ["a@1", "b@1"]
         for _ in range(10):
             site.depot.sink.lost(site.depot.ref("b"), "killed by signal 9", True)
-            await site.engine.settled()
+            await settled(site.engine)
         site.depot.give("a")
-        await site.engine.settled()
+        await settled(site.engine)
         assert site.phase(run) == "Error"
-        state = site.engine.run_state(run)
+        state = site.engine.driven.state(run)
         assert state.find("main.a").phase == "Succeeded"  # type: ignore[union-attr]
         assert "lost 10 times in a row" in state.find("main.b").message  # type: ignore[union-attr]
 
@@ -267,7 +269,7 @@ def test_every_result_is_acknowledged_once_when_it_is_stored_also_one_that_chang
 
     async def body(site: Site) -> None:
         run = await site.engine.submit(plan(dag(task("a", "any", retry=retry(1)), task("b", "any"))))
-        await site.engine.settled()
+        await settled(site.engine)
         stale = site.depot.ref("a")
         site.depot.give("a", 3, lambda: told.append("first"), again=True)
         site.depot.give("a", 3, lambda: told.append("double"))
@@ -277,11 +279,11 @@ def test_every_result_is_acknowledged_once_when_it_is_stored_also_one_that_chang
         site.depot.sink.finished(TaskResult(stale), lambda: told.append("late"))
         site.depot.sink.finished(TaskResult(AttemptRef(run, "main.zzz", 1)), lambda: told.append("unknown task"))
         site.depot.sink.finished(TaskResult(AttemptRef("nobody", "main", 1)), lambda: told.append("unknown run"))
-        await site.engine.settled()
+        await settled(site.engine)
         assert sorted(told[2:]) == ["late", "unknown run", "unknown task"]
         site.depot.give("a")
         site.depot.give("b", 0, lambda: told.append("b"))
-        await site.engine.settled()
+        await settled(site.engine)
         assert (told[5:], site.phase(run)) == (["b"], "Succeeded")
 
     at(Site(slow), body)
@@ -307,11 +309,11 @@ def test_a_result_that_the_store_refuses_is_not_acknowledged() -> None:
 
     async def body(site: Site) -> None:
         await site.engine.submit(two())
-        await site.engine.settled()
+        await settled(site.engine)
         refuses.append(True)
         site.depot.give("a", 0, lambda: told.append("a"))
         site.depot.give("b", 0, lambda: told.append("b"))
-        await site.engine.settled()
+        await settled(site.engine)
         assert told == []
 
     at(Site(refusing), body)
@@ -321,7 +323,7 @@ def test_a_result_that_the_store_refuses_is_not_acknowledged() -> None:
 def test_a_worker_outlives_ten_engines(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         run = await site.engine.submit(plan(dag(task("long", "any"), task("quick", "any"), task("after", "any", after=(0, 1)))))
-        await site.engine.settled()
+        await settled(site.engine)
         site.depot.sink.started(site.depot.ref("long"))
         site.depot.give("quick")
         for number in range(10):
@@ -332,11 +334,11 @@ def test_a_worker_outlives_ten_engines(tmp_path: Path) -> None:
             assert site.depot.names() == ["long@1"]
         assert len(site.depot.offers) == 2, "it was never handed over again"
         site.depot.give("long")
-        await site.engine.settled()
+        await settled(site.engine)
         site.depot.give("after")
-        await site.engine.settled()
+        await settled(site.engine)
         assert site.phase(run) == "Succeeded"
-        assert site.engine.run_state(run).find("main.long").losses == 0  # type: ignore[union-attr]
+        assert site.engine.driven.state(run).find("main.long").losses == 0  # type: ignore[union-attr]
 
     at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)
 
@@ -347,7 +349,7 @@ def test_what_no_worker_has_is_offered_again_under_the_same_name(tmp_path: Path)
 
     async def body(site: Site) -> None:
         run = await site.engine.submit(plan(dag(task("gone", "any"), task("held", "any", timeout_us=50 * SECOND))))
-        await site.engine.settled()
+        await settled(site.engine)
         site.depot.sink.started(site.depot.ref("held"))
         await site.pass_time(1)
         ref, key = site.depot.ref("gone"), site.depot.at_work[site.depot.ref("gone")].idempotency_key
@@ -363,9 +365,9 @@ def test_what_no_worker_has_is_offered_again_under_the_same_name(tmp_path: Path)
         assert site.depot.at_work[ref].idempotency_key == key
         site.depot.give("gone")
         await site.pass_time(49)
-        assert site.engine.run_state(run).find("main.held").phase == "Running"  # type: ignore[union-attr]
+        assert site.engine.driven.state(run).find("main.held").phase == "Running"  # type: ignore[union-attr]
         await site.pass_time(51)
-        assert site.engine.run_state(run).find("main.held").phase == "Timeout"  # type: ignore[union-attr]
+        assert site.engine.driven.state(run).find("main.held").phase == "Timeout"  # type: ignore[union-attr]
 
     at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)
 
@@ -377,24 +379,24 @@ def test_attempts_live_on_where_their_engine_loses_the_run(tmp_path: Path) -> No
     async def body(site: Site) -> None:
         site.depot.limit = 2
         run = await site.engine.submit(plan(dag(task("a", "any"), task("b", "any"), task("c", "any"))))
-        await site.engine.settled()
+        await settled(site.engine)
         assert sorted(site.depot.names()) == ["a@1", "b@1"]
         first = site.engine
         await site.bring_up("another")
         await first._store.leases.release("site")
         assert await site.engine.recover() == [run]
         site.depot.give("a")  # now the second one's
-        first._driver.put(first._run(run), CancelRequested(0, "test"))  # finds that it lost its lease
-        await first.settled()
-        assert first._run(run).error is not None
+        first._driver.put(first.driven.get(run), CancelRequested(0, "test"))  # finds that it lost its lease
+        await settled(first)
+        assert first.driven.get(run).error is not None
         assert (site.depot.stopped, sorted(ref.path for ref in site.depot.released)) == ([], ["main.a", "main.b"])
         await site.pass_time(10)
         assert sorted(site.depot.names()) == ["b@1", "c@1"]
         site.depot.give("b")
         site.depot.give("c")
-        await site.engine.settled()
+        await settled(site.engine)
         assert site.phase(run) == "Succeeded"
-        assert [node.attempt for node in site.engine.run_state(run).nodes[1:]] == [1, 1, 1]  # type: ignore[attr-defined]
+        assert [node.attempt for node in site.engine.driven.state(run).nodes[1:]] == [1, 1, 1]  # type: ignore[attr-defined]
         await first._driver.halt()
 
     at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)
@@ -405,13 +407,13 @@ def test_logs_that_come_twice_are_written_once() -> None:
         seen: list[str] = []
         site.engine.log_observers.append(lambda record: seen.append(record.text))
         await site.engine.submit(two())
-        await site.engine.settled()
+        await settled(site.engine)
         ref, sink = site.depot.ref("a"), site.depot.sink
         for offset, text in ((0, "één "), (0, "één "), (6, "two "), (0, "één two three"), (10, "thr")):
             sink.logged(ref, "stdout", text, offset)
         sink.logged(ref, "stderr", "x", 0)
         sink.logged(ref, "stdout", "as it comes")
-        await site.engine.settled()
+        await settled(site.engine)
         assert seen == ["één ", "two ", "three", "x", "as it comes"]
 
     at(Site(), body)

@@ -16,7 +16,9 @@ from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.invariants import check
+from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock, pass_time
+from aether_protocol.testing.settling import parts_of, settled
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
 
 pytestmark = pytest.mark.rule("RT-122")
@@ -93,11 +95,11 @@ class Scene:
         self.engine = Engine(clock=self.clock, **options)
 
     async def pass_time(self, seconds: float) -> None:
-        await pass_time(self.clock, self.engine, until_us=self.begin + round(seconds * SECOND))
-        await self.engine.settled()
+        await pass_time(self.clock, *parts_of(self.engine), until_us=self.begin + round(seconds * SECOND))
+        await settled(self.engine)
 
     def phase(self, run_id: str, path: str | None = None) -> str:
-        state = self.engine.run_state(run_id)
+        state = self.engine.driven.state(run_id)
         check(state)
         node = state.root if path is None else state.find(path)
         assert node is not None
@@ -117,14 +119,14 @@ def test_a_recording_broker_sees_no_await() -> None:
 
     async def body(scene: Scene) -> None:
         run = await scene.engine.submit(plan(dag(task("ask", "await"), task("work", "noop", after=(0,)))))
-        await scene.engine.settled()
+        await settled(scene.engine)
         assert (scene.phase(run), broker.taken) == ("Suspended", [])
-        await scene.engine.resume(run, "main.ask", {"approved": True})
-        await scene.engine.settled()
-        assert scene.engine.run_state(run).find("main.ask").outputs == {"approved": True}  # type: ignore[union-attr]
+        await client_of(scene.engine).control.resume(run, "main.ask", {"approved": True})
+        await settled(scene.engine)
+        assert scene.engine.driven.state(run).find("main.ask").outputs == {"approved": True}  # type: ignore[union-attr]
         assert broker.names() == ["work"]
         broker.sink.finished(TaskResult(broker.taken[0].ref))
-        await scene.engine.settled()
+        await settled(scene.engine)
         assert scene.phase(run) == "Succeeded"
 
     play(Scene(broker=broker), body)
@@ -150,7 +152,7 @@ def test_any_executor_may_be_of_the_engine(mode: Mode) -> None:
         run = await scene.engine.submit(plan(dag(task("a", "own", {"n": 41}))))
         await scene.pass_time(6)
         assert scene.phase(run) == "Succeeded"
-        assert scene.engine.run_state(run).find("main.a").outputs == {"answer": 42}  # type: ignore[union-attr]
+        assert scene.engine.driven.state(run).find("main.a").outputs == {"answer": 42}  # type: ignore[union-attr]
 
     play(Scene(broker=broker, executors=Own("own", mode, give_later if mode == "async" else give)), body)
     assert (broker.taken, logged) == ([], ["here\n"])
@@ -165,7 +167,7 @@ def test_it_takes_no_slot() -> None:
         run = await scene.engine.submit(
             plan(dag(*many, task("long", "sleep", {"duration": "1m"}), task("ask", "await")))
         )
-        await scene.engine.settled()
+        await settled(scene.engine)
         assert len(holds.seen) == 20
         assert (scene.phase(run, "main.long"), scene.phase(run, "main.ask")) == ("Running", "Suspended")
         await scene.pass_time(61)
@@ -176,7 +178,7 @@ def test_it_takes_no_slot() -> None:
 
     async def other(scene: Scene) -> None:
         run = await scene.engine.submit(plan(dag(task("work", "noop"), task("ask", "await"))))
-        await scene.engine.settled()
+        await settled(scene.engine)
         assert (scene.phase(run, "main.ask"), full.taken) == ("Suspended", [])
 
     play(Scene(broker=full), other)
@@ -191,8 +193,8 @@ def test_a_timeout_a_cancel_and_a_closing_reach_it() -> None:
         await scene.engine.submit(plan(dag(task("left", "holds"))))
         await scene.pass_time(30)
         assert scene.phase(late, "main.slow") == "Timeout"
-        await scene.engine.cancel(asked)
-        await scene.engine.settled()
+        await client_of(scene.engine).control.cancel(asked)
+        await settled(scene.engine)
         assert scene.phase(asked) == "Cancelled"
         assert "ends left@1" not in holds.seen
 
@@ -217,12 +219,12 @@ def test_after_a_crash_it_is_repeated_and_not_blamed(tmp_path: Path) -> None:
                 await scene.engine.recover()
             else:
                 run = await scene.engine.submit(plan(dag(task("own", "holds"), task("far", "script"))))
-            await scene.engine.settled()
+            await settled(scene.engine)
             assert holds.seen.count("begins own@1") == number + 1
             await scene.engine._driver.halt()  # its process is gone,
             await scene.engine._driver._brokers[1].close()  # and with it what it carried out
         assert scene.phase(run, "main.own") == "Running"
-        assert scene.engine.run_state(run).find("main.own").losses == 0  # type: ignore[union-attr]
+        assert scene.engine.driven.state(run).find("main.own").losses == 0  # type: ignore[union-attr]
         assert (broker.names(), {ref.path for ref in broker.asked}) == (["far"], {"main.far"})
 
     asyncio.run(go())
@@ -239,7 +241,7 @@ def test_without_a_site_everything_goes_to_the_broker() -> None:
     async def go() -> None:
         async with api.RunEngine(store=MemoryStore(), broker=broker, clock=ManualClock(), ids=SequentialIds(7)) as engine:
             await engine.submit(plan(dag(task("ask", "await"))))
-            await engine.settled()
+            await settled(engine)
 
     asyncio.run(go())
     assert broker.names() == ["ask"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from aether_protocol import Engine
 from aether_protocol.cli import exits
+from aether_protocol.service import client_of
 from aether_protocol.views.event_feed import _FIELDS
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -57,23 +58,23 @@ async def lose_an_attempt(store: str) -> list[dict[str, Any]]:
     """The records of a run that loses its engine while a task runs."""
     async with Engine(store=store) as first:
         run_id = await first.submit(DOCUMENT.replace("type: await", "type: sleep, config: { duration: 1h }"))
-        async for record in first.events(run_id):
+        async for record in client_of(first).runs.events(run_id, follow=True):
             if record["kind"] == "TaskRunning" and record["path"] == "main.ask":
                 break
     async with Engine(store=store) as second:
         await second.recover([run_id])
-        await second.cancel(run_id)
-        await second.wait(run_id)
-        return [record async for record in second.events(run_id)]
+        await client_of(second).control.cancel(run_id)
+        await client_of(second).runs.wait(run_id)
+        return [record async for record in client_of(second).runs.events(run_id, follow=True)]
 
 
 async def run() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     async with Engine() as engine:
         run_id = await engine.submit(DOCUMENT)
-        await engine.wait(run_id, or_suspended=True)
-        await engine.resume(run_id, "main.ask", {"approved": True})
-        report = await engine.wait(run_id)
-        return [record async for record in engine.events(run_id)], report.to_json()
+        await client_of(engine).runs.wait(run_id, or_suspended=True)
+        await client_of(engine).control.resume(run_id, "main.ask", {"approved": True})
+        report = await client_of(engine).runs.wait(run_id)
+        return [record async for record in client_of(engine).runs.events(run_id, follow=True)], report.to_json()
 
 
 def test_every_kind_has_its_row_and_its_fields(tmp_path: Path) -> None:

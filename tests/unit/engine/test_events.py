@@ -7,6 +7,7 @@ from typing import get_args
 
 from aether_protocol.plan.model import HookEvent
 from aether_protocol.scheduler.facts import Fact
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on
 from aether_protocol.views.event_feed import _FIELDS
 from tests.unit.engine.plans import dag, plan, retry, task, value
@@ -22,7 +23,7 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await", retry=retry(1), after=(0,)), hooks=hooks))
         )
-        early = world.engine.events(run)
+        early = client_of(world.engine).runs.events(run, follow=True)
         first = await anext(early)
         assert first == {
             "v": 1,
@@ -37,11 +38,11 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
             "scheduledTime": None,
             "retryOf": None,
         }
-        await world.engine.wait(run, or_suspended=True)
-        middle = world.engine.events(run)
-        await world.engine.resume(run, "main.b", {"approved": True})
-        await world.engine.wait(run)
-        late = [record async for record in world.engine.events(run)]
+        await client_of(world.engine).runs.wait(run, or_suspended=True)
+        middle = client_of(world.engine).runs.events(run, follow=True)
+        await client_of(world.engine).control.resume(run, "main.b", {"approved": True})
+        await client_of(world.engine).runs.wait(run)
+        late = [record async for record in client_of(world.engine).runs.events(run, follow=True)]
         assert [first] + [record async for record in early] == late
         assert [record async for record in middle] == late
         assert json.loads(json.dumps(late)) == late
@@ -55,7 +56,7 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
             ("main.b", "Succeeded"),
             ("main", "Succeeded"),
         ] + [("main", "Succeeded")] * (len(ended) - 3)
-        assert world.engine._run(run).streams == []
+        assert world.engine.driven.get(run).streams == []
 
     run_on(EngineWorld(), body)
 
@@ -63,9 +64,9 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
 def test_a_watcher_may_leave() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "await"))))
-        stream = world.engine.events(run)
+        stream = client_of(world.engine).runs.events(run, follow=True)
         await anext(stream)
         await stream.aclose()
-        assert world.engine._run(run).streams == []
+        assert world.engine.driven.get(run).streams == []
 
     run_on(EngineWorld(), body)

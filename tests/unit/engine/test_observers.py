@@ -14,6 +14,7 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import PortError
+from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.ids import SequentialIds
 from tests.unit.engine.plans import dag, plan, task, value
@@ -50,8 +51,8 @@ def test_events_come_as_stored_and_are_the_callers_to_change() -> None:
 
         async with engine_of(on_event, writer(told)) as engine:
             run = await engine.submit(plan(dag(task("a", "echo", None, value("x", {"deep": [1]})))))
-            report = await engine.wait(run)
-            live = [record async for record in engine.events(run)]
+            report = await client_of(engine).runs.wait(run)
+            live = [record async for record in client_of(engine).runs.events(run, follow=True)]
         assert report.tasks[1].outputs == {"x": {"deep": [1]}}
         assert seen == [dict(record) for record in live]
         assert told == []
@@ -69,7 +70,7 @@ def test_a_callback_that_raises_breaks_nothing_and_is_told_of() -> None:
         async with engine_of(on_event, writer(told)) as engine:
             engine.observers.append(lambda run, state, step: [][0])
             run = await engine.submit(plan(dag(task("a", "echo"))))
-            assert (await engine.wait(run)).phase == "Succeeded"
+            assert (await client_of(engine).runs.wait(run)).phase == "Succeeded"
         assert {one[0] for one in told} == {"KeyError", "IndexError"}
         assert {one[1:] for one in told} == {(run, None, "observe", "warning")}
 
@@ -92,7 +93,7 @@ def test_what_ends_a_run_here_is_told_even_where_the_callback_raises() -> None:
             store.runs.append = fails  # type: ignore[method-assign]
             run = await engine.submit(plan(dag(task("a", "echo"))))
             with pytest.raises(PortError, match="disk is full"):
-                await engine.wait(run)
+                await client_of(engine).runs.wait(run)
         assert told == [("PortError", run, None, "drive", "error")]
 
     asyncio.run(go())

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from aether_protocol.assembly.documents import load_plan
+from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.scheduler.machine import START_LIMIT
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on
 from aether_protocol.views.report import Report
 
@@ -109,11 +111,12 @@ async def through(cluster: Cluster, text: str, cleanup: list[asyncio.Future[Any]
             engine = await cluster.start()
             assert await engine.recover() in ([run], [])
             continue
-        report = await engine.report(run)
-        if (await engine.row(run)).closed:
+        report = await client_of(engine).runs.report(run)
+        if (await client_of(engine).runs.get(run)).closed:
             assert cluster.dispatched  # it ran at all
             return report
-        answers = [engine.resume(run, path, {"approved": True, "by": path}) for path in engine.suspended(run)]
+        paths, control = suspended_paths(engine.driven.state(run)), client_of(engine).control
+        answers = [control.resume(run, path, {"approved": True, "by": path}) for path in paths]
         cleanup += map(asyncio.ensure_future, answers)
     raise AssertionError("the run did not end")
 

@@ -18,7 +18,9 @@ from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import RunClosed
 from aether_protocol.scheduler.snapshot import snapshot
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import dag, plan, task
 
 
@@ -30,8 +32,8 @@ def breaking_plan() -> Plan:
 
 
 async def broken(engine: RunEngine, run: str) -> str | None:
-    await engine.settled()
-    return (await engine.row(run)).broken
+    await settled(engine)
+    return (await client_of(engine).runs.get(run)).broken
 
 
 @pytest.mark.rule("RT-84")
@@ -41,7 +43,7 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         good = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         run = await engine.submit(breaking_plan())
         with pytest.raises(BrokenInvariant, match="OverflowError"):
-            await engine.wait(run)
+            await client_of(engine).runs.wait(run)
         assert await broken(engine, run) is None
         for time in (2, 3):
             assert await engine.recover() == [run], "it was given back"
@@ -53,9 +55,9 @@ def test_what_breaks_its_engine_three_times_in_a_row_is_set_aside(tmp_path: Path
         other = await cluster.start("other")
         assert await other.recover() == [], "nor does another one take it"
         await cluster.pass_time(70)
-        assert (await engine.report(good)).phase == "Succeeded"
-        assert await other.mend(run)
-        assert not await other.mend(run)
+        assert (await client_of(engine).runs.report(good)).phase == "Succeeded"
+        assert await client_of(other).control.mend(run)
+        assert not await client_of(other).control.mend(run)
         assert await other.recover() == [run]
         assert "OverflowError" in str(await broken(other, run)), "once more, and not three times"
         assert await other.recover() == []
@@ -73,7 +75,7 @@ def test_an_engine_that_closes_at_once_has_told_what_broke_it(tmp_path: Path) ->
         run = await engine.submit(breaking_plan())
         for _ in range(2):
             with pytest.raises(BrokenInvariant):
-                await engine.wait(run)
+                await client_of(engine).runs.wait(run)
             await cluster.stop(engine)
             engine = await cluster.start("next")
             assert await engine.recover([run]) == [run]
@@ -88,13 +90,13 @@ def test_a_killed_engine_was_not_broken(tmp_path: Path) -> None:
         engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
         for _ in range(5):
-            await engine.settled()
+            await settled(engine)
             await cluster.kill(engine)
             engine = await cluster.start()
             assert await engine.recover() == [run]
         await cluster.pass_time(70)
         assert await broken(engine, run) is None
-        assert (await engine.report(run)).phase == "Succeeded"
+        assert (await client_of(engine).runs.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path), body)
 
@@ -104,7 +106,7 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         engine = await cluster.start()
         run = await engine.submit(plan(dag(*(task(name, "sleep", {"duration": "60s"}) for name in "ab"))))
-        await engine.settled()
+        await settled(engine)
         given = engine._store.runs.append
 
         async def fails(batch: Any) -> Any:
@@ -114,9 +116,9 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
             engine._store.runs.append = fails  # type: ignore[method-assign]
             engine._driver.reports.started(AttemptRef(run, "main.a", 99))  # changes nothing
             with pytest.raises(PortError):
-                await engine.cancel(run)
+                await client_of(engine).control.cancel(run)
             engine._store.runs.append = given  # type: ignore[method-assign]
-            await engine.settled()
+            await settled(engine)
             assert await engine.recover() == [run]
         assert await broken(engine, run) is None
 
@@ -130,12 +132,12 @@ def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog:
     async def body(cluster: Cluster) -> None:
         engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
-        await engine.settled()
+        await settled(engine)
         await cluster.kill(engine)
         engine = await cluster.start()
         store = engine._store
         [(_, token)] = await store.leases.claim(engine.owner, 1, run_ids=[run])
-        row = await engine.row(run)
+        row = await client_of(engine).runs.get(run)
         step = LogEntry(row.seq + 1, cluster.clock.now(), "test", [RunClosed()], [])
         after = replace(row, seq=step.seq)
         assert await store.runs.append([RunAppend(run, row.seq, [step], 0, after, token=token)]) == {}
@@ -153,7 +155,7 @@ def test_a_run_of_a_kind_that_is_not_known_is_left_alone(tmp_path: Path) -> None
     async def body(cluster: Cluster) -> None:
         engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}))))
-        await engine.settled()
+        await settled(engine)
         await cluster.kill(engine)
         engine = await cluster.start()
         load = engine._store.runs.load

@@ -16,7 +16,9 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on, succeed
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import dag, plan, retry, secret, task, value
 
 
@@ -50,10 +52,10 @@ def test_a_run_has_one_engine_and_another_takes_it_over_when_that_one_is_gone(tm
         await cluster.pass_time(58)
         assert await second.recover() == [run]
         await cluster.pass_time(130)
-        assert (await second.report(run)).phase == "Succeeded"
-        assert (await second.report(run)).duration_seconds == 60.0  # it slept for the rest
+        assert (await client_of(second).runs.report(run)).phase == "Succeeded"
+        assert (await client_of(second).runs.report(run)).duration_seconds == 60.0  # it slept for the rest
         assert [(path, attempt) for path, attempt in cluster.dispatched] == [("main.a", 1), ("main.a", 1), ("main.b", 1)]
-        assert (await second.report(run)).tasks[1].retries == 0
+        assert (await client_of(second).runs.report(run)).tasks[1].retries == 0
         assert await second.recover([run]) == []
 
     run_on(Cluster(tmp_path, lease_s=15), body)
@@ -73,7 +75,7 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
         first = await cluster.start("first")
         run = await first.submit(plan(dag(task("a", "slow"))))
         await cluster.pass_time(1)
-        waiting = asyncio.ensure_future(first.wait(run))
+        waiting = asyncio.ensure_future(client_of(first).runs.wait(run))
         first._keeper.stop()  # it sleeps, as a laptop does: its beat is not heard
         await cluster.pass_time(20)
         second = await cluster.start("second")
@@ -84,10 +86,10 @@ def test_an_engine_that_comes_back_too_late_has_lost_its_runs(tmp_path: Path) ->
             await waiting
         assert stopped == ["main.a"]
         with pytest.raises(BusyError):
-            first.run_state(run)
-        assert (await first.report(run)).phase == "Running"  # it may look on, as everybody
+            first.driven.state(run)
+        assert (await client_of(first).runs.report(run)).phase == "Running"  # it may look on, as everybody
         await cluster.pass_time(140)
-        assert (await first.wait(run)).phase == "Succeeded"
+        assert (await client_of(first).runs.wait(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, {"slow": ("async", slow)}, lease_s=15), body)
 
@@ -101,11 +103,11 @@ def test_the_writes_of_a_stale_owner_are_refused(tmp_path: Path) -> None:
         other = await cluster.start("second")
         await other._store.leases.release("first", [run])
         await other._store.leases.claim("second", 10**15, run_ids=[run])
-        waiting = asyncio.ensure_future(first.wait(run))
+        waiting = asyncio.ensure_future(client_of(first).runs.wait(run))
         await cluster.pass_time(30)  # its first word after that is a result
         with pytest.raises(BusyError, match="taken over"):
             await waiting
-        row = await other.row(run)
+        row = await client_of(other).runs.get(run)
         assert (row.phase, row.leaves_ended) == ("Running", 0)
 
     run_on(Cluster(tmp_path, lease_s=10_000_000), body)
@@ -119,20 +121,20 @@ def test_others_may_resume_and_cancel_through_the_mailbox(tmp_path: Path) -> Non
         calls = [
             asyncio.ensure_future(call)
             for call in (
-                other.resume(run, "main.asc", {}),
-                other.resume(run, "main.ask", {"approved": True}),
-                other.cancel(second),
+                client_of(other).control.resume(run, "main.asc", {}),
+                client_of(other).control.resume(run, "main.ask", {"approved": True}),
+                client_of(other).control.cancel(second),
             )
         ]
-        ended = asyncio.ensure_future(other.wait(run))
+        ended = asyncio.ensure_future(client_of(other).runs.wait(run))
         await cluster.pass_time(4)
         misspelt, resumed, cancelled = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(misspelt, UsageError)
-        assert (misspelt.hint, resumed, cancelled) == ("suspended: main.ask", None, None)
+        assert (misspelt.hint, resumed, cancelled) == ("did you mean 'main.ask'?", None, None)
         assert (await ended).phase == "Succeeded"
-        assert (await other.report(second)).phase == "Cancelled"
+        assert (await client_of(other).runs.report(second)).phase == "Cancelled"
         with pytest.raises(UsageError, match="Succeeded"):
-            await other.cancel(run)
+            await client_of(other).control.cancel(run)
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -144,16 +146,16 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
         await cluster.pass_time(0.5)
         await cluster.kill(driving)
         other = await cluster.start("other")
-        asking = asyncio.ensure_future(other.cancel(run))
+        asking = asyncio.ensure_future(client_of(other).control.cancel(run))
         await cluster.pass_time(30)
         with pytest.raises(BusyError, match="nobody answers"):
             await asking
         assert await other.recover() == [run]
         await cluster.pass_time(40)
-        assert (await other.report(run)).phase == "Suspended"
-        await other.resume(run, "main.ask", {"approved": True})
+        assert (await client_of(other).runs.report(run)).phase == "Suspended"
+        await client_of(other).control.resume(run, "main.ask", {"approved": True})
         await cluster.pass_time(41)
-        assert (await other.report(run)).phase == "Succeeded"
+        assert (await client_of(other).runs.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -173,11 +175,11 @@ def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, l
         engine = await cluster.start()
         assert await engine.recover([run], cancel=True) == [run]
         await cluster.pass_time(2)
-        assert (await engine.report(run)).phase == "Cancelled"
-        assert (await engine.row(run)).closed
+        assert (await client_of(engine).runs.report(run)).phase == "Cancelled"
+        assert (await client_of(engine).runs.get(run)).closed
         assert cluster.dispatched == []
         with pytest.raises(UsageError, match="has ended: it is Cancelled"):
-            await engine.cancel(run)
+            await client_of(engine).control.cancel(run)
 
     run_on(Cluster(tmp_path, kill_at=last, kill_before=True), body)
 
@@ -191,13 +193,13 @@ def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over
         await cluster.kill(driving)
         cluster.dispatched.clear()
         await cluster.pass_time(20)  # its lease goes on
-        asking = asyncio.ensure_future(other.cancel(run))
+        asking = asyncio.ensure_future(client_of(other).control.cancel(run))
         await cluster.pass_time(26)
         successor = await cluster.start("successor")
         assert await successor.recover() == [run]
         await cluster.pass_time(28)
         await asking
-        assert ((await successor.report(run)).phase, cluster.dispatched) == ("Cancelled", [])
+        assert ((await client_of(successor).runs.report(run)).phase, cluster.dispatched) == ("Cancelled", [])
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -218,11 +220,11 @@ def test_a_run_whose_requests_cannot_be_read_is_left_to_others(tmp_path: Path) -
         await engine._store.leases.release("engine")
         with pytest.raises(PortError, match="the disk"):
             await engine.recover([run])
-        await engine.settled()
+        await settled(engine)
         third = await cluster.start("third")
         assert await third.recover() == [run]
         await cluster.pass_time()
-        assert (await third.report(run)).phase == "Succeeded"
+        assert (await client_of(third).runs.report(run)).phase == "Succeeded"
         assert cluster.dispatched == [("main.a", 1), ("main.b", 1)]
 
     run_on(Cluster(tmp_path), body)
@@ -241,11 +243,11 @@ def test_what_dies_with_its_engine_is_repeated_and_never_blamed(tmp_path: Path, 
             await cluster.kill(engine)
             engine = await cluster.start()
             assert await engine.recover() == [run]
-            await engine.settled()
+            await settled(engine)
         repeated = [fact.losses for step in cluster.steps for fact in step.facts if isinstance(fact, AttemptRepeated)]
         assert repeated == [0] * 24
         await cluster.pass_time()
-        report = await engine.report(run)
+        report = await client_of(engine).runs.report(run)
         assert [(one.path, one.phase, one.retries) for one in report.tasks[1:]] == [
             ("main.a", "Succeeded", 0),
             ("main.b", "Succeeded", 0),
@@ -271,23 +273,23 @@ def test_a_retry_keeps_what_succeeded(tmp_path: Path) -> None:
             plan(dag(task("a", "echo", None, value("x", 1)), task("b", "work", None, *inputs, after=(0,))))
         )
         with pytest.raises(UsageError, match="has not ended"):
-            await engine.retry(run)
-        assert (await engine.wait(run)).phase == "Failed"
+            await client_of(engine).control.retry(run)
+        assert (await client_of(engine).runs.wait(run)).phase == "Failed"
         await cluster.kill(engine)
         engine = await cluster.start()
         fails[0] = False
-        again = await engine.retry(run, new_id="again")
-        report = await engine.wait(again)
+        again = await client_of(engine).control.retry(run, new_id="again")
+        report = await client_of(engine).runs.wait(again)
         assert (report.phase, [one.outputs for one in report.tasks[1:]]) == ("Succeeded", [{"x": 1}, {"text": "***"}])
         assert cluster.dispatched == [("main.a", 1), ("main.b", 1), ("main.b", 1)]
-        assert (await engine.row(again)).retry_of == run
+        assert (await client_of(engine).runs.get(again)).retry_of == run
         with pytest.raises(UsageError, match="nothing to retry"):
-            await engine.retry(again)
-        with pytest.raises(UsageError, match=r"no task 'main\.aa'") as told:
-            await engine.retry(again, "main.aa")
+            await client_of(engine).control.retry(again)
+        with pytest.raises(UsageError, match=r"no task run 'main\.aa'") as told:
+            await client_of(engine).control.retry(again, "main.aa")
         assert told.value.hint == "did you mean 'main.a'?"
-        third = await engine.retry(again, "main.a")
-        await engine.wait(third)
+        third = await client_of(engine).control.retry(again, "main.a")
+        await client_of(engine).runs.wait(third)
         assert cluster.dispatched[3:] == [("main.a", 1), ("main.b", 1)]
         assert [row.run_id for row in await engine._store.runs.rows(RunQuery(phases=["Succeeded"]))] != []
 
@@ -299,14 +301,14 @@ def test_any_state_of_the_past_can_be_had(tmp_path: Path) -> None:
         engine = await cluster.start()
         run = await engine.submit(slow_plan())
         await cluster.pass_time()
-        total = (await engine.row(run)).seq
-        assert (await engine.load_state(run, 0)).root is None
-        phases = [str((await engine.load_state(run, seq)).phase) for seq in range(1, total + 1)]
+        total = (await client_of(engine).runs.get(run)).seq
+        assert (await engine.driven.load(run, 0)).root is None
+        phases = [str((await engine.driven.load(run, seq)).phase) for seq in range(1, total + 1)]
         assert phases == ["Ready", *["Running"] * (total - 2), "Succeeded"]
         with pytest.raises(UsageError, match="has no step 99"):
-            await engine.load_state(run, 99)
+            await engine.driven.load(run, 99)
         with pytest.raises(UsageError, match="unknown"):
-            await engine.load_state("nobody")
+            await engine.driven.load("nobody")
 
     run_on(Cluster(tmp_path), body)
 
@@ -315,24 +317,25 @@ def test_events_of_a_run_that_another_engine_drives(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         driving, other = await cluster.start("driving"), await cluster.start("other")
         run = await driving.submit(slow_plan("5s"))
-        own = driving.events(run)
+        own = client_of(driving).runs.events(run, follow=True)
         await cluster.pass_time(1)
-        now = [record async for record in other.events(run, follow=False)]
+        now = [record async for record in client_of(other).runs.events(run)]
         assert now
         assert now[-1]["kind"] != "RunClosed"
-        late = driving.events(run)
+        late = client_of(driving).runs.events(run, follow=True)
 
         async def all_of(stream: Any) -> list[Any]:
             return [record async for record in stream]
 
-        watching = [asyncio.ensure_future(all_of(stream)) for stream in (own, late, other.events(run))]
+        elsewhere = client_of(other).runs.events(run, follow=True)
+        watching = [asyncio.ensure_future(all_of(stream)) for stream in (own, late, elsewhere)]
         await cluster.pass_time(10)
         first, second, third = await asyncio.gather(*watching)
         assert first == second == third
         assert first[: len(now)] == now
         assert first[-1]["kind"] == "RunClosed"
         with pytest.raises(UsageError, match="unknown"):
-            await anext(other.events("nobody"))
+            await anext(client_of(other).runs.events("nobody", follow=True))
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -349,12 +352,12 @@ def test_logs_are_stored_masked_and_can_be_read_while_it_runs(tmp_path: Path) ->
         driving, other = await cluster.start("driving"), await cluster.start("other")
         run = await driving.submit(plan(dag(task("a", "talk", None, secret("p", "db", "p")))))
         await cluster.pass_time(2)
-        assert [line.text async for line in other.logs(run)] == ["the password is ***\nmore\n"]
+        assert [line.text async for line in client_of(other).runs.logs(run)] == ["the password is ***\nmore\n"]
         await cluster.pass_time(20)
-        lines = [line async for line in other.logs(run, "main.a", follow=True)]
+        lines = [line async for line in client_of(other).runs.logs(run, "main.a", follow=True)]
         assert [(line.stream, line.text) for line in lines[1:]] == [("stderr", "bye\n")]
-        assert [line.text async for line in other.logs(run, after=lines[0].seq)] == ["bye\n"]
-        assert [line async for line in other.logs(run, "main.b")] == []
+        assert [line.text async for line in client_of(other).runs.logs(run, after=lines[0].seq)] == ["bye\n"]
+        assert [line async for line in client_of(other).runs.logs(run, "main.b")] == []
 
     run_on(Cluster(tmp_path, {"talk": ("async", talk)}, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
 
@@ -373,12 +376,12 @@ def test_what_comes_late_from_before_a_crash_is_masked(tmp_path: Path) -> None:
         engine = await cluster.start()
         await engine.recover()
         engine.deliver(TaskResult(AttemptRef(run, "main.a", 1), 0, "it is hunter2", {"x": "hunter2"}))
-        await engine.settled()
-        report = await engine.wait(run)
+        await settled(engine)
+        report = await client_of(engine).runs.wait(run)
         assert (report.phase, report.tasks[1].message, report.tasks[1].outputs) == ("Succeeded", "it is ***", {"x": "***"})
         stored = await engine._store.runs.load(run)
         assert "hunter2" not in json.dumps([stored.lines, stored.snapshot])
-        assert "hunter2" not in json.dumps([record async for record in engine.events(run)])
+        assert "hunter2" not in json.dumps([record async for record in client_of(engine).runs.events(run, follow=True)])
 
     run_on(Cluster(tmp_path, {"hang": ("async", hang)}, secrets={"db": {"p": "hunter2"}}), body)
 
@@ -400,12 +403,12 @@ def test_what_was_used_before_a_crash_is_masked_in_all_that_follows(tmp_path: Pa
         await cluster.kill(engine)
         engine = await cluster.start()
         await engine.recover()
-        await engine.resume(run, "main.ask", {"x": "hunter2"})
-        report = await engine.wait(run)
+        await client_of(engine).control.resume(run, "main.ask", {"x": "hunter2"})
+        report = await client_of(engine).runs.wait(run)
         told = [(one.message, one.outputs) for one in report.tasks if one.path in ("main.ask", "main.c")]
         assert told == [("", {"x": "***"}), ("it was ***", {"x": "***"})]
         stored = await engine._store.runs.load(run)
-        lines = [line.text async for line in engine.logs(run)]
+        lines = [line.text async for line in client_of(engine).runs.logs(run)]
         assert "hunter2" not in json.dumps([stored.lines, stored.snapshot, lines])
 
     run_on(Cluster(tmp_path, {"tell": ("inline", tell)}, secrets={"db": {"p": "hunter2"}}), body)
@@ -417,8 +420,8 @@ def test_the_reason_of_a_cancel_is_masked(tmp_path: Path) -> None:
         engine = await cluster.start()
         run = await engine.submit(plan(dag(task("a", "sleep", {"duration": "60s"}, secret("p", "db", "p")))))
         await cluster.pass_time(1)
-        await engine.cancel(run, reason="hunter2 was seen in a log")
-        report = await engine.wait(run)
+        await client_of(engine).control.cancel(run, reason="hunter2 was seen in a log")
+        report = await client_of(engine).runs.wait(run)
         assert (report.phase, report.message) == ("Cancelled", "cancelled: *** was seen in a log")
         stored = await engine._store.runs.load(run)
         assert "hunter2" not in json.dumps([str(stored.lines), str(stored.snapshot)])
@@ -468,7 +471,7 @@ def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(t
         assert await first.lock("nightly")
         run = await first.submit(slow_plan())
         await cluster.pass_time(1)
-        waiting = asyncio.ensure_future(first.wait(run))
+        waiting = asyncio.ensure_future(client_of(first).runs.wait(run))
         first._keeper.stop()  # it sleeps, as a laptop does
         await cluster.pass_time(20)
         assert await second.lock("nightly")
@@ -480,7 +483,7 @@ def test_who_was_cut_off_for_longer_than_its_lease_has_lost_its_lock_and_stops(t
         assert not await first.lock("nightly"), "it is the other one's"
         assert await second.recover() == [run]
         await cluster.pass_time(300)
-        assert (await second.report(run)).phase == "Succeeded"
+        assert (await client_of(second).runs.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -506,7 +509,8 @@ def test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine(tmp_p
         assert await second.recover() == [run], "and it lasts no longer than it should"
         assert await second.lock("nightly")
         await cluster.pass_time(300)
-        assert ((await second.report(run)).phase, (await second.report(run)).duration_seconds) == ("Succeeded", 100.0)
+        report = await client_of(second).runs.report(run)
+        assert (report.phase, report.duration_seconds) == ("Succeeded", 100.0)
 
     run_on(Cluster(tmp_path, lease_s=15), body)
 
@@ -523,16 +527,16 @@ def test_a_result_from_another_past_is_no_result(tmp_path: Path) -> None:
         second = await cluster.start()
         assert await second.recover([run]) == [run]
         await cluster.pass_time(2)
-        state = second.run_state(run)
+        state = second.driven.state(run)
         node = state.find("main.a")
         assert node is not None
         second.deliver(TaskResult(AttemptRef(run, "main.a", 1), message="of the past"))
         await cluster.pass_time(3)
         assert node.phase == "Running"
-        assert second.epoch(run) != 0
-        second.deliver(TaskResult(AttemptRef(run, "main.a", 1, second.epoch(run))))
+        assert second.driven.get(run).epoch != 0
+        second.deliver(TaskResult(AttemptRef(run, "main.a", 1, second.driven.get(run).epoch)))
         await cluster.pass_time(4)
-        assert (await second.report(run)).phase == "Succeeded"
+        assert (await client_of(second).runs.report(run)).phase == "Succeeded"
 
     run_on(Cluster(tmp_path, tier=SNAPSHOT), body)
 

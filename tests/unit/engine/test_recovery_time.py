@@ -14,7 +14,9 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.mailbox import cancel_question, resume_question
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on, succeed
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: overdue}\nspec:\n  entrypoint: main\n"
@@ -136,14 +138,14 @@ def test_what_was_overdue_is_done_when_the_recovery_returns(name: str, tmp_path:
 
     async def body(cluster: Cluster) -> None:
         engine, run = await left_for_ten_seconds(cluster, text)
-        assert (await engine.report(run)).phase == phase
+        assert (await client_of(engine).runs.report(run)).phase == phase
         assert [path for path, _ in cluster.dispatched if path] == handed_over
-        waiting = asyncio.ensure_future(engine.wait(run, or_suspended=True))
-        await engine.settled()
-        hooks = [hook.phase for hook in (await engine.report(run)).hooks]
+        waiting = asyncio.ensure_future(client_of(engine).runs.wait(run, or_suspended=True))
+        await settled(engine)
+        hooks = [hook.phase for hook in (await client_of(engine).runs.report(run)).hooks]
         assert waiting.done() == (phase != "Running" and "Running" not in hooks), "nothing is under way"
         await cluster.pass_time(200)
-        assert (await waiting).phase in ("Suspended", (await engine.report(run)).phase)
+        assert (await waiting).phase in ("Suspended", (await client_of(engine).runs.report(run)).phase)
 
     run_on(Cluster(tmp_path), body)
 
@@ -164,7 +166,7 @@ def test_who_waits_while_a_run_is_taken_over_is_told_when_that_is_through(tmp_pa
 
         async def collect(driver: Any) -> None:
             async def look() -> None:
-                seen.append((await other.wait(run, or_suspended=True)).phase)
+                seen.append((await client_of(other).runs.wait(run, or_suspended=True)).phase)
 
             looking.append(asyncio.ensure_future(look()))
             await asyncio.sleep(0)
@@ -201,9 +203,9 @@ def test_what_waits_in_the_mailbox_is_done_when_the_recovery_returns(name: str, 
 
     async def body(cluster: Cluster) -> None:
         engine, run = await left_for_ten_seconds(cluster, text, ask)
-        await engine.settled()
+        await settled(engine)
         over = name == "a resume" and limit  # the time limit counts over suspensions and resumes, to the task's end
-        assert (await engine.report(run)).phase == ("Error" if over else phase)
+        assert (await client_of(engine).runs.report(run)).phase == ("Error" if over else phase)
 
     run_on(Cluster(tmp_path), body)
 
@@ -231,7 +233,7 @@ def test_a_sleep_goes_on_with_what_is_left(tmp_path: Path, down: float, ends_at:
     async def body(cluster: Cluster) -> None:
         engine, run = await after_a_crash(cluster, plan(dag(task("a", "sleep", {"duration": "60s"}))), 40, down=down)
         await cluster.pass_time(1000)
-        report = await engine.report(run)
+        report = await client_of(engine).runs.report(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", ends_at)
 
     run_on(Cluster(tmp_path), body)
@@ -243,7 +245,7 @@ def test_a_sleep_that_goes_on_keeps_its_time_limit(tmp_path: Path) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=50 * SECOND)))
         engine, run = await after_a_crash(cluster, made, 40)
         await cluster.pass_time(1000)
-        report = await engine.report(run)
+        report = await client_of(engine).runs.report(run)
         assert (report.phase, report.message, report.duration_seconds) == ("Error", "a: timed out after 50s", 50.0)
 
     run_on(Cluster(tmp_path), body)
@@ -255,10 +257,10 @@ def test_a_later_attempt_of_a_sleep_counts_from_its_own_start(tmp_path: Path) ->
         made = plan(dag(task("a", "sleep", {"duration": "60s"}, timeout_us=30 * SECOND, retry=retry(2, 5))))
         engine, run = await after_a_crash(cluster, made, 45)  # 10 s into the second attempt
         await cluster.pass_time(45)
-        node = engine.run_state(run).nodes[1]
+        node = engine.driven.state(run).nodes[1]
         assert (node.attempt, node.attempt_began_at) == (2, cluster.begin + 35 * SECOND)  # type: ignore[attr-defined]
         await cluster.pass_time(1000)
-        assert (await engine.report(run)).duration_seconds == 30 + 5 + 30 + 10 + 30
+        assert (await client_of(engine).runs.report(run)).duration_seconds == 30 + 5 + 30 + 10 + 30
 
     run_on(Cluster(tmp_path), body)
 
@@ -275,7 +277,7 @@ def test_a_hook_that_sleeps_goes_on_with_what_is_left(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         engine, run = await after_a_crash(cluster, load_plan(HEAD + text), 15)
         await cluster.pass_time(1000)
-        [hook] = (await engine.report(run)).hooks
+        [hook] = (await client_of(engine).runs.report(run)).hooks
         assert (hook.phase, hook.finished_at) == ("Succeeded", rfc3339(cluster.begin + 20 * SECOND))
 
     run_on(Cluster(tmp_path), body)
@@ -309,7 +311,7 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
         engine = await cluster.start()
         run = await engine.submit(made)
         await cluster.pass_time(10)
-        begin, known = cluster.begin, engine.run_state(run).now
+        begin, known = cluster.begin, engine.driven.state(run).now
         await cluster.kill(engine)
         cluster.clock._now -= hours * HOUR
         cluster.begin -= hours * HOUR
@@ -317,7 +319,7 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
         assert await other.recover([run]) == [run]
         left = ends_at - (known - begin) / SECOND  # of what had been recorded: nobody knows how long it was down
         before = cluster.clock.now()
-        waiting = asyncio.ensure_future(other.wait(run))
+        waiting = asyncio.ensure_future(client_of(other).runs.wait(run))
         await cluster.pass_time((before - cluster.begin) / SECOND + left + 20)
         report = await waiting
         assert report.phase == phase
@@ -340,7 +342,7 @@ def test_less_than_a_second_is_not_worth_a_word(tmp_path: Path) -> None:
         made = plan(dag(task("a", "sleep", {"duration": "60s"}), task("b")))
         engine, run = await after_a_crash(cluster, made, 0, set_back_us=900_000)
         await cluster.pass_time(100)
-        report = await engine.report(run)
+        report = await client_of(engine).runs.report(run)
         assert (report.phase, report.duration_seconds, report.warnings) == ("Succeeded", 60.0, ())
 
     run_on(Cluster(tmp_path), body)
@@ -364,7 +366,7 @@ def test_a_clock_that_is_set_back_under_a_living_engine_costs_no_time(tmp_path: 
         cluster.clock._sleepers[:] = [(due - back, *rest) for due, *rest in cluster.clock._sleepers]
         cluster.begin -= back
         await cluster.pass_time(200)
-        report = await engine.report(run)
+        report = await client_of(engine).runs.report(run)
         assert (report.phase, report.started_at) == (phase, rfc3339(began))
         assert report.duration_seconds is not None
         assert ends_at - 1 <= report.duration_seconds <= ends_at  # a beat of the engine

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.stores.memory.store import MemoryStore
+from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.engine.submission import read_texts
 from aether_protocol.errors import BrokenInvariant, BusyError, PortError, UsageError
 from aether_protocol.plan.model import HookEvent, InputBinding, Literal
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import TaskDispatched
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task, value
 
 
@@ -23,9 +26,9 @@ def test_a_dag_runs_to_its_end_and_the_report_tells_of_it() -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "echo", None, value("x", [1, 2])), task("b", "sleep", {"duration": "2s"}, after=(0,))))
         )
-        assert (await world.engine.report(run)).phase == "Created"
+        assert (await client_of(world.engine).runs.report(run)).phase == "Created"
         await world.pass_time()
-        report = await world.engine.wait(run)
+        report = await client_of(world.engine).runs.wait(run)
         assert (report.phase, report.progress, report.duration_seconds) == ("Succeeded", "2/2", 2.0)
         assert [one.path for one in report.tasks] == ["main", "main.a", "main.b"]
         assert report.tasks[1].outputs == {"x": [1, 2]}
@@ -39,9 +42,9 @@ def test_a_dag_runs_to_its_end_and_the_report_tells_of_it() -> None:
 def test_what_a_report_shows_is_a_copy() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "echo", None, value("x", [1])))))
-        report = await world.engine.wait(run)
+        report = await client_of(world.engine).runs.wait(run)
         report.tasks[1].outputs["x"].append(2)
-        assert (await world.engine.report(run)).tasks[1].outputs == {"x": [1]}
+        assert (await client_of(world.engine).runs.report(run)).tasks[1].outputs == {"x": [1]}
 
     run_on(EngineWorld(), body)
 
@@ -59,11 +62,11 @@ def test_executors_cannot_reach_the_run_through_what_they_are_given() -> None:
         run = await world.engine.submit(
             plan(dag(task("a", "spoil", {"z": 1}, value("x", [1])), task("b", "spoil", None, value("x", []))))
         )
-        report = await world.engine.wait(run)
+        report = await client_of(world.engine).runs.wait(run)
         kept[0]["out"].append("later")
         assert report.tasks[1].inputs == {"x": [1]}
-        assert (await world.engine.report(run)).tasks[1].outputs == {"out": [1]}
-        assert world.engine.run_state(run).plan.root.target.tasks[0].target.config.raw == {"z": 1}  # type: ignore[union-attr]
+        assert (await client_of(world.engine).runs.report(run)).tasks[1].outputs == {"out": [1]}
+        assert world.engine.driven.state(run).plan.root.target.tasks[0].target.config.raw == {"z": 1}  # type: ignore[union-attr]
 
     run_on(EngineWorld({"spoil": ("inline", spoil)}), body)
 
@@ -80,7 +83,7 @@ def test_timers_retries_and_timeouts() -> None:
     async def body(world: EngineWorld) -> None:
         await world.engine.submit(plan(dag(task("a", "hang", timeout_us=3 * SECOND, retry=retry(2)))))
         await world.pass_time()
-        report = await world.engine.wait("run-1")
+        report = await client_of(world.engine).runs.wait("run-1")
         assert (report.phase, report.tasks[1].phase, report.tasks[1].retries) == ("Error", "Timeout", 2)
         assert attempts == [0.0, 4.0, 9.0]
         assert world.elapsed() == 12.0
@@ -95,7 +98,7 @@ def test_waiting_in_the_queue_does_not_count() -> None:
         slow = [task(f"t{i}", "sleep", {"duration": "2s"}, timeout_us=3 * SECOND) for i in range(4)]
         run = await world.engine.submit(plan(dag(*slow)))
         await world.pass_time()
-        report = await world.engine.report(run)
+        report = await client_of(world.engine).runs.report(run)
         assert (report.phase, report.duration_seconds) == ("Succeeded", 8.0)
 
     run_on(EngineWorld(concurrency=1), body)
@@ -114,7 +117,7 @@ def test_at_one_instant_results_come_before_backoffs_and_backoffs_before_deadlin
             plan(dag(task("a", "flaky", retry=retry(5)), task("b", "sleep", {"duration": "3s"})), timeout_us=3 * SECOND)
         )
         await world.pass_time()
-        assert (await world.engine.report(run)).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.report(run)).phase == "Succeeded"
         assert calls == [1, 2, 3]
 
     run_on(EngineWorld({"flaky": ("inline", flaky)}), body)
@@ -125,17 +128,17 @@ def test_suspend_and_resume() -> None:
     async def body(world: EngineWorld) -> None:
         engine = world.engine
         run = await engine.submit(plan(dag(task("ask", "await"), task("after", after=(0,)))))
-        assert (await engine.wait(run, or_suspended=True)).phase == "Suspended"
-        assert engine.suspended(run) == ["main.ask"]
+        assert (await client_of(engine).runs.wait(run, or_suspended=True)).phase == "Suspended"
+        assert suspended_paths(engine.driven.state(run)) == ["main.ask"]
         with pytest.raises(UsageError, match=r"no task run 'main\.ack'") as told:
-            await engine.resume(run, "main.ack")
-        assert told.value.hint == "suspended: main.ask"
+            await client_of(engine).control.resume(run, "main.ack")
+        assert told.value.hint == "did you mean 'main.ask'?"
         with pytest.raises(UsageError):
-            await engine.resume(run, "main")
+            await client_of(engine).control.resume(run, "main")
         with pytest.raises(UsageError, match="the payload holds"):
-            await engine.resume(run, "main.ask", {"a": {1}})
-        await engine.resume(run, "main.ask", {"approved": True})
-        report = await engine.wait(run)
+            await client_of(engine).control.resume(run, "main.ask", {"a": {1}})
+        await client_of(engine).control.resume(run, "main.ask", {"approved": True})
+        report = await client_of(engine).runs.wait(run)
         assert (report.phase, report.tasks[1].outputs) == ("Succeeded", {"approved": True})
 
     run_on(EngineWorld(), body)
@@ -157,12 +160,12 @@ def test_cancel_tells_executors_and_waits_for_none_of_them() -> None:
         engine = world.engine
         run = await engine.submit(plan(dag(task("a", "slow"), task("b", after=(0,)))))
         await world.pass_time(1)
-        await engine.cancel(run)
-        report = await engine.wait(run)
+        await client_of(engine).control.cancel(run)
+        report = await client_of(engine).runs.wait(run)
         assert (report.phase, report.not_run) == ("Cancelled", ("main.b",))
         with pytest.raises(UsageError, match="Cancelled"):
-            await engine.cancel(run)
-        await engine.settled()
+            await client_of(engine).control.cancel(run)
+        await settled(engine)
         assert seen == ["told"]
 
     run_on(EngineWorld({"slow": ("async", slow)}), body)
@@ -182,9 +185,9 @@ def test_a_thread_is_asked_to_stop() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "poll"))))
         await asyncio.to_thread(began.wait)
-        await world.engine.cancel(run)
-        assert (await world.engine.report(run)).phase == "Cancelled"
-        await world.engine.settled()
+        await client_of(world.engine).control.cancel(run)
+        assert (await client_of(world.engine).runs.report(run)).phase == "Cancelled"
+        await settled(world.engine)
         assert ended.is_set()
 
     run_on(EngineWorld({"poll": ("thread", poll)}), body)
@@ -195,14 +198,14 @@ def test_late_double_and_unknown_results_change_nothing() -> None:
     async def body(world: EngineWorld) -> None:
         engine = world.engine
         run = await engine.submit(plan(dag(task("a", "echo", None, value("x", 1)), task("b", "await"))))
-        await engine.settled()
+        await settled(engine)
         steps = len(world.steps)
         for name, attempt in (("main.a", 1), ("main.a", 2), ("main", 1), ("main.z", 1), ("", 1), ("main.b", 7)):
             engine.deliver(TaskResult(AttemptRef(run, name, attempt), 2, "no", {"x": 2}))
         engine.deliver(TaskResult(AttemptRef("nobody", "main.a", 1)))
-        await engine.settled()
+        await settled(engine)
         assert len(world.steps) == steps
-        assert (await engine.report(run)).tasks[1].outputs == {"x": 1}
+        assert (await client_of(engine).runs.report(run)).tasks[1].outputs == {"x": 1}
 
     run_on(EngineWorld(), body)
 
@@ -210,7 +213,7 @@ def test_late_double_and_unknown_results_change_nothing() -> None:
 def test_steps_of_many_runs_keep_apart() -> None:
     async def body(world: EngineWorld) -> None:
         runs = [await world.engine.submit(plan(dag(*(task(f"t{i}") for i in range(n))))) for n in range(1, 30)]
-        reports = await asyncio.gather(*(world.engine.wait(run) for run in runs))
+        reports = await asyncio.gather(*(client_of(world.engine).runs.wait(run) for run in runs))
         assert [report.progress for report in reports] == [f"{n}/{n}" for n in range(1, 30)]
 
     run_on(EngineWorld(), body)
@@ -227,7 +230,7 @@ def test_all_problems_of_the_arguments_are_told_before_anything_is_there() -> No
         assert "'name' must be string" in told.value.message
         with pytest.raises(UsageError, match="the arguments hold"):
             await world.engine.submit(plan(dag(task("a"))), {"x": float("nan")})
-        assert world.engine.run_ids == []
+        assert world.engine.driven.ids == []
 
     run_on(EngineWorld(), body)
 
@@ -237,7 +240,7 @@ def test_arguments_are_copied() -> None:
         given = {"rows": [1]}
         run = await world.engine.submit(plan(dag(task("a")), parameters=(InputBinding("rows", "array", True, ()),)), given)
         given["rows"].append(2)
-        assert world.engine.run_state(run).header.parameters == {"rows": [1]}
+        assert world.engine.driven.state(run).header.parameters == {"rows": [1]}
 
     run_on(EngineWorld(), body)
 
@@ -263,8 +266,10 @@ def test_run_ids_are_given_once_and_must_be_plain() -> None:
         for wrong in ("", "a/b", "-a", "a" * 129):
             with pytest.raises(UsageError, match="is no run id"):
                 await world.engine.submit(plan(dag(task("a"))), run_id=wrong)
+        with pytest.raises(UsageError, match="not driven here"):
+            world.engine.driven.state("other")
         with pytest.raises(UsageError, match="unknown"):
-            world.engine.run_state("other")
+            await client_of(world.engine).runs.report("other")
 
     run_on(EngineWorld(), body)
 
@@ -274,7 +279,7 @@ def test_hooks_end_before_the_run_is_closed() -> None:
         hooks = {HookEvent.ON_EXIT: task("tell", "sleep", {"duration": "5s"})}
         run = await world.engine.submit(plan(dag(task("a")), hooks=hooks))
         await world.pass_time()
-        report = await world.engine.wait(run)
+        report = await client_of(world.engine).runs.wait(run)
         assert world.elapsed() == 5.0
         assert report.duration_seconds == 0
         assert [(hook.hook, hook.path, hook.phase) for hook in report.hooks] == [("workflow:onExit", "", "Succeeded")]
@@ -314,16 +319,16 @@ class BrokenStore(MemoryStore):
 def test_a_store_that_fails_ends_the_wait(error: Exception, told: type[Exception]) -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "5s"}), task("b", after=(0,)))))
-        stream = world.engine.events(run)
+        stream = client_of(world.engine).runs.events(run, follow=True)
         with pytest.raises(told):
-            await asyncio.gather(world.engine.wait(run), world.pass_time())
+            await asyncio.gather(client_of(world.engine).runs.wait(run), world.pass_time())
         with pytest.raises(told):
-            world.engine.run_state(run)
+            world.engine.driven.state(run)
         with pytest.raises(told):
             async for _ in stream:
                 pass
         with pytest.raises(told):
-            await world.engine.cancel(run)
+            await client_of(world.engine).control.cancel(run)
 
     run_on(EngineWorld(store=BrokenStore(error)), body)
 
@@ -348,7 +353,7 @@ def test_no_command_goes_out_before_its_step_is_stored() -> None:
 
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "look"), task("b", "look", after=(0,)))))
-        assert (await world.engine.wait(run)).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.wait(run)).phase == "Succeeded"
 
     run_on(EngineWorld({"look": ("inline", look)}, store=Slow()), body)
 
@@ -360,7 +365,7 @@ def test_an_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) 
     async def body(world: EngineWorld) -> None:
         world.engine.observers.insert(0, shout)
         run = await world.engine.submit(plan(dag(task("a"))))
-        assert (await world.engine.wait(run)).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.wait(run)).phase == "Succeeded"
 
     world = run_on(EngineWorld(), body)
     assert world.steps
@@ -371,11 +376,11 @@ def test_a_rule_that_breaks_ends_its_run_alone(caplog: pytest.LogCaptureFixture)
     async def body(world: EngineWorld) -> None:
         good = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "1s"}))))
         bad = await world.engine.submit(plan(dag(task("a", "sleep", {"duration": "1s"}))))
-        world.engine._run(bad).machine.handle = lambda event: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        world.engine.driven.get(bad).machine.handle = lambda event: 1 / 0  # type: ignore[method-assign,assignment,return-value]
         await world.pass_time()
         with pytest.raises(BrokenInvariant, match="ZeroDivisionError"):
-            await world.engine.wait(bad)
-        assert (await world.engine.report(good)).phase == "Succeeded"
+            await client_of(world.engine).runs.wait(bad)
+        assert (await client_of(world.engine).runs.report(good)).phase == "Succeeded"
 
     run_on(EngineWorld(), body)
 
@@ -394,15 +399,15 @@ def test_closing_stops_executors_and_tells_who_waits() -> None:
         world = EngineWorld({"slow": ("async", slow)})
         async with world.engine as engine:
             run = await engine.submit(plan(dag(task("a", "slow"))))
-            waiting = asyncio.ensure_future(engine.wait(run))
-            await engine.settled()
+            waiting = asyncio.ensure_future(client_of(engine).runs.wait(run))
+            await settled(engine)
         assert seen == ["stopped"]
         with pytest.raises(UsageError, match="closed before run"):
             await waiting
         with pytest.raises(UsageError, match="not open"):
             await engine.submit(plan(dag(task("a"))))
         with pytest.raises(UsageError, match="not open"):
-            await engine.cancel(run)
+            await client_of(engine).control.cancel(run)
 
     asyncio.run(go())
 
@@ -412,7 +417,7 @@ def test_runs_long_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def body(world: EngineWorld) -> None:
         for _ in range(4):
-            await world.engine.wait(await world.engine.submit(plan(dag(task("a")))))
-        assert world.engine.run_ids == ["run-3", "run-4"]
+            await client_of(world.engine).runs.wait(await world.engine.submit(plan(dag(task("a")))))
+        assert world.engine.driven.ids == ["run-3", "run-4"]
 
     run_on(EngineWorld(), body)

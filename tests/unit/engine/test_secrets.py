@@ -15,6 +15,7 @@ from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.plan.model import InputBinding, Literal
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.scheduler.codec import encode_entry
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from aether_protocol.views.report import make_report
 from tests.unit.engine.plans import dag, plan, retry, secret, task
@@ -33,7 +34,7 @@ def masker(*texts: str) -> Masker:
 def everything(world: EngineWorld, run: str) -> str:
     """All that is kept or shown of a run."""
     facts = [encode_entry(step) for step in world.steps]
-    return json.dumps([facts, make_report(world.engine.run_state(run)).to_json(), world.logs], ensure_ascii=False)
+    return json.dumps([facts, make_report(world.engine.driven.state(run)).to_json(), world.logs], ensure_ascii=False)
 
 
 def test_the_executor_gets_the_text_and_nobody_else() -> None:
@@ -52,12 +53,12 @@ def test_the_executor_gets_the_text_and_nobody_else() -> None:
         inputs = (secret("password", "db", "password"), secret("pin", "db", "pin"))
         config = {"url": "https://me:{{inputs.parameters.password}}@host", "plain": [1]}
         run = await world.engine.submit(plan(dag(task("a", "tell", config, *inputs))))
-        await world.engine.wait(run)
-        records = [record async for record in world.engine.events(run)]
+        await client_of(world.engine).runs.wait(run)
+        records = [record async for record in client_of(world.engine).runs.events(run, follow=True)]
         told = everything(world, run) + json.dumps(records)
         for form in (TEXT, json.dumps(TEXT)[1:-1], "hun", "4711"):
             assert form not in told
-        node = (await world.engine.report(run)).tasks[1]
+        node = (await client_of(world.engine).runs.report(run)).tasks[1]
         assert node.outputs == {"deep": [{"p": MASK, MASK: 1}], "part": "<***>", "pin": MASK, "ok": True}
         assert node.message == "wrong: ***"
         assert node.inputs == {"password": MASK, "pin": MASK}
@@ -79,7 +80,7 @@ def test_what_an_executor_raises_is_masked_too() -> None:
 
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "boom", None, secret("p", "db", "p")))))
-        assert (await world.engine.wait(run)).tasks[1].message == "cannot log in with ***"
+        assert (await client_of(world.engine).runs.wait(run)).tasks[1].message == "cannot log in with ***"
         assert "hunter2" not in everything(world, run)
         assert "Traceback" in world.logs[0][2]
 
@@ -89,10 +90,10 @@ def test_what_an_executor_raises_is_masked_too() -> None:
 def test_a_missing_secret_is_an_error_that_names_it() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "nope")))))
-        report = await world.engine.wait(run)
+        report = await client_of(world.engine).runs.wait(run)
         assert report.tasks[1].phase == "Error"
         assert report.tasks[1].message == "secret 'db' has no key 'nope' in any of the secret providers"
-        assert world.engine.run_state(run).nodes[1].code == 3
+        assert world.engine.driven.state(run).nodes[1].code == 3
 
     run_on(EngineWorld(secrets={"db": {"p": "hunter2"}}), body)
 
@@ -105,7 +106,7 @@ def test_a_provider_that_fails_is_an_error_of_the_task() -> None:
     async def body(world: EngineWorld) -> None:
         world.broker.secrets.providers = (Down(),)
         run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p")))))
-        assert "the vault is sealed" in (await world.engine.wait(run)).tasks[1].message
+        assert "the vault is sealed" in (await client_of(world.engine).runs.wait(run)).tasks[1].message
 
     run_on(EngineWorld(), body)
 
@@ -127,7 +128,7 @@ def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -
         world.broker.secrets.providers = (Rotating(),)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "d", "p"), retry=retry(1)))))
         await world.pass_time()
-        assert (await world.engine.wait(run)).tasks[1].message == "*** ***"
+        assert (await client_of(world.engine).runs.wait(run)).tasks[1].message == "*** ***"
 
     run_on(EngineWorld({"x": ("inline", fail_once)}), body)
     assert said == ["first-text", "second-text"]
@@ -135,10 +136,11 @@ def test_providers_are_asked_at_each_dispatch_and_what_went_out_stays_masked() -
 
 def test_secrets_of_one_run_do_not_mask_another() -> None:
     async def body(world: EngineWorld) -> None:
-        await world.engine.wait(await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p"))))))
+        run = await world.engine.submit(plan(dag(task("a", "echo", None, secret("p", "db", "p")))))
+        await client_of(world.engine).runs.wait(run)
         other = InputBinding("x", "string", True, (Literal("hunter2"),))
         run = await world.engine.submit(plan(dag(task("a", "echo", None, other))))
-        assert (await world.engine.wait(run)).tasks[1].outputs == {"x": "hunter2"}
+        assert (await client_of(world.engine).runs.wait(run)).tasks[1].outputs == {"x": "hunter2"}
 
     run_on(EngineWorld(secrets={"db": {"p": "hunter2"}}), body)
 
@@ -200,7 +202,7 @@ def test_logs_show_no_secret_however_they_are_cut(texts: list[str], pieces: list
 def test_nothing_is_masked_where_no_secret_went_out() -> None:
     async def body(world: EngineWorld) -> None:
         run = await world.engine.submit(plan(dag(task("a"))))
-        await world.engine.wait(run)
+        await client_of(world.engine).runs.wait(run)
         assert world.broker.secrets.of(run).masker is None
 
     run_on(EngineWorld({"x": ("inline", succeed)}, secrets={"db": {"p": "hunter2"}}), body)
@@ -241,7 +243,7 @@ def test_a_provider_that_breaks_is_an_error_of_the_task_and_tells_nothing() -> N
     async def body(world: EngineWorld) -> None:
         world.broker.secrets.providers = (Broken(),)
         tasks = [task(name, "echo", None, secret("p", name, "p")) for name in ("number", "broken")]
-        report = await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))
+        report = await client_of(world.engine).runs.wait(await world.engine.submit(plan(dag(*tasks))))
         assert [(one.phase, one.message) for one in report.tasks[1:]] == [
             ("Error", "secret 'number', key 'p', is of type int, not text"),
             ("Error", "secret 'broken', key 'p', cannot be read: KeyError"),

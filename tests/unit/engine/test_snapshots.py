@@ -12,6 +12,7 @@ from aether_protocol.engine.snapshots import SnapshotPolicy, Snapshots, snapshot
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, StoredRun
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import Phase
+from aether_protocol.service import client_of
 from aether_protocol.testing.contracts.store.tools import new_run, row, tiny_plan
 from aether_protocol.testing.harness import Cluster, run_on
 from tests.unit.engine.plans import dag, plan, task
@@ -95,10 +96,10 @@ def test_the_engine_gives_the_store_what_is_due(tmp_path: Path, tier: str) -> No
         engine._snapshots = POLICY
         tasks = [task(f"t{n}", after=(n - 1,) if n else ()) for n in range(30)]
         run = await engine.submit(plan(dag(*tasks)))
-        await engine.wait(run)
+        await client_of(engine).runs.wait(run)
         stored = await engine._store.runs.load(run)
         assert stored.snapshot is not None
         assert (len(stored.lines) <= 11, stored.row.phase, stored.row.closed) == (True, "Succeeded", True)
-        assert rebuild(stored).fingerprint() == (await engine.load_state(run)).fingerprint()
+        assert rebuild(stored).fingerprint() == (await engine.driven.load(run)).fingerprint()
 
     run_on(Cluster(tmp_path, tier=tier), body)

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from aether_protocol.plan.model import ArtifactOutput, HookEvent
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_result, encode_assignment, encode_result
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from tests.unit.engine.plans import SECOND, dag, plan, secret, task, value
 
@@ -52,7 +53,7 @@ def assignments() -> list[TaskAssignment]:
             keeps=(ArtifactOutput("result", "out.txt", None, None),),
             timeout_us=90 * SECOND,
         )
-        await world.engine.wait(await world.engine.submit(plan(dag(task("bare", "look"), full))))
+        await client_of(world.engine).runs.wait(await world.engine.submit(plan(dag(task("bare", "look"), full))))
 
     run_on(EngineWorld({"look": ("inline", look)}, secrets={"db": {"password": "x"}}, stager=StoredLibrary()), body)
     return seen
@@ -85,9 +86,9 @@ def test_each_run_of_a_hook_has_a_name_of_its_own() -> None:
         hooks = {HookEvent.ON_SUSPEND: task("tell", "look"), HookEvent.ON_RESUME: task("tell", "look")}
         run = await world.engine.submit(plan(dag(task("a", "await"), task("b", "await")), hooks=hooks))
         await world.pass_time(1)
-        await world.engine.resume(run, "main.a")
+        await client_of(world.engine).control.resume(run, "main.a")
         await world.pass_time(2)
-        assert (await world.engine.report(run)).phase == "Suspended"
+        assert (await client_of(world.engine).runs.report(run)).phase == "Suspended"
 
     run_on(EngineWorld({"look": ("inline", look)}), body)
     names = [one.task_run_id.partition("/")[2] for one in seen]

@@ -13,6 +13,7 @@ import pytest
 from aether_protocol.execution import secrets as secrets_module
 from aether_protocol.execution.secrets import AT_ONCE
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from tests.unit.engine.plans import dag, plan, secret, task
 
@@ -55,7 +56,7 @@ def test_a_provider_that_blocks_does_not_hold_up_other_runs(mode: str) -> None:
     async def body(world: EngineWorld) -> None:
         waits = await world.engine.submit(plan(dag(task("waits", "x", None, secret("p", "db", "p")))))
         free = await world.engine.submit(plan(dag(task("free", "x"))))
-        reports = [await world.engine.wait(run) for run in (free, waits)]
+        reports = [await client_of(world.engine).runs.wait(run) for run in (free, waits)]
         assert [(report.phase, report.message) for report in reports] == [("Succeeded", "")] * 2
 
     run_on(with_vault(vault, look, mode), body)
@@ -68,7 +69,8 @@ def test_a_provider_that_never_answers_is_an_error_after_a_while(monkeypatch: py
     vault = Vault()
 
     async def body(world: EngineWorld) -> None:
-        report = await world.engine.wait(await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p"))))))
+        run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
+        report = await client_of(world.engine).runs.wait(run)
         told = "secret 'db', key 'p', cannot be read: no secret provider answered within 0.01 s"
         assert (report.tasks[1].phase, report.tasks[1].message) == ("Error", told)
 
@@ -98,7 +100,7 @@ def test_few_threads_ask_at_once() -> None:
 
     async def body(world: EngineWorld) -> None:
         tasks = [task(f"t{number}", "x", None, secret("p", "db", f"k{number}")) for number in range(3 * AT_ONCE)]
-        assert (await world.engine.wait(await world.engine.submit(plan(dag(*tasks))))).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.wait(await world.engine.submit(plan(dag(*tasks))))).phase == "Succeeded"
 
     run_on(with_vault(Counted(), lambda given, context: succeed(given)), body)
     assert most == AT_ONCE
@@ -111,7 +113,8 @@ def test_what_a_foreign_provider_gives_is_checked(text: Any, told: str) -> None:
     vault.open.set()
 
     async def body(world: EngineWorld) -> None:
-        report = await world.engine.wait(await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p"))))))
+        run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
+        report = await client_of(world.engine).runs.wait(run)
         assert report.tasks[1].phase == "Error"
         assert report.tasks[1].message.startswith("secret 'db', key 'p', ")
         assert told in report.tasks[1].message
@@ -130,15 +133,15 @@ def test_an_answer_is_masked_while_the_vault_of_the_engine_answers_slowly() -> N
     async def body(world: EngineWorld) -> None:
         world.engine._driver._outside._book.providers = (vault,)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
-        await world.engine.join(run, or_suspended=True)
-        asked = asyncio.create_task(world.engine.resume(run, "main.a", {"say": "it is hunter2"}))
+        await world.engine.driven.join(run, or_suspended=True)
+        asked = asyncio.create_task(client_of(world.engine).control.resume(run, "main.a", {"say": "it is hunter2"}))
         other = await world.engine.submit(plan(dag(task("b", "noop"))))
-        assert (await world.engine.wait(other)).phase == "Succeeded"
+        assert (await client_of(world.engine).runs.wait(other)).phase == "Succeeded"
         assert not asked.done()
         vault.open.set()
         await asked
-        await world.engine.wait(run)
-        assert world.engine.run_state(run).nodes[1].payloads == ({"say": "it is ***"},)
+        await client_of(world.engine).runs.wait(run)
+        assert world.engine.driven.state(run).nodes[1].payloads == ({"say": "it is ***"},)
 
     run_on(EngineWorld({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}}), body)
     assert threading.get_ident() not in vault.threads
@@ -151,8 +154,8 @@ def test_an_answer_that_waits_for_a_vault_is_refused_when_the_engine_closes() ->
     async def body(world: EngineWorld) -> None:
         world.engine._driver._outside._book.providers = (vault,)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
-        await world.engine.join(run, or_suspended=True)
-        asked = asyncio.create_task(world.engine.resume(run, "main.a", {}))
+        await world.engine.driven.join(run, or_suspended=True)
+        asked = asyncio.create_task(client_of(world.engine).control.resume(run, "main.a", {}))
         await asyncio.sleep(0)
         await world.engine.close()
         told.extend(error for error in await asyncio.gather(asked, return_exceptions=True) if error is not None)

@@ -16,6 +16,7 @@ import pytest
 from aether_protocol import Engine, ExecutionContext, FunctionExecutor, Report
 from aether_protocol.execution.folders import LIVE, ensure_private, left_behind, remove
 from aether_protocol.execution.workspace import find_kept, keep_within_bounds, kept_name
+from aether_protocol.service import client_of
 
 pytestmark = pytest.mark.rule("ART-4")
 
@@ -62,7 +63,7 @@ def play(store: str, *documents: Any, **options: Any) -> list[Report]:
     async def go() -> list[Report]:
         async with Engine(store=store, **options) as engine:
             ids = [await engine.submit(one) for one in documents]
-            return [await engine.wait(one, or_suspended=True) for one in ids]
+            return [await client_of(engine).runs.wait(one, or_suspended=True) for one in ids]
 
     return asyncio.run(go())
 
@@ -212,9 +213,9 @@ class TestPlaces:
         async def go_on() -> list[Report]:
             async with Engine(store=store) as engine:
                 await engine.recover([left.run_id])
-                await engine.resume(left.run_id, "main.ask", {})
-                ends = [await engine.wait(left.run_id)]
-                return [*ends, await engine.wait(await engine.retry(left.run_id))]
+                await client_of(engine).control.resume(left.run_id, "main.ask", {})
+                ends = [await client_of(engine).runs.wait(left.run_id)]
+                return [*ends, await client_of(engine).runs.wait(await client_of(engine).control.retry(left.run_id))]
 
         failed, succeeded = asyncio.run(go_on())
         assert (failed.phase, succeeded.phase) == ("Failed", "Succeeded")
@@ -282,8 +283,8 @@ class TestWhatStays:
         async def go_on() -> Report:
             async with Engine(store=store) as engine:
                 await engine.recover([left.run_id])
-                await engine.resume(left.run_id, "main.ask", {})
-                return await engine.wait(left.run_id)
+                await client_of(engine).control.resume(left.run_id, "main.ask", {})
+                return await client_of(engine).runs.wait(left.run_id)
 
         assert asyncio.run(go_on()).phase == "Succeeded"
         assert folders(root) == []

@@ -16,6 +16,7 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import BusyError
 from aether_protocol.plan.model import Call
 from aether_protocol.ports.store.schedules import STARTED, FireRecord, StoredSchedule
+from aether_protocol.service import client_of
 from aether_protocol.service.run_host import HostEvent, RunHost
 from aether_protocol.testing.harness import Cluster, run_on
 from tests.unit.engine.plans import dag, plan, task
@@ -150,7 +151,7 @@ def test_a_host_that_serves_waits_on_and_reports_each_question(tmp_path: Path) -
         await scene.cluster.pass_time(1)
         for path in ("main.a", "main.b"):
             assert scene.runs.watched == ["asks"]
-            await scene.engine.resume("asks", path, {})
+            await client_of(scene.engine).control.resume("asks", path, {})
             await scene.cluster.pass_time(1)
         assert scene.runs.watched == []
         assert scene.codes == {}  # of weeks of runs nothing is kept

@@ -12,14 +12,6 @@ from aether_protocol.testing.clock import DEFAULT_START_US, ManualClock, pass_ti
 SECOND = 1_000_000
 
 
-class Resting:
-    """Comes to rest after a few turns of the loop."""
-
-    async def settled(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-
 async def sleeper(clock: ManualClock, seconds: float, rank: tuple[int, ...], told: list[str], name: str) -> None:
     await clock.sleep(seconds, rank)
     told.append(name)
@@ -34,7 +26,7 @@ def test_sleepers_wake_before_timers_and_in_the_order_of_their_rank() -> None:
             asyncio.create_task(sleeper(clock, 2, (0, 1), told, "first")),
             asyncio.create_task(sleeper(clock, 1, (0, 9), told, "early")),
         ]
-        await pass_time(clock, Resting(), until_us=clock.now() + 2 * SECOND)
+        await pass_time(clock, until_us=clock.now() + 2 * SECOND)
         await asyncio.gather(*tasks)
         return told
 
@@ -44,7 +36,7 @@ def test_sleepers_wake_before_timers_and_in_the_order_of_their_rank() -> None:
 def test_time_stands_where_it_was_told_to() -> None:
     async def scene() -> int:
         clock = ManualClock()
-        await pass_time(clock, Resting(), until_us=clock.now() + 7)
+        await pass_time(clock, until_us=clock.now() + 7)
         return clock.now() - DEFAULT_START_US
 
     assert asyncio.run(scene()) == 7
@@ -60,7 +52,7 @@ def test_what_was_cancelled_does_not_happen() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert clock.next_due() is None
-        await pass_time(clock, Resting(), until_us=clock.now() + 10 * SECOND)
+        await pass_time(clock, until_us=clock.now() + 10 * SECOND)
         forever.cancel()
         return told
 
@@ -95,9 +87,9 @@ def test_time_stands_still_once_it_is_told_to() -> None:
         began, fired = clock.now(), []
         for second in (1, 2, 3):
             clock.call_at(began + second * SECOND, lambda second=second: fired.append(second))  # type: ignore[misc]
-        await pass_time(clock, Resting(), until_us=began + 9 * SECOND, stopped=lambda: fired == [1, 2])
+        await pass_time(clock, until_us=began + 9 * SECOND, stopped=lambda: fired == [1, 2])
         assert (fired, clock.now()) == ([1, 2], began + 2 * SECOND)
-        await pass_time(clock, Resting())
+        await pass_time(clock)
         assert (fired, clock.now(), clock.step()) == ([1, 2, 3], began + 3 * SECOND, False)
 
     asyncio.run(go())

@@ -14,6 +14,7 @@ from aether_protocol.cli.options import DrivingOptions, ReasonOption, RunArgumen
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
+from aether_protocol.service.local import client_of
 from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
@@ -61,13 +62,14 @@ def command(options: CancelOptions) -> int:
 async def cancel(engine: Engine, run_id: str, reason: str) -> bool:
     """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one does not answer."""
     left = ROUNDS
-    await engine.mend(run_id)
+    control = client_of(engine).control
+    await control.mend(run_id)
     while True:
         with contextlib.suppress(BusyError):
             if await engine.recover([run_id], cancel=reason):
                 return True
         try:
-            await engine.cancel(run_id, reason=reason)  # raises for one that has ended meanwhile
+            await control.cancel(run_id, reason=reason)  # raises for one that has ended meanwhile
         except BusyError:
             left -= 1
             if not left:

@@ -14,6 +14,7 @@ from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOpt
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
+from aether_protocol.service.local import client_of
 from aether_protocol.service.runs.find import find_run
 from aether_protocol.service.runs.inspect import find_suspended
 
@@ -71,7 +72,8 @@ def command(options: ResumeOptions) -> int:
         if row.closed:
             hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
-        if await engine.mend(row.run_id):
+        control = client_of(engine).control
+        if await control.mend(row.run_id):
             messages.note(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more")
         if task is None:
             await engine.recover([row.run_id])
@@ -81,9 +83,9 @@ def command(options: ResumeOptions) -> int:
         try:
             await engine.recover([row.run_id])
         except BusyError:
-            await engine.resume(row.run_id, path, answer, reason=options.reason)
+            await control.resume(row.run_id, path, answer, reason=options.reason)
             messages.note(f"{path} was answered; the run is driven by another process")
             return None
-        return RunToAnswer(row.run_id, lambda: engine.resume(row.run_id, path, answer, reason=options.reason))
+        return RunToAnswer(row.run_id, lambda: control.resume(row.run_id, path, answer, reason=options.reason))
 
     return drive(Driving.by(options.driving, read_answers(options.answers)), begin)

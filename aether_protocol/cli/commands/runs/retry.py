@@ -13,9 +13,7 @@ from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOpt
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Store
-from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import find_task, load
-from aether_protocol.views.report import not_run
+from aether_protocol.service.local import client_of
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -48,17 +46,12 @@ def command(options: RetryOptions) -> int:
     """
 
     async def begin(engine: Engine, store: Store) -> str:
-        from aether_protocol.service.runs.ids import next_retry_id
-
-        row = await find_run(store, options.run)
+        client = client_of(engine)
+        row = await client.runs.get(options.run)
         if not row.closed:
             hint = f"'aether resume {row.run_id}' continues it, 'aether cancel {row.run_id}' ends it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
-        path = None
-        if options.start is not None:
-            state = await load(store, row.run_id)
-            path = find_task(state, options.start, not_run(state))
-        new_id = await engine.retry(row.run_id, path, new_id=await next_retry_id(store, row.run_id), reason=options.reason)
+        new_id = await client.control.retry(row.run_id, options.start, reason=options.reason)
         messages.note(f"retrying run {row.run_id} as {new_id}")
         return new_id
 

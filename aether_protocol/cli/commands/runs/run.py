@@ -166,11 +166,12 @@ async def begin(request: RunRequest, engine: Engine, store: Store) -> str | Fini
 async def continue_run(request: RunRequest, engine: Engine, store: Store, row: RunSummary) -> str | FinishedRun:
     """Recover the recorded run, retry it where that is asked for, or find that it has ended."""
     from aether_protocol.cli.render.changes import warn_of_changes
+    from aether_protocol.service.local import client_of
     from aether_protocol.service.runs.ids import resume_or_retry
 
     if row.digest != request.plan.digest or request.arguments:
         warn_of_changes(row, request.plan, (await store.runs.load(row.run_id)).header.parameters, request.arguments)
-    found = await resume_or_retry(engine, store, row, retry=request.again)
+    found = await resume_or_retry(engine, client_of(engine).control, row, retry=request.again)
     if found.what == "retried":
         messages.note(f"run {row.run_id} is {row.phase}: retrying it as {found.run_id}")
     return FinishedRun(found.run_id) if found.what == "ended" else found.run_id

@@ -15,7 +15,7 @@ from aether_protocol.cli.stored import ask
 from aether_protocol.cli.target import STANDARD
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.service.client import RunReader
+from aether_protocol.service.client import Client
 
 EPILOG = """\b
 Examples:
@@ -42,14 +42,14 @@ def command(options: ExportOptions) -> int:
     to_file = options.to is not None and str(options.to) != STANDARD
     if not to_file and sys.stdout.isatty():
         raise UsageError("an exported run is nothing for a terminal", hint="--to PATH writes it to a file")
-    run_id = ask(options.store, lambda client: export(client.runs, options.run))
+    run_id = ask(options.store, lambda client: export(client, options.run))
     messages.note(f"exported run {run_id}" + (f" to {options.to}" if to_file else ""))
     return FINE
 
 
-async def export(runs: RunReader, text: str) -> str:
+async def export(client: Client, text: str) -> str:
     """Print it; the run's id."""
-    run_id = (await runs.get(text)).run_id
-    async for line in runs.export(run_id):
+    run_id = (await client.runs.get(text)).run_id
+    async for line in client.store.export(run_id):
         click.echo(line, nl=False)
     return run_id

@@ -1,0 +1,141 @@
+"""The runs that an engine has in memory, as a client in the same process reads and asks them.
+
+Law: what is here is newer than what is stored, and is only read. A request goes through the loop's inbox like every other
+event. A run that this engine does not have, or that another engine took over, is not here: the store knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.loop import RunLoop
+from aether_protocol.engine.mailbox import Question, ask, to_event
+from aether_protocol.engine.recovery import load_state
+from aether_protocol.engine.stream import LiveEvents
+from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.state import RunState
+
+
+class LoopGuard:
+    """Whether an engine is open, and in which event loop."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def enter(self) -> None:
+        """Open it in the loop that runs. Raises UsageError where it was entered before."""
+        if self._loop is not None:
+            raise UsageError("an engine can be entered once")
+        self.is_open, self._loop = True, asyncio.get_running_loop()
+
+    def require_open(self) -> None:
+        """Raise UsageError where the engine is not open, or belongs to another loop."""
+        if not self.is_open:
+            raise UsageError("the engine is not open", hint="use it as `async with Engine(...) as engine:`")
+        self.require_loop()
+
+    def require_loop(self) -> None:
+        """Raise UsageError in another loop than the one that entered it."""
+        if self._loop is not asyncio.get_running_loop():
+            raise UsageError("the engine belongs to another event loop", hint="use it in the one that entered it")
+
+
+class DrivenRuns:
+    """What a local client uses of an engine, beside what the engine itself offers."""
+
+    def __init__(self, loop: RunLoop, store: Store, clock: Clock, guard: LoopGuard) -> None:
+        self._loop = loop
+        self._store = store
+        self._clock = clock
+        self._guard = guard
+
+    @property
+    def ids(self) -> list[str]:
+        """The runs that are here, oldest first; of ended ones the newest."""
+        return list(self._loop.runs)
+
+    def find(self, run_id: str) -> ActiveRun | None:
+        """Give the run; None where the store is to be asked: it is not here, or another engine has taken it over."""
+        run = self._loop.runs.get(run_id)
+        return None if run is not None and self._store.durable and isinstance(run.error, BusyError) else run
+
+    def get(self, run_id: str) -> ActiveRun:
+        """Give the run. Raises UsageError where it is not here."""
+        run = self._loop.runs.get(run_id)
+        if run is None:
+            raise UsageError(f"run {run_id!r} is not driven here")
+        return run
+
+    def state(self, run_id: str) -> RunState:
+        """Give the state itself: read it, never write it. Raises what broke a run that cannot continue."""
+        run = self.get(run_id)
+        if run.error is not None:
+            raise run.error
+        return run.state
+
+    async def load(self, run_id: str, at: int | None = None) -> RunState:
+        """Give the state of any run: read it, never write it. See `recovery.load_state`."""
+        run = self._loop.runs.get(run_id) if at is None else None
+        return run.state if run is not None and run.error is None else await load_state(self._store, run_id, at)
+
+    async def join(self, run_id: str, *, or_suspended: bool = False) -> None:
+        """Return once the run has ended, and its hooks too.
+
+        Args:
+            run_id: a run that is here.
+            or_suspended: return also when only an answer from outside, or time, continues it.
+
+        Raises:
+            AetherError: what broke a run that cannot continue.
+        """
+        run = self.get(run_id)
+        if not run.over:
+            self._guard.require_loop()
+        waiting = run.pause_waiters if or_suspended else run.waiters
+        while not run.over and not (or_suspended and run.paused):
+            future = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            try:
+                await future
+            finally:
+                if future in waiting:
+                    waiting.remove(future)
+        if run.error is not None:
+            raise run.error
+
+    def events(self, run_id: str, *, follow: bool = True) -> LiveEvents:
+        """Give the event records of a run that is here, from the oldest that the store has; with `follow` to its end."""
+        return LiveEvents(self.get(run_id), self._store, follow=follow)
+
+    async def ask(self, run_id: str, question: Question) -> None:
+        """Ask something of a run: here, or else of the engine that drives it, through the mailbox; return once it is stored.
+
+        Raises:
+            UsageError: it is refused, or the run is unknown.
+            BusyError: no engine answers for the run.
+        """
+        self._guard.require_open()
+        run = self.find(run_id)
+        if run is None:
+            await ask(self._store, self._clock, run_id, question)
+            return
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop.put(run, to_event(run.state, question), answer)
+        await answer
+
+    @property
+    def busy(self) -> bool:
+        """Whether something happens here before time passes, apart from what the broker does (`testing.settling`)."""
+        return self._loop.busy
+
+    async def quiet(self) -> None:
+        """Return once that has happened; it may lead to more."""
+        await self._loop.quiet()
+
+    async def save_logs(self) -> None:
+        """Store the logs that wait for more, so that a reader finds them."""
+        await self._loop.logs.save()
