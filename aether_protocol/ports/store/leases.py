@@ -1,20 +1,22 @@
 """Leases: which engine drives which run, and who holds which lock.
 
-Law: a run's token grows with every change of hands, in the transaction that changes its owner; what the owner before still
+A run's token grows with every change of hands, in the transaction that changes its owner; what the owner before still
 appends is refused from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
 BREAKS: Final = 3  # in a row set a run aside
-
-
 FOREVER: Final = 1 << 61  # the end of a lease without an end
+
+Scope = Literal["ready", "woken", "all"]
+"""Which runs a claim of any runs takes: `ready`, those that are awake, and passivated ones that are due or asked for something;
+`woken`, of these the passivated ones alone; `all`, also passivated ones whose time has not come."""
 
 
 class Lease(Struct, frozen=True):
@@ -43,17 +45,24 @@ class LeaseStore(Protocol):
     """
 
     async def claim(
-        self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
+        self,
+        owner: str,
+        ttl: int | None,
+        limit: int | None = None,
+        run_ids: Sequence[str] | None = None,
+        scope: Scope = "ready",
     ) -> list[tuple[str, int]]:
         """Take runs that are open, not set aside, and unowned, the owner's own already, or whose owner's lease does not count.
 
-        A run that was put down (see `release`) is passed over until it is due or something is asked of it, unless it is named.
+        What is taken is awake. Engines that passivate ask for `woken` every second: where there is nothing, it should cost a
+        look and no write.
 
         Args:
             owner: Who takes them; its lease lasts for `ttl` from now on, if it takes any.
             ttl: The length of that lease.
             limit: How many runs at most.
-            run_ids: Only these; None: any.
+            run_ids: Only these, asleep or not; None: any of `scope`.
+            scope: Which ones, where none are named.
 
         Returns:
             (run id, fencing token), oldest run first, and those that the owner held already last. The token grows with every
@@ -62,19 +71,19 @@ class LeaseStore(Protocol):
         ...
 
     async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
-        """Let the owner's lease last for `ttl` from now on; which of `held` (run id: token) are not its any more."""
+        """Let the owner's lease last for `ttl` from now on; which of `held` (run id: token) are no longer its own."""
         ...
 
     async def release(
-        self, owner: str, run_ids: Sequence[str] | None = None, *, wake_at: Mapping[str, int] | None = None
+        self, owner: str, run_ids: Sequence[str] | None = None, sleeps: Mapping[str, int | None] | None = None
     ) -> None:
         """Release runs. What the owner does not hold is left alone.
 
         Args:
             owner: Who holds them.
-            run_ids: Which ones. Neither these nor `wake_at`: all, its locks too, and its lease.
-            wake_at: Runs that are put down, with the instant at which each is due by the store's clock (END_OF_TIME of
-                `schedules`: only when something is asked of it). A claim of any runs passes over them until then.
+            run_ids: Which ones. Neither these nor `sleeps`: all, its locks too, and its lease.
+            sleeps: Runs that are passivated, with the microseconds until each is due (None: it is woken only by a request).
+                A claim of `ready` runs passes over them until then.
         """
         ...
 

@@ -20,14 +20,15 @@ if TYPE_CHECKING:  # who lists runs needs none of these
 
 
 FIRST_TOKEN: Final = 1  # of a run that is created with an owner; 0 without
+NEVER: Final = 1 << 62  # the instant at which a run is due that only a request wakes
 
 
 class RunSummary(Struct):
     """What lists show and filters ask of a run, and the head of its report. `digest` is its plan's.
 
-    `closed`: the run has ended and its hooks too. `tier` is how the run is kept, `broken` why it was set aside (BreakStore); a
-    store fills both in when it reads. Appends change phase, message, started_at, ended_at, closed, seq and the counts;
-    everything else is said once, by `create`.
+    `closed`: the run has ended and its hooks too. A store fills in when it reads: `tier`, how the run is kept; `broken`, why it
+    was set aside; `wake_at`, when a passivated run is due by the store's clock (NEVER: only a request wakes it). Appends change
+    phase, message, started_at, ended_at, closed, seq and the counts; everything else is said once, by `create`.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class RunSummary(Struct):
     retry_of: str | None = None
     tier: str = "memory"
     broken: str | None = None
+    wake_at: int | None = None
 
 
 class NewRun(Struct):
@@ -114,7 +116,7 @@ class RunQuery(Struct):
     """Which runs to list: all, where nothing is said. Empty and None do not restrict; the others all hold.
 
     `since` and `until` bound the creation (until exclusive), `ended_before` the end. `before` is (created_at, run_id) of the
-    last row of the page before.
+    last row of the page before. With `asleep` only passivated runs come, and the one that is due next comes first.
     """
 
     phases: Sequence[str] = ()
@@ -129,6 +131,7 @@ class RunQuery(Struct):
     before: tuple[int, str] | None = None
     prefix: str = ""  # of the run id
     retries: bool = False  # only runs that retry another one
+    asleep: bool = False
 
 
 class RunStore(Protocol):

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.changes import Change
-from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, lives
+from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
 from aether_protocol.ports.store.library import NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
 from aether_protocol.ports.store.mailbox import MailboxStore, Request
-from aether_protocol.ports.store.runs import RunStore, RunSummary
+from aether_protocol.ports.store.runs import NEVER, RunStore, RunSummary
 from aether_protocol.ports.store.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleDecision, StoredSchedule
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LeaseBook:
         self.leases: dict[str, tuple[int, int | None]] = {}  # end and length, by owner
         self.locks: dict[str, tuple[str, int, int | None]] = {}  # owner, end and length
         self.holders: dict[str, str] = {}  # of runs
-        self.asleep: dict[str, int] = {}  # runs that were put down, and when each is due
+        self.asleep: dict[str, int] = {}  # passivated runs, and when each is due
         self._breaks: dict[str, tuple[int, int]] = {}  # times in a row, leaves ended by then
 
     def held(self, run_id: str) -> bool:
@@ -153,14 +153,21 @@ class MemoryLeases:
         self._asked = asked  # the runs that something is asked of
 
     async def claim(
-        self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
+        self,
+        owner: str,
+        ttl: int | None,
+        limit: int | None = None,
+        run_ids: Sequence[str] | None = None,
+        scope: Scope = "ready",
     ) -> list[tuple[str, int]]:
         wanted = self._runs if run_ids is None else [run_id for run_id in dict.fromkeys(run_ids) if run_id in self._runs]
         free = [run_id for run_id in wanted if not self._runs[run_id].closed and self._book.may(run_id, owner)]
         holders = self._book.holders
-        if run_ids is None and self._book.asleep:
+        if run_ids is None and scope != "all":
             now, asked, asleep = self._book.now(), self._asked(), self._book.asleep
             free = [run_id for run_id in free if run_id in asked or asleep.get(run_id, now) <= now]
+            if scope == "woken":
+                free = [run_id for run_id in free if run_id in asleep]
         free.sort(key=lambda run_id: (holders.get(run_id) == owner, self._runs[run_id].created_at, run_id))
         return [(run_id, self._book.take(run_id, owner, ttl)) for run_id in free[:limit]]
 
@@ -168,12 +175,12 @@ class MemoryLeases:
         return self._book.renew(owner, ttl, held)
 
     async def release(
-        self, owner: str, run_ids: Sequence[str] | None = None, *, wake_at: Mapping[str, int] | None = None
+        self, owner: str, run_ids: Sequence[str] | None = None, sleeps: Mapping[str, int | None] | None = None
     ) -> None:
-        for run_id, due in (wake_at or {}).items():
+        for run_id, left in (sleeps or {}).items():
             if self._book.holders.get(run_id) == owner:
-                self._book.asleep[run_id] = due
-        self._book.release(owner, run_ids if wake_at is None else [*(run_ids or ()), *wake_at])
+                self._book.asleep[run_id] = NEVER if left is None else self._book.now() + left
+        self._book.release(owner, run_ids if sleeps is None else [*(run_ids or ()), *sleeps])
 
     async def owner(self, run_id: str) -> Lease | None:
         owner = self._book.holders.get(run_id)

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 from msgspec.structs import replace
@@ -143,7 +143,10 @@ class MemoryRuns:
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
         found = [row for row in map(self._row, self.by_id.values()) if _fits(row, query)]
-        found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
+        if query.asleep:
+            found.sort(key=lambda row: (row.wake_at or 0, row.run_id))
+        else:
+            found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
         return found[: query.limit]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
@@ -198,8 +201,11 @@ class MemoryRuns:
         return None if run is None else self._row(run)
 
     def _row(self, run: _Run) -> RunSummary:
-        row, broken = run.row, self._book.broken.get(run.row.run_id)
-        return replace(row, seq=run.seq, leaves_ended=run.leaves_ended, broken=broken)
+        return replace(run.row, seq=run.seq, leaves_ended=run.leaves_ended, **self._of_book(run.row.run_id))
+
+    def _of_book(self, run_id: str) -> dict[str, Any]:
+        """What a row says that is not the run's own."""
+        return {"broken": self._book.broken.get(run_id), "wake_at": self._book.asleep.get(run_id)}
 
     def _run(self, run_id: str) -> _Run:
         run = self.by_id.get(run_id)
@@ -259,7 +265,7 @@ class TextRuns(MemoryRuns):
     async def load(self, run_id: str) -> StoredRun:
         run = self._run(run_id)
         plan, header = decode_plan(self._plans[run_id]), decode_header(self._headers[run_id])
-        return StoredRun(replace(run.row), plan, header, run.snapshot, run.lines[run.saved :])
+        return StoredRun(self._row(run), plan, header, run.snapshot, run.lines[run.saved :])
 
     def _new(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> _Run:
         if row.run_id not in self.by_id:
@@ -281,7 +287,7 @@ class TextRuns(MemoryRuns):
             run.snapshot, run.saved = part.snapshot, run.seq
 
     def _row(self, run: _Run) -> RunSummary:
-        return replace(run.row, broken=self._book.broken.get(run.row.run_id))
+        return replace(run.row, **self._of_book(run.row.run_id))
 
 
 class MemoryUpkeep:
@@ -354,4 +360,5 @@ def _fits(row: RunSummary, query: RunQuery) -> bool:
         and (query.before is None or (row.created_at, row.run_id) < query.before)
         and row.run_id.startswith(query.prefix)
         and (row.retry_of is not None or not query.retries)
+        and (not query.asleep or (row.wake_at is not None and not row.closed))
     )

@@ -1,6 +1,6 @@
-"""Who drives which run, in SQLite: leases, locks, and the mailbox between processes.
+"""Which engine drives which run, in SQLite: leases, locks, and the mailbox between processes.
 
-Law: an owner has one lease for all that it holds, so renewing it is one row. A run's token grows in the transaction that
+An owner has one lease for all that it holds, so renewing it is one row. A run's token grows in the transaction that
 changes its owner: what the owner before still writes is refused from then on.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
@@ -16,8 +16,9 @@ from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, req
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, lives
+from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
 from aether_protocol.ports.store.mailbox import Request
+from aether_protocol.ports.store.runs import NEVER
 
 _SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
 
@@ -28,13 +29,17 @@ _FREE: Final = (
     f"WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR NOT coalesce({GOES_ON}, 0)) "
     "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1)"
 )
-# Of any runs: those that are awake, those that are due, and those that something is asked of; each by an index of its own, so
+# Of any runs: those that are awake, those that are due, and those that are asked for something; each by an index of its own, so
 # that many sleeping runs cost nothing.
-_AWAKE: Final = (
-    f"{_FREE} AND wake_at IS NULL",
-    f"{_FREE} AND wake_at <= ?",
-    f"{_FREE} AND wake_at IS NOT NULL AND number IN (SELECT run FROM requests WHERE answer IS NULL)",
-)
+_AWAKE: Final = "wake_at IS NULL"
+_DUE: Final = "wake_at <= ?"
+_ASKED_FOR: Final = "wake_at IS NOT NULL AND number IN (SELECT run FROM requests WHERE answer IS NULL)"
+_IN_SCOPE: Final[Mapping[Scope, Sequence[str]]] = {
+    "ready": (_AWAKE, _DUE, _ASKED_FOR),
+    "woken": (_DUE, _ASKED_FOR),
+    "all": (_AWAKE, "wake_at IS NOT NULL"),
+}
+_ANY_WOKEN: Final = " UNION ALL ".join([f"SELECT 1 FROM runs WHERE closed = 0 AND {one}" for one in (_DUE, _ASKED_FOR)])
 LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until, length) VALUES (?, ?, ?)"
 _HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
 _LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
@@ -60,19 +65,27 @@ _REQUEST: Final = COVERED["requests"]
 
 
 class SqliteLeases:
-    """`ports.store.LeaseStore`."""
+    """`ports.store.LeaseStore`. `forget` drops what this process remembers of a run that it passivates."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, forget: Callable[[str], None]) -> None:
         self._db = database
+        self._forget = forget
         self._warned = False
 
     async def claim(
-        self, owner: str, ttl: int | None, limit: int | None = None, run_ids: Sequence[str] | None = None
+        self,
+        owner: str,
+        ttl: int | None,
+        limit: int | None = None,
+        run_ids: Sequence[str] | None = None,
+        scope: Scope = "ready",
     ) -> list[tuple[str, int]]:
+        if run_ids is None and scope == "woken" and not self._any_woken():
+            return []
         claimed: list[tuple[str, int]] = []
         async with self._db.write() as execute:
             now = self._db.now()  # once the write lock is held: waiting for it may have taken long
-            found = self._free(execute, run_ids, (owner, now, now))
+            found = _find_free(execute, run_ids, scope, (owner, now, now))
             found = sorted(found, key=lambda run: run[3] == owner)[:limit]  # what it holds already keeps nothing from it
             execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
             for run_id, number, token, holder, _ in found:
@@ -87,18 +100,10 @@ class SqliteLeases:
             self._warn()
         return claimed
 
-    def _free(
-        self, execute: Execute, run_ids: Sequence[str] | None, values: tuple[str, int, int]
-    ) -> list[tuple[str, int, int, str | None, int]]:
-        if run_ids is None:
-            awake, due, asked = _AWAKE
-            found = execute(awake, values).fetchall() + execute(due, (*values, values[1])).fetchall()
-            found += execute(asked, values).fetchall()
-            return sorted({run[0]: run for run in found}.values(), key=lambda run: (run[4], run[0]))
-        found = []
-        for run_id in dict.fromkeys(run_ids):
-            found += execute(f"{_FREE} AND run_id = ?", (*values, run_id)).fetchall()
-        return found
+    def _any_woken(self) -> bool:
+        """Look before a lock is taken: mostly there is nothing."""
+        with self._db.read() as execute:
+            return execute(f"{_ANY_WOKEN} LIMIT 1", (self._db.now(),)).fetchone() is not None
 
     def _warn(self) -> None:
         """Once per store."""
@@ -120,17 +125,21 @@ class SqliteLeases:
             return [run_id for run_id in lost if execute(ask, (run_id, owner, held[run_id])).fetchone() is None]
 
     async def release(
-        self, owner: str, run_ids: Sequence[str] | None = None, *, wake_at: Mapping[str, int] | None = None
+        self, owner: str, run_ids: Sequence[str] | None = None, sleeps: Mapping[str, int | None] | None = None
     ) -> None:
         async with self._db.write() as execute:
-            if run_ids is None and wake_at is None:
+            if run_ids is None and sleeps is None:
                 execute("UPDATE runs SET owner = NULL WHERE closed = 0 AND owner = ?", (owner,))
                 execute("DELETE FROM owners WHERE owner = ?", (owner,))
                 execute("DELETE FROM locks WHERE owner = ?", (owner,))
             for run_id in run_ids or ():
                 execute("UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ?", (run_id, owner))
-            for run_id, due in (wake_at or {}).items():
+            now = self._db.now()
+            for run_id, left in (sleeps or {}).items():
+                due = NEVER if left is None else now + left
                 execute("UPDATE runs SET owner = NULL, wake_at = ? WHERE run_id = ? AND owner = ?", (due, run_id, owner))
+        for run_id in sleeps or ():
+            self._forget(run_id)
 
     async def owner(self, run_id: str) -> Lease | None:
         asked = "SELECT owner, until, length FROM runs JOIN owners USING (owner) WHERE run_id = ?"
@@ -164,6 +173,21 @@ class SqliteLeases:
         return found == [(1,)]
 
 
+def _find_free(
+    execute: Execute, run_ids: Sequence[str] | None, scope: Scope, values: tuple[str, int, int]
+) -> list[tuple[str, int, int, str | None, int]]:
+    """The runs that may be taken, by the conditions of _FREE whose values are given; oldest first where none are named."""
+    if run_ids is None:
+        found: list[tuple[str, int, int, str | None, int]] = []
+        for condition in _IN_SCOPE[scope]:
+            found += execute(f"{_FREE} AND {condition}", (*values, values[1]) if condition is _DUE else values).fetchall()
+        return sorted({run[0]: run for run in found}.values(), key=lambda run: (run[4], run[0]))
+    found = []
+    for run_id in dict.fromkeys(run_ids):
+        found += execute(f"{_FREE} AND run_id = ?", (*values, run_id)).fetchall()
+    return found
+
+
 def end_of(ttl: int | None, now: int) -> int:
     """When a lease ends that is taken at `now`."""
     return FOREVER if ttl is None else now + ttl
@@ -186,7 +210,7 @@ class SqliteMailbox:
         with self._db.read() as execute:
             if execute(_ASKED, (owner,)).fetchone() is None:
                 return []
-        async with self._db.write() as execute:  # whoever takes one back must find out which of the two came first
+        async with self._db.write() as execute:  # a caller that withdraws one must find out which of the two came first
             found = execute(_ASKED, (owner,)).fetchall()
             for id_, _, run, request, given, sum_ in found:
                 require("requests", (run, request, given, None), sum_, f"request {id_}")

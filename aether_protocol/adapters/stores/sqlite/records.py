@@ -124,8 +124,8 @@ RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEW
 SEQ: Final = "coalesce(max(last, seq), seq)"
 _BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
 _FAR: Final = f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
-SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}"
-_COLUMNS: Final = [*ROW.split(", "), "broken"]
+SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}, wake_at"
+_COLUMNS: Final = [*ROW.split(", "), "broken", "wake_at"]
 WIDTH: Final = len(_COLUMNS)
 SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
 HEAD: Final = (
@@ -188,7 +188,7 @@ def make_row(found: tuple[Any, ...]) -> RunSummary:
     if shape not in _seen_shapes:
         row = dict(zip(_COLUMNS, found, strict=True))
         if not all(has_types(part, [row[name] for name in COVERED[part].split(", ")]) for part in ("fixed", "moved")) or not (
-            isinstance(row["broken"], str | None)
+            isinstance(row["broken"], str | None) and isinstance(row["wake_at"], int | None)
         ):
             raise damaged("the row of a run")
         _seen_shapes.add(shape)
@@ -230,6 +230,8 @@ def condition(query: RunQuery) -> tuple[str, list[Json]]:
         values += (query.prefix, f"{query.prefix}\U0010ffff")
     if query.retries:
         texts.append("retry_of IS NOT NULL")
+    if query.asleep:
+        texts.append("closed = 0 AND wake_at IS NOT NULL")
     if query.before is not None:
         texts.append("(created_at, run_id) < (?, ?)")
         values += query.before

@@ -121,6 +121,10 @@ class SqliteRuns:
         """Keep what is known of runs that were inserted: their transaction is through."""
         self._known.update(known)
 
+    def forget(self, run_id: str) -> None:
+        """Forget what is known of a run: it is looked up again with the next append."""
+        self._known.pop(run_id, None)
+
     def insert(self, execute: Execute, run: NewRun) -> tuple[int, Known]:
         """Insert a new run, inside of a transaction; its token, and what is to be remembered of it."""
         token = 0 if run.owner is None else FIRST_TOKEN
@@ -287,7 +291,8 @@ class SqliteRuns:
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
         where, values = condition(query)
-        text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        order = "wake_at, run_id" if query.asleep else "created_at DESC, run_id DESC"
+        text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY {order} LIMIT ?"
         with self._db.read() as execute:
             return [make_row(found) for found in execute(text, (*values, -1 if query.limit is None else query.limit))]
 

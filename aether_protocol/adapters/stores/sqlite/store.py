@@ -42,7 +42,7 @@ class SqliteStore:
         self.file: Path | None = None if database.path == ":memory:" else Path(database.path).absolute()
         runs = SqliteRuns(database, tier)
         self.runs: RunStore = runs
-        self.leases: LeaseStore = SqliteLeases(database)
+        self.leases: LeaseStore = SqliteLeases(database, runs.forget)
         self.mailbox: MailboxStore = SqliteMailbox(database)
         self.logs: LogStore = SqliteLogs(database)
         self.library: LibraryStore = SqliteLibrary(database)

@@ -9,6 +9,7 @@ import asyncio
 
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.testing.contracts.store.tools import Contract, all_well, more, new_run, refused
 
 
@@ -261,14 +262,14 @@ class LeaseContract(Contract):
 
         self.play(body)
 
-    def test_a_run_that_was_put_down_sleeps_until_it_is_due(self) -> None:
+    def test_a_passivated_run_sleeps_until_it_is_due_or_asked(self) -> None:
         async def body(store: Store) -> None:
             for number, run in enumerate(("due", "asked", "never", "awake")):
                 await store.runs.create(new_run(run, owner="me", ttl=100, created_at=number))
-            now = self.now()
-            await store.leases.release("me", wake_at={"due": now + 10, "asked": now + 1_000, "never": 1 << 62})
+            await store.leases.release("me", None, {"due": 10, "asked": 1_000, "never": None})
             await store.leases.release("me", ["awake"])
             assert [run for run, _ in await store.leases.claim("you", 5)] == ["awake"]
+            assert await store.leases.claim("you", 5, scope="woken") == []
             asked = await store.mailbox.post("asked", {"kind": "resume"})
             assert [run for run, _ in await store.leases.claim("you", 5)] == ["asked", "awake"]
             assert [one.id for one in await store.mailbox.requests("you")] == [asked]
@@ -281,5 +282,63 @@ class LeaseContract(Contract):
             assert [run for run, _ in named] == ["never"], "one that is named is taken"
             await store.leases.release("you")
             assert len(await store.leases.claim("third", 5)) == 4, "what was claimed is awake"
+
+        self.play(body)
+
+    def test_what_has_woken_is_claimed_apart(self) -> None:
+        """An engine that passivates claims what is due or asked for something, and nothing else; of two engines one has it."""
+
+        async def body(store: Store) -> None:
+            other = await self.client(store)
+            for run in ("free", "soon", "late", "asked", "mine"):
+                await store.runs.create(new_run(run, owner="me", ttl=10_000))
+            await store.leases.release("me", ["free"], {"soon": 10, "late": 5_000, "asked": None})
+            assert await store.leases.claim("you", 100, scope="woken") == []
+            await self.pass_time(10)
+            claims = (store.leases.claim("you", 100, scope="woken"), other.leases.claim("he", 100, scope="woken"))
+            assert sorted(run for taken in await asyncio.gather(*claims) for run, _ in taken) == ["soon"]
+            await store.mailbox.post("asked", {"kind": "resume"})
+            await store.mailbox.post("mine", {"kind": "resume"})
+            assert [run for run, _ in await store.leases.claim("you", 100, scope="woken")] == ["asked"]
+            assert await store.leases.claim("you", 100, scope="woken") == [], "what was taken is awake"
+            everything = await other.leases.claim("third", 100, scope="all")
+            assert sorted(run for run, _ in everything) == ["free", "late"], "asleep or not, but for what others hold"
+            if other is not store:
+                await other.close()
+
+        self.play(body)
+
+    def test_a_row_says_until_when_its_run_sleeps(self) -> None:
+        async def body(store: Store) -> None:
+            tokens = {run: await store.runs.create(new_run(run, owner="me", ttl=100)) for run in ("a", "b", "c", "d")}
+            await store.leases.release("you", None, {"a": 5})
+            assert await store.runs.rows(RunQuery(asleep=True)) == [], "it is not its run"
+            await store.leases.release("me", None, {"a": 30, "b": 20, "c": None})
+            now = self.now()
+            asleep = await store.runs.rows(RunQuery(asleep=True))
+            assert [(row.run_id, row.wake_at) for row in asleep] == [("b", now + 20), ("a", now + 30), ("c", NEVER)]
+            assert [row.run_id for row in await store.runs.rows(RunQuery(asleep=True, limit=1))] == ["b"], "the next one first"
+            assert (await store.runs.load("a")).row.wake_at == now + 30
+            awake = await store.runs.row("d")
+            assert awake is not None
+            assert awake.wake_at is None
+            [(_, token)] = await store.leases.claim("you", 5, run_ids=["b"])
+            woken = await store.runs.row("b")
+            assert woken is not None
+            assert (woken.wake_at, token) == (None, tokens["b"] + 1)
+
+        self.play(body)
+
+    def test_a_passivated_run_is_recorded_to_by_its_next_owner_alone(self) -> None:
+        async def body(store: Store) -> None:
+            old = await store.runs.create(new_run("a", owner="me", ttl=100))
+            assert await all_well(store, more("a", 0, token=old, saves=True))
+            await store.leases.release("me", None, {"a": 10})
+            await self.pass_time(10)
+            [(_, new)] = await store.leases.claim("me", 100, scope="woken")
+            assert new > old, "also where the same engine wakes it"
+            assert isinstance((await store.runs.append([more("a", 1, token=old)]))["a"], BusyError)
+            assert await all_well(store, more("a", 1, token=new, closed=True, saves=True))
+            assert await store.runs.rows(RunQuery(asleep=True)) == []
 
         self.play(body)
