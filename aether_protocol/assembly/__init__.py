@@ -5,10 +5,10 @@ Law: importing this package loads nothing; each name is loaded when it is first 
 Modules by role:
 
     settings                configuration
-    the engine, wired       public
+    the engine, wired       public, parts
     documents               files, workspace, documents, templates
     schedules               cron
-    stores                  store_urls, stores
+    stores, artifacts       store_urls, stores, artifacts
     what is installed       discovery, executors, variables
 """
 

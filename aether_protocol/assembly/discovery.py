@@ -1,56 +1,258 @@
-"""What documents are checked against: the executor types and artifact sources that are installed.
+"""What is installed, by family and name: the parts that come with the package, and those of other packages (RT-123).
 
-Law: tables that load what they tell of when it is looked up; a document of `noop` tasks loads `noop` alone.
+Another package adds a part under an entry-point group, `aether.<family>`; the name of the entry point is the name of the part,
+and the scheme of its URL. What an entry point holds:
+
+    executors               a factory `() -> Executor`; the name is the executor's type
+    functions               the function itself
+    stores                  a factory `(url, *, reads_only) -> Store`
+    brokers                 a factory `(url, parts: BrokerParts) -> Broker`
+    secrets                 a factory `(url) -> SecretProvider`
+    artifacts               a factory `(url) -> ArtifactRepository`
+    variables               a factory `(url) -> VariableSource`
+    notifiers               a factory `(url) -> Notifier`
+    clocks                  a factory `() -> Clock`
+    ids                     a factory `() -> IdGenerator`
+
+Law: the metadata of installed packages is read once, and not before a name is asked for that the package itself does not have,
+since reading it takes longer than all else that a command does. A part that cannot be loaded is an error that names its
+distribution. No other package takes the name of a built-in part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
-from aether_protocol.plan.config_fields import ConfigField
-from aether_protocol.plan.executors import ExecutorTypes
-from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager
+from aether_protocol.assembly.store_urls import has_scheme
+from aether_protocol.errors import AetherError, PortError, UsageError, why
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Family = Literal[
+    "executors", "functions", "stores", "brokers", "secrets", "artifacts", "variables", "notifiers", "clocks", "ids"
+]
+
+PACKAGE: Final = "aether_protocol"
+_ADAPTERS: Final = f"{PACKAGE}.adapters"
+
+BUILTIN: Final[Mapping[Family, Mapping[str, str]]] = MappingProxyType(
+    {
+        "executors": {
+            "echo": f"{_ADAPTERS}.executors.echo:EchoExecutor",
+            "noop": f"{_ADAPTERS}.executors.noop:NoopExecutor",
+            "sleep": f"{_ADAPTERS}.executors.wait:SleepExecutor",
+            "await": f"{_ADAPTERS}.executors.wait:AwaitExecutor",
+            "fail": f"{_ADAPTERS}.executors.fail:FailExecutor",
+            "script": f"{_ADAPTERS}.executors.script:ScriptExecutor",
+            "process": f"{_ADAPTERS}.executors.script:ProcessExecutor",
+            "function": f"{_ADAPTERS}.executors.function:FunctionExecutor",
+            "http": f"{_ADAPTERS}.executors.http:HttpExecutor",
+        },
+        "functions": {},
+        "stores": {
+            "memory": f"{PACKAGE}.assembly.stores:memory_store",
+            "sqlite": f"{PACKAGE}.assembly.stores:sqlite_store",
+        },
+        "brokers": {"local": f"{PACKAGE}.assembly.parts:local_broker"},
+        "secrets": {
+            "environment": f"{_ADAPTERS}.secrets.environment:environment_of_url",
+            "file": f"{_ADAPTERS}.secrets.document:file_of_url",
+        },
+        "artifacts": {"folder": f"{_ADAPTERS}.artifacts.repository:repository_of_url"},
+        "variables": {},
+        "notifiers": {},
+        "clocks": {"system": f"{PACKAGE}.engine.clock:SystemClock", "wall": f"{PACKAGE}.engine.clock:WallClock"},
+        "ids": {"uuid7": f"{PACKAGE}.engine.ids:RandomIds"},
+    }
+)
+
+_WORDS: Final[Mapping[Family, str]] = MappingProxyType(
+    {
+        "executors": "executor",
+        "functions": "function",
+        "stores": "store",
+        "brokers": "broker",
+        "secrets": "secret provider",
+        "artifacts": "artifact repository",
+        "variables": "variable source",
+        "notifiers": "notifier",
+        "clocks": "clock",
+        "ids": "id generator",
+    }
+)
+
+# What an object of a family must have: the methods and attributes of its port.
+_PORTS: Final[Mapping[Family, tuple[str, ...]]] = MappingProxyType(
+    {
+        "stores": ("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep", "close"),
+        "brokers": ("start", "room", "dispatch", "stop", "held", "close"),
+        "secrets": ("get",),
+        "artifacts": ("put", "get", "sound", "kept", "delete", "tidy"),
+        "variables": ("namespace", "read"),
+        "notifiers": ("notify",),
+        "clocks": ("now", "wall", "call_at", "sleep"),
+        "ids": ("run_id", "seed"),
+    }
+)
 
 
-def executor_types() -> ExecutorTypes:
-    """The installed executor types by name."""
-    return InstalledTypes(InstalledExecutors())
+def group(family: Family) -> str:
+    """Name the entry-point group of a family."""
+    return f"aether.{family}"
 
 
 @cache
-def _fetchers() -> tuple[ArtifactFetcher, ...]:
-    from aether_protocol.adapters.artifacts.fetchers import HttpFetcher, LocalFetcher, RawFetcher
-    from aether_protocol.adapters.artifacts.git import GitFetcher
+def _installed() -> Mapping[str, Mapping[str, EntryPoint]]:
+    """The entry points of other packages, by family and name."""
+    from importlib.metadata import entry_points
 
-    return (HttpFetcher(), LocalFetcher(), RawFetcher(), GitFetcher())
+    everything = entry_points()
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for family, builtin in BUILTIN.items():
+        mine = found[family] = {}
+        for entry in everything.select(group=group(family)):
+            if entry.value.startswith(f"{PACKAGE}."):
+                continue
+            taken = "a built-in one" if entry.name in builtin else ""
+            if not taken and mine.setdefault(entry.name, entry) is not entry:
+                taken = f"one of {_distribution(mine[entry.name])}"
+            if taken:
+                text = "the %s %r of %s is left out: that is the name of %s"
+                _warn(text, _WORDS[family], entry.name, _distribution(entry), taken)
+    return found
 
 
-class _FetcherTypes(Mapping[str, tuple[ConfigField, ...]]):
-    def __getitem__(self, name: str) -> tuple[ConfigField, ...]:
-        for fetcher in _fetchers():
-            if fetcher.name == name:
-                return fetcher.config
-        raise KeyError(name)
+def _distribution(entry: EntryPoint) -> str:
+    """The distribution of an entry point, with its version."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else repr(entry.value)
+
+
+def _warn(message: str, *values: object) -> None:
+    import logging  # rarely needed, and not free
+
+    logging.getLogger(PACKAGE).warning(message, *values)
+
+
+def added(family: Family) -> list[str]:
+    """Name the parts of a family that other packages add."""
+    return list(_installed()[family])
+
+
+def names(family: Family) -> list[str]:
+    """Name all parts of a family, the built-in ones first."""
+    return [*BUILTIN[family], *added(family)]
+
+
+def is_installed(family: Family, name: str) -> bool:
+    """Say whether there is a part of that name. It is not loaded."""
+    return name in BUILTIN[family] or name in _installed()[family]
+
+
+def load(family: Family, name: str) -> Any:
+    """Load what the entry point of a part holds.
+
+    Args:
+        family: The family.
+        name: The name in it.
+
+    Returns:
+        What the entry point holds: a factory, or a function.
+
+    Raises:
+        KeyError: There is no part of that name.
+        PortError: It cannot be loaded; the message names the distribution, the hint the remedy.
+    """
+    builtin = BUILTIN[family].get(name)
+    if builtin is not None:
+        module, _, attribute = builtin.partition(":")
+        return getattr(import_module(module), attribute)
+    entry = _installed()[family][name]
+    try:
+        return entry.load()
+    except Exception as error:
+        raise broken(family, name, f"cannot be loaded: {_text(error)}") from error
+
+
+def broken(family: Family, name: str, fault: str) -> PortError:
+    """Make the error of a part of another package that does not do what it should."""
+    entry = _installed()[family][name]
+    hint = None
+    if entry.dist is not None:
+        package = entry.dist.name
+        hint = f"pip install --upgrade {package} may mend it, pip uninstall {package} removes it"
+    return PortError(f"the {_WORDS[family]} {name!r} of {_distribution(entry)} {fault}", hint=hint)
+
+
+def make(family: Family, url: str, *given: Any, **more: Any) -> Any:
+    """Make the part that a URL names: `NAME`, or `NAME:` and whatever that part takes.
+
+    Args:
+        family: The family; neither executors nor functions, which are not named by URLs.
+        url: The URL.
+        given: What the factory is called with.
+        more: The same, by name.
+
+    Returns:
+        The part.
+
+    Raises:
+        UsageError: There is no part of that name, or the URL is not one of it.
+        PortError: It cannot be loaded or made, or lacks methods of its port.
+    """
+    name = url.partition(":")[0]
+    try:
+        factory = load(family, name)
+    except KeyError:
+        from aether_protocol.diagnostics.suggest import did_you_mean
+
+        known = names(family)
+        hint = did_you_mean(name, known, f"installed: {', '.join(known) or 'none'}")
+        raise UsageError(f"unknown {_WORDS[family]} {name!r}", hint=hint) from None
+    if name in BUILTIN[family]:
+        return factory(*given, **more)
+    try:
+        part = factory(*given, **more)
+    except AetherError:
+        raise
+    except Exception as error:
+        raise broken(family, name, f"cannot be made: {_text(error)}") from error
+    lacks = missing(family, part)
+    if lacks:
+        raise broken(family, name, f"is not one: it lacks {', '.join(lacks)}")
+    return part
+
+
+def missing(family: Family, part: object) -> list[str]:
+    """Name what an object lacks of the port of a family."""
+    return [name for name in _PORTS.get(family, ()) if getattr(part, name, None) is None]
+
+
+def named(family: Family, text: str) -> bool:
+    """Say whether text is the URL of an installed part. What has no scheme is not looked up."""
+    return has_scheme(text) and is_installed(family, text.partition(":")[0])
+
+
+class InstalledFunctions(Mapping[str, Any]):
+    """The functions of other packages by name, each loaded as it is looked up (EXEC-4)."""
+
+    def __getitem__(self, name: str) -> Any:
+        return load("functions", name)
 
     def __iter__(self) -> Iterator[str]:
-        return (fetcher.name for fetcher in _fetchers())
+        return iter(added("functions"))
 
     def __len__(self) -> int:
-        return len(_fetchers())
+        return len(added("functions"))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in _installed()["functions"]
 
 
-def fetcher_types() -> Mapping[str, tuple[ConfigField, ...]]:
-    """The config fields of each type of artifact source (SPEC-6)."""
-    return _FetcherTypes()
-
-
-def local_stager(repository: str | Path | ArtifactRepository) -> Stager:
-    """A stager that keeps artifacts in a repository, or in the folder of one."""
-    from aether_protocol.adapters.artifacts.repository import LocalRepository
-    from aether_protocol.execution.staging.stager import LocalStager
-
-    kept = LocalRepository(repository) if isinstance(repository, str | Path) else repository
-    return LocalStager(kept, _fetchers())
+def _text(error: BaseException) -> str:
+    text, kind = why(error), type(error).__name__
+    return text if text == kind else f"{kind}: {text}"

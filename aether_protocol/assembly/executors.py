@@ -1,8 +1,8 @@
 """The executors that are installed: those that come with the package, and those of other packages.
 
 Law: what comes with the package is found without a look at what else is installed, and nothing is loaded before it is asked
-for by name. Other packages add factories `() -> Executor` under the entry-point group `aether.executors`; the name of an
-entry point is the executor's type. They cannot take the name of a built-in one.
+for by name. One of another package that cannot be loaded is left out of lists, with a warning, and is a fault of the document
+that names it.
 """
 
 from __future__ import annotations
@@ -14,83 +14,73 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, get_args
+from typing import Final, get_args
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import why
-from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.assembly.discovery import BUILTIN, InstalledFunctions, added, broken, is_installed, load
+from aether_protocol.errors import PortError, why
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.ports.executor import Executor, Mode
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-GROUP: Final = "aether.executors"
-
 MODES: Final = get_args(Mode)
-
 _FAMILY: Final = "aether_protocol.adapters.executors"
-BUILTIN: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "echo": "echo:EchoExecutor",
-        "noop": "noop:NoopExecutor",
-        "sleep": "wait:SleepExecutor",
-        "await": "wait:AwaitExecutor",
-        "fail": "fail:FailExecutor",
-        "script": "script:ScriptExecutor",
-        "process": "script:ProcessExecutor",
-        "function": "function:FunctionExecutor",
-        "http": "http:HttpExecutor",
-    }
-)
-
-
-def _warn(message: str, *values: object) -> None:
-    import logging  # rarely needed, and not free
-
-    logging.getLogger("aether_protocol").warning(message, *values)
 
 
 @cache
 def builtin_executor(name: str) -> Executor:
-    """The built-in executor of that type. Raises KeyError."""
-    module, _, attribute = BUILTIN[name].partition(":")
-    executor: Executor = getattr(import_module(f"{_FAMILY}.{module}"), attribute)()
-    return executor
+    """Make the built-in executor of that type. Raises KeyError."""
+    if name not in BUILTIN["executors"]:
+        raise KeyError(name)
+    executor: Executor = load("executors", name)()
+    return with_installed_functions(executor)
+
+
+def with_installed_functions(executor: Executor) -> Executor:
+    """The executor; that of `function` with the functions of other packages besides its own."""
+    if executor.type.name != "function":
+        return executor
+    from aether_protocol.adapters.executors.function import FunctionExecutor
+
+    return executor.beside(InstalledFunctions()) if type(executor) is FunctionExecutor else executor
 
 
 def builtin_executors() -> list[Executor]:
-    """All executors that come with the package."""
-    return [builtin_executor(name) for name in BUILTIN]
+    """Make all executors that come with the package."""
+    return [builtin_executor(name) for name in BUILTIN["executors"]]
 
 
 @cache
-def _installed() -> Mapping[str, EntryPoint]:
-    from importlib.metadata import entry_points
-
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
-        if entry.name not in BUILTIN:
-            found.setdefault(entry.name, entry)
-        elif not entry.value.startswith(f"{_FAMILY}."):
-            _warn("the executor %r of %s is left out: that is the name of a built-in one", entry.name, entry.value)
-    return found
-
-
-@cache
-def installed_executor(name: str) -> Executor | None:
-    """The executor that another package gives under that name; None, with a warning, where it cannot be loaded."""
+def _installed_executor(name: str) -> Executor | PortError:
+    """The executor that another package gives under that name, or why it cannot be used."""
     try:
-        executor: Executor = _installed()[name].load()()
-        fault = what_it_lacks(executor)
-        if fault is not None:
-            raise ValueError(fault)
-        if executor.type.name != name:
-            raise ValueError(f"its type is {executor.type.name!r}")
+        factory = load("executors", name)
+    except PortError as error:
+        return error
+    try:
+        executor: Executor = factory()
     except Exception as error:
-        _warn("the executor %r cannot be loaded from %s: %s", name, _installed()[name].value, why(error))
-        return None
-    return executor
+        return broken("executors", name, f"cannot be made: {type(error).__name__}: {why(error)}")
+    fault = what_it_lacks(executor)
+    if fault is None and executor.type.name != name:
+        fault = f"its type is {executor.type.name!r}"
+    return executor if fault is None else broken("executors", name, f"cannot be used: {fault}")
+
+
+def installed_executor(name: str) -> Executor | None:
+    """Make the executor that another package gives under that name; None, with a warning, where it cannot be used."""
+    found = _installed_executor(name)
+    if not isinstance(found, PortError):
+        return found
+    _warn_once(found.message)
+    return None
+
+
+@cache
+def _warn_once(message: str) -> None:
+    import logging  # rarely needed, and not free
+
+    logging.getLogger("aether_protocol").warning("%s", message)
 
 
 def what_it_lacks(executor: object) -> str | None:
@@ -131,6 +121,19 @@ def watch_folder(folder: Path) -> None:
     import_module(f"{_FAMILY}.orphan_guard").laid(folder)
 
 
+def why_broken(name: str) -> PortError | None:
+    """Why the executor that another package gives under that name cannot be used, if so."""
+    if name in BUILTIN["executors"] or not is_installed("executors", name):
+        return None
+    found = _installed_executor(name)
+    return found if isinstance(found, PortError) else None
+
+
+def executor_types() -> ExecutorTypes:
+    """Give the installed executor types by name: what documents are checked against."""
+    return InstalledTypes(InstalledExecutors())
+
+
 class InstalledExecutors(Mapping[str, Executor]):
     """Every installed executor by type, loaded as it is looked up; `more` hide those of the same name, and those `disabled` are
     left out."""
@@ -146,9 +149,9 @@ class InstalledExecutors(Mapping[str, Executor]):
             raise KeyError(name)
         if name in self._more:
             return self._more[name]
-        if name in BUILTIN:
+        if name in BUILTIN["executors"]:
             return builtin_executor(name)
-        executor = installed_executor(name) if name in _installed() else None
+        executor = installed_executor(name) if is_installed("executors", name) else None
         if executor is None:
             raise KeyError(name)
         return executor
@@ -156,8 +159,8 @@ class InstalledExecutors(Mapping[str, Executor]):
     def __iter__(self) -> Iterator[str]:
         hidden = {*self._more, *self._disabled}
         yield from (name for name in self._more if name not in self._disabled)
-        yield from (name for name in BUILTIN if name not in hidden)
-        yield from (name for name in _installed() if name not in hidden and installed_executor(name) is not None)
+        yield from (name for name in BUILTIN["executors"] if name not in hidden)
+        yield from (name for name in added("executors") if name not in hidden and installed_executor(name) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -165,9 +168,9 @@ class InstalledExecutors(Mapping[str, Executor]):
     def __contains__(self, name: object) -> bool:
         if name in self._disabled:
             return False
-        if name in self._more or name in BUILTIN:
+        if name in self._more or name in BUILTIN["executors"]:
             return True
-        return isinstance(name, str) and name in _installed() and installed_executor(name) is not None
+        return isinstance(name, str) and is_installed("executors", name) and installed_executor(name) is not None
 
 
 class InstalledTypes(Mapping[str, ExecutorType]):
@@ -181,7 +184,13 @@ class InstalledTypes(Mapping[str, ExecutorType]):
         self._disabled = disabled
 
     def __getitem__(self, name: str) -> ExecutorType:
-        type_ = self._executors[name].type
+        try:
+            type_ = self._executors[name].type
+        except KeyError:
+            fault = why_broken(name)
+            if fault is None:
+                raise
+            return ExecutorType(name, "", broken=fault.message, install=fault.hint or "")
         return replace(type_, disabled=self._disabled[name]) if name in self._disabled else type_
 
     def __iter__(self) -> Iterator[str]:

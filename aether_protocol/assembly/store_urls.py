@@ -7,6 +7,7 @@ slashes and a relative path, four and an absolute one.
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +15,14 @@ from msgspec import Struct
 from aether_protocol.errors import UsageError
 
 PROJECT: Final = ".aether"  # the folder for what belongs to this machine
+
+
+_SCHEME: Final = re.compile("[a-z][a-z0-9+-]+:")  # of two letters or more: one is a drive
+
+
+def has_scheme(text: str) -> bool:
+    """Say whether text is a URL, and not the path of a file."""
+    return _SCHEME.match(text) is not None
 
 
 class StoreUrl(Struct, frozen=True):
@@ -42,7 +51,7 @@ class StoreUrl(Struct, frozen=True):
             return self
         options = self.options
         artifacts = self.named_options().get("artifacts")
-        if artifacts and not os.path.isabs(artifacts):
+        if artifacts and not os.path.isabs(artifacts) and not has_scheme(artifacts):
             from urllib.parse import urlencode
 
             there = os.path.normpath(os.path.join(folder, artifacts))

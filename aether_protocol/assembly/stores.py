@@ -1,4 +1,4 @@
-"""Stores by URL: `memory`, `sqlite:PATH` (`assembly.store_urls`), with options behind a question mark.
+"""Stores by URL: `memory`, `sqlite:PATH` (`assembly.store_urls`), those of other packages, with options behind a question mark.
 
 Law: a URL says all of it, so that every process that is given the same one opens the same store; nothing else is read but
 AETHER_STORE, and that only where no URL is given. An adapter is loaded when it is asked for.
@@ -7,88 +7,98 @@ AETHER_STORE, and that only where no URL is given. An adapter is loaded when it 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from weakref import WeakKeyDictionary
 
-from aether_protocol.assembly.store_urls import PROJECT, read_store_url
+from aether_protocol.assembly.discovery import is_installed, make, names
+from aether_protocol.assembly.store_urls import PROJECT, StoreUrl, read_store_url
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 
 VARIABLE: Final = "AETHER_STORE"
 _SQLITE_OPTIONS: Final = ("artifacts", "durability", "tier")
-_ARTIFACTS: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()  # of stores whose URL names the folder
 
 
 def open_store(
     url: str | None = None, *, durability: str | None = None, tier: str | None = None, reads_only: bool = False
 ) -> Store:
-    """The store at `url`; without one that of AETHER_STORE, else the nearest `.aether/aether.db` (RT-111).
-
-    `?artifacts=FOLDER` says where the artifacts of its runs are kept, if not beside its file.
+    """Open a store.
 
     `memory` ends with the process. `sqlite:PATH` is made with its folder if it is not there; `?tier=snapshot` or
     `?tier=state-action-log` (the default) says how new runs are kept, `?durability=normal` or `full` (the default) what a
-    write survives. `durability` and `tier` win over the URL. With `reads_only` nothing is made, migrated or written. Raises
-    UsageError for a URL that says something else, PortError for a store that cannot be used.
+    write survives. `?artifacts=PLACE` names the folder, or the URL of the repository, of the artifacts of its runs. Other
+    packages add stores by the scheme of their URLs (RT-123).
+
+    Args:
+        url: Its URL; by default that of AETHER_STORE, else the nearest `.aether/aether.db` (RT-111).
+        durability: Wins over that of the URL.
+        tier: Wins over that of the URL.
+        reads_only: Nothing is made, migrated or written.
+
+    Raises:
+        UsageError: The URL says something else.
+        PortError: The store cannot be used.
     """
     if url is None:
         from aether_protocol.assembly.configuration.store_place import found_store
 
         url = os.environ.get(VARIABLE) or found_store()
     read = read_store_url(url)
-    opener = _OPENERS.get(read.kind)
-    if opener is None:
-        hint = did_you_mean(read.kind, _OPENERS, "known: memory, sqlite:PATH")
+    if not is_installed("stores", read.kind):
+        hint = did_you_mean(read.kind, names("stores"), "known: memory, sqlite:PATH")
         if ":" not in url and ("/" in url or url.endswith(".db")):
             hint = f"did you mean {'sqlite:' + url!r}?"
         raise UsageError(f"unknown store {url!r}", hint=hint)
-    options = read.named_options()
-    options |= {name: given for name, given in (("durability", durability), ("tier", tier)) if given is not None}
-    return opener(url, read.path, options, reads_only)
+    given = {name: value for name, value in (("durability", durability), ("tier", tier)) if value is not None}
+    if read.options or given:
+        url, artifacts = _without_artifacts(read, given)
+        store: Store = make("stores", url, url, reads_only=reads_only)
+        if artifacts:
+            from aether_protocol.assembly.artifacts import place_artifacts
+
+            place_artifacts(store, artifacts)
+        return store
+    opened: Store = make("stores", url, url, reads_only=reads_only)
+    return opened
 
 
-def artifacts_of(store: object) -> ArtifactRepository:
-    """The repository of the artifacts that a store's runs name: the folder that its URL names; else `artifacts` beside
-    a file `aether.db`, `FILE-artifacts` beside any other, so that no store takes what another one needs for its own. That of a
-    store without a file ends with the process.
-    """
-    from aether_protocol.adapters.artifacts.repository import LocalRepository, TemporaryRepository
+def _without_artifacts(read: StoreUrl, given: dict[str, str]) -> tuple[str, str | None]:
+    """The URL with these options and without that of the artifacts, and that one. The names of built-in options are known to
+    all stores: one that has no use for them passes them over."""
+    from urllib.parse import urlencode
 
-    if store in _ARTIFACTS:
-        return LocalRepository(_ARTIFACTS[store])
-    file: Path | None = getattr(store, "file", None)
-    if file is None:
-        return TemporaryRepository()
-    return LocalRepository(file.with_name("artifacts" if file.name == "aether.db" else f"{file.name}-artifacts"))
+    options = {**read.named_options(), **given}
+    artifacts = options.pop("artifacts", None)
+    return str(StoreUrl(read.kind, read.path, urlencode(options, safe="/:"))), artifacts
 
 
-def _memory(url: str, path: str, options: dict[str, str], reads_only: bool) -> Store:
+def memory_store(url: str, *, reads_only: bool = False) -> Store:
+    """Make the store of `memory`. Raises UsageError for a path or options."""
     from aether_protocol.adapters.stores.memory.store import MemoryStore
 
-    options.pop("durability", None)  # nothing survives; whoever asks for it on every store need not care
-    if path or options:
+    read = read_store_url(url)
+    options = read.named_options()
+    options.pop("durability", None)  # nothing survives: it holds for every value
+    if read.path or options:
         raise UsageError(f"the store {url!r} takes neither path nor options", hint="it is `memory`")
     return MemoryStore()
 
 
-def _sqlite(url: str, path: str, options: dict[str, str], reads_only: bool) -> Store:
+def sqlite_store(url: str, *, reads_only: bool = False) -> Store:
+    """Open the store of `sqlite:PATH`. Raises UsageError for a URL without a path or with unknown options, PortError."""
     from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 
-    if not path:
+    read = read_store_url(url)
+    options = read.named_options()
+    if not read.path:
         raise UsageError(f"the store {url!r} has no path", hint="like 'sqlite:runs.db'")
     for name in options:
         if name not in _SQLITE_OPTIONS:
             hint = did_you_mean(name, _SQLITE_OPTIONS, f"known: {', '.join(_SQLITE_OPTIONS)}")
             raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
     durability, tier = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
-    store = open_sqlite(path, durability=durability, tier=tier, reads_only=reads_only)
-    if options.get("artifacts"):
-        _ARTIFACTS[store] = os.path.abspath(options["artifacts"])
-    return store
+    return open_sqlite(read.path, durability=durability, tier=tier, reads_only=reads_only)
 
 
 def workspaces_root(store: object, given: str | Path | None = None) -> Path | None:
@@ -101,6 +111,3 @@ def workspaces_root(store: object, given: str | Path | None = None) -> Path | No
         return None
     folder = file.parent
     return (folder if folder.name == PROJECT else folder / PROJECT) / "workspaces"
-
-
-_OPENERS: Final[dict[str, Callable[[str, str, dict[str, str], bool], Store]]] = {"memory": _memory, "sqlite": _sqlite}

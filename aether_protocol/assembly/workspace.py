@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from aether_protocol.assembly.discovery import executor_types, fetcher_types
-from aether_protocol.assembly.executors import missing_modules
+from aether_protocol.assembly.artifacts import fetcher_types
+from aether_protocol.assembly.executors import executor_types, missing_modules
 from aether_protocol.assembly.files import FileBytes, is_path, read_file, read_files
 from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document

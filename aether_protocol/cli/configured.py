@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from aether_protocol.assembly.configuration import Configuration
     from aether_protocol.plan.executors import ExecutorTypes
+    from aether_protocol.ports.variables import VariableSource
 
 _LOADED: Final = "aether_protocol.configuration"
 _FLAGS: Final = "aether_protocol.flags"
@@ -112,6 +113,16 @@ def accepted_types() -> ExecutorTypes | None:
     from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 
     return InstalledTypes(InstalledExecutors(), disabled)
+
+
+def variable_sources() -> list[VariableSource]:
+    """Make the sources of variables that the configuration names. Raises UsageError, PortError."""
+    named = configuration().value("variables.sources")
+    if not named:
+        return []
+    from aether_protocol.assembly.parts import variable_sources as made
+
+    return made(named)
 
 
 def usual_store() -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aether_protocol.assembly.workspace import DocumentWorkspace
-from aether_protocol.cli.configured import accepted_types
+from aether_protocol.cli.configured import accepted_types, variable_sources
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
 from aether_protocol.cli.terminal import messages
 from aether_protocol.diagnostics import Diagnostic
@@ -35,7 +35,8 @@ class DocumentInputs:
         self._limits = limits
         self._store = store
         self._writes = writes
-        self.workspace = DocumentWorkspace(libraries, types=accepted_types(), limits=limits)
+        namespaces = [source.namespace for source in variable_sources()]
+        self.workspace = DocumentWorkspace(libraries, types=accepted_types(), namespaces=namespaces, limits=limits)
         self.sources = self.workspace.sources
 
     # --- reading ---

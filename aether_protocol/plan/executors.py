@@ -39,7 +39,8 @@ class ExecutorType(Struct, frozen=True, gc=False):
     attempts are carried out, by a worker behind the broker or by the engine itself, without a slot (RT-122). `version` is that
     of what it does, for people and for workers of different builds. `modules` are what it imports beyond this package and its
     own; `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`). `disabled` says by
-    what it is turned off here, and is empty where it is not.
+    what it is turned off here, `broken` why what is installed under this name cannot be used (then `install` says what mends
+    it); both are empty where that is not so.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ExecutorType(Struct, frozen=True, gc=False):
     modules: tuple[str, ...] = ()
     install: str = ""
     disabled: str = ""
+    broken: str = ""
 
     @classmethod
     def of_schema(cls, name: str, description: str, schema: Mapping[str, Json], **more: Any) -> ExecutorType:

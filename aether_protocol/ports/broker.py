@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
 Holding = Literal["held", "lost", "unknown"]
@@ -84,3 +90,17 @@ class Broker(Protocol):
     async def close(self) -> None:
         """Stop everything that runs in this process and wait until it has stopped. What runs elsewhere is left alone."""
         ...
+
+
+class BrokerParts(Struct, frozen=True):
+    """What an engine has for a broker that is made by name. One whose workers are elsewhere needs the clock at most.
+
+    `executors` by type, each loaded as it is looked up; `concurrency` attempts at once (None: no limit); `stager` lays
+    artifacts down and keeps them; `secrets` are asked in order.
+    """
+
+    clock: Clock
+    executors: Mapping[str, Executor]
+    concurrency: int | None = None
+    stager: Stager | None = None
+    secrets: Sequence[SecretProvider] = ()

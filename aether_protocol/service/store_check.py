@@ -26,7 +26,7 @@ class StoreFindings(Struct, frozen=True):
 
 async def check_store(store: Store) -> StoreFindings:
     """Check the store, its runs and their artifacts."""
-    from aether_protocol.assembly.stores import artifacts_of
+    from aether_protocol.assembly.artifacts import artifacts_of
     from aether_protocol.engine.artifacts import survey
 
     found = await find_faults(store)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 import pytest
 
 from aether_protocol.adapters.executors.function import FunctionExecutor
+from aether_protocol.assembly.discovery import BUILTIN
+from aether_protocol.assembly.executors import builtin_executor
 from aether_protocol.ports.executor import Executor
 from aether_protocol.testing.contracts.executor import ExecutorContract, Sample
 
@@ -42,13 +42,11 @@ def double(x: list[int]) -> list[int]:
 
 
 def contract(name: str) -> type[ExecutorContract]:
-    (entry,) = entry_points(group="aether.executors", name=name)
-
     class Contract(ExecutorContract):
         samples = SAMPLES[name]
 
         def make(self) -> Executor:
-            executor: Executor = FunctionExecutor({"double": double}) if name == "function" else entry.load()()
+            executor: Executor = FunctionExecutor({"double": double}) if name == "function" else builtin_executor(name)
             assert executor.type.name == name
             return executor
 
@@ -67,5 +65,4 @@ TestHttp = contract("http")
 
 
 def test_every_registered_executor_is_here() -> None:
-    ours = {entry.name for entry in entry_points(group="aether.executors") if entry.value.startswith("aether_protocol.")}
-    assert ours == set(SAMPLES)
+    assert set(BUILTIN["executors"]) == set(SAMPLES)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from aether_protocol import run
-from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.assembly.executors import executor_types
 from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.load import load_value
 from aether_protocol.expressions import ExpressionError, Name, parse_expression

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.errors import PortError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.private import make_private
 from aether_protocol.execution.staging.limits import CHUNK
 from aether_protocol.ports.artifacts import KeptArtifact
@@ -207,3 +207,11 @@ def _sync_folder(folder: Path) -> None:
 
 def _why(fault: OSError) -> str:
     return (fault.strerror or str(fault)).lower()
+
+
+def repository_of_url(url: str) -> LocalRepository:
+    """Make the repository of `folder:PATH`. Raises UsageError without a path."""
+    path = url.partition(":")[2]
+    if not path:
+        raise UsageError(f"the artifact repository {url!r} has no path", hint="like 'folder:artifacts'")
+    return LocalRepository(path)

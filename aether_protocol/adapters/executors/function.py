@@ -1,8 +1,9 @@
 """`function`: a registered Python callable as a task (EXEC-4).
 
 Law: a document names a function and nothing else; only what was registered can be called, never a module path.
-Registered is what `FunctionExecutor` was given, and what installed packages declare under the entry-point group
-`aether.functions`. The tools that a call needs are loaded by the first call: validation reads this file, too.
+Registered is what `FunctionExecutor` was given, and, in an engine that assembly wires, what installed packages declare under
+the entry-point group `aether.functions`. The tools that a call needs are loaded by the first call: validation reads this file,
+too.
 """
 
 from __future__ import annotations
@@ -10,18 +11,15 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from aether_protocol.diagnostics.suggest import Suggestions
-from aether_protocol.errors import why
+from aether_protocol.errors import PortError, why
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 TYPE = ExecutorType(
     "function",
@@ -41,20 +39,25 @@ TYPE = ExecutorType(
     open_outputs=True,
 )
 
-GROUP: Final = "aether.functions"
-
 Function = Callable[..., Any]
 
 
 class FunctionExecutor:
-    """The executor `function` with these functions by name, besides those of the entry-point group `aether.functions`."""
+    """The executor `function` with these functions by name. An `Engine` adds those of the entry-point group
+    `aether.functions`, which hide none of these."""
 
     type: ExecutorType = TYPE
     mode: Mode = "async"
 
     def __init__(self, functions: Mapping[str, Function] | None = None) -> None:
         self._functions: Mapping[str, Function] = {} if functions is None else functions
-        self._installed: dict[str, EntryPoint] | None = None
+        self._more: Mapping[str, Function] = {}
+
+    def beside(self, more: Mapping[str, Function]) -> FunctionExecutor:
+        """Make an executor of the same functions, and of `more` where these lack a name."""
+        made = FunctionExecutor(self._functions)
+        made._more = more
+        return made
 
     async def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult:
         name = task.config["name"]
@@ -79,17 +82,12 @@ class FunctionExecutor:
         """The function; a LookupError names those that are near."""
         if name in self._functions:
             return self._functions[name]
-        from importlib.metadata import entry_points
-
-        if self._installed is None:
-            self._installed = {entry.name: entry for entry in entry_points(group=GROUP)}
-        if name in self._installed:
+        if name in self._more:
             try:
-                function: Function = self._installed[name].load()
-            except Exception as error:
-                raise LookupError(f"function {name!r} cannot be loaded: {_text(error)}") from None
-            return function
-        known = sorted({*self._functions, *self._installed})
+                return self._more[name]
+            except PortError as error:
+                raise LookupError(f"{error.message}; {error.hint}" if error.hint else error.message) from None
+        known = sorted({*self._functions, *self._more})
         near = Suggestions().closest(name, known, 3) or known[:10]
         advice = f"known: {', '.join(near)}" if near else "none is registered"
         raise LookupError(f"unknown function {name!r} ({advice})")

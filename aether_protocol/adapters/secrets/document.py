@@ -12,7 +12,7 @@ from typing import Any, Final
 from aether_protocol.adapters.secrets.dotenv import DotenvSecrets
 from aether_protocol.adapters.secrets.files import FileSecrets
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.errors import PortError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.secrets import SecretProvider
 
 MAX_BYTES: Final = 1_048_576
@@ -64,3 +64,11 @@ def _read_yaml(text: str, origin: str) -> Any:
         raise PortError(f"{origin}: not yaml{place}") from None
     except (YAMLError, ValueError, RecursionError):
         raise PortError(f"{origin}: not yaml") from None
+
+
+def file_of_url(url: str) -> SecretProvider:
+    """Make the provider of `file:PATH`. Raises UsageError without a path, PortError for a file that cannot be read."""
+    path = url.partition(":")[2]
+    if not path:
+        raise UsageError(f"the secret provider {url!r} has no path", hint="like 'file:secrets.yaml'")
+    return open_secrets_file(path)

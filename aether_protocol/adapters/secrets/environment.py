@@ -29,3 +29,8 @@ class EnvironmentSecrets:
         if text is not None and not is_whole(text):
             raise PortError(f"environment variable {variable} is not utf-8 text")
         return text
+
+
+def environment_of_url(url: str) -> EnvironmentSecrets:
+    """Make the provider of `environment`, or of `environment:PREFIX_` for variables of another prefix."""
+    return EnvironmentSecrets(prefix=url.partition(":")[2] or PREFIX)

@@ -18,6 +18,7 @@ from aether_protocol.assembly.configuration.sections import (
     NAMED_SECTIONS,
     SECTIONS,
     ArtifactsSection,
+    BrokerSection,
     ConcurrencySection,
     ExecutorSettings,
     LibrarySection,
@@ -25,6 +26,7 @@ from aether_protocol.assembly.configuration.sections import (
     LoggingSection,
     SecretsSection,
     StoreSection,
+    VariablesSection,
     WorkspacesSection,
 )
 from aether_protocol.assembly.configuration.settings import ANY_NAME, redacted, setting_of, settings
@@ -145,6 +147,14 @@ class Configuration:
     @property
     def store(self) -> StoreSection:
         return self.section(StoreSection)
+
+    @property
+    def broker(self) -> BrokerSection:
+        return self.section(BrokerSection)
+
+    @property
+    def variables(self) -> VariablesSection:
+        return self.section(VariablesSection)
 
     @property
     def library(self) -> LibrarySection:

@@ -13,7 +13,8 @@ _Count = Annotated[int, Meta(ge=1)]
 
 
 def _says(text: str, variable: str, flag: str = "", *, form: str = "") -> Meta:
-    """What documents a setting. `form`: `path` (or a list of them), `store` (a store's URL), else as its type says."""
+    """What documents a setting. `form`: `path` (or a list of them), `store` (a store's URL), `part` (the URL of an installed
+    part, or a list of them), `place` (a folder, or such a URL), else as its type says."""
     extra: dict[str, Any] = {"variable": variable, "flag": flag, "form": form}
     return Meta(description=text, extra=extra)
 
@@ -45,6 +46,30 @@ class StoreSection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "full"
 
 
+class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What carries attempts to where they are carried out."""
+
+    url: Annotated[
+        str | None,
+        _says(
+            "The broker: `local` (this process), or the URL of an installed one, `NAME:...`. Unless given, `local`.",
+            "AETHER_BROKER", form="part",
+        ),
+    ] = None
+
+
+class VariablesSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where variables come from, beside those of the machine."""
+
+    sources: Annotated[
+        list[str],
+        _says(
+            "Installed sources of variables, `NAME` or `NAME:...`, each with a namespace of its own.",
+            "AETHER_VARIABLES", form="part",
+        ),
+    ] = field(default_factory=list)
+
+
 class LibrarySection(Struct, frozen=True, forbid_unknown_fields=True):
     """Where templates are looked up."""
 
@@ -67,6 +92,13 @@ class SecretsSection(Struct, frozen=True, forbid_unknown_fields=True):
             "AETHER_SECRETS_FILES", "--secrets-file", form="path",
         ),
     ] = field(default_factory=list)
+    providers: Annotated[
+        list[str],
+        _says(
+            "Installed providers, `NAME` or `NAME:...`, asked in order after the files.",
+            "AETHER_SECRETS_PROVIDERS", form="part",
+        ),
+    ] = field(default_factory=list)
 
 
 class ArtifactsSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +106,11 @@ class ArtifactsSection(Struct, frozen=True, forbid_unknown_fields=True):
 
     path: Annotated[
         str | None,
-        _says("The folder that keeps artifacts. Unless given, beside the file of the store.", "AETHER_ARTIFACTS", form="path"),
+        _says(
+            "The folder that keeps artifacts, or the URL of an installed repository, `NAME:...`. Unless given, beside the file "
+            "of the store.",
+            "AETHER_ARTIFACTS", form="place",
+        ),
     ] = None
 
 
@@ -130,6 +166,8 @@ class ExecutorSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "store": StoreSection,
+    "broker": BrokerSection,
+    "variables": VariablesSection,
     "library": LibrarySection,
     "secrets": SecretsSection,
     "artifacts": ArtifactsSection,

@@ -16,13 +16,14 @@ from msgspec import NODEFAULT, Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from aether_protocol.assembly.configuration.sections import NAMED_SECTIONS, SECTIONS
-from aether_protocol.assembly.store_urls import read_store_url
+from aether_protocol.assembly.store_urls import has_scheme, read_store_url
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 
 ANY_NAME: Final = "*"  # in a key, where a name of the user's own stands
 
 _PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*(?=@)")
+_WANTED: Final = {"path": "a path", "place": "a path or a URL", "part": "a name or a URL"}
 _YES: Final = ("1", "true", "yes", "on")
 _NO: Final = ("0", "false", "no", "off")
 
@@ -53,10 +54,10 @@ class Setting(Struct, frozen=True):
         if self.choices:
             return f"one of {', '.join(map(repr, self.choices))}"
         if get_origin(inner) is list:
-            return "a list of paths"
+            return "a list of names" if self.form == "part" else "a list of paths"
         if inner is int:
             return "a whole number of at least 1"
-        return {bool: "true or false", str: "a path" if self.form == "path" else "text"}[inner]
+        return {bool: "true or false", str: _WANTED.get(self.form, "text")}[inner]
 
     def check(self, value: Json) -> Json:
         """The value, if it is one of this setting.
@@ -84,7 +85,7 @@ class Setting(Struct, frozen=True):
         """The value with the paths in it counted from a folder; a leading `~` is the home of the user."""
         if self.form == "store":
             return str(read_store_url(value).relative_to(folder))
-        if self.form == "path":
+        if self.form == "path" or (self.form == "place" and isinstance(value, str) and not has_scheme(value)):
             several = [os.path.normpath(os.path.join(folder, os.path.expanduser(one))) for one in _as_list(value)]
             return several if isinstance(value, list) else several[0]
         return value
@@ -93,7 +94,7 @@ class Setting(Struct, frozen=True):
         """What a variable says, as a value; text that says none comes back as it is, and `check` refuses it."""
         inner = _without_none(self.type)
         if get_origin(inner) is list:
-            return [one for one in text.split(os.pathsep) if one]
+            return text.split() if self.form == "part" else [one for one in text.split(os.pathsep) if one]
         if inner is int and text.isascii() and text.isdigit() and len(text) < 16:
             return int(text)
         if inner is bool and text.lower() in (*_YES, *_NO):

@@ -73,12 +73,14 @@ def searched() -> str:
 
 
 def with_options(url: str, options: Mapping[str, str]) -> str:
-    """A `sqlite:` URL with these options, where it has none of that name itself; any other as it is."""
+    """A `sqlite:` URL with these options, where it has none of that name itself; that of another package's store with the place
+    of the artifacts, which is known to all; `memory` as it is."""
     from urllib.parse import quote
 
     read = read_store_url(url)
-    missing = [f"{name}={quote(value)}" for name, value in options.items() if name not in read.named_options()]
-    if read.kind != "sqlite" or not missing:
+    known = [name for name in options if read.kind == "sqlite" or name == "artifacts"]
+    missing = [f"{name}={quote(options[name])}" for name in known if name not in read.named_options()]
+    if read.kind == "memory" or not missing:
         return url
     return str(StoreUrl(read.kind, read.path, "&".join([*([read.options] if read.options else []), *missing])))
 

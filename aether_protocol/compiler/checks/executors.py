@@ -87,6 +87,10 @@ class ExecutorChecks:
             fault = Finding("AE406", f"executor {type_.name!r} is turned off", type_.disabled)
             self.findings.add(origin, (*path, "type"), fault)
             return
+        if type_.broken:
+            fault = Finding("AE405", type_.broken, type_.install or None, self.severity)
+            self.findings.add(origin, (*path, "type"), fault)
+            return
         missing = self.missing_modules(type_) if self.missing_modules is not None and type_.modules else ()
         if missing:
             verb = "is" if len(missing) == 1 else "are"

@@ -84,7 +84,7 @@ async def prune_runs(
 
 async def free_artifacts(store: Store, now: int, *, dry_run: bool = False) -> Freed:
     """Delete the artifacts that no run of `store` names any more; with `dry_run` only count those that none names now."""
-    from aether_protocol.assembly.stores import artifacts_of
+    from aether_protocol.assembly.artifacts import artifacts_of
     from aether_protocol.engine.artifacts import collect
 
     try:

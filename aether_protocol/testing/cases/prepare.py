@@ -13,7 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from aether_protocol.assembly.discovery import executor_types, fetcher_types
+from aether_protocol.assembly.artifacts import fetcher_types
+from aether_protocol.assembly.executors import executor_types
 from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic

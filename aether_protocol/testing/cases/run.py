@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from aether_protocol.assembly.discovery import local_stager
+from aether_protocol.assembly.artifacts import local_stager
 from aether_protocol.engine.submission import make_header, read_variables
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import pytest
 import aether_protocol
 from aether_protocol import DocumentError, Engine, FunctionExecutor, Report, UsageError, load_plan, run
 from aether_protocol.assembly import build_engine
-from aether_protocol.assembly.discovery import executor_types, fetcher_types
-from aether_protocol.assembly.executors import BUILTIN, GROUP, builtin_executors
+from aether_protocol.assembly.artifacts import fetcher_types
+from aether_protocol.assembly.executors import executor_types
 from aether_protocol.assembly.variables import system_variables
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
@@ -181,52 +180,12 @@ def test_unknown_stores_are_refused() -> None:
     assert told.value.hint == "did you mean 'memory'?"
 
 
-def test_the_table_of_built_in_executors_is_that_of_the_entry_points() -> None:
-    declared = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    table = {name: f"aether_protocol.adapters.executors.{value}" for name, value in BUILTIN.items()}
-    assert {name: value for name, value in declared.items() if name in table} == table
-    assert [executor.type.name for executor in builtin_executors()] == list(BUILTIN)
+def test_types_of_executors_and_sources() -> None:
     types = executor_types()
-    assert set(BUILTIN) <= set(types)
     assert "nope" not in types
     assert types.get("nope") is None
     assert types["noop"].name == "noop"
     assert set(fetcher_types()) == {"git", "http", "local", "raw"}
-
-
-def test_executors_of_other_packages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    from aether_protocol.assembly import executors
-
-    class Entry:
-        def __init__(self, name: str, value: Any) -> None:
-            self.name, self.value = name, str(value)
-            self._value = value
-
-        def load(self) -> Any:
-            if isinstance(self._value, Exception):
-                raise self._value
-            return self._value
-
-    class Greet:
-        type = ExecutorType("greet", "Greets.")
-        mode = "inline"
-
-        def execute(self, task: TaskAssignment, context: object) -> TaskResult:
-            return TaskResult(task.ref)
-
-    entries = [Entry("greet", Greet), Entry("broken", ImportError("no module")), Entry("alias", Greet), Entry("noop", Greet)]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
-    for cached in (executors._installed, executors.installed_executor):
-        cached.cache_clear()
-    try:
-        assert run(workflow(step("a", "greet"), step("b", "noop"))).phase == "Succeeded"
-        assert list(executor_types()) == [*BUILTIN, "greet"]
-        assert "'broken' cannot be loaded" in caplog.text
-        assert "'alias' cannot be loaded" in caplog.text
-        assert "'noop'" in caplog.text
-    finally:
-        for cached in (executors._installed, executors.installed_executor):
-            cached.cache_clear()
 
 
 @pytest.mark.rule("DATA-4")

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from aether_protocol.assembly.discovery import executor_types
-from aether_protocol.assembly.executors import missing_modules
+from aether_protocol.assembly.executors import executor_types, missing_modules
 from aether_protocol.compiler.compile import Compiled, CompileOptions
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import Json, SecretValue, has_secret

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.assembly.executors import executor_types
 from aether_protocol.compiler.compile import CompileOptions, compile_document
 from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_value

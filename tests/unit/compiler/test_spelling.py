@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.assembly.executors import executor_types
 from aether_protocol.compiler.compile import Compiled, CompileOptions, compile_document
 from aether_protocol.documents.load import load_bytes, load_value
 from aether_protocol.documents.source_texts import document_texts

@@ -166,20 +166,6 @@ def test_a_module_path_is_never_imported() -> None:
     assert (given.code, given.message) == (3, "unknown function 'os:getpid' (none is registered)")
 
 
-def test_functions_of_installed_packages(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "some_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[aether.functions]\nflip = some_package_functions:flip\nlost = nowhere:f\n")
-    (tmp_path / "some_package_functions.py").write_text("def flip(text):\n    return text[::-1]\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    executor = FunctionExecutor()
-    task = assignment("function", Sample({"name": "flip", "arguments": {"text": "abc"}}))
-    assert dict(asyncio.run(attempt(executor, task)).outputs) == {"result": "cba"}
-    lost = asyncio.run(attempt(executor, assignment("function", Sample({"name": "lost"}))))
-    assert lost.message == "function 'lost' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"
-
-
 @pytest.mark.rule("CTRL-3")
 def test_a_cancel_reaches_an_async_function() -> None:
     seen: list[str] = []

@@ -8,8 +8,7 @@ from typing import Annotated
 import click
 from msgspec import Struct
 
-from aether_protocol.assembly.discovery import executor_types
-from aether_protocol.assembly.executors import missing_modules
+from aether_protocol.assembly.executors import executor_types, missing_modules
 from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import TextOrJson, ToOption

@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 from msgspec import Struct
 
-from aether_protocol.assembly.discovery import executor_types
+from aether_protocol.assembly.executors import executor_types
 from aether_protocol.cli.command import OneOf, command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import ToOption

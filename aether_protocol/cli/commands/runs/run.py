@@ -133,12 +133,13 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) ->
 
 def show_what_would_run(request: RunRequest, *, as_json: bool) -> None:
     """`--dry-run`. Arguments that do not fit are refused as a run would refuse them."""
+    from aether_protocol.cli.configured import variable_sources
     from aether_protocol.cli.instants import now_us
     from aether_protocol.cli.render.preview import show_preview
     from aether_protocol.service.runs.dry_run import dry_run_header
     from aether_protocol.views.preview import preview
 
-    header = dry_run_header(request.plan, request.arguments, now_us())
+    header = dry_run_header(request.plan, request.arguments, now_us(), variable_sources())
     entries = preview(request.plan, header)
     show_preview(request.plan, entries, header.parameters, as_json=as_json)
 

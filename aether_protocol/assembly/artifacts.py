@@ -1,0 +1,95 @@
+"""Artifacts, wired: the types of sources, the repository of a store, and what carries files between them.
+
+Law: what loads a fetcher is a source of its type; a document without sources loads none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from aether_protocol.assembly.discovery import make
+from aether_protocol.assembly.store_urls import has_scheme
+from aether_protocol.plan.config_fields import ConfigField
+from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager
+
+_PLACES: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()  # of stores whose URL names the repository
+
+
+@cache
+def _fetchers() -> tuple[ArtifactFetcher, ...]:
+    from aether_protocol.adapters.artifacts.fetchers import HttpFetcher, LocalFetcher, RawFetcher
+    from aether_protocol.adapters.artifacts.git import GitFetcher
+
+    return (HttpFetcher(), LocalFetcher(), RawFetcher(), GitFetcher())
+
+
+class _FetcherTypes(Mapping[str, tuple[ConfigField, ...]]):
+    def __getitem__(self, name: str) -> tuple[ConfigField, ...]:
+        for fetcher in _fetchers():
+            if fetcher.name == name:
+                return fetcher.config
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (fetcher.name for fetcher in _fetchers())
+
+    def __len__(self) -> int:
+        return len(_fetchers())
+
+
+def fetcher_types() -> Mapping[str, tuple[ConfigField, ...]]:
+    """Give the config fields of each type of artifact source (SPEC-6)."""
+    return _FetcherTypes()
+
+
+def local_stager(repository: str | Path | ArtifactRepository) -> Stager:
+    """Make a stager that keeps artifacts in a repository; see `open_repository`."""
+    from aether_protocol.execution.staging.stager import LocalStager
+
+    return LocalStager(open_repository(repository), _fetchers())
+
+
+def open_repository(given: str | Path | ArtifactRepository) -> ArtifactRepository:
+    """Open a repository.
+
+    Args:
+        given: A repository, which is returned as it is; a folder; or the URL of an installed one, `NAME:...`.
+
+    Raises:
+        UsageError: There is no repository of that name.
+        PortError: It cannot be loaded or opened.
+    """
+    if isinstance(given, str) and has_scheme(given):
+        repository: ArtifactRepository = make("artifacts", given, given)
+        return repository
+    if isinstance(given, str | Path):
+        from aether_protocol.adapters.artifacts.repository import LocalRepository
+
+        return LocalRepository(given)
+    return given
+
+
+def place_artifacts(store: object, place: str) -> None:
+    """Note where the artifacts of a store's runs are kept: the folder or URL that its own URL names."""
+    _PLACES[store] = place if has_scheme(place) else os.path.abspath(place)
+
+
+def artifacts_of(store: object) -> ArtifactRepository:
+    """Open the repository of the artifacts that a store's runs name.
+
+    It is the one that the URL of the store names; else `artifacts` beside a file `aether.db`, `FILE-artifacts` beside any
+    other, so that no store takes what another one needs for its own. That of a store without a file ends with the process.
+    """
+    if store in _PLACES:
+        return open_repository(_PLACES[store])
+    from aether_protocol.adapters.artifacts.repository import LocalRepository, TemporaryRepository
+
+    file: Path | None = getattr(store, "file", None)
+    if file is None:
+        return TemporaryRepository()
+    return LocalRepository(file.with_name("artifacts" if file.name == "aether.db" else f"{file.name}-artifacts"))
