@@ -53,7 +53,7 @@ class UsageError(AetherError):
 
 
 class BusyError(AetherError):
-    """Somebody else drives this run or holds this lock."""
+    """Another engine drives this run or holds this lock."""
 
     exit_code = 8
 
@@ -65,7 +65,7 @@ class PortError(AetherError):
 
 
 class BrokenInvariant(AetherError):  # noqa: N818 - it names what happened, and callers are not meant to catch it
-    """A law of ours does not hold: a bug in Aether Protocol."""
+    """An invariant does not hold: a bug in Aether Protocol, to be reported with the command and the document."""
 
     exit_code = 70
 

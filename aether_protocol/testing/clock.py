@@ -1,4 +1,4 @@
-"""Virtual time: a Clock that stands still until somebody moves it.
+"""Virtual time, a Clock that stands still until it is moved; and ids that are the same each time a test runs.
 
 Law: time moves in `advance` only, and never past something that is due. At one instant sleepers wake before timers fire
 (a deadline is missed only by what is not there when its instant is over). Sleepers of one instant wake together, sorted
@@ -34,7 +34,7 @@ class _Timer:
 class ManualClock:
     """A Clock (ports.clock) for tests. `start_us`: where it starts, in microseconds since the epoch.
 
-    `set_by` is what somebody has set the machine's clock by meanwhile, in microseconds.
+    `set_by`: by how much the clock of the machine was set meanwhile, in microseconds.
     """
 
     def __init__(self, start_us: int = DEFAULT_START_US) -> None:
@@ -133,6 +133,21 @@ class SkewedClock:
 
     async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
         await self._clock.sleep(seconds, rank)
+
+
+class SequentialIds:
+    """See `ports.clock.IdGenerator`: run-1, run-2, ... and always the same seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._made = 0
+
+    def run_id(self, now_us: int) -> str:
+        self._made += 1
+        return f"run-{self._made}"
+
+    def seed(self) -> int:
+        return self._seed
 
 
 async def pass_time(

@@ -26,10 +26,9 @@ from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.invariants import check
-from aether_protocol.testing.clock import ManualClock, SkewedClock, pass_time
+from aether_protocol.testing.clock import ManualClock, SequentialIds, SkewedClock, pass_time
 from aether_protocol.testing.contracts.broker import Tool
 from aether_protocol.testing.gate import GatedStore, LossGate
-from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.settling import parts_of, settled
 
 Function = Callable[[TaskAssignment, ExecutionContext], Any]

@@ -137,7 +137,7 @@ def fill(outputs: Mapping[str, Json], inputs: Mapping[str, Json]) -> Mapping[str
 
     def lookup(name: Name) -> Json:
         if name.segments[:2] != ("inputs", "parameters") or len(name.segments) < 3:
-            raise ExpressionError(f"{name.text!r} is no input of the task")
+            raise ExpressionError(f"{name.text!r} is not an input of the task")
         value = get_path(inputs, name.segments[2:])
         if value is ABSENT:
             raise ExpressionError(f"the task has no {name.text!r}")

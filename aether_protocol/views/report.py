@@ -1,6 +1,6 @@
 """The run report: what a run came to, as people and programs read it.
 
-Law: pure, from the run's state alone; copies, so whoever has a report cannot reach the run; secrets read `***` (DATA-12).
+Law: pure, from the run's state alone; copies, so a caller who has a report cannot reach the run; secrets read `***` (DATA-12).
 `to_json` is the published form: camelCase, instants as RFC 3339, durations in seconds.
 """
 

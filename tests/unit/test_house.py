@@ -6,9 +6,11 @@ Law: everything is read from the source files as they are; nothing of the packag
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -38,6 +40,83 @@ NOT_MAPPED_YET = {  # each goes with the work on that package
     "aether_protocol.compiler",
     "aether_protocol.documents",
     "aether_protocol.engine",
+}
+SHORT = 40  # lines; a module with less is a port, an adapter or an entry point
+SHORT_YET = {  # each goes into the module that uses it
+    "aether_protocol.cli.freeing",
+    "aether_protocol.cli.render.marks",
+    "aether_protocol.cli.render.preview",
+    "aether_protocol.cli.render.table",
+    "aether_protocol.compiler.checks.unused",
+    "aether_protocol.compiler.schedule_settings",
+    "aether_protocol.diagnostics.bounds",
+    "aether_protocol.documents.collector",
+    "aether_protocol.documents.durations",
+    "aether_protocol.documents.instants",
+    "aether_protocol.documents.models.read",
+    "aether_protocol.documents.spelling",
+    "aether_protocol.engine.engine_site",
+    "aether_protocol.engine.ids",
+    "aether_protocol.engine.programs",
+    "aether_protocol.execution.activity",
+    "aether_protocol.execution.descriptors",
+    "aether_protocol.execution.private",
+    "aether_protocol.expressions.sizes",
+    "aether_protocol.fleet.offers",
+    "aether_protocol.service.runs.dry_run",
+    "aether_protocol.service.schedules.times",
+    "aether_protocol.views.phase_changes",
+    "aether_protocol.views.summary",
+}
+MAY_BE_SHORT = tuple(f"aether_protocol.{name}." for name in ("adapters", "ports", "cli.commands", "service.local"))
+THEORY = 65  # characters: less than that does not say what a package is for
+NO_THEORY_YET = {
+    "aether_protocol.adapters.executors",
+    "aether_protocol.compiler",
+    "aether_protocol.compiler.checks",
+    "aether_protocol.plan",
+}
+# What texts for people do not say, and what they say instead: in docstrings, comments and messages alike.
+WORDS = {
+    r"whoever|somebody|someone|nobody|those who": "the caller, the engine that holds the lease, no engine, waiters",
+    r"(?:go|goes|going|gone|went) on with|goes on|went on|(?:carry|carries|carried|carrying) on": "continue, resume, recover",
+    r"told|noticed": "reported, logged, recorded, detected",
+    r"(?:hand|hands|handed|handing)(?: \w+)? over": "dispatch, deliver",
+    r"(?:take|takes|taken|took|give|gives|given|gave) back|lets? go": "withdraw, release, return",
+    r"under way": "running, dispatched, open",
+    r"(?<!there )is no(?! longer| more\b| other\b| way\b)": "is not a",
+    r"lets? rest|puts? down": "suspend, passivate",
+    r"of ours": "internal error",
+}
+WORDS_YET = {  # by package: how many are left at the most; take out what has none
+    "aether_protocol.adapters.artifacts": 5,
+    "aether_protocol.adapters.executors": 34,
+    "aether_protocol.adapters.secrets": 7,
+    "aether_protocol.adapters.stores.memory": 5,
+    "aether_protocol.adapters.stores.sqlite": 6,
+    "aether_protocol.assembly": 19,
+    "aether_protocol.assembly.configuration": 9,
+    "aether_protocol.cli": 22,
+    "aether_protocol.cli.commands.runs": 4,
+    "aether_protocol.cli.render": 13,
+    "aether_protocol.cli.terminal": 15,
+    "aether_protocol.compiler": 14,
+    "aether_protocol.compiler.checks": 13,
+    "aether_protocol.cron": 9,
+    "aether_protocol.diagnostics": 15,
+    "aether_protocol.documents": 11,
+    "aether_protocol.documents.definitions": 5,
+    "aether_protocol.engine": 97,
+    "aether_protocol.execution": 30,
+    "aether_protocol.execution.staging": 8,
+    "aether_protocol.expressions": 15,
+    "aether_protocol.fleet": 8,
+    "aether_protocol.ports": 14,
+    "aether_protocol.ports.store": 17,
+    "aether_protocol.scheduler": 18,
+    "aether_protocol.service": 7,
+    "aether_protocol.service.schedules": 5,
+    "aether_protocol.testing.simulation": 4,
 }
 UNFINISHED = re.compile(r"raise NotImplementedError|\b(TODO|FIXME|HACK)\b")
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -155,6 +234,17 @@ def test_a_public_class_name_stands_for_one_thing() -> None:
     assert {name for name, count in counts.items() if count > 1} == set()
 
 
+def test_a_short_module_is_a_port_an_adapter_or_an_entry_point() -> None:
+    short = {
+        module_name(path)
+        for path in MODULES
+        if not path.name.startswith("__") and path.read_text("utf-8").count("\n") < SHORT
+        if not module_name(path).startswith(MAY_BE_SHORT)
+    }
+    assert short - SHORT_YET == set(), "put it where it is used"
+    assert SHORT_YET - short == set(), "no longer on the list"
+
+
 def test_folders_stay_small() -> None:
     counts = {folder: len(list(folder.glob("[!_]*.py"))) for folder in {path.parent for path in MODULES}}
     assert {str(folder): count for folder, count in counts.items() if count > 24} == {}
@@ -183,6 +273,37 @@ def test_the_scheduler_imports_the_standard_library_values_and_this_package_only
 def test_every_module_states_its_law() -> None:
     written = [path for path in MODULES if path.read_text("utf-8").strip()]
     assert [module_name(path) for path in written if ast.get_docstring(parsed(path)) is None] == []
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    doors = [path for path in MODULES if path.name == "__init__.py"]
+    bare = {module_name(path) for path in doors if len(ast.get_docstring(parsed(path)) or "") < THEORY}
+    assert bare - NO_THEORY_YET == set()
+    assert NO_THEORY_YET - bare == set(), "no longer on the list"
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings, messages and comments of a module, with their lines. A text without a space is not prose."""
+    text = path.read_text("utf-8")
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, re.sub(r"\s+", " ", node.value)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def test_prose_is_plain_technical_english() -> None:
+    """The words of `WORDS` are not used; a package that still has some may not get more."""
+    pattern = re.compile("|".join(rf"\b(?:{words})\b" for words in WORDS), re.IGNORECASE)
+    found: dict[str, list[str]] = {}
+    for path in MODULES:
+        if not path.name.startswith("_structs"):
+            package = module_name(path.parent / "__init__.py")
+            for line, text in prose(path):
+                found.setdefault(package, []).extend(f"{path.name}:{line}: {match[0]}" for match in pattern.finditer(text))
+    assert {name: words for name, words in found.items() if len(words) > WORDS_YET.get(name, 0)} == {}
+    assert {name for name in WORDS_YET if not found.get(name)} == set(), "no longer on the list"
 
 
 def map_of(package: Path) -> set[str] | None:

@@ -1,4 +1,4 @@
-"""How an expected value is held against an actual one, and how a difference is told.
+"""How an expected value is held against an actual one, and how a difference is reported.
 
 Law: values are compared as JSON; text is equal, or `{contains: text}`; numbers are never booleans. Nothing is coerced.
 """

@@ -63,7 +63,7 @@ def rule_coverage(cases: Sequence[Case], test_folders: Iterable[Path]) -> RuleCo
             if rule in by_test:
                 by_test[rule] += 1
             elif not is_own(rule):
-                faults.append(CaseFault(str(file), line, f"{rule!r} is no rule", near(rule, RULES)))
+                faults.append(CaseFault(str(file), line, f"{rule!r} is not a rule", near(rule, RULES)))
     rows = (RuleRow(rule, RULES[rule], by_case[rule], by_test[rule]) for rule in RULES)
     return RuleCoverage(tuple(rows), tuple(faults))
 

@@ -98,7 +98,7 @@ def one_of(names: Iterable[str], noun: str) -> Check:
 
     def check(reading: Reading, value: Json, path: Path) -> None:
         if value not in known or not isinstance(value, str):
-            reading.fault(path, f"{value!r} is no {noun}", near(str(value), known))
+            reading.fault(path, f"{value!r} is not a {noun}", near(str(value), known))
 
     return check
 
@@ -137,7 +137,7 @@ def instant(reading: Reading, value: Json, path: Path) -> None:
     try:
         parse_instant(value if isinstance(value, str) else "")
     except ValueError:
-        reading.fault(path, f"{show(path)} is no RFC 3339 time: {value!r}", "like 2026-01-01T00:00:00Z")
+        reading.fault(path, f"{show(path)} is not an RFC 3339 time: {value!r}", "like 2026-01-01T00:00:00Z")
 
 
 def matcher(reading: Reading, value: Json, path: Path) -> None:
@@ -157,14 +157,14 @@ _HOOK: Final = re.compile(r"(workflow|task:(?P<path>.+)):(?P<event>\w*)")
 
 def task_path(reading: Reading, value: Json, path: Path) -> None:
     if not isinstance(value, str) or not _PATH.fullmatch(value):
-        reading.fault(path, f"{value!r} is no task path", "like 'main.batch[1].load'")
+        reading.fault(path, f"{value!r} is not a task path", "like 'main.batch[1].load'")
 
 
 def hook_name(reading: Reading, value: Json, path: Path) -> None:
     """`workflow:onStart` or `task:main.fetch:onSuccess`."""
     found = _HOOK.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        reading.fault(path, f"{value!r} is no hook", "like 'workflow:onStart' or 'task:main.fetch:onSuccess'")
+        reading.fault(path, f"{value!r} is not a hook", "like 'workflow:onStart' or 'task:main.fetch:onSuccess'")
         return
     if found["path"] is not None:
         task_path(reading, found["path"], path)

@@ -1,6 +1,6 @@
 """One run of one case: engines on a virtual clock, one after the other where they are lost, and what happens from outside.
 
-Law: virtual time moves only when the engine says that nothing real is under way. At one instant what executors return comes
+Law: virtual time moves only when the engine says that nothing real is running. At one instant what executors return comes
 first, then `drive`, then timers. An attempt outlives its engine; what a lost engine had not stored did not happen.
 """
 
@@ -37,9 +37,8 @@ from aether_protocol.testing.cases.model import Case, CaseFault, CaseResult, Dri
 from aether_protocol.testing.cases.prepare import Prepared
 from aether_protocol.testing.cases.recorder import Watch, texts
 from aether_protocol.testing.cases.survivors import CaseStore, Sites
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, SequentialIds
 from aether_protocol.testing.gate import LossGate, after_writes
-from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
 from aether_protocol.testing.settling import settled
 from aether_protocol.views.report import make_report
@@ -80,7 +79,7 @@ class _CaseFaultError(Exception):
 
 
 class Play:
-    """One run of one case. `lose_after`: the engine is lost once, after that many writes of steps, and another goes on."""
+    """One run of one case. `lose_after`: the engine is lost once, after so many writes of steps; another recovers the run."""
 
     def __init__(
         self,
@@ -183,7 +182,7 @@ class Play:
         return self._engine.driven.state(self._run_id)  # raises what broke the run
 
     async def _go_on(self) -> None:
-        """The engine is lost: another one goes on from what is stored."""
+        """Replace the lost engine by another one, which recovers the run from what is stored."""
         self._losses += 1
         self._gate.shut = True
         await self._engine.close()
@@ -194,8 +193,8 @@ class Play:
             self._watch.rewind(state)
             again = [drive for seq, drive in self._accepted if seq >= state.seq]
             self._accepted = [entry for entry in self._accepted if entry[0] < state.seq]
-            self._drives.extendleft(reversed(again))  # whoever asked for it asks again
-        else:  # there its tasks are handed over again, and find their attempts as they are
+            self._drives.extendleft(reversed(again))  # the caller asks again
+        else:  # its tasks are dispatched again, and find their attempts as they are
             await self._sites.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
         await self._engine.recover([self._run_id])
 

@@ -119,7 +119,7 @@ def _within(source: Source, tree: DocumentTree, limits: DocumentLimits) -> bool:
 
 
 def _open(name: str) -> ExecutorType:
-    """An executor type that nobody knows and that scripts stand in for."""
+    """An executor type that is not installed and that scripts stand in for."""
     return ExecutorType(name, "Scripted.", open_config=True, open_outputs=True)
 
 

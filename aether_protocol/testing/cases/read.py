@@ -249,7 +249,7 @@ def _unreadable(case: Case, part: DocumentSource | None) -> CaseFault | None:
     if part is None or part.inline is not None or part.data is not None:
         return None
     if part.file is None:
-        return case.fault(part.path, "documentBase64 is no base64")
+        return case.fault(part.path, "documentBase64 is not base64")
     if not (FilePath(case.file).parent / part.file).is_file():
         return case.fault(part.path, f"there is no file {part.file!r}", "paths are relative to the case file")
     return None

@@ -1,4 +1,4 @@
-"""Watches a run while it goes on: everything that a case may ask for and that the final report does not tell.
+"""Watches a run while it is driven: everything that a case may ask for and that the final report does not tell.
 
 Law: read from facts alone, as they are stored. Phases of a task stand here one after the other (`views.phases`).
 """
@@ -75,7 +75,7 @@ class Watch:
         return [[json.loads(encode_entry(step)) for step in self.steps], [record.text for record in self.logs]]
 
     def visible(self, state: RunState) -> list[Json]:
-        """Everything that was stored or told of the run: its record, its events, its log."""
+        """Everything that was stored or reported of the run: its record, its events, its log."""
         return [*self.told(), [event for step in self.steps for event in step_records(state, step)]]
 
     def check_record(self, state: RunState) -> None:

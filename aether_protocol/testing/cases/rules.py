@@ -1,7 +1,7 @@
 """The rule IDs of the protocol: what a case's `rules` and a test's `@pytest.mark.rule(...)` may name.
 
 Law: this table is the only list of the protocol's rules in the code. What this runtime decided where the protocol is silent
-has IDs of its own (RT-1 and so on, docs/protocol.md); they may be named, and nobody asks whether all of them are.
+has IDs of its own (RT-1 and so on, docs/protocol.md); they may be named, but they do not count as uncovered.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ _TITLES: Final = {
     "LOOP-5": "repeatCondition",
     "LOOP-6": "aggregate and the outputs of a loop",
     "LOOP-7": "items fill the inputs of the body",
-    "CTRL-1": "a suspended task waits while the rest goes on",
+    "CTRL-1": "a suspended task waits while the rest continues",
     "CTRL-2": "resume",
     "CTRL-3": "cancel",
     "CTRL-4": "retry of an ended run",
     "HOOK-1": "which hooks fire, when and in which order",
-    "HOOK-2": "what a hook is told",
+    "HOOK-2": "what a hook gets",
     "HOOK-3": "hooks change nothing and block nothing",
     "CRON-1": "fire times",
     "CRON-2": "when nothing fires",

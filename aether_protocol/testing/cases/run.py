@@ -1,6 +1,6 @@
 """Runs cases: a whole engine on a virtual clock, with scripted executors, judged by what the case expects.
 
-Law: virtual time moves only when the engine says that nothing real is under way, so a case gives the same on every
+Law: virtual time moves only when the engine says that nothing real is running, so a case gives the same on every
 machine. At one instant what executors return comes first, then `drive`, then timers. A case that breaks, hangs in real
 time or comes to a point where nothing can happen any more does not pass.
 """

@@ -1,7 +1,7 @@
 """Watches a schedule: engines with a scheduler of schedules each, on a virtual clock, and what its fires and runs come to.
 
 Law: at one instant what executors return comes first, then the times at which schedulers go and come back and changes are
-made, then timers, and fires last. A scheduler that is down is lost as by a kill: attempts under way outlive it.
+made, then timers, and fires last. A scheduler that is down is lost as by a kill: running attempts outlive it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from aether_protocol.testing.cases.play import Messages, real_executor, result_o
 from aether_protocol.testing.cases.prepare import Prepared
 from aether_protocol.testing.cases.recorder import Watch, texts
 from aether_protocol.testing.cases.survivors import CaseStore, Sites
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, SequentialIds
 from aether_protocol.testing.gate import LossGate, after_writes
-from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
 from aether_protocol.testing.settling import settled
 from aether_protocol.views.report import make_report
@@ -129,7 +128,7 @@ class SchedulePlay:
         return [row.run_id for row in reversed(rows) if row.broken is None]
 
     async def _go_on(self) -> None:
-        """Take up what was left behind; attempts that nobody waits for any more are stopped."""
+        """Take up what was left behind; attempts that no engine waits for any more are stopped."""
         wanted: set[tuple[str, str, int]] = set()
         for run_id in await self._unfinished() if self._up else ():
             if not any(one.engine.drives(run_id) for one in self._up):
@@ -151,7 +150,7 @@ class SchedulePlay:
     async def run(self, real_limit_s: float) -> CaseResult:
         try:
             async with asyncio.timeout(real_limit_s):
-                with self._messages:  # what was missed is told there, too
+                with self._messages:  # what was missed is logged, too
                     return await self._run()
         except TimeoutError:
             told = self._case.fault(("case",), f"the case took more than {real_limit_s:g} s of real time")

@@ -75,7 +75,7 @@ class SurvivingWorkers:
         return side
 
     async def keep_only(self, wanted: Collection[Name]) -> None:
-        """Stop what nobody waits for any more: the order to do so may have been lost."""
+        """Stop the attempts that no engine waits for any more: the order to do so may have been lost."""
         for name in [name for name in self._running if name not in wanted]:
             del self._running[name]
             await self.inner.stop([self._begun[name]])

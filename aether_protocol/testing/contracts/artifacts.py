@@ -105,7 +105,7 @@ class ArtifactRepositoryContract:
             repository.delete("sha256:../../etc/passwd", 1)
         except PortError:
             return
-        raise AssertionError("what is no digest must be a PortError")
+        raise AssertionError("what is not a digest must be a PortError")
 
     def test_threads_may_share_it(self, tmp_path: Path) -> None:
         repository = self.make(tmp_path / "kept")

@@ -101,7 +101,7 @@ def assignment(
     timeout_us: int | None = None,
     bindings: tuple[OutputBinding, ...] = (),
 ) -> TaskAssignment:
-    """An assignment as the engine would hand it over. `sample.outputs` are declared outputs by name and type."""
+    """An assignment as the engine would dispatch it. `sample.outputs` are declared outputs by name and type."""
     declared = tuple(OutputBinding(name, type_name, ()) for name, type_name in sample.outputs.items()) + bindings
     config = parse_template(sample.config, frozenset())
     target = TaskDef(

@@ -17,7 +17,7 @@ from typing import Any
 from aether_protocol.testing.simulation.play import COMMAND, Played, command_of, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.shrink import shrink
 
-_SHOWN = 10  # failing seeds that are told in full
+_SHOWN = 10  # failing seeds that are reported in full
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     which.add_argument("--seed", type=_one, dest="seeds", metavar="N", help="play one seed")
     which.add_argument("--seeds", type=_several, metavar="A..B", help="play seeds A to B, without B")
     parser.add_argument("--cron", action="store_true", help="with schedules: schedulers that compete, fail and come back")
-    parser.add_argument("--shrink", action="store_true", help="make failing ones smaller before they are told")
+    parser.add_argument("--shrink", action="store_true", help="make failing ones smaller before they are reported")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--progress", type=int, default=0, metavar="N", help="tell the state on standard error every N seeds")
     options: argparse.Namespace = parser.parse_args(arguments)

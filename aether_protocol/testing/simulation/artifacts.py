@@ -1,4 +1,4 @@
-"""The artifacts of a simulation: what workers keep, on the world's clock, and somebody who collects what no run names.
+"""The artifacts of a simulation: what workers keep, on the world's clock, and a collector of what no run names.
 
 Law: no artifact of a run that is kept is ever deleted. Contents are few, so that tasks give again what lies there since long
 ago and is about to be collected.
@@ -22,7 +22,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.simulation.chaos import fraction
 from aether_protocol.testing.simulation.oracles import demand
 
-GRACE_US: Final = 300_000_000  # much more than a result is under way
+GRACE_US: Final = 300_000_000  # much longer than a result travels
 CONTENTS: Final = 12
 LAW: Final = "no artifact of a run that is kept is ever deleted"
 
@@ -69,7 +69,7 @@ class SimArtifacts:
             self._kept[value["digest"]] = self._clock.now()
 
     def wants(self) -> bool:
-        """Whether somebody collects at this moment."""
+        """Whether the collector runs at this moment."""
         self._asked += 1
         return fraction(self._seed, 1_000_003, self._asked) < 0.4
 

@@ -2,7 +2,8 @@
 things happen.
 
 Law: what is done for the world's own reasons (errands) may be refused and is never a fault; whatever else goes wrong ends the
-world. A run's tokens only grow, its steps are written by whoever has the newest one, and nothing goes out before it is stored.
+world. A run's tokens only grow, its steps are written by the process that has the newest one, and nothing is dispatched before
+it is stored.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class BaseWorld:
             process.die()
 
     def errand(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Something that may fail for reasons of the world, and never for a fault of ours."""
+        """Something that may fail for reasons of the world, and never by an internal error."""
 
         async def go() -> None:
             try:
@@ -119,7 +120,7 @@ class BaseWorld:
     def move_on(self, horizon: int) -> None:
         """Whatever comes next in time. Raises LawBrokenError where that is beyond `horizon` microseconds."""
         moved = self.clock.step(self.begin + horizon - 1)  # the world ticks: there is always something to come
-        demand(moved, "every run ends", f"it goes on for hours: {self.store.open_runs()}")
+        demand(moved, "every run ends", f"it takes hours: {self.store.open_runs()}")
 
     def _elsewhere(self, result: TaskResult) -> None:
         """A result whose engine is gone reaches another one, which may or may not know the run."""
@@ -195,7 +196,7 @@ class BaseWorld:
         self.demanded(meant == place, "an idempotency key means one task", f"{task.idempotency_key}: {meant} and {place}")
 
     def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None:
-        """An engine was told that this step is stored."""
+        """An engine was notified that this step is stored."""
 
     def turned(self, process: Process, turn: ScheduleDecision) -> None:
         """A decision about a schedule was written."""

@@ -15,8 +15,8 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "crash-before-write": (0.03, 4),
     "crash-after-write": (0.03, 4),
     "crash-before-dispatch": (0.04, 4),
-    "write-refused": (0.02, 3),  # nothing was written, and the engine is told so
-    "write-unclear": (0.02, 3),  # it was written, and the engine is told that it was not
+    "write-refused": (0.02, 3),  # nothing was written, and the engine gets the error
+    "write-unclear": (0.02, 3),  # it was written, and the engine gets an error all the same
     "store-out-of-reach": (0.02, 3),  # calls wait, maybe for longer than the lease lasts
     "assignment-lost": (0.03, 3),
     "assignment-doubled": (0.06, 100),
@@ -59,7 +59,7 @@ class Chaos:
         return True
 
     def choose(self, *choices: int) -> int:
-        """One of these, for whoever needs a delay."""
+        """One of these, such as a delay."""
         self._asked["choice"] += 1
         return choices[int(fraction(self._seed, 0, self._asked["choice"]) * len(choices))]
 

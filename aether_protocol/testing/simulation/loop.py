@@ -1,4 +1,4 @@
-"""An event loop that never waits: where it would, it tells whoever asked that all is quiet.
+"""An event loop that never waits: where it would, it reports that all is quiet.
 
 Law: nothing in a simulation waits for the machine, so the moment at which the loop would block is the moment at which virtual
 time may move, whatever runs on the loop.

@@ -1,7 +1,7 @@
 """What must hold of a run, whatever failed: judged from its record alone, and from what the outside saw.
 
 Law: nothing here trusts the rules or the counters of the scheduler: everything is counted afresh, fact by fact. A law that
-does not hold is told with the name of the law.
+does not hold is reported by its name.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Record:
 
 
 def restored(stored: StoredRun) -> RunState:
-    """The state that a store gives back."""
+    """The state that a store returns."""
     state = RunState(stored.plan) if stored.snapshot is None else restore(stored.plan, stored.snapshot)
     for line in stored.lines:
         replay(state, decode_entry(line))
@@ -162,7 +162,7 @@ def ending(state: RunState) -> RunOutcome:
             counts = (node.retries, node.attempt) if isinstance(node, TaskNode) else ()
             message = node.message if node.id in decided else None
             tasks[node.path] = (str(node.phase), node.code, dict(node.outputs), message, *counts)
-    # Whether a container as a whole is Suspended for a while depends on what else is under way just then.
+    # Whether a container as a whole is Suspended for a while depends on what else is running just then.
     fired = [hook for hook in state.hook_nodes if not (hook.hook in _PAUSES and isinstance(hook.scope, Container))]
     hooks = Counter(f"{hook.path}:{hook.hook}" for hook in fired)
     return RunOutcome(tasks, hooks, excused)

@@ -1,7 +1,7 @@
 """One engine process of a simulation: a real engine, its store out of reach now and then, its clock not quite right.
 
 Law: once dead, a process changes nothing: its calls of the store never return, its broker sends nothing, and what the old
-engine still does reaches nobody. Only the world brings up another one.
+engine still does has no effect. Only the world brings up another one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.clock import ManualClock, SkewedClock
+from aether_protocol.testing.clock import ManualClock, SequentialIds, SkewedClock
 from aether_protocol.testing.gate import GatedStore
-from aether_protocol.testing.ids import SequentialIds
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.local_broker import broker_of
 from aether_protocol.testing.simulation.workers import SECOND, SimWorkers

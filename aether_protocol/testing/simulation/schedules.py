@@ -180,7 +180,7 @@ class CronWorld(BaseWorld):
             return
         latest = max((process.clock.now() for process in self.living()), default=now)  # some were set back, and stay behind
         if schedule.next_at is not None and schedule.next_at <= latest:
-            return  # somebody is still to deal with it
+            return  # a process is still to decide on it
         if not schedule.settings.suspend:
             self._note(schedule.seen)
             await set_suspended(schedules_of(self.store), NAMESPACE, NAME, True, now)

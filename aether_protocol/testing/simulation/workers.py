@@ -41,11 +41,11 @@ class BrokerProcess(Protocol):
         ...
 
     def dispatched(self, task: TaskAssignment) -> None:
-        """Told of each assignment that goes out."""
+        """Called for each assignment that goes out."""
         ...
 
     def demanded(self, holds: bool, law: str, told: str) -> None:
-        """A law that is judged while somebody works."""
+        """A law that is judged while an attempt runs."""
         ...
 
 
@@ -197,7 +197,7 @@ class SimulatedBroker:
         return {} if self.host.dead or self._outages.away() else {ref: self.workers.holds(self.number, ref) for ref in refs}
 
     async def close(self) -> None:
-        """Workers are nobody's children."""
+        """Workers belong to no process."""
 
 
 class Deed(Struct):

@@ -1,4 +1,4 @@
-"""A world: engine processes that come and go around one store, workers, somebody who answers what waits, and an operator.
+"""A world: engine processes that come and go around one store, workers, a person who answers what waits, and an operator.
 
 Law: the scenario alone decides what happens. Time moves when nothing else can. What the processes do is judged as it happens,
 the record when the run is over; a law that was broken ends the world.
@@ -111,12 +111,12 @@ class World(BaseWorld):
         self.scenario = played
         self.plan = plan or compile_value(dict(played.document))
         self._loop = loop
-        self._told: dict[int, str] = {}  # the steps that an engine was told to be stored for good
+        self._told: dict[int, str] = {}  # the steps that were reported to an engine as stored for good
         self._progress = (0, 0)  # the last step number seen, and since when
         self._asked = 0  # answers that were given to what waits, each with its number
-        self._accepted: set[int] = set()  # of those, which were told to be accepted
-        self._taken_back: set[int] = set()  # and which nobody listened to
-        self._cancelled = False  # somebody was told that it is
+        self._accepted: set[int] = set()  # of those, which were reported as accepted
+        self._taken_back: set[int] = set()  # and which no engine collected
+        self._cancelled = False  # a caller got the answer that it is
 
     # --- the course of things ---
 
@@ -183,7 +183,7 @@ class World(BaseWorld):
                 await self._resume(process, path)
 
     async def _answer_from_elsewhere(self, process: Process) -> None:
-        """Somebody who does not drive the run: through the mailbox."""
+        """Answer by a process that does not drive the run: through the mailbox."""
         for path in suspended_paths(await process.engine.driven.load(RUN))[:1]:
             await self._resume(process, path)
 
@@ -253,7 +253,7 @@ class World(BaseWorld):
         left = self._accepted - set(done)
         demand(not left, "an answer that was accepted is recorded", f"answers {sorted(left)} are not")
         again = self._taken_back & set(done)
-        demand(not again, "a request that was taken back has no effect", f"answers {sorted(again)} are recorded")
+        demand(not again, "a request that was withdrawn has no effect", f"answers {sorted(again)} are recorded")
         self.counts["answers"] += len(done)
         if self._cancelled:
             demand(loaded.phase == "Cancelled", "a run that was cancelled is Cancelled", f"it is {loaded.phase}")

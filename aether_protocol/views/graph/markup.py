@@ -1,6 +1,6 @@
 """A picture as Mermaid or Graphviz source: other programs lay it out.
 
-Law: names in the source are numbers of ours; text of a document stands only inside quoted labels, escaped for the format.
+Law: names in the source are numbers made here; text of a document stands only inside quoted labels, escaped for the format.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.events import CancelRequested
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.service import client_of
-from aether_protocol.testing.clock import ManualClock, pass_time
-from aether_protocol.testing.ids import SequentialIds
+from aether_protocol.testing.clock import ManualClock, SequentialIds, pass_time
 from aether_protocol.testing.settling import parts_of, settled
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
 

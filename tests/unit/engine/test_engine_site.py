@@ -234,7 +234,7 @@ def test_without_a_site_everything_goes_to_the_broker() -> None:
     """As where somebody builds an engine of parts."""
     from aether_protocol.adapters.stores.memory.store import MemoryStore
     from aether_protocol.engine import api
-    from aether_protocol.testing.ids import SequentialIds
+    from aether_protocol.testing.clock import SequentialIds
 
     broker = RecordingBroker()
 

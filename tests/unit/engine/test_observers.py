@@ -15,8 +15,7 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import PortError
 from aether_protocol.service import client_of
-from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.ids import SequentialIds
+from aether_protocol.testing.clock import ManualClock, SequentialIds
 from tests.unit.engine.plans import dag, plan, task, value
 
 Told = list[tuple[str, str | None, str | None, str, str]]

@@ -46,7 +46,7 @@ def test_cases_and_marked_tests_are_counted(tmp_path: Path) -> None:
     counts = {row.rule: (row.cases, row.tests) for row in coverage.rows if row.covered}
     assert counts == {"SCHED-5": (1, 1), "DATA-1": (1, 0), "DATA-7": (0, 1), "WIRE-1": (0, 1), "EXEC-5": (0, 1)}
     assert [str(fault) for fault in coverage.faults] == [
-        f"{tmp_path / 'test_x.py'}:13: 'DATA-77' is no rule (did you mean 'DATA-7'?)"
+        f"{tmp_path / 'test_x.py'}:13: 'DATA-77' is not a rule (did you mean 'DATA-7'?)"
     ]
     assert not coverage.complete
     shown = coverage_text(coverage).splitlines()

@@ -61,7 +61,7 @@ def test_a_case_that_does_not_pass_fails_with_its_line_and_its_run(pytester: pyt
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
-        ["*x.cases.yaml:9: expect.phase: expected Failed, got Succeeded", "*the run: Succeeded", "*'Faild' is no phase*"]
+        ["*x.cases.yaml:9: expect.phase: expected Failed, got Succeeded", "*the run: Succeeded", "*'Faild' is not a phase*"]
     )
 
 

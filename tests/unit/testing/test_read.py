@@ -55,22 +55,22 @@ def test_a_durable_store_a_crash_and_a_retry_are_read(store: str) -> None:
     ("more", "told"),
     [
         ("expect: {phasee: Failed}", "3: unknown field 'phasee' in expect (did you mean 'phase'?)"),
-        ("expect: {phase: Succeded}", "3: 'Succeded' is no phase (did you mean 'Succeeded'?)"),
+        ("expect: {phase: Succeded}", "3: 'Succeded' is not a phase (did you mean 'Succeeded'?)"),
         ("expect: {}", "3: expect asserts nothing: it is empty"),
         ("expect:\n  tasks: {}", "4: expect.tasks asserts nothing: it is empty"),
         ("expect:\n  tasks:\n    main.a: {}", "5: expect.tasks['main.a'] asserts nothing: it is empty"),
         ("expect: {tasks: {main.a: {outputs: {}}}}", "3: expect.tasks['main.a'].outputs asserts nothing: it is empty"),
-        ("expect: {tasks: {main..a: {phase: Failed}}}", "3: 'main..a' is no task path (like 'main.batch[1].load')"),
+        ("expect: {tasks: {main..a: {phase: Failed}}}", "3: 'main..a' is not a task path (like 'main.batch[1].load')"),
         ("expect: {message: {contains: ''}}", "3: expect.message asserts nothing: every text contains the empty one"),
         ("expect: {message: {contain: x}}", "3: expect.message must be text or {contains: text}"),
         ("expect: {elapsed: 4}", "3: expect.elapsed must be a duration, not integer (like '1h30m' or '500ms')"),
         ("expect: {elapsed: 4x}", "3: expect.elapsed: '4x' is not a duration (like '1h30m' or '500ms')"),
         ("expect: {hidden: []}", "3: expect.hidden asserts nothing: it is empty"),
         ("expect: {taskCount: true}", "3: expect.taskCount must be an integer, not boolean"),
-        ("expect: {hooks: ['workflow:onStrat']}", "3: 'onStrat' is no hook event (did you mean 'onStart'?)"),
-        ("expect: {hooks: [onStart]}", "3: 'onStart' is no hook (like 'workflow:onStart' or 'task:main.fetch:onSuccess')"),
+        ("expect: {hooks: ['workflow:onStrat']}", "3: 'onStrat' is not a hook event (did you mean 'onStart'?)"),
+        ("expect: {hooks: [onStart]}", "3: 'onStart' is not a hook (like 'workflow:onStart' or 'task:main.fetch:onSuccess')"),
         ("expect: {valid: false, phase: Failed}", "3: nothing runs where valid is false, so expect.phase asserts nothing"),
-        ("expect: {diagnostics: [{code: AE10}]}", "3: 'AE10' is no code of a diagnostic (did you mean"),
+        ("expect: {diagnostics: [{code: AE10}]}", "3: 'AE10' is not a code of a diagnostic (did you mean"),
         ("expect: {fires: []}", "3: expect.fires asserts nothing: the case watches no schedule (give cron.until)"),
         ("cron: {until: 1h}\nexpect: {phase: Failed}", "4: expect.phase is about one run, but cron watches a schedule"),
         ("cron: {until: 1h}\ndrive: [{at: 1s, cancel: run}]\nexpect: {fires: []}", "4: drive is for one run, but cron watches"),
@@ -78,15 +78,15 @@ def test_a_durable_store_a_crash_and_a_retry_are_read(store: str) -> None:
         ("cron: {}\nexpect: {fires: []}", "3: missing field 'until' in cron"),
         ("cron: {until: 1h, downtime: [{from: 2m, to: 1m}]}\nexpect: {fires: []}", "3: downtime ends at 1m, which is not"),
         ("cron: {until: 1h, changes: [{at: 1m, set: {}}]}\nexpect: {fires: []}", "3: cron.changes[0].set is empty"),
-        ("cron: {until: 1h}\nexpect: {fires: [tomorrow]}", "4: expect.fires[0] is no RFC 3339 time: 'tomorrow'"),
+        ("cron: {until: 1h}\nexpect: {fires: [tomorrow]}", "4: expect.fires[0] is not an RFC 3339 time: 'tomorrow'"),
         ("cron: {until: 1h}\nexpect: {skips: [{reason: x}]}", "4: missing field 'time' in expect.skips[0]"),
         ("cron: {until: 1h}\nexpect: {runs: [{}]}", "4: expect.runs[0] asserts nothing: it is empty"),
-        ("store: disk\nexpect: {phase: Failed}", "3: 'disk' is no store (known: memory, snapshot, state-action-log)"),
-        ("store: snapshoot\nexpect: {phase: Failed}", "3: 'snapshoot' is no store (did you mean 'snapshot'?)"),
-        ("rules: [SHED-9]\nexpect: {phase: Failed}", "3: 'SHED-9' is no rule (did you mean 'SCHED-9'?)"),
+        ("store: disk\nexpect: {phase: Failed}", "3: 'disk' is not a store (known: memory, snapshot, state-action-log)"),
+        ("store: snapshoot\nexpect: {phase: Failed}", "3: 'snapshoot' is not a store (did you mean 'snapshot'?)"),
+        ("rules: [SHED-9]\nexpect: {phase: Failed}", "3: 'SHED-9' is not a rule (did you mean 'SCHED-9'?)"),
         ("limits: {node: 3}\nexpect: {phase: Failed}", "3: unknown field 'node' in limits (did you mean 'nodes'?)"),
-        ("now: yesterday\nexpect: {phase: Failed}", "3: now is no RFC 3339 time: 'yesterday'"),
-        ("now: 2026-01-01T00:00:00\nexpect: {phase: Failed}", "3: now is no RFC 3339 time"),
+        ("now: yesterday\nexpect: {phase: Failed}", "3: now is not an RFC 3339 time: 'yesterday'"),
+        ("now: 2026-01-01T00:00:00\nexpect: {phase: Failed}", "3: now is not an RFC 3339 time"),
         ("documentText: x\nexpect: {phase: Failed}", "1: expected exactly one of document, documentFile, documentText"),
         ("drive: [{at: 1s, cancel: all}]\nexpect: {phase: Failed}", "3: drive[0].cancel can only be 'run', not 'all'"),
         (
@@ -137,7 +137,7 @@ def test_a_missing_document_file_is_a_fault_even_where_the_document_is_to_be_ref
 
 def test_bad_base64_is_a_fault() -> None:
     assert faults("case: one\ndocumentBase64: '!'\nexpect: {valid: false}") == [
-        "x.cases.yaml:2: documentBase64 is no base64"
+        "x.cases.yaml:2: documentBase64 is not base64"
     ]
 
 

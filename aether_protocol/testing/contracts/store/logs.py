@@ -68,7 +68,7 @@ class LogContract(Contract):
             numbers = [int(item.text.split()[0]) for item in kept[2:]]
             assert numbers == list(range(numbers[0], MANY // len(text))), "without another gap"
             assert kept[1].text.split()[0] == str(sum(len(f"{number} {text}") for number in range(numbers[0])))
-            assert await store.logs.read("a", after=kept[1].seq, limit=1) == [kept[2]], "it is told once"
+            assert await store.logs.read("a", after=kept[1].seq, limit=1) == [kept[2]], "it is reported once"
 
         self.play(body)
 

@@ -13,7 +13,7 @@ from aether_protocol.testing.contracts.store.tools import (
 
 
 class MailboxContract(Contract):
-    """Requests between those who drive runs and those who do not."""
+    """Requests to the engine that drives a run, from others."""
 
     def test_a_request_reaches_the_owner_and_its_answer_comes_back(self) -> None:
         async def body(store: Store) -> None:
