@@ -31,6 +31,7 @@ from aether_protocol.plan.executors import ExecutorTypes
 from aether_protocol.plan.model import Plan
 
 RUNNABLE: Final = ("Workflow", "CronWorkflow")
+_LIBRARY: Final = "its templates run where a Workflow refers to them: give it with --library beside one"
 
 Template = str | Path | Mapping[str, Json]
 Readable = Mapping[str, Json] | Sequence[Mapping[str, Json]] | str | Path
@@ -236,4 +237,4 @@ def choose(file: LoadedFile, name: str | None, how: str) -> LoadedDocument | Non
         return None
     if runnable:
         raise UsageError(f"{file.file!r} holds no workflow named {name!r}", hint=f"it holds {names}")
-    raise UsageError(f"{file.file!r} holds no workflow", hint="a library of templates cannot run by itself")
+    raise UsageError(f"{file.file!r} holds no workflow", hint=_LIBRARY)

@@ -74,6 +74,12 @@ READING: Final = (
         "`<<` copied a mapping into another one in YAML 1.1. YAML 1.2 has no such key; write the fields out, or use a plain "
         "alias for a whole value.",
     ),
+    _row(
+        "AE112",
+        "a file of another kind",
+        "The file is recognized as something else that Aether Protocol reads or writes: a case file, settings, a store, an "
+        "exported run, a report, events. The hint names the command that is for it.",
+    ),
     # the fields
     _row("AE120", "an unknown field", "Documents are closed: a field that the format does not have is a mistake."),
     _row("AE121", "a field is missing", "A field that is required here is not given."),

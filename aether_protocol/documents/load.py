@@ -18,6 +18,7 @@ from aether_protocol.documents.messages import Path, format_path
 from aether_protocol.documents.models import Document
 from aether_protocol.documents.models.read import model_of
 from aether_protocol.documents.models.rules import problems
+from aether_protocol.documents.other_files import OtherFile, by_bytes, by_content
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published
 from aether_protocol.documents.source import DEFAULT, DocumentLimits, Source, TooManyFaultsError
@@ -111,8 +112,19 @@ class LoadedFile(Struct, frozen=True, eq=False):
 
 def load_bytes(data: bytes, file: str, limits: DocumentLimits = DEFAULT) -> LoadedFile:
     """Read a file. Never raises for bad input."""
+    if (other := by_bytes(data, file)) is not None:
+        return _other(Source(file, ""), 0, other)
     source, trees = parse(data, file, limits)
+    if trees and (other := by_content(trees[0].root)) is not None:
+        return _other(source, trees[0].at, other)
     return load_trees(source, trees)
+
+
+def _other(source: Source, at: int, other: OtherFile) -> LoadedFile:
+    """What is reported of a file of another kind: that, and nothing else."""
+    source.faults.clear()
+    source.note("AE112", at, "", f"{other.what}, not a document", other.hint.format(file=source.file))
+    return LoadedFile(source.file, (), tuple(source.faults))
 
 
 def load_value(value: Json, file: str = "<document>", limits: DocumentLimits = DEFAULT) -> LoadedFile:

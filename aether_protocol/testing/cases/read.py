@@ -134,6 +134,9 @@ def _read_case(source: Source, tree: DocumentTree) -> Case:
     title = name if isinstance(name, str) and name.strip() else f"{source.file}:{line}"
     if tree.faulty:
         reading.fault((), "the case was not read completely")
+    elif isinstance(raw, dict) and "apiVersion" in raw and "case" not in raw:
+        hint = f"'aether validate {source.file}' checks it; a case names its document in `document` or `documentFile`"
+        reading.fault((), "this is a document, not a case", hint)
     else:
         CASE(reading, raw, ())
     if not reading.faults:

@@ -16,6 +16,14 @@ def read(text: str) -> list[Case]:
     return read_text(text.encode(), "x.cases.yaml")
 
 
+def test_a_document_is_reported_as_one_and_not_field_by_field() -> None:
+    text = b"apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: w}\nspec: {}\n"
+    (case,) = read_text(text, "w.yaml")
+    (fault,) = case.faults
+    assert (fault.line, fault.message) == (1, "this is a document, not a case")
+    assert "aether validate w.yaml" in (fault.hint or "")
+
+
 def faults(text: str) -> list[str]:
     return [str(fault) for case in read(text) for fault in case.faults]
 
