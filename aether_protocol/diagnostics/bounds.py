@@ -15,8 +15,8 @@ from aether_protocol.diagnostics.model import Diagnostic
 MOST: Final = 1000
 
 
-def first_of(found: Iterable[Diagnostic], untold: int = 0) -> list[Diagnostic]:
-    """Of each file the first findings by position, errors before warnings; `untold` more were not even kept."""
+def first_of(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Of each file the first findings by position, errors before warnings."""
     files: dict[str, list[Diagnostic]] = {}
     for one in sorted(set(found)):
         files.setdefault(one.file, []).append(one)
@@ -24,7 +24,7 @@ def first_of(found: Iterable[Diagnostic], untold: int = 0) -> list[Diagnostic]:
     for several in files.values():
         several.sort(key=lambda one: one.severity != "error")
         chosen = sorted(several[:MOST])
-        more = len(several) - len(chosen) + untold
+        more = len(several) - len(chosen)
         if more and len(chosen) == MOST:
             chosen[-1] = replace(chosen[-1], hint=more_of(more))
         told += chosen

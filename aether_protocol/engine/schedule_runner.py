@@ -148,9 +148,9 @@ class ScheduleRunner:
             schedule = found
         raise BusyError("others change it all the time")
 
-    async def _draft(self, schedule: StoredSchedule, at: int, run_id: str | None = None) -> Draft:
+    async def _draft(self, schedule: StoredSchedule, at: int) -> Draft:
         plan = await self._schedules.plan(schedule.namespace, schedule.name)
-        named = run_id or run_name(schedule.namespace, schedule.name, at)
+        named = run_name(schedule.namespace, schedule.name, at)
         return self._engine.draft(plan, run_id=named, scheduled_time=at, folder=schedule.settings.folder)
 
     async def _turn(

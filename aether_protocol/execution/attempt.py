@@ -75,9 +75,9 @@ class Attempt:
         return True
 
 
-def refuse(assignment: TaskAssignment, message: str, outputs: Mapping[str, Json] = _NOTHING) -> TaskResult:
+def refuse(assignment: TaskAssignment, message: str) -> TaskResult:
     """An Error of this attempt."""
-    return TaskResult(assignment.ref, ERROR, clean(message), outputs)
+    return TaskResult(assignment.ref, ERROR, clean(message))
 
 
 def crashed(assignment: TaskAssignment, error: BaseException, context: Context) -> TaskResult:

@@ -12,14 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Final
 
 from msgspec import Struct, field
 
 from aether_protocol.expressions import Expression, Name, Template
 from aether_protocol.expressions.values import Json
-
-EMPTY: Final[Mapping[str, Json]] = MappingProxyType({})
 
 
 class Kind(IntEnum):

@@ -6,7 +6,7 @@ Raising is not a protocol: any exception that leaves `execute` becomes an Error 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -69,6 +69,3 @@ class Executor(Protocol):
     def mode(self) -> str: ...
 
     def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult | Awaitable[TaskResult]: ...
-
-
-ExecutorFactory = Callable[[], Executor]

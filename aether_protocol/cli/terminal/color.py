@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final, TextIO
+from typing import Final
 
 COLOR_MODES: Final = ("auto", "always", "never")
 _BY_MODE: Final = {"always": True, "never": False}
@@ -32,9 +32,9 @@ def decided() -> bool | None:
     return _decided
 
 
-def colored(stream: TextIO | None = None) -> bool:
-    """Whether text on this stream (default: standard output) is coloured."""
-    return _decided if _decided is not None else (stream or sys.stdout).isatty()
+def colored() -> bool:
+    """Whether text on standard output is coloured."""
+    return _decided if _decided is not None else sys.stdout.isatty()
 
 
 def _by_environment() -> bool | None:

@@ -132,7 +132,7 @@ class TypeChecks:
         if given.fleeting and (has_source(declared) or (entry.value is not None and entry.value_from is not None)):
             return  # where it is absent the next source counts
         type_ = declared.resolved_type
-        message = self._misfit(given, type_, scope) or self._item_misfit(entry, type_, scope)
+        message = self._misfit(given, type_) or self._item_misfit(entry, type_, scope)
         if message is None:
             return
         fault = Finding("AE218", f"input {entry.name!r} must be {type_}, and {message}", _advice(given.kinds, type_))
@@ -142,7 +142,7 @@ class TypeChecks:
         else:
             self.findings.add(origin, where, fault)
 
-    def _misfit(self, given: Given, type_: str, scope: Scope) -> str | None:
+    def _misfit(self, given: Given, type_: str) -> str | None:
         if given.kinds is None or fits(given.kinds, type_):
             return None
         return f"{given.shown} is {_listed(given.kinds)}"

@@ -111,10 +111,10 @@ class LocalControl:
 
     async def delete(self, runs: Sequence[str], *, force: bool = False) -> int:
         context = self._context
-        return await delete_runs(context.store, runs, context.clock.wall(), root=context.root, force=force)
+        return await delete_runs(context.store, runs, root=context.root, force=force)
 
     async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
         context = self._context
         asked = replace(query, closed=True, limit=query.limit or _PAGE)
-        pages = prune_runs(context.store, asked, context.clock.wall(), root=context.root, dry_run=dry_run)
+        pages = prune_runs(context.store, asked, root=context.root, dry_run=dry_run)
         return [run_id async for ids, _ in pages for run_id in ids]

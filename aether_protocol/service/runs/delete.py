@@ -28,13 +28,12 @@ class Freed(Struct, frozen=True):
     fault: str | None = None
 
 
-async def delete_runs(store: Store, texts: Sequence[str], now: int, *, root: Path | None, force: bool = False) -> int:
+async def delete_runs(store: Store, texts: Sequence[str], *, root: Path | None, force: bool = False) -> int:
     """Delete the runs that `texts` mean (see `find_run`).
 
     Args:
         store: where the runs are.
         texts: what the caller calls the runs.
-        now: the present, in microseconds since the epoch.
         root: the folder below which workspaces of the store's runs lie.
         force: also runs that have not ended, as long as no process drives them.
 
@@ -64,7 +63,7 @@ async def delete_runs(store: Store, texts: Sequence[str], now: int, *, root: Pat
 
 
 async def prune_runs(
-    store: Store, query: RunQuery, now: int, *, root: Path | None, dry_run: bool = False
+    store: Store, query: RunQuery, *, root: Path | None, dry_run: bool = False
 ) -> AsyncIterator[tuple[list[str], int]]:
     """Delete the runs that `query` asks for, a page of `query.limit` at a time; with `dry_run` only name them.
 

@@ -31,7 +31,6 @@ from aether_protocol.engine.schedules import (
 )
 from aether_protocol.engine.submission import read_variables
 from aether_protocol.errors import BusyError, DocumentError, PortError, UsageError
-from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import ScheduleStore
 from aether_protocol.scheduler.arguments import bind_parameters
@@ -124,11 +123,11 @@ def check_now(candidate: ScheduleCandidate, now: int) -> list[Diagnostic]:
     _, problems = bind_parameters(given.plan, {}, bare)
     for problem in problems:
         hint = "a fire gives no arguments: declare a default, or a value"
-        found.append(document.report("AE512", _parameter(document, given.plan, problem), problem, hint))
+        found.append(document.report("AE512", _parameter(document, problem), problem, hint))
     return found
 
 
-def _parameter(document: LoadedDocument, plan: Plan, problem: str) -> Path:
+def _parameter(document: LoadedDocument, problem: str) -> Path:
     """Where the parameter stands that a problem is about; its workflowSpec where a template declares it."""
     spec: Path = ("spec", "workflowSpec")
     named = _PARAMETER.match(problem)
