@@ -4,7 +4,7 @@ Everything here runs the real engine. What is replaced is the time that passes (
 and how reliable processes, stores and messages are (`gate`, `simulation`). So a test of a workflow is fast and gives the same
 result each time, and what passes a suite of `contracts` works with every engine.
 
-    clock          virtual time: `ManualClock`, `SkewedClock`, and `pass_time`, the one loop that lets it pass; ids
+    clock          virtual time: `ManualClock`, `SkewedClock`, and `pass_time`; `follow`, the one loop that lets it pass; ids
     harness        engines on virtual time: `EngineWorld` (one), `Cluster` (several that come and go around one store)
     gate           where an engine is lost, call by call
     scripted       the executor that plays what a test says (`ScriptedExecutor`)

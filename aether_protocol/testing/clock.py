@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aether_protocol.testing.settling import Settling, settle
@@ -150,6 +150,59 @@ class SequentialIds:
         return self._seed
 
 
+class Course:
+    """What happens while time passes: the parts that come to rest, and what a test brings in from outside.
+
+    At one instant sleepers wake first, then comes what `before_timers` does, then timers fire, then what `after_timers` does;
+    between any two of these everything comes to rest. Override what a test needs.
+    """
+
+    async def rest(self) -> bool:
+        """Return once nothing can happen before time passes. False: time stops here."""
+        return True
+
+    async def before_timers(self) -> bool:
+        """Do one thing that is due. False: nothing is."""
+        return False
+
+    async def after_timers(self) -> bool:
+        """Do one thing that is due and comes last. False: nothing is."""
+        return False
+
+    async def next_due(self) -> int | None:
+        """Give the instant of the next thing from outside; None: there is none to come."""
+        return None
+
+
+class _Parts(Course):
+    def __init__(self, parts: Sequence[Settling], stopped: Callable[[], bool]) -> None:
+        self._parts = parts
+        self._stopped = stopped
+
+    async def rest(self) -> bool:
+        await settle(*self._parts)
+        return not self._stopped()
+
+
+async def follow(clock: ManualClock, course: Course, until_us: int | None = None) -> None:
+    """Let virtual time pass: the one loop that does.
+
+    Args:
+        clock: the clock of everything that takes part.
+        course: what comes to rest before time moves, and what happens besides.
+        until_us: the instant at which the clock stands in the end; None: once nothing is left to happen.
+    """
+    while await course.rest():
+        if clock.wake() or await course.before_timers() or clock.fire() or await course.after_timers():
+            continue
+        due = min((due for due in (clock.next_due(), await course.next_due()) if due is not None), default=None)
+        if due is None or (until_us is not None and due > until_us):
+            if until_us is not None:
+                clock.advance(max(until_us, clock.now()))
+            return
+        clock.advance(due)
+
+
 async def pass_time(
     clock: ManualClock,
     *parts: Settling,
@@ -162,13 +215,6 @@ async def pass_time(
         clock: the clock of all of them.
         parts: what has to come to rest before time moves (`settling.parts_of` an engine).
         until_us: the instant at which the clock stands in the end; None: once nothing is left to happen.
-        stopped: asked after each rest; time stands still once it says so (an engine was killed).
+        stopped: asked after each rest; time stands still once it is true (an engine was killed).
     """
-    while True:
-        await settle(*parts)
-        if stopped():
-            return
-        if not clock.step(until_us):
-            break
-    if until_us is not None:
-        clock.advance(max(until_us, clock.now()))
+    await follow(clock, _Parts(parts, stopped), until_us)

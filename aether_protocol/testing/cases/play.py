@@ -37,7 +37,7 @@ from aether_protocol.testing.cases.model import Case, CaseFault, CaseResult, Dri
 from aether_protocol.testing.cases.prepare import Prepared
 from aether_protocol.testing.cases.recorder import Watch, texts
 from aether_protocol.testing.cases.survivors import CaseStore, Sites
-from aether_protocol.testing.clock import ManualClock, SequentialIds
+from aether_protocol.testing.clock import Course, ManualClock, SequentialIds, follow
 from aether_protocol.testing.gate import LossGate, after_writes
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
 from aether_protocol.testing.settling import settled
@@ -78,7 +78,7 @@ class _CaseFaultError(Exception):
         self.fault = fault
 
 
-class Play:
+class Play(Course):
     """One run of one case. `lose_after`: the engine is lost once, after so many writes of steps; another recovers the run."""
 
     def __init__(
@@ -97,6 +97,7 @@ class Play:
         self._watch = Watch()
         self._messages = Messages()
         self._clock = ManualClock(case.now_us)
+        self._begin = case.now_us
         scripts = Scripts(case.scripts)
         executors = [
             ScriptedExecutor(type_, scripts, real=real_executor(name), listener=self._watch)
@@ -147,36 +148,32 @@ class Play:
     async def _run(self) -> CaseResult:
         await self._engine.__aenter__()
         await self._engine.submit(self._plan, dict(self._case.arguments), run_id=RUN_ID)
-        await self._pass_time()
+        await follow(self._clock, self)
+        if not self._state().closed:
+            self._comparison.fault(("case",), f"nothing can happen any more, and the run is {self._state().phase}")
         ran = self._ran()
         judge(self._comparison, self._case.expect, ran)
         return result_of(self._comparison, run_detail(ran) if self._comparison.faults else "", self._losses)
 
-    async def _pass_time(self) -> None:
-        """Let time pass until the run is closed and `drive` is through."""
-        clock = self._clock
-        begin = clock.now()
-        drives = self._drives
-        while True:
+    # --- the course of time ---
+
+    async def rest(self) -> bool:
+        """Come to rest, with another engine where one was lost. False: the run is closed, and `drive` is through."""
+        await settled(self._engine)
+        while self._gate.shut:
+            await self._go_on()
             await settled(self._engine)
-            if self._gate.shut:
-                await self._go_on()
-                continue
-            state = self._state()
-            if clock.wake():
-                continue
-            if drives and begin + drives[0].at_us <= clock.now():
-                await self._drive(drives.popleft())
-                continue
-            if state.closed and not drives:
-                return
-            if clock.fire():
-                continue
-            dues = [due for due in (clock.next_due(), begin + drives[0].at_us if drives else None) if due is not None]
-            if not dues:
-                self._comparison.fault(("case",), f"nothing can happen any more, and the run is {state.phase}")
-                return
-            clock.advance(min(dues))
+        return bool(self._drives) or not self._state().closed
+
+    async def before_timers(self) -> bool:
+        due = await self.next_due()
+        if due is None or due > self._clock.now():
+            return False
+        await self._drive(self._drives.popleft())
+        return True
+
+    async def next_due(self) -> int | None:
+        return self._begin + self._drives[0].at_us if self._drives else None
 
     def _state(self) -> RunState:
         return self._engine.driven.state(self._run_id)  # raises what broke the run

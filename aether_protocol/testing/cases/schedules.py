@@ -32,14 +32,13 @@ from aether_protocol.testing.cases.play import Messages, real_executor, result_o
 from aether_protocol.testing.cases.prepare import Prepared
 from aether_protocol.testing.cases.recorder import Watch, texts
 from aether_protocol.testing.cases.survivors import CaseStore, Sites
-from aether_protocol.testing.clock import ManualClock, SequentialIds
+from aether_protocol.testing.clock import Course, ManualClock, SequentialIds, follow
 from aether_protocol.testing.gate import LossGate, after_writes
 from aether_protocol.testing.scripted import ScriptedExecutor, Scripts
 from aether_protocol.testing.settling import settled
 from aether_protocol.views.report import make_report
 
 _ALL: Final = 1_000_000
-_MOST_TURNS: Final = 1_000_000  # of the loop below; a case that needs more goes round in circles
 
 
 class _Scheduler:
@@ -51,7 +50,7 @@ class _Scheduler:
         self.cron = cron
 
 
-class SchedulePlay:
+class SchedulePlay(Course):
     """One run of one case with `cron`. `lose_after`: the first scheduler is lost after that many writes, and comes back."""
 
     def __init__(
@@ -165,35 +164,38 @@ class SchedulePlay:
             told = self._case.fault(("expect",), f"the schedule was refused: {refused}")
             return CaseResult(self._case, "error", (told,))
         await self._start()
-        for _ in range(_MOST_TURNS):
-            if not await self._pass_time():
-                break
+        await follow(self._clock, self, self._end)
         await self._judge()
         return result_of(self._comparison, "", self._losses)
 
-    async def _pass_time(self) -> bool:
-        """What comes next; False at the end."""
-        clock = self._clock
+    async def rest(self) -> bool:
+        """Come to rest, with other schedulers where an engine was lost."""
         await settled(*(one.engine for one in self._up))
-        if any(one.gate.shut for one in self._up):
+        while any(one.gate.shut for one in self._up):
             self._losses += 1
             await self._lose()
             await self._start()
-            return True
-        if clock.wake():
-            return True
-        if self._edges and self._begin + self._edges[0][0] <= clock.now():
+            await settled(*(one.engine for one in self._up))
+        return True
+
+    async def before_timers(self) -> bool:
+        if self._edges and self._begin + self._edges[0][0] <= self._clock.now():
             await self._edge(self._edges.popleft()[1])
             return True
-        if await self._tidy() or clock.fire() or await self._tick():
-            return True
-        dues = [clock.next_due(), self._begin + self._edges[0][0] if self._edges else None]
-        dues.append(await next_due(schedules_of(self._store.bare())) if self._up else None)
-        due = min((one for one in dues if one is not None), default=self._end + 1)
-        if due > self._end:
+        return any([bool(await one.cron.tidy()) for one in self._up if not one.gate.shut])
+
+    async def after_timers(self) -> bool:
+        """Let all schedulers look at the same time, where there is something to look at."""
+        due = await next_due(schedules_of(self._store.bare()))
+        if due is None or due > self._clock.now() or not self._up:
             return False
-        clock.advance(due)
+        await asyncio.gather(*(one.cron.tick() for one in self._up))
         return True
+
+    async def next_due(self) -> int | None:
+        edge = self._begin + self._edges[0][0] if self._edges else None
+        fire = await next_due(schedules_of(self._store.bare())) if self._up else None
+        return min((due for due in (edge, fire) if due is not None), default=None)
 
     async def _edge(self, what: SpecChange | bool) -> None:
         if what is True:
@@ -202,17 +204,6 @@ class SchedulePlay:
             await self._lose()
         else:
             await self._change(what)
-
-    async def _tidy(self) -> bool:
-        return any([bool(await one.cron.tidy()) for one in self._up if not one.gate.shut])
-
-    async def _tick(self) -> bool:
-        """Every scheduler looks at the same time; whether there was something to look at."""
-        due = await next_due(schedules_of(self._store.bare()))
-        if due is None or due > self._clock.now() or not self._up:
-            return False
-        await asyncio.gather(*(one.cron.tick() for one in self._up))
-        return True
 
     # --- what happens to the schedule ---
 

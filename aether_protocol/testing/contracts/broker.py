@@ -21,7 +21,7 @@ from aether_protocol.ports.broker import Broker, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, pass_time
 from aether_protocol.testing.settling import Settling
 
 
@@ -197,7 +197,7 @@ class BrokerContract:
     def test_every_attempt_comes_back_once_under_its_own_name(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             await broker.dispatch([work(1), work(2, "nap", attempt=3), work(3, "thread")])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body)
         names = sorted((number(result.ref), result.ref.attempt, result.code) for result in ear.results)
@@ -207,7 +207,7 @@ class BrokerContract:
     def test_a_start_is_told_before_the_result(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             await broker.dispatch([work(1, "nap"), work(2, "thread")])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body)
         for node in (1, 2):
@@ -218,7 +218,7 @@ class BrokerContract:
             await broker.dispatch([work(1, "nap")])
             await broker.dispatch([work(2, "nap"), work(3, "nap", priority=900), work(4, "nap"), work(5, priority=900)])
             await broker.dispatch([work(6, "nap", priority=900), work(7, "nap", priority=1)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body, 1)
         assert ear.nodes("finished") == [1, 3, 5, 6, 2, 4, 7]
@@ -226,7 +226,7 @@ class BrokerContract:
     def test_one_batch_is_sorted_too(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             await broker.dispatch([work(1, "nap", priority=1), work(2, "nap"), work(3, "nap", priority=900)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         assert self.play(body, 1).nodes("finished") == [3, 2, 1]
 
@@ -235,7 +235,7 @@ class BrokerContract:
             await broker.dispatch([work(node, "nap") for node in range(1, 8)])
             await broker.quiet()
             assert len(ear.nodes("started")) == 3
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body, 3)
         running = peak = 0
@@ -256,7 +256,7 @@ class BrokerContract:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             names = [f"{what}-{mode}" for what in ("boom", "leave") for mode in ("inline", "async", "thread")]
             await broker.dispatch([work(node, name) for node, name in enumerate(names)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body)
         told = {number(result.ref): (result.code, result.message) for result in ear.results}
@@ -267,7 +267,7 @@ class BrokerContract:
     def test_cancelling_itself_is_an_error_and_others_run_on(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             await broker.dispatch([work(1, "cancels"), work(2, "cancelled"), work(3, "nap"), work(4, "cancels")])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         for concurrency in (None, 1):
             ear = self.play(body, concurrency)
@@ -278,7 +278,7 @@ class BrokerContract:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             names = ["nonsense-inline", "nonsense-async", "nonsense-thread", "other", "no-json"]
             await broker.dispatch([work(node, name) for node, name in enumerate(names)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body)
         assert sorted((number(result.ref), result.code) for result in ear.results) == [(node, 3) for node in range(5)]
@@ -286,7 +286,7 @@ class BrokerContract:
     def test_an_unknown_type_is_an_error_that_names_the_known_ones(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             await broker.dispatch([work(1, "nip")])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         (result,) = self.play(body).results
         assert result.code == 3
@@ -300,10 +300,10 @@ class BrokerContract:
             await broker.stop([ref(2)])
             await broker.stop([ref(1, 9)])
             await broker.stop([ref(77)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert ear.results == []
             await broker.stop([ref(1)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert ear.nodes("finished") == [3]
 
         ear = self.play(body, 1)
@@ -356,7 +356,7 @@ class BrokerContract:
             await broker.dispatch([work(1, "forever"), work(2, "forever")])
             await broker.quiet()
             await broker.dispatch([work(1, attempt=2), work(2, attempt=2)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert {one.ref: one.code for one in ear.results} == {ref(1, 2): 0, ref(2, 2): 0}
 
         for concurrency in (None, 1):  # with one slot the second waits in a queue when its successor comes
@@ -382,7 +382,7 @@ class BrokerContract:
             await broker.dispatch([work(1, "nap", attempt=first[0], epoch=first[1])])
             await broker.quiet()
             await broker.dispatch([work(1, "nap", attempt=then[0], epoch=then[1])])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert [one.ref for one in ear.results] == [ref(1, *stays)]
 
         assert self.play(body, concurrency).losses == []
@@ -394,7 +394,7 @@ class BrokerContract:
             await broker.quiet()
             await broker.stop([ref(1)])
             await broker.dispatch([work(1, "nap", attempt=3), work(1, "nap", attempt=late)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert [one.ref for one in ear.results] == [ref(1, 3)]
 
         self.play(body)
@@ -404,11 +404,11 @@ class BrokerContract:
             assert broker.room() == 2
             await broker.dispatch([work(1, "nap"), work(2, "forever")])
             assert broker.room() == 0
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert (broker.room(), ear.readies > 0) == (1, True)
             before = ear.readies
             await broker.stop([ref(2)])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             assert (broker.room(), ear.readies > before) == (2, True)
 
         self.play(body, 2)
@@ -416,7 +416,7 @@ class BrokerContract:
     def test_nothing_is_held_that_nobody_dispatched_here(self) -> None:
         async def body(broker: QuietBroker, ear: Ear, clock: ManualClock) -> None:
             await broker.dispatch([work(1, "forever"), work(2, "nap")])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
             told = await broker.held([ref(1), ref(1, 2), ref(2), ref(3)])
             assert told[ref(1)] == "held"
             assert {told[other] for other in (ref(1, 2), ref(2), ref(3))} <= {"lost", "unknown"}
@@ -429,9 +429,9 @@ class BrokerContract:
                 await broker.dispatch([work(node, "forever")])
                 await broker.quiet()
                 await broker.stop([ref(node)])
-                await pass_all(broker, clock)
+                await pass_time(clock, broker)
             await broker.dispatch([work(9, "nap")])
-            await pass_all(broker, clock)
+            await pass_time(clock, broker)
 
         ear = self.play(body, 1)
         assert ear.nodes("finished") == [9]
@@ -456,14 +456,3 @@ class BrokerContract:
             assert ended == ["cleaned up"]
 
         asyncio.run(go())
-
-
-async def pass_all(broker: QuietBroker, clock: ManualClock) -> None:
-    """Let virtual time pass until nothing sleeps any more."""
-    for _ in range(10_000):
-        await asyncio.sleep(0)
-        await broker.quiet()
-        await asyncio.sleep(0)
-        if not broker.busy and not clock.step():
-            return
-    raise AssertionError("time passes and passes")

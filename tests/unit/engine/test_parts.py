@@ -14,7 +14,7 @@ from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds, uuid7
 from aether_protocol.engine.timers import Timers
 from aether_protocol.scheduler.events import TimerKind
-from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.clock import ManualClock, pass_time
 from tests.unit.engine.plans import dag, plan, task
 
 TIMEOUT, BACKOFF = TimerKind.TIMEOUT, TimerKind.BACKOFF
@@ -40,10 +40,7 @@ class Bench:
         self.run = ActiveRun("r", 1, plan(dag(task("a"))))
 
     def pass_to(self, instant: int) -> None:
-        while (due := self.clock.next_due()) is not None and due <= instant:
-            self.clock.advance(due)
-            self.clock.fire()
-        self.clock.advance(instant)
+        asyncio.run(pass_time(self.clock, until_us=instant))
 
 
 def test_timers_ring_once_at_their_instant() -> None:
