@@ -94,7 +94,7 @@ WORDS_YET = {  # by package: how many are left at the most; take out what has no
     "aether_protocol.adapters.secrets": 7,
     "aether_protocol.adapters.stores.memory": 4,
     "aether_protocol.adapters.stores.sqlite": 5,
-    "aether_protocol.assembly": 18,
+    "aether_protocol.assembly": 13,
     "aether_protocol.assembly.configuration": 9,
     "aether_protocol.cli": 22,
     "aether_protocol.cli.commands.runs": 4,
