@@ -17,11 +17,15 @@ from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine import loop as driver
 from aether_protocol.engine import schedule_runner as cron
+from aether_protocol.engine.reports import Reports
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.execution.masking import Masker
 from aether_protocol.ports.store import RunAppend
+from aether_protocol.ports.wire import TaskResult
+from aether_protocol.scheduler.evolve import APPLY
+from aether_protocol.scheduler.facts import AttemptRepeated
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.simulation import chaos, shelf
+from aether_protocol.testing.simulation import artifacts, chaos
 from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import play_cron, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.schedules import CronScenario
@@ -58,6 +62,8 @@ def test_every_law_holds_whatever_fails(part: int) -> None:
         counts.update(played.counts)
     for name in ("crashes", "takeovers", "messages lost", "messages doubled", "messages delayed", "store failures"):
         assert counts[name] > 100, name  # the faults do happen
+    for name in ("attempts lost", "dispatches refused", "clocks an hour apart", "acknowledged"):
+        assert counts[name] > 50, name
     assert counts["runs compared"] > 100
     assert counts["artifacts named"] > 100
     assert counts["artifacts collected"] > 100
@@ -128,6 +134,29 @@ def test_a_seed_gives_the_same_twice() -> None:
     assert (first.counts, first.faults) == (again.counts, again.faults)
 
 
+def test_a_result_that_is_acknowledged_too_early_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def finished(self: Reports, result: TaskResult, stored: Any = None) -> None:
+        if stored is not None:
+            stored()
+        given(self, result, stored)
+
+    given = Reports.finished
+    monkeypatch.setattr(Reports, "finished", finished)
+    failed = first_failure()
+    assert failed is not None
+    assert failed.law == "a result is acknowledged once, when it is stored"
+
+
+def test_a_loss_that_is_counted_as_a_retry_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def repeated(state: RunState, fact: AttemptRepeated) -> None:
+        given(state, fact)
+        state.nodes[fact.node].retries += 1  # type: ignore[attr-defined]
+
+    given = APPLY[AttemptRepeated]
+    monkeypatch.setitem(APPLY, AttemptRepeated, repeated)
+    assert first_failure() is not None
+
+
 def test_a_store_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def append(self: TextRuns, batch: Sequence[RunAppend]) -> dict[str, Any]:
         for part in batch:
@@ -147,7 +176,7 @@ def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypat
     monkeypatch.setattr(driver, "under_way", nothing)
     failed = first_failure()
     assert failed is not None
-    assert failed.law == "every run ends"
+    assert failed.law in ("every run ends", "a result is acknowledged once, when it is stored")  # a late one, for nothing
     small = shrink(failed, plays=5)
     assert small.law == failed.law
     assert len(small.faults) <= len(failed.faults)
@@ -190,11 +219,11 @@ def test_the_command_prints_counts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_artifacts_that_are_deleted_too_early_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace is left out, or the store forgets what a run names."""
     with monkeypatch.context() as patch:
-        patch.setattr(shelf, "GRACE_US", -1)
+        patch.setattr(artifacts, "GRACE_US", -1)
         failed = first_failure()
         assert failed is not None
-        assert failed.law == shelf.LAW
+        assert failed.law == artifacts.LAW
     monkeypatch.setattr(driver, "named_in", lambda steps: ())
     failed = first_failure()
     assert failed is not None
-    assert failed.law == shelf.LAW
+    assert failed.law == artifacts.LAW

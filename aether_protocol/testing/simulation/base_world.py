@@ -17,10 +17,12 @@ from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.ports.store import RunAppend
 from aether_protocol.ports.store.leases import lives
 from aether_protocol.ports.store.schedules import ScheduleDecision
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.transitions import READY, RUNNING
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
 from aether_protocol.testing.simulation.oracles import LawBrokenError, demand
@@ -137,6 +139,10 @@ class BaseWorld:
         failures = ("write-refused", "write-unclear", "store-out-of-reach", "read-refused")
         self.counts["store failures"] += sum(counts[kind] for kind in failures)
         self.counts["clocks set back"] += counts["clock-set-back"]
+        self.counts["clocks an hour apart"] += counts["clock-apart"]
+        self.counts["attempts lost"] += counts["worker-lost"] + counts["child-lost"]
+        self.counts["dispatches refused"] += counts["dispatch-refused"]
+        self.counts["outages of the broker"] += counts["broker-away"]
 
     # --- what processes tell (ScheduleObserver) ---
 
@@ -194,6 +200,18 @@ class BaseWorld:
         place = task.path, task.hook
         meant = self._keys.setdefault(task.idempotency_key, place)
         self.demanded(meant == place, "an idempotency key means one task", f"{task.idempotency_key}: {meant} and {place}")
+
+    def acknowledged(self, process: Process, ref: AttemptRef, times: int) -> None:
+        """A result is acknowledged once, and nothing of its run waits to be stored then."""
+        self.counts["acknowledged"] += 1
+        law, told = "a result is acknowledged once, when it is stored", f"{ref}, {times} times"
+        self.demanded(times == 1, law, told)
+        if process.engine.drives(ref.run_id):
+            run = process.engine.driven.get(ref.run_id)
+            self.demanded(run.stored == run.state.seq, law, f"{told}: step {run.stored} of {run.state.seq} is stored")
+            node = run.state.find(ref.path)
+            if isinstance(node, TaskNode) and run.ref(node) == ref:
+                self.demanded(node.phase not in (READY, RUNNING), law, f"{told}: its attempt still runs")
 
     def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None:
         """An engine was notified that this step is stored."""

@@ -28,6 +28,9 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "read-refused": (0.004, 3),
     "dispatch-refused": (0.05, 30),  # a queue has no room for it, or takes it for too large at this moment
     "broker-away": (0.01, 3),  # for a while it takes nothing, and can tell of nothing
+    "worker-lost": (0.03, 30),  # an attempt is lost with its worker, which the broker reports without blame
+    "child-lost": (0.03, 6),  # what carried out an attempt alone died: the broker blames it (ten in a row would be an Error)
+    "clock-apart": (0.06, 3),  # an engine's clock is an hour ahead of the store's, or behind it
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _SITES: Final = {kind: number for number, kind in enumerate(KINDS, 1)}

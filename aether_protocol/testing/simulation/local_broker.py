@@ -24,6 +24,7 @@ from aether_protocol.testing.simulation.workers import (
     Outages,
     SimulatedBroker,
     SimWorkers,
+    acknowledgement,
     copied,
     deed_of,
 )
@@ -106,17 +107,24 @@ class SlottedBroker:
     async def close(self) -> None:
         await self._inner.close()
 
-    def _report(self, result: TaskResult, stored: Stored | None) -> None:
+    def _report(self, result: TaskResult) -> None:
         """A result on its way to the engine."""
         chaos, workers = self._workers.chaos, self._workers
+        loss = workers.loss()
+        if loss is not None:
+            self.sink.lost(result.ref, *loss)
+            return
         if chaos.strikes("result-lost"):
             return
         for _ in range(2 if chaos.strikes("result-doubled") else 1):
             delay = workers.delay()
             if delay:
-                workers.later(delay, lambda: None if self._host.dead else self.sink.finished(copied(result), stored))
+                workers.later(delay, lambda: None if self._host.dead else self._give(result))
             else:
-                self.sink.finished(copied(result), stored)
+                self._give(result)
+
+    def _give(self, result: TaskResult) -> None:
+        self.sink.finished(copied(result), acknowledgement(self._host, result.ref))
 
     # --- the executor ---
 
@@ -147,9 +155,9 @@ class SlottedBroker:
         if self._host.dead:
             return
         if self._faulty:
-            self._report(result, stored)
+            self._report(result)
         else:
-            self.sink.finished(copied(result), stored)
+            self._give(result)
 
     def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
         if not self._host.dead:

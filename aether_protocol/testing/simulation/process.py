@@ -18,7 +18,7 @@ from aether_protocol.engine.snapshots import SnapshotPolicy
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import NewRun, RunAppend, Store
 from aether_protocol.ports.store.schedules import ScheduleDecision
-from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock, SequentialIds, SkewedClock
@@ -46,17 +46,23 @@ class _KilledError(Exception):
     """This process is no more."""
 
 
-class ProcessObserver(Protocol):
-    """Who looks on."""
+class BrokerObserver(Protocol):
+    """Who watches what goes through the broker of a process."""
+
+    def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
+    def acknowledged(self, process: Process, ref: AttemptRef, times: int) -> None: ...
+    def demanded(self, holds: bool, law: str, told: str) -> None: ...
+
+
+class ProcessObserver(BrokerObserver, Protocol):
+    """Who watches a process."""
 
     def stored(self, process: Process, run_id: str, state: RunState, step: LogEntry) -> None: ...
     def appended(self, process: Process, part: RunAppend) -> None: ...
     def granted(self, process: Process, run_id: str, token: int, now: int) -> None: ...
     def leased(self, process: Process, until: int) -> None: ...
     def released(self, owner: str, run_ids: Sequence[str] | None) -> None: ...
-    def dispatched(self, process: Process, task: TaskAssignment) -> None: ...
     def turned(self, process: Process, turn: ScheduleDecision) -> None: ...
-    def demanded(self, holds: bool, law: str, told: str) -> None: ...
 
 
 class ProcessOptions(Struct, frozen=True):
@@ -212,6 +218,10 @@ class Process:
 
     def dispatched(self, task: TaskAssignment) -> None:
         self._witness.dispatched(self, task)
+
+    def acknowledged(self, ref: AttemptRef, times: int) -> None:
+        if not self.dead:
+            self._witness.acknowledged(self, ref, times)
 
     def demanded(self, holds: bool, law: str, told: str) -> None:
         self._witness.demanded(holds, law, told)

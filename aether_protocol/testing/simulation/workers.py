@@ -19,7 +19,7 @@ from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.broker import Holding, ResultSink
+from aether_protocol.ports.broker import Holding, ResultSink, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.artifacts import SimArtifacts, artifacts_of
@@ -30,6 +30,7 @@ SECOND: Final = 1_000_000
 PASSWORD: Final = "correct-horse-battery"
 _CODES: Final = (0,) * 24 + (2, 2, 3, 3, 1, 1, 4, 9)
 _DELAYS: Final = (0, 0, SECOND // 2, SECOND, 3 * SECOND)
+
 
 class BrokerProcess(Protocol):
     """The process that a broker lives in."""
@@ -44,9 +45,24 @@ class BrokerProcess(Protocol):
         """Called for each assignment that goes out."""
         ...
 
+    def acknowledged(self, ref: AttemptRef, times: int) -> None:
+        """Called each time that the engine says that a result is stored: so many times of this delivery of it."""
+        ...
+
     def demanded(self, holds: bool, law: str, told: str) -> None:
         """A law that is judged while an attempt runs."""
         ...
+
+
+def acknowledgement(host: BrokerProcess, ref: AttemptRef) -> Stored:
+    """What an engine calls once a result is stored."""
+    times = [0]
+
+    def stored() -> None:
+        times[0] += 1
+        host.acknowledged(ref, times[0])
+
+    return stored
 
 
 class SimWorkers:
@@ -68,6 +84,12 @@ class SimWorkers:
 
     def delay(self) -> int:
         return self.chaos.choose(SECOND, 4 * SECOND, 20 * SECOND) if self.chaos.strikes("message-delayed") else 0
+
+    def loss(self) -> tuple[str, bool] | None:
+        """How an attempt is lost in place of its result, if it is: the reason, and whether the broker blames it."""
+        if self.chaos.strikes("worker-lost"):
+            return "its worker is gone", False
+        return ("killed by signal 9", True) if self.chaos.strikes("child-lost") else None
 
     def send(self, broker: SimulatedBroker, task: TaskAssignment) -> None:
         """An assignment on its way to a worker."""
@@ -109,6 +131,10 @@ class SimWorkers:
         if self._gone(broker, task):
             return
         self.shelf.give(result.artifacts)
+        loss = self.loss()
+        if loss is not None:
+            self.later(self.delay(), lambda: None if broker.host.dead else broker.sink.lost(task.ref, *loss))
+            return
         if self.chaos.strikes("result-lost"):
             return
         for _ in range(2 if self.chaos.strikes("result-doubled") else 1):
@@ -116,7 +142,7 @@ class SimWorkers:
 
     def _arrives(self, broker: SimulatedBroker, result: TaskResult) -> None:
         if not broker.host.dead:
-            broker.sink.finished(copied(result))
+            broker.sink.finished(copied(result), acknowledgement(broker.host, result.ref))
         elif self.elsewhere is not None:
             self.elsewhere(copied(result))
 

@@ -41,6 +41,7 @@ _TICK: Final = 2 * SECOND
 _LATER: Final = 600 * SECOND  # from then on people look more rarely
 _PATIENCE: Final = 60 * SECOND  # without progress: messages were lost, and the operator starts all engines anew
 _HORIZON: Final = 2 * 3600 * SECOND
+_HOUR: Final = 3600 * SECOND
 _AFTERWARDS: Final = 30 * SECOND  # what comes late comes by then
 
 
@@ -138,6 +139,11 @@ class World(BaseWorld):
             return await self._judge()
         finally:
             await self.end()
+
+    def bring_up(self) -> None:
+        super().bring_up()
+        if self.chaos.strikes("clock-apart"):
+            self.processes[-1].clock.offset += self.chaos.choose(-_HOUR, _HOUR)
 
     # --- people ---
 
