@@ -102,6 +102,10 @@ class SecretBook:
         """
         return self._filled(assignment, await self._ask(*self._wanted(assignment)))
 
+    async def texts(self, needed: Sequence[Reference]) -> Mapping[Reference, str]:
+        """Return the texts of these secrets. Raises MissingSecretError."""
+        return await self._ask(needed, ())
+
     def _wanted(self, assignment: TaskAssignment) -> tuple[Sequence[Reference], Sequence[Reference]]:
         """What the attempt cannot do without, and what is only to be masked."""
         needed = tuple(dict.fromkeys(references_in(_parts_of(assignment)))) if assignment.secret else ()

@@ -28,8 +28,9 @@ class Work(Struct, eq=False):
 
     `namespace` is that of its run. `sticky`: a worker that had an attempt of this run before is asked first. `wait_until`
     (microseconds) is when it becomes an Error where it still waits for a worker. `eager`: it is offered again as soon as its
-    worker's connection is lost, in place of at the end of the lease. The other fields belong to the fleet: `order` is its
-    place in the order of becoming ready, `refusals` how often workers returned it in a row, since when, and the last reason.
+    worker's connection is lost, in place of at the end of the lease. `load` is what is to be delivered. The other fields
+    belong to the fleet: `order` is its place in the order of becoming ready, `refusals` how often workers returned it in a
+    row, since when, and the last reason.
     """
 
     ref: AttemptRef
@@ -39,6 +40,7 @@ class Work(Struct, eq=False):
     sticky: bool = False
     wait_until: int | None = None
     eager: bool = False
+    load: object = None
     order: int = 0
     refusals: int = 0
     refused_since: int | None = None

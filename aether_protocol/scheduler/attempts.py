@@ -68,7 +68,7 @@ class TaskAssignment(Struct, gc=False):
     hooks last. `deadline_us` is the earliest deadline above the task. `hook` is the event (`onSuccess`) when this is a hook's
     run. `artifacts` are input artifacts by name. `folder` is where the document lies, if it came from a file. `secrets` are
     the (name, key) of the secrets that the run has used so far. `elapsed_us` is how long the attempt ran before it was
-    lost with its engine, where the executor does what is left of it.
+    lost with its engine, where the executor does what is left of it. `namespace` is that of the workflow.
     """
 
     ref: AttemptRef
@@ -88,6 +88,7 @@ class TaskAssignment(Struct, gc=False):
     trace_context: str | None = None
     secrets: Sequence[tuple[str, str]] = ()
     elapsed_us: int = 0
+    namespace: str = "default"
 
     @property
     def run_id(self) -> str:

@@ -124,6 +124,7 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
         hook=hook,
         folder=header.folder,
         trace_context=header.trace_context,
+        namespace=step.plan.namespace,
     )
     if lost is not None and lost.goes_on:
         began_at = node.attempt_began_at

@@ -1,0 +1,71 @@
+"""Tokens name deliveries to workers: what a server must know of one, signed, so that a server that restarted knows it too.
+
+Law: a token that was not made with the key is refused. It holds no secret; who has it may report on that one delivery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from aether_protocol.fleet.events import Holding
+from aether_protocol.fleet.work import Slots
+from aether_protocol.ports.wire import AttemptRef
+
+_MAC_BYTES: Final = 16  # 128 bits
+
+
+class _Claims(Struct, array_like=True, gc=False):
+    number: int
+    run_id: str
+    path: str
+    attempt: int
+    epoch: int
+    namespace: str
+    slots: Slots
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Claims)
+
+
+class Tokens:
+    """Makes and reads tokens.
+
+    Args:
+        key: 32 random bytes that all servers of a store share, and nobody else knows.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def make(self, holding: Holding) -> str:
+        """Return the token of a delivery."""
+        ref = holding.ref
+        claims = _Claims(holding.number, ref.run_id, ref.path, ref.attempt, ref.epoch, holding.namespace, holding.slots)
+        body = _encoder.encode(claims)
+        return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+
+    def read(self, token: str) -> Holding | None:
+        """Return what a token names; None where this is not a token of ours."""
+        try:
+            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        except ValueError:
+            return None
+        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(body)):
+            return None
+        try:
+            claims = _decoder.decode(body)
+        except msgspec.MsgspecError:  # made by a server of another version
+            return None
+        ref = AttemptRef(claims.run_id, claims.path, claims.attempt, claims.epoch)
+        return Holding(claims.number, ref, claims.namespace, claims.slots)
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, body, hashlib.sha256)[:_MAC_BYTES]

@@ -1,0 +1,431 @@
+"""The broker for workers elsewhere: it gives attempts to those that talk to this process, over whatever transport.
+
+Law: nothing here decides who gets what; that is the fleet's (`fleet.machine`). This carries its commands out: it answers open
+polls, reports to the engine, and keeps the time. All of it runs on the event loop's thread. It holds assignments with
+references to secrets alone; the texts are given to the worker that has a live delivery which refers to them (`secrets`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from msgspec import Struct, field
+
+from aether_protocol.adapters.brokers.tokens import Tokens
+from aether_protocol.errors import UsageError
+from aether_protocol.execution.secrets import SecretBook, references_in
+from aether_protocol.expressions.durations import parse_duration
+from aether_protocol.expressions.json_copy import clean
+from aether_protocol.fleet import commands as c
+from aether_protocol.fleet import events as e
+from aether_protocol.fleet.machine import Fleet, FleetSettings
+from aether_protocol.fleet.reasons import Reason, why_waiting
+from aether_protocol.fleet.work import Need, Work
+from aether_protocol.plan.placement import slots_of
+from aether_protocol.ports.broker import Holding, ResultSink
+from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.ports.wire_json import WireError, decode_result, encode_assignment
+from aether_protocol.ports.worker import (
+    PROTOCOL_VERSION,
+    BeatMessage,
+    Hello,
+    Orders,
+    Poll,
+    Receipt,
+    Report,
+    SecretAnswer,
+    SecretRequest,
+    SecretText,
+    Welcome,
+    WorkItem,
+)
+
+__all__ = ["SessionOverError", "WorkerBroker"]
+
+_SECOND: Final = 1_000_000
+RECORD_S: Final = 2.0  # how long a report waits for its results to be recorded; what takes longer is sent again
+_NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
+
+
+class SessionOverError(Exception):
+    """The session is not known (any more): the worker has to say hello again."""
+
+
+class _Session(Struct, eq=False):
+    """What is to be said to a worker with the next answer, and its open poll."""
+
+    orders: Orders = field(default_factory=Orders)
+    poll: int = 0
+    answer: asyncio.Future[None] | None = None
+
+
+class WorkerBroker:
+    """See `ports.broker.Broker`.
+
+    Args:
+        clock: the time of leases and delays.
+        key: signs the tokens of deliveries: 32 random bytes that stay the same over restarts.
+        secrets: providers of the texts that assignments refer to.
+        settings: leases and limits of time.
+        server: the name by which workers know this server.
+        beat_s, poll_s: how often workers beat, and how long a poll without work stays open.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        key: bytes,
+        *,
+        secrets: Sequence[SecretProvider] = (),
+        settings: FleetSettings | None = None,
+        server: str = "aether",
+        beat_s: float = 3.0,
+        poll_s: float = 25.0,
+    ) -> None:
+        self.settings = settings or FleetSettings()
+        self.server = server
+        self._clock = clock
+        self._beat_s, self._poll_s = beat_s, poll_s
+        self._tokens = Tokens(key)
+        self._secrets = SecretBook(secrets)
+        now = clock.now()
+        self.fleet = Fleet(self.settings, at=now, first=now)  # in microseconds: no earlier server came as far
+        self._sessions: dict[str, _Session] = {}
+        self._named = 0
+        self._timer: TimerHandle | None = None
+        self._timer_due = 0
+        self.sink: ResultSink
+
+    # --- Broker -----------------------------------------------------------------------------------------------------
+
+    def start(self, sink: ResultSink) -> None:
+        self.sink = sink
+
+    def room(self) -> int | None:
+        return None  # what waits here is ordered by the fleet, where priority, fairness and cancel reach it
+
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        works: list[Work] = []
+        refused: dict[AttemptRef, str] = {}
+        for assignment in batch:
+            try:
+                works.append(self._work(assignment))
+            except ValueError as error:
+                self.sink.finished(TaskResult(assignment.ref, ERROR, clean(str(error))))
+        self._send(e.Offered(self._clock.now(), works))
+        return refused or _NONE_REFUSED
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        self._send(e.Withdrawn(self._clock.now(), refs))
+
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self._clock.now()))
+
+    async def close(self) -> None:
+        """Answer all polls. Attempts live on at their workers, and are taken over by the next server."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for session in self._sessions.values():
+            _answer(session)
+
+    # --- workers ----------------------------------------------------------------------------------------------------
+
+    def hello(self, hello: Hello, *, namespaces: frozenset[str] | None = None) -> Welcome:
+        """Begin a session.
+
+        Args:
+            hello: what the worker says of itself.
+            namespaces: those that it may serve; None: all.
+
+        Raises:
+            UsageError: it speaks no version of the protocol that this server speaks, or holds what is not its own.
+        """
+        if PROTOCOL_VERSION not in hello.protocols:
+            spoken = ", ".join(map(str, hello.protocols))
+            hint = "install the same version of aether-protocol on both sides"
+            raise UsageError(
+                f"the worker speaks version {spoken} of the worker protocol, this server {PROTOCOL_VERSION}", hint=hint
+            )
+        holding = self._holding(hello.holding)
+        if namespaces is not None and any(one.namespace not in namespaces for one in holding):
+            raise UsageError("the worker holds deliveries of a namespace that it may not serve")
+        self._named += 1
+        name = f"{self._clock.now():x}-{self._named}"
+        self._sessions[name] = _Session()
+        self._send(
+            e.Joined(
+                self._clock.now(),
+                name,
+                hello.worker,
+                frozenset(offer.name for offer in hello.executors),
+                hello.slots,
+                hello.labels,
+                hello.pool,
+                namespaces,
+                holding,
+            )
+        )
+        lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)
+        return Welcome(session=name, server=self.server, protocol=PROTOCOL_VERSION, lease_ms=lease, beat_ms=beat, poll_ms=poll)
+
+    async def poll(self, name: str, poll: Poll) -> Orders:
+        """Give a worker work, or what else is to be said to it, as soon as there is something; at the end of the poll's time
+        nothing.
+
+        Raises:
+            SessionOverError: the session is not known.
+        """
+        session = self._session(name)
+        _answer(session)  # an earlier poll whose connection is gone
+        session.poll = poll.poll
+        answer = session.answer = asyncio.get_running_loop().create_future()
+        self._send(e.Polled(self._clock.now(), name, poll.poll, poll.free, self._holding(poll.holding)))
+        due = self._clock.call_at(self._clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
+        try:
+            await answer
+        finally:
+            due.cancel()
+            if session.poll == poll.poll:
+                session.answer = None
+                self._send(e.PollEnded(self._clock.now(), name, poll.poll))
+        self._session(name)
+        return _take(session) if session.poll == poll.poll else Orders()
+
+    def beat(self, name: str, beat: BeatMessage) -> Orders:
+        """Renew a session, and say what else is to be said.
+
+        Raises:
+            SessionOverError: the session is not known.
+        """
+        session = self._session(name)
+        self._send(e.Beat(self._clock.now(), name, beat.poll, self._holding(beat.holding)))
+        orders = Orders(stop=session.orders.stop, drain_ms=session.orders.drain_ms)
+        session.orders.stop, session.orders.drain_ms = [], None
+        return orders
+
+    async def report(self, name: str, report: Report) -> Receipt:
+        """Take in what became of deliveries. Returns when the results are recorded, or after RECORD_S.
+
+        Raises:
+            SessionOverError: the session is not known, and the report has nothing but what needs one.
+        """
+        session = self._sessions.get(name)
+        if session is None and not report.results:
+            raise SessionOverError(name)
+        now = self._clock.now()
+        unknown: list[str] = []
+        started = self._known(name, report.started, unknown)
+        if started:
+            self._send(e.Started(now, name, started))
+        for progress in report.progress:
+            for one in self._known(name, [progress.token], unknown):
+                self.sink.heartbeat(one.ref, progress.details)
+        for log in report.logs:
+            for one in self._known(name, [log.token], unknown):
+                self.sink.logged(one.ref, log.stream, log.text, log.offset)
+        recorded = self._results(name, report, unknown)
+        for died in report.died:
+            for one in self._known(name, [died.token], unknown):
+                self._send(e.Died(now, name, one, clean(died.reason)))
+        for returned in report.returned:
+            held = self._known(name, [returned.token], unknown)
+            self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
+        receipt = Receipt(unknown=unknown)
+        if recorded:
+            await asyncio.wait(recorded.values(), timeout=RECORD_S)
+            receipt.recorded = [token for token, future in recorded.items() if future.done()]
+        if session is not None:
+            receipt.stop, session.orders.stop = session.orders.stop, []
+        return receipt
+
+    async def secrets(self, name: str, request: SecretRequest) -> SecretAnswer:
+        """Give the texts of secrets to a worker that has a delivery which refers to them.
+
+        Raises:
+            SessionOverError: the session is not known.
+            UsageError: it does not have that delivery, or the delivery does not refer to one of them.
+            MissingSecretError: no provider has one, or none answered.
+        """
+        self._session(name)
+        holding = self._tokens.read(request.token)
+        delivery = self.fleet.state.deliveries.get(holding.number) if holding is not None else None
+        if delivery is None or delivery.session != name or delivery.state not in ("assigned", "running"):
+            raise UsageError("the delivery is not one of this session")
+        assignment = delivery.work.load
+        allowed = _references(assignment) if isinstance(assignment, TaskAssignment) else frozenset()
+        wanted = [(one.name, one.key) for one in request.secrets]
+        if not allowed.issuperset(wanted):
+            raise UsageError("the delivery does not refer to all of these secrets")
+        texts = await self._secrets.texts(wanted)
+        return SecretAnswer(texts=[SecretText(name=n, key=key, text=texts[n, key]) for n, key in wanted])
+
+    def leave(self, name: str) -> None:
+        """End a session: its worker carries nothing out any more."""
+        self._send(e.Left(self._clock.now(), name))
+
+    def disconnect(self, name: str) -> None:
+        """Note that the connection to a worker was lost."""
+        self._send(e.Disconnected(self._clock.now(), name))
+
+    def drain(self, name: str, grace_s: float) -> None:
+        """Give a worker no more work, and ask it to give back what has not ended after `grace_s`."""
+        now = self._clock.now()
+        self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
+
+    def why(self, ref: AttemptRef) -> Reason | None:
+        """Say why an attempt waits; None where it does not wait here."""
+        return why_waiting(self.fleet.state, ref)
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _send(self, event: e.Event) -> None:
+        """Let the fleet take an event in, and carry out what it orders."""
+        told: set[str] = set()
+        for command in self.fleet.handle(event):
+            match command:
+                case c.Assign(session=name, number=number, work=work):
+                    item = e.Holding(number, work.ref, work.namespace, work.need.slots)
+                    message = encode_assignment(cast("TaskAssignment", work.load))
+                    self._sessions[name].orders.work.append(WorkItem(token=self._tokens.make(item), assignment=message))
+                    told.add(name)
+                case c.Stop(session=name):
+                    self._stop(name, command)
+                    told.add(name)
+                case c.AskDrain(session=name, until=until):
+                    if name in self._sessions:
+                        self._sessions[name].orders.drain_ms = max(0, until - self._clock.now()) // 1000
+                        told.add(name)
+                case c.CloseSession(session=name):
+                    closed = self._sessions.pop(name, None)
+                    if closed is not None:
+                        _answer(closed)
+                case c.ReportStarted(ref=ref):
+                    self.sink.started(ref)
+                case c.ReportLost(ref=ref, reason=reason, blamed=blamed):
+                    self.sink.lost(ref, reason, blamed)
+                case c.ReportError(ref=ref, message=message):
+                    self.sink.finished(TaskResult(ref, ERROR, clean(message)))
+        for name in told:
+            _answer(self._sessions[name])
+        self._set_timer()
+
+    def _stop(self, name: str, command: c.Stop) -> None:
+        delivery = self.fleet.state.deliveries[command.number]
+        item = e.Holding(command.number, command.ref, delivery.work.namespace, delivery.work.need.slots)
+        token = self._tokens.make(item)
+        if token not in self._sessions[name].orders.stop:
+            self._sessions[name].orders.stop.append(token)
+
+    def _set_timer(self) -> None:
+        due = self.fleet.next_due()
+        if due is None or (self._timer is not None and self._timer_due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._clock.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._send(e.Ticked(self._clock.now()))
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def _work(self, assignment: TaskAssignment) -> Work:
+        """Raises ValueError: what it asks of a worker cannot be read."""
+        extensions = assignment.call.extensions or {}
+        asked = cast("Mapping[str, object]", extensions.get("placement") or {})
+        longest = asked.get("waitAtMost")
+        need = Need(
+            assignment.executor_type,
+            str(asked.get("pool") or ""),
+            str(asked.get("selector") or ""),
+            str(asked.get("prefer") or ""),
+            slots_of(assignment.resources),
+        )
+        return Work(
+            assignment.ref,
+            assignment.namespace,
+            need,
+            assignment.priority,
+            wait_until=self._clock.now() + parse_duration(longest) if isinstance(longest, str) else None,
+            sticky=asked.get("sticky") == "run",
+            eager=asked.get("redeliver") == "on-disconnect",
+            load=assignment,
+        )
+
+    def _results(self, name: str, report: Report, unknown: list[str]) -> dict[str, asyncio.Future[None]]:
+        """Hand results to the engine; by token what is done once they are recorded."""
+        loop = asyncio.get_running_loop()
+        recorded: dict[str, asyncio.Future[None]] = {}
+        held: list[e.Holding] = []
+        for one in report.results:
+            holding = self._tokens.read(one.token)
+            if holding is None:
+                unknown.append(one.token)
+                continue
+            future = recorded[one.token] = loop.create_future()
+            self.sink.finished(_result(holding.ref, one.result), lambda future=future: _set(future))  # type: ignore[misc]
+            held.append(holding)
+        if held:
+            self._send(e.Finished(self._clock.now(), name, held))
+        return recorded
+
+    def _session(self, name: str) -> _Session:
+        session = self._sessions.get(name)
+        if session is None:
+            raise SessionOverError(name)
+        return session
+
+    def _holding(self, tokens: Iterable[str]) -> list[e.Holding]:
+        """What tokens name, without those that are none."""
+        return [holding for token in tokens if (holding := self._tokens.read(token)) is not None]
+
+    def _known(self, name: str, tokens: Iterable[str], unknown: list[str]) -> list[e.Holding]:
+        """What tokens name, of the deliveries that this session has."""
+        found: list[e.Holding] = []
+        deliveries = self.fleet.state.deliveries
+        for token in tokens:
+            holding = self._tokens.read(token)
+            delivery = deliveries.get(holding.number) if holding is not None else None
+            if holding is None or delivery is None or delivery.session != name:
+                unknown.append(token)
+            else:
+                found.append(holding)
+        return found
+
+
+def _references(assignment: TaskAssignment) -> frozenset[tuple[str, str]]:
+    values = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
+    return frozenset([*references_in(values), *assignment.secrets])
+
+
+def _result(ref: AttemptRef, message: dict[str, object]) -> TaskResult:
+    """What a worker says that an attempt gave; where that is not a result of this attempt, an Error."""
+    try:
+        result = decode_result(message)
+    except WireError as error:
+        return TaskResult(ref, ERROR, f"its worker reported {error}")
+    if result.ref != ref:
+        return TaskResult(ref, ERROR, "its worker reported the result of another attempt")
+    return result
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _answer(session: _Session, only: asyncio.Future[None] | None = None) -> None:
+    """Let the open poll return; `only` that one."""
+    if session.answer is not None and (only is None or session.answer is only):
+        _set(session.answer)
+
+
+def _take(session: _Session) -> Orders:
+    orders, session.orders = session.orders, Orders()
+    return orders
