@@ -1,0 +1,25 @@
+"""Workers: processes that carry out attempts for engines elsewhere.
+
+A **supervisor** talks to the server: it says hello, polls for work, beats, and reports. It does nothing that can block, so a
+busy machine or a hanging executor is never taken for a dead worker. The attempts are carried out by **children**, one process
+for each attempt that runs at a time, by the same `execution/` as in the local broker. A child that dies (killed, out of memory)
+is reported at once, with its signal and the last lines that it wrote, and is replaced; the supervisor and all other attempts
+continue.
+
+**Leases.** Each answered message renews the session's lease, counted from when the message was sent. Without an answer the
+supervisor stops its own work before the lease ends, and kills what does not stop, for after that the server may give the
+attempts to another worker. So an attempt does not run in two places, unless a machine was frozen for longer than a lease.
+
+**Results** are kept, and sent again, until the server says that they are recorded. What the server restarts, or loses the
+connection to, is taken over by the next session: the worker shows what it holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aether_protocol.worker.supervisor import Supervisor as Supervisor
+    from aether_protocol.worker.transport import WorkerTransport as WorkerTransport
+
+__all__ = ["Supervisor", "WorkerTransport"]

@@ -1,0 +1,158 @@
+"""A child of a worker: carries out one attempt at a time, with the local broker (`python -m aether_protocol.worker.child`).
+
+Law: it ends when its supervisor does, at once: on Linux the kernel kills it, elsewhere the end of its input tells. Programs
+that its executors started end with it (`adapters.executors.orphan_guard`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import IO, Any, Final, Literal
+
+from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.engine.clock import SystemClock
+from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.errors import AetherError, PortError, why
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.broker import Stored
+from aether_protocol.ports.wire import ERROR, AttemptRef, TaskResult
+from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_result
+from aether_protocol.worker import pipes
+
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
+ASK_S: Final = 60.0  # for the texts of secrets, the server's own wait for its providers included
+
+
+class Child:
+    """The child's side: a sink for its broker, and a provider of secrets that asks the supervisor."""
+
+    blocking = True
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._loop = asyncio.get_running_loop()
+        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._offsets = {"stdout": 0, "stderr": 0}
+        self._token = ""
+        self._broker = LocalBroker(InstalledExecutors(), SystemClock(), secrets=[self])
+        self._broker.start(self)
+
+    async def run(self) -> None:
+        """Carry out what the supervisor says, until it says no more."""
+        reader = asyncio.StreamReader(limit=2**20)
+        await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while (message := await pipes.read(reader)) is not None:
+            match message["do"]:
+                case "begin":
+                    await self._begin(message["token"], message["assignment"])
+                case "texts":
+                    asked = self._asked.pop(message["id"], None)
+                    if asked is not None and not asked.done():
+                        asked.set_result(message)
+                case "stop":
+                    break
+        await self._broker.close()
+
+    async def _begin(self, token: str, message: dict[str, Any]) -> None:
+        self._token, self._offsets = token, {"stdout": 0, "stderr": 0}
+        try:
+            assignment = decode_assignment(message)
+        except WireError as error:
+            ref = AttemptRef(str(message.get("workflowRunId")), str(message.get("path")), int(message.get("attempt") or 1))
+            self.finished(TaskResult(ref, ERROR, str(error)))
+            return
+        await self._broker.dispatch([assignment])
+
+    def _say(self, what: str, **fields: Any) -> None:
+        self._out.write(pipes.frame({"say": what, "token": self._token, **fields}))
+        self._out.flush()
+
+    # --- ResultSink ---
+
+    def started(self, ref: AttemptRef) -> None:
+        self._say("started")
+
+    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+        self._loop.call_soon_threadsafe(self._log, stream, text)
+
+    def _log(self, stream: Literal["stdout", "stderr"], text: str) -> None:
+        self._say("logged", stream=stream, offset=self._offsets[stream], text=text)
+        self._offsets[stream] += len(text.encode("utf-8", "surrogatepass"))
+
+    def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
+        self._say("progressed", details=details)
+
+    def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
+        self._say("lost", reason=reason)
+
+    def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
+        self._loop.call_soon(self._say_finished, result)  # after what it logged from threads
+
+    def _say_finished(self, result: TaskResult) -> None:
+        self._say("finished", result=encode_result(result))
+
+    def ready(self) -> None:
+        """One attempt at a time: nothing waits."""
+
+    # --- SecretProvider ---
+
+    def get(self, name: str, key: str) -> str | None:
+        """Ask the server for a secret, in a thread. Raises PortError."""
+        return asyncio.run_coroutine_threadsafe(self._ask(name, key), self._loop).result(ASK_S)
+
+    async def _ask(self, name: str, key: str) -> str | None:
+        number = len(self._asked) + 1
+        while number in self._asked:
+            number += 1
+        answer = self._asked[number] = self._loop.create_future()
+        self._say("secrets", id=number, secrets=[{"name": name, "key": key}])
+        message = await answer
+        if message.get("fault"):
+            raise PortError(message["fault"])
+        return str(message["texts"][0]["text"])
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends; where it cannot, the end of the input tells."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before this was in force
+        os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Args: the process id of the supervisor, the descriptor to write to, then modules to import first."""
+    parent, descriptor, *modules = arguments
+    _die_with_parent(int(parent))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the supervisor's to act on
+    out = os.fdopen(int(descriptor), "wb")
+    os.set_inheritable(out.fileno(), False)
+    try:
+        for module in modules:
+            importlib.import_module(module)
+
+        async def go() -> None:
+            await Child(out).run()
+
+        asyncio.run(go())
+    except BrokenPipeError:
+        return 1
+    except AetherError as error:
+        print(f"error: {why(error)}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # threads of executors that do not end must not keep it

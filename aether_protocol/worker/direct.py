@@ -1,0 +1,71 @@
+"""A transport without a network: to a broker in the same process. For the worker that a server brings along, and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
+from aether_protocol.errors import AetherError
+from aether_protocol.execution.secrets import MissingSecretError
+from aether_protocol.ports.worker import (
+    BeatMessage,
+    Hello,
+    Orders,
+    Poll,
+    Receipt,
+    Report,
+    SecretAnswer,
+    SecretRequest,
+    Welcome,
+)
+from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
+
+_T = TypeVar("_T")
+
+
+class DirectTransport:
+    """See `worker.transport.WorkerTransport`. `namespaces`: those that the worker may serve; None: all."""
+
+    def __init__(self, broker: WorkerBroker, namespaces: frozenset[str] | None = None) -> None:
+        self._broker = broker
+        self._namespaces = namespaces
+
+    async def hello(self, hello: Hello) -> Welcome:
+        try:
+            return self._broker.hello(hello, namespaces=self._namespaces)
+        except AetherError as error:
+            raise RefusedError(error.message) from None
+
+    async def poll(self, session: str, poll: Poll, timeout_s: float) -> Orders:
+        return await _answer(self._broker.poll(session, poll))
+
+    async def beat(self, session: str, beat: BeatMessage) -> Orders:
+        await asyncio.sleep(0)  # like every other transport it lets others run
+        try:
+            return self._broker.beat(session, beat)
+        except SessionOverError:
+            raise SessionEndedError from None
+
+    async def report(self, session: str, report: Report) -> Receipt:
+        return await _answer(self._broker.report(session, report))
+
+    async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
+        try:
+            return await _answer(self._broker.secrets(session, request))
+        except MissingSecretError as error:
+            raise TransportError(str(error)) from None
+
+    async def leave(self, session: str) -> None:
+        self._broker.leave(session)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def _answer(call: Awaitable[_T]) -> _T:
+    try:
+        return await call
+    except SessionOverError:
+        raise SessionEndedError from None

@@ -1,0 +1,56 @@
+"""What carries attempts out for a supervisor, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from aether_protocol.ports.worker import SecretName, SecretText
+
+
+class Observer(Protocol):
+    """The supervisor, as its hands see it. Called on the event loop's thread."""
+
+    def started(self, token: str) -> None: ...
+
+    def logged(self, token: str, stream: Literal["stdout", "stderr"], offset: int, text: str) -> None: ...
+
+    def progressed(self, token: str, details: Any) -> None: ...
+
+    def finished(self, token: str, result: dict[str, Any]) -> None:
+        """An attempt gave a result (schemas/task-result.schema.json)."""
+        ...
+
+    def died(self, token: str, reason: str) -> None:
+        """What carried this attempt out, and nothing else, is dead."""
+        ...
+
+    def stopped(self, token: str) -> None:
+        """An attempt that was to be stopped is not carried out any more."""
+        ...
+
+    async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
+        """Ask the server. Raises PortError, UsageError."""
+        ...
+
+
+class Hands(Protocol):
+    """Carries out attempts, each named by its token."""
+
+    def start(self, observer: Observer) -> None: ...
+
+    def begin(self, token: str, assignment: dict[str, Any]) -> None:
+        """Carry out an attempt (schemas/task-assignment.schema.json)."""
+        ...
+
+    def stop(self, token: str) -> None:
+        """Stop an attempt in its own time: it may tidy up."""
+        ...
+
+    def kill(self, token: str) -> None:
+        """End an attempt at once."""
+        ...
+
+    async def close(self) -> None:
+        """End everything."""
+        ...

@@ -1,0 +1,110 @@
+"""What a worker has to report, in order, until the server has taken it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from aether_protocol.ports.worker import (
+    DiedReport,
+    LogReport,
+    ProgressReport,
+    Report,
+    ResultReport,
+    ReturnedReport,
+)
+
+MOST_LOG_BYTES: Final = 16 * 2**20  # kept while the server cannot be reached; then the oldest go, with a note
+BATCH_LOG_BYTES: Final = 1 * 2**20  # in one report
+BATCH_RESULTS: Final = 1000
+
+
+class Outbox:
+    """Collects reports; `take` gives the next message."""
+
+    def __init__(self) -> None:
+        self._filled = asyncio.Event()
+        self._report = Report()
+        self._logs: deque[LogReport] = deque()
+        self._log_bytes = 0
+        self._later: list[ResultReport] = []
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to report."""
+        return not self._later and not self._logs and self._report == Report()
+
+    async def wait(self, resend_s: float) -> None:
+        """Wait until there is something; what was sent before and is not recorded comes again after `resend_s`."""
+        timeout = resend_s if self._later else None
+        try:
+            await asyncio.wait_for(self._filled.wait(), timeout)
+        except TimeoutError:
+            self._report.results += self._later
+            self._later = []
+
+    def take(self) -> Report | None:
+        """Return the next message; None: there is nothing to report."""
+        self._filled.clear()
+        report, self._report = self._report, Report()
+        size = 0
+        while self._logs and size < BATCH_LOG_BYTES:
+            report.logs.append(self._logs.popleft())
+            size += len(report.logs[-1].text)
+        self._log_bytes -= size
+        if self._logs or len(report.results) > BATCH_RESULTS:
+            self._report.results = report.results[BATCH_RESULTS:]
+            report.results = report.results[:BATCH_RESULTS]
+            self._filled.set()
+        return None if report == Report() else report
+
+    def put_back(self, report: Report) -> None:
+        """A message was not taken: it goes before what came since."""
+        now = self._report
+        self._report = Report(
+            started=report.started + now.started,
+            progress=report.progress + now.progress,
+            results=report.results + now.results,
+            died=report.died + now.died,
+            returned=report.returned + now.returned,
+        )
+        self._logs.extendleft(reversed(report.logs))
+        self._log_bytes += sum(len(log.text) for log in report.logs)
+        self._filled.set()
+
+    def forget(self, token: str) -> None:
+        """Nothing is to be said of this delivery any more but what it wrote."""
+        report = self._report
+        report.started = [one for one in report.started if one != token]
+        report.progress = [one for one in report.progress if one.token != token]
+
+    def add_started(self, token: str) -> None:
+        self._report.started.append(token)
+        self._filled.set()
+
+    def add_progress(self, progress: ProgressReport) -> None:
+        self._report.progress = [one for one in self._report.progress if one.token != progress.token] + [progress]
+        self._filled.set()
+
+    def add_log(self, log: LogReport) -> None:
+        self._logs.append(log)
+        self._log_bytes += len(log.text)
+        while self._log_bytes > MOST_LOG_BYTES and len(self._logs) > 1:
+            self._log_bytes -= len(self._logs.popleft().text)  # the gap shows in the offsets
+        self._filled.set()
+
+    def add_result(self, result: ResultReport, *, later: bool = False) -> None:
+        """`later`: it was sent, and is to be sent again after a while."""
+        if later:
+            self._later.append(result)
+        else:
+            self._report.results.append(result)
+            self._filled.set()
+
+    def add_died(self, died: DiedReport) -> None:
+        self._report.died.append(died)
+        self._filled.set()
+
+    def add_returned(self, returned: ReturnedReport) -> None:
+        self._report.returned.append(returned)
+        self._filled.set()

@@ -1,0 +1,31 @@
+"""Messages between a supervisor and a child, over pipes: a length of four bytes, then JSON.
+
+The child reads from its standard input and writes to a pipe of its own, so that what executors print goes elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+MOST_BYTES: Final = 2**31 - 1
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def frame(message: dict[str, Any]) -> bytes:
+    """Return the bytes of a message."""
+    body = _encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+async def read(reader: asyncio.StreamReader) -> dict[str, Any] | None:
+    """Return the next message; None at the end."""
+    try:
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        message = _decode(await reader.readexactly(size))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    return message if isinstance(message, dict) else None

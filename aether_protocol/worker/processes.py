@@ -1,0 +1,236 @@
+"""Child processes as the hands of a supervisor: one for each attempt that runs, kept for the next one.
+
+Law: a child carries out one attempt at a time, so its death is that attempt's. A child that was told to stop is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import to_builtins
+
+from aether_protocol.errors import AetherError
+from aether_protocol.ports.worker import SecretName
+from aether_protocol.worker import pipes
+from aether_protocol.worker.hands import Observer
+
+_SPARE: Final = 4  # children without work that are kept
+_LAST_LINES: Final = 10  # of what a child wrote to its standard error, told with its death
+STOP_S: Final = 7.0  # how long a child may take to stop: the local broker's 5 s, and a margin
+
+
+class _ChildProcess:
+    """One child, and the attempt that it has."""
+
+    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader) -> None:
+        self.process = process
+        self.reader = reader
+        self.token: str | None = None
+        self.stopping = False
+        self.watch: asyncio.Task[None] | None = None
+        self.lines: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self.process.stdin is not None and not self.process.stdin.is_closing():
+            self.process.stdin.write(pipes.frame(message))
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+
+class ChildProcesses:
+    """See `worker.hands.Hands`.
+
+    Args:
+        modules: imported in each child before it works, for executors and functions that they register.
+        environment: of the children; that of this process unless given.
+    """
+
+    def __init__(self, modules: Sequence[str] = (), environment: dict[str, str] | None = None) -> None:
+        self._modules = tuple(modules)
+        self._environment = environment
+        self._busy: dict[str, _ChildProcess] = {}
+        self._starting: dict[str, bool] = {}  # by token: whether it is wanted still
+        self._idle: list[_ChildProcess] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._observer: Observer
+
+    # --- Hands ---
+
+    def start(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def begin(self, token: str, assignment: dict[str, Any]) -> None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.process.returncode is None:
+                self._give(child, token, assignment)
+                return
+        self._starting[token] = True
+        self._task(self._begin_new(token, assignment))
+
+    def stop(self, token: str) -> None:
+        child = self._busy.get(token)
+        if token in self._starting:
+            self._starting[token] = False
+        elif child is not None and not child.stopping:
+            child.stopping = True
+            child.send({"do": "stop"})
+            asyncio.get_running_loop().call_later(STOP_S, child.kill)
+
+    def kill(self, token: str) -> None:
+        child = self._busy.get(token)
+        if token in self._starting:
+            self._starting[token] = False
+        elif child is not None:
+            child.stopping = True
+            child.kill()
+
+    async def close(self) -> None:
+        self._closing = True
+        children = [*self._busy.values(), *self._idle]
+        for child in children:
+            child.kill()
+        await asyncio.gather(*(child.process.wait() for child in children))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- children ---
+
+    async def _begin_new(self, token: str, assignment: dict[str, Any]) -> None:
+        try:
+            child = await self._spawn()
+        except OSError as error:
+            self._observer.died(token, f"no process could be started: {error.strerror}")
+            return
+        finally:
+            wanted = self._starting.pop(token)
+        if wanted:
+            self._give(child, token, assignment)
+        else:
+            self._idle.append(child)
+            self._observer.stopped(token)
+        await self._watch(child)
+
+    def _give(self, child: _ChildProcess, token: str, assignment: dict[str, Any]) -> None:
+        child.token = token
+        self._busy[token] = child
+        child.send({"do": "begin", "token": token, "assignment": assignment})
+
+    async def _spawn(self) -> _ChildProcess:
+        theirs, ours = 0, 0
+        ours, theirs = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "aether_protocol.worker.child",
+                str(os.getpid()),
+                str(theirs),
+                *self._modules,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=[theirs],
+                env=self._environment,
+                start_new_session=True,  # signals of the terminal are for the supervisor
+            )
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        reader = asyncio.StreamReader(limit=2**20)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb"))
+        return _ChildProcess(process, reader)
+
+    async def _watch(self, child: _ChildProcess) -> None:
+        """Take in what a child says, until it is gone."""
+        errors = asyncio.create_task(self._read_errors(child))
+        while (message := await pipes.read(child.reader)) is not None:
+            self._hear(child, message)
+        status = await child.process.wait()
+        await asyncio.wait([errors], timeout=1.0)
+        errors.cancel()
+        if child in self._idle:
+            self._idle.remove(child)
+        if child.token is not None:
+            token, child.token = child.token, None
+            del self._busy[token]
+            if self._closing:
+                return
+            if child.stopping:
+                self._observer.stopped(token)
+            else:
+                self._observer.died(token, _reason(status, child.lines))
+
+    @staticmethod
+    async def _read_errors(child: _ChildProcess) -> None:
+        assert child.process.stderr is not None
+        with contextlib.suppress(ValueError):  # a line longer than any: it is no text
+            while line := await child.process.stderr.readline():
+                child.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+
+    def _hear(self, child: _ChildProcess, message: dict[str, Any]) -> None:
+        token = message.get("token")
+        if token is None or token != child.token or child.stopping:
+            return
+        match message["say"]:
+            case "started":
+                self._observer.started(token)
+            case "logged":
+                self._observer.logged(token, message["stream"], message["offset"], message["text"])
+            case "progressed":
+                self._observer.progressed(token, message["details"])
+            case "secrets":
+                self._task(self._fetch(child, token, message))
+            case "lost":
+                self._free(child, token)
+                self._observer.died(token, message["reason"])
+            case "finished":
+                self._free(child, token)
+                self._observer.finished(token, message["result"])
+
+    def _free(self, child: _ChildProcess, token: str) -> None:
+        del self._busy[token]
+        child.token = None
+        if len(self._idle) < _SPARE:
+            self._idle.append(child)
+        else:
+            child.kill()
+
+    async def _fetch(self, child: _ChildProcess, token: str, message: dict[str, Any]) -> None:
+        wanted = [SecretName(name=one["name"], key=one["key"]) for one in message["secrets"]]
+        try:
+            texts = await self._observer.secrets(token, wanted)
+        except AetherError as error:
+            child.send({"do": "texts", "id": message["id"], "fault": error.message})
+            return
+        child.send({"do": "texts", "id": message["id"], "texts": to_builtins(texts)})
+
+    def _task(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _reason(status: int, lines: Sequence[str]) -> str:
+    """How a child ended, with its last lines."""
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        text = f"its process was killed by {name}"
+        if -status == signal.SIGKILL:
+            text += " (the system does that where memory runs out)"
+    else:
+        text = f"its process ended with exit code {status}"
+    return "\n".join([text, *lines])

@@ -1,0 +1,378 @@
+"""The supervisor of a worker: keeps a session with a server, and lets its hands do the work.
+
+Law: nothing here blocks. What an attempt gave is kept until the server has recorded it. What runs is stopped before the
+server may give it to another worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from aether_protocol.ports.worker import (
+    BeatMessage,
+    DiedReport,
+    Hello,
+    LogReport,
+    Orders,
+    Poll,
+    ProgressReport,
+    Report,
+    ResultReport,
+    ReturnedReport,
+    SecretName,
+    SecretRequest,
+    SecretText,
+    Welcome,
+)
+from aether_protocol.worker.hands import Hands
+from aether_protocol.worker.outbox import Outbox
+from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
+
+__all__ = ["Supervisor", "SupervisorSettings"]
+
+_log = logging.getLogger("aether_protocol")
+
+STOP_AT: Final = 0.73  # of the lease without an answer: stop what runs; of 30 s that leaves 8 s
+KILL_AT: Final = 0.9  # then kill it: of 30 s that leaves 3 s for a clock that runs slow and a kill that takes its time
+
+
+class SupervisorSettings(Struct, frozen=True, kw_only=True, gc=False):
+    """Times in seconds. `retry_s` to `longest_retry_s`: pauses after messages without an answer, doubling. `resend_s`: when a
+    result that was not recorded is sent again. `grace_s`: how long a drain lets attempts go on."""
+
+    retry_s: float = 0.2
+    longest_retry_s: float = 5.0
+    resend_s: float = 1.0
+    grace_s: float = 600.0
+
+
+_State = Literal["running", "stopping", "ended"]
+
+
+class _Task(Struct, eq=False):
+    """A delivery that this worker has: it runs, is being stopped, or has ended and its report is not taken yet."""
+
+    token: str
+    state: _State = "running"
+    dropped: bool = False  # by the lease: the server may have given it to another worker
+
+
+class Supervisor:
+    """Keeps one session after the other with a server, until it is told to end.
+
+    Args:
+        transport: the way to the server.
+        hands: what carries attempts out.
+        hello: what the worker says of itself; its `holding` is filled in here.
+        settings: pauses and the grace of a drain.
+        seed: of the jitter of pauses.
+    """
+
+    def __init__(
+        self,
+        transport: WorkerTransport,
+        hands: Hands,
+        hello: Hello,
+        *,
+        settings: SupervisorSettings | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._transport = transport
+        self._hands = hands
+        self._hello = hello
+        self._settings = settings or SupervisorSettings()
+        self._chance = random.Random(seed)
+        self._tasks: dict[str, _Task] = {}
+        self._outbox = Outbox()
+        self._session = ""
+        self._welcome: Welcome | None = None
+        self._poll = 0
+        self._received = 0  # the last poll whose answer arrived
+        self._answered_at = 0.0  # when the last message that was answered was sent
+        self._freed = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._drain_until: float | None = None
+
+    @property
+    def session(self) -> str:
+        """The session's name; empty before the first."""
+        return self._session
+
+    @property
+    def running(self) -> int:
+        """How many attempts it carries out now."""
+        return sum(1 for task in self._tasks.values() if task.state != "ended")
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until `drain` was called and has come to its end, or this is cancelled: then what runs is killed.
+
+        Raises:
+            RefusedError: the server refuses this worker.
+        """
+        self._hands.start(self)
+        try:
+            while not self._is_over():
+                await self._say_hello()
+                await self._serve()
+            if self._session:
+                with contextlib.suppress(TransportError, SessionEndedError, RefusedError):
+                    await self._transport.leave(self._session)
+        finally:
+            await self._hands.close()
+            await self._transport.close()
+
+    def drain(self, grace_s: float | None = None) -> None:
+        """Take no more work; give back what has not ended after `grace_s` (the setting's, unless given)."""
+        until = asyncio.get_running_loop().time() + (self._settings.grace_s if grace_s is None else grace_s)
+        if self._drain_until is None or until < self._drain_until:
+            self._drain_until = until
+            self._draining.clear()  # wakes what waits for the earlier end
+        self._draining.set()
+        self._freed.set()
+
+    def _is_over(self) -> bool:
+        return self._drain_until is not None and not self._tasks and self._outbox.is_empty()
+
+    async def _say_hello(self) -> None:
+        pause = self._settings.retry_s
+        while not self._is_over():
+            sent = asyncio.get_running_loop().time()
+            self._hello.holding = list(self._tasks)
+            try:
+                self._welcome = await self._transport.hello(self._hello)
+            except TransportError as error:
+                _log.warning("no server yet: %s", error.message)
+                await self._pause(pause)
+                pause = min(pause * 2, self._settings.longest_retry_s)
+                continue
+            self._session, self._answered_at = self._welcome.session, sent
+            self._poll = self._received = 0
+            return
+
+    async def _serve(self) -> None:
+        """One session, until it ends or a drain has come to its end."""
+        if self._is_over() or self._welcome is None:
+            return
+        loops = [
+            asyncio.create_task(one, name=f"aether-worker-{name}")
+            for name, one in (
+                ("poll", self._poll_loop()),
+                ("beat", self._beat_loop(self._welcome)),
+                ("report", self._report_loop()),
+                ("lease", self._lease_loop(self._welcome)),
+                ("drain", self._drain_loop()),
+            )
+        ]
+        try:
+            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                with contextlib.suppress(SessionEndedError):
+                    one.result()
+        finally:
+            for one in loops:
+                one.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+
+    # --- loops: each ends the session when it returns or raises -----------------------------------------------------
+
+    async def _poll_loop(self) -> None:
+        pause = self._settings.retry_s
+        while True:
+            free = self._hello.slots.get("tasks", 1) - self.running
+            if self._drain_until is not None:
+                await asyncio.Event().wait()  # no more work: the other loops end the session
+            if free <= 0:
+                self._freed.clear()
+                await self._freed.wait()
+                continue
+            self._poll += 1
+            poll = Poll(poll=self._poll, free=free, holding=list(self._tasks))
+            sent = asyncio.get_running_loop().time()
+            wait_s = (self._welcome.poll_ms if self._welcome else 25_000) / 1000
+            try:
+                orders = await self._transport.poll(self._session, poll, wait_s)
+            except TransportError as error:
+                _log.debug("a poll was not answered: %s", error.message)
+                await self._pause(pause)
+                pause = min(pause * 2, self._settings.longest_retry_s)
+                continue
+            pause = self._settings.retry_s
+            self._received = poll.poll
+            self._answered(sent)
+            self._obey(orders)
+
+    async def _beat_loop(self, welcome: Welcome) -> None:
+        while True:
+            await asyncio.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
+            sent = asyncio.get_running_loop().time()
+            beat = BeatMessage(poll=self._received, holding=list(self._tasks))
+            try:
+                orders = await self._transport.beat(self._session, beat)
+            except TransportError as error:
+                _log.debug("a beat was not answered: %s", error.message)
+                continue
+            self._answered(sent)
+            self._obey(orders)
+
+    async def _report_loop(self) -> None:
+        pause = self._settings.retry_s
+        while True:
+            await self._outbox.wait(self._settings.resend_s)
+            report = self._outbox.take()
+            if report is None:
+                if self._is_over():
+                    return
+                continue
+            sent = asyncio.get_running_loop().time()
+            try:
+                receipt = await self._transport.report(self._session, report)
+            except (TransportError, SessionEndedError) as error:
+                self._outbox.put_back(report)
+                if isinstance(error, SessionEndedError):
+                    raise
+                await self._pause(pause)
+                pause = min(pause * 2, self._settings.longest_retry_s)
+                continue
+            except asyncio.CancelledError:
+                self._outbox.put_back(report)
+                raise
+            pause = self._settings.retry_s
+            self._answered(sent)
+            self._taken(report, receipt.recorded)
+            self._obey(Orders(stop=receipt.stop))
+            if self._is_over():
+                return
+
+    async def _lease_loop(self, welcome: Welcome) -> None:
+        """Stop what runs where no message was answered for so long that the server may give it to another worker."""
+        lease = welcome.lease_ms / 1000
+        stopped = False
+        while True:
+            now = asyncio.get_running_loop().time()
+            silent = now - self._answered_at
+            if silent >= lease * KILL_AT:
+                self._drop_all()
+                stopped = False
+                if silent >= lease:
+                    raise SessionEndedError
+            elif silent >= lease * STOP_AT and not stopped:
+                stopped = True
+                _log.warning("no answer for %.3g s: attempts are stopped, since the lease ends soon", silent)
+                for task in list(self._tasks.values()):
+                    if task.state == "running":
+                        self._stop(task)
+            elif silent < lease * STOP_AT:
+                stopped = False
+            due = min(at for at in (lease * STOP_AT, lease * KILL_AT, lease, silent + lease) if at > silent)
+            await asyncio.sleep(due - silent)
+
+    async def _drain_loop(self) -> None:
+        await self._draining.wait()
+        while not self._is_over():
+            now = asyncio.get_running_loop().time()
+            if self._drain_until is not None and now >= self._drain_until:
+                for task in list(self._tasks.values()):
+                    if task.state == "running":
+                        self._stop(task)
+            await asyncio.sleep(0.05)
+
+    # --- orders -----------------------------------------------------------------------------------------------------
+
+    def _obey(self, orders: Orders) -> None:
+        for item in orders.work:
+            if item.token not in self._tasks:
+                self._tasks[item.token] = _Task(item.token)
+                self._hands.begin(item.token, item.assignment)
+        for token in orders.stop:
+            task = self._tasks.get(token)
+            if task is not None and task.state == "running":
+                self._stop(task)
+        if orders.drain_ms is not None:
+            self.drain(orders.drain_ms / 1000)
+
+    def _stop(self, task: _Task) -> None:
+        task.state = "stopping"
+        self._hands.stop(task.token)
+
+    def _drop_all(self) -> None:
+        """The lease ends: what runs must not run any longer, and is not this worker's any more."""
+        for task in [task for task in self._tasks.values() if task.state != "ended"]:
+            del self._tasks[task.token]
+            self._outbox.forget(task.token)
+            self._hands.kill(task.token)
+        self._freed.set()
+
+    # --- hands.Observer ---------------------------------------------------------------------------------------------
+
+    def started(self, token: str) -> None:
+        if token in self._tasks:
+            self._outbox.add_started(token)
+
+    def logged(self, token: str, stream: Literal["stdout", "stderr"], offset: int, text: str) -> None:
+        if token in self._tasks:
+            self._outbox.add_log(LogReport(token=token, stream=stream, offset=offset, text=text))
+
+    def progressed(self, token: str, details: Any) -> None:
+        if token in self._tasks:
+            self._outbox.add_progress(ProgressReport(token=token, details=details))
+
+    def finished(self, token: str, result: dict[str, Any]) -> None:
+        if self._end(token):
+            self._outbox.add_result(ResultReport(token=token, result=result))
+
+    def died(self, token: str, reason: str) -> None:
+        task = self._tasks.get(token)
+        stopping = task is not None and task.state == "stopping"
+        if self._end(token):
+            if stopping:
+                self._outbox.add_returned(ReturnedReport(token=token, reason="it was stopped"))
+            else:
+                self._outbox.add_died(DiedReport(token=token, reason=reason))
+
+    def stopped(self, token: str) -> None:
+        if self._end(token):
+            reason = "the worker drains" if self._drain_until is not None else "it was stopped"
+            self._outbox.add_returned(ReturnedReport(token=token, reason=reason))
+
+    async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
+        try:
+            answer = await self._transport.secrets(self._session, SecretRequest(token=token, secrets=list(wanted)))
+        except SessionEndedError:
+            raise TransportError("the session with the server has ended") from None
+        return answer.texts
+
+    def _end(self, token: str) -> bool:
+        """Whether this worker has the attempt, which does not run any more."""
+        task = self._tasks.get(token)
+        if task is None or task.state == "ended":
+            return False
+        task.state = "ended"
+        self._freed.set()
+        return True
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def _answered(self, sent: float) -> None:
+        self._answered_at = max(self._answered_at, sent)
+
+    def _taken(self, report: Report, recorded: Sequence[str]) -> None:
+        """A report arrived. Results are kept until they are recorded."""
+        done = set(recorded)
+        for token in [*recorded, *(one.token for one in report.died), *(one.token for one in report.returned)]:
+            self._tasks.pop(token, None)
+        for result in report.results:
+            if result.token not in done:
+                self._outbox.add_result(result, later=True)
+        self._freed.set()
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds * (0.5 + self._chance.random()))
