@@ -1,0 +1,59 @@
+"""The worker protocol over HTTP (docs/reference/worker-protocol.md)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from litestar import Controller, Request, delete, post
+from litestar.datastructures import State
+
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.ports.worker import (
+    BeatMessage,
+    Hello,
+    Orders,
+    Poll,
+    Receipt,
+    Report,
+    SecretAnswer,
+    SecretRequest,
+    Welcome,
+)
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def _broker(state: State) -> WorkerBroker:
+    broker: WorkerBroker = state.workers
+    return broker
+
+
+class WorkerController(Controller):
+    """What workers say, and what they are told."""
+
+    path = "/v1/workers"
+    tags: ClassVar[list[str]] = ["workers"]  # type: ignore[misc]
+
+    @post("/", status_code=201, summary="Begin a session")
+    async def hello(self, data: Hello, state: State) -> Welcome:
+        return _broker(state).hello(data)
+
+    @post("/{session:str}/poll", status_code=200, summary="Ask for work, and wait for it")
+    async def poll(self, session: str, data: Poll, state: State) -> Orders:
+        return await _broker(state).poll(session, data)
+
+    @post("/{session:str}/beat", status_code=200, summary="Renew the session")
+    async def beat(self, session: str, data: BeatMessage, state: State) -> Orders:
+        return _broker(state).beat(session, data)
+
+    @post("/{session:str}/report", status_code=200, summary="Report what became of deliveries")
+    async def report(self, session: str, data: Report, state: State) -> Receipt:
+        return await _broker(state).report(session, data)
+
+    @post("/{session:str}/secrets", status_code=200, summary="Get the texts of secrets that a delivery refers to")
+    async def secrets(self, session: str, data: SecretRequest, state: State) -> SecretAnswer:
+        return await _broker(state).secrets(session, data)
+
+    @delete("/{session:str}", summary="End a session")
+    async def leave(self, session: str, state: State) -> None:
+        _broker(state).leave(session)
