@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from litestar import Controller, Request, delete, post
+from litestar import Controller, delete, post
 from litestar.datastructures import State
+from litestar.params import FromPath, JSONBody
 
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.ports.worker import (
@@ -20,8 +21,6 @@ from aether_protocol.ports.worker import (
     Welcome,
 )
 
-AnyRequest = Request[Any, Any, Any]
-
 
 def _broker(state: State) -> WorkerBroker:
     broker: WorkerBroker = state.workers
@@ -35,25 +34,25 @@ class WorkerController(Controller):
     tags: ClassVar[list[str]] = ["workers"]  # type: ignore[misc]
 
     @post("/", status_code=201, summary="Begin a session")
-    async def hello(self, data: Hello, state: State) -> Welcome:
+    async def hello(self, data: JSONBody[Hello], state: State) -> Welcome:
         return _broker(state).hello(data)
 
     @post("/{session:str}/poll", status_code=200, summary="Ask for work, and wait for it")
-    async def poll(self, session: str, data: Poll, state: State) -> Orders:
+    async def poll(self, session: FromPath[str], data: JSONBody[Poll], state: State) -> Orders:
         return await _broker(state).poll(session, data)
 
     @post("/{session:str}/beat", status_code=200, summary="Renew the session")
-    async def beat(self, session: str, data: BeatMessage, state: State) -> Orders:
+    async def beat(self, session: FromPath[str], data: JSONBody[BeatMessage], state: State) -> Orders:
         return _broker(state).beat(session, data)
 
     @post("/{session:str}/report", status_code=200, summary="Report what became of deliveries")
-    async def report(self, session: str, data: Report, state: State) -> Receipt:
+    async def report(self, session: FromPath[str], data: JSONBody[Report], state: State) -> Receipt:
         return await _broker(state).report(session, data)
 
     @post("/{session:str}/secrets", status_code=200, summary="Get the texts of secrets that a delivery refers to")
-    async def secrets(self, session: str, data: SecretRequest, state: State) -> SecretAnswer:
+    async def secrets(self, session: FromPath[str], data: JSONBody[SecretRequest], state: State) -> SecretAnswer:
         return await _broker(state).secrets(session, data)
 
     @delete("/{session:str}", summary="End a session")
-    async def leave(self, session: str, state: State) -> None:
+    async def leave(self, session: FromPath[str], state: State) -> None:
         _broker(state).leave(session)

@@ -16,10 +16,21 @@ connection to, is taken over by the next session: the worker shows what it holds
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aether_protocol.worker.process import Worker as Worker
     from aether_protocol.worker.supervisor import Supervisor as Supervisor
     from aether_protocol.worker.transport import WorkerTransport as WorkerTransport
 
-__all__ = ["Supervisor", "WorkerTransport"]
+__all__ = ["Supervisor", "Worker", "WorkerTransport"]
+
+_MODULES = {"Worker": "process", "Supervisor": "supervisor", "WorkerTransport": "transport"}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return getattr(import_module(f"aether_protocol.worker.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

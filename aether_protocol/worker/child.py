@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import IO, Any, Final, Literal
 
 from aether_protocol.adapters.brokers.local import LocalBroker
-from aether_protocol.engine.clock import SystemClock
 from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import Stored

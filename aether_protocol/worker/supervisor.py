@@ -106,6 +106,11 @@ class Supervisor:
         return self._session
 
     @property
+    def is_draining(self) -> bool:
+        """Whether it takes no more work."""
+        return self._drain_until is not None
+
+    @property
     def running(self) -> int:
         """How many attempts it carries out now."""
         return sum(1 for task in self._tasks.values() if task.state != "ended")

@@ -1,0 +1,142 @@
+"""The worker as a process: what it offers, where its server is, and what signals do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import socket
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from aether_protocol import __version__
+from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
+from aether_protocol.errors import UsageError
+from aether_protocol.plan.config_schema import config_schema
+from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
+from aether_protocol.worker.processes import ChildProcesses
+from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings
+
+__all__ = ["Worker"]
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Worker:
+    """A worker for one server.
+
+    Args:
+        url: where the server is: `http://127.0.0.1:7234`, or `https://...` on another machine.
+        name: how it is shown; the machine's name and the process id unless given.
+        token: that of the worker, where the server wants one.
+        slots: how much it offers of each kind; `tasks` (how many attempts at a time) is the number of processors unless given.
+        labels: what selectors of tasks look at; `os` and `arch` are there unless given.
+        pool: the pool that it belongs to.
+        executors: the names of those that it offers; all that are installed unless given.
+        modules: imported in each child before it works, for functions and executors that they register.
+        grace_s: how long attempts may continue after a first signal.
+
+    Raises:
+        UsageError: the address would carry secrets in clear over a network, or an executor is not there.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        token: str | None = None,
+        slots: Mapping[str, int] | None = None,
+        labels: Mapping[str, str] | None = None,
+        pool: str = "",
+        executors: Iterable[str] | None = None,
+        modules: Iterable[str] = (),
+        grace_s: float = 600.0,
+    ) -> None:
+        check_address(url)
+        self.url = url
+        self.hello = Hello(
+            worker=name or f"{socket.gethostname()}-{os.getpid()}",
+            build=__version__,
+            protocols=[PROTOCOL_VERSION],
+            executors=list(_offers(executors)),
+            slots={"tasks": os.cpu_count() or 1, **(slots or {})},
+            labels={"os": platform.system().lower(), "arch": platform.machine(), **(labels or {})},
+            pool=pool,
+        )
+        self._token = token
+        self._modules = tuple(modules)
+        self._grace_s = grace_s
+        self._supervisor: Supervisor | None = None
+
+    def run(self) -> None:
+        """Work until a signal comes: the first lets attempts end for the grace, the second gives them back at once.
+
+        Raises:
+            RefusedError: the server refuses this worker.
+        """
+        asyncio.run(self.work())
+
+    async def work(self) -> None:
+        """`run`, in an event loop that is there already. Signals are handled while it runs."""
+        from aether_protocol.worker.http import HttpTransport
+
+        hands = ChildProcesses(self._modules)
+        settings = SupervisorSettings(grace_s=self._grace_s)
+        transport = HttpTransport(self.url, token=self._token)
+        self._supervisor = Supervisor(transport, hands, self.hello, settings=settings)
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, self.drain)
+        await self._supervisor.run()
+
+    def drain(self) -> None:
+        """Take no more work; called again, give back at once what has not ended."""
+        if self._supervisor is not None:
+            self._supervisor.drain(0.0 if self._supervisor.is_draining else None)
+
+
+def check_address(url: str) -> None:
+    """Secrets are sent over TLS or inside of one machine only.
+
+    Raises:
+        UsageError: this address is neither.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(
+            f"{url!r} is not the address of a server", hint="like http://127.0.0.1:7234 or https://aether.example.com"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        hint = "use https://, or a tunnel whose end is on this machine"
+        raise UsageError(f"{url!r} would carry secrets in clear over the network", hint=hint)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _offers(names: Iterable[str] | None) -> Iterable[ExecutorOffer]:
+    installed = InstalledExecutors()
+    for name in installed if names is None else names:
+        try:
+            type_ = installed[name].type
+        except KeyError:
+            known = ", ".join(sorted(installed))
+            raise UsageError(f"executor {name!r} is not installed", hint=f"there are {known}") from None
+        missing = missing_modules(type_)
+        if missing and names is not None:
+            raise UsageError(f"executor {name!r} needs {', '.join(missing)}, which is not installed")
+        if not missing:
+            yield ExecutorOffer(name=name, version=__version__, config=config_schema(type_))
