@@ -131,7 +131,7 @@ class ProgressReport(_Message, kw_only=True):
     details: Any = None
 
 
-class Report(_Message, kw_only=True, omit_defaults=True):
+class WorkReport(_Message, kw_only=True, omit_defaults=True):
     """What became of deliveries, in this order: starts, progress, logs, results, deaths, returns."""
 
     started: _Tokens = field(default_factory=list)

@@ -126,9 +126,8 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
         trace_context=header.trace_context,
         namespace=step.plan.namespace,
     )
-    if lost is not None and lost.goes_on:
-        began_at = node.attempt_began_at
-        assignment.elapsed_us = state.now - began_at if began_at is not None else 0
+    if lost is not None and lost.goes_on and node.attempt_began_at is not None:
+        assignment.elapsed_us = state.now - node.attempt_began_at
     step.commands.append(DispatchTask(node.id, assignment, step.cause))
     if scope is not None and scope.phase is not RUNNING:
         dispatched(step, scope)

@@ -15,10 +15,10 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
-    Report,
     SecretAnswer,
     SecretRequest,
     Welcome,
+    WorkReport,
 )
 
 
@@ -46,7 +46,7 @@ class WorkerController(Controller):
         return _broker(state).beat(session, data)
 
     @post("/{session:str}/report", status_code=200, summary="Report what became of deliveries")
-    async def report(self, session: FromPath[str], data: JSONBody[Report], state: State) -> Receipt:
+    async def report(self, session: FromPath[str], data: JSONBody[WorkReport], state: State) -> Receipt:
         return await _broker(state).report(session, data)
 
     @post("/{session:str}/secrets", status_code=200, summary="Get the texts of secrets that a delivery refers to")

@@ -29,7 +29,7 @@ _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 ASK_S: Final = 60.0  # for the texts of secrets, the server's own wait for its providers included
 
 
-class Child:
+class ChildSide:
     """The child's side: a sink for its broker, and a provider of secrets that asks the supervisor."""
 
     blocking = True
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
             importlib.import_module(module)
 
         async def go() -> None:
-            await Child(out).run()
+            await ChildSide(out).run()
 
         asyncio.run(go())
     except BrokenPipeError:

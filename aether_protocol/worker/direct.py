@@ -15,10 +15,10 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
-    Report,
     SecretAnswer,
     SecretRequest,
     Welcome,
+    WorkReport,
 )
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
@@ -48,7 +48,7 @@ class DirectTransport:
         except SessionOverError:
             raise SessionEndedError from None
 
-    async def report(self, session: str, report: Report) -> Receipt:
+    async def report(self, session: str, report: WorkReport) -> Receipt:
         return await _answer(self._broker.report(session, report))
 
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:

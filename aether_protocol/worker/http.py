@@ -14,10 +14,10 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
-    Report,
     SecretAnswer,
     SecretRequest,
     Welcome,
+    WorkReport,
 )
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
@@ -50,7 +50,7 @@ class HttpTransport:
     async def beat(self, session: str, beat: BeatMessage) -> Orders:
         return await self._post(f"/v1/workers/{session}/beat", beat, Orders)
 
-    async def report(self, session: str, report: Report) -> Receipt:
+    async def report(self, session: str, report: WorkReport) -> Receipt:
         return await self._post(f"/v1/workers/{session}/report", report, Receipt)
 
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:

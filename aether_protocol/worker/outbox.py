@@ -10,9 +10,9 @@ from aether_protocol.ports.worker import (
     DiedReport,
     LogReport,
     ProgressReport,
-    Report,
     ResultReport,
     ReturnedReport,
+    WorkReport,
 )
 
 MOST_LOG_BYTES: Final = 16 * 2**20  # kept while the server cannot be reached; then the oldest go, with a note
@@ -25,14 +25,14 @@ class Outbox:
 
     def __init__(self) -> None:
         self._filled = asyncio.Event()
-        self._report = Report()
+        self._report = WorkReport()
         self._logs: deque[LogReport] = deque()
         self._log_bytes = 0
         self._later: list[ResultReport] = []
 
     def is_empty(self) -> bool:
         """Whether there is nothing to report."""
-        return not self._later and not self._logs and self._report == Report()
+        return not self._later and not self._logs and self._report == WorkReport()
 
     async def wait(self, resend_s: float) -> None:
         """Wait until there is something; what was sent before and is not recorded comes again after `resend_s`."""
@@ -43,10 +43,10 @@ class Outbox:
             self._report.results += self._later
             self._later = []
 
-    def take(self) -> Report | None:
+    def take(self) -> WorkReport | None:
         """Return the next message; None: there is nothing to report."""
         self._filled.clear()
-        report, self._report = self._report, Report()
+        report, self._report = self._report, WorkReport()
         size = 0
         while self._logs and size < BATCH_LOG_BYTES:
             report.logs.append(self._logs.popleft())
@@ -56,12 +56,12 @@ class Outbox:
             self._report.results = report.results[BATCH_RESULTS:]
             report.results = report.results[:BATCH_RESULTS]
             self._filled.set()
-        return None if report == Report() else report
+        return None if report == WorkReport() else report
 
-    def put_back(self, report: Report) -> None:
+    def put_back(self, report: WorkReport) -> None:
         """A message was not taken: it goes before what came since."""
         now = self._report
-        self._report = Report(
+        self._report = WorkReport(
             started=report.started + now.started,
             progress=report.progress + now.progress,
             results=report.results + now.results,

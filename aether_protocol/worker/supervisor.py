@@ -11,27 +11,22 @@ import contextlib
 import logging
 import random
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
 from aether_protocol.ports.worker import (
     BeatMessage,
-    DiedReport,
     Hello,
-    LogReport,
     Orders,
     Poll,
-    ProgressReport,
-    Report,
-    ResultReport,
-    ReturnedReport,
     SecretName,
     SecretRequest,
     SecretText,
     Welcome,
 )
 from aether_protocol.worker.hands import Hands
+from aether_protocol.worker.held import HeldDeliveries, HeldDelivery
 from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
 
@@ -51,17 +46,6 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, gc=False):
     longest_retry_s: float = 5.0
     resend_s: float = 1.0
     grace_s: float = 600.0
-
-
-_State = Literal["running", "stopping", "ended"]
-
-
-class _Task(Struct, eq=False):
-    """A delivery that this worker has: it runs, is being stopped, or has ended and its report is not taken yet."""
-
-    token: str
-    state: _State = "running"
-    dropped: bool = False  # by the lease: the server may have given it to another worker
 
 
 class Supervisor:
@@ -89,14 +73,13 @@ class Supervisor:
         self._hello = hello
         self._settings = settings or SupervisorSettings()
         self._chance = random.Random(seed)
-        self._tasks: dict[str, _Task] = {}
         self._outbox = Outbox()
+        self._held = HeldDeliveries(self._outbox, self._secrets)
         self._session = ""
         self._welcome: Welcome | None = None
         self._poll = 0
         self._received = 0  # the last poll whose answer arrived
         self._answered_at = 0.0  # when the last message that was answered was sent
-        self._freed = asyncio.Event()
         self._draining = asyncio.Event()
         self._drain_until: float | None = None
 
@@ -113,7 +96,7 @@ class Supervisor:
     @property
     def running(self) -> int:
         """How many attempts it carries out now."""
-        return sum(1 for task in self._tasks.values() if task.state != "ended")
+        return len(self._held.running)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -123,7 +106,7 @@ class Supervisor:
         Raises:
             RefusedError: the server refuses this worker.
         """
-        self._hands.start(self)
+        self._hands.start(self._held)
         try:
             while not self._is_over():
                 await self._say_hello()
@@ -142,16 +125,16 @@ class Supervisor:
             self._drain_until = until
             self._draining.clear()  # wakes what waits for the earlier end
         self._draining.set()
-        self._freed.set()
+        self._held.freed.set()
 
     def _is_over(self) -> bool:
-        return self._drain_until is not None and not self._tasks and self._outbox.is_empty()
+        return self._drain_until is not None and not self._held and self._outbox.is_empty()
 
     async def _say_hello(self) -> None:
         pause = self._settings.retry_s
         while not self._is_over():
             sent = asyncio.get_running_loop().time()
-            self._hello.holding = list(self._tasks)
+            self._hello.holding = self._held.tokens
             try:
                 self._welcome = await self._transport.hello(self._hello)
             except TransportError as error:
@@ -196,11 +179,11 @@ class Supervisor:
             if self._drain_until is not None:
                 await asyncio.Event().wait()  # no more work: the other loops end the session
             if free <= 0:
-                self._freed.clear()
-                await self._freed.wait()
+                self._held.freed.clear()
+                await self._held.freed.wait()
                 continue
             self._poll += 1
-            poll = Poll(poll=self._poll, free=free, holding=list(self._tasks))
+            poll = Poll(poll=self._poll, free=free, holding=self._held.tokens)
             sent = asyncio.get_running_loop().time()
             wait_s = (self._welcome.poll_ms if self._welcome else 25_000) / 1000
             try:
@@ -219,7 +202,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
             sent = asyncio.get_running_loop().time()
-            beat = BeatMessage(poll=self._received, holding=list(self._tasks))
+            beat = BeatMessage(poll=self._received, holding=self._held.tokens)
             try:
                 orders = await self._transport.beat(self._session, beat)
             except TransportError as error:
@@ -252,7 +235,7 @@ class Supervisor:
                 raise
             pause = self._settings.retry_s
             self._answered(sent)
-            self._taken(report, receipt.recorded)
+            self._held.taken(report, receipt.recorded)
             self._obey(Orders(stop=receipt.stop))
             if self._is_over():
                 return
@@ -272,9 +255,7 @@ class Supervisor:
             elif silent >= lease * STOP_AT and not stopped:
                 stopped = True
                 _log.warning("no answer for %.3g s: attempts are stopped, since the lease ends soon", silent)
-                for task in list(self._tasks.values()):
-                    if task.state == "running":
-                        self._stop(task)
+                self._stop_all()
             elif silent < lease * STOP_AT:
                 stopped = False
             due = min(at for at in (lease * STOP_AT, lease * KILL_AT, lease, silent + lease) if at > silent)
@@ -285,99 +266,48 @@ class Supervisor:
         while not self._is_over():
             now = asyncio.get_running_loop().time()
             if self._drain_until is not None and now >= self._drain_until:
-                for task in list(self._tasks.values()):
-                    if task.state == "running":
-                        self._stop(task)
+                self._stop_all()
             await asyncio.sleep(0.05)
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def _obey(self, orders: Orders) -> None:
         for item in orders.work:
-            if item.token not in self._tasks:
-                self._tasks[item.token] = _Task(item.token)
+            if self._held.add(item.token):
                 self._hands.begin(item.token, item.assignment)
         for token in orders.stop:
-            task = self._tasks.get(token)
-            if task is not None and task.state == "running":
-                self._stop(task)
+            one = self._held.get(token)
+            if one is not None:
+                self._stop(one)
         if orders.drain_ms is not None:
             self.drain(orders.drain_ms / 1000)
 
-    def _stop(self, task: _Task) -> None:
-        task.state = "stopping"
-        self._hands.stop(task.token)
+    def _stop(self, one: HeldDelivery) -> None:
+        if one.state == "running":
+            one.state = "stopping"
+            self._hands.stop(one.token)
+
+    def _stop_all(self) -> None:
+        for one in self._held.running:
+            self._stop(one)
 
     def _drop_all(self) -> None:
         """The lease ends: what runs must not run any longer, and is not this worker's any more."""
-        for task in [task for task in self._tasks.values() if task.state != "ended"]:
-            del self._tasks[task.token]
-            self._outbox.forget(task.token)
-            self._hands.kill(task.token)
-        self._freed.set()
+        for one in self._held.running:
+            self._held.drop(one)
+            self._hands.kill(one.token)
 
-    # --- hands.Observer ---------------------------------------------------------------------------------------------
+    # --- small things -----------------------------------------------------------------------------------------------
 
-    def started(self, token: str) -> None:
-        if token in self._tasks:
-            self._outbox.add_started(token)
-
-    def logged(self, token: str, stream: Literal["stdout", "stderr"], offset: int, text: str) -> None:
-        if token in self._tasks:
-            self._outbox.add_log(LogReport(token=token, stream=stream, offset=offset, text=text))
-
-    def progressed(self, token: str, details: Any) -> None:
-        if token in self._tasks:
-            self._outbox.add_progress(ProgressReport(token=token, details=details))
-
-    def finished(self, token: str, result: dict[str, Any]) -> None:
-        if self._end(token):
-            self._outbox.add_result(ResultReport(token=token, result=result))
-
-    def died(self, token: str, reason: str) -> None:
-        task = self._tasks.get(token)
-        stopping = task is not None and task.state == "stopping"
-        if self._end(token):
-            if stopping:
-                self._outbox.add_returned(ReturnedReport(token=token, reason="it was stopped"))
-            else:
-                self._outbox.add_died(DiedReport(token=token, reason=reason))
-
-    def stopped(self, token: str) -> None:
-        if self._end(token):
-            reason = "the worker drains" if self._drain_until is not None else "it was stopped"
-            self._outbox.add_returned(ReturnedReport(token=token, reason=reason))
-
-    async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
+    async def _secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
         try:
             answer = await self._transport.secrets(self._session, SecretRequest(token=token, secrets=list(wanted)))
         except SessionEndedError:
             raise TransportError("the session with the server has ended") from None
         return answer.texts
 
-    def _end(self, token: str) -> bool:
-        """Whether this worker has the attempt, which does not run any more."""
-        task = self._tasks.get(token)
-        if task is None or task.state == "ended":
-            return False
-        task.state = "ended"
-        self._freed.set()
-        return True
-
-    # --- answers ----------------------------------------------------------------------------------------------------
-
     def _answered(self, sent: float) -> None:
         self._answered_at = max(self._answered_at, sent)
-
-    def _taken(self, report: Report, recorded: Sequence[str]) -> None:
-        """A report arrived. Results are kept until they are recorded."""
-        done = set(recorded)
-        for token in [*recorded, *(one.token for one in report.died), *(one.token for one in report.returned)]:
-            self._tasks.pop(token, None)
-        for result in report.results:
-            if result.token not in done:
-                self._outbox.add_result(result, later=True)
-        self._freed.set()
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds * (0.5 + self._chance.random()))

@@ -11,10 +11,10 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
-    Report,
     SecretAnswer,
     SecretRequest,
     Welcome,
+    WorkReport,
 )
 
 
@@ -42,7 +42,7 @@ class WorkerTransport(Protocol):
 
     async def beat(self, session: str, beat: BeatMessage) -> Orders: ...
 
-    async def report(self, session: str, report: Report) -> Receipt: ...
+    async def report(self, session: str, report: WorkReport) -> Receipt: ...
 
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer: ...
 

@@ -124,9 +124,7 @@ class LocalBroker:
         name = assignment.target.executor_type
         executor = self._found.get(name) or self._find(name)
         slots = self._slots
-        if slots.free_for(assignment) and (
-            executor is None or (executor.mode == "inline" and not self._must_wait(assignment))
-        ):
+        if slots.free_for(assignment) and (executor is None or (executor.mode == "inline" and not self._must_wait(assignment))):
             self.sink.finished(run_inline(executor, assignment, self) if executor is not None else self._refuse(assignment))
             return
         attempt = Attempt(assignment)

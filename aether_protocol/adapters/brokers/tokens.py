@@ -47,7 +47,9 @@ class Tokens:
     def make(self, holding: Holding) -> str:
         """Return the token of a delivery."""
         ref = holding.ref
-        claims = _Claims(holding.number, ref.run_id, ref.path, ref.attempt, ref.epoch, holding.namespace, holding.slots)
+        claims = _Claims(
+            holding.number, ref.run_id, ref.path, ref.attempt, epoch=ref.epoch, namespace=holding.namespace, slots=holding.slots
+        )
         body = _encoder.encode(claims)
         return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 

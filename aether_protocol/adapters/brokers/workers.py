@@ -36,12 +36,12 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
-    Report,
     SecretAnswer,
     SecretRequest,
     SecretText,
     Welcome,
     WorkItem,
+    WorkReport,
 )
 
 __all__ = ["SessionOverError", "WorkerBroker"]
@@ -163,10 +163,10 @@ class WorkerBroker:
                 hello.worker,
                 frozenset(offer.name for offer in hello.executors),
                 hello.slots,
-                hello.labels,
-                hello.pool,
-                namespaces,
-                holding,
+                labels=hello.labels,
+                pool=hello.pool,
+                namespaces=namespaces,
+                holding=holding,
             )
         )
         lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)
@@ -207,7 +207,7 @@ class WorkerBroker:
         session.orders.stop, session.orders.drain_ms = [], None
         return orders
 
-    async def report(self, name: str, report: Report) -> Receipt:
+    async def report(self, name: str, report: WorkReport) -> Receipt:
         """Take in what became of deliveries. Returns when the results are recorded, or after RECORD_S.
 
         Raises:
@@ -358,7 +358,7 @@ class WorkerBroker:
             load=assignment,
         )
 
-    def _results(self, name: str, report: Report, unknown: list[str]) -> dict[str, asyncio.Future[None]]:
+    def _results(self, name: str, report: WorkReport, unknown: list[str]) -> dict[str, asyncio.Future[None]]:
         """Hand results to the engine; by token what is done once they are recorded."""
         loop = asyncio.get_running_loop()
         recorded: dict[str, asyncio.Future[None]] = {}

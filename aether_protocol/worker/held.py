@@ -1,0 +1,129 @@
+"""The deliveries that a worker has, and what is to be reported of them: what its hands tell comes in here.
+
+Law: a delivery is held until its report has arrived, a result until it is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from aether_protocol.ports.worker import (
+    DiedReport,
+    LogReport,
+    ProgressReport,
+    ResultReport,
+    ReturnedReport,
+    SecretName,
+    SecretText,
+    WorkReport,
+)
+from aether_protocol.worker.outbox import Outbox
+
+HeldState = Literal["running", "stopping", "ended"]
+Ask = Callable[[str, Sequence[SecretName]], Awaitable[Sequence[SecretText]]]
+
+
+class HeldDelivery(Struct, eq=False):
+    """A delivery that runs, is being stopped, or has ended and its report is not taken yet."""
+
+    token: str
+    state: HeldState = "running"
+
+
+class HeldDeliveries:
+    """See `worker.hands.Observer`.
+
+    Args:
+        outbox: collects what is to be reported.
+        ask: gets the texts of secrets for a delivery.
+    """
+
+    def __init__(self, outbox: Outbox, ask: Ask) -> None:
+        self.freed = asyncio.Event()  # set when one more may be taken
+        self._outbox = outbox
+        self._ask = ask
+        self._held: dict[str, HeldDelivery] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def tokens(self) -> list[str]:
+        """All that are held."""
+        return list(self._held)
+
+    @property
+    def running(self) -> list[HeldDelivery]:
+        """Those that take a slot: they run, or are being stopped."""
+        return [one for one in self._held.values() if one.state != "ended"]
+
+    def get(self, token: str) -> HeldDelivery | None:
+        return self._held.get(token)
+
+    def add(self, token: str) -> bool:
+        """Hold a new delivery; False: it is held already."""
+        if token in self._held:
+            return False
+        self._held[token] = HeldDelivery(token)
+        return True
+
+    def drop(self, one: HeldDelivery) -> None:
+        """It is not this worker's any more."""
+        del self._held[one.token]
+        self._outbox.forget(one.token)
+        self.freed.set()
+
+    def taken(self, report: WorkReport, recorded: Sequence[str]) -> None:
+        """A report arrived; results that are not recorded yet are kept, and sent again."""
+        for token in [*recorded, *(one.token for one in report.died), *(one.token for one in report.returned)]:
+            self._held.pop(token, None)
+        done = set(recorded)
+        for result in report.results:
+            if result.token not in done:
+                self._outbox.add_result(result, later=True)
+        self.freed.set()
+
+    # --- Observer ---
+
+    def started(self, token: str) -> None:
+        if token in self._held:
+            self._outbox.add_started(token)
+
+    def logged(self, token: str, stream: Literal["stdout", "stderr"], offset: int, text: str) -> None:
+        if token in self._held:
+            self._outbox.add_log(LogReport(token=token, stream=stream, offset=offset, text=text))
+
+    def progressed(self, token: str, details: Any) -> None:
+        if token in self._held:
+            self._outbox.add_progress(ProgressReport(token=token, details=details))
+
+    def finished(self, token: str, result: dict[str, Any]) -> None:
+        if self._end(token) is not None:
+            self._outbox.add_result(ResultReport(token=token, result=result))
+
+    def died(self, token: str, reason: str) -> None:
+        before = self._end(token)
+        if before == "stopping":
+            self._outbox.add_returned(ReturnedReport(token=token, reason="it was stopped"))
+        elif before is not None:
+            self._outbox.add_died(DiedReport(token=token, reason=reason))
+
+    def stopped(self, token: str) -> None:
+        if self._end(token) is not None:
+            self._outbox.add_returned(ReturnedReport(token=token, reason="it was stopped"))
+
+    async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
+        return await self._ask(token, wanted)
+
+    def _end(self, token: str) -> HeldState | None:
+        """What the state was of a delivery that does not run any more; None: it is not held, or had ended."""
+        one = self._held.get(token)
+        if one is None or one.state == "ended":
+            return None
+        before, one.state = one.state, "ended"
+        self.freed.set()
+        return before
