@@ -20,6 +20,7 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.server.app import make_app
+from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
 
 SECOND = 1_000_000
@@ -113,7 +114,7 @@ def script(source: str, **more: object) -> dict[str, object]:
 
 
 async def ended(engine: Engine, run: str, timeout_s: float = 20.0) -> Report:
-    return await asyncio.wait_for(engine.wait(run), timeout_s)
+    return await asyncio.wait_for(client_of(engine).runs.wait(run), timeout_s)
 
 
 def pids_in(folder: Path) -> list[int]:
@@ -153,7 +154,7 @@ def test_a_run_is_carried_out_by_workers_and_its_log_is_whole(tmp_path: Path) ->
             run = await engine.submit(script("for n in 1 2 3; do echo line $n; done; echo {{workflow.name}}"))
             report = await ended(engine, run)
             assert report.phase == "Succeeded"
-            lines = [line.text async for line in engine.logs(run)]
+            lines = [line.text async for line in client_of(engine).runs.logs(run)]
             assert "".join(lines).split("\n")[:4] == ["line 1", "line 2", "line 3", "one"]
 
     asyncio.run(go())
@@ -207,7 +208,7 @@ def test_an_outage_of_the_server_within_the_lease_repeats_nothing_and_loses_no_l
             report = await ended(engine, run)
             assert report.phase == "Succeeded"
             assert len(pids_in(tmp_path)) == 1
-            text = "".join([line.text async for line in engine.logs(run)])
+            text = "".join([line.text async for line in client_of(engine).runs.logs(run)])
             assert text.split() == [word for n in range(1, 7) for word in ("line", str(n))]
 
     asyncio.run(go())
@@ -258,7 +259,7 @@ def test_a_cancelled_attempt_ends_at_its_worker_within_its_grace(tmp_path: Path)
             at.begin_worker("w1", tasks=1)
             run = await engine.submit(script(slow(tmp_path)))
             await until(lambda: len(pids_in(tmp_path)) == 1)
-            await engine.cancel(run)
+            await client_of(engine).control.cancel(run)
             assert (await ended(engine, run)).phase == "Cancelled"
             await until(lambda: not is_alive(pids_in(tmp_path)[0]), 7)
             run = await engine.submit(script("echo free"))
@@ -277,7 +278,7 @@ def test_secrets_are_fetched_by_the_worker_and_masked_in_what_comes_back(tmp_pat
             report = await ended(engine, run)
             assert report.phase == "Succeeded", report
             assert (tmp_path / "seen").read_text() == "s3cr3t-value"
-            text = "".join([line.text async for line in engine.logs(run)])
+            text = "".join([line.text async for line in client_of(engine).runs.logs(run)])
             assert "s3cr3t" not in text
             assert "got ***" in text
 

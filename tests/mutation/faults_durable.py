@@ -111,7 +111,7 @@ FAULTS = (
         "time",
         "a sleep begins again",
         LEAF,
-        "        assignment.elapsed_us = state.now - began_at if began_at is not None else 0\n",
+        "        assignment.elapsed_us = state.now - node.attempt_began_at\n",
         "        assignment.elapsed_us = 0\n",
         tests="tests/unit/engine/test_recovery_time.py",
     ),
