@@ -31,7 +31,7 @@ Modules by role:
 
     values     events, commands, work
     door       machine
-    rules      offers, membership, progress
+    rules      attempts, membership
     state      state, sessions, waiting, queue, invariants
     answers    reasons
 """

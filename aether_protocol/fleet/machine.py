@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from aether_protocol.fleet import attempts, membership
 from aether_protocol.fleet import events as e
-from aether_protocol.fleet import membership, offers, progress
 from aether_protocol.fleet.commands import Command
 from aether_protocol.fleet.state import FleetSettings, FleetState
 from aether_protocol.ports.wire import AttemptRef
@@ -14,9 +14,9 @@ from aether_protocol.ports.wire import AttemptRef
 __all__ = ["Fleet", "FleetSettings"]
 
 _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
-    e.Offered: offers.offered,
-    e.Withdrawn: offers.withdrawn,
-    e.LimitsSet: offers.limits_set,
+    e.Offered: attempts.offered,
+    e.Withdrawn: attempts.withdrawn,
+    e.LimitsSet: attempts.limits_set,
     e.Joined: membership.joined,
     e.Polled: membership.polled,
     e.PollEnded: membership.poll_ended,
@@ -25,10 +25,10 @@ _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.Left: membership.left,
     e.DrainAsked: membership.drain_asked,
     e.Ticked: membership.ticked,
-    e.Started: progress.started,
-    e.Finished: progress.finished,
-    e.Died: progress.died,
-    e.Returned: progress.returned,
+    e.Started: attempts.started,
+    e.Finished: attempts.finished,
+    e.Died: attempts.died,
+    e.Returned: attempts.returned,
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from litestar import Litestar, get
+from litestar import Litestar, Response, get
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
 
@@ -22,15 +23,23 @@ def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def make_app(workers: WorkerBroker) -> Litestar:
+@get("/readyz", tags=["server"], summary="Whether it takes requests", sync_to_thread=False)
+def readyz(state: State) -> Response[dict[str, str]]:
+    """Answer 200 once the engine has the store, 503 before and while the server stops."""
+    ready: bool = state.is_ready()
+    return Response({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+
+
+def make_app(workers: WorkerBroker, *, is_ready: Callable[[], bool] = lambda: True) -> Litestar:
     """Return the ASGI application of a server.
 
     Args:
         workers: the broker that gives attempts to the workers that call in.
+        is_ready: whether requests are taken now.
     """
     return Litestar(
-        route_handlers=[healthz, WorkerController],
-        state=State({"workers": workers}),
+        route_handlers=[healthz, readyz, WorkerController],
+        state=State({"workers": workers, "is_ready": is_ready}),
         exception_handlers={Exception: of_error},
         request_max_body_size=MOST_BODY_BYTES,
         openapi_config=OpenAPIConfig(title="Aether Protocol", version=__version__, path="/docs"),

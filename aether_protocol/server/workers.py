@@ -28,7 +28,7 @@ def _broker(state: State) -> WorkerBroker:
 
 
 class WorkerController(Controller):
-    """What workers say, and what they are told."""
+    """What workers say, and the answers."""
 
     path = "/v1/workers"
     tags: ClassVar[list[str]] = ["workers"]  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The deliveries that a worker has, and what is to be reported of them: what its hands tell comes in here.
+"""The deliveries that a worker has, and what is to be reported of them: what the pool reports comes in here.
 
 Law: a delivery is held until its report has arrived, a result until it is recorded.
 """
@@ -35,7 +35,7 @@ class HeldDelivery(Struct, eq=False):
 
 
 class HeldDeliveries:
-    """See `worker.hands.Observer`.
+    """See `worker.pool.PoolObserver`.
 
     Args:
         outbox: collects what is to be reported.

@@ -1,6 +1,21 @@
 """Messages between a supervisor and a child, over pipes: a length of four bytes, then JSON.
 
 The child reads from its standard input and writes to a pipe of its own, so that what executors print goes elsewhere.
+
+To the child (`do`):
+
+    begin   token, assignment             carry out this attempt
+    texts   id, texts or fault            the answer to `secrets`
+    stop                                  stop, in your own time, and end
+
+From the child (`say`, each with the token of its attempt):
+
+    started                               the executor has begun
+    logged  stream, offset, text          it wrote this
+    progressed  details                   how far it is
+    secrets  id, secrets                  get the texts of these
+    finished  result                      it gave this
+    lost  reason                          what carried it out broke, not the child
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Worker:
         self._supervisor: Supervisor | None = None
 
     def run(self) -> None:
-        """Work until a signal comes: the first lets attempts end for the grace, the second gives them back at once.
+        """Work until a signal comes: the first lets attempts end for the grace, the second returns them at once.
 
         Raises:
             RefusedError: the server refuses this worker.
@@ -85,10 +85,10 @@ class Worker:
         """`run`, in an event loop that is there already. Signals are handled while it runs."""
         from aether_protocol.worker.http import HttpTransport
 
-        hands = ChildProcesses(self._modules)
+        pool = ChildProcesses(self._modules)
         settings = SupervisorSettings(grace_s=self._grace_s)
         transport = HttpTransport(self.url, token=self._token)
-        self._supervisor = Supervisor(transport, hands, self.hello, settings=settings)
+        self._supervisor = Supervisor(transport, pool, self.hello, settings=settings)
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
             for number in _SIGNALS:
@@ -96,7 +96,7 @@ class Worker:
         await self._supervisor.run()
 
     def drain(self) -> None:
-        """Take no more work; called again, give back at once what has not ended."""
+        """Take no more work; called again, return at once what has not ended."""
         if self._supervisor is not None:
             self._supervisor.drain(0.0 if self._supervisor.is_draining else None)
 

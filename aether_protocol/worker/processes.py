@@ -1,6 +1,6 @@
-"""Child processes as the hands of a supervisor: one for each attempt that runs, kept for the next one.
+"""Child processes, the pool of a supervisor: one for each attempt that runs, kept for the next one.
 
-Law: a child carries out one attempt at a time, so its death is that attempt's. A child that was told to stop is not used again.
+Law: a child carries out one attempt at a time, so its death is that attempt's. A child that was stopped is not used again.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from msgspec import to_builtins
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.worker import SecretName
 from aether_protocol.worker import pipes
-from aether_protocol.worker.hands import Observer
+from aether_protocol.worker.pool import PoolObserver
 
 _SPARE: Final = 4  # children without work that are kept
-_LAST_LINES: Final = 10  # of what a child wrote to its standard error, told with its death
+_LAST_LINES: Final = 10  # of what a child wrote to its standard error, reported with its death
 STOP_S: Final = 7.0  # how long a child may take to stop: the local broker's 5 s, and a margin
 
 
@@ -47,7 +47,7 @@ class _ChildProcess:
 
 
 class ChildProcesses:
-    """See `worker.hands.Hands`.
+    """See `worker.pool.AttemptPool`.
 
     Args:
         modules: imported in each child before it works, for executors and functions that they register.
@@ -62,11 +62,11 @@ class ChildProcesses:
         self._idle: list[_ChildProcess] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._observer: Observer
+        self._observer: PoolObserver
 
-    # --- Hands ---
+    # --- AttemptPool ---
 
-    def start(self, observer: Observer) -> None:
+    def start(self, observer: PoolObserver) -> None:
         self._observer = observer
 
     def begin(self, token: str, assignment: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ class ChildProcesses:
     @staticmethod
     async def _read_errors(child: _ChildProcess) -> None:
         assert child.process.stderr is not None
-        with contextlib.suppress(ValueError):  # a line longer than any: it is no text
+        with contextlib.suppress(ValueError):  # a line longer than any: it is not text
             while line := await child.process.stderr.readline():
                 child.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
 

@@ -1,4 +1,4 @@
-"""The supervisor of a worker: keeps a session with a server, and lets its hands do the work.
+"""The supervisor of a worker: keeps a session with a server, and lets a pool of processes do the work.
 
 Law: nothing here blocks. What an attempt gave is kept until the server has recorded it. What runs is stopped before the
 server may give it to another worker.
@@ -25,9 +25,9 @@ from aether_protocol.ports.worker import (
     SecretText,
     Welcome,
 )
-from aether_protocol.worker.hands import Hands
 from aether_protocol.worker.held import HeldDeliveries, HeldDelivery
 from aether_protocol.worker.outbox import Outbox
+from aether_protocol.worker.pool import AttemptPool
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
 
 __all__ = ["Supervisor", "SupervisorSettings"]
@@ -49,11 +49,11 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Supervisor:
-    """Keeps one session after the other with a server, until it is told to end.
+    """Keeps one session after the other with a server, until it is drained or cancelled.
 
     Args:
         transport: the way to the server.
-        hands: what carries attempts out.
+        pool: what carries attempts out.
         hello: what the worker says of itself; its `holding` is filled in here.
         settings: pauses and the grace of a drain.
         seed: of the jitter of pauses.
@@ -62,14 +62,14 @@ class Supervisor:
     def __init__(
         self,
         transport: WorkerTransport,
-        hands: Hands,
+        pool: AttemptPool,
         hello: Hello,
         *,
         settings: SupervisorSettings | None = None,
         seed: int | None = None,
     ) -> None:
         self._transport = transport
-        self._hands = hands
+        self._pool = pool
         self._hello = hello
         self._settings = settings or SupervisorSettings()
         self._chance = random.Random(seed)
@@ -106,7 +106,7 @@ class Supervisor:
         Raises:
             RefusedError: the server refuses this worker.
         """
-        self._hands.start(self._held)
+        self._pool.start(self._held)
         try:
             while not self._is_over():
                 await self._say_hello()
@@ -115,11 +115,11 @@ class Supervisor:
                 with contextlib.suppress(TransportError, SessionEndedError, RefusedError):
                     await self._transport.leave(self._session)
         finally:
-            await self._hands.close()
+            await self._pool.close()
             await self._transport.close()
 
     def drain(self, grace_s: float | None = None) -> None:
-        """Take no more work; give back what has not ended after `grace_s` (the setting's, unless given)."""
+        """Take no more work; return what has not ended after `grace_s` (the setting's, unless given)."""
         until = asyncio.get_running_loop().time() + (self._settings.grace_s if grace_s is None else grace_s)
         if self._drain_until is None or until < self._drain_until:
             self._drain_until = until
@@ -274,7 +274,7 @@ class Supervisor:
     def _obey(self, orders: Orders) -> None:
         for item in orders.work:
             if self._held.add(item.token):
-                self._hands.begin(item.token, item.assignment)
+                self._pool.begin(item.token, item.assignment)
         for token in orders.stop:
             one = self._held.get(token)
             if one is not None:
@@ -285,7 +285,7 @@ class Supervisor:
     def _stop(self, one: HeldDelivery) -> None:
         if one.state == "running":
             one.state = "stopping"
-            self._hands.stop(one.token)
+            self._pool.stop(one.token)
 
     def _stop_all(self) -> None:
         for one in self._held.running:
@@ -295,7 +295,7 @@ class Supervisor:
         """The lease ends: what runs must not run any longer, and is not this worker's any more."""
         for one in self._held.running:
             self._held.drop(one)
-            self._hands.kill(one.token)
+            self._pool.kill(one.token)
 
     # --- small things -----------------------------------------------------------------------------------------------
 

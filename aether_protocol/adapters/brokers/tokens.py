@@ -38,7 +38,7 @@ class Tokens:
     """Makes and reads tokens.
 
     Args:
-        key: 32 random bytes that all servers of a store share, and nobody else knows.
+        key: 32 random bytes that all servers of a store share, and that leave no server.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -54,7 +54,7 @@ class Tokens:
         return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 
     def read(self, token: str) -> Holding | None:
-        """Return what a token names; None where this is not a token of ours."""
+        """Return what a token names; None where no server of this store made it."""
         try:
             raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except ValueError:

@@ -272,7 +272,7 @@ class WorkerBroker:
         self._send(e.Disconnected(self._clock.now(), name))
 
     def drain(self, name: str, grace_s: float) -> None:
-        """Give a worker no more work, and ask it to give back what has not ended after `grace_s`."""
+        """Give a worker no more work, and ask it to return what has not ended after `grace_s`."""
         now = self._clock.now()
         self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
 

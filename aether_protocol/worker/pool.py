@@ -1,4 +1,4 @@
-"""What carries attempts out for a supervisor, and what it says of them."""
+"""What carries attempts out for a supervisor, and what it reports of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 from aether_protocol.ports.worker import SecretName, SecretText
 
 
-class Observer(Protocol):
-    """The supervisor, as its hands see it. Called on the event loop's thread."""
+class PoolObserver(Protocol):
+    """The supervisor, as its pool sees it. Called on the event loop's thread."""
 
     def started(self, token: str) -> None: ...
 
@@ -34,10 +34,10 @@ class Observer(Protocol):
         ...
 
 
-class Hands(Protocol):
+class AttemptPool(Protocol):
     """Carries out attempts, each named by its token."""
 
-    def start(self, observer: Observer) -> None: ...
+    def start(self, observer: PoolObserver) -> None: ...
 
     def begin(self, token: str, assignment: dict[str, Any]) -> None:
         """Carry out an attempt (schemas/task-assignment.schema.json)."""
