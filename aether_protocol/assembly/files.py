@@ -23,6 +23,7 @@ SKIPPED_FOLDERS: Final = frozenset({"node_modules", "__pycache__"})
 _YAML_MARK: Final = rb"""^(?:\{\s*)?["']?apiVersion["']?[ \t]*:[ \t]*["']?aether"""
 _JSON_MARK: Final = rb'"apiVersion"\s*:\s*"aether'
 _CASE_MARK: Final = rb'^\s*(?:\[\s*)?\{\s*"case"\s*:'
+_YAML_CASE_MARK: Final = rb"^case[ \t]*:"
 
 
 class FileBytes(Struct, frozen=True):
@@ -33,7 +34,7 @@ class FileBytes(Struct, frozen=True):
 
 
 def read_file(path: str, limits: DocumentLimits = DEFAULT) -> FileBytes:
-    """The file at `path`. Raises UsageError for what is not there or is no file, PortError for what cannot be read."""
+    """The file at `path`. Raises UsageError for what is not there or is not a file, PortError for what cannot be read."""
     try:
         with Path(path).open("rb") as stream:
             return FileBytes(path, stream.read(limits.bytes + 1))  # enough to see that it is too large, were it endless
@@ -44,12 +45,12 @@ def read_file(path: str, limits: DocumentLimits = DEFAULT) -> FileBytes:
     except OSError as error:
         raise PortError(f"cannot read {path!r}: {error.strerror}") from None
     except ValueError:
-        raise UsageError(f"{path!r} is no path") from None
+        raise UsageError(f"{path!r} is not a path") from None
 
 
 def read_files(path: str, limits: DocumentLimits = DEFAULT) -> Iterator[FileBytes]:
     """The file at `path`, or every document file in the folder there and below, in order of names."""
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):
         yield read_file(path, limits)
         return
     for file in _walk(Path(path)):
@@ -63,6 +64,13 @@ def is_document(file: FileBytes) -> bool:
     if file.name.endswith(".json"):
         return bool(re.search(_JSON_MARK, file.data, flags=re.IGNORECASE)) and not re.search(_CASE_MARK, file.data)
     return bool(re.search(_YAML_MARK, file.data, flags=re.MULTILINE | re.IGNORECASE))
+
+
+def is_case_file(file: FileBytes) -> bool:
+    """Whether this file holds cases for `aether test`, and no document."""
+    if is_document(file):
+        return False
+    return bool(re.search(_CASE_MARK, file.data)) or bool(re.search(_YAML_CASE_MARK, file.data, flags=re.MULTILINE))
 
 
 def _walk(top: Path) -> Iterator[str]:

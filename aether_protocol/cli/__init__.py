@@ -5,7 +5,7 @@ Law: importing this is free; click and the commands are loaded when `main` is ca
 Modules by role:
 
     from start to exit code   __main__, entry, root, lazy_group, exits
-    what a command takes      command, options, configured, arguments, instants, paths, target
+    what a command takes      command, options, value_types, configured, arguments, instants, paths, target
     documents and the store   document_inputs, stored, freeing, schedules
     runs driven here          drive, session, hosting, process
     packages                  commands, render, terminal

@@ -16,12 +16,11 @@ Law: the order of the fields is that of the help. Every command also takes `-q`,
 from __future__ import annotations
 
 import builtins
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import click
 from msgspec import Struct
@@ -30,7 +29,7 @@ from aether_protocol.cli.configured import take_profile
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.color import COLOR_MODES, set_color
 from aether_protocol.cli.terminal.streams import print_text
-from aether_protocol.expressions.json_copy import is_whole
+from aether_protocol.cli.value_types import TEXT, OneOf, WrongUsageError
 
 _Options = TypeVar("_Options", bound=Struct)
 
@@ -45,79 +44,6 @@ class Declared(Struct, frozen=True):
     """What an annotation says of a field: makes the parameter, given the field's name."""
 
     make: Callable[[str], click.Parameter]
-
-
-class WrongUsageError(click.UsageError):
-    """Options that do not fit, with advice."""
-
-    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
-        super().__init__(message, ctx)
-        self.hint = hint
-
-
-class BadValueError(click.BadParameter):
-    """A value that an option does not take, with advice."""
-
-    def __init__(self, message: str, hint: str | None, *, ctx: click.Context | None, param: click.Parameter | None) -> None:
-        super().__init__(message, ctx, param)
-        self.hint = hint
-
-
-# --- types ---
-
-if TYPE_CHECKING:
-    _TextType = click.ParamType[str]
-else:  # click has only lately made it generic
-    _TextType = click.ParamType
-
-
-class TextParam(_TextType):
-    """What stands on the command line as text. Python hands over bytes that its locale cannot read as halves of surrogate
-    pairs: where they are UTF-8 they are read as that, else they are refused. Names of files may be any bytes."""
-
-    name = "text"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if is_whole(value):
-            return value
-        try:
-            return os.fsencode(value).decode("utf-8")
-        except UnicodeError:
-            self.fail(f"{value!a} is not UTF-8 text", param, ctx)
-
-
-class OneOf(_TextType):
-    """One of several words, in any case; `old` are words that mean one of them and are not shown."""
-
-    name = "choice"
-
-    def __init__(self, words: Sequence[str], old: Mapping[str, str] | None = None, paths: str | None = None) -> None:
-        self.words = tuple(words)
-        self.old = dict(old or {})
-        self.paths = paths
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return f"[{'|'.join(self.words)}]"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(word) for word in self.words if word.lower().startswith(incomplete.lower())]
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        known = {word.lower(): word for word in self.words} | self.old
-        if value.lower() in known:
-            return known[value.lower()]
-        from aether_protocol.diagnostics.suggest import suggest
-
-        near = suggest(value.lower(), list(known))
-        hint = f"did you mean {known[near]!r}?" if near else f"it is one of: {', '.join(self.words)}"
-        if self.paths is not None and any(char in value for char in "./-"):
-            hint = f"{self.paths} names the file: {self.paths} {value}"
-        raise BadValueError(f"{value!r} is not one of its values", hint, ctx=ctx, param=param)
-
-
-TEXT: Final = TextParam()
 
 
 # --- declaring ---

@@ -6,11 +6,12 @@ never made for that. An invalid document is told with the text that it was read 
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
+from aether_protocol.assembly.files import FileBytes, is_case_file
 from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.cli.configured import accepted_types, variable_sources
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
@@ -45,15 +46,25 @@ class DocumentInputs:
         """All documents at these paths, by path. Those of a folder are libraries."""
         read = []
         for path in dict.fromkeys(paths):
-            files = [self.workspace.take(source) for source in read_sources(path, self._limits)]
-            if path != STDIN and Path(path).is_dir():
+            files = [self._take(source) for source in read_sources(path, self._limits)]
+            if path != STDIN and os.path.isdir(path):
                 self.workspace.add_folder(files)
             read.append(files)
         return read
 
     def read_one(self, path: str) -> LoadedFile:
         """The documents of one file, whatever is in it."""
-        return self.workspace.take(read_source(path, self._limits))
+        return self._take(read_source(path, self._limits))
+
+    def _take(self, source: FileBytes) -> LoadedFile:
+        """Read a file. Raises UsageError for one that is another command's."""
+        if is_case_file(source):
+            raise UsageError(f"{source.name!r} holds cases, not workflows", hint=f"aether test {shlex.quote(source.name)}")
+        if source.name.endswith(".toml"):
+            raise UsageError(
+                f"{source.name!r} holds settings, not workflows", hint=f"aether config validate {shlex.quote(source.name)}"
+            )
+        return self.workspace.take(source)
 
     def read_mapping(self, path: str, texts: Collection[str] = ()) -> dict[str, Json]:
         """A YAML or JSON file that holds one mapping (`--params-file`); plain scalars of the names in `texts` keep their
@@ -61,11 +72,11 @@ class DocumentInputs:
         source = read_source(path, self._limits)
         self.sources[source.name] = source.data
         read, trees = parse(source.data, source.name, self._limits)
-        if read.faults:
+        if read.faults and source.data.strip():
             fault = read.faults[0]
             raise UsageError(f"cannot read {path!r}: line {fault.line}: {fault.message}", hint=fault.hint)
         if len(trees) != 1 or not isinstance(trees[0].root, dict):
-            raise UsageError(f"{path!r} does not hold a mapping of names to values")
+            raise UsageError(f"{path!r} does not hold a mapping of names to values", hint="a line for each: NAME: VALUE")
         mapping: dict[str, Json] = trees[0].root
         return {name: (name in texts and trees[0].spelling((name,))) or value for name, value in mapping.items()}
 

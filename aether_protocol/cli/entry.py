@@ -40,6 +40,8 @@ ADVICE: Final = {
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
     gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
+    if not debugs():  # what fails where nothing can catch it (a loop that was never whole, say) follows a message of ours
+        sys.unraisablehook = lambda _: None
     fill_standard_streams()
     raise_descriptors()
     color.begin()
@@ -131,6 +133,9 @@ def usage(error: click.ClickException) -> tuple[str, str | None]:
         text = f"no such option {error.option_name}"
         near = suggest(error.option_name, error.possibilities or (), cutoff=0.7)
         hint = f"did you mean {near}?" if near else None
+    elif isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
+        what = " ".join(filter(None, (error.param.opts[0], error.param.metavar)))
+        hint = f"{what}: {error.param.help}".removesuffix(".")
     elif isinstance(error, click.MissingParameter) and ctx is not None:
         hint = " ".join(ctx.get_usage().split()).replace("Usage:", "usage:")
     if hint is None and ctx is not None:

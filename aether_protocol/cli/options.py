@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import PROFILE, argument, option, output_option, quiet
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
+from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneOf
 
 if TYPE_CHECKING:
     from aether_protocol.documents.source import DocumentLimits
@@ -39,7 +40,7 @@ WorkflowName = Annotated[
 ]
 PageSize = Annotated[
     int,
-    option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many to a page."),
+    option("--limit", type=Number(1, 100_000), default=50, show_default=True, metavar="N", help="How many to a page."),
 ]
 PageCursor = Annotated[str | None, option("--page", metavar="CURSOR", help="The next page, as the page before names it.")]
 
@@ -51,7 +52,7 @@ ReasonOption = Annotated[
 
 LibraryOption = Annotated[
     tuple[str, ...],
-    option("-L", "--library", multiple=True, type=click.Path(exists=True), metavar="DIR", callback=configured("library.paths"),
+    option("-L", "--library", multiple=True, type=Location(exists=True), metavar="DIR", callback=configured("library.paths"),
            help="Folder (or file) with WorkflowTemplates in which references are looked up, before the store. Several are "
                 "allowed."),
 ]
@@ -82,7 +83,7 @@ ProfileOption = Annotated[str | None, PROFILE]
 
 ToOption = Annotated[
     Path | None,
-    option("--to", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH",
+    option("--to", type=Location(FILE, as_path=True), metavar="PATH",
            help="Write it to this file; to standard output if it is - or left out."),
 ]
 TextOrJson = Annotated[str, output_option("text", "json")]
@@ -97,23 +98,23 @@ AnswersOption = Annotated[
 ]
 SecretsFiles = Annotated[
     tuple[str, ...],
-    option("--secrets-file", type=click.Path(exists=True, dir_okay=False), multiple=True, metavar="FILE",
+    option("--secrets-file", type=Location(FILE, exists=True), multiple=True, metavar="FILE",
            callback=configured("secrets.files"), help="File with secrets (dotenv, YAML or JSON)."),
 ]
 ConcurrencyOption = Annotated[
     int | None,
-    option("--concurrency", type=click.IntRange(1), metavar="N", callback=configured("concurrency.attempts"),
+    option("--concurrency", type=Number(1), metavar="N", callback=configured("concurrency.attempts"),
            help="At most N tasks at once."),
 ]
 WorkspacesFolder = Annotated[
     str | None,
-    option("--workspace", type=click.Path(file_okay=False), metavar="DIR", callback=configured("workspaces.path"),
+    option("--workspace", type=Location(FOLDER), metavar="DIR", callback=configured("workspaces.path"),
            help="Folder below which every attempt gets a workspace of its own; by default .aether/workspaces beside the "
                 "store. AETHER_WORKSPACES sets another default."),
 ]
 DurabilityOption = Annotated[
     str | None,
-    option("--durability", type=click.Choice(["full", "normal"]), callback=flag_alone("store.durability"),
+    option("--durability", type=OneOf(["full", "normal"]), callback=flag_alone("store.durability"),
            help="What a write survives: full (the default) a loss of power, normal the death of the process, which is faster."),
 ]
 

@@ -106,11 +106,12 @@ def _open(path: Path, as_it_comes: bool) -> _Target:
         import tempfile  # here: most commands write to standard output
 
         number, name = tempfile.mkstemp(prefix=f".{target.name[:200]}.", dir=target.parent)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other
         raise _cannot_write(path, error) from None
     _unfinished.add(name)
     return _Target(target, number, name)
 
 
-def _cannot_write(path: Path, error: OSError) -> PortError:
-    return PortError(f"cannot write {str(path)!r}: {error.strerror or error}", hint="does its folder exist, and is there room?")
+def _cannot_write(path: Path, error: OSError | RuntimeError) -> PortError:
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else "too many levels of symbolic links"
+    return PortError(f"cannot write {str(path)!r}: {reason}", hint="does its folder exist, and is there room?")

@@ -14,7 +14,7 @@ from tests.e2e.process import environment
 MOST = 14  # modules of cli, packages among them, beyond the frame
 FRAME = {
     "__init__", "command", "commands", "configured", "entry", "exits", "lazy_group", "options", "root",
-    "terminal", "terminal.color", "terminal.messages", "terminal.streams",
+    "terminal", "terminal.color", "terminal.messages", "terminal.streams", "value_types",
 }  # fmt: skip
 # Modules that only those load that drive a run in the foreground, show text, or write a file.
 NOT_LOADED = {

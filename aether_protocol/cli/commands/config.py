@@ -18,6 +18,7 @@ from aether_protocol.cli.configured import configuration
 from aether_protocol.cli.exits import FINE, INVALID
 from aether_protocol.cli.options import ProfileOption, TextOrJson, ToOption
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Location
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.text import one_line, printable
 
@@ -40,7 +41,7 @@ class ConfigShowOptions(Struct, frozen=True, kw_only=True):
 
 
 class ConfigValidateOptions(Struct, frozen=True, kw_only=True):
-    paths: Annotated[tuple[str, ...], argument("[FILE]...", nargs=-1, type=click.Path())] = ()
+    paths: Annotated[tuple[str, ...], argument("[FILE]...", nargs=-1, type=Location())] = ()
     output: Annotated[str, output_option("text", "json", "github", "sarif", help="How to print what was found.")] = "text"
     to: ToOption = None
 

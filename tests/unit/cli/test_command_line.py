@@ -81,7 +81,7 @@ def test_every_command_takes_quiet_and_color_and_those_with_json_take_its_short_
         ("show", "missing argument 'RUN'", "usage: aether show [OPTIONS] RUN [TASK]"),
         ("cron shwo x", "no such command 'shwo'", "did you mean 'show'?"),
         ("valdate", "no such command 'valdate'", "did you mean 'validate'?"),
-        ("ls --limit x", "invalid value for --limit: 'x' is not a valid integer range",
+        ("ls --limit x", "invalid value for --limit: 'x' is not a whole number from 1 to 100000",
          "'aether ls --help' says what it takes"),
     ],
 )

@@ -12,6 +12,7 @@ from aether_protocol.cli.command import argument, command_with, option, output_o
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import LibraryOption, LookedUpStore, MaxOption, ToOption, WorkflowName
+from aether_protocol.cli.value_types import Location, Number
 from aether_protocol.views.graph.picture import Picture, picture
 
 EPILOG = """\b
@@ -50,11 +51,11 @@ FORMATS: Mapping[str, Callable[[Picture], str]] = {"text": _ascii, "svg": _svg, 
 
 
 class GraphOptions(Struct, frozen=True, kw_only=True):
-    file: Annotated[str, argument("FILE", type=click.Path())]
+    file: Annotated[str, argument("FILE", type=Location())]
     output: Annotated[str, output_option(*FORMATS, help="What to draw it as.", old={"ascii": "text"}, to=True)] = "text"
     to: ToOption = None
     depth: Annotated[
-        int | None, option("--depth", type=click.IntRange(0), metavar="N", help="Draw dags and loops below this depth closed.")
+        int | None, option("--depth", type=Number(0), metavar="N", help="Draw dags and loops below this depth closed.")
     ] = None
     name: WorkflowName = None
     library: LibraryOption = ()

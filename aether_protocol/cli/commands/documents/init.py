@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.value_types import FOLDER, Location
 from aether_protocol.errors import PortError, UsageError
 
 EPILOG = """\b
@@ -41,7 +42,7 @@ class InitOptions(Struct, frozen=True, kw_only=True):
     name: Annotated[str, argument("NAME")]
     folder: Annotated[
         str | None,
-        option("--to", old=["--output"], type=click.Path(file_okay=False), metavar="DIR",
+        option("--to", old=["--output"], type=Location(FOLDER), metavar="DIR",
                help="The folder to make; NAME is then the name of the workflow alone."),
     ] = None
 
@@ -54,8 +55,9 @@ def command(options: InitOptions) -> int:
     stays, and a file that would be written over is an error.
     """
     folder = Path(options.name if options.folder is None else options.folder)
-    here = folder.resolve() == Path.cwd()
-    name = options.name if options.folder is not None else near_name(folder.resolve().name) if here else folder.name
+    whole = os.path.realpath(folder)
+    here = whole == os.getcwd()
+    name = options.name if options.folder is not None else near_name(os.path.basename(whole)) if here else folder.name
     if not NAME.fullmatch(name):
         hint = "use lower-case letters, digits and hyphens, 63 at most"
         raise UsageError(f"{name!r} cannot be the name of a workflow", hint=hint)
@@ -75,7 +77,7 @@ def check_free(folder: Path, *, here: bool) -> None:
         taken = next((target for target in (*FILES.values(), SCHEMA) if os.path.lexists(target)), None)
         if taken is not None:
             raise UsageError(f"{taken!r} is there already", hint="move it away, or name a new folder")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{str(folder)!r} is there already and not empty", hint="choose another name, or '.' in it")
 
 

@@ -10,9 +10,10 @@ import click
 from msgspec import Struct
 
 from aether_protocol.assembly.executors import executor_types
-from aether_protocol.cli.command import OneOf, command_with, option, output_option
+from aether_protocol.cli.command import command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import ToOption
+from aether_protocol.cli.value_types import OneOf
 from aether_protocol.documents.schema import published
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_schema import with_configs

@@ -26,6 +26,7 @@ from aether_protocol.cli.options import (
 )
 from aether_protocol.cli.stored import look, open_at
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Location, Number
 from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.errors import UsageError
 from aether_protocol.service.library import choose_version, find_versions, read_template_name, remove_templates
@@ -51,7 +52,7 @@ def command() -> None:
 
 
 class TemplateApplyOptions(Struct, frozen=True, kw_only=True):
-    files: Annotated[tuple[str, ...], argument("FILE...", nargs=-1, required=True, type=click.Path())]
+    files: Annotated[tuple[str, ...], argument("FILE...", nargs=-1, required=True, type=Location())]
     library: LibraryOption = ()
     output: TextOrJson = "text"
     to: ToOption = None
@@ -122,7 +123,7 @@ class TemplateShowOptions(Struct, frozen=True, kw_only=True):
     name: Annotated[str, argument("NAME")]
     namespace: NamespaceOption = None
     version: Annotated[
-        int | None, option("--version", type=click.IntRange(1), metavar="N", help="This version, not the newest.")
+        int | None, option("--version", type=Number(1), metavar="N", help="This version, not the newest.")
     ] = None
     digest: Annotated[
         str | None, option("--digest", metavar="DIGEST", help="The version with this digest, or one that begins so.")

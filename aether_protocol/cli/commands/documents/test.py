@@ -9,12 +9,13 @@ from typing import Annotated
 import click
 from msgspec import Struct
 
-from aether_protocol.cli.command import OneOf, argument, command_with, option, output_option
+from aether_protocol.cli.command import argument, command_with, option, output_option
 from aether_protocol.cli.exits import FAILED, FINE
 from aether_protocol.cli.options import ToOption
 from aether_protocol.cli.target import written_to
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import let_outcome_decide
+from aether_protocol.cli.value_types import FILE, Location, OneOf
 from aether_protocol.errors import UsageError
 from aether_protocol.testing.cases.model import Case, CaseResult
 from aether_protocol.testing.cases.read import find_files, read_files
@@ -35,7 +36,7 @@ that begin with 'case:'."""
 class TestOptions(Struct, frozen=True, kw_only=True):
     __test__ = False  # for pytest, which takes it for a test by its name
 
-    paths: Annotated[tuple[Path, ...], argument("[PATH]...", nargs=-1, type=click.Path(exists=True, path_type=Path))] = ()
+    paths: Annotated[tuple[Path, ...], argument("[PATH]...", nargs=-1, type=Location(exists=True, as_path=True))] = ()
     words: Annotated[
         str | None, option("-k", metavar="WORDS", help="Only cases whose name, file or rules have all these words.")
     ] = None
@@ -59,7 +60,7 @@ class TestOptions(Struct, frozen=True, kw_only=True):
     to: ToOption = None
     junit: Annotated[
         Path | None,
-        option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", hidden=True,
+        option("--junit", type=Location(FILE, as_path=True), metavar="FILE", hidden=True,
                help="Write a JUnit report to this file, beside what is printed."),
     ] = None
     coverage_of_rules: Annotated[
@@ -68,7 +69,7 @@ class TestOptions(Struct, frozen=True, kw_only=True):
     ] = False
     tests: Annotated[
         tuple[Path, ...],
-        option("--tests", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="DIR",
+        option("--tests", multiple=True, type=Location(exists=True, as_path=True), metavar="DIR",
                help="Where test functions marked with rule IDs are, for --coverage-of-rules (default: tests)."),
     ] = ()
 

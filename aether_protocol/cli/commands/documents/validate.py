@@ -12,6 +12,7 @@ from aether_protocol.cli.command import argument, command_with, option, output_o
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE, INVALID
 from aether_protocol.cli.options import LibraryOption, LookedUpStore, MaxOption, ToOption
+from aether_protocol.cli.value_types import Location
 from aether_protocol.errors import UsageError
 
 EPILOG = """\b
@@ -27,7 +28,7 @@ errors. So is a retry on the call of a dag or loop, which has no effect. Other w
 
 
 class ValidateOptions(Struct, frozen=True, kw_only=True):
-    paths: Annotated[tuple[str, ...], argument("PATH...", nargs=-1, required=True, type=click.Path())]
+    paths: Annotated[tuple[str, ...], argument("PATH...", nargs=-1, required=True, type=Location())]
     strict: Annotated[bool, option("--strict", is_flag=True, help=STRICT)] = False
     output: Annotated[
         str, output_option("text", "json", "github", "sarif", help="How to print what was found.", to=True)

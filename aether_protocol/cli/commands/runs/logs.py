@@ -9,12 +9,13 @@ from typing import Annotated
 import click
 from msgspec import Struct
 
-from aether_protocol.cli.command import OneOf, argument, command_with, option, output_option
+from aether_protocol.cli.command import argument, command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption, ToOption
 from aether_protocol.cli.stored import client_on, look, told_when_left
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import stop_when_lost
+from aether_protocol.cli.value_types import OneOf
 from aether_protocol.ports.store import LogLine, Store
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.find import find_run

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from aether_protocol.cli.command import OneOf, command_with, option
+from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Instant
 from aether_protocol.cli.options import (
@@ -21,6 +21,7 @@ from aether_protocol.cli.options import (
 )
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import OneOf
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary
 from aether_protocol.views.phases import PHASE_COLORS
@@ -122,7 +123,7 @@ def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, sign, value = text.partition("=")
         if not key or not sign:
-            raise UsageError(f"--label {text!r} is not key=value")
+            raise UsageError(f"--label {text!r} is not key=value", hint="for example: --label team=data")
         labels[key] = value
     return labels
 

@@ -12,6 +12,7 @@ from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import look
+from aether_protocol.cli.value_types import Number
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.service.runs.find import find_run
@@ -29,17 +30,17 @@ Steps are numbered from 1; `seq` of an event is the number of its step."""
 class ReplayOptions(Struct, frozen=True, kw_only=True):
     run: RunArgument
     at: Annotated[
-        int | None, option("--at", type=click.IntRange(0), metavar="SEQ", help="The step; the last one if left out.")
+        int | None, option("--at", type=Number(0), metavar="SEQ", help="The step; the last one if left out.")
     ] = None
     diff: Annotated[
-        int | None, option("--diff", type=click.IntRange(0), metavar="SEQ", help="Show what differs at this step instead.")
+        int | None, option("--diff", type=Number(0), metavar="SEQ", help="Show what differs at this step instead.")
     ] = None
     output: TextOrJson = "text"
     to: ToOption = None
     store: StoreOption
 
 
-@command_with(ReplayOptions, "replay", epilog=EPILOG, not_a_file=(click.INT, "--at"))
+@command_with(ReplayOptions, "replay", epilog=EPILOG, not_a_file=(Number(0), "--at"))
 def command(options: ReplayOptions) -> int:
     """Show a run as it was after one of its steps, or what changed between two of them.
 

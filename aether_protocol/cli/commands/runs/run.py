@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated
 
-import click
 from msgspec import Struct
 
 from aether_protocol.cli.arguments import read_answers, read_parameters
-from aether_protocol.cli.command import OneOf, argument, command_with, option
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.drive import Driving, FinishedRun, drive
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, LibraryOption, MaxOption, WorkflowName
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import FILE, Location, OneOf
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -59,7 +59,7 @@ class RunRequest(Struct, frozen=True):
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
-    file: Annotated[str, argument("FILE", type=click.Path())]
+    file: Annotated[str, argument("FILE", type=Location())]
     parameters: Annotated[
         tuple[str, ...],
         option("-p", "--parameter", multiple=True, metavar="NAME=VALUE",
@@ -67,7 +67,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     ] = ()
     params_file: Annotated[
         str | None,
-        option("--params-file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+        option("--params-file", type=Location(FILE, exists=True), metavar="FILE",
                help="YAML or JSON file with parameters; -p wins."),
     ] = None
     name: WorkflowName = None

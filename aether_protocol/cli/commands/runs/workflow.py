@@ -7,9 +7,10 @@ from typing import Annotated, Final
 import click
 from msgspec import Struct
 
-from aether_protocol.cli.command import OneOf, command_with, option
+from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.commands.runs.ls import ListOptions, list_runs
 from aether_protocol.cli.options import NamespaceFilter, PageCursor, PageSize, StoreOption, TextOrJson, ToOption
+from aether_protocol.cli.value_types import OneOf
 
 # A state of prior systems -> the phases that it stands for.
 STATES: Final = {

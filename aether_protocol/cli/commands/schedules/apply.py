@@ -20,6 +20,7 @@ from aether_protocol.cli.render.schedules import next_text, schedule_json
 from aether_protocol.cli.schedules import refuse_memory
 from aether_protocol.cli.stored import open_at
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Location
 from aether_protocol.ports.store import schedules_of
 from aether_protocol.service.schedules.apply import AppliedSchedule, apply_all, check_now, check_stored, read_schedules, refuse
 from aether_protocol.service.schedules.find import called
@@ -41,7 +42,7 @@ cannot be used."""
 
 
 class ScheduleApplyOptions(Struct, frozen=True, kw_only=True):
-    paths: Annotated[tuple[str, ...], argument("FILE...", nargs=-1, required=True, type=click.Path())]
+    paths: Annotated[tuple[str, ...], argument("FILE...", nargs=-1, required=True, type=Location())]
     replace: Annotated[
         bool,
         option("--replace", is_flag=True,

@@ -15,6 +15,7 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import HostingOptions, NamespaceOption
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Number
 from aether_protocol.errors import UsageError
 from aether_protocol.views.text import counted
 
@@ -55,7 +56,7 @@ class BackfillOptions(Struct, frozen=True, kw_only=True):
     again: Annotated[bool, option("--again", is_flag=True, help="Also those whose run was deleted since.")] = False
     at_once: Annotated[
         int,
-        option("--concurrency", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N",
+        option("--concurrency", type=Number(1, 1000), default=1, show_default=True, metavar="N",
                help="At most N runs at once."),
     ] = 1
     namespace: NamespaceOption = None

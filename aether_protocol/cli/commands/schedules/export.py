@@ -12,11 +12,12 @@ import click
 from msgspec import Struct
 
 from aether_protocol.assembly.store_urls import read_store_url
-from aether_protocol.cli.command import OneOf, argument, command_with, option
+from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import MaxOption, NamespaceOption, StoreOption
 from aether_protocol.cli.schedules import asked_for, refuse_memory
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import FOLDER, Location, OneOf
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service.schedules.system_units import Placed, crontab, service, timer
 
@@ -40,12 +41,12 @@ class ScheduleExportOptions(Struct, frozen=True, kw_only=True):
     ]
     folder: Annotated[
         Path | None,
-        option("--to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+        option("--to", type=Location(FOLDER, as_path=True), metavar="DIR",
                help="Where to write the units; standard output if left out."),
     ] = None
     directory: Annotated[
         str | None,
-        option("--directory", type=click.Path(exists=True, file_okay=False), metavar="DIR",
+        option("--directory", type=Location(FOLDER, exists=True), metavar="DIR",
                help="Where the tick is to be started; this folder if left out."),
     ] = None
     namespace: NamespaceOption = None

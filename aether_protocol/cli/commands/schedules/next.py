@@ -15,6 +15,7 @@ from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import MaxOption, NamespaceOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.schedules import Asked, asked_for
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Number
 from aether_protocol.service.schedules.times import fires_of, zone_of
 
 EPILOG = """\b
@@ -31,7 +32,7 @@ class ScheduleNextOptions(Struct, frozen=True, kw_only=True):
     what: Annotated[str, argument("FILE|NAME")]
     limit: Annotated[
         int,
-        option("--limit", old=["--number"], type=click.IntRange(1, 10_000), default=10, show_default=True, metavar="N",
+        option("--limit", old=["--number"], type=Number(1, 10_000), default=10, show_default=True, metavar="N",
                help="How many of each."),
     ] = 10
     after: Annotated[

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import click
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import ConcurrencyOption, HostingOptions
+from aether_protocol.cli.value_types import Number
 from aether_protocol.ports.store import schedules_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ stopped and the next scheduler recovers them. A second signal ends it at once. T
 class ScheduleRunOptions(Struct, frozen=True, kw_only=True):
     grace: Annotated[
         float,
-        option("--grace", type=click.FloatRange(0, 86_400), default=10, show_default=True, metavar="SECONDS",
+        option("--grace", type=Number(0, 86_400, fraction=True), default=10, show_default=True, metavar="SECONDS",
                help="How long runs may continue after a signal."),
     ] = 10
     concurrency: ConcurrencyOption = None

@@ -17,6 +17,7 @@ from aether_protocol.cli.options import MEMORY, StoreOption, TextOrJson, ToOptio
 from aether_protocol.cli.paths import STDIN
 from aether_protocol.cli.stored import open_at
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Location
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.service.archive import Archive, read_archive
@@ -28,7 +29,7 @@ Examples:
 
 
 class ImportOptions(Struct, frozen=True, kw_only=True):
-    file: Annotated[str, argument("FILE", type=click.Path())]
+    file: Annotated[str, argument("FILE", type=Location())]
     output: TextOrJson = "text"
     to: ToOption = None
     store: StoreOption

@@ -7,12 +7,13 @@ from typing import Annotated
 import click
 from msgspec import Struct
 
-from aether_protocol.cli.command import OneOf, command_with, option
+from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, show_deleted
 from aether_protocol.cli.instants import Span, now_us
 from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
+from aether_protocol.cli.value_types import OneOf
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.service.client import Client
 from aether_protocol.service.runs.delete import Freed
