@@ -14,11 +14,14 @@ from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.build import PlanBuilder, over
+from aether_protocol.compiler.checks.callers import CallerChecks
 from aether_protocol.compiler.checks.executors import ExecutorChecks
-from aether_protocol.compiler.checks.names import NameChecks, NameContext
+from aether_protocol.compiler.checks.names import NameChecks
 from aether_protocol.compiler.checks.no_effect import EffectChecks
+from aether_protocol.compiler.checks.order import OrderChecks
 from aether_protocol.compiler.checks.pitfalls import PitfallChecks
 from aether_protocol.compiler.checks.secrets import Secrets
+from aether_protocol.compiler.checks.texts import TextChecks
 from aether_protocol.compiler.checks.types import TypeChecks
 from aether_protocol.compiler.checks.values import ValueChecks, check_aggregate
 from aether_protocol.compiler.dag_edges import DagEdges, check_nesting, edges_of
@@ -189,31 +192,32 @@ class _Compilation:
 
     def _check_names(self, settings: EffectiveSpec, names: Names, executors: ExecutorChecks) -> None:
         secrets = Secrets(self.texts, settings.parameters, self._definitions())
-        checks = NameChecks(self.findings, self.texts, names, NameContext(self.wirings, secrets, executors.files))
-        self._check_parameters(settings, names, checks)
+        texts = TextChecks(self.findings, self.texts, names, OrderChecks(self.findings, self.wirings), secrets)
+        self._check_parameters(settings, names, texts)
+        checks = NameChecks(texts, executors.files)
         for symbol in self.table.symbols:
             checks.symbol(symbol)
         if settings.retry is not None:
             at = settings.retry_at
-            checks.retry(settings.retry, at.origin, at.path[:-1], Scope(p.DEFAULT_RETRY, (settings.unit,)))
-        checks.finish(self.table.symbols)
+            texts.retry(settings.retry, at.origin, at.path[:-1], Scope(p.DEFAULT_RETRY, (settings.unit,)))
+        CallerChecks(checks).finish(self.table.symbols)
 
-    def _check_parameters(self, settings: EffectiveSpec, names: Names, checks: NameChecks) -> None:
+    def _check_parameters(self, settings: EffectiveSpec, names: Names, texts: TextChecks) -> None:
         """Workflow parameters: each may read those declared above it."""
         above: dict[str, Parameter] = {}
         names.parameters, names.below = above, settings.parameters
         scope = Scope(p.WORKFLOW, ())
         for name, entry in settings.parameters.items():
             at = settings.parameters_at[name]
-            checks.parameter(entry, at.origin, at.path, scope)
+            texts.parameter(entry, at.origin, at.path, scope)
             above[name] = entry
         names.parameters, names.below = settings.parameters, {}
         for name, artifact in settings.artifacts.items():
             at = settings.artifacts_at[name]
-            checks.artifact(artifact, at.origin, at.path, scope)
+            texts.artifact(artifact, at.origin, at.path, scope)
         for unit in self.table.units.values():
             base = (*unit.origin.base, "arguments", "parameters")
-            checks.parameters(list(unit.parameters.values()), unit.origin, base, Scope(p.WORKFLOW, (unit,)))
+            texts.parameters(list(unit.parameters.values()), unit.origin, base, Scope(p.WORKFLOW, (unit,)))
 
     def _check_values(self, settings: EffectiveSpec, names: Names) -> None:
         values = ValueChecks(self.findings, self.texts)

@@ -1,7 +1,7 @@
 """Which names may stand where: the table of DATA-4 as data.
 
-Law: a place is a row of `PLACES`; the rules of names (names.py) read it and have no list of places of their own. `inputs`
-and `tasks` tell whose are seen; `more` what else.
+Law: a place is a row of `PLACES`; the rules of names (name_rules.py) read it and have no list of places of their own. `inputs`
+and `tasks` say whose are seen; `more` what else.
 """
 
 from __future__ import annotations
@@ -36,87 +36,101 @@ class TextPlace(Struct, frozen=True):
     more: frozenset[str] = frozenset()
 
 
-def _row(title: str, texts: str, inputs: str = "", tasks: str = "", *more: str) -> TextPlace:
-    return TextPlace(title, texts, inputs, tasks, frozenset(more))
-
-
-CALL: Final = _row(
+CALL: Final = TextPlace(
     "the call of a dag's task",
     "`when` and `arguments` of a task in a dag, and what is declared for the inputs that it calls (`value`, `valueFrom`)",
-    "dag", "dag",
+    inputs="dag",
+    tasks="dag",
 )
-BODY_CALL: Final = _row(
+BODY_CALL: Final = TextPlace(
     "the arguments of a loop",
     "`arguments` of a loop, and what is declared for the inputs of its body",
-    "loop", "caller", ITERATOR,
+    inputs="loop",
+    tasks="caller",
+    more=frozenset({ITERATOR}),
 )
-ROOT_CALL: Final = _row(
+ROOT_CALL: Final = TextPlace(
     "an input of the entrypoint",
     "what is declared for an input of the entrypoint",
 )
-HOOK_CALL: Final = _row(
+HOOK_CALL: Final = TextPlace(
     "an input of a hook",
     "what is declared for an input of a hook's template",
-    "", "", HOOK,
+    more=frozenset({HOOK}),
 )
-CONFIG: Final = _row(
+CONFIG: Final = TextPlace(
     "the config of a task template",
     "`executor.config` of a task template",
-    "task", "", HOOK,
+    inputs="task",
+    more=frozenset({HOOK}),
 )
-INLINE_CONFIG: Final = _row(
+INLINE_CONFIG: Final = TextPlace(
     "the config of a task",
     "`executor.config` of a task in a dag",
-    "task, dag", "dag",
+    inputs="task, dag",
+    tasks="dag",
 )
-OUTCOME: Final = _row(
+OUTCOME: Final = TextPlace(
     "a condition of a task template",
     "`retry.expression`, `phaseConditions` and declared outputs of a task template, also where a call sets them",
-    "task", "", PHASE, CODE, OUTPUTS, SELF, HOOK,
+    inputs="task",
+    more=frozenset({PHASE, CODE, OUTPUTS, SELF, HOOK}),
 )
-INLINE_OUTCOME: Final = _row(
+INLINE_OUTCOME: Final = TextPlace(
     "a condition of a task",
     "the same of a task in a dag with an executor of its own",
-    "task, dag", "dag", PHASE, CODE, OUTPUTS, SELF,
+    inputs="task, dag",
+    tasks="dag",
+    more=frozenset({PHASE, CODE, OUTPUTS, SELF}),
 )
-ITEMS: Final = _row(
+ITEMS: Final = TextPlace(
     "the items of a loop",
     "`items`, `itemsFrom` of a loop",
-    "loop", "caller",
+    inputs="loop",
+    tasks="caller",
 )
-REPEAT: Final = _row(
+REPEAT: Final = TextPlace(
     "a repeatCondition",
     "`repeatCondition` of a loop",
-    "loop", "caller", INDEX, BODY,
+    inputs="loop",
+    tasks="caller",
+    more=frozenset({INDEX, BODY}),
 )
-DAG_OUTPUTS: Final = _row(
+DAG_OUTPUTS: Final = TextPlace(
     "an output of a dag",
     "`outputs` of a dag",
-    "dag", "dag",
+    inputs="dag",
+    tasks="dag",
 )
-DAG_CONDITIONS: Final = _row(
+DAG_CONDITIONS: Final = TextPlace(
     "a condition of a dag",
     "`phaseConditions` of a dag",
-    "dag", "dag", PHASE, OUTPUTS, DAG,
+    inputs="dag",
+    tasks="dag",
+    more=frozenset({PHASE, OUTPUTS, DAG}),
 )
-LOOP_OUTPUTS: Final = _row(
+LOOP_OUTPUTS: Final = TextPlace(
     "an output of a loop",
     "`outputs` of a loop",
-    "loop", "", OUTPUTS, LOOP,
+    inputs="loop",
+    more=frozenset({OUTPUTS, LOOP}),
 )
-LOOP_CONDITIONS: Final = _row(
+LOOP_CONDITIONS: Final = TextPlace(
     "a condition of a loop",
     "`phaseConditions` of a loop",
-    "loop", "", PHASE, OUTPUTS, LOOP,
+    inputs="loop",
+    more=frozenset({PHASE, OUTPUTS, LOOP}),
 )
-WORKFLOW: Final = _row(
+WORKFLOW: Final = TextPlace(
     "a parameter of the workflow",
     "`spec.arguments`: a parameter sees those declared above it",
 )
-DEFAULT_RETRY: Final = _row(
+DEFAULT_RETRY: Final = TextPlace(
     "the default retry",
     "`spec.retry.expression`, judged for each task that it serves",
-    "unknown", "unknown", PHASE, CODE, OUTPUTS,
+    inputs="unknown",
+    tasks="unknown",
+    more=frozenset({PHASE, CODE, OUTPUTS}),
 )
 
 PLACES: Final = (

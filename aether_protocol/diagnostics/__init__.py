@@ -4,6 +4,15 @@ Law: findings are values; renderers (text, JSON, SARIF, GitHub) show the same fa
 Codes are grouped: AE1xx reading a file and its fields, AE2xx references and structure, AE3xx expressions and
 placeholders, AE4xx executors, secrets and artifacts, AE5xx schedules, AE6xx configuration, AE9xx warnings about what
 surprises people.
+
+Theory: a finding has a code, a place (file, line, column and path), a message that names the thing and the value, and a hint
+that says what to do. What finds something makes a `Diagnostic`; nothing here prints. `bounds` keeps a file with very many
+faults readable, and `suggest` is the one place that looks for the name that was meant.
+
+Modules by role:
+
+    values  model, bounds, suggest
+    codes   reading, checks, schedules, configuration
 """
 
 from typing import Final

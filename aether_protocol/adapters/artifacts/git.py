@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -69,10 +69,10 @@ class GitFetcher:
         if path.startswith("/") or ".." in steps or ".git" in steps or "\0" in path:
             raise PortError(f"source git: path {path!r} is no path in a repository")
         with tempfile.TemporaryDirectory(prefix="git-", dir=target.parent) as folder:
-            _git(url, folder, "init", "-q")
-            _git(url, folder, "fetch", "-q", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, revision)
-            commit = _git(url, folder, "rev-parse", "--verify", "FETCH_HEAD^{commit}").strip()
-            _git(url, folder, "checkout", "-q", "--detach", commit)
+            _git(url, folder, ["init", "-q"])
+            _git(url, folder, ["fetch", "-q", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, revision])
+            commit = _git(url, folder, ["rev-parse", "--verify", "FETCH_HEAD^{commit}"]).strip()
+            _git(url, folder, ["checkout", "-q", "--detach", commit])
             shutil.rmtree(Path(folder, ".git"))
             self._take(Path(folder, *steps), target, path)
         return commit
@@ -100,7 +100,7 @@ def _check(url: str, revision: str) -> None:
         raise PortError(f"source git: {revision!r} is not a branch, tag or commit id")
 
 
-def _git(url: str, folder: str, *arguments: str) -> str:
+def _git(url: str, folder: str, arguments: Sequence[str]) -> str:
     """What git prints. Raises PortError with the reason that it gives."""
     options = [part for setting in _CONFIG for part in ("-c", setting)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "AETHER_SECRET_"))}

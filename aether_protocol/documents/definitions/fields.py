@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypeAliasType
 
-from aether_protocol.documents.durations import PATTERN, ZERO_PATTERN, parse_duration
+from aether_protocol.expressions.durations import PATTERN, ZERO_PATTERN, parse_duration
 
 T = TypeVar("T")
 

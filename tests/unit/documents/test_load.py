@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.diagnostics import CODES
-from aether_protocol.documents.durations import parse_duration
 from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import LoadedDocument, load_bytes, load_value
 from aether_protocol.documents.messages import format_path, nearest, shown
+from aether_protocol.expressions.durations import parse_duration
 
 TEXT = """\
 # a comment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aether_protocol.documents.durations import parse_duration
+from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.plan.model import Retry
 from aether_protocol.scheduler.timing import SECOND, backoff_us, duration_text, fraction, rfc3339
 
