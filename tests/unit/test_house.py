@@ -325,6 +325,21 @@ def test_large_packages_have_a_complete_map() -> None:
     assert {name for name in NOT_MAPPED_YET if not wrong.get(name)} == set(), "no longer on the list"
 
 
+def test_the_map_of_the_tests_names_every_folder() -> None:
+    """A folder of tests/unit without a line of its own has the name of a package."""
+    readme = (ROOT / "tests" / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`([\w/]+?)/?`", readme))
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    packages = {path.parent.name for path in MODULES if path.parent.parent == PACKAGE}
+    lost = {
+        str(folder)
+        for folder in folders
+        if str(folder) not in named and not (folder.parts[0] == "unit" and folder.name in {"unit", *packages})
+    }
+    assert lost == set()
+    assert {name for name in named if name.startswith("unit/") and not (ROOT / "tests" / name).exists()} == set()
+
+
 def test_nothing_is_left_unfinished() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}"
