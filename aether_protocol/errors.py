@@ -27,8 +27,12 @@ class AetherError(Exception):
 class DocumentError(AetherError):
     """The author's fault: the document is invalid.
 
-    `diagnostics` holds all faults, errors and warnings. `sources` are the bytes that were read, by the file name in the
-    diagnostics, so that faults can be shown in their lines: standard input cannot be read twice.
+    Args:
+        message: the first fault in one line.
+        diagnostics: all findings, errors and warnings.
+        sources: the bytes that were read, by the file name in the diagnostics, so that faults can be shown in their lines:
+            standard input cannot be read twice.
+        hint: what the author can do about it.
     """
 
     exit_code = 3

@@ -32,11 +32,19 @@ def load_plan(
     namespaces: Iterable[str] = (),
     limits: DocumentLimits = DEFAULT,
 ) -> Plan:
-    """The plan of a document: a dict, a path, YAML or JSON text; a Plan is given back as it is.
+    """Compile a document to a plan.
 
-    `name`: which of several workflows. `library`: files, folders or dicts with WorkflowTemplates (TMPL-2). `types`: the
-    executor types to check against, by default the installed ones. `namespaces`: those of variable sources. `limits`: what a
-    document may have at most (DOC-6).
+    Args:
+        document: a dict, a path, YAML or JSON text; a Plan is returned as it is.
+        name: which of several workflows in it.
+        library: files, folders or dicts with WorkflowTemplates (TMPL-2).
+        types: the executor types to check against, by default the installed ones.
+        namespaces: the namespaces of variable sources.
+        limits: what a document may have at most (DOC-6).
+
+    Raises:
+        DocumentError: the document is invalid; with all diagnostics.
+        UsageError: there is no such file, or no workflow in it.
     """
     if isinstance(document, Plan):
         return document

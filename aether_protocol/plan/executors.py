@@ -73,7 +73,14 @@ class ExecutorType(Struct, frozen=True, gc=False):
 
     @classmethod
     def of_model(cls, name: str, description: str, model: SchemaModel, **more: Any) -> ExecutorType:
-        """A type whose config is declared by a pydantic model, or by any class with a `model_json_schema()`."""
+        """Declare a type whose config is described by a model.
+
+        Args:
+            name: as documents write it.
+            description: one sentence for `aether executors`.
+            model: a pydantic model, or any class with a `model_json_schema()`.
+            more: the other fields of an ExecutorType, by name.
+        """
         return cls.of_schema(name, description, model.model_json_schema(), **more)
 
 

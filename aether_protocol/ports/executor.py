@@ -59,13 +59,22 @@ class ExecutionContext(Protocol):
 
 class Executor(Protocol):
     """One executor type. `mode`: `inline` is a quick plain function that runs on the loop, `async` a coroutine function,
-    `thread` a plain function that runs in a thread. (One of `Mode`, told as text so that `mode = "thread"` will do in a class;
+    `thread` a plain function that runs in a thread. (One of `Mode`, as text so that `mode = "thread"` will do in a class;
     the engine refuses anything else.)"""
 
     @property
-    def type(self) -> ExecutorType: ...
+    def type(self) -> ExecutorType:
+        """The declaration: name, config, outputs, site."""
+        ...
 
     @property
-    def mode(self) -> str: ...
+    def mode(self) -> str:
+        """How `execute` is called: `inline`, `async` or `thread`."""
+        ...
 
-    def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult | Awaitable[TaskResult]: ...
+    def execute(self, task: TaskAssignment, context: ExecutionContext) -> TaskResult | Awaitable[TaskResult]:
+        """Carry out one attempt and return `task.succeed(...)`, `task.fail(...)` or `task.suspend(...)`.
+
+        What it raises is recorded as an Error of the attempt, with the text of the exception.
+        """
+        ...

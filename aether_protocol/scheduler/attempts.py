@@ -92,14 +92,17 @@ class TaskAssignment(Struct, gc=False):
 
     @property
     def run_id(self) -> str:
+        """The run."""
         return self.ref.run_id
 
     @property
     def attempt(self) -> int:
+        """The number of the attempt, from 1."""
         return self.ref.attempt
 
     @property
     def task_run_id(self) -> str:
+        """The name of the task run: `RUN/PATH`, stable over attempts."""
         return self.ref.task_run_id
 
     @property
@@ -109,26 +112,32 @@ class TaskAssignment(Struct, gc=False):
 
     @property
     def executor_type(self) -> str:
+        """The executor type that carries it out."""
         return self.target.executor_type
 
     @property
     def task_name(self) -> str:
+        """The name of the task in its DAG."""
         return self.call.name
 
     @property
     def template_name(self) -> str:
+        """The name of the task template."""
         return self.target.name
 
     @property
     def timeout_us(self) -> int | None:
+        """How long the attempt may take, in microseconds; None: no limit."""
         return self.call.timeout_us
 
     @property
     def declared_outputs(self) -> tuple[OutputBinding, ...]:
+        """The outputs that the template declares."""
         return self.target.outputs
 
     @property
     def resources(self) -> Resources | None:
+        """What the template asks for of CPU, memory and the like."""
         return self.target.resources
 
     @property

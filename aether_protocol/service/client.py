@@ -197,7 +197,13 @@ class ScheduleControl(Protocol):
         ...
 
     async def history(self, name: str, *, before: int | None = None, limit: int = 100) -> Sequence[FireRecord]:
-        """Give what became of fires, newest first; `before` is the `id` of the last record of the page before."""
+        """Give what became of fires, newest first.
+
+        Args:
+            name: the schedule, NAME or NAMESPACE/NAME.
+            before: the `id` of the last record of the page before.
+            limit: how many at the most.
+        """
         ...
 
     async def trigger(self, name: str) -> str:
@@ -205,9 +211,16 @@ class ScheduleControl(Protocol):
         ...
 
     async def backfill(self, name: str, first: int, last: int, *, again: bool = False) -> Sequence[str]:
-        """Record runs of the fires from `first` to `last` that have not run, to be driven by an engine; their ids.
+        """Record runs of the fires from `first` to `last` that have not run, to be driven by an engine.
 
-        `again`: also of fires whose run was deleted.
+        Args:
+            name: the schedule, NAME or NAMESPACE/NAME.
+            first: the first instant, in microseconds since the epoch.
+            last: the last instant.
+            again: also of fires whose run was deleted.
+
+        Returns:
+            The ids of the runs.
         """
         ...
 
@@ -264,19 +277,29 @@ class Client(Protocol):
     """All of it. An async context manager, which closes it."""
 
     @property
-    def runs(self) -> RunReader: ...
+    def runs(self) -> RunReader:
+        """Read runs."""
+        ...
 
     @property
-    def control(self) -> RunControl: ...
+    def control(self) -> RunControl:
+        """Submit, steer and delete runs."""
+        ...
 
     @property
-    def schedules(self) -> ScheduleControl: ...
+    def schedules(self) -> ScheduleControl:
+        """Read and steer schedules."""
+        ...
 
     @property
-    def templates(self) -> TemplateControl: ...
+    def templates(self) -> TemplateControl:
+        """The library of WorkflowTemplates."""
+        ...
 
     @property
-    def store(self) -> StoreControl: ...
+    def store(self) -> StoreControl:
+        """The store itself."""
+        ...
 
     async def close(self) -> None:
         """Close the way to the store. Runs stay as they are."""

@@ -32,7 +32,7 @@ class _Timer:
 
 
 class ManualClock:
-    """A Clock (ports.clock) for tests. `start_us`: where it starts, in microseconds since the epoch.
+    """See `ports.clock.Clock`; a test moves it. `start_us`: where it starts, in microseconds since the epoch.
 
     `set_by`: by how much the clock of the machine was set meanwhile, in microseconds.
     """
@@ -95,7 +95,11 @@ class ManualClock:
         return False
 
     def advance(self, to_us: int) -> None:
-        """Move to instant `to_us`. Nothing that is due before may be left over; what is due then waits for its call."""
+        """Move to instant `to_us`; what is due then waits for `wake` and `fire`.
+
+        Raises:
+            ValueError: something is due before that instant, or it has passed.
+        """
         due = self.next_due()
         if due is not None and due < to_us:
             raise ValueError(f"something is due {to_us - due} microseconds before that instant")
@@ -116,7 +120,7 @@ class ManualClock:
 
 
 class SkewedClock:
-    """A ManualClock as one machine shows it: `offset` microseconds ahead of it (negative: behind)."""
+    """See `ports.clock.Clock`: `clock` as one machine shows it, `offset` microseconds ahead of it (negative: behind)."""
 
     def __init__(self, clock: ManualClock, offset: int = 0) -> None:
         self._clock = clock

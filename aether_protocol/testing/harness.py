@@ -108,8 +108,12 @@ class EngineWorld(_Harness):
     """One engine with its broker.
 
     Args:
-        functions: executors made of functions, besides `noop`, `echo`, `sleep` and `await`.
+        functions: executors made of functions, (mode, function) by type, besides `noop`, `echo`, `sleep` and `await`.
+        secrets: texts by name and key.
         store: by default one in memory.
+        concurrency: how many attempts run at once; None: no limit.
+        stager: what lays down and keeps artifacts.
+        variables: sources of variables.
         broker: the class of local broker that carries the tasks out.
     """
 
@@ -133,13 +137,16 @@ class EngineWorld(_Harness):
         await pass_time(self.clock, *parts_of(self.engine), until_us=None if seconds is None else self.at(seconds))
 
     async def open(self) -> None:
+        """Start the engine."""
         await self.engine.__aenter__()
 
     async def finish(self) -> None:
+        """Wait until the engine has come to rest, and check the states of its runs."""
         await settled(self.engine)
         check_states(self.engine)
 
     async def close(self) -> None:
+        """Close the engine."""
         await self.engine.close()
 
 
@@ -148,7 +155,11 @@ class Cluster(_Harness):
 
     Args:
         folder: where the file lies.
-        functions: executors made of functions, besides `noop`, `echo`, `sleep` and `await`.
+        functions: executors made of functions, (mode, function) by type, besides `noop`, `echo`, `sleep` and `await`.
+        tier: how much of a run is stored.
+        lease_s: the length of the leases that engines hold; None: without an end.
+        concurrency: how many attempts run at once in each engine; None: no limit.
+        secrets: texts by name and key.
         kill_at: the engine that makes this append of steps, counted over all engines from 1, is lost. 0: none is.
         kill_before: it is lost before that append is stored; else afterwards, before anything of it goes out.
     """
@@ -211,10 +222,12 @@ class Cluster(_Harness):
         await pass_time(self.clock, *parts_of(*self.engines), until_us=end, stopped=lambda: self.lost)
 
     async def finish(self) -> None:
+        """Check the states of all runs."""
         for engine in self.engines:
             check_states(engine)
 
     async def close(self) -> None:
+        """Close the engines that are left."""
         for engine in list(self.engines):
             await self.stop(engine)
 

@@ -80,9 +80,13 @@ class Listener(Protocol):
 
 
 class ScriptedExecutor:
-    """An Executor (ports.executor) for one executor type.
+    """See `ports.executor.Executor`: plays scripts for one executor type.
 
-    `scripts` say what attempts give; the others go to `real`, and are an Error where that is None.
+    Args:
+        type_: the type that it stands in for.
+        scripts: what attempts give.
+        real: where attempts go that no script is for; None: they are an Error.
+        listener: gets each assignment and each result.
     """
 
     mode: Mode = "async"

@@ -57,6 +57,7 @@ class TaskReport(Struct):
     finished_at: str | None
 
     def to_json(self) -> dict[str, Json]:
+        """Give the entry of `tasks` in the JSON of a report."""
         return {
             "id": self.id,
             "path": self.path,
@@ -86,6 +87,7 @@ class HookReport(Struct, frozen=True):
     finished_at: str | None
 
     def to_json(self) -> dict[str, Json]:
+        """Give the entry of `hooks` in the JSON of a report."""
         return {
             "hook": self.hook,
             "path": self.path,

@@ -43,8 +43,8 @@ Function = Callable[..., Any]
 
 
 class FunctionExecutor:
-    """The executor `function` with these functions by name. An `Engine` adds those of the entry-point group
-    `aether.functions`, which hide none of these."""
+    """The executor `function` with these `functions` by name. An `Engine` adds those of the entry-point group
+    `aether.functions`, which hide none of these. See `ports.executor.Executor`."""
 
     type: ExecutorType = TYPE
     mode: Mode = "async"
