@@ -37,7 +37,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import SNAPSHOT, NewRun, Store
+from aether_protocol.ports.store import NewRun, Store
 from aether_protocol.ports.store.leases import BREAKS
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
@@ -222,9 +222,7 @@ class RunEngine:
             stored = await self._store.runs.load(run_id)
             state = revive(stored)
             self._submitted += 1
-            # It may go on from an earlier state than others have seen; nothing else changes the epoch.
-            epoch = token << 24 | self._submitted & 0xFFFFFF if stored.row.tier == SNAPSHOT else 0
-            run = ActiveRun(run_id, self._submitted, state.plan, state, epoch)
+            run = ActiveRun(run_id, self._submitted, state.plan, state, stored.epoch)
             run.token = token
             run.snapshots = snapshots_of(stored, self._snapshots)
             answer = asyncio.get_running_loop().create_future() if cancel is not False else None

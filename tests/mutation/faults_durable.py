@@ -302,7 +302,7 @@ FAULTS = (
         "leases",
         "a change of hands gives no new token (SQLite)",
         LEASES,
-        "                    token += 1\n",
+        "                token += holder != owner\n",
         "",
     ),
     Fault(
@@ -348,8 +348,8 @@ FAULTS = (
         "replay",
         "a run is loaded from one step after its snapshot (in memory)",
         SHARED,
-        "run.lines[run.saved :])",
-        "run.lines[run.saved + 1 :])",
+        "run.lines[run.saved :], epoch",
+        "run.lines[run.saved + 1 :], epoch",
     ),
     Fault(
         "replay",
@@ -448,6 +448,22 @@ FAULTS = (
         SLOTS,
         "        if not attempt.slot_released:\n",
         "        if not (attempt.slot_released or attempt.stopped):\n",
+    ),
+    Fault(
+        "order",
+        "a run that goes back to an earlier state keeps its epoch",
+        "engine/api.py",
+        "state.plan, state, stored.epoch)",
+        "state.plan, state, 0)",
+        tests="tests/unit/engine/test_recovery_sharing.py",
+    ),
+    Fault(
+        "order",
+        "an epoch stays where its owner claims a run once more (SQLite)",
+        LEASES,
+        "epoch = epoch + (tier = ",
+        "epoch = epoch + (owner IS NULL AND tier = ",
+        tests="tests/contracts/test_stores_sqlite.py",
     ),
     Fault(
         "order",

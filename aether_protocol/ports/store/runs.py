@@ -101,7 +101,8 @@ class StoredRun(Struct):
     (scheduler.snapshot, scheduler.codec).
 
     The last line is step `row.seq`; without lines the snapshot is of that step (or the run has no step yet). `artifacts`, the
-    digests of those that it names, is for `import_run`: `load` leaves it empty.
+    digests of those that it names, is for `import_run`: `load` leaves it empty. `epoch` is 0 until the run may go on from an
+    earlier state than others saw, and grows each time: with every claim in a tier that loses steps, and with an import.
     """
 
     row: RunSummary
@@ -110,6 +111,7 @@ class StoredRun(Struct):
     snapshot: str | None
     lines: list[str]
     artifacts: Sequence[str] = ()
+    epoch: int = 0
 
 
 class RunQuery(Struct):

@@ -36,6 +36,7 @@ class LeaseBook:
     def __init__(self, now: Callable[[], int]) -> None:
         self.now = now
         self.tokens: dict[str, int] = {}
+        self.claims: dict[str, int] = {}  # how often each run was claimed
         self.broken: dict[str, str] = {}
         self.leases: dict[str, tuple[int, int | None]] = {}  # end and length, by owner
         self.locks: dict[str, tuple[str, int, int | None]] = {}  # owner, end and length
@@ -76,7 +77,7 @@ class LeaseBook:
             self.locks = {name: lock for name, lock in self.locks.items() if lock[0] != owner}
 
     def forget(self, run_id: str) -> None:
-        for held in (self.holders, self.tokens, self.broken, self.asleep, self._breaks):
+        for held in (self.holders, self.tokens, self.claims, self.broken, self.asleep, self._breaks):
             held.pop(run_id, None)
 
     def lock(self, name: str, owner: str, ttl: int | None) -> bool:
@@ -169,6 +170,8 @@ class MemoryLeases:
             if scope == "woken":
                 free = [run_id for run_id in free if run_id in asleep]
         free.sort(key=lambda run_id: (holders.get(run_id) == owner, self._runs[run_id].created_at, run_id))
+        for run_id in free[:limit]:
+            self._book.claims[run_id] = self._book.claims.get(run_id, 0) + 1
         return [(run_id, self._book.take(run_id, owner, ttl)) for run_id in free[:limit]]
 
     async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:

@@ -65,8 +65,8 @@ class _Run:
     given last. `writer` is the token of the last append."""
 
     __slots__ = (
-        *("artifacts", "closed", "facts", "header", "leaves_ended", "lines", "plan", "row", "saved", "seq", "snapshot"),
-        *("steps", "writer"),
+        *("artifacts", "closed", "epoch", "facts", "header", "leaves_ended", "lines", "plan", "row", "saved", "seq"),
+        *("snapshot", "steps", "writer"),
     )
 
     def __init__(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> None:
@@ -82,6 +82,7 @@ class _Run:
         self.snapshot: str | None = None
         self.saved = 0
         self.writer = 0
+        self.epoch = 0  # without the claims since it was imported
         self.artifacts = set(artifacts)
 
     @property
@@ -136,7 +137,7 @@ class MemoryRuns:
         if run.steps is None:
             raise UsageError(f"the past of run {run_id!r} was not kept", hint="a durable store keeps all of it")
         lines = run.lines + [encode_entry(step) for step in run.steps]
-        return StoredRun(self._row(run), run.plan, run.header, run.snapshot, lines)
+        return StoredRun(self._row(run), run.plan, run.header, run.snapshot, lines, epoch=run.epoch)
 
     async def row(self, run_id: str) -> RunSummary | None:
         return self._shown(run_id)
@@ -161,6 +162,7 @@ class MemoryRuns:
         made = self._new(run.row, run.plan, run.header, run.artifacts)
         made.snapshot, made.lines = run.snapshot, list(run.lines)
         made.saved = run.row.seq - len(run.lines)
+        made.epoch = run.epoch + 1
         self._add(run.row.run_id, made)
 
     async def delete(self, run_ids: Sequence[str]) -> int:
@@ -265,7 +267,8 @@ class TextRuns(MemoryRuns):
     async def load(self, run_id: str) -> StoredRun:
         run = self._run(run_id)
         plan, header = decode_plan(self._plans[run_id]), decode_header(self._headers[run_id])
-        return StoredRun(self._row(run), plan, header, run.snapshot, run.lines[run.saved :])
+        epoch = run.epoch + (self._book.claims.get(run_id, 0) if self.tier == SNAPSHOT else 0)
+        return StoredRun(self._row(run), plan, header, run.snapshot, run.lines[run.saved :], epoch=epoch)
 
     def _new(self, row: RunSummary, plan: Plan, header: RunHeader, artifacts: Iterable[str]) -> _Run:
         if row.run_id not in self.by_id:

@@ -16,6 +16,7 @@ from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, req
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import SNAPSHOT
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
 from aether_protocol.ports.store.mailbox import Request
 from aether_protocol.ports.store.runs import NEVER
@@ -41,6 +42,10 @@ _IN_SCOPE: Final[Mapping[Scope, Sequence[str]]] = {
 }
 _ANY_WOKEN: Final = " UNION ALL ".join([f"SELECT 1 FROM runs WHERE closed = 0 AND {one}" for one in (_DUE, _ASKED_FOR)])
 LEASE: Final = "INSERT OR REPLACE INTO owners (owner, until, length) VALUES (?, ?, ?)"
+_TAKE: Final = (
+    "UPDATE runs SET wake_at = CASE owner WHEN ? THEN wake_at END, owner = ?, token = ?, "
+    f"epoch = epoch + (tier = '{SNAPSHOT}') WHERE number = ?"
+)
 _HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
 _LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
 _BROKE: Final = (
@@ -89,9 +94,8 @@ class SqliteLeases:
             found = sorted(found, key=lambda run: run[3] == owner)[:limit]  # what it holds already keeps nothing from it
             execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
             for run_id, number, token, holder, _ in found:
-                if holder != owner:
-                    token += 1
-                    execute("UPDATE runs SET owner = ?, token = ?, wake_at = NULL WHERE number = ?", (owner, token, number))
+                token += holder != owner
+                execute(_TAKE, (owner, owner, token, number))
                 claimed.append((run_id, token))
             if claimed:
                 execute(LEASE, (owner, end_of(ttl, now), ttl))

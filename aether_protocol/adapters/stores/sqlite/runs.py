@@ -223,6 +223,7 @@ class SqliteRuns:
     async def import_run(self, run: StoredRun) -> None:
         async with self._db.write() as execute:
             number = self._insert(execute, run.row, run.row.tier if run.row.tier == SNAPSHOT else STATE_ACTION_LOG, 0, None)
+            execute("UPDATE runs SET epoch = ? WHERE number = ?", (run.epoch + 1, number))
             self._keep_head(execute, number, run)
             _name(execute, number, run.artifacts)
             first = run.row.seq - len(run.lines) + 1
@@ -268,7 +269,7 @@ class SqliteRuns:
 
     async def load(self, run_id: str) -> StoredRun:
         with self._db.read() as execute:
-            row = execute(f"SELECT {SHOWN}, {SUMMED}, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
+            row = execute(f"SELECT {SHOWN}, {SUMMED}, epoch, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise UsageError(f"run {run_id!r} is unknown")
             number, whose = row[-1], f"run {run_id!r}"
@@ -282,7 +283,8 @@ class SqliteRuns:
             lines = chained(execute, number, saved[1] + 1 if saved is not None else 0, whose)
         header = self.records.read_header(head[2] if head is not None else None, whose)
         plan = self.records.read_plan(head[4:] if head is not None else None, whose)
-        return StoredRun(make_row(row[:WIDTH]), plan, header, saved[2] if saved is not None else None, lines)
+        snapshot = saved[2] if saved is not None else None
+        return StoredRun(make_row(row[:WIDTH]), plan, header, snapshot, lines, epoch=row[-2])
 
     async def row(self, run_id: str) -> RunSummary | None:
         with self._db.read() as execute:

@@ -19,6 +19,7 @@ FIRST: Final = 7  # the number of the first migration: files of smaller ones wer
 # by then: of an open run `runs` would have to change with every step for these two; there `seq` and `leaves_ended` are as of
 # the last change of anything else. Of a run, `fixed` covers what is written once, `moved` the rest; `head` is the sum of the
 # row of steps that `seq` is in, so that a log whose end was cut does not fit. `wake_at`: until when a run is passivated.
+# `epoch`: how often the run may have gone back to an earlier state (StoredRun).
 _RUNS: Final = (
     """CREATE TABLE runs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,6 +42,7 @@ _RUNS: Final = (
         tier TEXT NOT NULL,
         token INTEGER NOT NULL,
         owner TEXT,
+        epoch INTEGER NOT NULL DEFAULT 0,
         wake_at INTEGER,
         fixed BLOB,
         moved BLOB,

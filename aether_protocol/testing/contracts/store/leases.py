@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from aether_protocol.errors import BusyError
-from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
 from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.testing.contracts.store.tools import Contract, all_well, more, new_run, refused
 
@@ -171,6 +171,29 @@ class LeaseContract(Contract):
             assert not await store.leases.broke("a", token, 3, "why")
             assert not await store.leases.broke("nobody", token, 3, "why")
             assert await store.leases.broke("a", token, 3, "why")
+
+        self.play(body)
+
+    def test_the_epoch_grows_where_a_run_may_go_back_to_an_earlier_state(self) -> None:
+        """With every claim in a tier that loses steps, also by the owner that it has; and where it is imported. It is not the
+        fencing token, which is the engine's alone."""
+
+        async def body(store: Store) -> None:
+            token = await store.runs.create(new_run("a", owner="first", ttl=10))
+            assert await all_well(store, more("a", 0, token=token, saves=True))
+            epochs = [(await store.runs.load("a")).epoch]
+            for owner in ("first", "first", "second"):
+                if owner == "second":
+                    await store.leases.release("first")
+                assert await store.leases.claim(owner, 10)
+                epochs.append((await store.runs.load("a")).epoch)
+            loses = (await store.runs.load("a")).row.tier == SNAPSHOT
+            assert epochs == ([0, 1, 2, 3] if loses else [0, 0, 0, 0])
+            stored = await store.runs.load("a")
+            await store.leases.release("second")
+            await store.runs.delete(["a"])
+            await store.runs.import_run(stored)
+            assert (await store.runs.load("a")).epoch == epochs[-1] + 1
 
         self.play(body)
 
