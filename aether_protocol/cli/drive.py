@@ -215,15 +215,16 @@ def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:
         hints.append(f"or answer beforehand: {_beforehand(ending.left[0])}")
         messages.note(f"run {run_id} is suspended: it waits for an answer", *hints, color="yellow")
         return
-    hint = f"aether resume {run_id}{more} continues it, aether cancel {run_id}{more} ends it"
-    messages.note(f"run {run_id} is left as it is: {ending.report.phase}", hint, color="yellow")
+    hints = [f"aether resume {run_id}{more} continues it", f"aether cancel {run_id}{more} ends it"]
+    messages.note(f"run {run_id} is left as it is: {ending.report.phase}", *hints, color="yellow")
 
 
 def tell_what_next(report: Report, driving: Driving) -> None:
     """Hint at what can be done about a run that ended and did not succeed: it can be looked into, and retried."""
     if report.phase not in FINE_PHASES:
         run_id, more = report.run_id, _store_option(driving)
-        messages.hint(f"aether show {run_id}{more} shows why, aether retry {run_id}{more} runs again what did not succeed")
+        messages.hint(f"aether show {run_id}{more} shows why")
+        messages.hint(f"aether retry {run_id}{more} repeats what failed")
 
 
 def _store_option(driving: Driving) -> str:

@@ -66,7 +66,7 @@ def test_a_killed_run_is_gone_on_with_at_once_and_nothing_is_done_twice(tmp_path
     (tmp_path / "open").touch()
     done = call(store, "run", path, "--run-id", "r1", "--output", "json")
     assert done.returncode == 0, done.stderr
-    assert "going on with run r1: 1 of 2 tasks done" in done.stderr
+    assert "continuing run r1: 1 of 2 tasks done" in done.stderr
     assert (tmp_path / "trace").read_text() == "first\n"
     assert report(done)["progress"] == "2/2"
     again = call(store, "run", path, "--run-id", "r1", "--output", "json")

@@ -67,7 +67,7 @@ def test_logs_of_what_has_not_begun(cli: Cli, tmp_path: Path) -> None:
     assert cli("resume", "r1", "ask", "-p", "approved=true").code == 0
     assert following.communicate(timeout=60)[0] == "later\n"
     assert cli("retry", "r1", "--from", "later", "--quiet").code == 0
-    assert cli("logs", "r1.2", "ask").err == "nothing was written; what was kept of r1 has its logs there\n"
+    assert cli("logs", "r1.2", "ask").err == "nothing was written; what was reused of r1 has its logs there\n"
 
 
 @pytest.mark.rule("RT-54")

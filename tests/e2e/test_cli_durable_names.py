@@ -115,7 +115,7 @@ def test_a_run_that_is_gone_on_with_is_announced_before_what_happens_to_it(cli: 
         said = cli(command[0], run, *command[1:])
         assert said.code == 0
         first, *more = said.err.splitlines()
-        assert first.startswith(f"going on with run {run}: ")
+        assert first.startswith(f"continuing run {run}: ")
         assert any("main.ask" in line for line in more)
 
 
@@ -124,7 +124,7 @@ def test_hints_name_the_store_where_it_is_not_the_usual_one(tmp_path: Path) -> N
     here, there = f"sqlite:{tmp_path}/here.db", f"sqlite:{tmp_path}/there.db"
 
     def hint(*options: str, **env: str) -> str:
-        told = aether("run", path, "--quiet", "--run-id", "r1", *options, **env).stderr
+        told = aether("run", path, "--no-progress", "--run-id", "r1", *options, **env).stderr
         return next(line for line in told.splitlines() if "aether resume" in line)
 
     assert hint("--store", there, AETHER_STORE=here).endswith(f"--store {there}")
@@ -177,7 +177,7 @@ def test_the_store_stays_out_of_version_control(cli: Cli, tmp_path: Path) -> Non
 
 def test_a_watched_run_that_did_not_succeed_tells_what_to_do(cli: Cli, failed: Path) -> None:
     watched = cli("run", failed, "--run-id", "r1")
-    assert "hint: aether show r1 shows why, aether retry r1 runs again" in watched.err
+    assert "hint: aether show r1 shows why\n  hint: aether retry r1 repeats what failed\n" in watched.err
     assert "--store sqlite:o.db" in cli("run", failed, "--store", "sqlite:o.db").err
     assert cli("run", failed, "--run-id", "r1", "--quiet").err == ""
     assert "aether show" not in cli("run", failed, "--store", "memory").err

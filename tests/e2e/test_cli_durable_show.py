@@ -52,12 +52,12 @@ def test_what_a_retry_kept_is_told(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, task("a", "noop"), task("b", "fail", more=", dependencies: [a]"))
     assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
     retried = cli("retry", "r1")
-    assert "    ✓ a  (kept)" in retried.out.splitlines()
+    assert "    ✓ a  (reused)" in retried.out.splitlines()
     assert retried.err.splitlines()[0] == "retrying run r1 as r1.2"
-    assert any(line.endswith("main.a  kept") for line in retried.err.splitlines())
+    assert any(line.endswith("main.a  reused") for line in retried.err.splitlines())
     shown = cli("show", "r1.2").out
     assert "  retry of:    r1" in shown.splitlines()
-    assert "    ✓ a  (kept)" in shown.splitlines()
+    assert "    ✓ a  (reused)" in shown.splitlines()
     created = cli("events", "r1.2").lines[0]
     assert (created["kind"], created["retryOf"]) == ("RunCreated", "r1")
 

@@ -42,7 +42,6 @@ SHORT_YET = {  # each goes into the module that uses it
     "aether_protocol.cli.freeing",
     "aether_protocol.cli.render.marks",
     "aether_protocol.cli.render.preview",
-    "aether_protocol.cli.render.table",
     "aether_protocol.compiler.checks.unused",
     "aether_protocol.compiler.schedule_settings",
     "aether_protocol.diagnostics.bounds",

@@ -58,7 +58,7 @@ def _head(row: RunSummary, owner: str | None, configuration: Mapping[str, Json] 
         head.append(("labels", one_line(", ".join(f"{key}={value}" for key, value in row.labels.items()))))
     if configuration is not None:
         profile = "" if configuration["profile"] is None else f" (profile {printable(configuration['profile'])})"
-        head.append(("configured", f"{configuration['digest'][:16]}{profile}"))
+        head.append(("settings", f"{configuration['digest'][:16]}{profile}"))
     if row.retry_of is not None:
         head.append(("retry of", row.retry_of))
     if row.broken is not None:
@@ -71,7 +71,7 @@ def _head(row: RunSummary, owner: str | None, configuration: Mapping[str, Json] 
 
 
 def show_changes(title: str, changes: Sequence[Mapping[str, Json]]) -> None:
-    """What differs, a line for each thing; `changes` as `cli.differences` makes them."""
+    """What differs, a line for each thing; `changes` as `views.diff` makes them."""
     click.secho(title, bold=True)
     if not changes:
         click.echo("  no difference")
@@ -87,5 +87,7 @@ def _side(change: Mapping[str, Json], side: str) -> str:
     if side not in change:
         return "(none)"
     value = change[side]
+    if change["field"] == "digest" and isinstance(value, str):
+        return value[:16]
     bare = change["field"] in ("phase", "message", "progress") and value
     return one_line(value, 120) if bare else as_value(value, 120)

@@ -18,7 +18,7 @@ from rich.text import Text
 from aether_protocol.cli.render.views import QuietView, is_leaf
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeCreated, NodeEnded
-from aether_protocol.scheduler.nodes import Container, Node, TaskNode
+from aether_protocol.scheduler.nodes import NEVER, Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
 from aether_protocol.views.text import duration, one_line
@@ -184,9 +184,13 @@ class LiveView(QuietView):
         if isinstance(node, Container):
             ended = len([child for child in node.children if child >= 0]) - node.live if len(node.children) < 10_000 else -1
             line.append(f"  {ended}/{node.total}" if ended >= 0 else f"  of {node.total}", style="dim")
-        if isinstance(node, TaskNode) and node.retries:
+        waits = isinstance(node, TaskNode) and node.backoff_due != NEVER and node.ended_at is None
+        if isinstance(node, TaskNode) and waits:
+            wait = duration(max(0, node.backoff_due - now) / 1e6)
+            line.append(f"  retry {node.retries} in {wait}", style="yellow")
+        elif isinstance(node, TaskNode) and node.retries:
             line.append(f"  retry {node.retries}", style="yellow")
-        if phase not in ("Succeeded", "Running", "Ready"):
+        if phase not in ("Succeeded", "Running", "Ready") and not waits:
             line.append(f"  {phase}", style=PHASE_COLORS[phase])
         if node.message and phase != "Succeeded":
             line.append(f"  {one_line(node.message)}", style="dim")

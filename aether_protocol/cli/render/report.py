@@ -6,17 +6,19 @@ what JSON does not tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from textwrap import wrap
 
 import click
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.marks import mark
+from aether_protocol.cli.terminal.streams import terminal_columns
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.report import Report
-from aether_protocol.views.text import as_value, counted, duration, one_line
+from aether_protocol.views.text import as_value, cells, counted, duration, one_line
 
 MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
 
@@ -54,8 +56,9 @@ def _tasks(report: Mapping[str, Json]) -> None:
     listed = tasks
     if sum(left.values()) + len(tasks) + len(not_run) > MAX_LINES:
         listed = [task for task in tasks if task["phase"] not in FINE_PHASES][:MAX_LINES]
+    reasons = [task["message"] for task in listed if task["templateType"] == "task" and task["message"]]
     for task in listed:
-        _line(task["depth"] + 1, task["path"].rpartition(".")[2], task)
+        _line(task["depth"] + 1, task["path"].rpartition(".")[2], task, reasons)
     more = left["tasks"] + len(tasks) - len(listed)
     if more:
         click.echo(f"  ({counted(more, 'more task')}; -o json has them all)")
@@ -67,22 +70,35 @@ def _tasks(report: Mapping[str, Json]) -> None:
         click.echo(f"  ({missing - MAX_LINES} more: {verdict})")
 
 
-def _line(depth: int, name: str, task: Mapping[str, Json]) -> None:
+def _line(depth: int, name: str, task: Mapping[str, Json], reasons: Sequence[str] = ()) -> None:
+    """A task; of a dag or loop the message is left out where one of `reasons`, of a task below it, is its end."""
     phase = task["phase"]
-    click.secho(f"{'  ' * depth}{mark(phase)} ", fg=PHASE_COLORS[phase], nl=False)
-    parts = [one_line(name)]
+    parts = [f"{mark(phase)} {one_line(name)}"]
     if phase != "Succeeded":
         parts.append(phase)
     if task["startedAt"] and task["finishedAt"]:
         took = datetime.fromisoformat(task["finishedAt"]) - datetime.fromisoformat(task["startedAt"])
         parts.append(duration(took.total_seconds()))
-    elif phase == "Succeeded" and task.get("templateType") == "task":  # it never started here: a retry kept it
-        parts.append("(kept)")
+    elif phase == "Succeeded" and task.get("templateType") == "task":  # it never started here: a retry reused it
+        parts.append("(reused)")
     if task.get("retries"):
         parts.append(f"({counted(task['retries'], 'retry')})")
-    if task["message"]:
+    if task["message"] and (task.get("templateType") == "task" or not task["message"].endswith(tuple(reasons))):
         parts.append(f"- {one_line(task['message'], 120)}")
-    click.echo("  ".join(parts))
+    first, *more = wrapped("  ".join(parts), "  " * depth)
+    shown = mark(phase)
+    click.secho(first[: first.index(shown) + len(shown)], fg=PHASE_COLORS[phase], nl=False)
+    click.echo("\n".join([first[first.index(shown) + len(shown) :], *more]))
+
+
+def wrapped(text: str, indent: str) -> list[str]:
+    """`text` behind `indent`; on a terminal in lines that fit, the later ones further in."""
+    columns = terminal_columns()
+    if columns is None or len(indent) + cells(text) <= columns:
+        return [indent + text]
+    further = indent + " " * 6
+    room = max(columns - 1, len(further) + 20)
+    return wrap(text, room, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False)
 
 
 def _warning(warning: Json) -> str:

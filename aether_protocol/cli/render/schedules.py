@@ -88,7 +88,7 @@ def show_schedules(several: Sequence[ScheduleOverview], now: int) -> None:
         for row in (headings, *rows):
             del row[1]
         run -= 1
-    show_table(headings, rows, colors=colors, column=run)
+    show_table(headings, rows, colors=colors, column=run, least=("ZONE", "LAST FIRE", "ITS RUN", "SCHEDULE"))
 
 
 def _cells(one: ScheduleOverview, now: int) -> list[str]:

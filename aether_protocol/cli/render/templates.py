@@ -64,7 +64,8 @@ def show_documents(documents: Sequence[StoredDocument], names: Names, *, as_json
         )
         for one in documents
     ]
-    show_table(("NAME", "NAMESPACE", "VERSION", "APPLIED", "DIGEST", "TEMPLATES"), rows)
+    headings = ("NAME", "NAMESPACE", "VERSION", "APPLIED", "DIGEST", "TEMPLATES")
+    show_table(headings, rows, least=("TEMPLATES", "DIGEST", "APPLIED"))
 
 
 def show_document(document: StoredDocument, versions: Sequence[StoredDocument], *, as_json: bool) -> None:

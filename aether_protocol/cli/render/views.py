@@ -132,7 +132,7 @@ class LineView(QuietView):
 
     def resume(self, state: RunState) -> None:
         done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
-        self.note(f"going on with run {state.header.run_id}: {done} so far")
+        self.note(f"continuing run {state.header.run_id}: {done} so far")
 
     def step(self, state: RunState, step: LogEntry) -> None:
         since = (step.at - state.header.created_at) / 1e6
@@ -171,7 +171,7 @@ class LineView(QuietView):
             if rest:
                 self._log_line(node, rest)
         if node.started_at is None and node.phase == "Succeeded" and is_leaf(node):
-            self._say(since, node, "kept", "Succeeded")  # of the run that is retried
+            self._say(since, node, "reused", "Succeeded")  # of the run that is retried
             return
         took = f" in {duration((node.ended_at - node.started_at) / 1e6)}" if node.started_at and node.ended_at else ""
         retries = f", {counted(node.retries, 'retry')}" if isinstance(node, TaskNode) and node.retries else ""

@@ -298,6 +298,15 @@ def print_text() -> None:
         _here.out.hold_text()
 
 
+def terminal_columns() -> int | None:
+    """How wide the terminal is that standard output leads to; None where it leads to none."""
+    if not sys.stdout.isatty():
+        return None
+    from shutil import get_terminal_size  # 4 ms that a list in a pipe does not need
+
+    return get_terminal_size().columns
+
+
 def outcome_decides() -> bool:
     """Whether the exit code says what a command did, whatever became of what it printed."""
     return _here is not None and _here.outcome_decides

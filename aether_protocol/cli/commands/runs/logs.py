@@ -76,8 +76,8 @@ async def show(store: Store, options: LogsOptions) -> None:
                 print_json(piece) if options.output == "json" else printer.take(piece)
     printer.end()
     if not count:
-        kept = f"; what was kept of {row.retry_of} has its logs there" if row.retry_of is not None else ""
-        messages.note(f"nothing was written{kept}")
+        reused = f"; what was reused of {row.retry_of} has its logs there" if row.retry_of is not None else ""
+        messages.note(f"nothing was written{reused}")
 
 
 def print_json(piece: LogLine) -> None:

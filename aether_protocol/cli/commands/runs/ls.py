@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Annotated
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from aether_protocol.cli.options import (
 )
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.terminal.streams import terminal_columns
 from aether_protocol.cli.value_types import OneOf
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary
@@ -87,7 +87,7 @@ def list_runs(options: ListOptions) -> int:
     from aether_protocol.cli.render.runs import show_rows
 
     if rows:
-        show_rows(rows, terminal_width() if sys.stdout.isatty() else None)
+        show_rows(rows, terminal_columns())
     else:
         by_number = options.namespace is not None and options.namespace.isdecimal()
         hint = f"-n is --namespace; --limit {options.namespace} sets the size of a page" if by_number else None
@@ -95,12 +95,6 @@ def list_runs(options: ListOptions) -> int:
     if following is not None:
         messages.note(f"more with: --page {following}")
     return FINE
-
-
-def terminal_width() -> int:
-    from shutil import get_terminal_size  # 4 ms that a list in a pipe does not need
-
-    return get_terminal_size().columns
 
 
 def query_of(options: ListOptions) -> RunQuery:

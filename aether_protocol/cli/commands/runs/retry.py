@@ -39,7 +39,7 @@ class RetryOptions(Struct, frozen=True, kw_only=True):
 
 @command_with(RetryOptions, "retry", epilog=EPILOG)
 def command(options: RetryOptions) -> int:
-    """Run again what did not succeed of a run, as a new run; what succeeded is kept with its outputs.
+    """Run again what did not succeed of a run, as a new run; what succeeded is reused with its outputs.
 
     Document and parameters are those of the run before; secrets are read anew. RUN is a run's id, the beginning of it, or
     latest.

@@ -1,0 +1,69 @@
+"""What a person sees on a terminal of 80 and of 200 columns: no line is longer, and nothing that matters is missing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.documents import task, workflow
+from tests.e2e.furnished import furnished_folder
+from tests.e2e.process import Terminal
+
+LONG = "cannot open the database at db.internal:5432, which this task needs before anything else can be done"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(furnished_folder(), tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def lines(folder: Path, *arguments: str, columns: int, **env: str) -> list[str]:
+    env |= {"COLUMNS": str(columns), "AETHER_STORE": "sqlite:.aether/aether.db", "NO_COLOR": "1"}
+    terminal = Terminal(*arguments, cwd=folder, **env)
+    terminal.end()
+    return terminal.shown.replace("\r\n", "\n").splitlines()
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("line", ["ls", "cron ls", "cron history nightly", "template ls", "show bad", "cron show nightly"])
+def test_no_line_is_longer_than_the_terminal(folder: Path, line: str, columns: int) -> None:
+    assert max(map(len, lines(folder, *line.split(), columns=columns))) <= columns
+
+
+def test_columns_that_matter_least_are_left_out(folder: Path) -> None:
+    narrow, wide = (lines(folder, "cron", "ls", columns=columns)[0].split() for columns in (80, 200))
+    assert ("ZONE" in narrow, "ZONE" in wide) == (False, True)
+    assert narrow[-1] == wide[-1] == "OPEN"
+
+
+def test_a_long_message_goes_on_further_in(folder: Path) -> None:
+    workflow(folder, task("a", "fail", f"{{message: '{LONG}'}}", ", continueOn: {failed: true}"), name="long.yaml")
+    shown = lines(folder, "run", "long.yaml", "--no-progress", columns=80)
+    at = next(number for number, line in enumerate(shown) if line.startswith("    ✗ a"))
+    assert shown[at].startswith("    ✗ a  Failed  0.00s  - cannot open the database")
+    assert shown[at + 1].startswith("          ")
+    assert " ".join(" ".join(shown[at : at + 2]).split()).endswith(LONG)
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_a_reason_is_said_of_the_run_and_of_the_task_alone(folder: Path) -> None:
+    shown = lines(folder, "show", "bad", columns=200)
+    assert "  a: failed as asked" in shown
+    assert [line for line in shown if "main" in line and "failed as asked" in line] == []
+
+
+def test_a_live_view_says_when_a_task_is_tried_again(folder: Path) -> None:
+    retry = ", retry: {limit: 1, backoff: {duration: 1s}, expression: 'true'}"
+    workflow(folder, task("a", "fail", "{}", retry), name="again.yaml")
+    shown = "\n".join(lines(folder, "run", "again.yaml", columns=80))
+    assert "retry 1 in 0." in shown
+    assert "Created  failed" not in shown
+
+
+def test_a_dumb_terminal_gets_lines(folder: Path) -> None:
+    shown = lines(folder, "run", "good.yaml", columns=80, TERM="dumb")
+    assert any("main.a  Succeeded in" in line for line in shown)
+    assert "\x1b" not in "".join(shown)
