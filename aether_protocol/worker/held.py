@@ -32,6 +32,7 @@ class HeldDelivery(Struct, eq=False):
 
     token: str
     state: HeldState = "running"
+    has_result: bool = False
 
 
 class HeldDeliveries:
@@ -71,11 +72,14 @@ class HeldDeliveries:
         self._held[token] = HeldDelivery(token)
         return True
 
-    def drop(self, one: HeldDelivery) -> None:
-        """It is not this worker's any more."""
-        del self._held[one.token]
-        self._outbox.forget(one.token)
+    def drop_without_result(self) -> list[str]:
+        """Drop all that gave no result, since the lease ends: others may have them. Returns those that are to be killed."""
+        dropped = [one for one in self._held.values() if not one.has_result]
+        for one in dropped:
+            del self._held[one.token]
+        self._outbox.forget({one.token for one in dropped})
         self.freed.set()
+        return [one.token for one in dropped if one.state != "ended"]
 
     def taken(self, report: WorkReport, recorded: Sequence[str]) -> None:
         """A report arrived; results that are not recorded yet are kept, and sent again."""
@@ -103,6 +107,7 @@ class HeldDeliveries:
 
     def finished(self, token: str, result: dict[str, Any]) -> None:
         if self._end(token) is not None:
+            self._held[token].has_result = True
             self._outbox.add_result(ResultReport(token=token, result=result))
 
     def died(self, token: str, reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Container
 from typing import Final
 
 from aether_protocol.ports.worker import (
@@ -72,11 +73,13 @@ class Outbox:
         self._log_bytes += sum(len(log.text) for log in report.logs)
         self._filled.set()
 
-    def forget(self, token: str) -> None:
-        """Nothing is to be said of this delivery any more but what it wrote."""
+    def forget(self, tokens: Container[str]) -> None:
+        """Report nothing of these deliveries any more but what they wrote."""
         report = self._report
-        report.started = [one for one in report.started if one != token]
-        report.progress = [one for one in report.progress if one.token != token]
+        report.started = [one for one in report.started if one not in tokens]
+        report.progress = [one for one in report.progress if one.token not in tokens]
+        report.died = [one for one in report.died if one.token not in tokens]
+        report.returned = [one for one in report.returned if one.token not in tokens]
 
     def add_started(self, token: str) -> None:
         self._report.started.append(token)

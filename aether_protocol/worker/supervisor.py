@@ -293,9 +293,8 @@ class Supervisor:
 
     def _drop_all(self) -> None:
         """The lease ends: what runs must not run any longer, and is not this worker's any more."""
-        for one in self._held.running:
-            self._held.drop(one)
-            self._pool.kill(one.token)
+        for token in self._held.drop_without_result():
+            self._pool.kill(token)
 
     # --- small things -----------------------------------------------------------------------------------------------
 
