@@ -111,8 +111,13 @@ class DrivenRuns:
         """Give the event records of a run that is here, from the oldest that the store has; with `follow` to its end."""
         return LiveEvents(self.get(run_id), self._store, follow=follow)
 
-    async def ask(self, run_id: str, question: Question) -> None:
+    async def ask(self, run_id: str, question: Question, *, private: bool = False) -> None:
         """Ask something of a run: here, or else of the engine that drives it, through the mailbox; return once it is stored.
+
+        Args:
+            run_id: which run.
+            question: see `mailbox`.
+            private: nothing that a person wrote in it may lie open in the store.
 
         Raises:
             UsageError: it is refused, or the run is unknown.
@@ -121,11 +126,15 @@ class DrivenRuns:
         self._guard.require_open()
         run = self.find(run_id)
         if run is None:
-            await ask(self._store, self._clock, run_id, question)
+            await ask(self._store, self._clock, run_id, question, private=private)
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop.put(run, to_event(run.state, question), answer)
         await answer
+
+    async def mask(self, state: RunState, text: str) -> str:
+        """Mask what a person wrote about a run, with the secrets that it has used; `***` where those cannot be had."""
+        return await self._loop.outside.mask(state, text)
 
     @property
     def busy(self) -> bool:

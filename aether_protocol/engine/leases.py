@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.inbox import Reply
-from aether_protocol.engine.mailbox import to_event, told, wants_answer
-from aether_protocol.errors import AetherError, BusyError, PortError
+from aether_protocol.engine.mailbox import KEY, opened, to_event, told, wants_answer
+from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.execution.sealing import SealingKey
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import Request, Store
@@ -64,6 +65,7 @@ class LeaseKeeper:
         self._asked: set[int] = set()  # requests that are on their way through the inbox
         self._answers: list[tuple[int, Json | None]] = []  # None: nobody waits for it
         self._stopped = False
+        self._key = SealingKey()  # for what is asked through the store and must not lie open there
 
     # --- the lease ---
 
@@ -188,10 +190,18 @@ class LeaseKeeper:
             if run is None or run.error is not None or request.id in self._asked:
                 continue
             self._asked.add(request.id)
+            if isinstance(request.request, dict) and request.request.get("kind") == KEY:
+                self._reply(request.id, {"done": True, "key": self._key.public})
+                continue
+            try:
+                question = opened(self._key, request.request)
+            except UsageError as error:  # sealed for the engine that had the run before
+                self._reply(request.id, {**told(error), "again": True})
+                continue
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             answer.add_done_callback(lambda done, request=request: self._answered(request, done))  # type: ignore[misc]
             try:
-                driver.put(run, to_event(run.state, request.request), answer)
+                driver.put(run, to_event(run.state, question), answer)
             except AetherError as error:
                 answer.set_exception(error)
 
@@ -200,7 +210,11 @@ class LeaseKeeper:
         if self._stopped or done.cancelled() or isinstance(error, BusyError | PortError):
             self._asked.discard(request.id)  # the next owner's affair
             return
-        self._answers.append((request.id, told(error) if wants_answer(request.request) else None))
+        self._reply(request.id, told(error) if wants_answer(request.request) else None)
+
+    def _reply(self, number: int, answer: Json | None) -> None:
+        """Answer a request with the next chores. None: no caller waits for it."""
+        self._answers.append((number, answer))
         self.due = True
         self.wake()
 

@@ -90,7 +90,7 @@ class RunLoop:
         self._store = store
         self._brokers = (broker,) if site is None else (broker, site.carrier)
         self._clock = clock
-        self._outside = OutsideAnswers(book)
+        self.outside = OutsideAnswers(book)
         self.deliveries = Deliveries(broker, clock, self._wake, observers, self._lost, site=site)
         self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._stranger)
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
@@ -112,7 +112,7 @@ class RunLoop:
 
     async def close(self) -> None:
         """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
-        await self._outside.close()
+        await self.outside.close()
         await asyncio.gather(*(broker.close() for broker in self._brokers))
         await self.halt()
         for run in list(self.runs.values()):
@@ -192,22 +192,22 @@ class RunLoop:
 
     def put(self, run: ActiveRun, event: Event, reply: Reply | None = None) -> None:
         """Put an event into the inbox, masked where it comes from outside (DATA-12)."""
-        has_text = isinstance(event, ResumeRequested) or (isinstance(event, CancelRequested) and event.reason)
-        if run.secrets and has_text:
-            self._outside.take(run, lambda masker: self._masked(run, event, masker, reply), lambda: refuse_closed(reply))
-        else:
-            self._put(run, event, reply)
+        if run.secrets and isinstance(event, ResumeRequested):
+            self.outside.take(run, lambda masker: self._masked(run, event, masker, reply), lambda: refuse_closed(reply))
+            return
+        if run.secrets and isinstance(event, CancelRequested) and event.reason:  # a cancel waits for no vault
+            event.reason = self.outside.mask_at_once(run, event.reason)
+        self._put(run, event, reply)
 
     def _put(self, run: ActiveRun, event: Event | None, reply: Reply | None) -> None:
         self._inbox.append((run, event, reply))
         if self._parked is not None:
             self._wake()
 
-    def _masked(self, run: ActiveRun, event: Event, masker: Masker | None, reply: Reply | None) -> None:
-        if masker is not None and isinstance(event, ResumeRequested | CancelRequested):
+    def _masked(self, run: ActiveRun, event: ResumeRequested, masker: Masker | None, reply: Reply | None) -> None:
+        if masker is not None:
             event.reason = masker.text(event.reason)
-            if isinstance(event, ResumeRequested):
-                event.payload = masker.value(event.payload)
+            event.payload = masker.value(event.payload)
         self._put(run, event, reply)
 
     async def catch_up(self) -> None:
@@ -216,7 +216,7 @@ class RunLoop:
             await self.keeper.collect(self)
         except (PortError, BusyError) as error:
             _log.warning("the store does not answer: %s", error.message)
-        await self._outside.quiet()
+        await self.outside.quiet()
         run = next((one for one in self.runs.values() if not one.over), None)
         if run is not None:  # the inbox is dealt with in order: one entry of any run stands for all before it
             answer: Answer = asyncio.get_running_loop().create_future()
@@ -227,13 +227,13 @@ class RunLoop:
     @property
     def busy(self) -> bool:
         """Whether the loop has work, or an answer from outside waits for a provider."""
-        return (self._drives and (bool(self._inbox) or self._parked is None)) or self._outside.busy
+        return (self._drives and (bool(self._inbox) or self._parked is None)) or self.outside.busy
 
     async def quiet(self) -> None:
         """Return once the loop waits for work and no answer waits."""
         if self._drives and (self._inbox or self._parked is None):
             await self._rest()
-        await self._outside.quiet()
+        await self.outside.quiet()
 
     @property
     def _drives(self) -> bool:
@@ -279,7 +279,7 @@ class RunLoop:
         if delivery is not None:
             run = delivery.run
             target = run.state.nodes[delivery.node].call.target
-            self._outside.take(run, lambda masker: self.reports.finished(_sealed(masker, target, result)))
+            self.outside.take(run, lambda masker: self.reports.finished(_sealed(masker, target, result)))
 
     def _stranger(self, run_id: str, stored: Stored) -> None:
         """A result came for a run that is not here: acknowledge it once that has ended; else it is for another engine."""

@@ -1,8 +1,9 @@
 """Resume and cancel, also for a run that another engine drives: what goes through the store's mailbox.
 
-Law: a request is carried out by whoever drives the run, through its inbox like every other, and answered once. Who asks
-waits for the answer; a request that nobody has been given is taken back, so it cannot have an effect later. Of one that an
-engine has in hand and does not answer nobody can know, and that is told.
+Law: a request is carried out by the engine that drives the run, through its inbox like every other, and answered once. The
+caller waits for the answer; a request that no engine has been given is withdrawn, so it cannot have an effect later. Of one
+that an engine was given and does not answer the outcome is unknown, and reported so. What a person wrote lies sealed in the
+store where the run may use secrets: only the engine knows what is to be masked (DATA-12, `sealing`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Final
 
 from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.execution.sealing import SealingKey, seal
 from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.events import CancelRequested, Event, ResumeRequested
@@ -25,6 +28,8 @@ from aether_protocol.scheduler.transitions import SUSPENDED
 LOOK_S: Final = 0.1  # between two looks for an answer
 LONGEST_REASON: Final = 1_000  # characters
 PATIENCE_US: Final = 10_000_000  # how long an answer is waited for
+KEY: Final = "key"  # asks the engine for the key with which what follows is sealed
+_TRIES: Final = 3  # against engines that take the run over between key and question
 
 Question = dict[str, Json]
 
@@ -84,13 +89,72 @@ def told(error: BaseException | None) -> Json:
     return {"done": False, "message": getattr(error, "message", str(error)), "hint": getattr(error, "hint", None)}
 
 
-async def ask(store: Store, clock: Clock, run_id: str, question: Question) -> None:
-    """Ask whoever drives the run, and wait. Raises UsageError where it is refused, BusyError where nobody answers."""
+def is_private(plan: Plan, question: Question) -> bool:
+    """Whether a question holds what a person wrote about a run that may use secrets."""
+    return bool(question.get("payload") or question.get("reason")) and _names_secrets(plan.snapshot)
+
+
+def _names_secrets(document: Json) -> bool:
+    """Whether a key of a document is `secretKeyRef`; a plan without its document counts as one that uses secrets."""
+    if not document:
+        return True
+    left = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            if "secretKeyRef" in value:
+                return True
+            left += value.values()
+        elif isinstance(value, list | tuple):
+            left += value
+    return False
+
+
+def opened(key: SealingKey, question: Json) -> Json:
+    """Give a question as it was before it was sealed. Raises UsageError where it was sealed for another engine."""
+    if not isinstance(question, dict) or "sealed" not in question:
+        return question
+    return {**question, **key.open(str(question["sealed"]))}
+
+
+async def ask(store: Store, clock: Clock, run_id: str, question: Question, *, private: bool = False) -> None:
+    """Ask the engine that drives the run, and wait for its answer.
+
+    Args:
+        store: where the run is.
+        clock: measures how long an answer is waited for.
+        run_id: which run.
+        question: see `resume_question`, `cancel_question`.
+        private: nothing that a person wrote in the question may lie open in the store.
+
+    Raises:
+        UsageError: it is refused.
+        BusyError: no engine answers.
+    """
     row = await store.runs.row(run_id)
     if row is None:
         raise UsageError(f"run {run_id!r} is unknown")
     if row.closed:
         raise UsageError(f"the run has ended: it is {row.phase}")
+    for _ in range(_TRIES if private else 1):
+        given = await _sealed(store, clock, run_id, question) if private else question
+        answer = await _answer(store, clock, run_id, given)
+        if answer.get("done"):
+            return
+        if not answer.get("again"):
+            raise UsageError(str(answer.get("message")), hint=answer.get("hint"))
+    raise BusyError(f"run {run_id!r} went from engine to engine", hint="try again")
+
+
+async def _sealed(store: Store, clock: Clock, run_id: str, question: Question) -> Question:
+    """Seal what a person wrote for the engine that drives the run now."""
+    key = (await _answer(store, clock, run_id, {"kind": KEY})).get("key")
+    written = {name: question[name] for name in ("payload", "reason") if name in question}
+    return {**{name: value for name, value in question.items() if name not in written}, "sealed": seal(str(key), written)}
+
+
+async def _answer(store: Store, clock: Clock, run_id: str, question: Question) -> dict[str, Json]:
+    """Post a question and wait for the answer. Raises BusyError where there is none in time."""
     number = await store.mailbox.post(run_id, question)
     end = clock.now() + PATIENCE_US
     try:
@@ -105,5 +169,4 @@ async def ask(store: Store, clock: Clock, run_id: str, question: Question) -> No
     except asyncio.CancelledError:
         await store.mailbox.withdraw(number)
         raise
-    if not answer.get("done"):
-        raise UsageError(str(answer.get("message")), hint=answer.get("hint"))
+    return answer if isinstance(answer, dict) else {}

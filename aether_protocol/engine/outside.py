@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Callable
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.recovery import secret_references
 from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.secrets import SecretBook
+from aether_protocol.scheduler.state import RunState
 
 Put = Callable[[Masker | None], None]
 
@@ -38,6 +40,14 @@ class OutsideAnswers:
         task = asyncio.get_running_loop().create_task(self._ask(run, put), name="aether-secrets")
         self._asking[task] = drop
         task.add_done_callback(self._asked)
+
+    def mask_at_once(self, run: ActiveRun, text: str) -> str:
+        """Mask a text without waiting for a provider; `***` in its place where the secrets of the run are not at hand."""
+        return self._book.mask_at_once(run.id, run.secrets, text)
+
+    async def mask(self, state: RunState, text: str) -> str:
+        """Mask a text about any run; `***` in its place where the secrets that the run has used cannot be had."""
+        return await self._book.mask(state.header.run_id, sorted(secret_references(state)), text)
 
     async def _ask(self, run: ActiveRun, put: Put) -> None:
         put((await self._book.recall(run.id, run.secrets)).masker)

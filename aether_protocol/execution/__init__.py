@@ -22,7 +22,7 @@ again.
 Modules by role:
 
     attempts     attempt, context, slots, runner, threads, activity
-    secrets      secrets, masking
+    secrets      secrets, masking, sealing
     files        workspace, folders, private, staging
     machine      capacity, descriptors
 """

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from msgspec.structs import replace
 
 from aether_protocol.errors import PortError
-from aether_protocol.execution.masking import Masker
+from aether_protocol.execution.masking import MASK, Masker
 from aether_protocol.execution.threads import Threads
 from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json, SecretValue
@@ -84,6 +84,20 @@ class SecretBook:
         with contextlib.suppress(MissingSecretError):  # no provider answered in time
             texts = await self._ask((), self._missing(run_id, used))
         return self._learned(run_id, texts)
+
+    async def mask(self, run_id: str, used: Iterable[Reference], text: str) -> str:
+        """Mask a text that a person wrote, with what its run has `used`; MASK in its place where not all of it can be had."""
+        references = tuple(used)
+        await self.recall(run_id, references)
+        return self.mask_at_once(run_id, references, text)
+
+    def mask_at_once(self, run_id: str, used: Iterable[Reference], text: str) -> str:
+        """`mask` without waiting for a provider: what is not at hand cannot be had."""
+        references = tuple(used)
+        known = self.at_once(run_id, references)
+        if known is None or self._missing(run_id, references):
+            return MASK
+        return text if known.masker is None else known.masker.text(text)
 
     # --- filling in ---
 

@@ -20,16 +20,24 @@ if TYPE_CHECKING:
     from aether_protocol.engine.schedules import ScheduleSpec
     from aether_protocol.plan.model import Plan
     from aether_protocol.ports.clock import Clock
+    from aether_protocol.ports.secrets import SecretProvider
     from aether_protocol.ports.store import RunSummary, Store
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
 
 
 class DocumentContext(Struct, frozen=True):
-    """Where documents look up what they lack, before the store, and the variables that their runs see besides `system`."""
+    """What documents and their runs have besides what the store has.
+
+    Args:
+        templates: where documents look up what they lack, before the store.
+        variables: what their runs see besides `system`.
+        secrets: where the texts of secrets are looked up, before the environment: they are masked in what people write.
+    """
 
     templates: Sequence[Template] = ()
     variables: Sequence[VariableSource] = ()
+    secrets: Sequence[SecretProvider] = ()
 
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which a document is compiled."""
@@ -90,6 +98,19 @@ class ClientContext(Struct, frozen=True):
         from aether_protocol.engine.recovery import load_state
 
         return await load_state(self.store, run_id, at)
+
+    async def mask(self, state: RunState, text: str) -> str:
+        """Mask what a person wrote about a run; `***` in its place where the secrets that the run has used cannot be had."""
+        if not text:
+            return text
+        if self.engine is not None:
+            return await self.engine.driven.mask(state, text)
+        from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+        from aether_protocol.engine.recovery import secret_references
+        from aether_protocol.execution.secrets import SecretBook
+
+        book = SecretBook([*self.library.secrets, EnvironmentSecrets()])
+        return await book.mask(state.header.run_id, sorted(secret_references(state)), text)
 
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which documents are compiled."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from aether_protocol.engine.ids import RandomIds
-from aether_protocol.engine.mailbox import Question, ask, cancel_question, checked_reason, resume_question
+from aether_protocol.engine.mailbox import Question, ask, cancel_question, checked_reason, is_private, resume_question
 from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_variables, retry_header
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
@@ -76,19 +76,25 @@ class LocalControl:
             given = json_copy(dict(payload or {}))
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
-        await self._ask(row.run_id, resume_question(path, given, reason))
+        question = resume_question(path, given, reason)
+        await self._ask(row.run_id, question, private=is_private(state.plan, question))
 
     async def cancel(self, run: str, *, reason: str = "") -> None:
-        row = await self._context.row(run)
-        await self._ask(row.run_id, cancel_question(reason))
+        context = self._context
+        row = await context.row(run)
+        question = cancel_question(reason)
+        private = bool(reason) and not row.closed and context.driven(row.run_id) is None
+        if private:
+            private = is_private((await context.state(row.run_id)).plan, question)
+        await self._ask(row.run_id, question, private=private)
 
-    async def _ask(self, run_id: str, question: Question) -> None:
+    async def _ask(self, run_id: str, question: Question, *, private: bool) -> None:
         """Ask the engine that drives the run: that of this process, else through the mailbox."""
         context = self._context
         if context.engine is not None:
-            await context.engine.driven.ask(run_id, question)
+            await context.engine.driven.ask(run_id, question, private=private)
         else:
-            await ask(context.store, context.clock, run_id, question)
+            await ask(context.store, context.clock, run_id, question, private=private)
 
     async def mend(self, run: str) -> bool:
         context = self._context
@@ -103,7 +109,8 @@ class LocalControl:
         path = find_task(state, start, not_run(state)) if start is not None else None
         now = context.clock.now()
         chosen = choose_run_id(new_id or await next_retry_id(context.store, row.run_id), self._ids, now)
-        header = retry_header(state, path, chosen, now, self._ids.seed(), reason=checked_reason(reason))
+        told = await context.mask(state, checked_reason(reason))
+        header = retry_header(state, path, chosen, now, self._ids.seed(), reason=told)
         if context.engine is not None:
             return await context.engine.start(state.plan, header)
         await context.store.runs.create(new_run(state.plan, header))

@@ -131,7 +131,7 @@ def test_an_answer_is_masked_while_the_vault_of_the_engine_answers_slowly() -> N
     vault = Vault()
 
     async def body(world: EngineWorld) -> None:
-        world.engine._driver._outside._book.providers = (vault,)
+        world.engine._driver.outside._book.providers = (vault,)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
         await world.engine.driven.join(run, or_suspended=True)
         asked = asyncio.create_task(client_of(world.engine).control.resume(run, "main.a", {"say": "it is hunter2"}))
@@ -152,7 +152,7 @@ def test_an_answer_that_waits_for_a_vault_is_refused_when_the_engine_closes() ->
     told: list[BaseException] = []
 
     async def body(world: EngineWorld) -> None:
-        world.engine._driver._outside._book.providers = (vault,)
+        world.engine._driver.outside._book.providers = (vault,)
         run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
         await world.engine.driven.join(run, or_suspended=True)
         asked = asyncio.create_task(client_of(world.engine).control.resume(run, "main.a", {}))
@@ -167,3 +167,20 @@ def test_an_answer_that_waits_for_a_vault_is_refused_when_the_engine_closes() ->
     asyncio.run(go(EngineWorld({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}})))
     assert [str(error) for error in told] == ["the engine was closed"]
     vault.open.set()
+
+
+@pytest.mark.rule("RT-119")
+def test_a_cancel_waits_for_no_vault_and_its_reason_is_withheld() -> None:
+    """No thread is asked: what is not at hand cannot be masked, and nothing unmasked is recorded."""
+    vault = Vault()
+
+    async def body(world: EngineWorld) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "x", None, secret("p", "db", "p")))))
+        await world.engine.driven.join(run, or_suspended=True)
+        world.engine._driver.outside._book.providers = (vault,)
+        await client_of(world.engine).control.cancel(run, reason="hunter2 was seen in a log")
+        report = await client_of(world.engine).runs.wait(run)
+        assert (report.phase, report.message) == ("Cancelled", "cancelled: ***")
+
+    run_on(EngineWorld({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}}), body)
+    assert vault.threads == []
