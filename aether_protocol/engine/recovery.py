@@ -23,6 +23,7 @@ from aether_protocol.scheduler.snapshot import restore, snapshot_seq
 from aether_protocol.scheduler.state import RunState
 
 _END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
+_AT_ONCE: Final = 200  # steps that are replayed before other work of the loop gets its turn
 _HINT: Final = "look at the store with `aether db check`"
 
 
@@ -141,7 +142,7 @@ async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
     if snapshot is not None and snapshot_seq(snapshot) <= seq:
         going = Replay(stored.plan, stored.header, snapshot)
     while going.state.seq < seq:
-        lines = await store.runs.lines(run_id, going.state.seq)
+        lines = await store.runs.lines(run_id, going.state.seq, _AT_ONCE)
         if not lines or lines[0][0] != going.state.seq + 1:
             hint = "only a run of tier state-action-log can be taken back to any step"
             raise UsageError(f"the steps of run {run_id!r} up to {seq} were not kept", hint=hint)

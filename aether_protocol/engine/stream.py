@@ -19,7 +19,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.event_feed import EventRecord, step_records
 
-PAGE: Final = 1_000  # steps of the past that are fetched at a time
+PAGE: Final = 200  # steps of the past that are fetched, and replayed, at a time: the loop is held up for a few milliseconds
 LOOK_S: Final = 0.5  # between two looks at a run that somebody else drives
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import RunSummary, Store
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
+
+SMALL: Final = 300  # task runs of which a report is made within a few milliseconds
+
+_View = TypeVar("_View")
 
 
 class DocumentContext(Struct, frozen=True):
@@ -98,6 +102,33 @@ class ClientContext(Struct, frozen=True):
         from aether_protocol.engine.recovery import load_state
 
         return await load_state(self.store, run_id, at)
+
+    async def view(self, row: RunSummary, make: Callable[[RunState], _View], at: int | None = None) -> _View:
+        """Make something of the state of a run, beside the event loop where the run is large.
+
+        An engine may drive runs in this loop meanwhile. A small run is read in the loop, from the memory of the engine that
+        drives it or from the store; a large one in a thread, which reads the store by itself (ports point 7).
+
+        Args:
+            row: which run.
+            make: gets the state, which it only reads; may be called in another thread.
+            at: see `state`.
+        """
+        here = self.driven(row.run_id) if at is None else None
+        run = here.get(row.run_id) if here is not None else None
+        if run is not None and run.error is None and (len(run.state.nodes) <= SMALL or not self.store.durable):
+            return make(run.state)
+        if run is None and row.leaves_known <= SMALL:
+            return make(await self.state(row.run_id, at))
+        from asyncio import to_thread
+
+        from aether_protocol.service.local.apart import make_apart, read_apart
+
+        if run is not None and run.over and run.error is None:  # it does not change any more
+            return await to_thread(make_apart, run.state, make)
+        if self.store.file is None:
+            return await to_thread(make_apart, await self.state(row.run_id, at), make)
+        return await to_thread(read_apart, self.store.file, row.run_id, make, at)
 
     async def mask(self, state: RunState, text: str) -> str:
         """Mask what a person wrote about a run; `***` in its place where the secrets that the run has used cannot be had."""

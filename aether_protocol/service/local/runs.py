@@ -38,11 +38,9 @@ class LocalRuns:
         from aether_protocol.views.report import make_report
 
         row = await self._context.row(run)
-        return replace(make_report(await self._context.state(row.run_id, at)), broken=row.broken)
+        return replace(await self._context.view(row, make_report, at), broken=row.broken)
 
     async def wait(self, run: str, *, or_suspended: bool = False, timeout_s: float | None = None) -> Report:
-        from aether_protocol.views.report import make_report
-
         clock = self._context.clock
         row = await self._context.row(run)
         if (here := self._context.driven(row.run_id)) is not None:
@@ -50,7 +48,8 @@ class LocalRuns:
 
             if not await within(clock, timeout_s, here.join(row.run_id, or_suspended=or_suspended)):
                 raise _not_ended(await self._again(row))
-            return make_report(here.state(row.run_id))
+            here.state(row.run_id)  # raises what broke the run
+            return await self.report(row.run_id)
         end = None if timeout_s is None else clock.now() + round(timeout_s * 1_000_000)
         while not row.closed and not (or_suspended and row.phase == "Suspended"):
             if end is not None and clock.now() >= end:
