@@ -79,6 +79,8 @@ SERVICE_NAMES = (
     *("connect", "client_of", "DocumentContext", "Client"),
     *("RunReader", "RunControl", "ScheduleControl", "TemplateControl", "StoreControl"),
 )
+HARNESS = "Engines on virtual time (`aether_protocol.testing`)"
+HARNESS_NAMES = ("EngineWorld", "Cluster", "run_on", "pass_time", "ManualClock", "SkewedClock", "ScriptedExecutor")
 TESTING = "Tests of executors (`aether_protocol.testing.contracts.executor`)"
 TESTING_NAMES = ("ExecutorContract", "Sample", "assignment", "attempt", "RecordingContext")
 
@@ -105,6 +107,10 @@ def page() -> str:
     assert sorted(SERVICE_NAMES) == service.__all__, service.__all__
     parts.append(f"## {SERVICE}\n")
     parts += [entry(name, getattr(service, name)) for name in SERVICE_NAMES]
+    testing = import_module("aether_protocol.testing")
+    assert sorted(HARNESS_NAMES) == testing.__all__, testing.__all__
+    parts.append(f"## {HARNESS}\n")
+    parts += [entry(name, getattr(testing, name)) for name in HARNESS_NAMES]
     home = import_module("aether_protocol.testing.contracts.executor")
     parts.append(f"## {TESTING}\n")
     parts += [entry(name, getattr(home, name)) for name in TESTING_NAMES]

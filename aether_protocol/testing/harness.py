@@ -18,8 +18,11 @@ from aether_protocol.adapters.executors.wait import AwaitExecutor, SleepExecutor
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
+from aether_protocol.assembly.documents import load_plan
+from aether_protocol.assembly.workspace import Readable
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import AetherError
+from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
@@ -67,11 +70,20 @@ class _Harness:
         self._stager = stager
         self._broker_class = broker
 
+    def compile(self, document: Readable) -> Plan:
+        """Compile a document whose tasks may name the functions of this harness as executor types."""
+        return load_plan(document, types={one.type.name: one.type for one in (*self._builtin(), *self._made())})
+
+    def _made(self) -> list[Executor]:
+        return [Tool(name, mode, call) for name, (mode, call) in self._functions.items()]
+
+    def _builtin(self) -> list[Executor]:
+        return [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
+
     def _make_broker(self) -> LocalBroker:
-        made: list[Executor] = [Tool(name, mode, call) for name, (mode, call) in self._functions.items()]
-        builtin: list[Executor] = [NoopExecutor(), EchoExecutor(), SleepExecutor(), AwaitExecutor()]
+        executors = [*self._builtin(), *self._made()]
         return self._broker_class(
-            [*builtin, *made], self.clock, concurrency=self._concurrency, stager=self._stager, secrets=self._secrets
+            executors, self.clock, concurrency=self._concurrency, stager=self._stager, secrets=self._secrets
         )
 
     def _make_engine(self, store: Store, broker: Any, clock: Clock, **options: Any) -> RunEngine:
