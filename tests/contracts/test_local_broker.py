@@ -29,7 +29,7 @@ class TestLocalBroker(BrokerContract):
 
 
 class TestNothingHoldsItForEver:
-    """Executors that do not stop, whatever they are told."""
+    """Executors that do not stop, whatever is asked of them."""
 
     @pytest.fixture(autouse=True)
     def short_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,14 +113,14 @@ class TestNothingHoldsItForEver:
 
 
 async def calm(broker: LocalBroker) -> None:
-    """Until nothing goes on that needs no time."""
+    """Until nothing happens any more that needs no time."""
     for _ in range(50):
         await asyncio.sleep(0)
     await broker.quiet()
 
 
 class TestAnAttemptNeverRunsBesideItself:
-    """Handed over twice, or once more after it was stopped: as an engine does that gives a run up and takes it again."""
+    """Dispatched twice, or once more after it was stopped: as an engine does that gives a run up and takes it again."""
 
     def play(self, body: Callable[[LocalBroker, Ear, list[str]], Coroutine[Any, Any, None]], concurrency: int | None) -> None:
         said: list[str] = []
@@ -172,7 +172,7 @@ class TestAnAttemptNeverRunsBesideItself:
             assert said == ["begins", "has stopped", "begins"]
             await broker.stop([ref(1)])  # it is still known, and can be stopped
             await broker.dispatch([work(1, "slow")])
-            await broker.stop([ref(1)])  # so nobody wants that one either
+            await broker.stop([ref(1)])  # so that one is not wanted either
             await calm(broker)
             assert said == ["begins", "has stopped"] * 2
             assert ear.results == []

@@ -223,7 +223,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def test_two_processes_on_one_file(tmp_path: Path) -> None:
-    """Of two that append to one run, one is first and the other one is told; nothing else is lost or mixed."""
+    """Of two that append to one run, one is first and the other one is refused; nothing else is lost or mixed."""
     path = str(tmp_path / "a.db")
 
     async def begin() -> None:

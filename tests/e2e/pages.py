@@ -62,7 +62,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """A command goes on over lines that end in a backslash."""
+    """A command continues over lines that end in a backslash."""
     lines = block.body.splitlines()
     number = 0
     while number < len(lines):
@@ -94,7 +94,7 @@ def agrees(expected: str, actual: str) -> bool:
 
 
 class Reader:
-    """Somebody who tries out all that a page says. What is installed for them is the code under test, in a shell too."""
+    """A reader who tries out all that a page says. What is installed for them is the code under test, in a shell too."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

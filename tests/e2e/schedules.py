@@ -1,4 +1,4 @@
-"""Schedules for tests of `aether cron`: documents, and a store in which a fire is due now though nobody waited for it."""
+"""Schedules for tests of `aether cron`: documents, and a store in which a fire is due now though no test waited for it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Place:
 
 
 async def set_due(store: SqliteStore, name: str, at: int, when: int | None = None) -> None:
-    """Let the schedule have a fire at `at`, once a year, and nobody have dealt with it. Who waits for it wakes at `when`."""
+    """Let the schedule have a fire at `at`, once a year, and none decided on it. A scheduler wakes for it at `when`."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
     text = f"{moment.minute} {moment.hour} {moment.day} {moment.month} *"
     while True:

@@ -305,7 +305,7 @@ def test_a_retry_records_the_configuration_that_holds_then(cli: Cli, project: Pa
 
 
 def test_the_level_of_messages(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that cannot be taken up is told as an error, unless more severe ones are asked for; nothing is more severe."""
+    """A run that cannot be taken up is logged as an error, unless more severe ones are asked for; nothing is more severe."""
     import logging
 
     for level, number in (("error", logging.ERROR), ("debug", logging.DEBUG), ("warning", logging.WARNING)):

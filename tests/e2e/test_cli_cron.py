@@ -96,7 +96,7 @@ def test_references_are_looked_up_in_libraries_and_in_the_store(place: Place) ->
 
 
 def refusals(folder: Path) -> dict[str, tuple[str, str, str]]:
-    """By name: a document, the place of its fault, what is told."""
+    """By name: a document, the place of its fault, what is reported."""
     more = "  timezone: Europe/Berlin\n"
     parameter = "    arguments: {parameters: [{name: day, type: string}]}\n"
     return {

@@ -1,5 +1,5 @@
 """Schedulers as processes: started, stopped, killed, several at once, on one SQLite file. Fires are made due by setting stored
-schedules back, so nobody waits for a minute to pass."""
+schedules back, so no test waits for a minute to pass."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_what_does_not_end_in_its_grace_is_left_and_the_next_scheduler_goes_on_w
     assert "recovered run slow." in told
     assert end(second)[0] == 0
     keys = (place.folder / "trace").read_text().split()
-    assert len(set(keys)) == 1  # the same attempt, handed over again
+    assert len(set(keys)) == 1  # the same attempt, dispatched again
 
 
 def read_trace(place: Place, lines: int) -> None:
@@ -191,7 +191,7 @@ SOON = 1_500_000  # a scheduler looks every second what others changed; then all
 
 
 async def dealt_with(store: SqliteStore, when: int) -> None:
-    """Return once somebody has looked at every schedule after that instant."""
+    """Return once a scheduler has looked at every schedule after that instant."""
     while True:
         if all(schedule.seen >= when for schedule in await store.schedules.find()):
             return

@@ -1,4 +1,4 @@
-"""Durable runs as processes: killed and gone on with, two at once, locks, following, answers from elsewhere."""
+"""Durable runs as processes: killed and recovered, two at once, locks, following, answers from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events are the same JSON lines wherever they come from: whoever runs, looks or follows, on the command line or in Python."""
+"""Events are the same JSON lines wherever they come from: a run, a look or a follower, the command line or Python."""
 
 from __future__ import annotations
 

@@ -361,7 +361,7 @@ def test_commands_that_only_look_leave_the_store_as_it_is(cli: Cli, records: Rec
 
 
 def test_what_no_store_can_hold_is_told_as_such(cli: Cli, records: Records, tmp_path: Path) -> None:
-    half = os.fsdecode(b"\xff")  # an argument that is no UTF-8
+    half = os.fsdecode(b"\xff")  # an argument that is not UTF-8
     path = workflow(tmp_path, task("a", "noop", "{}"))
     asked = [("show", half), ("rm", half), ("ls", "--name", half), ("run", path, "--lock", half), ("cron", "show", half)]
     for command in asked:

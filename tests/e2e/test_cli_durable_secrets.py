@@ -118,7 +118,7 @@ class Folder:
         yield from (file for file in (self.path / ".aether").rglob("*") if file.is_file() and file not in used)
 
     def being_used(self) -> list[Path]:
-        """Files of attempts under way, which only their owner may read."""
+        """Files of running attempts, which only their owner may read."""
         live = [one for one in (self.path / ".aether" / "workspaces").glob(".live/*") if one.is_dir()]
         assert all(stat.S_IMODE(one.stat().st_mode) == 0o700 for one in live)
         return [file for one in live for file in one.rglob("*") if file.is_file()]

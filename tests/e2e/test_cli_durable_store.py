@@ -1,4 +1,4 @@
-"""What is told of stored runs: lists, one run, its past, two runs; files, deletion, upkeep, and stores that cannot be used."""
+"""What is shown of stored runs: lists, one run, its past, two runs; files, deletion, upkeep, and stores that cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that fails in the middle, and stores of every kind: what is told, and that nothing is lost."""
+"""A store that fails in the middle, and stores of every kind: what is reported, and that nothing is lost."""
 
 from __future__ import annotations
 

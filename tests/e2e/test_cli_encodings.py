@@ -1,4 +1,4 @@
-"""Standard output in any encoding, arguments in any bytes, and files that hold what is no text."""
+"""Standard output in any encoding, arguments in any bytes, and files that hold what is not text."""
 
 from __future__ import annotations
 

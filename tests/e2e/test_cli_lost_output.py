@@ -1,4 +1,4 @@
-"""A reader that goes, a device that is full, a pipe that nobody reads: what a command does goes on, and its outcome decides."""
+"""A reader that goes, a device that is full, a pipe without a reader: a command goes through, and its outcome decides."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_full_device_is_told_and_a_reader_that_left_is_not(here: Path) -> None
 
 
 def stalled(here: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A run whose output goes to pipes that nobody reads for now."""
+    """A run whose output goes to pipes that are not read for now."""
     return subprocess.Popen(
         [*AETHER, "run", *arguments, "--store", "sqlite:s.db", "--run-id", "r"], cwd=here, env=environment(),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -1,5 +1,5 @@
 """The outside fails under a process: a disk that is full, files that are damaged, foreign or from the future, a clock that is
-set back. Each is told with its exit code, and nothing that was recorded is lost."""
+set back. Each is reported with its exit code, and nothing that was recorded is lost."""
 
 from __future__ import annotations
 

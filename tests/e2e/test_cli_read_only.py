@@ -1,4 +1,4 @@
-"""Stores that may only be read: whoever looks can look, whoever would write is told before anything starts."""
+"""Stores that may only be read: a command that looks can look, one that would write is refused before anything starts."""
 
 from __future__ import annotations
 

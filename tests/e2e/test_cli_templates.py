@@ -323,7 +323,7 @@ def together(commands: list[list[str | Path]], store: str) -> list[str]:
 
 
 def test_processes_that_apply_at_once_do_not_mix(tmp_path: Path) -> None:
-    """Each batch is one: the two documents of a file are of one make whenever somebody looks."""
+    """Each batch is one: the two documents of a file are of one make at any moment."""
     store = f"sqlite:{tmp_path / 'runs.db'}"
     marks = [f"mark-{number}" for number in range(6)]
     for mark in marks:

@@ -1,4 +1,4 @@
-"""Secrets of every shape, told by a task in every way it can: none can be found in anything that is shown or kept (DATA-12).
+"""Secrets of every shape, leaked by a task in every way it can: none can be found in anything that is shown or kept (DATA-12).
 
 AETHER_FUZZ_SECRETS=10000 plays more of them than a usual run of the tests.
 """

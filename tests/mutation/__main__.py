@@ -1,7 +1,7 @@
 """The mutation check: `python -m tests.mutation [RULE ...]` puts each fault into a copy of the package and runs all cases; with
 `--simulation` each fault of durable runs, and plays seeds of the simulation, or runs the tests that the fault names.
 
-Law: the checkout is never written to. Each fault is tried alone, in a process of its own, and counts as noticed when a case
+Law: the checkout is never written to. Each fault is tried alone, in a process of its own, and counts as detected when a case
 does not pass, or a seed breaks a law. The check fails if a fault survives, does not fit its file, or if a rule that must have
 one has none.
 """
@@ -30,7 +30,7 @@ PACKAGE = ROOT / "aether_protocol"
 CASES = Path(__file__).with_name("judge.py")
 SEEDS = Path(__file__).with_name("judge_simulation.py")
 LIMIT_S = 120  # of one process: a fault may make it hang
-MANY = 400  # seeds by which a fault must have been noticed
+MANY = 400  # seeds by which a fault must have been detected
 FAULTS: tuple[Fault, ...] = (*faults_data.FAULTS, *faults_run.FAULTS, *faults_share.FAULTS)
 
 

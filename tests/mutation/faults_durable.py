@@ -1,6 +1,6 @@
 """Faults in what makes runs durable: engine, stores, recovery, mailbox, leases, local broker. The simulation must notice each.
 
-Law: see faults.py. `rule` is the law of the simulation that is broken, in a word; where another law is told first, that counts.
+Law: see faults.py. `rule` is the law of the simulation that is broken, in a word; another law that is reported first counts.
 """
 
 from __future__ import annotations

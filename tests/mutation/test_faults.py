@@ -1,4 +1,4 @@
-"""The faults of the mutation check still fit the package (that each is noticed is checked by `python -m tests.mutation`)."""
+"""The faults of the mutation check still fit the package (that each is detected is checked by `python -m tests.mutation`)."""
 
 from __future__ import annotations
 

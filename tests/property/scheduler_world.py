@@ -42,7 +42,7 @@ class World:
         self.steps: list[str] = []
         self.phases: dict[int, Phase] = {}
         self.wild = rng.random() < 0.7  # duplicates, losses, cancels, hangs
-        self.crashes = 0.0  # how often the engine is lost after a step and another goes on from the record
+        self.crashes = 0.0  # how often the engine is lost after a step and another recovers it from the record
 
     def put(self, delay: int, event: e.Event) -> None:
         heapq.heappush(self.queue, (self.now + delay, next(self.number), event))
@@ -80,7 +80,7 @@ class World:
                 self.carry_out(command)
 
     def crash(self) -> None:
-        """Another engine loads the run (from steps or a snapshot) and goes on; the old one's timers and inbox are gone, and
+        """Another engine loads the run (from steps or a snapshot) and continues; the old one's timers and inbox are gone, and
         so are the commands that it had stored and not carried out. What workers still bring of old attempts comes late."""
         state = self.machine.state
         rebuilt = self.replayed() if self.rng.random() < 0.5 else restored(state)

@@ -1,7 +1,7 @@
 """Text that UTF-8 cannot hold, NUL, and numbers that JSON cannot spell, by every way into a run: refused or cleaned where they
 enter, on SQLite.
 
-Law: whatever is given, it is told as a fault of who gave it, or the run ends and all that is kept of it is text: report,
+Law: whatever is given, it is reported as a fault of the caller, or the run ends and all that is kept of it is text: report,
 events, logs, the record in the store.
 """
 
@@ -53,7 +53,7 @@ ECHO = flow({"type": "echo", "config": {}}, inputs={"parameters": [{"name": "p"}
 
 
 class Odd:
-    """An executor that gives what it is told to give."""
+    """An executor that gives what its config says."""
 
     type = ExecutorType("odd", "gives what it is told to give", open_outputs=True)
     mode = "inline"
@@ -76,7 +76,7 @@ def url(tmp_path: Path) -> str:
 
 
 def used(url: str, use: Callable[[Engine], Awaitable[object]], **engine: Any) -> AetherError | None:
-    """What is told to who gave it, if it is refused. What is kept of every run is sound, whatever came."""
+    """What the caller gets, if it is refused. What is kept of every run is sound, whatever came."""
     url = url.replace("s.db", f"{next(NUMBERS)}.db")
 
     async def go() -> AetherError | None:

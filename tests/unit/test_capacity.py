@@ -1,4 +1,4 @@
-"""The machine's room (execution/capacity): what cannot begin for want of it waits, and is no fault of a task."""
+"""The machine's room (execution/capacity): what cannot begin for want of it waits, and is not a fault of a task."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_faults_of_an_input_name_it(stager: Staged, work: Path) -> None:
 
 
 def test_an_input_without_a_path_is_only_passed_on(stager: Staged, work: Path) -> None:
-    stager.bring(given(None, digest="sha256:" + "0" * 64))  # which is not there: nobody looked
+    stager.bring(given(None, digest="sha256:" + "0" * 64))  # which is not there: it was not looked at
     assert list(work.iterdir()) == []
 
 

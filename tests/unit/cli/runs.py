@@ -16,7 +16,7 @@ START = 1_767_225_600 * SECOND
 
 @dataclass
 class PureRun:
-    """Every step goes to `watch`. Assignments wait until they are told to start and to end."""
+    """Every step goes to `watch`. Assignments wait until the test starts and ends them."""
 
     plan: Plan
     watch: Callable[[Machine, LogEntry], None]

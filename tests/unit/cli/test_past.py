@@ -27,7 +27,7 @@ spec:
 
 
 class Odd:
-    """Returns what nobody would."""
+    """Returns what no command would."""
 
     type = ExecutorType("odd", "For tests.", open_outputs=True)
     mode: Mode = "inline"

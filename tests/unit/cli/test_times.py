@@ -1,4 +1,4 @@
-"""`TZ` decides in which zone text is shown, and the zone is named; an hour that comes twice is told apart."""
+"""`TZ` decides in which zone text is shown, and the zone is named; the two hours of one name are distinguished."""
 
 from __future__ import annotations
 

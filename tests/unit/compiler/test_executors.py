@@ -225,7 +225,7 @@ def fits(type_: ExecutorType, config: Json) -> bool:
 
 
 class TestSchema:
-    """Editors are told the same as `aether validate` (SPEC-15)."""
+    """Editors report the same as `aether validate` (SPEC-15)."""
 
     @pytest.mark.parametrize("config", [config for config, faults in CONFIGS if not faults and not has_secret(config)])
     def test_is_never_stricter(self, config: Json) -> None:

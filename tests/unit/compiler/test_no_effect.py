@@ -74,7 +74,7 @@ ARGUMENT: Final = [(field, field in ("type", "default", "enum")) for field in PA
 def test_fields_of_an_argument(where: str, path: str, field: str, dead: bool, found: Found) -> None:
     more = "" if field in ("value", "valueFrom") else ", value: 1"
     spec = document(**{where: f"parameters: [{{name: x, {PARAMETER[field]}{more}}}]"})
-    value_from_is_text = ["AE218"] if field == "valueFrom" else []  # workflow.name is no integer, which is another matter
+    value_from_is_text = ["AE218"] if field == "valueFrom" else []  # workflow.name is not an integer, which is another matter
     expected = [f"AE902 {path}.parameters[0].{field}"] if dead else []
     assert [one for one in found(spec) if not any(one.startswith(code) for code in value_from_is_text)] == expected
 

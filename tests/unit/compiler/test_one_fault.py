@@ -39,7 +39,7 @@ def spots(value: Any, path: Spot = ()) -> Iterator[Spot]:
 
 @cache
 def places() -> tuple[tuple[Path, Spot], ...]:
-    """One spot of each kind: that of another entry of the same list is no news, but the first often differs from the rest."""
+    """One spot of each kind: that of another entry of the same list is not new, but the first often differs from the rest."""
     found: dict[object, tuple[Path, Spot]] = {}
     for file in sorted(EXAMPLES.glob("*.yaml")):
         document = read(file)

@@ -134,7 +134,7 @@ def test_what_is_wrong_with_a_schedule(spec: dict[str, Any], expected: str) -> N
         {"schedule": "0 0 29 2 *"},
         {"startAt": "2026-05-01T00:00:00Z", "endAt": "2026-05-01T00:00:01Z"},
         {"startAt": "2026-05-01T00:00:00.000001Z", "endAt": "2026-05-02T00:00:00Z"},
-        {"endAt": "1999-01-01T00:00:00Z"},  # over, but that is no fault of the document
+        {"endAt": "1999-01-01T00:00:00Z"},  # over, but that is not a fault of the document
         {"startAt": "2500-01-01T00:00:00Z"},
         {"suspend": True},
         {"schedule": "0 0 30 2 MON"},  # either field may match: Mondays of February

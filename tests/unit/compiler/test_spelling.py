@@ -1,4 +1,4 @@
-"""Plain scalars keep their spelling where text is meant, and are told of where it is lost (DOC-10; AE915)."""
+"""Plain scalars keep their spelling where text is meant, and are reported where it is lost (DOC-10; AE915)."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_whole_library_is_told_once() -> None:
     call = "templates: [{dag: {name: up, tasks: [{name: a, templateRef: {name: lib, template: group}}]}}]"
     other = document(call, kind="WorkflowTemplate", name="other")
     bare = document("- task: {name: main, executor: {type: noop}}")
-    # nobody uses `other`, so its reference to `lib` is none
+    # nothing uses `other`, so its reference to `lib` is none
     assert told(bare, lib, other) == [
         "metadata.name: nothing uses WorkflowTemplate 'lib'",
         "metadata.name: nothing uses WorkflowTemplate 'other'",

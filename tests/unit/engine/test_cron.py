@@ -1,5 +1,5 @@
 """The scheduler of schedules, as its host sees it: what it tells, what one bad schedule does to the others, what it leaves
-alone when it is told to."""
+alone when it is asked to."""
 
 from __future__ import annotations
 

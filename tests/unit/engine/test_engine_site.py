@@ -206,7 +206,7 @@ def test_a_timeout_a_cancel_and_a_closing_reach_it() -> None:
 
 @pytest.mark.rule("RT-48")
 def test_after_a_crash_it_is_repeated_and_not_blamed(tmp_path: Path) -> None:
-    """Beside an attempt of a worker, which is asked for and goes on."""
+    """Beside an attempt of a worker, which is asked for and continues."""
     holds, broker = Holds(), RecordingBroker()
     url = f"sqlite:{tmp_path / 'runs.db'}?durability=normal"
 
@@ -231,7 +231,7 @@ def test_after_a_crash_it_is_repeated_and_not_blamed(tmp_path: Path) -> None:
 
 
 def test_without_a_site_everything_goes_to_the_broker() -> None:
-    """As where somebody builds an engine of parts."""
+    """As where a caller builds an engine of parts."""
     from aether_protocol.adapters.stores.memory.store import MemoryStore
     from aether_protocol.engine import api
     from aether_protocol.testing.clock import SequentialIds

@@ -101,7 +101,7 @@ WORKFLOWS = {
 
 
 async def through(cluster: Cluster, text: str, cleanup: list[asyncio.Future[Any]]) -> Report:
-    """Submit, and see the run to its end: whoever suspends is answered, a killed engine is followed by another."""
+    """Submit, and see the run to its end: suspended tasks are answered, a killed engine is followed by another."""
     engine = await cluster.start()
     run = await engine.submit(load_plan(HEAD + text), run_id="survivor")
     for _ in range(100):

@@ -127,7 +127,7 @@ def test_a_store_that_fails_is_not_the_runs_fault(tmp_path: Path) -> None:
 
 @pytest.mark.rule("RT-84")
 def test_what_cannot_be_carried_on_with_is_set_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A law of ours that does not hold in a record is met by every recovery."""
+    """An invariant that does not hold in a record is met by every recovery."""
 
     async def body(cluster: Cluster) -> None:
         engine = await cluster.start()

@@ -192,7 +192,7 @@ def test_a_cancel_that_waits_in_the_mailbox_comes_before_anything_is_handed_over
         await cluster.pass_time(10)
         await cluster.kill(driving)
         cluster.dispatched.clear()
-        await cluster.pass_time(20)  # its lease goes on
+        await cluster.pass_time(20)  # its lease continues
         asking = asyncio.ensure_future(client_of(other).control.cancel(run))
         await cluster.pass_time(26)
         successor = await cluster.start("successor")

@@ -1,4 +1,4 @@
-"""What passed while nobody drove a run has passed before anybody decides about it; and a clock that is wrong costs no time."""
+"""What passed while no engine drove a run has passed before one decides about it; and a clock that is wrong costs no time."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def left_for_ten_seconds(
 
 
 async def let_pass(cluster: Cluster, seconds: float) -> None:
-    """Nobody drives anything meanwhile."""
+    """Move the clock; no engine drives anything meanwhile."""
     cluster.clock.advance(cluster.begin + round(seconds * SECOND))
 
 
@@ -317,7 +317,7 @@ def test_a_record_from_the_future_goes_on_with_what_was_left(
         cluster.begin -= hours * HOUR
         other = await cluster.start()
         assert await other.recover([run]) == [run]
-        left = ends_at - (known - begin) / SECOND  # of what had been recorded: nobody knows how long it was down
+        left = ends_at - (known - begin) / SECOND  # of what had been recorded: how long it was down is unknown
         before = cluster.clock.now()
         waiting = asyncio.ensure_future(client_of(other).runs.wait(run))
         await cluster.pass_time((before - cluster.begin) / SECOND + left + 20)

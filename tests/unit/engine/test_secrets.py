@@ -226,7 +226,7 @@ def test_numbers_that_hold_a_secret(secret_text: str, shown: float) -> None:
 
 @pytest.mark.parametrize("around", ["", "u:", "us:", "use:"])
 def test_base64_of_a_secret_and_what_is_around_it(around: str) -> None:
-    """As in `Authorization: Basic`, which servers that echo a request give back."""
+    """As in `Authorization: Basic`, which servers that echo a request return."""
     whole = base64.b64encode(f"{around}correct-horse!".encode()).decode()
     shown = masker("correct-horse").text(whole)
     before, _, after = shown.partition(MASK)

@@ -334,7 +334,7 @@ class TestBounds:
 
 class TestTheDead:
     def killed(self, root: Path, mark: str) -> subprocess.Popen[str]:
-        """A process with an area below `root`, told nothing to clean up by."""
+        """A process with an area below `root`, without a word of what to clean up."""
         code = (
             "import sys, time; from pathlib import Path; from aether_protocol.execution.folders import Area\n"
             f"area = Area(Path({str(root)!r})); (area.folder / {mark!r}).mkdir()\n"

@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(1)  # until the client has gone
             return
         if kind == "late":
-            threading.Event().wait(0.1)  # so that requests are under way together
+            threading.Event().wait(0.1)  # so that requests run together
         if kind == "drop":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""`limits` (EXEC-3), by prlimit and by ulimit, on real processes; and the limit of descriptors that is given back."""
+"""`limits` (EXEC-3), by prlimit and by ulimit, on real processes; and the limit of descriptors that is restored."""
 
 from __future__ import annotations
 

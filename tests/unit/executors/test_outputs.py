@@ -1,4 +1,4 @@
-"""What programs write as outputs (EXEC-3, DATA-9, DOC-10): whole, or told."""
+"""What programs write as outputs (EXEC-3, DATA-9, DOC-10): whole, or reported."""
 
 from __future__ import annotations
 

@@ -687,7 +687,7 @@ def test_where_the_system_has_no_descriptors_of_processes(source: str, monkeypat
 
 
 def test_an_end_takes_no_thread(tmp_path: Path) -> None:
-    """Hundreds of programs under way need no hundreds of threads."""
+    """Hundreds of running programs need no hundreds of threads."""
     os.mkfifo(tmp_path / "gate")
     gate = os.open(tmp_path / "gate", os.O_RDWR)
     sample = Sample({"source": f"read line < {tmp_path}/gate", "runtime": "sh"})

@@ -266,7 +266,7 @@ class World:
         if self.now - worker.answered_at >= (LEASE - 3) * SECOND:
             worker.has = {
                 n: one for n, one in worker.has.items() if one.done
-            }  # nobody may carry it out a second time beside it
+            }  # no worker may carry it out a second time beside it
         if worker.session not in self.fleet.state.sessions:
             worker.sessions += 1
             worker.session, worker.poll = f"{worker.name}.{worker.sessions}", 0

@@ -1,4 +1,4 @@
-"""Runs side by side: what is told of them, what is waited for, what code they give; and applying where the store refuses."""
+"""Runs side by side: what is reported, what is waited for, what code they give; and applying where the store refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that a SQLite store cannot use: each is told with its reason, and none is harmed."""
+"""Files that a SQLite store cannot use: each is reported with its reason, and none is harmed."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 
     async def body(store: SqliteStore) -> None:
         await store.runs.create(new_run("a"))
-        store.database.execute("PRAGMA query_only = ON")  # what SQLite says of a read-only file, for whoever runs the tests
+        store.database.execute("PRAGMA query_only = ON")  # what SQLite says of a read-only file, for any user
         error = await refused(store.runs.append([more("a", 0)]), PortError)
         assert "read-only" in str(error)
         store.database.execute("PRAGMA query_only = OFF")

@@ -1,4 +1,4 @@
-"""Case files are pytest tests; where there are none, the plugin is not noticed."""
+"""Case files are pytest tests; where there are none, the plugin does nothing."""
 
 from __future__ import annotations
 

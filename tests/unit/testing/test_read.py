@@ -1,4 +1,4 @@
-"""Case files are read strictly: what cannot be meant is told with its line, and never passes."""
+"""Case files are read strictly: what cannot be meant is reported with its line, and never passes."""
 
 from __future__ import annotations
 
