@@ -179,13 +179,13 @@ class Course:
 
 
 class _Parts(Course):
-    def __init__(self, parts: Sequence[Settling], stopped: Callable[[], bool]) -> None:
+    def __init__(self, parts: Sequence[Settling], stopped: Callable[[], bool] | None) -> None:
         self._parts = parts
         self._stopped = stopped
 
     async def rest(self) -> bool:
         await settle(*self._parts)
-        return not self._stopped()
+        return self._stopped is None or not self._stopped()
 
 
 async def follow(clock: ManualClock, course: Course, until_us: int | None = None) -> None:
@@ -211,7 +211,7 @@ async def pass_time(
     clock: ManualClock,
     *parts: Settling,
     until_us: int | None = None,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] | None = None,
 ) -> None:
     """Let virtual time pass, as fast as these parts can take it.
 
@@ -219,6 +219,6 @@ async def pass_time(
         clock: the clock of all of them.
         parts: what has to come to rest before time moves (`settling.parts_of` an engine).
         until_us: the instant at which the clock stands in the end; None: once nothing is left to happen.
-        stopped: asked after each rest; time stands still once it is true (an engine was killed).
+        stopped: asked after each rest; time stands still once it is true (an engine was killed). None: never.
     """
     await follow(clock, _Parts(parts, stopped), until_us)
