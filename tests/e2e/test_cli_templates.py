@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from aether_protocol.cli import main
 from tests.e2e.process import AETHER, aether, environment
+from tests.e2e.store_cli import Cli, Said, make_cli
 
 HEAD = "apiVersion: aether/v1\nkind: {kind}\nmetadata: {{name: {name}{more}}}\nspec:\n"
 
@@ -39,29 +37,9 @@ def caller(calls: str = "words", template: str = "say", *, before: str = "", out
     )
 
 
-class Said:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Said]
-
-
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("AETHER_STORE", raising=False)
-
-    def call(*arguments: str | Path) -> Said:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        return Said(code, *capsys.readouterr())
-
-    return call
+    return make_cli(tmp_path, monkeypatch, capsys)
 
 
 def write(folder: Path, **texts: str) -> None:

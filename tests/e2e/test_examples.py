@@ -9,10 +9,8 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from ruamel.yaml import YAML
 
 from aether_protocol import Engine, Report
 from aether_protocol.service import client_of
+from tests.web import QuietHandler, serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workflows"
 LIBRARY = EXAMPLES / "library"
@@ -99,7 +98,7 @@ RUNS = [
 ELSEWHERE = {"release"}  # the README's example has a test of its own
 
 
-class Service(BaseHTTPRequestHandler):
+class Service(QuietHandler):
     """What http-check.yaml looks at."""
 
     REPLIES = {"/health": (200, {"ready": True}), "/items": (201, {"id": 7})}
@@ -118,18 +117,11 @@ class Service(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Quiet."""
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
+    with serving(Service) as url:
+        yield url
 
 
 async def carry_out(run: Run, arguments: Mapping[str, Any]) -> Report:

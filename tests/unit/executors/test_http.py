@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ import pytest
 from aether_protocol.adapters.executors import http
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.testing.contracts.executor import Sample, assignment, attempt
+from tests.web import QuietHandler, serving
 
 pytestmark = pytest.mark.rule("EXEC-5")
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """One answer for each kind of path, whatever the method."""
 
     protocol_version = "HTTP/1.1"
@@ -66,18 +66,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Quiet."""
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
