@@ -197,7 +197,7 @@ class PlanBuilder:
         assert target is not None
         retry = None
         if target.kind is m.Kind.TASK and isinstance(target.model, d.Task):
-            # a hook is no leaf of the run: the workflow's default retry is not for it
+            # a hook is not a leaf of the run: the default retry of the workflow does not apply
             retry = self._retry(target.model.retry) if site.at is At.HOOK else self._leaf_retry(None, target)
         return m.Call(
             name=site.name,

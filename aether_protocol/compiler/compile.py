@@ -1,6 +1,6 @@
 """The one door from documents to plans: all static checks at once, then the plan (SPEC-10..15, TMPL-1, DOC-1).
 
-Law: every fault of a document is told in one go, and a document with an error has no plan. Templates that nothing runs are
+Law: every fault of a document is reported in one go, and a document with an error has no plan. Templates that nothing runs are
 checked all the same. The cost is linear in the size of the documents.
 """
 
@@ -46,7 +46,7 @@ from aether_protocol.plan.model import Kind, Plan
 
 
 class CompileOptions(Struct, frozen=True):
-    """What the surroundings know. `executor_types` and `fetchers` (artifact sources): None where nobody knows them.
+    """What the surroundings know. `executor_types` and `fetchers` (artifact sources): None where they are not known.
 
     `namespaces` are those that variable sources inject. `strict`: the document is to be run, so that unknown executor
     types and unknown namespaces in expressions are errors. `pedantic`: so is a retry on the call of a dag or loop (SPEC-3).

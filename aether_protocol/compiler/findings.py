@@ -21,7 +21,7 @@ DID_YOU_MEAN: Final = "did you mean "
 
 
 class Near(NamedTuple):
-    """A hint that is worked out only for a fault that is told: the name in `known` that is nearest, else `instead`."""
+    """A hint that is worked out only for a fault that is reported: the name in `known` that is nearest, else `instead`."""
 
     name: str
     known: Collection[str] | Callable[[], Collection[str]]

@@ -193,7 +193,7 @@ class Names:
         kept = self.excluded.get(id(dag))
         if kept is not None and not kept[other] and (scope.position < 0 or kept[scope.position]):
             message = f"task {task!r} is outside of the entrypoints of dag {dag.name!r} ({name.text!r})"
-            return Finding("AE306", message, "it is no part of the run, so the value is always absent", "warning")
+            return Finding("AE306", message, "it is not part of the run, so that its value is always absent", "warning")
         fault = self._task_field(name, scope, dag.sites[other].target)
         if fault is not None or scope.position < 0:
             return fault

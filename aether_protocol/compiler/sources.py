@@ -1,7 +1,7 @@
 """Where a value comes from: parameters as sources in the order of DATA-1.
 
-Law: literals are fitted to their type here, once; what does not parse was reported before, and is no source. `value: null`
-is no source either.
+Law: literals are fitted to their type here, once; what does not parse was reported before, and is not a source. `value: null`
+is not one either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plain scalars of YAML that are meant as text keep their spelling, and others that lose theirs are told of (DOC-10).
+"""Plain scalars of YAML that are meant as text keep their spelling, and others that lose theirs are reported (DOC-10).
 
 Law: this runs before anything looks at a value, so that checks, plan and snapshot see one and the same. What takes text by the
 schema alone was settled as the document was read.
@@ -20,12 +20,12 @@ from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorTypes
 
 _SPELT: Final = (int, float, bool)
-_LOOSE: Final = ("any", "object", "array")  # types with room for numbers that nobody asked for
+_LOOSE: Final = ("any", "object", "array")  # types with room for numbers without being asked for them
 _ANY: Final = Parameter(name="any")
 
 
 class Spellings:
-    """`types` None: nobody knows what executors take, so that their configs are left alone."""
+    """`types` None: what executors take is not known, so that their configs are left alone."""
 
     def __init__(self, findings: Findings, types: ExecutorTypes | None) -> None:
         self.findings = findings

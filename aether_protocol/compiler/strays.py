@@ -1,6 +1,6 @@
 """Placeholders that stay text since their namespace is unknown, and look as if they should not (DATA-6).
 
-Law: scripts may have braces of their own, so that nothing is told of a root that is not nearly one of the protocol's.
+Law: scripts may have braces of their own, so that nothing is reported of a root that is not nearly one of the protocol's.
 """
 
 from __future__ import annotations

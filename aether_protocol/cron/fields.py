@@ -153,7 +153,7 @@ def _words(schedule: str) -> list[re.Match[str]]:
         known = ", ".join(SHORTHANDS)
         hint = f"there are {known}; or give five fields: minute hour day month weekday"
         if schedule not in SHORTHANDS:
-            raise BadScheduleError(f"{schedule!r} is no schedule", hint=hint)
+            raise BadScheduleError(f"{schedule!r} is not a schedule", hint=hint)
         schedule = SHORTHANDS[schedule]
     words = list(re.finditer(_WORD, schedule))
     if len(words) != 5:
@@ -212,7 +212,7 @@ def _value(kind: _Kind, text: str, place: _Place) -> int:
             raise place.bad(f"{text!r} is not within {kind.low} to {kind.high}", kind.hint)
         return value
     if text.upper() not in kind.names:
-        raise place.bad(f"{text!r} is no {kind.name if kind.names else 'number'}", kind.hint)
+        raise place.bad(f"{text!r} is not a {kind.name if kind.names else 'number'}", kind.hint)
     return kind.names.index(text.upper()) + kind.low
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from aether_protocol.cron.schedule import FireTimes, fire_times
 from aether_protocol.cron.settings import FORBID, REPLACE, CronSettings
 
-MOST_TIMES: Final = 100  # of missed fires are told one by one (CRON-3)
+MOST_TIMES: Final = 100  # of missed fires are listed one by one (CRON-3)
 
 _SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ class Decision(Struct):
 def first_seen(at: int) -> int:
     """The `seen` of a schedule that is applied at the instant `at`, which may be a fire itself (CRON-2).
 
-    One that is changed at `at` goes on with the larger of this and its own, so that nothing is decided twice.
+    One that is changed at `at` continues with the larger of this and its own, so that nothing is decided twice.
     """
     return at - 1
 

@@ -4,7 +4,7 @@ Law: one walk over the stretches in which the zone's clock runs evenly gives the
 with `*`, wall-clock times that a stretch shows for the second time do not count, and those that were left out just before
 it count as its first instant; other schedules fire wherever the wall clock matches.
 
-Where the wall clock shows no match from one instant on to FARTHEST before the end of the stretch, the walk goes on shortly
+Where the wall clock shows no match from one instant on to FARTHEST before the end of the stretch, the walk continues shortly
 before the match that an even clock would show next: offsets differ by less than FARTHEST, so that nothing lies between, and
 clocks that are set back at the end show nothing again that matches.
 """

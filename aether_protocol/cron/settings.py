@@ -1,6 +1,6 @@
 """What a CronWorkflow says beside its workflowSpec (SPEC-7), and as a record.
 
-Law: plain values, valid already; whoever makes them from a document or an update has checked them. The record has the
+Law: plain values, valid already; they were checked where they were made from a document or an update. The record has the
 field names of documents, with instants as numbers, and every field in it.
 """
 

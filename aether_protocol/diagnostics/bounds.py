@@ -1,4 +1,4 @@
-"""How many findings are told (DOC-6): nobody reads more, and a document could have one a byte.
+"""How many findings are reported (DOC-6): more are not read, and a document could have one a byte.
 
 Law: at most `MOST` of one file; errors come before warnings, and the last one says that there are more.
 """

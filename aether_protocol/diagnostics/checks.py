@@ -98,8 +98,9 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     _error(
         "AE213",
         "a value of the wrong type",
-        'A literal does not fit the type that the parameter declares. Nothing is converted: `"5"` is no integer and 5 is no '
-        "string, while 5.0 is an integer because it is whole, and booleans are never numbers. Change the value or the type.",
+        'A literal does not fit the type that the parameter declares. Nothing is converted: `"5"` is not an integer and 5 '
+        "is not a string, while 5.0 is an integer because it is whole, and booleans are never numbers. Change the value or "
+        "the type.",
     ),
     _error(
         "AE214",
@@ -124,13 +125,13 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE217",
         "inputs that become the same environment variable",
         "A program finds its inputs as AETHER_INPUT_NAME, in upper case and with `_` for `-`. Two inputs of this task, "
-        "declared or handed over by a call, would be the same variable: `max-rows` and `max_rows`, or `Rows` and `rows`. "
+        "declared or passed by a call, would be the same variable: `max-rows` and `max_rows`, or `Rows` and `rows`. "
         "Rename one of them.",
     ),
     _error(
         "AE218",
         "a value whose type never fits",
-        "The type of what is handed over is known before the run (a declared output or input, a list that a loop "
+        "The type of what is passed is known before the run (a declared output or input, a list that a loop "
         "aggregates, a comparison, a literal item), and it is none that the place takes, so that the task would end in "
         "Error as soon as it is ready. Nothing is converted unasked: use `str()`, `int()` or an index in a "
         "`valueFrom.expression`, or declare the type that is meant.",
@@ -199,7 +200,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     _error(
         "AE309",
         "an unknown namespace",
-        "A name in an expression or a `valueFrom.parameter` begins with a word that is no namespace of the protocol, and no "
+        "A name in an expression or a `valueFrom.parameter` begins with a word that is not a namespace of the protocol, and no "
         'source of variables is known to add it. Text needs quotes: write `"ok"`, not `ok`. When a document is only '
         "validated this is a warning, as the engine that runs it may have such a source.",
     ),
@@ -273,7 +274,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     _warning(
         "AE904",
         "a wait for people under the default timeout",
-        "The task waits until somebody answers, and the workflow sets no `timeout`, so that the whole run ends after one "
+        "The task waits for an answer, and the workflow sets no `timeout`, so that the whole run ends after one "
         "hour. Set `spec.timeout` to the time that an answer may take.",
     ),
     _warning(
@@ -292,7 +293,7 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "AE907",
         "an input that only items can fill",
         "The body of a loop declares an input that the loop's `arguments` do not name. It takes the field of that name of "
-        "each item, and the items are only known in the run: an item that is no object, or lacks the field, is an Error.",
+        "each item, and the items are only known in the run: an item that is not an object, or lacks the field, is an Error.",
     ),
     _warning(
         "AE908",

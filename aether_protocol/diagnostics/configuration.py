@@ -33,8 +33,8 @@ CONFIGURATION: Final = (
         "AE604",
         "error",
         "a setting stands twice",
-        "A setting is given under its own name and under that of a prior system (`[persistence] mode`, `db_path`), so nobody "
-        "could say which one counts. Keep one of them.",
+        "A setting is given under its own name and under that of a prior system (`[persistence] mode`, `db_path`), so it is "
+        "not clear which one counts. Keep one of them.",
     ),
     CodeInfo(
         "AE605",

@@ -24,7 +24,7 @@ READING: Final = (
         "AE102",
         "the file is not UTF-8 text",
         "Documents are UTF-8 text without control characters. A NUL, a stray control character, a byte order mark inside "
-        "of the file or a byte sequence that is no UTF-8 is refused. Save the file as UTF-8.",
+        "of the file or a byte sequence that is not UTF-8 is refused. Save the file as UTF-8.",
     ),
     _row("AE103", "the file holds no document", "The file is empty, or holds nothing but comments and separators."),
     _row(
@@ -114,7 +114,7 @@ READING: Final = (
     _row(
         "AE130",
         "a name is taken",
-        "Two entries of one list have the same name, so nobody could say which one is meant.",
+        "Two entries of one list have the same name, so it is not clear which one is meant.",
     ),
     _row(
         "AE132",

@@ -1,8 +1,8 @@
 """What is wrong with the fields of a document, all at once (DOC-5, DOC-7), and a repaired tree to look further into.
 
 Law: this walks the published schema itself, so it finds a fault exactly where the schema does; a property test keeps both
-verdicts equal. A fault is reported once, where it is: what was repaired, filled in or dropped is `repaired`, and nobody
-reports what follows from it. An unknown field whose near neighbour is missing is read as that neighbour.
+verdicts equal. A fault is reported once, where it is: what was repaired, filled in or dropped is `repaired`, and
+what follows from it is not reported. An unknown field whose near neighbour is missing is read as that neighbour.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def explain(schema: Schema, tree: Json, report: Report) -> Repaired:
         return result
     if ("kind",) in walk.filled:
         if ("apiVersion",) in walk.filled:
-            return result  # somebody else's document: enough was said
+            return result  # a document of another kind of system: one finding is enough
         document["kind"] = _likely_kind(document["spec"])
     branch = next(b for b in schema["allOf"] if b["if"]["properties"]["kind"]["const"] == document["kind"])
     written = result.moved.get((), {}).get("spec", "spec")
@@ -98,7 +98,7 @@ def ill_formed(schema: Schema, value: str) -> str | None:
     if not fits or not _matches(schema["pattern"], value):
         return f"not {schema['title']}"
     unwanted = schema.get("not")
-    return "no time at all" if unwanted and _matches(unwanted["pattern"], value) else None
+    return "zero, and a duration is longer" if unwanted and _matches(unwanted["pattern"], value) else None
 
 
 def _matches(pattern: str, value: str) -> bool:

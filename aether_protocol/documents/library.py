@@ -22,7 +22,7 @@ class TemplateLibrary:
         self._farther = farther
         self._place = place
         self._documents: dict[tuple[str, str], LoadedDocument] = {}
-        self._spaces: dict[str, list[str]] | None = None  # namespaces by name, once somebody asked
+        self._spaces: dict[str, list[str]] | None = None  # namespaces by name, from the first question on
 
     def add(self, document: LoadedDocument) -> Diagnostic | None:
         """Take a document in. Only WorkflowTemplates count; a name that is taken here is reported, the first one stays."""

@@ -59,7 +59,7 @@ def usual(value: float | bool) -> str:
 
 def integer(text: str) -> int:
     """The whole number that `text` writes. Raises NotJsonError beyond 64 bits."""
-    if len(text) <= 80:  # beyond, Python itself may refuse; leading zeros that long are nobody's number
+    if len(text) <= 80:  # beyond, Python itself may refuse; nothing with that many leading zeros is meant as a number
         value = int(text[2:], _BASES[text[:2]]) if text[:2] in _BASES else int(text)
         if INT_MIN <= value <= INT_MAX:
             return value

@@ -1,7 +1,8 @@
 """Plain scalars of YAML where the fields of a document take text alone: they keep their spelling (DOC-10).
 
 Law: what takes text is what the published schema says; null stays null, and what the text would not fit stays what it is, so
-that its fault is told as ever. What only the compiler knows to be text (arguments, configs) is settled in plan/spelling.py.
+that its fault is reported as usual. What only the compiler knows to be text (arguments, configs) is settled in
+compiler/spelling.py.
 """
 
 from __future__ import annotations

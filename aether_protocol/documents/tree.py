@@ -133,7 +133,7 @@ class DocumentTree(Struct):
 
 
 class _Frame(NamedTuple):
-    """What was under way when a container opened."""
+    """What was being read when a container opened."""
 
     node: Json
     marks: list[int]
@@ -198,7 +198,7 @@ class TreeBuilder:
         return self._tree
 
     def path(self, key: str | None = None) -> str:
-        """Where the value stands that is read next, or the key `key` of the mapping under way."""
+        """Where the value stands that is read next, or the key `key` of the mapping that is being read."""
         nodes = [*(frame.node for frame in self._stack), self._node]
         steps: list[str | int] = []
         for node, child in pairwise(nodes):
@@ -295,7 +295,7 @@ class TreeBuilder:
         return self.scalar(target.value, at, None, target.spelling)
 
     def _begin(self, key: Json, at: int) -> None:
-        """`key` is the next key of the mapping under way."""
+        """`key` is the next key of the mapping that is being read."""
         self._key_at = at
         if type(key) is not str:
             self._key = _DROP

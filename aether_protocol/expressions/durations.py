@@ -38,5 +38,5 @@ def parse_duration(text: str, *, zero: bool = False) -> int:
     if total == 0:
         if zero:
             return 0
-        raise ValueError(f"{text!r} is no time at all")
+        raise ValueError(f"{text!r} is zero, and a duration is longer")
     return max(1, (total + 500_000_000) // 1_000_000_000)

@@ -165,7 +165,7 @@ def _fromjson(meter: Meter, args: list[Json]) -> Json:
         value = json.loads(text, parse_constant=_no_constant, parse_int=_read_int)
         _check_nesting(value)
         if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no character
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is not a character
     except ExpressionError:
         raise
     except (ValueError, RecursionError) as fault:

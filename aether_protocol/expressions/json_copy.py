@@ -41,7 +41,7 @@ def clean(text: str) -> str:
 def json_copy(value: Json) -> Json:
     """`value` as JSON that shares no container with it; tuples become lists, any mapping an object.
 
-    Raises ValueError that says what is no JSON and where (`rows[2].id`).
+    Raises ValueError that says what is not JSON and where (`rows[2].id`).
     """
     return _copy(value, "", 0)
 
@@ -69,7 +69,7 @@ def _copy(value: Json, where: str, level: int) -> Json:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{float(value)!r}{_at(where)}, which is no JSON")
+            raise ValueError(f"{float(value)!r}{_at(where)}, which is not JSON")
         return float(value)
     if isinstance(value, str):
         return _text(str.__str__(value), where)
@@ -77,12 +77,12 @@ def _copy(value: Json, where: str, level: int) -> Json:
         return _copy(dict(value), where, level)
     if isinstance(value, list | tuple):
         return _copy(list(value), where, level)
-    raise ValueError(f"a value of type {kind.__name__}{_at(where)}, which is no JSON")
+    raise ValueError(f"a value of type {kind.__name__}{_at(where)}, which is not JSON")
 
 
 def _key(key: object, where: str) -> str:
     if not isinstance(key, str):
-        raise ValueError(f"the key {key!r}{_at(where)}, which is no text")
+        raise ValueError(f"the key {key!r}{_at(where)}, which is not text")
     if not is_whole(key):
         raise HalfCharacterError(f"the key {key!a}{_at(where)}, which {_HALF}")
     return str.__str__(key)

@@ -179,7 +179,7 @@ class Lexer(Struct):
         word = head.group() if head else text
         following = _SPACE.match(self.text, end)
         called = self.text.startswith("(", following.end() if following else end)
-        # An operator word ends where the word does: `x in[1]` is no name `in[1]`.
+        # An operator word ends where the word does: `x in[1]` does not hold a name `in[1]`.
         if word in _WORDS and (word == text or text[len(word)] == "["):
             self._operator(word, at)
             return at + len(word)

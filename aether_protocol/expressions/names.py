@@ -29,7 +29,7 @@ _STEP_RE: Final = re.compile(_STEP)
 
 
 class ExpressionError(Exception):
-    """A text that is no expression or placeholder, or one whose evaluation fails.
+    """A text that is not an expression or placeholder, or one whose evaluation fails.
 
     `reason` is a lower-case fragment; `offset` the 0-based character of the original text that it is about, or None;
     `path` leads to the faulty string inside of a template's lists and dicts; `hint` is advice.

@@ -60,7 +60,7 @@ def split_text(text: str, namespaces: frozenset[str]) -> SplitText:
 
 
 def _known(text: str, found: int, namespaces: frozenset[str]) -> re.Match[str] | None:
-    """The placeholder at `found`, or None where it is none of ours."""
+    """The placeholder at `found`, or None where its namespace is not known."""
     blanks = _BLANKS.match(text, found + 2)
     root = SEGMENT_RE.match(text, blanks.end() if blanks else found + 2)
     if root is None or root.group() not in namespaces:

@@ -15,10 +15,10 @@ def parse_size(value: object) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{type(value).__name__} is no size")
+        raise ValueError(f"{type(value).__name__} is not a size")
     match = re.fullmatch(_PATTERN, str(value), flags=re.ASCII)
     if match is None:
-        raise ValueError(f"{value!r} is no size such as '512Mi'")
+        raise ValueError(f"{value!r} is not a size such as '512Mi'")
     number, unit = match.groups()
     factor = 1
     if unit:

@@ -1,8 +1,8 @@
 """The values that flow through a run: JSON, and the two things that are not JSON.
 
 Law: a value is None, bool, int, float, str, list or dict with string keys (JSON), or a `SecretValue`; `ABSENT` is what a
-lookup gives where a task gave nothing (DATA-13) and is never stored. Values are shared, never mutated: whoever hands one
-to foreign code copies it first.
+lookup gives where a task gave nothing (DATA-13) and is never stored. Values are shared, never mutated: one that
+goes to foreign code is copied first.
 """
 
 from __future__ import annotations

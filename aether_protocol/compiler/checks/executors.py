@@ -70,7 +70,7 @@ class ExecutorChecks:
             self._outputs(symbol, written, origin, (*path, "outputs", "artifacts"))
 
     def site(self, site: Site) -> None:
-        """The artifacts that a call hands over."""
+        """The artifacts that a call passes."""
         arguments = site.model.arguments if site.model is not None else None
         if arguments is not None and arguments.artifacts:
             self.artifacts(arguments.artifacts, site.unit.origin, (*site.path, "arguments", "artifacts"))
@@ -124,12 +124,12 @@ class ExecutorChecks:
             self._faults("AE404", faults, origin, (*where, "config"))
 
     def _written(self, symbol: Symbol, executor: ExecutorSpec, origin: Origin, path: Path) -> list[str]:
-        """The output artifacts that the executor writes itself; one that is not declared is told."""
+        """The output artifacts that the executor writes itself; one that is not declared is reported."""
         names = []
         for place, name in self.written(executor.type, executor.config):
             names.append(name)
             if name not in symbol.given_artifacts and "{{" not in name:
-                message = f"{'.'.join(place)} names {name!r}, which is no output artifact of the task"
+                message = f"{'.'.join(place)} names {name!r}, which is not an output artifact of the task"
                 unlike = Near(name, symbol.given_artifacts, f"declare it: outputs: {{artifacts: [{{name: {name}}}]}}")
                 self.findings.add(origin, (*path, *place), Finding("AE402", message, unlike))
         return names

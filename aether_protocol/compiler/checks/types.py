@@ -1,7 +1,8 @@
 """Types that are known before a run, against the types that are declared where the values go (SPEC-13, DATA-3, DATA-8).
 
-Law: never a false alarm. What is told here fails in every run that gets there, whatever the values: a type counts as known only
-where a check of the run holds the value to it, and a value that may be absent is told only if nothing else fills its place.
+Law: never a false alarm. What is reported here fails in every run that gets there, whatever the values: a type counts as known
+only where a check of the run holds the value to it, and a value that may be absent is reported only if nothing else fills its
+place.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Shared templates that nothing uses: what only shows when documents are looked at together (TMPL-2).
 
-Law: nothing is said of libraries alone. Only where a workflow stands among the documents can it be told what of their
+Law: nothing is said of libraries alone. Only where a workflow stands among the documents can it be known what of their
 WorkflowTemplates is used, and only by what was given.
 """
 

@@ -51,7 +51,7 @@ class ValueChecks:
         """The literals of the entry at `path`."""
         for position, member in enumerate(entry.enum or ()):
             if fit(member, entry.resolved_type) is ABSENT:
-                message = f"{as_text(member)} is no {entry.resolved_type}, which {entry.name!r} is declared to be"
+                message = f"{as_text(member)} does not fit {entry.resolved_type}, the declared type of {entry.name!r}"
                 self.findings.add(origin, (*path, "enum", position), Finding("AE215", message))
         value = literal_of(entry.value, self.texts)
         if value is not ABSENT and value is not None:
@@ -204,7 +204,7 @@ class ValueChecks:
             return
         if isinstance(site.model, Loop) and not empty and self._filled_by_items(site.model, site, target.inputs[name]):
             return
-        hint = "null is no value" if empty else "add it to the arguments or give the input a default"
+        hint = "null is not a value" if empty else "add it to the arguments or give the input a default"
         self._open(site, target, f"input {name!r}", hint)
 
     def _open(self, site: Site, target: Symbol, what: str, hint: str) -> None:

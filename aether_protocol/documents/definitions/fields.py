@@ -76,7 +76,7 @@ Opt = Annotated[T | None, _Given()]
 
 
 class TextType:
-    """A kind of text: a regular expression that means the same to Python, Rust and JavaScript, or a check of ours."""
+    """A kind of text: a regular expression that means the same to Python, Rust and JavaScript, or a check in Python."""
 
     def __init__(self, title: str, pattern: str, check: Callable[[str], object] | None = None, **schema: Any) -> None:
         self.schema = {"title": title, "type": "string", "pattern": pattern, **schema}

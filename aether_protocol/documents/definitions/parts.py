@@ -172,7 +172,7 @@ class Hooks(Definition):
 
 
 class ResourcesSpec(Definition):
-    """What a task needs of a machine; passed on to whoever runs it."""
+    """What a task needs of a machine; passed on to what runs it."""
 
     cpu: Opt[str | float] = doc("Processors, such as `500m` or 2.", None)
     memory: Opt[str | float] = doc("Memory, such as `512Mi`.", None)

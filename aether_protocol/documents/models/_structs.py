@@ -190,7 +190,7 @@ class Hooks(Part, frozen=True, kw_only=True):
 
 
 class ResourcesSpec(Part, frozen=True, kw_only=True):
-    """What a task needs of a machine; passed on to whoever runs it."""
+    """What a task needs of a machine; passed on to what runs it."""
 
     cpu: str | float | None = None
     memory: str | float | None = None

@@ -132,9 +132,9 @@ FAULTS = [
     ("0 0-24 * * *", 1, 2, "hour '24' is not within 0 to 23", "give 0 to 23"),
     ("*/0 * * * *", 0, 0, "minute '*/0' has a step of nothing", "a step is 1 or more"),
     # names
-    ("0 0 * JAM *", 3, 6, "month 'JAM' is no month", "give 1 to 12, or JAN to DEC"),
-    ("0 0 * * MO", 4, 8, "day of week 'MO' is no day of week", "give 0 to 7 (0 and 7 are Sunday), or SUN to SAT"),
-    ("0 MON * * *", 1, 2, "hour 'MON' is no number", "give 0 to 23"),
+    ("0 0 * JAM *", 3, 6, "month 'JAM' is not a month", "give 1 to 12, or JAN to DEC"),
+    ("0 0 * * MO", 4, 8, "day of week 'MO' is not a day of week", "give 0 to 7 (0 and 7 are Sunday), or SUN to SAT"),
+    ("0 MON * * *", 1, 2, "hour 'MON' is not a number", "give 0 to 23"),
     # ranges that go past the end
     ("0 22-2 * * *", 1, 2, "hour '22-2' ends before it begins", "write 22-23,0-2"),
     ("0 23-0 * * *", 1, 2, "hour '23-0' ends before it begins", "write 23,0"),
@@ -175,8 +175,8 @@ FAULTS = [
     ("* * * *", None, 0, "'* * * *' has 4 fields", "give five: minute hour day month weekday"),
     ("0 0 0 * * *", None, 0, "'0 0 0 * * *' has 6 fields", "there are none for seconds and years"),
     ("0 0 0 * * * 2026", None, 0, "'0 0 0 * * * 2026' has 7 fields", "there are none for seconds and years"),
-    ("@reboot", None, 0, "'@reboot' is no schedule", "there are @yearly, "),
-    ("@Daily", None, 0, "'@Daily' is no schedule", "there are @yearly, "),
+    ("@reboot", None, 0, "'@reboot' is not a schedule", "there are @yearly, "),
+    ("@Daily", None, 0, "'@Daily' is not a schedule", "there are @yearly, "),
     ("0," * 200 + "0 * * * *", None, 0, "a schedule of 409 characters is too long", "use ranges and steps: at most 256"),
 ]
 

@@ -96,7 +96,7 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
     (workflow(entrypoint=None), ["AE122 spec.entrypoint: expected text, found null"]),
     (workflow(timeout=5), ["AE122 spec.timeout: expected a duration, found 5"]),
     (workflow(timeout="5 m"), ["AE124 spec.timeout: '5 m' is not a duration"]),
-    (workflow(timeout="0h0m"), ["AE124 spec.timeout: '0h0m' is no time at all"]),
+    (workflow(timeout="0h0m"), ["AE124 spec.timeout: '0h0m' is zero, and a duration is longer"]),
     (workflow(timeout="-1h"), ["AE124 spec.timeout: '-1h' is not a duration"]),
     (workflow(timeout="1m1h"), ["AE124 spec.timeout: '1m1h' is not a duration"]),
     (workflow(priority=1001), ["AE125 spec.priority: 1001 is out of bounds"]),
@@ -136,7 +136,7 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
     (task(retry={"backoff": {"jitter": 2}}), ["AE125 spec.templates[0].task.retry.backoff.jitter: 2 is out of bounds"]),
     (
         task(retry={"backoff": {"maxDuration": "0s"}}),
-        ["AE124 spec.templates[0].task.retry.backoff.maxDuration: '0s' is no time at all"],
+        ["AE124 spec.templates[0].task.retry.backoff.maxDuration: '0s' is zero, and a duration is longer"],
     ),
     (
         task(inputs={"parameters": [{"name": "a"}, {"name": "a"}]}),

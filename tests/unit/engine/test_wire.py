@@ -143,7 +143,7 @@ def test_a_task_run_has_one_name_however_often_it_goes_back() -> None:
         ({"code": "0"}, "Expected `int`, got `str`.*code"),
         ({"message": 5}, "Expected `str`, got `int`.*message"),
         ({"parameters": []}, "Expected `object`, got `array`.*parameters"),
-        ({"parameters": {"a": float("inf")}}, "no JSON"),
+        ({"parameters": {"a": float("inf")}}, "not JSON"),
         ({"artifacts": {"f": {}}}, "artifact 'f'"),
         ({"workflowRunId": None}, "Expected `str`, got `null`.*workflowRunId"),
         ({"exitCode": 0}, "unknown field `exitCode`"),
