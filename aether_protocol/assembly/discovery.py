@@ -90,7 +90,7 @@ _WORDS: Final[Mapping[Family, str]] = MappingProxyType(
 _PORTS: Final[Mapping[Family, tuple[str, ...]]] = MappingProxyType(
     {
         "stores": ("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep", "close"),
-        "brokers": ("start", "room", "dispatch", "stop", "held", "close"),
+        "brokers": ("start", "room", "dispatch", "stop", "held", "release", "close"),
         "secrets": ("get",),
         "artifacts": ("put", "get", "sound", "kept", "delete", "tidy"),
         "variables": ("namespace", "read"),

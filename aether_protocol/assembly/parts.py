@@ -20,6 +20,7 @@ from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
@@ -28,6 +29,7 @@ Secrets = SecretProvider | Mapping[str, Mapping[str, str]] | str | Path
 Executors = Iterable[Executor] | Mapping[str, Executor] | Executor
 Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource | str] | str
 
+Notifiers = Mapping[str, Notifier | str] | Notifier | str
 Function = Callable[..., Any]
 
 _Part = TypeVar("_Part")
@@ -90,6 +92,7 @@ def local_broker(url: str, parts: BrokerParts, workspaces: Workspaces | None = N
         stager=parts.stager,
         workspaces=workspaces,
         secrets=parts.secrets,
+        notifiers=parts.notifiers,
     )
 
 
@@ -158,6 +161,27 @@ def _source(given: VariableSource | str) -> VariableSource:
         return made
     hint = "give {namespace: {name: value}}, variable sources or their URLs"
     return _checked("variables", given, "a source of variables", hint)
+
+
+def notifiers_by_name(notifiers: Notifiers) -> dict[str, Notifier]:
+    """Make notifiers.
+
+    Args:
+        notifiers: By name, each an object or the URL of an installed one; or one, which is called `default`.
+
+    Raises:
+        UsageError: One is not a notifier.
+        PortError: One cannot be made.
+    """
+    several = notifiers if isinstance(notifiers, Mapping) else {"default": notifiers}
+    return {name: _notifier(one) for name, one in several.items()}
+
+
+def _notifier(given: Notifier | str) -> Notifier:
+    if isinstance(given, str):
+        made: Notifier = make("notifiers", given, given)
+        return made
+    return _checked("notifiers", given, "a notifier", "an object with notify(notification), or the URL of an installed one")
 
 
 def _checked(family: Family, given: _Part, word: str, hint: str) -> _Part:

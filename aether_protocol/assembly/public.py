@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -22,12 +23,14 @@ from aether_protocol.assembly.executors import InstalledExecutors, InstalledType
 from aether_protocol.assembly.parts import (
     Executors,
     Function,
+    Notifiers,
     Secrets,
     Variables,
     broker_part,
     executors_by_type,
     local_broker,
     named_part,
+    notifiers_by_name,
     secret_providers,
     store_part,
     variable_sources,
@@ -62,6 +65,7 @@ class _Parts(Struct):
     concurrency: int | None
     secrets: Iterable[Secrets] | Secrets
     variables: Variables
+    notifiers: Notifiers
     library: Libraries = ()
     workspaces: str | Path | None = None
     limits: DocumentLimits = DEFAULT
@@ -88,6 +92,8 @@ class _Parts(Struct):
             self.library = settings.library.paths
         if self.broker is None:
             self.broker = settings.broker.url
+        if self.notifiers == {}:
+            self.notifiers = settings.notifiers()
         if self.variables == ():
             self.variables = settings.variables.sources
         self.workspaces = self.workspaces or settings.workspaces.path
@@ -108,7 +114,8 @@ class Engine(api.RunEngine):
     `executors` are added to the installed ones and hide those of the same type; `functions` are what tasks of type `function`
     may call, by name. `concurrency`: attempts at once (None: no limit). `secrets`: providers or their URLs, {name: {key: text}}
     or paths of secrets files, asked in order, the environment (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or
-    sources or their URLs. `library`: files, folders or dicts with WorkflowTemplates, looked up before those of the store.
+    sources or their URLs. `notifiers`: what executors may notify people by, by name, or one. `library`: files, folders or
+    dicts with WorkflowTemplates, looked up before those of the store.
     `broker`: a broker or its URL, by default `local`, this process. With another one, `executors` and `concurrency` are that
     broker's affair, but for executors whose type has `site="engine"`: those are carried out here, without a slot, whatever the
     broker is (RT-122).
@@ -140,6 +147,7 @@ class Engine(api.RunEngine):
         concurrency: int | None = None,
         secrets: Iterable[Secrets] | Secrets = (),
         variables: Variables = (),
+        notifiers: Notifiers = MappingProxyType({}),
         library: Libraries = (),
         artifacts: str | Path | ArtifactRepository | None = None,
         workspaces: str | Path | None = None,
@@ -151,9 +159,8 @@ class Engine(api.RunEngine):
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
     ) -> None:
-        parts = _Parts(store=store, broker=broker, concurrency=concurrency, secrets=secrets, variables=variables)
+        parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
-        self.recorded_configuration = parts.recorded
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
         self._types = InstalledTypes(InstalledExecutors(given), disabled)
         self._library, self._limits = as_several(parts.library), parts.limits
@@ -162,13 +169,13 @@ class Engine(api.RunEngine):
         self.artifacts = artifacts_of(opened) if artifacts is None else open_repository(artifacts)
         providers = [*secret_providers(parts.secrets), EnvironmentSecrets()]
         ticking = named_part("clocks", clock or "system")
-        installed = InstalledExecutors(given, disabled=disabled)
-        wired = BrokerParts(ticking, installed, parts.concurrency, local_stager(self.artifacts), providers)
+        installed, reached = InstalledExecutors(given, disabled=disabled), notifiers_by_name(parts.notifiers)
+        wired = BrokerParts(ticking, installed, parts.concurrency, local_stager(self.artifacts), providers, reached)
         rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
         super().__init__(
             store=opened,
             broker=broker_part(parts.broker or "local", wired, rooms),
-            site=EngineSite(local_broker("local", replace(wired, concurrency=None), rooms), installed),
+            site=EngineSite(local_broker("local", replace(wired, concurrency=None), rooms), wired.executors),
             clock=ticking,
             ids=named_part("ids", ids or "uuid7"),
             secrets=providers,
@@ -178,6 +185,7 @@ class Engine(api.RunEngine):
             on_event=on_event,
             on_error=on_error,
         )
+        self.recorded_configuration = parts.recorded
         self.observers.append(rooms.stored)
 
     def plan(self, document: Document) -> Plan:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.errors import PortError
 from aether_protocol.execution.activity import Activity
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.execution.secrets import RunSecrets, SecretBook
@@ -24,6 +25,7 @@ from aether_protocol.plan.model import TaskDef
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import ResultSink
 from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.notifier import Notification, Notifier
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 MESSAGE_LIMIT: Final = 8_192  # characters of a message, which is text for people
@@ -39,6 +41,7 @@ class Host(Protocol):
     stager: Stager | None
     workspaces: Workspaces
     secrets: SecretBook
+    notifiers: Mapping[str, Notifier]
     activity: Activity
     threads: Threads
 
@@ -140,6 +143,14 @@ class Context(Struct, eq=False):
             if not attempt.sleeps:
                 self._host.activity.begin()
 
+    def notifier(self, name: str = "default") -> Notifier:
+        found = self._host.notifiers.get(name)
+        if found is None:
+            known = ", ".join(map(repr, self._host.notifiers))
+            raise PortError(f"there is no notifier {name!r} ({f'there are {known}' if known else 'none is configured'})")
+        masker = self._secrets.masker
+        return found if masker is None else MaskingNotifier(found, masker)
+
     def stops_within(self, seconds: float) -> None:
         if self._attempt is not None:
             self._attempt.stop_s = seconds
@@ -168,6 +179,20 @@ class Context(Struct, eq=False):
         if self.fetched:
             result.fetched = self.fetched  # whatever became of it: the next attempt gets the same
         return result
+
+
+class MaskingNotifier:
+    """A notifier that hides the secrets of a run in what goes out (DATA-12)."""
+
+    def __init__(self, notifier: Notifier, masker: Masker) -> None:
+        self._notifier = notifier
+        self._masker = masker
+
+    def notify(self, notification: Notification) -> None:
+        """Send it masked. Raises PortError."""
+        masker = self._masker
+        subject, text = masker.text(notification.subject), masker.text(notification.text)
+        self._notifier.notify(replace(notification, subject=subject, text=text, details=masker.value(notification.details)))
 
 
 def sealed(masker: Masker, target: TaskDef, result: TaskResult) -> TaskResult:

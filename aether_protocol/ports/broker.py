@@ -16,6 +16,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
@@ -96,7 +97,7 @@ class BrokerParts(Struct, frozen=True):
     """What an engine has for a broker that is made by name. One whose workers are elsewhere needs the clock at most.
 
     `executors` by type, each loaded as it is looked up; `concurrency` attempts at once (None: no limit); `stager` lays
-    artifacts down and keeps them; `secrets` are asked in order.
+    artifacts down and keeps them; `secrets` are asked in order; `notifiers` by name are for executors.
     """
 
     clock: Clock
@@ -104,3 +105,4 @@ class BrokerParts(Struct, frozen=True):
     concurrency: int | None = None
     stager: Stager | None = None
     secrets: Sequence[SecretProvider] = ()
+    notifiers: Mapping[str, Notifier] = {}

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from aether_protocol.plan.executors import ExecutorType
+from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 
 Mode = Literal["inline", "async", "thread"]
 
 
-class ExecutionContext(Protocol):
-    """What an executor may use while it runs. Secrets in `log` text are masked before anybody sees it."""
+class ExecutionFolders(Protocol):
+    """The folders of an attempt, each made on first use. Raises PortError where one cannot be made."""
 
     @property
     def workspace(self) -> Path:
-        """The attempt's own folder, absolute, empty but for its input artifacts (ART-4); made on first use.
-        Raises PortError."""
+        """The attempt's own folder, absolute, empty but for its input artifacts (ART-4)."""
         ...
 
     @property
@@ -36,6 +36,10 @@ class ExecutionContext(Protocol):
         """The folder that the attempts of this run share on this machine."""
         ...
 
+
+class ExecutionContext(ExecutionFolders, Protocol):
+    """What an executor may use while it runs. Secrets are masked in what it logs and notifies."""
+
     def mask(self, text: str) -> str:
         """Hide the secrets of this run in raw text, before it is cut, quoted or parsed for people (DATA-12)."""
         ...
@@ -46,6 +50,11 @@ class ExecutionContext(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the engine's clock (virtual in tests). `math.inf` waits until cancelled."""
+        ...
+
+    def notifier(self, name: str = "default") -> Notifier:
+        """A notifier of the engine by its name; secrets are masked in what it is given. Call it from a thread
+        (`mode = "thread"`). Raises PortError where there is none of that name."""
         ...
 
     def stops_within(self, seconds: float) -> None:

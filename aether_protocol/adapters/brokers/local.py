@@ -23,6 +23,7 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
@@ -43,6 +44,7 @@ class LocalBroker:
         stager: Lays artifacts down and picks them up; without one, tasks with artifacts end in Error.
         workspaces: Gives attempts their folders.
         secrets: Asked in order for the texts that assignments refer to.
+        notifiers: What executors may notify people by, by name.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class LocalBroker:
         stager: Stager | None = None,
         workspaces: Workspaces | None = None,
         secrets: Sequence[SecretProvider] = (),
+        notifiers: Mapping[str, Notifier] | None = None,
     ) -> None:
         self._executors: Mapping[str, Executor] = (
             executors if isinstance(executors, Mapping) else {executor.type.name: executor for executor in executors}
@@ -63,6 +66,7 @@ class LocalBroker:
         self.stager = stager
         self.workspaces = workspaces or Workspaces()
         self.secrets = SecretBook(secrets)
+        self.notifiers = notifiers or {}
         self.activity = Activity()
         self.threads = Threads(concurrency or MAX_THREADS)
         self._slots = Slots(concurrency or 0)

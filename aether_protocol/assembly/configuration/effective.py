@@ -194,6 +194,11 @@ class Configuration:
         found = (one for one in self.all() if one.key.startswith("executors.") and one.value is False)
         return {one.key.split(".", 1)[1].rpartition(".")[0]: f"by {one.key} = false of {one.source}" for one in found}
 
+    def notifiers(self) -> dict[str, str]:
+        """The URLs of the notifiers, by name."""
+        found = (one for one in self.all() if one.key.startswith("notifiers.") and one.value)
+        return {one.key.split(".", 1)[1].rpartition(".")[0]: one.value for one in found}
+
     @property
     def digest(self) -> str:
         """The sha256, in hex, of all values that hold, without passwords. Raises as `find`."""

@@ -164,6 +164,12 @@ class ExecutorSettings(Struct, frozen=True, forbid_unknown_fields=True):
     enabled: Annotated[bool, _says("Whether tasks of this type are accepted and carried out.", "")] = True
 
 
+class NotifierSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A notifier, `[notifiers.NAME]`, under the name by which executors ask for it (`default`: where they name none)."""
+
+    url: Annotated[str | None, _says("The installed notifier, `NAME` or `NAME:...`.", "", form="part")] = None
+
+
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "store": StoreSection,
     "broker": BrokerSection,
@@ -176,4 +182,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": LimitsSection,
     "logging": LoggingSection,
 }
-NAMED_SECTIONS: Final[dict[str, type[Struct]]] = {"executors": ExecutorSettings}  # with a table for each name
+NAMED_SECTIONS: Final[dict[str, type[Struct]]] = {  # with a table for each name
+    "executors": ExecutorSettings,
+    "notifiers": NotifierSettings,
+}

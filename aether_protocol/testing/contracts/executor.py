@@ -26,7 +26,9 @@ from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.plan.model import Call, Kind, OutputBinding, TaskDef
 from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.testing.notifier import RecordingNotifier
 
 FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration", "size"})
 
@@ -43,9 +45,10 @@ class Sample(Struct):
 class RecordingContext:
     """A context that writes down what an executor does with it. Sleeping takes no time, but for ever is for ever.
 
-    `secrets` are what `mask` hides."""
+    `secrets` are what `mask` hides. `notifiers` are made as they are asked for."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
+        self.notifiers: dict[str, RecordingNotifier] = {}
         self._masker = Masker()
         self._masker.learn(secrets)
         self.logged: list[tuple[str, str]] = []
@@ -85,6 +88,9 @@ class RecordingContext:
         if math.isinf(seconds):
             await asyncio.Event().wait()
         await asyncio.sleep(0)
+
+    def notifier(self, name: str = "default") -> Notifier:
+        return self.notifiers.setdefault(name, RecordingNotifier())
 
     def stops_within(self, seconds: float) -> None:
         self.stop_s = seconds

@@ -10,6 +10,7 @@ ENTRY_POINTS = """\
 [aether.executors]
 greet = outside_parts:Greet
 ask = outside_parts:Ask
+shout = outside_parts:Shout
 gone = nowhere_at_all:Executor
 alias = outside_parts:Greet
 noop = outside_parts:Greet
@@ -39,6 +40,10 @@ torn = nowhere_at_all:artifacts
 weather = outside_parts:Weather
 torn = nowhere_at_all:variables
 
+[aether.notifiers]
+board = outside_parts:Board
+torn = nowhere_at_all:notifier
+
 [aether.clocks]
 late = outside_parts:LateClock
 torn = nowhere_at_all:clock
@@ -55,6 +60,7 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
+from aether_protocol.ports.notifier import Notification
 
 
 class Greet:
@@ -87,7 +93,7 @@ class Noted(LocalBroker):
     """The local broker, which notes what it takes in a file."""
 
     def __init__(self, file, parts):
-        super().__init__(parts.executors, parts.clock, stager=parts.stager, secrets=parts.secrets)
+        super().__init__(parts.executors, parts.clock, stager=parts.stager, secrets=parts.secrets, notifiers=parts.notifiers)
         self.file = file
 
     async def dispatch(self, batch):
@@ -126,6 +132,26 @@ class Weather:
 
     def read(self):
         return {"place": self.place, "degrees": 21}
+
+
+class Board:
+    """Writes what people are to know into a file."""
+
+    def __init__(self, url):
+        self.file = url.partition(":")[2]
+
+    def notify(self, notification):
+        with open(self.file, "a") as out:
+            out.write(notification.subject + "\\n")
+
+
+class Shout:
+    type = ExecutorType("shout", "Notifies people.")
+    mode = "thread"
+
+    def execute(self, task, context):
+        context.notifier().notify(Notification(f"hear {task.inputs['word']}", run=task.run_id, task=task.path))
+        return task.succeed()
 
 
 class LateClock(SystemClock):

@@ -101,7 +101,7 @@ def test_metadata_is_read_once(package: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_executors(package: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(workflow(step("a", "greet"), step("b", "noop"))).phase == "Succeeded"
     types = executor_types()
-    assert [name for name in types if name not in BUILTIN["executors"]] == ["greet", "ask"]
+    assert [name for name in types if name not in BUILTIN["executors"]] == ["greet", "ask", "shout"]
     assert types["ask"].site == "engine"
     assert "'gone' of outside-parts 2.5 cannot be loaded: ModuleNotFoundError: No module named 'nowhere_at_all'" in caplog.text
     assert "'alias' of outside-parts 2.5 cannot be used: its type is 'greet'" in caplog.text
@@ -197,6 +197,7 @@ BROKEN: list[tuple[Family, Callable[[], object]]] = [
     ("secrets", lambda: Engine(secrets="torn:x")),
     ("artifacts", lambda: Engine(artifacts="torn:x")),
     ("variables", lambda: Engine(variables=["torn"])),
+    ("notifiers", lambda: Engine(notifiers={"team": "torn:x"})),
     ("clocks", lambda: Engine(clock="torn")),
     ("ids", lambda: Engine(ids="torn")),
 ]
@@ -242,17 +243,20 @@ def test_the_command_line_and_aether_toml_choose_them(tmp_path: Path) -> None:
         "inputs": {"parameters": [word]},
         "outputs": {"artifacts": [{"name": "out", "path": "out.txt"}], "parameters": [{"name": "n", "type": "integer"}]},
     }
-    file.write_text(json.dumps(workflow(step("hello", "greet"), say("{{weather.place}}"), make)))
+    shout = {**step("shout", "shout"), "inputs": {"parameters": [word]}}
+    file.write_text(json.dumps(workflow(step("hello", "greet"), say("{{weather.place}}"), make, shout)))
     (tmp_path / "aether.toml").write_text(
         f"store.url = 'shelf:{tmp_path}/shelf.db'\nbroker.url = 'hand:{tmp_path}/notes'\nvariables.sources = ['weather:oslo']\n"
         f"secrets.providers = ['vault:door']\nartifacts.path = 'attic:{tmp_path}/attic'\n"
+        f"[notifiers.default]\nurl = 'board:{tmp_path}/board'\n"
     )
     environ = {"PYTHONPATH": f"{site}:{ROOT}", "AETHER_CONFIG": "", "AETHER_STORE": "", "XDG_CONFIG_HOME": str(tmp_path)}
     done = aether("run", file, "-o", "json", cwd=tmp_path, **environ)
     assert done.returncode == 0, done.stderr
     outputs = {task["path"]: task["outputs"] for task in json.loads(done.stdout)["tasks"]}
     assert (outputs["main.say"], outputs["main.make"]) == ({"x": "oslo"}, {"n": len("door-db-pw")})
-    assert (tmp_path / "notes").read_text().split() == ["hello", "say", "make"]
+    assert (tmp_path / "notes").read_text().split() == ["hello", "say", "make", "shout"]
+    assert (tmp_path / "board").read_text() == "hear ***\n", "a secret is no news"
     assert any((tmp_path / "attic").rglob("*"))
     listed = aether("ls", "-o", "json", cwd=tmp_path, **environ)
     assert listed.returncode == 0, listed.stderr
