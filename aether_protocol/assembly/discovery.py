@@ -96,7 +96,7 @@ _PORTS: Final[Mapping[Family, tuple[str, ...]]] = MappingProxyType(
         "variables": ("namespace", "read"),
         "notifiers": ("notify",),
         "clocks": ("now", "wall", "call_at", "sleep"),
-        "ids": ("run_id", "seed"),
+        "ids": ("new_id", "seed"),
     }
 )
 

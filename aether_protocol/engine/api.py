@@ -19,7 +19,6 @@ from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.driven import DrivenRuns, LoopGuard
 from aether_protocol.engine.engine_site import EngineSite
-from aether_protocol.engine.ids import new_owner
 from aether_protocol.engine.leases import LEASE_S, LeaseKeeper
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import RunLoop
@@ -91,7 +90,7 @@ class RunEngine:
         self._snapshots = snapshots
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
         watched = Observers(observers, on_event, on_error)
-        keeper = LeaseKeeper(store, clock, owner or new_owner(), lease_us)
+        keeper = LeaseKeeper(store, clock, owner or ids.new_id("engine", clock.now()), lease_us, watched)
         self._driver = RunLoop(store, broker, clock, SecretBook(secrets), keeper, watched, site=site)
         self._keeper = keeper
         self.observers = watched.steps
@@ -150,8 +149,9 @@ class RunEngine:
         now = self._clock.now()
         if scheduled_time is None and plan.of_schedule:  # DOC-1: it is run once, now
             scheduled_time = now
-        variables, seed, folder = read_variables(self._variables), self._ids.seed(), folder or plan.folder
-        bare = RunHeader(choose_run_id(run_id, self._ids, now), now, scheduled_time, {}, variables, seed, folder=folder)
+        chosen = choose_run_id(run_id, self._ids, now)
+        variables, seed, folder = read_variables(self._variables), self._ids.seed(chosen), folder or plan.folder
+        bare = RunHeader(chosen, now, scheduled_time, {}, variables, seed, folder=folder)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
     def begin(self, draft: Draft, token: int) -> str:

@@ -9,6 +9,8 @@ import os
 import secrets
 import socket
 
+from aether_protocol.ports.clock import IdKind
+
 
 def uuid7(now_us: int) -> str:
     """A UUID of version 7 (RFC 9562) for instant `now_us` (microseconds since the epoch)."""
@@ -28,8 +30,8 @@ def new_owner() -> str:
 class RandomIds:
     """See `ports.clock.IdGenerator`."""
 
-    def run_id(self, now_us: int) -> str:
-        return uuid7(now_us)
+    def new_id(self, kind: IdKind, now_us: int, run: str | None = None) -> str:
+        return new_owner() if kind == "engine" else uuid7(now_us)
 
-    def seed(self) -> int:
+    def seed(self, run: str) -> int:
         return secrets.randbits(63)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.inbox import Reply
 from aether_protocol.engine.mailbox import KEY, opened, to_event, told, wants_answer
+from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.execution.sealing import SealingKey
 from aether_protocol.expressions.values import Json
@@ -45,14 +46,16 @@ class Drives(Protocol):
 class LeaseKeeper:
     """`owner` names the engine in the store. `lease_us` None: it never ends, and nothing is done by the clock.
 
-    `due`: the driver shall call `work` before its next turn; `wake` tells it so.
+    `due`: the loop shall call `work` before its next turn; `wake` wakes it for that. `errors` are told of a silent store.
     """
 
-    def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None) -> None:
+    def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None, errors: Observers) -> None:
         self.owner = owner
         self.due = False
         self._store = store
         self._clock = clock
+        self._errors = errors
+        self._is_silent = False  # the store does not answer, which was reported
         self._lease_us = lease_us
         self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
         self.wake: Callable[[], None] = _nothing
@@ -149,10 +152,18 @@ class LeaseKeeper:
             await self._renew(driver, held)
             if held:
                 await self.collect(driver)
+            self._is_silent = False
         except (PortError, BusyError) as error:
-            _log.warning("the store does not answer: %s", error.message)
+            self.silent(error)
         if self._alarm is None and self._lease_us is not None and (held or self._locks or self._answers):
             self._arm()
+
+    def silent(self, error: AetherError) -> None:
+        """Report that the store does not answer, once for each time that it falls silent."""
+        _log.warning("the store does not answer: %s", error.message)
+        if not self._is_silent:
+            self._is_silent = True
+            self._errors.failed(error, "store", severity="warning")
 
     async def _renew(self, driver: Drives, held: dict[str, int]) -> None:
         await self.tell_breaks()

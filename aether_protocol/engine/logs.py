@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
@@ -46,16 +47,17 @@ LogObserver = Callable[[LogRecord], None]
 class Logs:
     """Takes pieces of logs, hands them to `observers`, and gives them to `store` in batches.
 
-    `due`: `save` is to be called before long; `wake` tells the driver so.
+    `due`: `save` is to be called before long; `wake` wakes the loop for that. `errors` are told of what cannot be stored.
     """
 
-    def __init__(self, clock: Clock, store: LogStore | None, wake: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, store: LogStore | None, wake: Callable[[], None], errors: Observers) -> None:
         self.observers: list[LogObserver] = []
         self.pending: list[LogLine] = []
         self.due = False
         self._clock = clock
         self._store = store
         self._wake = wake
+        self._errors = errors
         self._size = 0
         self._alarm: TimerHandle | None = None
 
@@ -81,6 +83,8 @@ class Logs:
             await self._store.write(lines)
         except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
+            for run_id in dict.fromkeys(line.run_id for line in lines):
+                self._errors.failed(error, "logs", run=run_id, severity="warning")
 
     def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
         if not text or not 0 <= node < len(run.state.nodes):

@@ -84,7 +84,7 @@ class RunLoop:
     ) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers = observers
-        self.logs = Logs(clock, store.logs if store.durable else None, self._wake)
+        self.logs = Logs(clock, store.logs if store.durable else None, self._wake, observers)
         self.keeper = keeper
         keeper.wake = self._wake
         self._store = store
@@ -215,7 +215,7 @@ class RunLoop:
         try:
             await self.keeper.collect(self)
         except (PortError, BusyError) as error:
-            _log.warning("the store does not answer: %s", error.message)
+            self.keeper.silent(error)
         await self.outside.quiet()
         run = next((one for one in self.runs.values() if not one.over), None)
         if run is not None:  # the inbox is dealt with in order: one entry of any run stands for all before it

@@ -25,7 +25,8 @@ _log = logging.getLogger("aether_protocol")
 
 class OnError(Protocol):
     """Told of what went wrong beside the ends of tasks. `run` and `task` (as in an AttemptRef) where it concerns one;
-    `operation` is what the engine was at: `drive`, `dispatch`, `stop`, `held`, `observe`. `severity`: `warning` heals by
+    `operation` is what the engine was at: `drive`, `dispatch`, `stop`, `held`, `observe`, `logs` (pieces
+    of logs were not stored), `store` (it does not answer the engine). `severity`: `warning` heals by
     itself, `error` ends the run here, `internal` is an internal error, to be reported."""
 
     def __call__(

@@ -38,7 +38,7 @@ _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
 def choose_run_id(given: str | None, ids: IdGenerator, now: int) -> str:
     """The id of a new run: the one given, if there is one. Raises UsageError for one that cannot be one."""
     if given is None:
-        given = ids.run_id(now)
+        given = ids.new_id("run", now)
     check_run_id(given)
     return given
 

@@ -6,7 +6,9 @@ Law: nothing in the engine or an adapter asks the machine for the time except th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
+
+IdKind = Literal["run", "engine"]
 
 
 class TimerHandle(Protocol):
@@ -38,10 +40,14 @@ class Clock(Protocol):
 
 
 class IdGenerator(Protocol):
-    def run_id(self, now_us: int) -> str:
-        """A new, unique, time-ordered id."""
+    """Names for what is new, and seeds: the only source of chance of an engine."""
+
+    def new_id(self, kind: IdKind, now_us: int, run: str | None = None) -> str:
+        """Make an id that nothing else has. That of a `run` begins and ends with a letter or digit and has at most 128 letters,
+        digits, hyphens, dots and underscores; those of one kind should sort by time. That of an `engine` is the name under
+        which it holds its runs. `run`: the run that it is about, if any."""
         ...
 
-    def seed(self) -> int:
-        """A non-negative integer for the run's jitter."""
+    def seed(self, run: str) -> int:
+        """Give a non-negative integer for the jitter of a run, which is recorded with it."""
         ...

@@ -11,9 +11,11 @@ import asyncio
 import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from aether_protocol.ports.clock import IdKind
 from aether_protocol.testing.settling import Settling, settle
 
 DEFAULT_START_US: Final = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -140,17 +142,17 @@ class SkewedClock:
 
 
 class SequentialIds:
-    """See `ports.clock.IdGenerator`: run-1, run-2, ... and always the same seed."""
+    """See `ports.clock.IdGenerator`: run-1, run-2, ..., engine-1, ... and always the same seed."""
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
-        self._made = 0
+        self._made: Counter[IdKind] = Counter()
 
-    def run_id(self, now_us: int) -> str:
-        self._made += 1
-        return f"run-{self._made}"
+    def new_id(self, kind: IdKind, now_us: int, run: str | None = None) -> str:
+        self._made[kind] += 1
+        return f"{kind}-{self._made[kind]}"
 
-    def seed(self) -> int:
+    def seed(self, run: str) -> int:
         return self._seed
 
 

@@ -61,7 +61,7 @@ class LocalControl:
             scheduled_time = now
         variables = read_variables(self._context.library.sources())
         chosen = choose_run_id(run_id, self._ids, now)
-        return RunHeader(chosen, now, scheduled_time, {}, variables, self._ids.seed(), folder=plan.folder)
+        return RunHeader(chosen, now, scheduled_time, {}, variables, self._ids.seed(chosen), folder=plan.folder)
 
     async def resume(
         self, run: str, task: str, payload: Mapping[str, Json] | None = None, *, reason: str = ""
@@ -110,7 +110,7 @@ class LocalControl:
         now = context.clock.now()
         chosen = choose_run_id(new_id or await next_retry_id(context.store, row.run_id), self._ids, now)
         told = await context.mask(state, checked_reason(reason))
-        header = retry_header(state, path, chosen, now, self._ids.seed(), reason=told)
+        header = retry_header(state, path, chosen, now, self._ids.seed(chosen), reason=told)
         if context.engine is not None:
             return await context.engine.start(state.plan, header)
         await context.store.runs.create(new_run(state.plan, header))

@@ -240,7 +240,7 @@ class Play(Course):
         """From now on the case is about the new run (CTRL-4)."""
         state = await self._engine.driven.load(self._run_id)
         new = f"{self._run_id}-again"
-        header = retry_header(state, start, new, self._clock.now(), self._engine.ids.seed())
+        header = retry_header(state, start, new, self._clock.now(), self._engine.ids.seed(new))
         await self._engine.start(state.plan, header)
         self._run_id = new
         self._accepted.clear()

@@ -160,8 +160,12 @@ class LateClock(SystemClock):
 
 
 class Counted(RandomIds):
-    def run_id(self, now_us):
-        return "counted-1"
+    def new_id(self, kind, now_us, run=None):
+        return f"{kind}-counted-1"
+
+    def seed(self, run):
+        assert run == "run-counted-1"
+        return 7
 '''
 
 

@@ -170,7 +170,7 @@ def test_brokers_secrets_variables_ids_and_clocks(package: Path, tmp_path: Path)
             return run_id, engine.clock.now(), await client_of(engine).runs.wait(run_id, or_suspended=True)
 
     run_id, now, report = asyncio.run(go())
-    assert run_id == "counted-1"
+    assert (run_id, engine.owner) == ("run-counted-1", "engine-counted-1")
     assert now - time.time() * 1e6 > 3_500_000_000
     by_name = {task.path.rpartition(".")[2]: task for task in report.tasks}
     assert by_name["say"].outputs == {"x": "rome 21"}

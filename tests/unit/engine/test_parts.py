@@ -25,8 +25,8 @@ def test_run_ids_are_uuids_that_sort_by_time() -> None:
     assert ids == sorted(ids)
     assert all(uuid.UUID(one).version == 7 and uuid.UUID(one).variant == uuid.RFC_4122 for one in ids)
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", ids[0])
-    assert len({RandomIds().run_id(5) for _ in range(100)}) == 100
-    assert RandomIds().seed() >= 0
+    assert len({RandomIds().new_id("run", 5) for _ in range(100)}) == 100
+    assert RandomIds().seed("run") >= 0
 
 
 class Bench:
