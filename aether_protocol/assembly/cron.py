@@ -34,7 +34,7 @@ def schedule_spec(document: LoadedDocument, plan: Plan) -> ScheduleSpec:
 async def find_schedule_spec(workspace: DocumentWorkspace, document: Readable, store: Store, name: str | None) -> ScheduleSpec:
     """What a document is to be applied as; templates are looked up in the workspace, then in `store`. `name`: which of several.
 
-    Raises DocumentError with all diagnostics, UsageError where it is not clear which document is meant, or it is no
+    Raises DocumentError with all diagnostics, UsageError where it is not clear which document is meant, or it is not a
     CronWorkflow.
     """
     file = await load_with(workspace, document, store)

@@ -1,6 +1,6 @@
 """From whatever a caller calls a document to a plan.
 
-Law: what is wrong with a document is told in one DocumentError with all diagnostics; what is wrong with the call (no such
+Law: what is wrong with a document is one DocumentError with all diagnostics; what is wrong with the call (no such
 file, no workflow in it) is a UsageError.
 """
 

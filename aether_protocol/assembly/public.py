@@ -249,7 +249,7 @@ def run(
     variables: Variables = (),
     library: Libraries = (),
 ) -> Report:
-    """Run a document to its end and give the report. A run that nobody can resume here is given back Suspended.
+    """Run a document to its end and give the report. A run that waits for an answer is returned Suspended.
 
     Raises DocumentError where the document is invalid, UsageError where the arguments are.
     """

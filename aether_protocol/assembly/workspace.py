@@ -1,4 +1,4 @@
-"""The documents that somebody works on: read, with what their references are looked up in, and compiled.
+"""The documents that are worked on: read, with what their references are looked up in, and compiled.
 
 Law: this is the one place where it is decided what a document sees: the WorkflowTemplates of its own file, then those of the
 libraries, then those of a store (TMPL-2). Reading never fails for what is in a file: what is wrong with it comes back as
@@ -38,7 +38,7 @@ Readable = Mapping[str, Json] | Sequence[Mapping[str, Json]] | str | Path
 
 
 class DocumentWorkspace:
-    """Files read so far, the libraries, and the templates of a store once somebody has put them on the shelf.
+    """Files read so far, the libraries, and the templates of a store once these are on the shelf.
 
     `libraries`: files, folders or dicts with WorkflowTemplates. `types`: the executor types to check against, by default the
     installed ones. `namespaces`: those of variable sources. `sources` are the bytes of what was read, by the name in
@@ -161,8 +161,8 @@ class DocumentWorkspace:
     @collector_held()
     def check(self, files: Iterable[Iterable[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
         """Everything that is wrong with these files. They come as they were given, each folder as one: what nothing uses is
-        told of folders (and single files) that hold a workflow and have no error. `strict`: as for a run on this machine, and
-        pedantic."""
+        reported of folders (and single files) that hold a workflow and have no error. `strict`: as for a run on this machine,
+        and pedantic."""
         groups = [list(group) for group in files]
         found: list[Diagnostic] = []
         uses: set[Use] = set()

@@ -31,8 +31,8 @@ class AbsentError(PortError):
 class ArtifactRepository(Protocol):
     """Content by digest. Blocking calls, made in a thread. Raises PortError.
 
-    Whoever collects what no run names relies on this: a content that is put again counts as put now, also for a `delete` that
-    is under way, so that one of the two comes first.
+    What collects the contents that no run names relies on this: a content that is put again counts as put now, also for a
+    `delete` that is running, so that one of the two comes first.
     """
 
     def put(self, file: Path) -> tuple[str, int]:
@@ -76,7 +76,7 @@ class ArtifactFetcher(Protocol):
 
 
 class Stager(Protocol):
-    """Puts artifacts where executors work, and keeps what they leave there. Whoever runs executors is given one.
+    """Puts artifacts where executors work, and keeps what they leave there. What carries out attempts has one.
 
     Blocking calls, made in a thread. Raises PortError whose message names the artifact.
     """

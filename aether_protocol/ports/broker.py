@@ -1,7 +1,7 @@
 """The Broker port: takes assignments to workers and brings back what they report. Delivery is at least once, in any order.
 
 Law: a broker decides nothing about a run. It calls its sink from the event loop's thread only (but `logged`, which may come
-from any thread). It hands over no attempt of a task run while an earlier one of it may still run. That its queue is away is an
+from any thread). It starts no attempt of a task run while an earlier one of it may still run. That its queue is away is an
 answer, not an exception: what it cannot take is refused, stays in the engine, and is offered again.
 """
 
@@ -79,7 +79,7 @@ class Broker(Protocol):
 
     async def release(self, refs: Sequence[AttemptRef]) -> None:
         """This engine does not drive the runs of these attempts any longer, as where its lease ended. What can be reported to
-        the engine that recovers them goes on; what no other engine can reach stops. Unknown ones are ignored."""
+        the engine that recovers them continues; what no other engine can reach stops. Unknown ones are ignored."""
         ...
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:

@@ -58,11 +58,11 @@ class ExecutionContext(ExecutionFolders, Protocol):
         ...
 
     def stops_within(self, seconds: float) -> None:
-        """Say how long this attempt may take to stop once it is told to, where that is more than a few seconds."""
+        """Say how long this attempt may take to stop once it has to, where that is more than a few seconds."""
         ...
 
     def cancelled(self) -> bool:
-        """True once the task was told to stop; sync executors poll it, async ones get `CancelledError`."""
+        """True once the task has to stop; sync executors poll it, async ones get `CancelledError`."""
         ...
 
 

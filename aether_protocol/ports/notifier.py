@@ -11,8 +11,8 @@ from aether_protocol.expressions.values import Json
 
 
 class Notification(Struct, frozen=True):
-    """What people are to know. `to` are those who are to know it, as the notifier calls them; empty: its usual ones. `run` and
-    `task` say what it is about (as in an AttemptRef), `details` are for those who can show more than text."""
+    """What people are to know. `to` are the people meant, as the notifier calls them; empty: its usual ones. `run` and
+    `task` say what it is about (as in an AttemptRef), `details` are for a notifier that shows more than text."""
 
     subject: str
     text: str = ""

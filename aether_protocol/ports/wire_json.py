@@ -2,7 +2,7 @@
 RFC 3339, secrets as references apart from the data (`wire_secrets`).
 
 `schemas/` describes exactly what is written and read here; a test holds them together. A message that does not fit is a
-WireError that names the message, the field and what is wrong: unknown fields are refused, so that a misspelt one is noticed.
+WireError that names the message, the field and what is wrong: unknown fields are refused, so that a misspelt one is found.
 What makes sense on one machine alone (the folder of the document, the order of what happens at one instant) is not sent.
 """
 
@@ -40,7 +40,7 @@ Message = dict[str, Json]
 
 
 class WireError(ValueError):
-    """A message that does not fit: the sender is of another version, or not a worker of ours."""
+    """A message that does not fit: the sender is of another version, or not one of these workers."""
 
 
 # --- shapes: what is read ---------------------------------------------------------------------------------------------

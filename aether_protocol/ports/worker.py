@@ -24,7 +24,7 @@ _Tokens = Annotated[list[Token], Meta(max_length=MOST_LISTED)]
 
 
 class _Message(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, gc=False):
-    """Unknown fields are refused, so that a misspelt one is noticed."""
+    """Unknown fields are refused, so that a misspelt one is found."""
 
 
 class ExecutorOffer(_Message, kw_only=True):
@@ -86,7 +86,7 @@ class WorkItem(_Message, kw_only=True):
 
 class Orders(_Message, kw_only=True, omit_defaults=True):
     """The answer to a poll or a beat. `stop`: deliveries to be stopped, whose results are not wanted any more; `drain_ms`: take
-    no more work, and give back what has not ended by then."""
+    no more work, and release what has not ended by then."""
 
     work: list[WorkItem] = field(default_factory=list)
     stop: list[Token] = field(default_factory=list)

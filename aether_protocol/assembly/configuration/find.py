@@ -1,6 +1,6 @@
 """Where configuration files lie, and whether they may be trusted.
 
-Law: what a folder says is only followed where nobody but its owner could have written it: the file, a link that leads to it and
+Law: what a folder says is only followed where its owner alone could have written it: the file, a link that leads to it and
 the folder that holds it belong to the user of this process or to root. Else it is refused, and the message says whose it is. A
 file that is named (AETHER_CONFIG) is taken as it is.
 """

@@ -49,7 +49,7 @@ def found_store() -> str:
     """
     try:
         here = os.getcwd()
-    except OSError:  # it was removed; whoever opens the store is told
+    except OSError:  # it was removed: an error of opening the store
         return NEW
     if not os.path.lexists(FILE):
         for folder in project_folders(here)[1:]:
@@ -90,4 +90,4 @@ def _check(path: str) -> None:
     try:
         check_owner(path, os.lstat(path), os.stat(path), os.stat(os.path.dirname(path)), hint=f"--store sqlite:{path} names it")
     except OSError:
-        return  # whoever opens it is told
+        return  # an error of opening it

@@ -23,7 +23,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.views.text import one_line
 
 PROFILES: Final = "profile"
-MOST: Final = 50  # faults of one file that are told
+MOST: Final = 50  # faults of one file that are reported
 
 Renamed = Callable[[Json], tuple[str, Json]]
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from aether_protocol.errors import PortError
 from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions import parse_template
@@ -26,9 +27,8 @@ from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, OutputField
 from aether_protocol.plan.model import Call, Kind, OutputBinding, TaskDef
 from aether_protocol.ports.executor import Executor
-from aether_protocol.ports.notifier import Notifier
+from aether_protocol.ports.notifier import Notification, Notifier
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
-from aether_protocol.testing.notifier import RecordingNotifier
 
 FIELD_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "any", "duration", "size"})
 
@@ -40,6 +40,20 @@ class Sample(Struct):
     inputs: Mapping[str, Json] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     payloads: Sequence[Mapping[str, Json]] = ()
+
+
+class RecordingNotifier:
+    """See `ports.notifier.Notifier`. `sent` is what it was given; while `away` is set it refuses with that text."""
+
+    def __init__(self) -> None:
+        self.sent: list[Notification] = []
+        self.away = ""
+
+    def notify(self, notification: Notification) -> None:
+        """Keep it. Raises PortError while it is away."""
+        if self.away:
+            raise PortError(self.away)
+        self.sent.append(notification)
 
 
 class RecordingContext:

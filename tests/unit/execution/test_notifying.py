@@ -12,7 +12,7 @@ from aether_protocol.ports.executor import ExecutionContext
 from aether_protocol.ports.notifier import Notification
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.service import client_of
-from aether_protocol.testing.notifier import RecordingNotifier
+from aether_protocol.testing.contracts.executor import RecordingNotifier
 from tests.unit.engine.plans import dag, plan, secret, task
 
 
