@@ -216,7 +216,7 @@ def decode_assignment(message: Json) -> TaskAssignment:
     """
     what = "a task assignment"
     found, ref = _read(message, _Assignment, what)
-    data = _own({name: message[name] for name in ROOTS}, what)
+    data: Json = {name: _own(message[name], what) for name in ROOTS}  # each may be as deep as it may be in the engine
     try:
         place_secrets(data, message["secretPlaces"])
         timeout = None if found.timeout is None else parse_duration(found.timeout)

@@ -28,21 +28,11 @@ from aether_protocol.ports.wire import (
 _M = TypeVar("_M")
 
 
-class WireBroker(LocalBroker):
-    """A local broker between which and the engine lies a wire. `seen`: every message that went over it, as bytes."""
+class Wire:
+    """What carries messages as bytes. `seen`: every message that went over it."""
 
-    def __init__(self, *given: Any, **options: Any) -> None:
-        super().__init__(*given, **options)
+    def __init__(self) -> None:
         self.seen: list[bytes] = []
-
-    def start(self, sink: ResultSink) -> None:
-        super().start(_WireSink(sink, self))
-
-    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
-        return await super().dispatch([self.carry(one, codec.encode_assignment, codec.decode_assignment) for one in batch])
-
-    async def stop(self, refs: Sequence[AttemptRef]) -> None:
-        await super().stop([self.carry(StopMessage(ref), codec.encode_stop, codec.decode_stop).ref for ref in refs])
 
     def carry(self, value: _M, encode: Callable[[_M], Json], decode: Callable[[Json], _M]) -> _M:
         """What arrives of `value` at the other end."""
@@ -51,12 +41,34 @@ class WireBroker(LocalBroker):
         return decode(json.loads(data))
 
 
-class _WireSink:
+class WireBroker(LocalBroker):
+    """A local broker between which and the engine lies a wire."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.wire = Wire()
+
+    @property
+    def seen(self) -> list[bytes]:
+        """Every message that went over the wire, as bytes."""
+        return self.wire.seen
+
+    def start(self, sink: ResultSink) -> None:
+        super().start(WireSink(sink, self.wire))
+
+    async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
+        return await super().dispatch([self.wire.carry(one, codec.encode_assignment, codec.decode_assignment) for one in batch])
+
+    async def stop(self, refs: Sequence[AttemptRef]) -> None:
+        await super().stop([self.wire.carry(StopMessage(ref), codec.encode_stop, codec.decode_stop).ref for ref in refs])
+
+
+class WireSink:
     """The engine's sink, with the wire before it."""
 
-    def __init__(self, sink: ResultSink, broker: WireBroker) -> None:
+    def __init__(self, sink: ResultSink, wire: Wire) -> None:
         self._sink = sink
-        self._carry = broker.carry
+        self._carry = wire.carry
 
     def started(self, ref: AttemptRef) -> None:
         self._sink.started(self._carry(StartedMessage(ref), codec.encode_started, codec.decode_started).ref)

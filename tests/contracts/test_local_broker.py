@@ -18,12 +18,12 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
-from aether_protocol.testing.contracts.broker import BrokerContract, Ear, Tool, done, ref, work
+from aether_protocol.testing.contracts.broker import Ear, LocalBrokerContract, Tool, done, ref, work
 
 pytestmark = pytest.mark.rule("SCHED-11")
 
 
-class TestLocalBroker(BrokerContract):
+class TestLocalBroker(LocalBrokerContract):
     def make(self, executors: Sequence[Executor], clock: Clock, concurrency: int | None) -> Broker:
         return LocalBroker(executors, clock, concurrency=concurrency)
 

@@ -11,11 +11,12 @@ import pytest
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.model import InputBinding, Reference
+from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_assignment
 from aether_protocol.service import client_of
-from aether_protocol.testing.harness import EngineWorld, run_on
-from aether_protocol.testing.wire_broker import WireBroker
+from aether_protocol.testing.harness import Cluster, EngineWorld, run_on
+from aether_protocol.testing.wire_broker import Wire, WireBroker
 from tests.unit.engine.plans import dag, plan, secret, task, value
 
 pytestmark = pytest.mark.rule("DATA-12", "WIRE-1", "RT-120")
@@ -116,11 +117,16 @@ def test_an_output_that_looks_like_a_reference_stays_data(look_alike: Json, besi
 def test_in_an_assignment_too(look_alike: Json) -> None:
     sent: list[TaskAssignment] = []
 
-    class Sees(WireBroker):
+    class SeeingWire(Wire):
         def carry(self, value: Any, encode: Any, decode: Any) -> Any:
             if isinstance(value, TaskAssignment):
                 sent.append(value)
             return super().carry(value, encode, decode)
+
+    class Sees(WireBroker):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
+            self.wire = SeeingWire()
 
     async def body(world: EngineWorld) -> None:
         one = task("a", "echo", None, value("it", look_alike), secret("password", "db", "password"))
@@ -143,3 +149,45 @@ def test_a_stored_run_keeps_look_alikes_apart_from_references(tmp_path: Path) ->
 
     run_on(EngineWorld(store=open_sqlite(tmp_path / "s.db"), secrets={"db": {"password": TEXT}}, broker=WireBroker), body)
     assert not any(TEXT.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+@pytest.mark.rule("RT-50")
+@pytest.mark.parametrize("tier", [SNAPSHOT, STATE_ACTION_LOG])
+@pytest.mark.parametrize("look_alike", LOOK_ALIKES, ids=lambda one: json.dumps(one)[:40])
+def test_and_through_snapshots_and_the_recovery_by_another_engine(tmp_path: Path, look_alike: Json, tier: str) -> None:
+    """What a task gives, and what is answered to one that waits, beside real secrets of the same run."""
+    got: list[Any] = []
+
+    def give(given: TaskAssignment, context: Any) -> TaskResult:
+        return given.succeed(it=look_alike, real=given.inputs["password"])
+
+    def take(given: TaskAssignment, context: Any) -> TaskResult:
+        got.append((given.inputs["it"], [dict(one) for one in given.payloads], given.inputs["password"]))
+        return given.succeed(it=given.inputs["it"]) if given.payloads else given.suspend()
+
+    secrets = [secret("password", "db", "password")]
+    flow = plan(
+        dag(
+            task("give", "give", None, *secrets),
+            task("take", "take", None, input_from("it", "give", "it"), *secrets, after=[0]),
+        )
+    )
+
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
+        run = await engine.submit(flow)
+        await cluster.pass_time(1)
+        await cluster.kill(engine)
+        engine = await cluster.start()
+        assert await engine.recover() == [run]
+        await client_of(engine).control.resume(run, "main.take", {"answer": look_alike})
+        await cluster.pass_time(2)
+        state = engine.driven.state(run)
+        assert str(state.phase) == "Succeeded"
+        assert [state.nodes[number].outputs["it"] for number in (1, 2)] == [look_alike] * 2
+        assert state.nodes[1].outputs["real"] == "***"
+
+    tools: Any = {"give": ("inline", give), "take": ("inline", take)}
+    run_on(Cluster(tmp_path, tools, tier=tier, secrets={"db": {"password": TEXT}}), body)
+    assert got == [(look_alike, [], TEXT), (look_alike, [{"answer": look_alike}], TEXT)]
+    assert not any(TEXT.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -450,6 +450,14 @@ FAULTS = (
         "        if not (attempt.slot_released or attempt.stopped):\n",
     ),
     Fault(
+        "wire",
+        "the envelope of an assignment counts among the levels of its values",
+        "ports/wire_json.py",
+        "{name: _own(message[name], what) for name in ROOTS}",
+        "_own({name: message[name] for name in ROOTS}, what)",
+        tests="tests/contracts/test_wire_cases.py",
+    ),
+    Fault(
         "order",
         "a run that goes back to an earlier state keeps its epoch",
         "engine/api.py",

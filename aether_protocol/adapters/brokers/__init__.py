@@ -5,6 +5,7 @@ process, so after a restart it holds none, and what an engine releases is stoppe
 
 A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
 offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what
-it delivers may come late, twice or in another order. The contract suite (`aether_protocol.testing.contracts.broker`) holds
-every broker to the same rules.
+it delivers may come late, twice or in another order. The suites of `aether_protocol.testing.contracts` (`broker`, and
+`remote_broker` for these) hold every broker to the same rules; `aether_protocol.testing.remote_broker` is such a broker in
+memory.
 """

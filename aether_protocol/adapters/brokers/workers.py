@@ -122,6 +122,8 @@ class WorkerBroker:
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
         self._send(e.Withdrawn(self._clock.now(), refs))
 
+    release = stop  # what waits here must not begin beside its repetition by another server
+
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self._clock.now()))
 

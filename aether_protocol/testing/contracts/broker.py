@@ -68,13 +68,15 @@ def work(
 
 
 class Ear:
-    """A sink that writes down what it hears."""
+    """A sink that writes down what it hears. `acknowledges`: each result counts as stored at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, acknowledges: bool = True) -> None:
+        self.acknowledges = acknowledges
         self.heard: list[tuple[str, int]] = []
         self.results: list[TaskResult] = []
         self.logs: list[str] = []
         self.losses: list[tuple[AttemptRef, str, bool]] = []
+        self.acks: list[Stored] = []
         self.readies = 0
 
     def started(self, ref: AttemptRef) -> None:
@@ -83,6 +85,16 @@ class Ear:
     def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         self.heard.append(("finished", number(result.ref)))
         self.results.append(result)
+        if stored is not None:
+            self.acks.append(stored)
+        if self.acknowledges:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Say of all results so far that they are stored."""
+        acks, self.acks = self.acks, []
+        for stored in acks:
+            stored()
 
     def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
         self.logs.append(text)
@@ -436,6 +448,10 @@ class BrokerContract:
         ear = self.play(body, 1)
         assert ear.nodes("finished") == [9]
         assert ear.losses == []
+
+
+class LocalBrokerContract(BrokerContract):
+    """What a broker must keep whose attempts run in the engine's process, beyond `BrokerContract`."""
 
     def test_close_ends_what_runs(self) -> None:
         ended: list[str] = []
