@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aether_protocol.service.client import Client as Client
     from aether_protocol.service.client import RunControl as RunControl
+    from aether_protocol.service.client import RunInspector as RunInspector
     from aether_protocol.service.client import RunReader as RunReader
     from aether_protocol.service.client import ScheduleControl as ScheduleControl
     from aether_protocol.service.client import StoreControl as StoreControl
@@ -31,6 +32,7 @@ _HOMES = {
     "Client": "client",
     "DocumentContext": "local",
     "RunControl": "client",
+    "RunInspector": "client",
     "RunReader": "client",
     "ScheduleControl": "client",
     "StoreControl": "client",

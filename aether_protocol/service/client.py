@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
     from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
     from aether_protocol.service.runs.delete import Freed
+    from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
+    from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
     from aether_protocol.service.schedules.find import ScheduleOverview
     from aether_protocol.service.store_check import StoreFindings
     from aether_protocol.views.event_feed import EventRecord
@@ -78,6 +80,50 @@ class RunReader(Protocol):
 
     async def driver(self, run: str) -> str | None:
         """Name the owner that drives a run now; None where no engine does."""
+        ...
+
+
+class RunInspector(Protocol):
+    """Look closer at runs, as people do; nothing here changes one."""
+
+    async def overview(self, run: str, *, lines: int = 60, reasons: int = 5) -> RunOverview:
+        """Give what people look at first.
+
+        Args:
+            run: which run.
+            lines: the task runs up to which the report is whole; of a longer one only what did not go well.
+            reasons: how many of the tasks that went wrong are there with the end of their logs.
+        """
+        ...
+
+    async def step(self, run: str, at: int | None = None) -> RunStep:
+        """Give a run as it was after step `at`, by default its last. Raises UsageError for a step that was not kept."""
+        ...
+
+    async def compare(self, before: str, after: str) -> RunDifferences:
+        """Tell what differs between two runs. Ids and times are not compared."""
+        ...
+
+    async def compare_steps(self, run: str, before: int | None, after: int) -> RunDifferences:
+        """Tell what differs between two steps of a run.
+
+        Args:
+            run: which run.
+            before: the first step; None: the last one of the run.
+            after: the step that is compared with it.
+        """
+        ...
+
+    async def log_place(self, run: str, task: str) -> LogPlace:
+        """Find where the logs of a task are, named by its path or name; of a hook by its name (`workflow:onExit`)."""
+        ...
+
+    async def question(self, run: str, task: str) -> TaskQuestion:
+        """Find a suspended task and what it asks for. Raises UsageError where it does not wait for an answer."""
+        ...
+
+    async def workspace(self, run: str, task: str) -> KeptWorkspace:
+        """Find the workspace that was kept of a task, on the machine of the store."""
         ...
 
 
@@ -279,6 +325,11 @@ class Client(Protocol):
     @property
     def runs(self) -> RunReader:
         """Read runs."""
+        ...
+
+    @property
+    def inspect(self) -> RunInspector:
+        """Look closer at runs."""
         ...
 
     @property

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.clock import Clock
     from aether_protocol.ports.store import Store
     from aether_protocol.service.local.control import LocalControl
+    from aether_protocol.service.local.inspector import LocalInspector
     from aether_protocol.service.local.runs import LocalRuns
     from aether_protocol.service.local.schedules import LocalSchedules
     from aether_protocol.service.local.store import LocalStore
@@ -42,6 +43,13 @@ class LocalClient:
         from aether_protocol.service.local.runs import LocalRuns
 
         return LocalRuns(self._context)
+
+    @cached_property
+    def inspect(self) -> LocalInspector:
+        """Look closer at runs."""
+        from aether_protocol.service.local.inspector import LocalInspector
+
+        return LocalInspector(self._context)
 
     @cached_property
     def control(self) -> LocalControl:

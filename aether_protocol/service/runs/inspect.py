@@ -5,41 +5,44 @@ Law: nothing here owns or changes a run; what is shown is what the store holds.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.mailbox import suspended_paths
-from aether_protocol.engine.recovery import examine, rebuild, state_at
+from aether_protocol.engine.recovery import examine, state_at
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 from aether_protocol.scheduler.nodes import Container, DagNode, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.service.runs.find import find_run
 from aether_protocol.views.report import hook_name, not_run
 from aether_protocol.views.summary import make_row
 
-POLL_S = 0.2
+
+class LogPlace(Struct, frozen=True):
+    """Where the logs of a task are: the path that its log lines have, and whether there may be `several` tasks below it."""
+
+    path: str
+    several: bool
 
 
-async def load(store: Store, run_id: str) -> RunState:
-    """The state as it is now. Raises UsageError for an unknown run, PortError for a damaged record."""
-    gc.disable()  # nothing of what a run is made of is garbage, and to look for some takes a tenth of the time
-    try:
-        return rebuild(await store.runs.load(run_id))
-    finally:
-        gc.freeze()
-        gc.enable()
+class TaskQuestion(Struct, frozen=True):
+    """A suspended task: its path, and the declared types of its inputs by name."""
+
+    path: str
+    types: Mapping[str, str]
 
 
-async def load_at(store: Store, run_id: str, seq: int) -> RunState:
-    """The state after step `seq`. Raises UsageError where there is no such step, or its past was not kept."""
-    return await state_at(store, await store.runs.load(run_id), seq)
+class KeptWorkspace(Struct, frozen=True):
+    """A task, and the folder of the workspace that was kept of it; None where none is kept."""
+
+    path: str
+    folder: Path | None
 
 
 async def fault_of(store: Store, run_id: str, named: Set[str]) -> str | None:
@@ -81,48 +84,38 @@ def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
     raise UsageError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)
 
 
-async def find_writer(store: Store, run_id: str, task: str) -> tuple[str, bool]:
-    """Give the path that a task's logs have, and whether there may be several tasks below it. A hook's is its name."""
-    state = await load(store, run_id)
+def find_writer(state: RunState, task: str) -> LogPlace:
+    """Find where a task's logs are. A hook's path is its name."""
     path = find_task(state, task, [*not_run(state), *map(hook_name, state.hook_nodes)])
     node = state.find(path)
     if node is not None or ":" in path:
-        return path, isinstance(node, Container)
+        return LogPlace(path, isinstance(node, Container))
     above, _, name = path.rpartition(".")
     dag = state.find(above)
     assert isinstance(dag, DagNode)
-    return path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks)
+    return LogPlace(path, any(call.name == name and call.kind is not Kind.TASK for call in dag.target.tasks))
 
 
-async def find_workspace(store: Store, root: Path | None, text: str, task: str) -> tuple[str, Path | None]:
-    """Give the path of a task, and the folder of the workspace that was kept of it below `root`; None where none is kept."""
+def find_workspace(state: RunState, root: Path | None, task: str) -> KeptWorkspace:
+    """Find the workspace that was kept of a task below `root`."""
     from aether_protocol.execution.workspace import find_kept
 
-    row = await find_run(store, text)
-    state = await load(store, row.run_id)
     path = find_task(state, task)
     node = state.find(path)
-    kept = find_kept(root, row.run_id, path, node.attempt) if root is not None and isinstance(node, TaskNode) else None
-    return path, kept
+    if root is None or not isinstance(node, TaskNode):
+        return KeptWorkspace(path, None)
+    return KeptWorkspace(path, find_kept(root, state.header.run_id, path, node.attempt))
 
 
-async def find_suspended(store: Store, run_id: str, task: str) -> tuple[str, dict[str, str]]:
-    """Find a suspended task.
-
-    Returns:
-        Its path, and the declared types of its inputs, by name.
-
-    Raises:
-        UsageError: there is no such task, or it does not wait for an answer.
-    """
-    state = await load(store, run_id)
+def find_suspended(state: RunState, task: str) -> TaskQuestion:
+    """Find a suspended task. Raises UsageError where there is no such task, or it does not wait for an answer."""
     path = find_task(state, task, not_run(state))
     node = state.find(path)
     waiting = suspended_paths(state)
     if node is None or path not in waiting:
         hint = f"suspended: {', '.join(waiting)}" if waiting else "no task of this run is suspended"
         raise UsageError(f"{path} {_why_not(node)}", hint=hint)
-    return path, {binding.name: binding.type for binding in node.call.inputs}
+    return TaskQuestion(path, {binding.name: binding.type for binding in node.call.inputs})
 
 
 def _why_not(node: Node | None) -> str:

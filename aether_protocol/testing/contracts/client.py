@@ -193,6 +193,38 @@ class ClientContract:
 
         self.play(tmp_path, body)
 
+    def test_runs_are_looked_at_closely(self, tmp_path: Path) -> None:
+        """An overview says what and why, a step how it was, a comparison what differs; a question what is asked for."""
+
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            first, second = [await client.control.submit(ASKS) for _ in range(2)]
+            await stage.drive()
+            for run in (first, second):
+                await client.runs.wait(run, or_suspended=True)
+            assert (await client.inspect.question(first, "main")).path == "main"
+            await client.control.resume(first, "main", {"number": 3})
+            await client.runs.wait(first)
+            await client.control.cancel(second)
+            await client.runs.wait(second)
+            with pytest.raises(UsageError, match="not Suspended"):
+                await client.inspect.question(first, "main")
+            seen = await client.inspect.overview(first)
+            assert (seen.row.run_id, seen.report["phase"], seen.reasons, seen.owner) == (first, "Succeeded", [], None)
+            begun = await client.inspect.step(first, 0)
+            assert (begun.seq, begun.report["phase"], begun.at) == (0, "Created", seen.row.created_at)
+            last = await client.inspect.step(first)
+            assert (last.seq, last.report["phase"]) == (seen.row.seq, "Succeeded")
+            changed = await client.inspect.compare_steps(first, 0, last.seq)
+            assert {"path": "", "field": "phase", "before": "Created", "after": "Succeeded"} in changed.changes
+            compared = await client.inspect.compare(first, second)
+            assert (compared.before, compared.after) == (first, second)
+            assert {"path": "main", "field": "phase", "before": "Succeeded", "after": "Cancelled"} in compared.changes
+            assert (await client.inspect.log_place(first, "main")).several is False
+            assert (await client.inspect.workspace(first, "main")).path == "main"
+
+        self.play(tmp_path, body)
+
     def test_what_waits_for_an_answer_is_listed(self, tmp_path: Path) -> None:
         """Tasks alone, in document order, as they are resumed."""
 

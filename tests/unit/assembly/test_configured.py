@@ -40,12 +40,12 @@ async def run_on(engine: Engine) -> str:
 
 async def recorded(url: str) -> list[tuple[str | None, str] | None]:
     """Profile and digest of the runs of a store."""
-    from aether_protocol.service.runs.inspect import load
+    from aether_protocol.engine.recovery import load_state
 
     store = open_store(url)
     found: list[tuple[str | None, str] | None] = []
     for row in await store.runs.rows(RunQuery()):
-        given = (await load(store, row.run_id)).header.configuration
+        given = (await load_state(store, row.run_id)).header.configuration
         found.append(None if given is None else (given.profile, given.digest))
     await store.close()
     return found

@@ -15,7 +15,6 @@ from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.service.local import client_of
-from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -50,7 +49,7 @@ def command(options: CancelOptions) -> int:
     """
 
     async def begin(engine: Engine, store: Store) -> Target:
-        row = await find_run(store, options.run)
+        row = await client_of(engine).runs.get(options.run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
         return row.run_id if await cancel(engine, row.run_id, options.reason) else None

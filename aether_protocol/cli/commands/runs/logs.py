@@ -12,14 +12,13 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption, ToOption
-from aether_protocol.cli.stored import client_on, look, told_when_left
+from aether_protocol.cli.stored import ask, told_when_left
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import stop_when_lost
 from aether_protocol.cli.value_types import OneOf
-from aether_protocol.ports.store import LogLine, Store
+from aether_protocol.ports.store import LogLine
 from aether_protocol.scheduler.timing import rfc3339
-from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import find_writer
+from aether_protocol.service.client import Client
 
 EPILOG = """\b
 Examples:
@@ -56,19 +55,20 @@ def command(options: LogsOptions) -> int:
     or a hook (workflow:onExit); of a dag or loop it is all inside. A later attempt's lines are marked with its number (#2).
     """
     stop_when_lost()
-    look(options.store, lambda opened: show(opened, options))
+    ask(options.store, lambda client: show(client, options))
     return FINE
 
 
-async def show(store: Store, options: LogsOptions) -> None:
+async def show(client: Client, options: LogsOptions) -> None:
     """Print what was written; with `follow` until the run is closed."""
     from aether_protocol.cli.render.logs import LogPrinter
 
-    row = await find_run(store, options.run)
-    path, inside = await find_writer(store, row.run_id, options.task) if options.task is not None else (None, True)
-    printer = LogPrinter(paths=inside, times=options.times)
+    runs = client.runs
+    row = await runs.get(options.run)
+    place = await client.inspect.log_place(row.run_id, options.task) if options.task is not None else None
+    path = None if place is None else place.path
+    printer = LogPrinter(paths=place is None or place.several, times=options.times)
     count = 0
-    runs = client_on(store).runs
     async with told_when_left(runs, row.run_id) if options.follow else nullcontext():
         async for piece in runs.logs(row.run_id, path, follow=options.follow):
             if piece in options:

@@ -11,13 +11,10 @@ from msgspec import Struct
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.value_types import Number
-from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import Store
-from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import load_at
-from aether_protocol.views.report import make_report
+from aether_protocol.service.client import Client
+from aether_protocol.service.runs.overview import RunDifferences
 
 EPILOG = """\b
 Examples:
@@ -46,36 +43,35 @@ def command(options: ReplayOptions) -> int:
 
     Nothing is executed: the state is made again from the recorded steps. RUN is a run's id, the beginning of it, or latest.
     """
-    at, state, later = look(options.store, lambda opened: gather(opened, options.run, options.at, options.diff))
-    if options.diff is not None and later is not None:
-        from aether_protocol.views.diff import differences
-
-        changes = differences(state, later)
-        if options.output == "json":
-            told = {"runId": state["runId"], "from": at[0], "to": options.diff, "changes": changes}
-            click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        else:
-            from aether_protocol.cli.render.history import show_changes
-
-            show_changes(f"{state['runId']}: step {at[0]} -> {options.diff}", changes)
-    elif options.output == "json":
+    if options.diff is not None:
+        show_differences(options, options.diff)
+        return FINE
+    found = ask(options.store, lambda client: client.inspect.step(options.run, options.at))
+    if options.output == "json":
         from aether_protocol.cli.render.pretty import pretty
 
-        click.echo(pretty(state))
+        click.echo(pretty(found.report))
     else:
         from aether_protocol.cli.render.report import show_report
         from aether_protocol.cli.render.times import here
 
-        click.echo(f"{state['runId']} after step {at[0]} ({here(at[1])})")
-        show_report(state)
+        click.echo(f"{found.report['runId']} after step {found.seq} ({here(found.at)})")
+        show_report(found.report)
     return FINE
 
 
-async def gather(
-    store: Store, text: str, to: int | None, other: int | None
-) -> tuple[tuple[int, int], dict[str, Json], dict[str, Json] | None]:
-    """(step, its instant), the report then, and the other report."""
-    row = await find_run(store, text)
-    state = await load_at(store, row.run_id, row.seq if to is None else to)
-    later = None if other is None else make_report(await load_at(store, row.run_id, other)).to_json()
-    return (state.seq, state.now or row.created_at), make_report(state).to_json(), later
+def show_differences(options: ReplayOptions, other: int) -> None:
+    """Show what changed between two steps."""
+
+    async def body(client: Client) -> tuple[str, RunDifferences]:
+        run_id = (await client.runs.get(options.run)).run_id
+        return run_id, await client.inspect.compare_steps(run_id, options.at, other)
+
+    run_id, found = ask(options.store, body)
+    if options.output == "json":
+        shown = {"runId": run_id, "from": int(found.before), "to": other, "changes": found.changes}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        from aether_protocol.cli.render.history import show_changes
+
+        show_changes(f"{run_id}: step {found.before} -> {other}", found.changes)

@@ -15,8 +15,6 @@ from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import Store
 from aether_protocol.service.local import client_of
-from aether_protocol.service.runs.find import find_run
-from aether_protocol.service.runs.inspect import find_suspended
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -68,18 +66,19 @@ def command(options: ResumeOptions) -> int:
         raise UsageError(f"--payload {options.payload!r} is neither a JSON object, yes nor no")
 
     async def begin(engine: Engine, store: Store) -> Target:
-        row = await find_run(store, options.run)
+        client = client_of(engine)
+        row = await client.runs.get(options.run)
         if row.closed:
             hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
-        control = client_of(engine).control
+        control = client.control
         if await control.mend(row.run_id):
             messages.note(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more")
         if task is None:
             await engine.recover([row.run_id])
             return row.run_id
-        path, types = await find_suspended(store, row.run_id, task)
-        answer = {**given, **read_given(options.parameters, types)}
+        asked = await client.inspect.question(row.run_id, task)
+        path, answer = asked.path, {**given, **read_given(options.parameters, asked.types)}
         try:
             await engine.recover([row.run_id])
         except BusyError:

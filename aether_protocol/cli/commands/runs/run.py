@@ -24,6 +24,8 @@ from aether_protocol.service.runs.find import LATEST
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
 
+LOCK_POLL_S = 0.2  # between two attempts at a lock that another engine has
+
 EPILOG = """\b
 Examples:
   aether run flow.yaml
@@ -181,7 +183,6 @@ async def continue_run(request: RunRequest, engine: Engine, store: Store, row: R
 async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
     """False where the lock is taken and that is fine. Raises BusyError where it is not."""
     from aether_protocol.cli.process import release_leftovers
-    from aether_protocol.service.runs.inspect import POLL_S
 
     reported = False
     while not await engine.lock(name):
@@ -192,6 +193,6 @@ async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
         if not reported:
             messages.note(f"waiting for lock {name!r}")
             reported = True
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(LOCK_POLL_S)
         await release_leftovers(store)
     return True

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import click
 from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with, option
-from aether_protocol.cli.exits import FINE, FINE_PHASES
+from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.render.report import MAX_LINES, print_report
-from aether_protocol.cli.stored import ask, look, workspaces_of
+from aether_protocol.cli.stored import ask
 from aether_protocol.errors import UsageError
-from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import LogLine, RunSummary, Store
-from aether_protocol.service.runs.find import driven_by, find_run
-from aether_protocol.service.runs.inspect import find_workspace, load
-from aether_protocol.views.report import faults, make_excerpt
 
 EPILOG = """\b
 Examples:
   aether show latest
   aether show 0195c3f2 -o json                  (the run report)
   cd "$(aether show latest build --workspace)"  (the files of a failed task)"""
-
-MAX_CULPRITS = 5
-TAIL = 2_000  # log pieces of a culprit that are looked at
-
-
-class Shown(Struct):
-    """All that is shown. `reasons`: the first tasks that went wrong, with their logs; `more`: the number of the others;
-    `owner` drives it, if anybody does."""
-
-    row: RunSummary
-    report: dict[str, Json]
-    parameters: Mapping[str, Json]
-    reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
-    more: int
-    owner: str | None
 
 
 class ShowOptions(Struct, frozen=True, kw_only=True):
@@ -69,41 +48,20 @@ def show(options: ShowOptions) -> int:
         if task is None or not options.workspace:
             hint = "'aether logs RUN TASK' shows the log of a task"
             raise UsageError("--workspace and TASK belong together", hint=hint)
-        path, found = look(options.store, lambda opened: find_workspace(opened, workspaces_of(opened), options.run, task))
-        if found is None:
+        kept = ask(options.store, lambda client: client.inspect.workspace(options.run, task))
+        if kept.folder is None:
             told = "that of a task which Succeeded goes, and so do empty ones and the oldest"
             hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
-            raise UsageError(f"no workspace of {path} is kept", hint=hint)
-        click.echo(str(found))
+            raise UsageError(f"no workspace of {kept.path} is kept", hint=hint)
+        click.echo(str(kept.folder))
         return FINE
     if options.output == "json":
         print_report(ask(options.store, lambda client: client.runs.report(options.run)))
         return FINE
     from aether_protocol.cli.render.history import show_reasons, show_run
 
-    shown = look(options.store, lambda opened: gather(opened, options.run))
-    show_run(shown.row, shown.report, shown.parameters, shown.owner)
-    show_reasons(shown.reasons, shown.more)
+    found = ask(options.store, lambda client: client.inspect.overview(options.run, lines=MAX_LINES))
+    show_run(found.row, found.report, found.parameters, found.owner)
+    show_reasons([(one.task, one.logs) for one in found.reasons], found.more)
     return FINE
 
-
-async def gather(store: Store, text: str) -> Shown:
-    """What people look at first; of a long run that is little."""
-    from aether_protocol.expressions.json_copy import redacted
-
-    row = await find_run(store, text)
-    state = await load(store, row.run_id)
-    culprits, count = ([], 0) if str(state.phase) in FINE_PHASES else faults(state, MAX_CULPRITS)
-    reasons = [(task.to_json(), await tail(store, row.run_id, task.path)) for task in culprits]
-    told = make_excerpt(state, MAX_LINES), redacted(state.header.parameters)
-    return Shown(row, *told, reasons, count - len(culprits), await driven_by(store, row))
-
-
-async def tail(store: Store, run_id: str, path: str) -> list[LogLine]:
-    """The end of a task's log."""
-    found: list[LogLine] = []
-    after = 0
-    while lines := await store.logs.read(run_id, path, after):
-        found = [*found, *lines][-TAIL:]
-        after = lines[-1].seq
-    return found
