@@ -76,7 +76,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 # Not exported by the package itself, but meant for others.
 SERVICE = "Ask about runs, schedules and templates (`aether_protocol.service`)"
 SERVICE_NAMES = (
-    *("connect", "client_of", "DocumentContext", "Client"),
+    *("connect", "connect_blocking", "BlockingClient", "client_of", "DocumentContext", "Client"),
     *("RunReader", "RunInspector", "RunControl", "ScheduleControl", "TemplateControl", "StoreControl"),
 )
 HARNESS = "Engines on virtual time (`aether_protocol.testing`)"

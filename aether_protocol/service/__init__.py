@@ -6,7 +6,8 @@ own unless it is given an engine. Values go in and come out as plain structs, so
 wire. Nothing here knows a terminal, prints, exits or reads the environment: what is shown, and with which exit code a
 process ends, is decided by the caller.
 
-Map: `client` says what can be asked, as Protocols, and `local/` answers over a store in this process. `runs/` finds, names,
+Map: `client` says what can be asked, as Protocols, `local/` answers over a store in this process, and
+`blocking` does so for code without an event loop. `runs/` finds, names,
 inspects and deletes single runs; `schedules/` applies, switches, backfills and explains schedules; `library` finds and
 removes templates; `archive` writes a run to a file and reads it back; `store_check` looks for faults; `dead_owners` releases
 what ended processes hold; `process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
@@ -17,6 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aether_protocol.service.blocking import BlockingClient as BlockingClient
+    from aether_protocol.service.blocking import connect_blocking as connect_blocking
     from aether_protocol.service.client import Client as Client
     from aether_protocol.service.client import RunControl as RunControl
     from aether_protocol.service.client import RunInspector as RunInspector
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.local import connect as connect
 
 _HOMES = {
+    "BlockingClient": "blocking",
     "Client": "client",
     "DocumentContext": "local",
     "RunControl": "client",
@@ -39,6 +43,7 @@ _HOMES = {
     "TemplateControl": "client",
     "client_of": "local",
     "connect": "local",
+    "connect_blocking": "blocking",
 }
 
 __all__ = sorted(_HOMES)

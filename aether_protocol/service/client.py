@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.templates import Applied
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
-    from aether_protocol.ports.store import LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
+    from aether_protocol.ports.store import Change, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
     from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
@@ -63,8 +63,14 @@ class RunReader(Protocol):
         """List the paths of the tasks that wait for an answer, in document order."""
         ...
 
-    def events(self, run: str, *, follow: bool = False) -> AsyncIterator[EventRecord]:
-        """Give what happened, oldest first (docs/reference/events.md); with `follow` until the run is closed."""
+    def events(self, run: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[EventRecord]:
+        """Give what happened, oldest first (docs/reference/events.md).
+
+        Args:
+            run: which run.
+            after: the `seq` of the last record whose step is known already.
+            follow: until the run is closed.
+        """
         ...
 
     def logs(self, run: str, path: str | None = None, *, after: int = 0, follow: bool = False) -> AsyncIterator[LogLine]:
@@ -304,6 +310,15 @@ class StoreControl(Protocol):
 
     async def check(self) -> StoreFindings:
         """Read everything, replay every run, and report what is wrong. Nothing is changed."""
+        ...
+
+    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> Sequence[Change]:
+        """List which runs have changed, oldest change first, each run once with its row as it is now.
+
+        Args:
+            after: the cursor of the last change that is known; None: only the newest, to begin with.
+            wait_s: how long to wait for one where there is none yet.
+        """
         ...
 
     async def free_artifacts(self, *, dry_run: bool = False) -> Freed:

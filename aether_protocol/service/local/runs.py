@@ -69,7 +69,7 @@ class LocalRuns:
 
         return suspended_paths(await self._context.state((await self._context.row(run)).run_id))
 
-    async def events(self, run: str, *, follow: bool = False) -> AsyncIterator[EventRecord]:
+    async def events(self, run: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[EventRecord]:
         from aether_protocol.engine.stream import EventStream, StoredEvents
 
         context = self._context
@@ -81,7 +81,8 @@ class LocalRuns:
             stream = StoredEvents(context.store, context.clock, run_id, follow=follow)
         try:
             async for record in stream:
-                yield record
+                if record["seq"] > after:
+                    yield record
         finally:
             await stream.aclose()
 

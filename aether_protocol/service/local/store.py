@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
-from aether_protocol.ports.store import RunSummary, StoreInfo
+from aether_protocol.ports.store import Change, RunSummary, StoreInfo
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import Freed, free_artifacts
 from aether_protocol.service.store_check import StoreFindings, check_store
@@ -21,6 +21,14 @@ class LocalStore:
 
     async def check(self) -> StoreFindings:
         return await check_store(self._context.store)
+
+    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> Sequence[Change]:
+        feed = self._context.store.changes
+        if after is None:
+            after = max(await feed.newest() - 1, 0)
+        elif wait_s > 0:
+            await feed.wait(after, wait_s)
+        return await feed.after(after)
 
     async def free_artifacts(self, *, dry_run: bool = False) -> Freed:
         return await free_artifacts(self._context.store, self._context.clock.wall(), dry_run=dry_run)
