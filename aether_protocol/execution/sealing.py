@@ -4,7 +4,7 @@ Theory of operation. A request that goes through the mailbox lies in the store u
 What a person writes there (an answer, a reason) may hold the text of a secret, and only that engine knows which texts are to
 be masked (DATA-12). So the sender asks for the engine's key first, and posts the text sealed with it. Both keys live in the
 memory of their processes alone and are used for nothing else: not even who has the file of the store, a copy or its journal
-can read what was sent. It is no protection from those who can write to the store.
+can read what was sent. It does not protect from a program that can write to the store.
 
 The two sides agree on a key by Diffie-Hellman in the 2048-bit group 14 of RFC 3526; the text is combined with a keystream of
 SHAKE-256 and authenticated with keyed BLAKE2b. A sender makes a new key for every text, so no keystream is used twice.

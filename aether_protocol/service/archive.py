@@ -135,7 +135,7 @@ def _checked(lines: Iterable[str], file: str) -> Iterator[Json]:
         if first:
             _check_head(record, file)
         if not isinstance(record, dict):
-            raise _damaged(file, "a line is no record")
+            raise _damaged(file, "a line is not a record")
         if "end" in record:
             if record["end"] != digest.hexdigest():
                 raise _damaged(file, "its digest does not fit")
@@ -145,12 +145,12 @@ def _checked(lines: Iterable[str], file: str) -> Iterator[Json]:
         first = False
         yield record
     if not ended:
-        raise UsageError(f"{file!r} is no exported run" if first else f"{file!r} is cut off: its end is missing")
+        raise UsageError(f"{file!r} is not an exported run" if first else f"{file!r} is cut off: its end is missing")
 
 
 def _check_head(record: Json, file: str) -> None:
     if not isinstance(record, dict) or record.get("format") != FORMAT or type(record.get("version")) is not int:
-        raise UsageError(f"{file!r} is no exported run", hint="'aether export RUN' writes one")
+        raise UsageError(f"{file!r} is not an exported run", hint="'aether export RUN' writes one")
     if record["version"] > VERSION:
         told = f"{file!r} was written by a newer version: its format is {record['version']}, this is {VERSION}"
         raise UsageError(told, hint="use that version")

@@ -1,7 +1,7 @@
 """Who this process is to a store, and whether another one that left its name there is dead.
 
-Law: a process of this machine that is provably gone need not be waited for: what it held is free at once. Of whoever cannot
-be looked at (another machine, another container) only the end of the lease counts.
+Law: a process of this machine that is provably gone need not be waited for: what it held is free at once. Of an owner that
+cannot be looked at (on another machine, in another container) only the end of the lease counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What another scheduler of the machine is told to do in place of `aether cron run`: lines of a crontab, units of systemd.
+"""What another scheduler of the machine does in place of `aether cron run`: lines of a crontab, units of systemd.
 
 Law: pure. What is written starts `aether cron tick NAME`, so that policies, history, missed fires and "never twice" stay what
 they are; the other scheduler only says when to look.
@@ -68,7 +68,7 @@ def service(placed: Placed) -> str:
     return "\n".join(
         [
             f"# Starts what is due on {placed.name} and sees it to its end, in place of 'aether cron run' for this schedule.",
-            "# Stopped, it leaves the run as it is, and the next one goes on with it. systemd starts no second one while one",
+            "# Stopped, it leaves the run as it is, and the next one continues it. systemd starts no second one while one",
             "# is at work: runs do not overlap, whatever concurrencyPolicy says, and a fire in between is late. Apply the",
             "# schedule to this store first.",
             "[Unit]",
