@@ -15,6 +15,8 @@ from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.values import Json
 
+FOREIGN_ITEM: Final = "item"
+_ITEM: Final = r"(?<!\{)\{\{\s*item(\.[^{}]*|\s*)\}\}"  # as other systems call the item of a loop
 _PLACEHOLDER: Final = r"(?<!\{)\{\{\s*([A-Za-z_-]+)(\.[^{}]*)"
 
 
@@ -44,6 +46,9 @@ def strays(value: Json, known: frozenset[str]) -> Iterator[Stray]:
 
 
 def _of_text(text: str, path: Path, known: frozenset[str]) -> Iterator[Stray]:
+    if FOREIGN_ITEM not in known:
+        for match in re.finditer(_ITEM, text):
+            yield Stray(path, match.start(), FOREIGN_ITEM, "iterator.item", f"iterator.item{match[1]}".rstrip())
     for match in re.finditer(_PLACEHOLDER, text):
         root, rest = match.groups()
         found = _namespace(root) if root not in known else None

@@ -161,11 +161,14 @@ class _Walk:
         wanted = schema.get("expected") or (title if title in FORMS else ARTICLES[schema["type"]])
         hint = None
         if value is None:
-            hint = "give it a value, or leave the field out"
+            hint = "give it a value (indented further than the field), or leave the field out"
         elif schema["type"] == "string" and type(value) in (bool, int, float):
-            hint = "put it in quotes"
-        elif schema["type"] == "array" and type(value) is not dict:
-            hint = "write it as a list"
+            fits = "pattern" not in schema or _matches(schema["pattern"], str(value))
+            hint = "put it in quotes" if fits or title not in FORMS else FORMS[title]
+        elif schema["type"] == "array":
+            hint = "write it as a list" if type(value) is not dict else "write it as a list: each entry begins with `- `"
+        elif schema["type"] == "object" and schema.get("properties"):
+            hint = f"give it fields: {', '.join(schema['properties'])}"
         self._say("AE122", place, f"expected {wanted}, found {shown(value)}", hint)
         return self._drop(place)
 
@@ -237,7 +240,8 @@ class _Walk:
         for required in schema.get("required", ()):
             if required not in result:
                 if required not in meant and whole:
-                    about = self._description(fields[required])
+                    constant = fields[required].get("const")
+                    about = f"write {required}: {constant}" if constant else self._description(fields[required])
                     self._say("AE121", place, f"missing field {required!r}", about, key=True)
                 result[required] = self.filler(fields[required], (*place.path, required))
         return FAULTY if name == "TemplateSpec" and not result else result

@@ -188,7 +188,8 @@ def _faulty(source: Source, tree: DocumentTree, index: int) -> LoadedDocument:
         source.note(code, at, format_path(path), message, hint)
 
     if type(root) is not dict:
-        source.note("AE128", tree.at, "", "a document is a mapping with apiVersion, kind, metadata and spec", None)
+        message = "a document is a mapping with apiVersion, kind, metadata and spec"
+        source.note("AE128", tree.at, "", message, "it begins with apiVersion: aether/v1")
         return LoadedDocument(
             file=source.file,
             kind=None,

@@ -254,7 +254,9 @@ class TreeBuilder:
         if len(self._stack) >= self._limits.nesting:
             self._too_deep(at)
         if type(self._node) is dict and self._key is None:
-            self._source.fault("AE106", at, "a mapping or list stands where a key is due", "keys are text")
+            braces = self._source.text[max(at - 1, 0) : at + 1] == "{{"
+            hint = 'put a placeholder in quotes: "{{NAME}}"' if braces else "keys are text"
+            self._source.fault("AE106", at, "a mapping or list stands where a key is due", hint)
             self._key = _DROP
             frame = _Frame(
                 node=self._node, marks=self._marks, key=_DROP, key_at=at, height=self._height, anchor=anchor, nodes=self._nodes

@@ -216,6 +216,9 @@ def _syntax(source: Source, error: YAMLError) -> None:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
     context = getattr(error, "context", None)
     at = min(at, len(source.text))
-    tab = source.text[at : at + 1] == "\t"
-    hint = "YAML is indented with spaces, never with tabs" if tab else "look at this line and the one before it"
+    hint = "look at this line and the one before it"
+    if source.text[at : at + 1] == "\t":
+        hint = "YAML is indented with spaces, never with tabs"
+    elif "mapping values are not allowed" in problem:
+        hint = "put a text that holds ': ' in quotes, or write it as a block after `|`; or check the indentation"
     source.note("AE101", at, "", f"this is not YAML: {problem}" + (f" ({context})" if context else ""), hint)

@@ -13,12 +13,13 @@ from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.findings import DID_YOU_MEAN, Finding, Findings, Origin, Path
 from aether_protocol.compiler.name_rules import Depends, Names, Scope
 from aether_protocol.compiler.parsed_texts import Texts
-from aether_protocol.compiler.strays import strays
+from aether_protocol.compiler.strays import FOREIGN_ITEM, strays
 from aether_protocol.compiler.symbols import Symbol
 from aether_protocol.documents.models import Artifact, Parameter, PhaseConditionsSpec, RetrySpec, ValueFrom
 from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import Json
 
+_ONE_NAME: Final = "a placeholder holds one name; to compute, use valueFrom.expression"
 CONDITIONS: Final = ("succeeded", "failed", "error")
 
 
@@ -55,7 +56,7 @@ class TextChecks:
             return
         parsed = self.texts.template(value)
         if isinstance(parsed, ExpressionError):
-            self.findings.add(origin, (*path, *parsed.path), Finding("AE302", parsed.reason), parsed.offset)
+            self.findings.add(origin, (*path, *parsed.path), Finding("AE302", parsed.reason, _ONE_NAME), parsed.offset)
             return
         for name, (below, offset) in zip(parsed.names, parsed.places, strict=True):
             if self.reads is not None or not self._fine(name, scope):
@@ -63,6 +64,8 @@ class TextChecks:
         for stray in strays(value, self.texts.namespaces):
             meant = self.texts.name(stray.name)
             fine = isinstance(meant, Name) and self.names.accepts(meant, scope)
+            if stray.root == FOREIGN_ITEM and not fine:
+                continue  # a script may have an `item` of its own
             message = f"a placeholder of the unknown namespace {stray.root!r} is left as it stands"
             fault = Finding("AE912", message, f"{DID_YOU_MEAN}{stray.near!r}?" if fine else None)
             self.findings.add(origin, (*path, *stray.path), fault, stray.offset)
