@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`file` is relative to the package. `old` becomes `new`. `rule` is what the fault breaks. `tests` notice it where it takes
-    more to show than a seed of the simulation has: a file of tests."""
+    """`file` is relative to the package. `old` becomes `new`. `rule` is what the fault breaks. `tests` notice it where cases
+    or seeds cannot show it (another guard stands before it, or it takes more): a file of tests."""
 
     rule: str
     title: str

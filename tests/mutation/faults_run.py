@@ -354,6 +354,7 @@ SCHED = (
         LEAF,
         "isinstance(node, TaskNode) and node.attempt == attempt",
         "isinstance(node, TaskNode)",
+        tests="tests/unit/scheduler/test_late_results.py",
     ),
     Fault(
         "SCHED-12",
@@ -361,6 +362,7 @@ SCHED = (
         LEAF,
         "    return (phase is READY or phase is RUNNING) and",
         "    return node.ended_at is None and",
+        tests="tests/unit/scheduler/test_late_results.py",
     ),
 )
 
