@@ -41,7 +41,7 @@ from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.engine import api
 from aether_protocol.engine.clock import SystemClock, WallClock
-from aether_protocol.engine.engine_site import EngineSite
+from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.engine.leases import LEASE_S
 from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.engine.schedule_runner import ScheduleRunner

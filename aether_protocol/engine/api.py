@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
+from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.engine.driven import DrivenRuns, LoopGuard
-from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.engine.leases import LEASE_S, LeaseKeeper
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import RunLoop

@@ -24,21 +24,20 @@ from aether_protocol.scheduler.state import RunState
 
 GRACE_US: Final = 3_600_000_000
 
-_NAMING: Final = frozenset({InputsBound, NodeEnded, TaskSuspended})
+_NAMING: Final = frozenset({InputsBound, NodeEnded, TaskSuspended, ArtifactsFetched})
 _NONE: Final[tuple[str, ...]] = ()
 
 
-def named_in(steps: Sequence[LogEntry]) -> Sequence[str]:
-    """The digests of the artifacts that steps name."""
+def named_in(entries: Sequence[LogEntry]) -> Sequence[str]:
+    """Return the digests of the artifacts that log entries name."""
     found: list[str] | None = None
-    for step in steps:
-        for fact in step.facts:
-            if type(fact) in _NAMING and fact.artifacts:  # type: ignore[union-attr]
-                found = found or []
-                found += _digests(fact.artifacts)  # type: ignore[union-attr]
-            elif type(fact) is ArtifactsFetched:
-                found = found or []
-                found += _digests(fact.fetched)
+    for entry in entries:
+        for fact in entry.facts:
+            if type(fact) in _NAMING:  # of all facts on the hot path few are asked for more than this
+                named = fact.fetched if isinstance(fact, ArtifactsFetched) else fact.artifacts  # type: ignore[union-attr]
+                if named:
+                    found = found or []
+                    found += _digests(named)
     return _NONE if found is None else list(dict.fromkeys(found))
 
 

@@ -12,46 +12,37 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final, assert_never
+from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.artifacts import named_in
-from aether_protocol.engine.delivery import Deliveries
-from aether_protocol.engine.engine_site import EngineSite
+from aether_protocol.engine.dispatch.command_runner import CommandRunner
+from aether_protocol.engine.dispatch.deliveries import Deliveries, EngineSite
+from aether_protocol.engine.dispatch.late_results import LateResults
+from aether_protocol.engine.dispatch.reports import Reports
 from aether_protocol.engine.inbox import NO_TIME, Answer, Entry, RecoveryEnd, Reply, give, refuse_closed
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.observers import Observers, Severity
-from aether_protocol.engine.outside import OutsideAnswers
+from aether_protocol.engine.outside import OutsideAnswers, mask_resume
 from aether_protocol.engine.recovery import secret_references
-from aether_protocol.engine.reports import Reports
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.masking import Masker
-from aether_protocol.execution.secrets import SecretBook, references_in
+from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.plan.model import Definition, TaskDef
-from aether_protocol.ports.broker import Broker, Holding, Stored
+from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.scheduler.commands import (
-    ClearTimer,
-    CloseRun,
-    Command,
-    Continue,
-    DispatchTask,
-    LogEntry,
-    SetTimer,
-    StopTask,
-)
+from aether_protocol.ports.wire import TaskResult
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import (
     AttemptLost,
     CancelRequested,
     ClockSetBack,
     Continued,
     Event,
-    ResumeRequested,
     Submitted,
     TimerFired,
     TimerKind,
@@ -62,11 +53,7 @@ from aether_protocol.scheduler.timing import SECOND, duration_text
 TURN_EVENTS: Final = 128
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
-_DONE: Final[list[Command]] = []  # never written to
-
-
 _log = logging.getLogger("aether_protocol")
-
 
 class RunLoop:
     """Runs every run of one engine. `reports` is the broker's sink."""
@@ -91,12 +78,13 @@ class RunLoop:
         self._brokers = (broker,) if site is None else (broker, site.carrier)
         self._clock = clock
         self.outside = OutsideAnswers(book)
-        self.deliveries = Deliveries(broker, clock, self._wake, observers, self._lost, site=site)
-        self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._stranger)
+        self.deliveries = Deliveries(broker, clock, self._wake, observers, lambda *lost: self.reports.gone(*lost), site=site)
+        self._late = LateResults(store)
+        self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._late.take)
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
+        self._commands = CommandRunner(self.deliveries, self._timers, self._closed)
         self._seen_us = 0  # what the clock showed when it was looked at last
         self._inbox: deque[Entry] = deque()
-        self._strangers: set[asyncio.Task[None]] = set()
         self._ended: deque[ActiveRun] = deque()
         self._task: asyncio.Task[None] | None = None
         self._parked: asyncio.Future[None] | None = None  # the loop waits for work on this
@@ -128,8 +116,7 @@ class RunLoop:
         self.keeper.stop()
         self._timers.close()
         self.deliveries.close()
-        for task in self._strangers:
-            task.cancel()
+        self._late.close()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -175,7 +162,7 @@ class RunLoop:
         late, commands = part_overdue(state, outstanding(state), self._follow_clock() + run.skew_us, kept)
         for timer in late:
             self.put(run, TimerFired(NO_TIME, timer.node, timer.kind, timer.due, "timer"))
-        for waiting in self._carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])]):
+        for waiting in self._commands.carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])]):
             self.put(waiting, Continued(NO_TIME, "driver"))
         for node in under_way(state):
             if node.id in gone:
@@ -193,7 +180,12 @@ class RunLoop:
     def put(self, run: ActiveRun, event: Event, reply: Reply | None = None) -> None:
         """Put an event into the inbox, masked where it comes from outside (DATA-12)."""
         if run.secrets and isinstance(event, ResumeRequested):
-            self.outside.take(run, lambda masker: self._masked(run, event, masker, reply), lambda: refuse_closed(reply))
+
+            def put(masker: Masker | None) -> None:
+                mask_resume(event, masker)
+                self._put(run, event, reply)
+
+            self.outside.take(run, put, lambda: refuse_closed(reply))
             return
         if run.secrets and isinstance(event, CancelRequested) and event.reason:  # a cancel waits for no vault
             event.reason = self.outside.mask_at_once(run, event.reason)
@@ -203,12 +195,6 @@ class RunLoop:
         self._inbox.append((run, event, reply))
         if self._parked is not None:
             self._wake()
-
-    def _masked(self, run: ActiveRun, event: ResumeRequested, masker: Masker | None, reply: Reply | None) -> None:
-        if masker is not None:
-            event.reason = masker.text(event.reason)
-            event.payload = masker.value(event.payload)
-        self._put(run, event, reply)
 
     async def catch_up(self) -> None:
         """Return once all that was due or asked of the runs here by now has been dealt with, and stored."""
@@ -232,17 +218,14 @@ class RunLoop:
     async def quiet(self) -> None:
         """Return once the loop waits for work and no answer waits."""
         if self._drives and (self._inbox or self._parked is None):
-            await self._rest()
+            future = asyncio.get_running_loop().create_future()
+            self._at_rest.append(future)
+            await future
         await self.outside.quiet()
 
     @property
     def _drives(self) -> bool:
         return self._task is not None and not self._task.done()
-
-    async def _rest(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._at_rest.append(future)
-        await future
 
     # --- the clock ---
 
@@ -270,9 +253,6 @@ class RunLoop:
 
     # --- results from elsewhere ---
 
-    def _lost(self, delivery: Delivery, reason: str, blamed: bool) -> None:
-        self.reports.gone(delivery, reason, blamed)
-
     def deliver(self, result: TaskResult) -> None:
         """Take a result that came past the broker, so that nothing has masked it (DATA-12)."""
         delivery = self.reports.find(result.ref)
@@ -280,21 +260,6 @@ class RunLoop:
             run = delivery.run
             target = run.state.nodes[delivery.node].call.target
             self.outside.take(run, lambda masker: self.reports.finished(_sealed(masker, target, result)))
-
-    def _stranger(self, run_id: str, stored: Stored) -> None:
-        """A result came for a run that is not here: acknowledge it once that has ended; else it is for another engine."""
-        if not self._store.durable:
-            stored()
-            return
-        task = asyncio.get_running_loop().create_task(self._look_up(run_id, stored), name="aether-late-result")
-        self._strangers.add(task)
-        task.add_done_callback(self._strangers.discard)
-
-    async def _look_up(self, run_id: str, stored: Stored) -> None:
-        with contextlib.suppress(PortError, BusyError):
-            row = await self._store.runs.row(run_id)
-            if row is None or row.closed:
-                stored()
 
     # --- the loop ---
 
@@ -341,28 +306,9 @@ class RunLoop:
         inbox = self._inbox
         left = TURN_EVENTS
         while inbox and left > 0:
-            now = self._follow_clock()
             count = min(len(inbox), left)
             left -= count
-            touched: list[ActiveRun] = []
-            replies: list[tuple[ActiveRun, Reply, str | None]] = []
-            for _ in range(count):
-                run, event, reply = inbox.popleft()
-                step = None
-                if event is not None and run.error is None:
-                    try:
-                        at, then = now + run.skew_us, run.state.now
-                        event.at = at if at >= then else then
-                        step = run.machine.handle(event)
-                    except Exception as error:
-                        self.abandon(run, error, blamed=True)
-                    else:
-                        if step.facts:
-                            if not run.steps:
-                                touched.append(run)
-                            run.steps.append(step)
-                if reply is not None:
-                    replies.append((run, reply, step.refused if step is not None else None))
+            touched, replies = self._handle(count)
             if self.logs.pending:
                 await self.logs.save()
             if touched:
@@ -370,11 +316,38 @@ class RunLoop:
             for run, reply, refused in replies:
                 give(run, reply, refused)
 
+    def _handle(self, count: int) -> tuple[list[ActiveRun], list[tuple[ActiveRun, Reply, str | None]]]:
+        """Let the machines handle the next `count` entries of the inbox. Returns the runs that have entries to store, and the
+        replies to be given after that, each with the reason of a refusal."""
+        next_entry = self._inbox.popleft
+        now = self._follow_clock()
+        touched: list[ActiveRun] = []
+        replies: list[tuple[ActiveRun, Reply, str | None]] = []
+        for _ in range(count):
+            run, event, reply = next_entry()
+            refused = None
+            if event is not None and run.error is None:
+                try:
+                    at, then = now + run.skew_us, run.state.now
+                    event.at = at if at >= then else then
+                    step = run.machine.handle(event)
+                except Exception as error:
+                    self.abandon(run, error, blamed=True)
+                else:
+                    if step.facts:
+                        if not run.steps:
+                            touched.append(run)
+                        run.steps.append(step)
+                    refused = step.refused
+            if reply is not None:
+                replies.append((run, reply, refused))
+        return touched, replies
+
     async def _store_and_carry_out(self, touched: Sequence[ActiveRun]) -> None:
         batch = [_append(run) for run in touched if run.error is None]
         try:
             refused = await self._store.runs.append(batch)
-        except Exception as error:  # the states are ahead of the log now: no engine may go on with them
+        except Exception as error:  # the states are ahead of the log now: no engine may continue from them
             for run in touched:
                 self.abandon(run, error)
             return
@@ -385,7 +358,7 @@ class RunLoop:
             self._inbox.append((run, Continued(NO_TIME, "driver"), None))
 
     def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> Sequence[ActiveRun]:
-        """The steps of these runs are in the store, but for those that it refused: tell of them and carry them out. Returns
+        """The entries of these runs are in the store, but for those that it refused: report and carry them out. Returns
         the runs that have more to start."""
         if refused:
             for run in touched:
@@ -397,8 +370,9 @@ class RunLoop:
                 steps, run.steps = run.steps, []
                 run.stored = steps[-1].seq
                 todo.append((run, steps))
+        observed = self.observers.wanted
         for run, steps in todo:
-            if self.observers.wanted:
+            if observed:
                 self.observers.tell(run, steps)
             for stream in run.streams:
                 for step in steps:
@@ -406,53 +380,11 @@ class RunLoop:
             if run.pause_waiters and run.paused:
                 run.wake(run.pause_waiters)
         try:
-            return self._carry_out(todo)
+            return self._commands.carry_out(todo)
         except Exception as error:
             for run, _ in todo:
                 self.abandon(run, error, blamed=len(todo) == 1)
             return ()
-
-    def _carry_out(self, todo: Sequence[tuple[ActiveRun, Sequence[LogEntry]]]) -> Sequence[ActiveRun]:
-        """Commands in their order; what is for the broker goes out with the next flush. Returns the runs to be continued once
-        that is done."""
-        waiting: list[ActiveRun] = []
-        timers = self._timers
-        for run, steps in todo:
-            for step in steps:
-                for command in step.commands:
-                    if isinstance(command, DispatchTask):
-                        self._dispatch(run, command)
-                    elif isinstance(command, SetTimer):
-                        timers.set(run, command.node, command.kind, command.due - run.skew_us)
-                    elif isinstance(command, ClearTimer):
-                        timers.clear(run, command.node, command.kind)
-                    elif isinstance(command, StopTask):
-                        delivery = run.open.pop(run.state.nodes[command.node].run_path, None)
-                        if delivery is not None:
-                            self.deliveries.drop(delivery)
-                    elif isinstance(command, Continue):
-                        waiting.append(run)
-                    elif isinstance(command, CloseRun):
-                        self._closed(run)
-                    else:
-                        assert_never(command)
-                step.commands = _DONE  # carried out: whoever keeps the step keeps its facts alone
-        return waiting
-
-    def _dispatch(self, run: ActiveRun, command: DispatchTask) -> None:
-        if run.state.nodes[command.node].ended_at is not None:
-            return  # by a later event of the same turn: cancelled, say
-        assignment = command.assignment
-        if run.skew_us and assignment.deadline_us is not None:
-            assignment.deadline_us -= run.skew_us  # for others, who go by the clock
-        if assignment.secret or run.secrets:
-            _name_secrets(run, assignment)
-        ref = assignment.ref
-        before = run.open.get(ref.path)
-        if before is not None and before.ref != ref:
-            self.deliveries.drop(before)
-        delivery = run.open[ref.path] = Delivery(run, command.node, ref, assignment)
-        self.deliveries.add(delivery, assignment.priority)
 
     def _timer_due(self, run: ActiveRun, node: int, kind: TimerKind, due: int) -> None:
         self.put(run, TimerFired(NO_TIME, node, kind, due + run.skew_us, "timer"))
@@ -490,7 +422,6 @@ class RunLoop:
             if self.runs.get(oldest.id) is oldest:
                 del self.runs[oldest.id]
 
-
 def _append(run: ActiveRun) -> RunAppend:
     """What is to be stored of a run."""
     state = run.state
@@ -507,18 +438,8 @@ def _append(run: ActiveRun) -> RunAppend:
         artifacts=named_in(run.steps),
     )
 
-
 def _severity(error: AetherError) -> Severity:
     return "internal" if isinstance(error, BrokenInvariant) else "error"
 
-
 def _sealed(masker: Masker | None, target: Definition, result: TaskResult) -> TaskResult:
     return result if masker is None or not isinstance(target, TaskDef) else sealed(masker, target, result)
-
-
-def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:
-    """Name the secrets that the run has used so far, those of this assignment among them: what it says is masked for all."""
-    if assignment.secret:
-        given = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
-        run.secrets = tuple(dict.fromkeys([*run.secrets, *references_in(given)]))
-    assignment.secrets = run.secrets

@@ -13,9 +13,17 @@ from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.execution.masking import Masker
 from aether_protocol.execution.secrets import SecretBook
+from aether_protocol.scheduler.events import ResumeRequested
 from aether_protocol.scheduler.state import RunState
 
 Put = Callable[[Masker | None], None]
+
+
+def mask_resume(event: ResumeRequested, masker: Masker | None) -> None:
+    """Mask what a resume brings from outside."""
+    if masker is not None:
+        event.reason = masker.text(event.reason)
+        event.payload = masker.value(event.payload)
 
 
 class OutsideAnswers:

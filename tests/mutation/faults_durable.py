@@ -30,7 +30,7 @@ FAULTS = (
         DRIVER,
         '        batch = [_append(run) for run in touched if run.error is None]\n',
         '        batch = [_append(run) for run in touched if run.error is None]\n'
-        '        self._carry_out([(run, list(run.steps)) for run in touched if run.error is None])\n'
+        '        self._commands.carry_out([(run, list(run.steps)) for run in touched if run.error is None])\n'
         '        await self.deliveries.flush()\n',
     ),
     Fault(
@@ -44,7 +44,7 @@ FAULTS = (
         "stored",
         "a run whose steps could not be written goes on",
         DRIVER,
-        '        except Exception as error:  # the states are ahead of the log now: no engine may go on with them\n'
+        '        except Exception as error:  # the states are ahead of the log now: no engine may continue from them\n'
         '            for run in touched:\n'
         '                self.abandon(run, error)\n'
         '            return\n',
@@ -408,8 +408,8 @@ FAULTS = (
         "requests",
         "a request is told to be done before it is stored",
         DRIVER,
-        '                    replies.append((run, reply, step.refused if step is not None else None))\n',
-        '                    give(run, reply, step.refused if step is not None else None)\n',
+        '                replies.append((run, reply, refused))\n',
+        '                give(run, reply, refused)\n',
     ),
     Fault(
         "requests",
@@ -516,7 +516,7 @@ FAULTS = (
     Fault(
         "acknowledged",
         "a result is acknowledged before it is stored",
-        "engine/reports.py",
+        "engine/dispatch/reports.py",
         "        self._put(run, event, stored)\n\n    def ready",
         "        self._put(run, event, None)\n        if stored is not None:\n            stored()\n\n    def ready",
         tests="tests/unit/engine/test_delivery.py",
@@ -524,7 +524,7 @@ FAULTS = (
     Fault(
         "acknowledged",
         "what changes nothing is not acknowledged",
-        "engine/reports.py",
+        "engine/dispatch/reports.py",
         "            if stored is not None:\n",
         "            if stored is not None and run is None:\n",
         tests="tests/unit/engine/test_delivery.py",
@@ -532,7 +532,7 @@ FAULTS = (
     Fault(
         "offers",
         "what was refused is forgotten",
-        "engine/delivery.py",
+        "engine/dispatch/deliveries.py",
         "            heapq.heappush(self._refused, (now + _backoff(delivery.refusals), self._count, delivery))\n",
         "",
         tests="tests/unit/engine/test_delivery.py",
@@ -540,15 +540,15 @@ FAULTS = (
     Fault(
         "offers",
         "more is handed over than there is room for",
-        "engine/delivery.py",
-        "while queue and len(batch) < room:",
+        "engine/dispatch/deliveries.py",
+        "while queue and (room is None or len(batch) < room):",
         "while queue:",
         tests="tests/unit/engine/test_delivery.py",
     ),
     Fault(
         "offers",
         "what is cancelled while it waits goes out",
-        "engine/delivery.py",
+        "engine/dispatch/deliveries.py",
         "                if not delivery.dropped:\n                    batch.append(delivery)\n",
         "                if True:\n                    batch.append(delivery)\n",
         tests="tests/unit/engine/test_delivery.py",

@@ -17,7 +17,7 @@ from aether_protocol.cron.policy import decide, run_name
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.engine import loop as driver
 from aether_protocol.engine import schedule_runner as cron
-from aether_protocol.engine.reports import Reports
+from aether_protocol.engine.dispatch.reports import Reports
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.execution.masking import Masker
 from aether_protocol.ports.store import RunAppend

@@ -15,7 +15,7 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
-from aether_protocol.engine.engine_site import EngineSite
+from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import Broker, Holding, ResultSink, Stored

@@ -192,7 +192,8 @@ class MemoryRuns:
             run.row = part.row
         if run.steps is not None:
             run.steps += part.steps
-            run.facts += sum([len(step.facts) for step in part.steps])
+            for step in part.steps:
+                run.facts += len(step.facts)
             if run.facts > self._keep_facts:
                 run.drop()
 

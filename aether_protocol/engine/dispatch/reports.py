@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
-from aether_protocol.engine.delivery import Deliveries, cut_known
+from aether_protocol.engine.dispatch.deliveries import Deliveries, cut_known
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
 from aether_protocol.expressions.values import Json

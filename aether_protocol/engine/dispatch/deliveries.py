@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aether_protocol.engine.active_run import Delivery
-from aether_protocol.engine.engine_site import EngineSite
 from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import PortError, why
 from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock, TimerHandle
-from aether_protocol.ports.wire import AttemptRef
+from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.scheduler.nodes import TaskNode
 
 FIRST_US: Final = 200_000  # until what was refused is offered again; doubled each time
@@ -28,6 +28,32 @@ LONGEST_US: Final = 5_000_000
 _log = logging.getLogger("aether_protocol")
 
 OnLost = Callable[[Delivery, str, bool], None]
+
+
+class EngineSite:
+    """The engine's own site: which executors it carries out itself, and by what: a `carrier` of this process without slots.
+
+    They ask for something that only an engine can give (an answer, a state, another run) and wait for it, so that a slot would
+    be lost on them, and a worker elsewhere could not do it. An attempt ends with its engine: recovery repeats it under the same
+    number, and blames it for nothing (RT-122).
+
+    Args:
+        carrier: Takes the attempts; it has the same port as a broker, and belongs to this engine alone.
+        executors: By type; those whose declaration has `site="engine"` are carried out here. Each is looked up once.
+    """
+
+    def __init__(self, carrier: Broker, executors: Mapping[str, Executor]) -> None:
+        self.carrier = carrier
+        self._executors = executors
+        self._known: dict[str, bool] = {}
+
+    def carries(self, type_: str) -> bool:
+        """Say whether attempts of an executor type are carried out by the engine itself."""
+        known = self._known.get(type_)
+        if known is None:
+            executor = self._executors.get(type_)
+            known = self._known[type_] = executor is not None and executor.type.site == "engine"
+        return known
 
 
 class Deliveries:
@@ -53,7 +79,9 @@ class Deliveries:
         self._wake = wake
         self._observers = observers
         self._on_lost = on_lost
-        self._queues: dict[int, deque[Delivery]] = {}  # by priority, highest first
+        self._new: list[Delivery] = []  # since the last flush
+        self._some_dropped = False  # some of what was not offered yet is not wanted any more
+        self._queues: dict[int, deque[Delivery]] = {}  # what waits for room, by priority, highest first
         self.waiting = 0  # what was dropped is among it until its turn comes
         self._stops: list[AttemptRef] = []
         self._releases: list[AttemptRef] = []
@@ -66,20 +94,14 @@ class Deliveries:
 
     # --- what the loop puts in ---
 
-    def add(self, delivery: Delivery, priority: int) -> None:
+    def add(self, delivery: Delivery, assignment: TaskAssignment) -> None:
         """Offer it with the next flush."""
-        if self._is_own(delivery):
+        self.due = True
+        if self._site is not None and self._site.carries(assignment.target.executor_type):
             delivery.own = True
             self._own.append(delivery)
-            self.due = True
             return
-        queue = self._queues.get(priority)
-        if queue is None:
-            self._queues[priority] = queue = deque()
-            self._queues = dict(sorted(self._queues.items(), reverse=True))
-        queue.append(delivery)
-        self.waiting += 1
-        self.due = True
+        self._new.append(delivery)
 
     def drop(self, delivery: Delivery) -> None:
         """Its result is not wanted any longer: it is not offered, or stopped where the broker has it."""
@@ -87,6 +109,8 @@ class Deliveries:
         if delivery.offered:
             (self._own_stops if delivery.own else self._stops).append(delivery.ref)
             self.due = True
+        else:
+            self._some_dropped = True
 
     def _is_own(self, delivery: Delivery) -> bool:
         node = delivery.run.state.nodes[delivery.node]
@@ -111,7 +135,7 @@ class Deliveries:
     # --- the broker ---
 
     async def flush(self) -> None:
-        """Stop what is not wanted, then hand over what there is room for."""
+        """Stop what is not wanted, then dispatch what there is room for."""
         self.due = False
         if self._own_stops or self._own:
             await self._carry_out()
@@ -119,11 +143,13 @@ class Deliveries:
             await self._withdraw()
         if self._unclear:
             await self._ask_again()
-        while self.waiting:  # what is carried out at once leaves room for the next
+        batch, self._new = self._new, []
+        if self._broker.room() is not None or self.waiting:
+            self._enqueue(batch)
             batch = self._next(self._broker.room())
-            if not batch:
-                return
+        while batch:  # what is carried out at once leaves room for the next
             await self._offer(batch, self._broker)
+            batch = self._next(self._broker.room()) if self.waiting else []
 
     async def _carry_out(self) -> None:
         """What the engine does itself."""
@@ -132,34 +158,43 @@ class Deliveries:
         stops, self._own_stops = self._own_stops, []
         if stops:
             await carrier.stop(stops)
-        batch, self._own = [one for one in self._own if not one.dropped], []
-        for delivery in batch:
-            delivery.offered = True
-        if batch:
-            await self._offer(batch, carrier)
+        batch, self._own = self._own, []
+        await self._offer(batch, carrier)
+
+    def _enqueue(self, deliveries: Iterable[Delivery], *, ahead: bool = False) -> None:
+        """Let these wait for room, behind what waits with the same priority or `ahead` of it."""
+        for delivery in deliveries:
+            if delivery.assignment is not None and not delivery.dropped:
+                queue = self._queues.get(delivery.assignment.priority)
+                if queue is None:
+                    queue = self._queues[delivery.assignment.priority] = deque()
+                    self._queues = dict(sorted(self._queues.items(), reverse=True))
+                (queue.appendleft if ahead else queue.append)(delivery)
+                self.waiting += 1
 
     def _next(self, room: int | None) -> list[Delivery]:
         """The next to be offered, as many as there is room for."""
         batch: list[Delivery] = []
         for queue in self._queues.values():
-            if room is None:
-                batch += [delivery for delivery in queue if not delivery.dropped]
-                self.waiting -= len(queue)
-                queue.clear()
-                continue
-            while queue and len(batch) < room:
+            while queue and (room is None or len(batch) < room):
                 delivery = queue.popleft()
                 self.waiting -= 1
                 if not delivery.dropped:
                     batch.append(delivery)
-        for delivery in batch:
-            delivery.offered = True
         return batch
 
     async def _offer(self, batch: Sequence[Delivery], broker: Broker) -> None:
         refusals: Mapping[AttemptRef, str]
+        if self._some_dropped:
+            batch = [one for one in batch if not one.dropped]
+            self._some_dropped = bool(self.waiting or self._new)
+        if not batch:
+            return
+        assignments = [one.assignment for one in batch]
+        for one in batch:
+            one.offered, one.assignment = True, None  # the broker's, unless it refuses it
         try:
-            refusals = await broker.dispatch([one.assignment for one in batch])  # type: ignore[misc]
+            refusals = await broker.dispatch(assignments)  # type: ignore[arg-type]
         except PortError as error:
             refusals = {one.ref: error.message for one in batch}
         except Exception as error:
@@ -170,17 +205,16 @@ class Deliveries:
                     self._on_lost(delivery, f"the broker broke: {why(error)}", True)
             return
         if refusals:
-            self._put_off([one for one in batch if one.ref in refusals], refusals)
+            self._put_off([pair for pair in zip(batch, assignments, strict=True) if pair[0].ref in refusals], refusals)
         else:
             self._silent = False
-        for delivery in batch:
-            if delivery.offered:
-                delivery.assignment = None  # the broker's by now
 
-    def _put_off(self, refused: Iterable[Delivery], reasons: Mapping[AttemptRef, str]) -> None:
+    def _put_off(
+        self, refused: Iterable[tuple[Delivery, TaskAssignment | None]], reasons: Mapping[AttemptRef, str]
+    ) -> None:
         now = self._clock.now()
-        for delivery in refused:
-            delivery.offered = False
+        for delivery, assignment in refused:
+            delivery.offered, delivery.assignment = False, assignment
             delivery.reason = reasons[delivery.ref]
             delivery.refusals += 1
             self._count += 1
@@ -196,10 +230,11 @@ class Deliveries:
 
     def _requeue(self, delivery: Delivery) -> None:
         """To the head of its queue: it has waited longest."""
-        if not delivery.dropped and delivery.assignment is not None:
-            self.add(delivery, delivery.assignment.priority)
-            queue = self._queues[delivery.assignment.priority]
-            queue.rotate(1)
+        if delivery.own:
+            self._own.append(delivery)
+            self.due = True
+        else:
+            self._enqueue([delivery], ahead=True)
 
     async def _withdraw(self) -> None:
         """Stop what is not wanted, and release what is the next engine's."""
@@ -220,12 +255,12 @@ class Deliveries:
     # --- what an engine before us dispatched ---
 
     async def ask(self, deliveries: Sequence[Delivery]) -> dict[Delivery, Holding]:
-        """What the broker says of these. Those that it cannot tell of are asked for again, and told of as lost or not then."""
-        told: dict[Delivery, Holding] = {}
+        """Ask the broker what became of these. Those that it cannot say are asked for again, and reported then."""
+        answered: dict[Delivery, Holding] = {}
         for delivery in deliveries:
             if self._is_own(delivery):  # ended with its engine
                 delivery.own = True
-                told[delivery] = "unknown"
+                answered[delivery] = "unknown"
         asked = [one for one in deliveries if not one.own]
         answers: Mapping[AttemptRef, Holding] = {}
         try:
@@ -234,11 +269,11 @@ class Deliveries:
                 self._outage = 0
         except PortError as error:
             self._try_again(error, "held")
-        told |= {one: answers[one.ref] for one in asked if one.ref in answers}
-        if len(told) < len(deliveries):
-            self._unclear += [one for one in deliveries if one not in told]
+        answered |= {one: answers[one.ref] for one in asked if one.ref in answers}
+        if len(answered) < len(deliveries):
+            self._unclear += [one for one in deliveries if one not in answered]
             self._arm(self._clock.now() + _backoff(self._outage + 1))
-        return told
+        return answered
 
     async def _ask_again(self) -> None:
         asked, self._unclear = [one for one in self._unclear if not one.dropped], []
