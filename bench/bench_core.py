@@ -37,7 +37,7 @@ from aether_protocol.scheduler.machine import Machine
 
 SHAPES: dict[str, Callable[[int], Plan]] = {"fan_out": fan_out, "chain": chain}
 SIZES = [("fan_out", 1_000), ("fan_out", 10_000), ("fan_out", 100_000), ("chain", 1_000), ("chain", 10_000)]
-LIMITS = {("fan_out", 1_000): (6.0, 10.0), ("chain", 1_000): (6.0, 16.0)}  # scheduler, engine
+LIMITS = {("fan_out", 1_000): (6.0, 6.0), ("chain", 1_000): (6.0, 7.5)}  # scheduler, engine
 GROWTH = 1.25  # of the time a task takes, from 1 000 to 100 000
 
 

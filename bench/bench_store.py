@@ -46,7 +46,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.summary import make_row
 
 ROW = "x" * 300
-LIMITS = {"fan_out": 4.0, "chain": 3.0}
+LIMITS = {"fan_out": 2.8, "chain": 2.6}
 SIZES = {"fan_out": 10_000, "chain": 1_000}
 LISTED = 100_000
 LIST_LIMIT = 2.0

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
@@ -44,7 +44,6 @@ from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.engine.leases import LEASE_S
 from aether_protocol.engine.observers import OnError, OnEvent
-from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
@@ -55,6 +54,9 @@ from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.events import RunConfiguration
 from aether_protocol.views.report import Report, make_report
+
+if TYPE_CHECKING:
+    from aether_protocol.engine.schedule_runner import ScheduleRunner
 
 
 class _Parts(Struct):
@@ -227,6 +229,8 @@ class Engine(api.RunEngine):
     def scheduler(self) -> ScheduleRunner:
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event
         `stopping` is set, or `tick()` once. Several on one store are fine."""
+        from aether_protocol.engine.schedule_runner import ScheduleRunner  # here: most engines start no schedules
+
         clock = WallClock() if isinstance(self._clock, SystemClock) else self._clock
         return ScheduleRunner(self, self._store, clock, artifacts=self.artifacts)
 

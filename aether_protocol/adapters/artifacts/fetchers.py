@@ -16,8 +16,6 @@ from urllib.parse import urljoin, urlsplit
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.staging.limits import Budget, Limits
-from aether_protocol.execution.staging.packing import pack
-from aether_protocol.execution.staging.unpacking import unpack
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.ports.artifacts import AbsentError
@@ -72,6 +70,9 @@ class LocalFetcher:
         source = Path(self._root or origin or Path.cwd(), path)
         try:
             if source.is_dir():
+                from aether_protocol.execution.staging.packing import pack  # here: few runs fetch a folder
+                from aether_protocol.execution.staging.unpacking import unpack
+
                 # Through an archive: so a folder keeps what any folder artifact keeps, and links are checked.
                 packed = target.with_name(f"{target.name}.tar")
                 pack(source, "tar", packed, self._limits)
