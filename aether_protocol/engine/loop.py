@@ -43,6 +43,7 @@ from aether_protocol.scheduler.events import (
     ClockSetBack,
     Continued,
     Event,
+    ResumeRequested,
     Submitted,
     TimerFired,
     TimerKind,

@@ -165,7 +165,8 @@ def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> Ta
             result = refuse(assignment, fault)
         else:
             result = to_result(assignment, executor.execute(assignment, context))
-            _tell_strays(assignment, result, context)
+            if context.used is not None:
+                _tell_strays(assignment, result, context)
     except MissingSecretError as error:
         result = refuse(assignment, str(error))
     except KeyboardInterrupt:

@@ -170,7 +170,8 @@ class Context(Struct, eq=False):
 
     def seal(self, result: TaskResult) -> TaskResult:
         """The result as it may leave: see `sealed`."""
-        masker = self._secrets.masker
+        known = self._known or self._host.secrets.of(self._assignment.ref.run_id)
+        masker = known.masker
         if masker is not None:
             result = sealed(masker, self._assignment.target, result)
         if len(result.message) > MESSAGE_LIMIT:  # only now, for half a secret is not known as one

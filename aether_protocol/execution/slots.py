@@ -53,7 +53,8 @@ class Slots:
         """Whether this one could begin at once: there is a slot, and no attempt of its task run is here."""
         if self.limit and (self.running >= self.limit or self._queue):
             return False
-        return not self._here or assignment.ref.task_run_id not in self._here
+        here = self._here
+        return not here or assignment.ref.task_run_id not in here
 
     def enter(self, attempt: Attempt) -> Attempt:
         """The attempt of its task run that is here from now on: this one, unless another one has not ended."""

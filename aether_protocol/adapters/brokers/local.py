@@ -81,7 +81,7 @@ class LocalBroker:
         self.workspaces.start()
 
     def room(self) -> int | None:
-        return self._slots.room()
+        return self._slots.room() if self._slots.limit else None
 
     async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
         for assignment in sorted(batch, key=_PRIORITY, reverse=True) if len(batch) > 1 else batch:
