@@ -1,6 +1,8 @@
 """The Clock port: the only source of time, in microseconds since the epoch; and ids.
 
-Law: nothing in the engine or an adapter asks the machine for the time except through this, so a test can hold it.
+Law: every instant that the engine records, compares or decides by comes from this, so that a test can hold it. Two things do
+not: leases, which the store measures by its own clock, and the length of a wait in an adapter, which the monotonic clock of the
+machine measures.
 """
 
 from __future__ import annotations
