@@ -2,7 +2,7 @@
 
 Law: the configuration is read when an option that was left out first asks for it, once for each command; `--help`, `--version`
 and a command that asks for nothing read no file. What is given on the command line is noted with its flag, so that
-`aether config show` and the digest of a run tell what holds.
+`aether config show` and the digest of a run say what holds.
 """
 
 from __future__ import annotations
@@ -145,5 +145,5 @@ def debugs() -> bool:
         return text.lower() not in ("0", "false", "no", "off")
     try:
         return bool(configuration().value("logging.debug"))
-    except Exception:  # that the configuration is faulty is told by what needs it
+    except Exception:  # what needs the configuration reports that it is faulty
         return False

@@ -1,7 +1,7 @@
 """The documents that a command works on: its paths, its `--library` folders and its `--store`.
 
 Law: what a document sees is decided in assembly.workspace. A store is opened only where a reference is found nowhere else, and
-never made for that. An invalid document is told with the text that it was read from.
+never made for that. An invalid document is reported with the text that it was read from.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DocumentInputs:
     # --- checking ---
 
     def check(self, files: Sequence[Sequence[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
-        """Everything that is wrong with these files, as `aether validate` tells it; with `--strict` where `strict`."""
+        """Everything that is wrong with these files, as `aether validate` reports it; with `--strict` where `strict`."""
         self.reach([file for several in files for file in several])
         return self.workspace.check(files, strict=strict)
 

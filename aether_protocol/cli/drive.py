@@ -1,7 +1,7 @@
 """A run driven in the foreground: by `run`, `resume`, `cancel` and `retry` alike.
 
-Law: what is said about a run on the way goes to standard error, its result to standard output. Whoever leaves a run that can
-be gone on with is told how. What a process of this machine held that is dead is freed before anything is claimed.
+Law: progress of a run goes to standard error, its result to standard output. Where a run is left that can be resumed, a hint
+says how. What dead processes of this machine held is released before anything is claimed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: A
 
 
 def open_for_writing(driving: Driving) -> Store:
-    """The store; where it cannot be used, the way to do without one is told."""
+    """Open the store; where it cannot be used, the error says how to do without one."""
     new = not is_there(driving.store)
     try:
         store = open_at(driving.store, driving.durability)
@@ -197,7 +197,7 @@ def show_ending(report: Report, output: str) -> None:
 
 
 def choose_view(shows_progress: bool) -> View:
-    """Nothing, a live view where somebody looks, or lines."""
+    """Choose a view: none, a live one on a terminal, or lines."""
     if not shows_progress:
         return QuietView()
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and shows("".join(PHASE_MARKS.values())):
@@ -243,7 +243,7 @@ def _beforehand(path: str) -> str:
 
 
 def log_without_traces() -> None:
-    """Warnings of the engine as one line each. What broke a run is told by the boundary, once and without a traceback."""
+    """Warnings of the engine as one line each. What broke a run is reported by `entry`, once and without a traceback."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LogLine())
     handler.addFilter(lambda record: record.exc_info is None)

@@ -1,8 +1,8 @@
 """Where every exception of the command line ends: as a message, a hint and an exit code.
 
-Law: no traceback reaches the user unless AETHER_DEBUG is set. Results go to standard output, all that is said here to
+Law: no traceback reaches the user unless AETHER_DEBUG is set. Results go to standard output, all messages to
 standard error. The exit codes are those of the contract, and each error class owns its own. A code that says something is
-never replaced by the news that it could not be said.
+never replaced by the news that it could not be printed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aether_protocol.cli.terminal.streams import LostOutputError, installed
 from aether_protocol.errors import AetherError, DocumentError, why
 from aether_protocol.execution.descriptors import raise_descriptors
 
-# What to do where the system refuses something and nobody nearer knew more.
+# What to do where the system refuses something and the caller added no hint.
 ADVICE: Final = {
     errno.ENOSPC: "free some space, or let --store and TMPDIR name places with room",
     errno.EDQUOT: "free some space, or let --store and TMPDIR name places with room",
@@ -123,7 +123,7 @@ def explain(error: Exception) -> int:
 
 
 def usage(error: click.ClickException) -> tuple[str, str | None]:
-    """The message of wrong usage and its hint, in the look of all others: click's own sentences, without capital and stop."""
+    """The message of wrong usage and its hint, in the look of all others: click's sentences, without capital and stop."""
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     hint: str | None = getattr(error, "hint", None)
     text = error.format_message()

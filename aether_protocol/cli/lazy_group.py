@@ -25,7 +25,33 @@ class UnknownCommandError(click.UsageError):
         self.hint = hint
 
 
-class LazyGroup(click.Group):
+class CommandGroup(click.Group):
+    """A group that says what it takes, and that a command is missing, where it is given none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.no_args_is_help = False
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            raise UnknownCommandError("a command is missing", f"'{ctx.command_path} COMMAND --help' says what one takes", ctx)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, names = args[0], self.list_commands(ctx)
+        if name not in names and not name.startswith("-"):
+            from aether_protocol.diagnostics.suggest import suggest
+
+            near = suggest(name, names)
+            hint = f"did you mean {near!r}?" if near else f"'{ctx.command_path} --help' lists the commands"
+            raise UnknownCommandError(f"no such command {name!r}", hint, ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(CommandGroup):
     """`package` holds the modules; `sections` is the table, which `--help` lists."""
 
     def __init__(self, *args: Any, package: str, sections: Sections, **kwargs: Any) -> None:
@@ -55,15 +81,3 @@ class LazyGroup(click.Group):
         for title, commands in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in self.table and not name.startswith("-"):
-            from aether_protocol.diagnostics.suggest import suggest
-
-            near = suggest(name, list(self.table))
-            hint = f"did you mean {near!r}?" if near else f"'{ctx.command_path} --help' lists the commands"
-            raise UnknownCommandError(f"no such command {name!r}", hint, ctx)
-        return super().resolve_command(ctx, args)

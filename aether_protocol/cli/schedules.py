@@ -39,7 +39,7 @@ def refuse_memory(store: str) -> None:
 
 
 def store_option_text(store: str) -> str:
-    """What a command that is told of must be given to find this store."""
+    """What a proposed command must be given to find this store."""
     return "" if store == usual_store() else f" --store {shlex.quote(store)}"
 
 

@@ -45,7 +45,7 @@ _Begun = TypeVar("_Begun")
 
 
 class SessionResult(Struct):
-    """How it ended. `left` are the paths of suspended tasks that nobody answered."""
+    """How it ended. `left` are the paths of suspended tasks without an answer."""
 
     report: Report
     interrupted: bool
@@ -57,7 +57,7 @@ class SessionResult(Struct):
 
 
 class Session:
-    """Drives one run. `answers` are those of `--resume`, by task; `asks`: there is somebody at the terminal; `keeps`: the
+    """Drives one run. `answers` are those of `--resume`, by task; `asks`: a person is at the terminal; `keeps`: the
     run is left, not cancelled, when it is interrupted."""
 
     def __init__(
@@ -132,7 +132,7 @@ class Session:
             self._going_on(state)
 
     def _going_on(self, state: RunState) -> None:
-        """A run that is gone on with has a past."""
+        """Show what a resumed run did before."""
         self.view.resume(state)
         self.suspended |= {node.id: node for node in state.nodes if node.phase == "Suspended" and is_leaf(node)}
 
@@ -151,7 +151,7 @@ class Session:
         if self.signals > 1:
             leave()  # a thread that does not stop would still hold the process
 
-    # --- what the engine tells ---
+    # --- what the engine reports ---
 
     def _stored(self, run_id: str, state: RunState, step: LogEntry) -> None:
         """A step of the run has happened."""
@@ -208,7 +208,7 @@ class Session:
         return []
 
     def _waiting(self) -> list[Node]:
-        """The suspended tasks, where nothing else is under way, hooks included."""
+        """The suspended tasks, where nothing else runs, hooks included."""
         state = self.state
         if state is None or state.phase != "Suspended" or any(state.hooks_live.values()):
             return []
@@ -276,7 +276,7 @@ class Session:
 
 
 def check_answers(plan: Plan, tasks: Iterable[str]) -> None:
-    """An answer for a task that cannot exist is wrong usage, told before anything runs."""
+    """An answer for a task that cannot exist is wrong usage, reported before anything runs."""
     names = task_names(plan)
     for task in tasks:
         last = task.rpartition(".")[2].partition("[")[0]

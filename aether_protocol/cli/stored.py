@@ -1,7 +1,7 @@
 """The store as commands see it: opened, looked into, and whether a driver of a run is there.
 
-Law: whoever only looks makes no store and changes none: one that is not there yet is told, not created, and one that is
-read-only can be looked at. Every store that is opened here is closed here.
+Law: a command that only reads makes no store and changes none: one that is not there yet is reported, not created, and a
+read-only one can be read. Every store that is opened here is closed here.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def open_at(url: str, durability: str | None = None, *, reads_only: bool = False
 
 
 def is_there(url: str) -> bool:
-    """Whether there is something at `url` already; what cannot be told from outside counts as there."""
+    """Whether there is something at `url` already; what cannot be known from outside counts as there."""
     path = sqlite_path(url)
     return path is None or path.exists()
 
@@ -114,7 +114,7 @@ def check_there(url: str) -> None:
     """Refuse a store that is not there, in the same words for every command. Raises UsageError."""
     if url == MEMORY:
         hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
-        raise UsageError("the store 'memory' ends with its process: there is nothing to look at", hint=hint)
+        raise UsageError("the store 'memory' ends with its process: there is nothing to read", hint=hint)
     if is_there(url):
         return
     if names_store():

@@ -100,7 +100,7 @@ def test_runs_get_a_grace_to_end(place: Place, number: int) -> None:
     process = place.start("run", "--grace", "60")
     until(process, "started, run")
     process.send_signal(number)
-    until(process, "1 run may go on for 60s")
+    until(process, "1 run may continue for 60s")
     (place.folder / "open").touch()
     assert process.wait(PATIENCE_S) == 0
     assert "Succeeded" in process.communicate()[1]

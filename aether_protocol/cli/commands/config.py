@@ -16,6 +16,7 @@ from aether_protocol.assembly.configuration.settings import redacted
 from aether_protocol.cli.command import argument, command_with, output_option
 from aether_protocol.cli.configured import configuration
 from aether_protocol.cli.exits import FINE, INVALID
+from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import ProfileOption, TextOrJson, ToOption
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Location
@@ -29,7 +30,7 @@ Examples:
   aether config validate deploy/aether.toml"""
 
 
-@click.group("config", epilog=EPILOG)
+@click.group("config", cls=CommandGroup, epilog=EPILOG)
 def command() -> None:
     """Show the settings of aether.toml, variables and profiles, and where they come from."""
 

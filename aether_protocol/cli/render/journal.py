@@ -1,4 +1,4 @@
-"""What a scheduler does, told as it happens: a line for people, or a JSON line for programs, for each thing.
+"""What a scheduler does, reported as it happens: a line for people, or a JSON line for programs, for each thing.
 
 Law: an entry is data; both forms show the same of it. Lines go to standard error, JSON to standard output. `quiet` leaves
 out what went well.
@@ -78,7 +78,7 @@ class Journal:
 
 
 class JournalHandler(logging.Handler):
-    """Warnings of the engine, on standard error; what is said over and over is said once a minute. What broke a run is told
+    """Warnings of the engine, on standard error; a repeated one once a minute. What broke a run is reported
     by the journal."""
 
     def __init__(self, now: Callable[[], int]) -> None:
@@ -176,7 +176,7 @@ def lost_entry(run_id: str, message: str) -> JournalEntry:
 
 
 def failure_entry(what: str, message: str) -> JournalEntry:
-    """A schedule that cannot be dealt with, or a run that cannot be gone on with."""
+    """A schedule that cannot be handled, or a run that cannot be resumed."""
     return JournalEntry("Failure", f"{what}: {message}", {"about": what, "message": message}, "red", bad=True)
 
 
@@ -197,7 +197,7 @@ def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> JournalEntry
 
 def leaving_entry(under_way: Sequence[str], grace_s: float) -> JournalEntry:
     """A signal came."""
-    waits = f"; {counted(len(under_way), 'run')} may go on for {grace_s:g}s" if under_way else ""
+    waits = f"; {counted(len(under_way), 'run')} may continue for {grace_s:g}s" if under_way else ""
     fields: dict[str, Json] = {"runIds": list(under_way), "graceSeconds": grace_s}
     return JournalEntry("SchedulerLeaving", f"nothing more is started{waits}", fields)
 
@@ -210,7 +210,7 @@ def left_entry(left: Sequence[str]) -> JournalEntry:
 
 
 def entries_left_out(count: int) -> str:
-    """In place of entries that nobody read in time; as a line of JSON."""
+    """In place of entries that were not read in time; as a line of JSON."""
     return json.dumps({"kind": "EntriesLeftOut", "count": count}, separators=(",", ":"))
 
 

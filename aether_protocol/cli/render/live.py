@@ -1,6 +1,6 @@
 """The live view of a run on a terminal: a window of the tree of tasks, a progress bar, the tails of logs.
 
-Law: a refresh costs what the window holds, never what the run holds: only what is under way or ended last is drawn, with
+Law: a refresh costs what the window holds, never what the run holds: only open tasks and the last that ended are drawn, with
 its containers. Text of documents and tasks is never read as markup. Four refreshes a second at most (`tick`).
 """
 
@@ -29,7 +29,7 @@ SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class LiveView(QuietView):
-    """Draws on standard error and leaves nothing behind: the report that follows tells how it ended."""
+    """Draws on standard error and leaves nothing behind: the report that follows says how it ended."""
 
     def __init__(self, console: Console | None = None, now: Callable[[], float] = time.time) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -101,7 +101,7 @@ class LiveView(QuietView):
         try:
             yield
         finally:
-            self.live = self._fresh()  # the old one would erase as many lines as it had, and what was said since with them
+            self.live = self._fresh()  # the old one would erase as many lines as it had, and messages printed since with them
             self.live.start()
 
     def end(self) -> None:
@@ -133,7 +133,7 @@ class LiveView(QuietView):
         return line
 
     def _tree(self, state: RunState, room: int, now: int) -> list[Text]:
-        """What is under way first, then what ended last; in document order, under their containers."""
+        """Open tasks first, then those that ended last; in document order, under their containers."""
         shown: dict[int, Node] = {}
         hooks: list[Node] = []
         tails = 0

@@ -1,7 +1,7 @@
 """The report of a run as text. The JSON form is `Report.to_json()` itself.
 
 Law: this reads the JSON form, or an excerpt of it that is long enough (MAX_LINES), and nothing else, so text can never know
-what JSON does not tell.
+what JSON does not hold.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is seen of a run while it runs: nothing, plain lines, or (render.live) a live tree.
 
-Law: a view is told of each step after it happened and changes nothing. It writes to standard error only.
+Law: a view gets each step after it was stored and changes nothing. It writes to standard error only.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class QuietView:
 
 
 class Sheltered:
-    """Another view, whose faults end that view and nothing else; what nobody has read yet is not drawn over and over."""
+    """Another view, whose faults end that view and nothing else; what was not read yet is not drawn again."""
 
     def __init__(self, view: View) -> None:
         self._view = view

@@ -1,4 +1,4 @@
-"""What is said on standard error: errors, warnings, notes and hints, all of one look.
+"""Messages on standard error: errors, warnings, notes and hints, all of one look.
 
 Law: `error: ...` and `warning: ...` begin a message, `  hint: ...` below it says what to do. `--quiet` leaves out notes and the
 hints to them, never an error or a warning. Text from elsewhere is made printable here.
@@ -23,7 +23,7 @@ def begin() -> None:
 
 
 def set_quiet() -> None:
-    """From now on only errors and warnings are said."""
+    """From now on report errors and warnings alone."""
     global _quiet
     _quiet = True
 

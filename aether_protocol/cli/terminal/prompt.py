@@ -1,6 +1,6 @@
 """The person at the terminal: the prompt for suspended tasks, Ctrl-C and a terminal that is hung up.
 
-Law: nothing here blocks the event loop. A line is read when the terminal has one, so a run goes on, a timeout fires and
+Law: nothing here blocks the event loop. A line is read when the terminal has one, so a run continues, a timeout fires and
 Ctrl-C is heard while the prompt waits.
 """
 
@@ -17,7 +17,7 @@ import click
 
 
 def at_terminal() -> bool:
-    """Is there somebody to ask?"""
+    """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -30,7 +30,7 @@ async def read_line(prompt: str) -> str | None:
     def arrived() -> None:
         try:
             data = os.read(fd, 65536)  # a terminal gives a line at a time
-        except OSError:  # the terminal was hung up: nobody will answer
+        except OSError:  # the terminal was hung up: there is no answer to come
             data = b""
         if not ready.done():
             ready.set_result(data)
@@ -47,8 +47,8 @@ async def read_line(prompt: str) -> str | None:
 
 @contextmanager
 def interrupts(heard: Callable[[], None]) -> Iterator[None]:
-    """Call `heard` on the event loop at each SIGINT and SIGTERM while the block runs, and at SIGHUP unless whoever started us
-    wants that ignored (`nohup`). A terminal that goes may say so twice: a SIGHUP after another signal is none."""
+    """Call `heard` on the event loop at each SIGINT and SIGTERM while the block runs, and at SIGHUP unless that was ignored
+    when the process was started (`nohup`). A terminal that goes may signal twice: a SIGHUP after another signal is left out."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     count = 0

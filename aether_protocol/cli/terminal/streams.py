@@ -28,7 +28,7 @@ from typing import Final
 
 CHUNK: Final = 65_536
 FLOOD: Final = 4_194_304  # bytes that wait for a view's reader; more is left out
-BEHIND: Final = 1_048_576  # bytes that wait before whoever can wait does
+BEHIND: Final = 1_048_576  # bytes that wait before a producer that can wait does
 PATIENCE_S: Final = 5.0  # at the end a view's reader is given up when it took nothing for so long
 LOOK_S: Final = 0.02
 
@@ -171,7 +171,7 @@ class Stream(io.TextIOBase):
 
     @property
     def waiting(self) -> int:
-        """How many bytes nobody has taken yet."""
+        """How many bytes still wait to be read."""
         return 0 if self._outlet is None else self._outlet.waiting
 
     def put_out(self, data: bytes) -> None:
@@ -208,7 +208,7 @@ class Stream(io.TextIOBase):
                 left_out, self._left_out = self._left_out, 0
                 self._outlet.put(self, self._encoder.encode(f"{self.note(left_out)}\n"))
             if not self._outlet.wait(patience_s):
-                self.lost = self.lost or OSError(errno.EAGAIN, "nobody reads it")
+                self.lost = self.lost or OSError(errno.EAGAIN, "no reader takes it")
             self._outlet = None
 
 
@@ -226,7 +226,7 @@ _here: Standard | None = None
 
 @contextmanager
 def installed() -> Iterator[Standard | None]:
-    """Use them while the block runs; None where somebody else has replaced what Python set up."""
+    """Use them while the block runs; None where another program has replaced what Python set up."""
     global _here
     before = (sys.stdout, sys.stderr, _here)
     try:
@@ -239,7 +239,7 @@ def installed() -> Iterator[Standard | None]:
     sys.stdout.flush()
     _here = Standard(
         Stream(1, sys.stdout.encoding or "utf-8"),
-        Stream(2, sys.stderr.encoding or "utf-8", lambda count: f"({count} lines are left out: nobody read standard error)"),
+        Stream(2, sys.stderr.encoding or "utf-8", lambda count: f"({count} lines are left out: standard error was not read)"),
     )
     sys.stdout, sys.stderr = _here.out, _here.err
     try:
@@ -250,7 +250,7 @@ def installed() -> Iterator[Standard | None]:
 
 @contextmanager
 def apart(note: Note | None = None) -> Iterator[None]:
-    """While the block runs the writing holds nobody up, and what the command did decides its exit code. With `note` what
+    """While the block runs the writing delays nothing, and what the command did decides its exit code. With `note` what
     waits for standard output is bounded, too."""
     here = _here
     if here is None:
@@ -313,7 +313,7 @@ def outcome_decides() -> bool:
 
 
 def let_outcome_decide() -> None:
-    """The exit code is the result of this command; what it prints is told besides."""
+    """The exit code is the result of this command; what it prints does not count."""
     if _here is not None:
         _here.outcome_decides = True
 
@@ -343,7 +343,7 @@ async def caught_up() -> None:
 
 
 def settle(patience_s: float) -> None:
-    """Before the process ends at once: write what waits, if somebody reads it."""
+    """Before the process ends at once: write what waits, if there is a reader."""
     if _here is not None:
         _here.err.back(patience_s)
         _here.out.back(patience_s)

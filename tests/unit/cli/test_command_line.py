@@ -93,6 +93,16 @@ def test_wrong_usage_has_the_look_of_all_errors(
     assert (out, err) == ("", f"error: {error}\n  hint: {hint}\n")
 
 
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words not in LEAVES])
+def test_a_group_without_a_command_says_what_it_takes(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()[1:]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(f"Usage: {words} [OPTIONS] COMMAND [ARGS]...\n")) == ("", True)
+    assert err.endswith(f"\nerror: a command is missing\n  hint: '{words} COMMAND --help' says what one takes\n")
+    assert main([*words.split()[1:], "hepl"]) == 2
+    assert capsys.readouterr().err.startswith("error: no such command 'hepl'\n  hint: ")
+
+
 @pytest.mark.parametrize("given", [["--json"], ["-o", "json"], ["--output", "JSON"], ["--format", "json"]])
 def test_the_forms_of_json_are_one(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "AE101", *given]) == 0

@@ -127,5 +127,5 @@ def facts(field: ConfigField) -> str:
     if field.minimum is not None or field.maximum is not None:
         low = "" if field.minimum is None else f"{field.minimum:g}"
         high = "" if field.maximum is None else f"{field.maximum:g}"
-        parts.append(f"{low} to {high}".strip())
+        parts.append(f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}")
     return ", ".join(parts)

@@ -14,6 +14,7 @@ from aether_protocol.cli.command import argument, command_with, option, output_o
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
+from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import (
     MEMORY,
     LibraryOption,
@@ -46,7 +47,7 @@ Examples:
   aether template show words --digest 3f2a"""
 
 
-@click.group("template")
+@click.group("template", cls=CommandGroup)
 def command() -> None:
     """Keep WorkflowTemplates in the store, for every document that is run on it."""
 

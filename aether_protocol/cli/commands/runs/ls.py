@@ -98,7 +98,7 @@ def list_runs(options: ListOptions) -> int:
 
 
 def query_of(options: ListOptions) -> RunQuery:
-    """What is asked of the store: one run more than is shown, which tells whether there are more."""
+    """What is asked of the store: one run more than is shown: then there are more."""
     return RunQuery(
         phases=options.phases,
         name=options.name,

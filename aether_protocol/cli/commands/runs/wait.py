@@ -1,4 +1,4 @@
-"""`aether wait RUN`: until it has ended, whoever drives it."""
+"""`aether wait RUN`: until it has ended, whichever process drives it."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.commands.runs.ls import ListOptions, list_runs
+from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import NamespaceFilter, PageCursor, PageSize, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.value_types import OneOf
 
@@ -31,7 +32,7 @@ States: PENDING is Created and Ready; RUNNING is Running and Suspended;
 COMPLETED is Succeeded and Skipped; FAILED is Failed, Error and Timeout."""
 
 
-@click.group("workflow")
+@click.group("workflow", cls=CommandGroup)
 def command() -> None:
     """Words of prior systems: list runs by type and state."""
 

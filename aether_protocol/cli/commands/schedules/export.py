@@ -28,7 +28,7 @@ Examples:
   aether cron export nightly.yaml -o crontab -- --secrets-file /etc/jobs.env
 
 What is written starts 'aether cron tick NAME' at the times of the schedule, in place of 'aether cron run' for it. The
-schedule must have been applied to the store. What follows -- is given to the tick."""
+schedule must have been applied to the store. What follows -- is passed to the tick."""
 
 
 class ScheduleExportOptions(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
+from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask, check_there, look, open_at
 from aether_protocol.cli.terminal import messages
@@ -21,7 +22,7 @@ from aether_protocol.views.text import counted, printable
 DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can still be read"
 
 
-@click.group("db")
+@click.group("db", cls=CommandGroup)
 def command() -> None:
     """Check, migrate and compact the store, or describe it."""
 
