@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
+from aether_protocol.expressions.json_copy import MAX_LEVELS
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.model import InputBinding, Reference
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
-from aether_protocol.ports.wire_json import decode_assignment, encode_assignment
+from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_assignment
 from aether_protocol.service import client_of
+from aether_protocol.testing.contracts.broker import work
 from aether_protocol.testing.harness import Cluster, EngineWorld, run_on
 from aether_protocol.testing.wire_broker import Wire, WireBroker
 from tests.unit.engine.plans import dag, plan, secret, task, value
@@ -191,3 +193,16 @@ def test_and_through_snapshots_and_the_recovery_by_another_engine(tmp_path: Path
     run_on(Cluster(tmp_path, tools, tier=tier, secrets={"db": {"password": TEXT}}), body)
     assert got == [(look_alike, [], TEXT), (look_alike, [{"answer": look_alike}], TEXT)]
     assert not any(TEXT.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_value_as_deep_as_the_engine_takes_it_fits_into_an_assignment() -> None:
+    """What lies around it in the message does not count among its levels."""
+    deep: Json = 1
+    for _ in range(MAX_LEVELS - 1):
+        deep = [deep]
+    target = work(1)
+    target.inputs = {"it": deep}
+    assert decode_assignment(encode_assignment(target)).inputs == {"it": deep}
+    target.inputs = {"it": [deep]}
+    with pytest.raises(WireError, match="nested too deeply"):
+        decode_assignment(encode_assignment(target))

@@ -455,7 +455,7 @@ FAULTS = (
         "ports/wire_json.py",
         "{name: _own(message[name], what) for name in ROOTS}",
         "_own({name: message[name] for name in ROOTS}, what)",
-        tests="tests/contracts/test_wire_cases.py",
+        tests="tests/contracts/test_wire_secrets.py",
     ),
     Fault(
         "order",
