@@ -128,6 +128,7 @@ class Engine(api.RunEngine):
     `store` is a store or its URL: `memory` (runs end with the process) or `sqlite:PATH`, where runs survive it; `recover`
     continues them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
     that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
+    With `passivate_after_s` runs that only wait for so long are dropped from memory and woken in time (by default they stay).
     `artifacts` is the repository of what its runs keep, its folder or its URL, by default beside the file of the store. `clock`
     and `ids` are the machine's by default. `on_event(run id, record)` is called with each record of the event feed,
     `on_error(error, run=, task=, operation=, severity=)` with what goes wrong beside the ends of tasks; neither can steer or
@@ -158,19 +159,18 @@ class Engine(api.RunEngine):
         ids: str | IdGenerator | None = None,
         owner: str | None = None,
         lease_s: float | None = LEASE_S,
+        passivate_after_s: float | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
     ) -> None:
         parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
-        self._types = InstalledTypes(InstalledExecutors(given), disabled)
-        self._library, self._limits = as_several(parts.library), parts.limits
-        self._namespaces = frozenset(source.namespace for source in sources)
-        opened = store_part("memory" if parts.store is None else parts.store)
+        self._types, self._limits = InstalledTypes(InstalledExecutors(given), disabled), parts.limits
+        self._library, self._namespaces = as_several(parts.library), frozenset(source.namespace for source in sources)
+        opened, ticking = store_part("memory" if parts.store is None else parts.store), named_part("clocks", clock or "system")
         self.artifacts = artifacts_of(opened) if artifacts is None else open_repository(artifacts)
         providers = [*secret_providers(parts.secrets), EnvironmentSecrets()]
-        ticking = named_part("clocks", clock or "system")
         installed, reached = InstalledExecutors(given, disabled=disabled), notifiers_by_name(parts.notifiers)
         wired = BrokerParts(ticking, installed, parts.concurrency, local_stager(self.artifacts), providers, reached)
         rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
@@ -184,6 +184,7 @@ class Engine(api.RunEngine):
             variables=[SystemVariables(), *sources],
             owner=owner,
             lease_s=lease_s,
+            passivate_after_s=passivate_after_s,
             on_event=on_event,
             on_error=on_error,
         )

@@ -22,9 +22,9 @@ Reading is not the engine's affair: `service` and `views` read rows and records 
 Modules by role:
 
     door        api, driven, submission
-    loop        loop, active_run, inbox, timers, programs
+    loop        loop, active_run, inbox, timers
     attempts    dispatch
-    ownership   leases, mailbox, recovery, snapshots
+    ownership   leases, mailbox, recovery, snapshots, passivation
     outside     outside, observers, logs, stream
     schedules   schedules, schedule_runner
     artifacts   artifacts

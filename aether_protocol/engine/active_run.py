@@ -1,29 +1,54 @@
 """A run as the engine holds it in memory: its machine, its dispatched attempts, and who waits for what.
 
-Law: data only; the loop and its parts alone write it.
+Law: data only; the loop and its parts alone write it. The loop knows a machine by `state` and `handle` alone. A stored run
+names the kind of program that it is, so that an engine that does not know the kind leaves the run alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from aether_protocol.engine.programs import machine_of
 from aether_protocol.engine.snapshots import Snapshots
+from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.attempts import AttemptRef
 from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.events import DOCUMENT, Event
+from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED
 from aether_protocol.views.summary import make_row
+
+
+class RunMachine(Protocol):
+    """Decides for one run: an event goes in, facts and commands come out. Pure."""
+
+    @property
+    def state(self) -> RunState: ...
+
+    def handle(self, event: Event) -> LogEntry: ...
+
+
+MACHINES: Final[Mapping[str, Callable[[Plan, RunState | None, int], RunMachine]]] = {DOCUMENT: Machine}
+
+
+def machine_of(plan: Plan, state: RunState | None, epoch: int) -> RunMachine:
+    """The machine of a run; of a new one, without a `state`, that of documents. Raises PortError for an unknown kind."""
+    kind = DOCUMENT if state is None else state.header.program
+    make = MACHINES.get(kind)
+    if make is None:
+        known = ", ".join(sorted(MACHINES))
+        raise PortError(f"the run is a program of kind {kind!r}", hint=f"this version drives {known}: it takes a newer one")
+    return make(plan, state, epoch)
 
 
 class ActiveRun:
@@ -33,14 +58,16 @@ class ActiveRun:
 
     `epoch` is that of its attempts (AttemptRef); `open` are the attempts that are dispatched and have not come back, by path.
     `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
-    why nobody can go on with this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
+    why no engine can continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
     end, `pause_waiters` also when it is paused, `streams` of each step.
+    `followers` are told of its end, and where it is passivated: they do not keep it in memory.
     """
 
     __slots__ = (
         "epoch",
         "error",
+        "followers",
         "id",
         "machine",
         "number",
@@ -81,6 +108,7 @@ class ActiveRun:
         self.error: BaseException | None = None
         self.waiters: list[asyncio.Future[None]] = []
         self.pause_waiters: list[asyncio.Future[None]] = []
+        self.followers: list[asyncio.Future[None]] = []
         self.streams: list[Callable[[LogEntry], None]] = []
 
     @property
@@ -150,7 +178,7 @@ class Delivery(Struct, eq=False):
 
 
 class Draft(NamedTuple):
-    """A run that is checked and has not begun: as the engine will hold it, and as the store is told of it."""
+    """A run that is checked and has not begun: as the engine will hold it, and as the store records it."""
 
     run: ActiveRun
     new: NewRun

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -19,13 +20,13 @@ from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
 from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.engine.driven import DrivenRuns, LoopGuard
+from aether_protocol.engine.inbox import Asked
 from aether_protocol.engine.leases import LEASE_S, LeaseKeeper
 from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import RunLoop
-from aether_protocol.engine.mailbox import (
-    checked_reason,
-)
+from aether_protocol.engine.mailbox import cancel_question
 from aether_protocol.engine.observers import Observer, Observers, OnError, OnEvent
+from aether_protocol.engine.passivation import Passivation
 from aether_protocol.engine.recovery import revive
 from aether_protocol.engine.snapshots import DEFAULT_POLICY, SnapshotPolicy, Snapshots, snapshots_of
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables
@@ -37,7 +38,7 @@ from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import NewRun, Store
-from aether_protocol.ports.store.leases import BREAKS
+from aether_protocol.ports.store.leases import BREAKS, Scope
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.events import RunConfiguration, RunHeader, Submitted
@@ -56,6 +57,10 @@ class RunEngine:
     On a durable store the engine holds what it drives as `owner` (by default a name of its own), under a lease of `lease_s`
     seconds that it renews; None: without an end, for a store that no other engine uses. `snapshots` says how often the state
     of a run is recorded as a whole.
+
+    With `passivate_after_s` a run that has only waited for so many seconds, and will wait for longer than that, is
+    released and dropped from memory; this engine wakes every passivated run of its store in time (see `passivation`).
+    Engines that share a store and passivate must therefore know the same executors. None: runs stay in memory.
 
     `site` carries out the executors that are the engine's own affair; without one all of them go to the broker.
 
@@ -77,6 +82,7 @@ class RunEngine:
         log_observers: Sequence[LogObserver] = (),
         owner: str | None = None,
         lease_s: float | None = LEASE_S,
+        passivate_after_s: float | None = None,
         snapshots: SnapshotPolicy = DEFAULT_POLICY,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
@@ -91,13 +97,19 @@ class RunEngine:
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
         watched = Observers(observers, on_event, on_error)
         keeper = LeaseKeeper(store, clock, owner or ids.new_id("engine", clock.now()), lease_us, watched)
-        self._driver = RunLoop(store, broker, clock, SecretBook(secrets), keeper, watched, site=site)
+        self._passivation: Passivation | None = None
+        if passivate_after_s is not None and store.durable:
+            after_us = round(passivate_after_s * 1_000_000)
+            self._passivation = Passivation(store, clock, keeper, after_us, self._recover_woken)
+        self._driver = RunLoop(
+            store, broker, clock, SecretBook(secrets), keeper, watched, site=site, passivation=self._passivation
+        )
         self._keeper = keeper
         self.observers = watched.steps
         self.log_observers = self._driver.logs.observers
         self.log_observers.extend(log_observers)
         self.guard = LoopGuard()
-        self.driven = DrivenRuns(self._driver, store, clock, self.guard)
+        self.driven = DrivenRuns(self._driver, store, clock, self.guard, self._passivation)
         self._submitted = 0
 
     async def __aenter__(self) -> Self:
@@ -169,6 +181,8 @@ class RunEngine:
     def check_mailbox(self) -> None:
         """See at once what others ask of the runs here."""
         self._keeper.check_mailbox()
+        if self._passivation is not None:
+            self._passivation.poke()
 
     async def start(self, plan: Plan, header: RunHeader) -> str:
         """Record and begin a run whose header was made elsewhere (a retry); its id."""
@@ -187,10 +201,25 @@ class RunEngine:
         record is damaged. Of all runs such a one is told in the log and left alone.
         """
         self.guard.require_open()
+        async with self._claiming():
+            settled, answers = await self._claim_and_recover(run_ids, cancel)
+        for answer in answers:
+            await answer
+        await self._driver.recovered(list(settled.values()))
+        return list(settled)
+
+    def _claiming(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._passivation is None else self._passivation.claiming()
+
+    async def _claim_and_recover(
+        self, run_ids: Sequence[str] | None, cancel: bool | str
+    ) -> tuple[dict[str, asyncio.Future[None]], list[asyncio.Future[None]]]:
+        """What ends with each recovery, and what is done with each cancel."""
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
         await self._keeper.tell_breaks()
-        claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, run_ids=wanted)
+        scope: Scope = "all" if self._passivation is None else "ready"
+        claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, None, wanted, scope)
         new = [(one, token) for one, token in claimed if one not in known or known[one].error]
         try:
             for one in set(wanted or ()) - {one for one, _ in new}:
@@ -209,15 +238,27 @@ class RunEngine:
         if new:
             self._keeper.lease_taken()
         settled: dict[str, asyncio.Future[None]] = {}
+        answers: list[asyncio.Future[None]] = []
         for one, token in new:
-            going_on = await self._recover(one, token, must=run_ids is not None, cancel=cancel)
+            asked: Asked | None = None
+            if cancel is not False:
+                asked = cancel_question(cancel if isinstance(cancel, str) else ""), asyncio.get_running_loop().create_future()
+            going_on = await self._recover(one, token, asked, must=run_ids is not None)
             if going_on is not None:
                 settled[one] = going_on
-        await self._driver.recovered(list(settled.values()))
-        return list(settled)
+                answers += [asked[1]] if asked is not None else []
+        return settled, answers
 
-    async def _recover(self, run_id: str, token: int, *, must: bool, cancel: bool | str) -> asyncio.Future[None] | None:
-        """Done once the recovery is through; None where the run cannot be carried on with."""
+    async def _recover_woken(self, run_id: str, token: int, asked: Asked | None) -> asyncio.Future[None] | None:
+        known = self._driver.runs.get(run_id)
+        if known is not None and known.error is None:
+            return None  # it is here already
+        return await self._recover(run_id, token, asked, must=False)
+
+    async def _recover(
+        self, run_id: str, token: int, asked: Asked | None, *, must: bool
+    ) -> asyncio.Future[None] | None:
+        """Done once the recovery is through; None where the run cannot be recovered."""
         try:
             stored = await self._store.runs.load(run_id)
             state = revive(stored)
@@ -225,9 +266,7 @@ class RunEngine:
             run = ActiveRun(run_id, self._submitted, state.plan, state, stored.epoch)
             run.token = token
             run.snapshots = snapshots_of(stored, self._snapshots)
-            answer = asyncio.get_running_loop().create_future() if cancel is not False else None
-            reason = checked_reason(cancel) if isinstance(cancel, str) else ""
-            settled = await self._driver.recover(run, answer, reason)
+            settled = await self._driver.recover(run, asked)
         except Exception as error:
             told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
             known = self._driver.runs.get(run_id)
@@ -240,10 +279,8 @@ class RunEngine:
             await self._store.leases.release(self._keeper.owner, [run_id])
             if must:
                 raise told from error
-            _log.error("run %s cannot be carried on with: %s", run_id, told.message)
+            _log.error("run %s cannot be recovered: %s", run_id, told.message)
             return None
-        if answer is not None:
-            await answer
         return settled
 
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.inbox import put_question
 from aether_protocol.engine.loop import RunLoop
-from aether_protocol.engine.mailbox import Question, ask, to_event
+from aether_protocol.engine.mailbox import Question, ask
+from aether_protocol.engine.passivation import Passivation
 from aether_protocol.engine.recovery import load_state
 from aether_protocol.engine.stream import LiveEvents
 from aether_protocol.errors import BusyError, UsageError
@@ -47,11 +49,14 @@ class LoopGuard:
 class DrivenRuns:
     """What a local client uses of an engine, beside what the engine itself offers."""
 
-    def __init__(self, loop: RunLoop, store: Store, clock: Clock, guard: LoopGuard) -> None:
+    def __init__(
+        self, loop: RunLoop, store: Store, clock: Clock, guard: LoopGuard, passivation: Passivation | None = None
+    ) -> None:
         self._loop = loop
         self._store = store
         self._clock = clock
         self._guard = guard
+        self._passivation = passivation
 
     @property
     def ids(self) -> list[str]:
@@ -82,11 +87,32 @@ class DrivenRuns:
         run = self._loop.runs.get(run_id) if at is None else None
         return run.state if run is not None and run.error is None else await load_state(self._store, run_id, at)
 
+    async def follow(self, run_id: str) -> bool:
+        """Return once the run has ended, and its hooks too, or was passivated; whether it has ended.
+
+        Unlike `join` this does not keep the run in memory. Raises what broke a run that cannot continue.
+        """
+        run = self.get(run_id)
+        while not run.over:
+            future = asyncio.get_running_loop().create_future()
+            run.followers.append(future)
+            try:
+                await future
+            finally:
+                if future in run.followers:
+                    run.followers.remove(future)
+        if run.state.closed:
+            return True
+        if self._loop.runs.get(run_id) is not run:
+            return False
+        assert run.error is not None
+        raise run.error
+
     async def join(self, run_id: str, *, or_suspended: bool = False) -> None:
         """Return once the run has ended, and its hooks too.
 
         Args:
-            run_id: a run that is here.
+            run_id: a run that is here; it stays in memory.
             or_suspended: return also when only an answer from outside, or time, continues it.
 
         Raises:
@@ -125,11 +151,15 @@ class DrivenRuns:
         """
         self._guard.require_open()
         run = self.find(run_id)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if run is None and self._passivation is not None and await self._passivation.wake(run_id, (question, answer)):
+            await answer
+            return
+        run = self.find(run_id)
         if run is None:
             await ask(self._store, self._clock, run_id, question, private=private)
             return
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._loop.put(run, to_event(run.state, question), answer)
+        put_question(self._loop.put, run, question, answer)
         await answer
 
     async def mask(self, state: RunState, text: str) -> str:

@@ -7,18 +7,21 @@ what the event led to is in the store, or was refused there.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
 from aether_protocol.engine.active_run import ActiveRun
-from aether_protocol.errors import UsageError
+from aether_protocol.engine.mailbox import Question, to_event
+from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.ports.broker import Stored
 from aether_protocol.scheduler.events import Event
 
 NO_TIME: Final = 0  # the instant of an event until its turn comes
 
 Answer = asyncio.Future[None]
+Asked = tuple[Question, Answer]
 
 
 class RecoveryEnd(Struct):
@@ -50,6 +53,16 @@ def give(run: ActiveRun, reply: Reply, refused: str | None) -> None:
             reply.set_result(None)
     elif run.error is None:
         reply()
+
+
+def put_question(
+    put: Callable[[ActiveRun, Event, Answer], None], run: ActiveRun, question: Question, answer: Answer
+) -> None:
+    """Ask something of a run; `answer` is done once it is stored, and raises what refuses it."""
+    try:
+        put(run, to_event(run.state, question), answer)
+    except AetherError as error:
+        answer.set_exception(error)
 
 
 def refuse_closed(reply: Reply | None) -> None:

@@ -2,7 +2,7 @@
 
 Law: an engine drives a run only while it holds it, and its locks. The lease is renewed well before it ends, and at once where
 the machine's clock was set; what was taken over, or could not be renewed in time, is given up here at once. All of it happens
-between two turns of the driver, so no write of ours is under way at the same time.
+between two turns of the loop, so this engine writes nothing else at the same time.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class LeaseKeeper:
         self._broke: list[tuple[str, int, int, str]] = []  # runs that broke this engine: token, leaves ended by then, reason
         self._alarm: TimerHandle | None = None
         self._asked: set[int] = set()  # requests that are on their way through the inbox
-        self._answers: list[tuple[int, Json | None]] = []  # None: nobody waits for it
+        self._answers: list[tuple[int, Json | None]] = []  # None: no caller waits for it
         self._stopped = False
         self._key = SealingKey()  # for what is asked through the store and must not lie open there
 
@@ -188,7 +188,7 @@ class LeaseKeeper:
         for run_id in lost:
             driver.abandon(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
         for name in list(self._locks):
-            if not await self._store.leases.lock(name, self.owner, self._lease_us):  # whoever has it relies on it
+            if not await self._store.leases.lock(name, self.owner, self._lease_us):  # the engine that has it relies on it
                 self._locks.discard(name)
                 for run_id in held:
                     text = f"lock {name!r} was taken over by another engine: run {run_id!r} is left as it is"
@@ -233,7 +233,7 @@ class LeaseKeeper:
         while self._answers:
             number, answer = self._answers[0]
             await self._store.mailbox.answered(number, {} if answer is None else answer)
-            if answer is None:  # nobody else will read it
+            if answer is None:  # no caller will read it
                 await self._store.mailbox.answer(number)
             self._asked.discard(number)
             self._answers.pop(0)

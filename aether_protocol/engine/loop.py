@@ -20,11 +20,12 @@ from aether_protocol.engine.dispatch.command_runner import CommandRunner
 from aether_protocol.engine.dispatch.deliveries import Deliveries, EngineSite
 from aether_protocol.engine.dispatch.late_results import LateResults
 from aether_protocol.engine.dispatch.reports import Reports
-from aether_protocol.engine.inbox import NO_TIME, Answer, Entry, RecoveryEnd, Reply, give, refuse_closed
+from aether_protocol.engine.inbox import NO_TIME, Answer, Asked, Entry, RecoveryEnd, Reply, give, put_question, refuse_closed
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.observers import Observers, Severity
 from aether_protocol.engine.outside import OutsideAnswers, mask_resume
+from aether_protocol.engine.passivation import Passivated, Passivation
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
@@ -69,12 +70,14 @@ class RunLoop:
         observers: Observers,
         *,
         site: EngineSite | None = None,
+        passivation: Passivation | None = None,
     ) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers = observers
         self.logs = Logs(clock, store.logs if store.durable else None, self._wake, observers)
         self.keeper = keeper
         keeper.wake = self._wake
+        self._passivation = passivation
         self._store = store
         self._brokers = (broker,) if site is None else (broker, site.carrier)
         self._clock = clock
@@ -98,6 +101,8 @@ class RunLoop:
         for broker in self._brokers:
             broker.start(self.reports)
         self._task = asyncio.create_task(self._drive(), name="aether-driver")
+        if self._passivation is not None:
+            self._passivation.start(Passivated(self.runs, self._inbox, self.outside, self._timers), self._wake)
 
     async def close(self) -> None:
         """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
@@ -115,6 +120,8 @@ class RunLoop:
     async def halt(self) -> None:
         """Do nothing more: the loop, the timers and the chores end. Executors are left alone, nothing is given back."""
         self.keeper.stop()
+        if self._passivation is not None:
+            await self._passivation.close()
         self._timers.close()
         self.deliveries.close()
         self._late.close()
@@ -123,10 +130,10 @@ class RunLoop:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def recover(self, run: ActiveRun, cancel: Answer | None = None, reason: str = "") -> Answer:
+    async def recover(self, run: ActiveRun, asked: Asked | None = None) -> Answer:
         """Continue a run that another engine, or this one, drove before: order what it waits for.
 
-        What is asked of it comes before anything is handed over: `cancel`, then what waits in the mailbox, then the timers that
+        What is asked of it comes before anything is dispatched: `asked`, then what waits in the mailbox, then the timers that
         are over. So a cancel or a time limit starts nothing more, and a request that was carried out and not answered is
         refused then, not repeated. Attempts that the broker still holds stay as they are; the others are repeated. What is
         returned is done once all of that has been dealt with: before that nothing can be said of the run. Raises
@@ -140,8 +147,8 @@ class RunLoop:
         run.recovering = True
         if state.root is None:
             self.put(run, Submitted(NO_TIME, state.header, "api"))
-        if cancel is not None:
-            self.put(run, CancelRequested(NO_TIME, "api", reason), cancel)
+        if asked is not None:
+            put_question(self.put, run, *asked)
         away = [Delivery(run, node.id, run.ref(node), None, offered=True) for node in under_way(state)]
         run.open = {one.ref.path: one for one in away}
         told = await self.deliveries.ask(away) if away else {}
@@ -150,17 +157,18 @@ class RunLoop:
         except AetherError as error:
             self.abandon(run, error)
             raise
-        self._order_outstanding(run, told)
+        self._order_outstanding(run, told, asked=asked is not None)
         settled: Answer = asyncio.get_running_loop().create_future()
         self._put(run, None, RecoveryEnd(settled))
         return settled
 
-    def _order_outstanding(self, run: ActiveRun, told: Mapping[Delivery, Holding]) -> None:
+    def _order_outstanding(self, run: ActiveRun, told: Mapping[Delivery, Holding], *, asked: bool) -> None:
         """Timers, continuations, and attempts that the broker no longer has: repeated, and never blamed (RT-22)."""
         state = run.state
         gone = {one.node for one, held in told.items() if held != "held" and run.open.get(one.ref.path) is one}
         kept = {one.node for one in run.open.values()} - gone
-        late, commands = part_overdue(state, outstanding(state), self._follow_clock() + run.skew_us, kept)
+        now = self._follow_clock() + run.skew_us
+        late, commands = part_overdue(state, outstanding(state), now, kept, asked=asked)
         for timer in late:
             self.put(run, TimerFired(NO_TIME, timer.node, timer.kind, timer.due, "timer"))
         for waiting in self._commands.carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])]):
@@ -214,7 +222,8 @@ class RunLoop:
     @property
     def busy(self) -> bool:
         """Whether the loop has work, or an answer from outside waits for a provider."""
-        return (self._drives and (bool(self._inbox) or self._parked is None)) or self.outside.busy
+        waking = self._passivation is not None and self._passivation.busy
+        return (self._drives and (bool(self._inbox) or self._parked is None)) or self.outside.busy or waking
 
     async def quiet(self) -> None:
         """Return once the loop waits for work and no answer waits."""
@@ -223,6 +232,8 @@ class RunLoop:
             self._at_rest.append(future)
             await future
         await self.outside.quiet()
+        if self._passivation is not None:
+            await self._passivation.quiet()
 
     @property
     def _drives(self) -> bool:
@@ -272,7 +283,11 @@ class RunLoop:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                while self._inbox or self.keeper.due or self.logs.due or self.deliveries.due:
+                passivation = self._passivation
+                while (
+                    (self._inbox or self.keeper.due or self.logs.due or self.deliveries.due)
+                    or (passivation is not None and passivation.due)
+                ):
                     if self.keeper.due:
                         self._follow_clock()
                         await self.keeper.work(self)
@@ -281,6 +296,8 @@ class RunLoop:
                     await self._turn()
                     if self.deliveries.due:
                         await self.deliveries.flush()
+                    if passivation is not None and passivation.due:
+                        await passivation.work()
                     if self._inbox:
                         await asyncio.sleep(0)
                 self._timers.tidy()
@@ -320,13 +337,15 @@ class RunLoop:
     def _handle(self, count: int) -> tuple[list[ActiveRun], list[tuple[ActiveRun, Reply, str | None]]]:
         """Let the machines handle the next `count` entries of the inbox. Returns the runs that have entries to store, and the
         replies to be given after that, each with the reason of a refusal."""
-        next_entry = self._inbox.popleft
+        next_entry, passivation = self._inbox.popleft, self._passivation
         now = self._follow_clock()
         touched: list[ActiveRun] = []
         replies: list[tuple[ActiveRun, Reply, str | None]] = []
         for _ in range(count):
             run, event, reply = next_entry()
             refused = None
+            if passivation is not None:
+                passivation.touch(run)
             if event is not None and run.error is None:
                 try:
                     at, then = now + run.skew_us, run.state.now
@@ -415,8 +434,11 @@ class RunLoop:
 
     def _closed(self, run: ActiveRun) -> None:
         self._timers.drop(run)
+        if self._passivation is not None:
+            self._passivation.forget(run)
         run.wake(run.waiters)
         run.wake(run.pause_waiters)
+        run.wake(run.followers)
         self._ended.append(run)
         if len(self._ended) > KEEP_ENDED:
             oldest = self._ended.popleft()

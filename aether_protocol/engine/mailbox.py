@@ -60,7 +60,7 @@ def suspended_paths(state: RunState) -> list[str]:
 
 
 def to_event(state: RunState, question: Json) -> Event:
-    """What is asked, as an event. Raises UsageError for a task that there is not, and for what is no question."""
+    """What is asked, as an event. Raises UsageError for a task that there is not, and for what is not a question."""
     kind = question.get("kind") if isinstance(question, dict) else None
     if kind == "cancel":
         return CancelRequested(0, "api", str(question.get("reason", "")))
@@ -78,7 +78,7 @@ def to_event(state: RunState, question: Json) -> Event:
 
 
 def wants_answer(question: Json) -> bool:
-    """Whether somebody waits for the answer."""
+    """Whether a caller waits for the answer."""
     return not isinstance(question, dict) or question.get("reply") is not False
 
 
@@ -161,7 +161,7 @@ async def _answer(store: Store, clock: Clock, run_id: str, question: Question) -
         while (answer := await store.mailbox.answer(number)) is None:
             if clock.now() >= end and await store.mailbox.withdraw(number):
                 hint = "its engine is gone or does not listen: carry the run on here, or try again"
-                raise BusyError(f"nobody answers for run {run_id!r}", hint=hint)
+                raise BusyError(f"no engine answers for run {run_id!r}", hint=hint)
             if clock.now() >= end + PATIENCE_US:
                 hint = "look at the run before you ask again: it may still be done"
                 raise BusyError(f"the engine of run {run_id!r} was asked and does not answer", hint=hint)

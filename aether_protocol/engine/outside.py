@@ -31,7 +31,7 @@ class OutsideAnswers:
 
     def __init__(self, book: SecretBook) -> None:
         self._book = book
-        self._asking: dict[asyncio.Task[None], Callable[[], None]] = {}
+        self._asking: dict[asyncio.Task[None], tuple[ActiveRun, Callable[[], None]]] = {}
 
     def take(self, run: ActiveRun, put: Put, drop: Callable[[], None] = lambda: None) -> None:
         """Call `put` with the masker of the run: now, or once the providers of its secrets have answered.
@@ -46,7 +46,7 @@ class OutsideAnswers:
             put(known.masker)
             return
         task = asyncio.get_running_loop().create_task(self._ask(run, put), name="aether-secrets")
-        self._asking[task] = drop
+        self._asking[task] = run, drop
         task.add_done_callback(self._asked)
 
     def mask_at_once(self, run: ActiveRun, text: str) -> str:
@@ -61,9 +61,13 @@ class OutsideAnswers:
         put((await self._book.recall(run.id, run.secrets)).masker)
 
     def _asked(self, task: asyncio.Task[None]) -> None:
-        drop = self._asking.pop(task)
+        _, drop = self._asking.pop(task)
         if task.cancelled():
             drop()
+
+    def asks_for(self, run: ActiveRun) -> bool:
+        """Whether an answer for this run waits for a provider."""
+        return any(waiting is run for waiting, _ in self._asking.values())
 
     @property
     def busy(self) -> bool:

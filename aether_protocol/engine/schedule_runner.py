@@ -235,9 +235,10 @@ class ScheduleRunner:
             self._woken.set()
 
     async def _unfinished(self) -> list[str]:
-        """Runs of any schedule that have not closed and were not set aside, oldest fire first."""
-        rows = await self._schedules.runs(closed=False)
-        return [row.run_id for row in reversed(rows) if row.broken is None]
+        """Runs of any schedule that have not closed, were not set aside and do not sleep, oldest fire first."""
+        rows, now = await self._schedules.runs(closed=False), self._clock.now()
+        awake = [row for row in rows if row.wake_at is None or row.wake_at <= now]
+        return [row.run_id for row in reversed(awake) if row.broken is None]
 
     async def tidy(self) -> list[str]:
         """Delete the oldest ended runs beyond the history limits, of the schedules where a run ended or began (CRON-5)."""

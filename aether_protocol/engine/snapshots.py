@@ -46,7 +46,7 @@ class Snapshots:
         self._instead = tier == SNAPSHOT
         self._saved = saved
         self._saved_at = saved_at
-        self._waiting = False  # it was saved as Suspended
+        self._waiting = False  # it was Suspended at the last step
 
     def take(self, state: RunState) -> bool:
         """Whether a snapshot of `state` is due; it counts as made then."""
@@ -62,11 +62,14 @@ class Snapshots:
                 or steps > max(policy.saved_steps, state.leaves_known)
                 or (state.now - self._saved_at >= policy.saved_us and steps * 20 > state.leaves_known)
             )
-            if due:
-                self._waiting = waiting
+            self._waiting = waiting
         if due:
             self._saved, self._saved_at = state.seq, state.now
         return due
+
+    def holds(self, state: RunState) -> bool:
+        """Whether the store has all of `state`: every step, or on tier `snapshot` a snapshot of the last one."""
+        return not self._instead or self._saved == state.seq
 
 
 def snapshots_of(stored: StoredRun, policy: SnapshotPolicy) -> Snapshots:

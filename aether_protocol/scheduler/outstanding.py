@@ -51,16 +51,17 @@ def goes_on(node: TaskNode) -> bool:
 
 
 def part_overdue(
-    state: RunState, commands: Iterable[Command], now: int, held: Collection[int] = ()
+    state: RunState, commands: Iterable[Command], now: int, held: Collection[int] = (), *, asked: bool = False
 ) -> tuple[list[SetTimer], list[Command]]:
     """The timers of a run that are over at `now`, in the order in which they are to fire, and all other commands.
 
     What is due at `now` itself waits for what else may happen at that instant. The time limit of an attempt that begins again
     is none of either: it counts from the new start. Attempts of the nodes that are `held` run on, and do not begin again.
+    `asked`: something was asked of the run at this instant, which is in time.
     """
     late: list[SetTimer] = []
     others: list[Command] = []
-    last = now if state.ready or any(map(_is_out, state.nodes)) else now + 1
+    last = now if asked or state.ready or any(map(_is_out, state.nodes)) else now + 1
     for command in commands:
         if not isinstance(command, SetTimer) or command.due >= last:
             others.append(command)

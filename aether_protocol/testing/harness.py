@@ -174,6 +174,7 @@ class Cluster(_Harness):
         secrets: texts by name and key.
         kill_at: the engine that makes this append of steps, counted over all engines from 1, is lost. 0: none is.
         kill_before: it is lost before that append is stored; else afterwards, before anything of it goes out.
+        passivate_after_s: how long a run only waits before it is passivated.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class Cluster(_Harness):
         secrets: Secrets | None = None,
         kill_at: int = 0,
         kill_before: bool = False,
+        passivate_after_s: float | None = None,
     ) -> None:
         super().__init__(functions, secrets=secrets, concurrency=concurrency)
         self.path = str(folder / "cluster.db")
@@ -196,6 +198,7 @@ class Cluster(_Harness):
         self._tier = tier
         self._kill_at = kill_at
         self._kill_before = kill_before
+        self.passivate_after_s = passivate_after_s
         self._processes: dict[RunEngine, tuple[LossGate, LocalBroker]] = {}
         self._keys: dict[str, tuple[str, str | None]] = {}
 
@@ -205,7 +208,9 @@ class Cluster(_Harness):
         store = GatedStore(open_sqlite(self.path, durability="normal", tier=self._tier, now=self.clock.wall), gate)
         clock = SkewedClock(self.clock, ahead_us) if ahead_us else self.clock
         process = _ProcessBroker(broker, gate, self._dispatched)
-        engine = self._make_engine(store, process, clock, owner=owner, lease_s=self.lease_s)
+        engine = self._make_engine(
+            store, process, clock, owner=owner, lease_s=self.lease_s, passivate_after_s=self.passivate_after_s
+        )
         self._processes[engine] = gate, broker
         await engine.__aenter__()
         self.engines.append(engine)

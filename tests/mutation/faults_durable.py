@@ -9,6 +9,8 @@ from tests.mutation.faults import Fault
 
 DRIVER = "engine/loop.py"
 KEEPER = "engine/leases.py"
+PASSIVATION = "engine/passivation.py"
+SNAPSHOTS = "engine/snapshots.py"
 RECOVERY = "engine/recovery.py"
 MAILBOX = "engine/mailbox.py"
 MEMORY = "adapters/stores/memory/facets.py"
@@ -288,7 +290,7 @@ FAULTS = (
         "leases",
         "a lease is not looked at (SQLite)",
         LEASES,
-        "OR NOT coalesce({GOES_ON}, 0))",
+        "OR NOT coalesce({COUNTS}, 0))",
         "OR coalesce(until, ?) <> ?)",
     ),
     Fault(
@@ -342,6 +344,23 @@ FAULTS = (
         RUNS,
         "SELECT 1 FROM runs WHERE number=? AND token=?",
         "SELECT 1 FROM runs WHERE number=? AND token>=?",
+    ),
+    # --- passivation ---
+    Fault(
+        "ends",
+        "a passivated run that is due is not woken (SQLite)",
+        LEASES,
+        '"woken": (_DUE, _ASKED_FOR),',
+        '"woken": (_ASKED_FOR,),',
+        tests="tests/unit/engine/test_passivation.py",
+    ),
+    Fault(
+        "lost",
+        "a run is put down on tier snapshot although its last step is not saved",
+        SNAPSHOTS,
+        "return not self._instead or self._saved == state.seq",
+        "return True",
+        tests="tests/unit/engine/test_passivation.py",
     ),
     # --- what is kept ---
     Fault(

@@ -25,7 +25,7 @@ from aether_protocol.ports.wire import TaskResult
 from aether_protocol.scheduler.evolve import APPLY
 from aether_protocol.scheduler.facts import AttemptRepeated
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.testing.simulation import artifacts, chaos
+from aether_protocol.testing.simulation import artifacts, chaos, world
 from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import play_cron, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.schedules import CronScenario
@@ -101,6 +101,17 @@ def test_a_scheduler_that_breaks_a_law_is_noticed(
     first = next(broken, None)  # a race of two engines is rare: one seed in fifty
     assert first is not None
     assert "--cron --seed" in told(first)
+
+
+@pytest.mark.rule("RT-124")
+def test_every_law_holds_where_all_runs_that_wait_are_passivated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "_THRESHOLDS", (0.0,))
+    counts: Counter[str] = Counter()
+    for seed in range(10_000, 10_150):
+        played = play_seed(seed)
+        assert played.law is None, told(played)
+        counts.update(played.counts)
+    assert counts["passivations"] > 10
 
 
 def test_a_scheduler_whose_clock_is_a_minute_behind_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
     runs        log entries, rows and snapshots of runs            leases     which engine drives which run
     mailbox     requests to the engine that drives a run           logs       what tasks wrote
-    changes     which runs have changed, for those who follow all
+    changes     which runs have changed, for readers that follow all
     library     documents with their versions                      schedules  schedules, their fires and decisions
     upkeep      what an operator asks
 
@@ -64,7 +64,7 @@ class Store(Protocol):
     upkeep: UpkeepStore
 
     async def close(self) -> None:
-        """Let go of connections and files. What was written stays, if the store is durable."""
+        """Close connections and files. What was written stays, if the store is durable."""
         ...
 
 

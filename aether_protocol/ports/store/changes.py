@@ -1,6 +1,6 @@
-"""The change feed: which runs of a store have changed, for those who follow all of them.
+"""The change feed: which runs of a store have changed, for readers that follow all of them.
 
-Law: a change may be told more than once and is never missed, also where two commits cross: a cursor is given out only when
+A change may be reported more than once and is never missed, also where two commits cross: a cursor is given out only when
 nothing can be committed below it any more.
 """
 

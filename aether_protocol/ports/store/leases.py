@@ -71,7 +71,16 @@ class LeaseStore(Protocol):
         ...
 
     async def renew(self, owner: str, ttl: int | None, held: Mapping[str, int]) -> list[str]:
-        """Let the owner's lease last for `ttl` from now on; which of `held` (run id: token) are no longer its own."""
+        """Let the owner's lease, and its locks, last for `ttl` from now on.
+
+        Args:
+            owner: Who holds them.
+            ttl: The length of the lease.
+            held: The runs that it drives, each with its token.
+
+        Returns:
+            Those of `held` that are no longer its own.
+        """
         ...
 
     async def release(
@@ -96,7 +105,13 @@ class LeaseStore(Protocol):
         ...
 
     async def lock(self, name: str, owner: str, ttl: int | None) -> bool:
-        """Take or keep the lock `name` for `ttl`; False where another owner's counts. `renew` extends it."""
+        """Take a lock, or keep it; False where another owner's counts. `renew` extends it.
+
+        Args:
+            name: Of the lock.
+            owner: Who takes it.
+            ttl: For how long.
+        """
         ...
 
     async def unlock(self, name: str, owner: str) -> None:
@@ -104,6 +119,14 @@ class LeaseStore(Protocol):
         ...
 
     async def broke(self, run_id: str, token: int, ended: int, reason: str) -> bool:
-        """The run broke its engine, for `reason`, when so many leaves had ended; whether it is set aside now: it is with the
-        BREAKS-th time in a row, without a leaf having ended in between. A stale token says nothing."""
+        """Record that a run broke its engine; whether it is set aside now.
+
+        It is with the BREAKS-th time in a row, without a leaf having ended in between.
+
+        Args:
+            run_id: The run.
+            token: Of the engine that drove it; a stale one changes nothing.
+            ended: How many leaves had ended.
+            reason: What went wrong, for people.
+        """
         ...

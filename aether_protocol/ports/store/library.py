@@ -38,11 +38,24 @@ class LibraryStore(Protocol):
         ...
 
     async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
-        """Read the newest version, or the one with `digest`; None where there is none."""
+        """Read one version of a document; None where there is none.
+
+        Args:
+            kind: Of the document.
+            namespace: Its namespace.
+            name: Its name.
+            digest: Of the version; None: the newest one.
+        """
         ...
 
     async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
-        """List all versions, newest first; none of an unknown document."""
+        """List all versions of a document, newest first; none of an unknown one.
+
+        Args:
+            kind: Of the document.
+            namespace: Its namespace.
+            name: Its name.
+        """
         ...
 
     async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
@@ -50,5 +63,11 @@ class LibraryStore(Protocol):
         ...
 
     async def remove(self, kind: str, namespace: str, name: str) -> bool:
-        """Delete all versions; False if there was none."""
+        """Delete all versions of a document; False if there was none.
+
+        Args:
+            kind: Of the document.
+            namespace: Its namespace.
+            name: Its name.
+        """
         ...

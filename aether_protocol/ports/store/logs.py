@@ -32,5 +32,12 @@ class LogStore(Protocol):
         ...
 
     async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
-        """Lines with a greater `seq` than `after`, in order; with `path` of the task run there and of those below it."""
+        """Read lines in order.
+
+        Args:
+            run_id: The run; of an unknown one there are none.
+            path: Of a task run: only its lines, and those of task runs below it.
+            after: The `seq` of the last line that is known already.
+            limit: How many lines at most.
+        """
         ...

@@ -10,7 +10,7 @@ from aether_protocol.expressions.values import Json
 
 
 class Request(Struct):
-    """What somebody who does not drive the run asks of who does (resume, cancel)."""
+    """What a caller that does not drive the run asks of the engine that does (resume, cancel)."""
 
     id: int
     run_id: str
@@ -18,14 +18,14 @@ class Request(Struct):
 
 
 class MailboxStore(Protocol):
-    """Requests to whoever drives a run; delivered at least once, answered once."""
+    """Requests to the engine that drives a run; delivered at least once, answered once."""
 
     async def post(self, run_id: str, request: Json) -> int:
         """Ask; the request's id. An unknown run is a UsageError."""
         ...
 
     async def requests(self, owner: str) -> list[Request]:
-        """What is asked of the runs of `owner` and not answered yet, oldest first. From now on none of it can be taken back."""
+        """What is asked of the runs of `owner` and not answered yet, oldest first. From now on none of it can be withdrawn."""
         ...
 
     async def answered(self, id_: int, answer: Json) -> None:
@@ -37,5 +37,5 @@ class MailboxStore(Protocol):
         ...
 
     async def withdraw(self, id_: int) -> bool:
-        """Take back a request that nobody has been given; False if somebody has, or it is answered or unknown."""
+        """Withdraw a request that no engine has been given; False if one has, or it is answered or unknown."""
         ...

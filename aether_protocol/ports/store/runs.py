@@ -169,8 +169,16 @@ class RunStore(Protocol):
         ...
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
-        """List (number, encoded step) of the steps after number `after`, oldest first, at most about `limit` of those that are
-        kept: the numbers show what is missing. Raises UsageError for an unknown run."""
+        """List the steps of a run that are kept, oldest first, each with its number, which shows what is missing.
+
+        Args:
+            run_id: The run.
+            after: The number of the last step that is known already.
+            limit: About how many at most.
+
+        Raises:
+            UsageError: Unknown run.
+        """
         ...
 
     async def import_run(self, run: StoredRun) -> None:

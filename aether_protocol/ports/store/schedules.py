@@ -26,7 +26,7 @@ TRIGGERED: Final = "triggered"
 BACKFILLED: Final = "backfilled"
 
 CANCEL: Final[Json] = {"kind": "cancel", "reply": False}
-"""What is put into the mailbox of a run that is replaced (CRON-4); nobody waits for an answer."""
+"""What is put into the mailbox of a run that is replaced (CRON-4); no caller waits for an answer."""
 
 END_OF_TIME: Final = 1 << 62
 
@@ -76,7 +76,7 @@ class FireRecord(Struct):
 class ScheduleDecision(Struct):
     """One decision about a schedule: how it stands from now on (with the version that was read), and what follows from it.
 
-    `cancel` are runs that shall be cancelled by whoever drives them.
+    `cancel` are runs that shall be cancelled by the engines that drive them.
     """
 
     schedule: StoredSchedule
@@ -102,7 +102,13 @@ class ScheduleStore(Protocol):
     async def find(
         self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
     ) -> list[StoredSchedule]:
-        """List schedules by namespace and name; with `due` those that fire next at that instant or before, soonest first."""
+        """List schedules by namespace and name.
+
+        Args:
+            namespace: Only of this one.
+            due: Only those that fire next at that instant or before, soonest first.
+            limit: How many at most.
+        """
         ...
 
     async def plan(self, namespace: str, name: str) -> Plan:
@@ -122,13 +128,26 @@ class ScheduleStore(Protocol):
         ...
 
     async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
-        """List records of a schedule, newest first; `before` is the `id` of the last one of the page before."""
+        """List records of a schedule, newest first.
+
+        Args:
+            namespace: Of the schedule.
+            name: Its name.
+            before: The `id` of the last record of the page before.
+            limit: How many at most.
+        """
         ...
 
     async def runs(
         self, namespace: str | None = None, name: str | None = None, *, closed: bool | None = None
     ) -> list[RunSummary]:
-        """List the stored runs of a schedule, or of all of them, by the time of their fires, latest first."""
+        """List the stored runs of schedules by the time of their fires, latest first.
+
+        Args:
+            namespace: Only of schedules there.
+            name: Only of the schedule of this name.
+            closed: Only runs that are, or are not.
+        """
         ...
 
 

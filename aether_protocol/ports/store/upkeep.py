@@ -21,7 +21,9 @@ class StoreInfo(Struct):
 class UpkeepStore(Protocol):
     """What `aether db` does."""
 
-    async def info(self) -> StoreInfo: ...
+    async def info(self) -> StoreInfo:
+        """Describe the store."""
+        ...
 
     async def check(self) -> list[str]:
         """What is wrong inside, in words; empty if all is well. Reads everything, changes nothing."""

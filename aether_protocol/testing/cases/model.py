@@ -138,7 +138,7 @@ Outcome = Literal["passed", "failed", "error"]
 
 class CaseResult(Struct, frozen=True):
     """How a case ended. `error`: the case itself is at fault (or we are); `detail` helps to see what the run did; `losses`
-    counts the engines that were lost on the way."""
+    counts the engines that were lost on the way, `sleeps` how often it came to rest with its run passivated."""
 
     case: Case
     outcome: Outcome
@@ -146,3 +146,4 @@ class CaseResult(Struct, frozen=True):
     detail: str = ""
     seconds: float = 0.0
     losses: int = 0
+    sleeps: int = 0

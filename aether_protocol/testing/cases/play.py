@@ -46,11 +46,11 @@ from aether_protocol.views.report import make_report
 RUN_ID: Final = "case"
 
 
-def result_of(comparison: Comparison, detail: str, losses: int = 0) -> CaseResult:
+def result_of(comparison: Comparison, detail: str, losses: int = 0, sleeps: int = 0) -> CaseResult:
     """What a case comes to by the faults that were found."""
     if comparison.faults:
-        return CaseResult(comparison.case, "failed", tuple(comparison.faults), detail, losses=losses)
-    return CaseResult(comparison.case, "passed", losses=losses)
+        return CaseResult(comparison.case, "failed", tuple(comparison.faults), detail, losses=losses, sleeps=sleeps)
+    return CaseResult(comparison.case, "passed", losses=losses, sleeps=sleeps)
 
 
 class Messages(logging.Handler):
@@ -88,6 +88,8 @@ class Play(Course):
         comparison: Comparison,
         stager: Stager | None,
         lose_after: int | None = None,
+        *,
+        passivates: bool = False,
     ) -> None:
         assert prepared.plan is not None
         self._case = case
@@ -105,8 +107,11 @@ class Play(Course):
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
         self._sites = Sites(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._store = CaseStore(case.store)
+        self._store = CaseStore(case.store, self._clock.wall)
         self._run_id = RUN_ID
+        self._passivate_after_s = 0.0 if passivates else None
+        self._asleep: RunState | None = None  # of a run that is passivated, as it is stored
+        self._sleeps = 0
         self._losses = 0
         self._drives = deque(case.drive)
         self._accepted: list[tuple[int, Drive]] = []  # (step before it, what was asked of the run)
@@ -127,6 +132,7 @@ class Play(Course):
             log_observers=[self._watch.log],
             owner="case",
             lease_s=None,
+            passivate_after_s=self._passivate_after_s,
         )
         return gate, engine
 
@@ -153,7 +159,7 @@ class Play(Course):
             self._comparison.fault(("case",), f"nothing can happen any more, and the run is {self._state().phase}")
         ran = self._ran()
         judge(self._comparison, self._case.expect, ran)
-        return result_of(self._comparison, run_detail(ran) if self._comparison.faults else "", self._losses)
+        return result_of(self._comparison, run_detail(ran) if self._comparison.faults else "", self._losses, self._sleeps)
 
     # --- the course of time ---
 
@@ -163,6 +169,8 @@ class Play(Course):
         while self._gate.shut:
             await self._go_on()
             await settled(self._engine)
+        await self._look_for_sleep()
+        self._sleeps += self._asleep is not None
         return bool(self._drives) or not self._state().closed
 
     async def before_timers(self) -> bool:
@@ -175,7 +183,15 @@ class Play(Course):
     async def next_due(self) -> int | None:
         return self._begin + self._drives[0].at_us if self._drives else None
 
+    async def _look_for_sleep(self) -> None:
+        """Read the state of a run that is passivated from the store."""
+        driven = self._engine.driven
+        sleeps = self._passivate_after_s is not None and self._run_id not in driven.ids
+        self._asleep = await driven.load(self._run_id) if sleeps else None
+
     def _state(self) -> RunState:
+        if self._asleep is not None:
+            return self._asleep
         return self._engine.driven.state(self._run_id)  # raises what broke the run
 
     async def _go_on(self) -> None:
@@ -194,6 +210,7 @@ class Play(Course):
         else:  # its tasks are dispatched again, and find their attempts as they are
             await self._sites.keep_only({(self._run_id, node.run_path, node.attempt) for node in under_way(state)})
         await self._engine.recover([self._run_id])
+        await self._look_for_sleep()
 
     # --- from outside ---
 
@@ -242,7 +259,7 @@ class Play(Course):
         new = f"{self._run_id}-again"
         header = retry_header(state, start, new, self._clock.now(), self._engine.ids.seed(new))
         await self._engine.start(state.plan, header)
-        self._run_id = new
+        self._run_id, self._asleep = new, None
         self._accepted.clear()
         self._watch.forget()
 
@@ -254,8 +271,9 @@ class Play(Course):
         return result
 
     def _made_up(self, argument: Mapping[str, Json]) -> TaskResult:
+        epoch = 0 if self._asleep is not None else self._engine.driven.get(self._run_id).epoch
         return TaskResult(
-            AttemptRef(self._run_id, argument["task"], argument.get("attempt", 1), self._engine.driven.get(self._run_id).epoch),
+            AttemptRef(self._run_id, argument["task"], argument.get("attempt", 1), epoch),
             argument.get("code", 0),
             argument.get("message", ""),
             argument.get("outputs", {}),

@@ -35,19 +35,27 @@ from aether_protocol.testing.cases.schedules import SchedulePlay
 REAL_LIMIT_S: Final = 60.0  # of one case: real programs may run in it
 
 
-def run_case(case: Case, *, real_limit_s: float = REAL_LIMIT_S, lose_after: int | None = None) -> CaseResult:
-    """Run one case. `real_limit_s`: seconds of real time after which it is given up. `lose_after`: the engine is lost once,
-    after that many writes of steps to the store (which must outlive it)."""
+def run_case(
+    case: Case, *, real_limit_s: float = REAL_LIMIT_S, lose_after: int | None = None, passivates: bool = False
+) -> CaseResult:
+    """Run one case.
+
+    Args:
+        case: the case.
+        real_limit_s: seconds of real time after which it is given up.
+        lose_after: the engine is lost once, after that many writes of steps to the store (which must outlive it).
+        passivates: the run is passivated whenever it only waits; so far of cases without `cron`.
+    """
     start = time.perf_counter()
     try:
-        result = _run(case, real_limit_s, lose_after)
+        result = _run(case, real_limit_s, lose_after, passivates)
     except Exception as error:
         told = case.fault(("case",), f"the case runner broke: {type(error).__name__}: {error}")
         result = CaseResult(case, "error", (told,), traceback.format_exc())
     return replace(result, seconds=time.perf_counter() - start)
 
 
-def _run(case: Case, real_limit_s: float, lose_after: int | None) -> CaseResult:
+def _run(case: Case, real_limit_s: float, lose_after: int | None, passivates: bool) -> CaseResult:
     if case.faults:
         return CaseResult(case, "error", case.faults)
     try:
@@ -79,8 +87,10 @@ def _run(case: Case, real_limit_s: float, lose_after: int | None) -> CaseResult:
             (work := FilePath(folder, "work")).mkdir()
             stack.enter_context(chdir(work))
             stager = local_stager(FilePath(folder, "artifacts"))
-        play = Play if case.cron is None else SchedulePlay
-        return asyncio.run(play(case, prepared, comparison, stager, lose_after).run(real_limit_s))
+        if case.cron is not None:
+            return asyncio.run(SchedulePlay(case, prepared, comparison, stager, lose_after).run(real_limit_s))
+        play = Play(case, prepared, comparison, stager, lose_after, passivates=passivates)
+        return asyncio.run(play.run(real_limit_s))
 
 
 def _bind(case: Case, prepared: Prepared, variables: Mapping[str, Mapping[str, Json]]) -> list[str]:

@@ -76,7 +76,7 @@ class SchedulePlay(Course):
         ]
         secrets = [MappingSecrets(dict(case.secrets))]
         self._sites = Sites(executors, self._clock, concurrency=case.concurrency, stager=stager, secrets=secrets)
-        self._store = CaseStore(case.store)
+        self._store = CaseStore(case.store, self._clock.wall)
         self._ids = SequentialIds()
         self._losses = 0
         self._lose_after = lose_after

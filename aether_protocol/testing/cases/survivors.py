@@ -6,7 +6,7 @@ under the same number it continues, or gives the result that it gave before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -30,11 +30,12 @@ Name = tuple[str, str, int]
 
 
 class CaseStore:
-    """The store of a case, as one engine after the other reaches it. `tier` says which; a durable one is SQLite in memory."""
+    """The store of a case, as one engine after the other reaches it. `tier` says which; a durable one is SQLite in memory.
+    `now` is its clock."""
 
-    def __init__(self, tier: str) -> None:
+    def __init__(self, tier: str, now: Callable[[], int]) -> None:
         self.tier = tier
-        self._database = None if tier == MEMORY else Database(":memory:", "normal")
+        self._database = None if tier == MEMORY else Database(":memory:", "normal", now=now)
 
     def open(self, gate: LossGate) -> Store:
         """The store for a new engine."""

@@ -181,6 +181,9 @@ class BaseWorld:
             if holder.engine_name == owner and (run_ids is None or run_id in run_ids):
                 del self._holders[run_id]
 
+    def passivated(self, count: int) -> None:
+        self.counts["passivations"] += count
+
     def appended(self, process: Process, part: RunAppend) -> None:
         given = self._tokens[part.run_id]
         told = f"process {process.number} wrote {part.run_id} with token {part.token}, and {given} was given out"

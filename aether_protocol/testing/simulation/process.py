@@ -62,16 +62,19 @@ class ProcessObserver(BrokerObserver, Protocol):
     def granted(self, process: Process, run_id: str, token: int, now: int) -> None: ...
     def leased(self, process: Process, until: int) -> None: ...
     def released(self, owner: str, run_ids: Sequence[str] | None) -> None: ...
+    def passivated(self, count: int) -> None: ...
     def turned(self, process: Process, turn: ScheduleDecision) -> None: ...
 
 
 class ProcessOptions(Struct, frozen=True):
     """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages
-    between engine and broker may get lost (`faulty`), and the steps between two snapshots of a run."""
+    between engine and broker may get lost (`faulty`), the steps between two snapshots of a run, and how long a run only waits
+    before it is passivated (None: it stays in memory)."""
 
     slots: int | None = None
     faulty: bool = True
     snapshot_steps: int = 20
+    passivate_after_s: float | None = None
 
 
 class Process:
@@ -101,6 +104,7 @@ class Process:
             observers=[self._stored],
             owner=self.engine_name,
             lease_s=LEASE_US / SECOND,
+            passivate_after_s=machine.passivate_after_s,
             snapshots=SnapshotPolicy(steps=machine.snapshot_steps, saved_steps=machine.snapshot_steps),
         )
 
@@ -203,7 +207,9 @@ class Process:
         elif name == "leases.renew":
             self._witness.leased(self, self._world_clock.now() + LEASE_US)
         elif name == "leases.release":
-            self._witness.released(arguments[0], arguments[1] if len(arguments) > 1 else None)
+            owner, run_ids, sleeps = (*arguments, None, None)[:3]
+            self._witness.released(owner, run_ids if sleeps is None else [*(run_ids or ()), *sleeps])
+            self._witness.passivated(len(sleeps or ()))
 
     def _created(self, run: NewRun, token: int | None) -> None:
         if token is not None:

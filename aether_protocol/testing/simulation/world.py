@@ -98,6 +98,9 @@ def scenario(seed: int) -> Scenario:
     )
 
 
+_THRESHOLDS: Final = (0.0, None, 3.0)  # seconds that a run waits before it is passivated
+
+
 class World(BaseWorld):
     """Plays one scenario: one run, and who starts it, answers what waits, and looks after the engines."""
 
@@ -107,7 +110,12 @@ class World(BaseWorld):
         clock = ManualClock()
         store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, clock.now)
         chaos = Chaos(played.seed, played.strength, played.without)
-        machine = ProcessOptions(played.slots, played.tier != SNAPSHOT, snapshot_steps=5 + played.seed % 20)
+        machine = ProcessOptions(
+            played.slots,
+            played.tier != SNAPSHOT,
+            snapshot_steps=5 + played.seed % 20,
+            passivate_after_s=_THRESHOLDS[played.seed % len(_THRESHOLDS)],
+        )
         super().__init__(clock, store, chaos, played.work, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan = plan or compile_value(dict(played.document))
@@ -199,7 +207,7 @@ class World(BaseWorld):
         try:
             await process.engine.driven.ask(RUN, resume_question(path, {"answer": number}))
         except BusyError as error:
-            if "nobody answers" in error.message:
+            if "no engine answers" in error.message:
                 self._taken_back.add(number)
             raise
         self._accepted.add(number)

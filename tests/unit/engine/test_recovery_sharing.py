@@ -148,7 +148,7 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
         other = await cluster.start("other")
         asking = asyncio.ensure_future(client_of(other).control.cancel(run))
         await cluster.pass_time(30)
-        with pytest.raises(BusyError, match="nobody answers"):
+        with pytest.raises(BusyError, match="no engine answers"):
             await asking
         assert await other.recover() == [run]
         await cluster.pass_time(40)
@@ -439,7 +439,7 @@ def test_a_damaged_record_is_told_and_harms_no_other_run(tmp_path: Path, caplog:
         with contextlib.closing(sqlite3.connect(cluster.path)) as file, file:
             file.execute("UPDATE steps SET lines = '[1,2,3]' WHERE id = (SELECT min(id) FROM steps)")
         assert await engine.recover() == [good]
-        assert f"run {bad} cannot be carried on with" in caplog.text
+        assert f"run {bad} cannot be recovered" in caplog.text
         with pytest.raises(PortError, match="damaged") as told:
             await engine.recover([bad])
         assert told.value.exit_code == 9

@@ -438,7 +438,7 @@ class MemorySchedules:
         """The plan of the schedule, if this is the version that is there."""
         found = self._schedules.get((schedule.namespace, schedule.name))
         if found is None or found[0].version != schedule.version:
-            raise BusyError(f"schedule {schedule.name!r} was changed by somebody else", hint="look at it, and try again")
+            raise BusyError(f"schedule {schedule.name!r} was changed by another process", hint="look at it, and try again")
         return found[1]
 
     async def _drop_old(self, key: tuple[str, str]) -> None:

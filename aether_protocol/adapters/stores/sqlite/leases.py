@@ -23,11 +23,11 @@ from aether_protocol.ports.store.runs import NEVER
 
 _SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
 
-# Whether a lease goes on at the instant that is given twice (ports.store.leases.lives).
-GOES_ON: Final = "(until > ? AND until - ? <= 2 * coalesce(length, until))"
+# Whether a lease counts at the instant that is given twice (ports.store.leases.lives).
+COUNTS: Final = "(until > ? AND until - ? <= 2 * coalesce(length, until))"
 _FREE: Final = (
     "SELECT run_id, number, token, runs.owner, created_at FROM runs LEFT JOIN owners ON owners.owner = runs.owner "
-    f"WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR NOT coalesce({GOES_ON}, 0)) "
+    f"WHERE closed = 0 AND (runs.owner IS NULL OR runs.owner = ? OR NOT coalesce({COUNTS}, 0)) "
     "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1)"
 )
 # Of any runs: those that are awake, those that are due, and those that are asked for something; each by an index of its own, so
@@ -46,7 +46,7 @@ _TAKE: Final = (
     "UPDATE runs SET wake_at = CASE owner WHEN ? THEN wake_at END, owner = ?, token = ?, "
     f"epoch = epoch + (tier = '{SNAPSHOT}') WHERE number = ?"
 )
-_HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + GOES_ON
+_HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + COUNTS
 _LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
 _BROKE: Final = (
     "INSERT INTO breaks (run, times, ended, aside, reason) SELECT number, 1, ?2, 0, ?3 FROM runs "
@@ -92,7 +92,7 @@ class SqliteLeases:
             now = self._db.now()  # once the write lock is held: waiting for it may have taken long
             found = _find_free(execute, run_ids, scope, (owner, now, now))
             found = sorted(found, key=lambda run: run[3] == owner)[:limit]  # what it holds already keeps nothing from it
-            execute(f"DELETE FROM owners WHERE NOT {GOES_ON}", (now, now))
+            execute(f"DELETE FROM owners WHERE NOT {COUNTS}", (now, now))
             for run_id, number, token, holder, _ in found:
                 token += holder != owner
                 execute(_TAKE, (owner, owner, token, number))

@@ -20,7 +20,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
-from aether_protocol.adapters.stores.sqlite.leases import GOES_ON, LEASE, end_of
+from aether_protocol.adapters.stores.sqlite.leases import COUNTS, LEASE, end_of
 from aether_protocol.adapters.stores.sqlite.records import (
     HEAD,
     LINES,
@@ -246,7 +246,7 @@ class SqliteRuns:
             now = self._db.now()
             for run_id in dict.fromkeys(run_ids):
                 found = execute(
-                    f"SELECT number, closed = 0 AND {GOES_ON}, plan FROM runs LEFT JOIN owners USING (owner) "
+                    f"SELECT number, closed = 0 AND {COUNTS}, plan FROM runs LEFT JOIN owners USING (owner) "
                     "LEFT JOIN heads ON run = number WHERE run_id = ?",
                     (now, now, run_id),
                 ).fetchone()

@@ -150,7 +150,7 @@ class SqliteSchedules:
         values = (*_values(schedule)[2:], schedule.namespace, schedule.name, schedule.version)
         found = execute(_CHANGE, values).fetchall()
         if not found:
-            raise BusyError(f"schedule {schedule.name!r} was changed by somebody else", hint="look at it, and try again")
+            raise BusyError(f"schedule {schedule.name!r} was changed by another process", hint="look at it, and try again")
         number: int = found[0][0]
         return number
 
