@@ -135,6 +135,7 @@ class SecretBook:
             inputs=_fill(assignment.inputs, texts),
             artifacts=_fill(assignment.artifacts, texts),
             payloads=_fill(list(assignment.payloads), texts),
+            filled=True,
         )
 
     def _missing(self, run_id: str, used: Iterable[Reference]) -> list[Reference]:

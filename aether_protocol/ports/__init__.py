@@ -15,6 +15,7 @@ Modules by role:
     what runs are given     secrets, variables
     time and names          clock
     people                  notifier
+    operators               telemetry
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from msgspec import Meta, Struct, ValidationError, convert, field
 from msgspec.structs import asdict
 
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.json_copy import clean, json_copy
 from aether_protocol.expressions.template import UNKNOWN_TEMPLATE
@@ -167,7 +168,9 @@ def _ref(ref: AttemptRef) -> Message:
 
 
 def encode_assignment(assignment: TaskAssignment) -> Message:
-    """All that a worker needs. Secrets in it are references: one that was filled in already may not be sent."""
+    """All that a worker needs. Secrets in it are references. Raises UsageError for one whose secrets are filled in."""
+    if assignment.filled:
+        raise UsageError(f"the secrets of attempt {assignment.ref.path!r} are filled in: it is not sent any more")
     timeout, deadline = assignment.timeout_us, assignment.deadline_us
     resources = assignment.resources
     message: Message = {

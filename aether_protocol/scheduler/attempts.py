@@ -68,7 +68,8 @@ class TaskAssignment(Struct, gc=False):
     hooks last. `deadline_us` is the earliest deadline above the task. `hook` is the event (`onSuccess`) when this is a hook's
     run. `artifacts` are input artifacts by name. `folder` is where the document lies, if it came from a file. `secrets` are
     the (name, key) of the secrets that the run has used so far. `elapsed_us` is how long the attempt ran before it was
-    lost with its engine, where the executor does what is left of it. `namespace` is that of the workflow.
+    lost with its engine, where the executor does what is left of it. `namespace` is that of the workflow. `filled`: it
+    holds the texts of secrets by now, and stays where it is.
     """
 
     ref: AttemptRef
@@ -89,6 +90,7 @@ class TaskAssignment(Struct, gc=False):
     secrets: Sequence[tuple[str, str]] = ()
     elapsed_us: int = 0
     namespace: str = "default"
+    filled: bool = False
 
     @property
     def run_id(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from aether_protocol.expressions import ExpressionError, Name, get_path
+from aether_protocol.expressions import Expression, ExpressionError, Name, get_path
 from aether_protocol.expressions.values import ABSENT, Absent, Json, has_secret
 from aether_protocol.plan.model import (
     Call,
@@ -175,12 +175,15 @@ def _items(loop: LoopDef, scope: _Scope) -> str:
     try:
         if source is None:
             raise LaterError("items")
-        items = source.evaluate(scope) if not hasattr(source, "resolve") else source.resolve(scope)
+        items = source.evaluate(scope) if isinstance(source, Expression) else source.resolve(scope)
         if isinstance(items, list):
             return f"{len(items)} iterations, " + _width(loop)
     except (LaterError, ExpressionError):
         pass
-    text = source.raw if source is not None and hasattr(source, "raw") else getattr(source, "text", "items")
+    if source is None:
+        text: object = "items"
+    else:
+        text = source.text if isinstance(source, Expression) else source.raw
     return f"for each of {one_line(str(text), 100)}, {_width(loop)}"
 
 

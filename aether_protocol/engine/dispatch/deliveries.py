@@ -10,12 +10,13 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from aether_protocol.engine.active_run import Delivery
 from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import PortError, why
+from aether_protocol.execution.bounded import Bounded
 from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.executor import Executor
@@ -24,9 +25,11 @@ from aether_protocol.scheduler.nodes import TaskNode
 
 FIRST_US: Final = 200_000  # until what was refused is offered again; doubled each time
 LONGEST_US: Final = 5_000_000
+ANSWER_S: Final = 10.0  # of the machine's time: a broker that takes longer to answer counts as away
 
 _log = logging.getLogger("aether_protocol")
 
+_Given = TypeVar("_Given")
 OnLost = Callable[[Delivery, str, bool], None]
 
 
@@ -172,6 +175,11 @@ class Deliveries:
                 (queue.appendleft if ahead else queue.append)(delivery)
                 self.waiting += 1
 
+    @staticmethod
+    def _asked(call: Coroutine[Any, Any, _Given]) -> Bounded[_Given]:
+        """A call of the broker. The loop waits for it, so that it is given up when it takes too long."""
+        return Bounded(call, ANSWER_S, "the broker")
+
     def _next(self, room: int | None) -> list[Delivery]:
         """The next to be offered, as many as there is room for."""
         batch: list[Delivery] = []
@@ -194,7 +202,7 @@ class Deliveries:
         for one in batch:
             one.offered, one.assignment = True, None  # the broker's, unless it refuses it
         try:
-            refusals = await broker.dispatch(assignments)  # type: ignore[arg-type]
+            refusals = await self._asked(broker.dispatch(assignments))  # type: ignore[arg-type]
         except PortError as error:
             refusals = {one.ref: error.message for one in batch}
         except Exception as error:
@@ -242,10 +250,10 @@ class Deliveries:
         releases, self._releases = self._releases, []
         try:
             if stops:
-                await self._broker.stop(stops)
+                await self._asked(self._broker.stop(stops))
                 stops = []
             if releases:
-                await self._broker.release(releases)
+                await self._asked(self._broker.release(releases))
             self._outage = 0
         except PortError as error:
             self._stops[:0] = stops
@@ -265,7 +273,7 @@ class Deliveries:
         answers: Mapping[AttemptRef, Holding] = {}
         try:
             if asked:
-                answers = await self._broker.held([one.ref for one in asked])
+                answers = await self._asked(self._broker.held([one.ref for one in asked]))
                 self._outage = 0
         except PortError as error:
             self._try_again(error, "held")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.expressions.values import Json
@@ -198,7 +199,7 @@ def _assignment(comparison: Comparison, expected: Json, path: Path, task: _Task)
     if given is None:
         comparison.fault(path, "no executor was given this task")
         return
-    message = encode_assignment(given)
+    message = encode_assignment(replace(given, filled=False))  # compared with what the executor was given, not sent
     for name, value in expected.items():
         here = (*path, name)
         if name in _ASSIGNED_TIMES and isinstance(value, str) and not value.endswith("Z"):

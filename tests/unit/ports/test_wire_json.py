@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.model import ArtifactOutput, Call, Kind, OutputBinding, Resources, TaskDef
@@ -188,3 +189,19 @@ def test_places_of_secrets_that_are_not_there_are_refused(places: Json, told: st
 def test_what_is_no_message_is_refused(decode: Callable[[Json], Any], message: Json) -> None:
     with pytest.raises(WireError, match="does not fit"):
         decode(message)
+
+
+def test_an_assignment_with_secrets_filled_in_is_not_sent() -> None:
+    """They were filled in where it is carried out, and never leave that place again."""
+    from aether_protocol.adapters.secrets.mapping import MappingSecrets
+    from aether_protocol.execution.secrets import SecretBook
+    from aether_protocol.expressions.values import SecretValue
+    from aether_protocol.testing.contracts.executor import Sample, assignment
+
+    given = assignment("any", Sample(inputs={"word": SecretValue((("db", "pw"),))}))
+    given.secret, given.secrets = True, (("db", "pw"),)
+    assert codec.encode_assignment(given)["inputs"] == {"word": None}
+    filled = SecretBook([MappingSecrets({"db": {"pw": "hunter22"}})]).fill_at_once(given)
+    assert filled.inputs == {"word": "hunter22"}
+    with pytest.raises(UsageError, match="are filled in: it is not sent any more"):
+        codec.encode_assignment(filled)
