@@ -8,7 +8,6 @@ never replaced by the news that it could not be printed.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -39,7 +38,6 @@ ADVICE: Final = {
 
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
-    gc.set_threshold(50_000, 20, 50)  # imports and documents are many objects, and next to none of them is garbage
     if not debugs():  # what fails where nothing can catch it (a loop that was never whole, say) follows a message of ours
         sys.unraisablehook = lambda _: None
     fill_standard_streams()

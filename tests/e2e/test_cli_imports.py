@@ -1,17 +1,20 @@
-"""What a command loads of the command line: the frame that every command has, and few modules of its own."""
+"""What a command pays before it does anything: the frame that every command loads, few modules of its own, no collections."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.furnished import READS, WRITES, furnished_folder
-from tests.e2e.process import environment
+from tests.e2e.process import aether, environment
 
 MOST = 14  # modules of cli, packages among them, beyond the frame
+MOST_PASSES = 3  # of the collector, over what is young
 FRAME = {
     "__init__", "command", "commands", "configured", "entry", "exits", "lazy_group", "options", "root",
     "terminal", "terminal.color", "terminal.messages", "terminal.streams", "value_types",
@@ -49,6 +52,16 @@ for number, line in enumerate(json.load(sys.stdin)):
 print(json.dumps(loaded))
 """
 
+# What the collector of garbage did in a process of its own from the first import to the end: passes, and what it left out.
+COLLECTIONS = """
+import atexit, gc, json, runpy, sys
+passes = []
+atexit.register(lambda: print(json.dumps([passes, gc.get_freeze_count()]), file=sys.stderr))
+gc.collect()
+gc.callbacks.append(lambda phase, about: passes.append(about["generation"]) if phase == "start" else None)
+runpy.run_module("aether_protocol.cli", run_name="__main__")
+"""
+
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[str]]]:
@@ -77,3 +90,19 @@ def test_the_frame_is_what_the_root_loads(loaded: dict[str, tuple[int, list[str]
     code, names = loaded["--version"]
     assert code == 0
     assert set(names) <= FRAME
+
+
+@pytest.mark.parametrize("line", ["run good.yaml --store sqlite:new.db -q", "validate good.yaml", "ls --store sqlite:new.db"])
+def test_a_short_command_is_over_before_the_collector_walks_all_there_is(line: str, tmp_path: Path) -> None:
+    shutil.copytree(furnished_folder(), tmp_path, dirs_exist_ok=True)
+    if line.startswith("ls"):
+        assert aether("run", "good.yaml", "--store", "sqlite:new.db", cwd=tmp_path).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTIONS, *line.split()],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    passes, left_out = json.loads(done.stderr.splitlines()[-1])
+    assert 2 not in passes, "no pass over everything"
+    assert len(passes) <= MOST_PASSES, passes
+    assert left_out > 10_000, "the pass at the end of the process has nothing to walk"
