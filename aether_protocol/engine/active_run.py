@@ -25,7 +25,7 @@ from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.scheduler.transitions import SUSPENDED
+from aether_protocol.scheduler.transitions import SUSPENDED, Phase
 from aether_protocol.views.summary import make_row
 
 
@@ -53,7 +53,7 @@ def machine_of(plan: Plan, state: RunState | None, epoch: int) -> RunMachine:
 
 class ActiveRun:
     """`number` counts the runs of this engine. `stored` is the last step in the store; `steps` wait to be stored; `token`
-    fences the writes of a stale owner; `stored_row` is what its row said last, but for how far it is; `snapshots` says when one
+    fences the writes of a stale owner; `_row_...` are what its row said last; `snapshots` says when one
     is due, None where the store keeps none.
 
     `epoch` is that of its attempts (AttemptRef); `open` are the attempts that are dispatched and have not come back, by path.
@@ -65,6 +65,9 @@ class ActiveRun:
     """
 
     __slots__ = (
+        "_row_begun",
+        "_row_leaves",
+        "_row_phase",
         "epoch",
         "error",
         "followers",
@@ -81,7 +84,6 @@ class ActiveRun:
         "state",
         "steps",
         "stored",
-        "stored_row",
         "streams",
         "timers",
         "token",
@@ -98,7 +100,9 @@ class ActiveRun:
         self.token = 0
         self.epoch = epoch
         self.open: dict[str, Delivery] = {}
-        self.stored_row: tuple[object, ...] | None = None
+        self._row_phase: Phase | None = None
+        self._row_leaves = -1
+        self._row_begun: int | None = None
         self.snapshots: Snapshots | None = None
         self.steps: list[LogEntry] = []
         self.timers: dict[int, int] = {}
@@ -141,10 +145,11 @@ class ActiveRun:
         state = self.state
         root = state.root
         if root is not None:
-            content = (root.phase, root.message, root.started_at, root.ended_at, state.closed, state.leaves_known)
-            if content == self.stored_row and not always:
+            phase, leaves, begun = root.phase, state.leaves_known, root.started_at
+            same = phase is self._row_phase and leaves == self._row_leaves and begun == self._row_begun
+            if same and not state.closed and not always:  # all else of it changes together with one of these
                 return None
-            self.stored_row = content
+            self._row_phase, self._row_leaves, self._row_begun = phase, leaves, begun
         return make_row(state)
 
     def snapshot(self) -> str:

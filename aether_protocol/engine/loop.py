@@ -449,17 +449,13 @@ def _append(run: ActiveRun) -> RunAppend:
     """What is to be stored of a run."""
     state = run.state
     snapshot = run.snapshot() if run.snapshots is not None and run.snapshots.take(state) else None
-    return RunAppend(
-        run_id=run.id,
-        expected_seq=run.stored,
-        steps=run.steps,
-        leaves_ended=state.leaves_ended,
-        row=run.row_to_store(always=snapshot is not None),
-        snapshot=snapshot,
-        token=run.token,
-        closed=state.closed,
-        artifacts=named_in(run.steps),
-    )
+    row = run.row_to_store(always=snapshot is not None)
+    append = RunAppend(run.id, run.stored, run.steps, state.leaves_ended, row, snapshot)
+    append.token, append.closed = run.token, state.closed
+    named = named_in(run.steps)
+    if named:
+        append.artifacts = named
+    return append
 
 def _severity(error: AetherError) -> Severity:
     return "internal" if isinstance(error, BrokenInvariant) else "error"

@@ -68,16 +68,14 @@ class Area:
 
 
 def ensure_private(folder: Path) -> None:
-    """Make a folder 0700, or take one that is there and is ours and make it so; those above it as usual. Raises OSError."""
+    """Make a folder 0700, those above it as usual. One that is there stays as it is (it may be the root of a disk, and all that
+    is made in it is 0700), but must belong to this user. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(PRIVATE)
         return
-    info = folder.stat()
-    if info.st_uid != os.getuid():
+    if folder.stat().st_uid != os.getuid():
         raise PermissionError(13, "it belongs to another user", str(folder))
-    if info.st_mode & 0o077:
-        folder.chmod(PRIVATE)
 
 
 def temporary_root() -> Path:

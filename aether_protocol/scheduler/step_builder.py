@@ -13,6 +13,7 @@ from typing import Final
 from aether_protocol.expressions import Expression, ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, PhaseConditions, Plan
+from aether_protocol.scheduler.attempts import TaskAssignment
 from aether_protocol.scheduler.commands import ClearTimer, Command, StopTask
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.evolve import APPLY, apply_node_ended
@@ -63,6 +64,7 @@ class StepBuilder:
         self.requested_hooks: list[tuple[HookEvent, Node | None, Node | None]] = []
         self.refused: str | None = None
         self.cause = 0
+        self.assignment: TaskAssignment | None = None  # what all assignments of the run have in common
 
     def emit(self, fact: Fact) -> None:
         """Record `fact` and apply it to the state."""

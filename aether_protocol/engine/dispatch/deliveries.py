@@ -198,8 +198,9 @@ class Deliveries:
             self._some_dropped = bool(self.waiting or self._new)
         if not batch:
             return
-        assignments = [one.assignment for one in batch]
+        assignments = []
         for one in batch:
+            assignments.append(one.assignment)
             one.offered, one.assignment = True, None  # the broker's, unless it refuses it
         try:
             refusals = await self._asked(broker.dispatch(assignments))  # type: ignore[arg-type]

@@ -90,18 +90,14 @@ class Reports:
             return
         del run.open[ref.path]
         delivery.dropped = True  # where it was refused, and came back all the same
+        outputs, artifacts = result.outputs, result.artifacts
         event = TaskFinished(
-            NO_TIME,
-            delivery.node,
-            ref.attempt,
-            result.code,
-            message=result.message,
-            outputs=result.outputs,
-            artifacts=result.artifacts,
-            cause="broker",
-            warnings=result.warnings,
-            fetched=result.fetched,
+            NO_TIME, delivery.node, ref.attempt, result.code, result.message, outputs, artifacts=artifacts, cause="broker"
         )
+        if result.warnings:
+            event.warnings = result.warnings
+        if result.fetched:
+            event.fetched = result.fetched
         if self._deliveries.waiting:  # what came back may have left room
             self._deliveries.due = True
         self._put(run, event, stored)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aether_protocol import Engine, ExecutionContext, FunctionExecutor, Report
-from aether_protocol.execution.folders import LIVE, ensure_private, left_behind, remove
+from aether_protocol.execution.folders import LIVE, Area, ensure_private, left_behind, remove
 from aether_protocol.execution.workspace import find_kept, keep_within_bounds, kept_name
 from aether_protocol.service import client_of
 
@@ -389,13 +389,16 @@ class TestTheDead:
             time.sleep(0.02)
         assert list((root / LIVE).iterdir()) == []
 
-    def test_somebody_elses_folder_is_not_taken(self, tmp_path: Path) -> None:
+    def test_a_folder_that_is_there_stays_as_it_is_and_what_is_made_in_it_is_private(self, tmp_path: Path) -> None:
+        """It may be the root of a disk, or a folder that others work in."""
         made = tmp_path / "root"
         made.mkdir(mode=0o755)
         ensure_private(made)
-        assert stat.S_IMODE(made.stat().st_mode) == 0o700
-        remove(made)
-        assert not made.exists()
+        area = Area(made)
+        assert stat.S_IMODE(made.stat().st_mode) == 0o755
+        assert stat.S_IMODE((made / LIVE).stat().st_mode) == 0o700
+        area.close()
+        assert not made.exists(), "nothing was left in it"
 
 
 class TestStrays:
