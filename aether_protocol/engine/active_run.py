@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from aether_protocol.engine.artifacts import names_artifacts
 from aether_protocol.engine.snapshots import Snapshots
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -61,7 +62,8 @@ class ActiveRun:
     why no engine can continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
     end, `pause_waiters` also when it is paused, `streams` of each step.
-    `followers` are told of its end, and where it is passivated: they do not keep it in memory.
+    `names_artifacts`: steps may name artifacts, for the plan has some, or a result brought one. `followers` are called at its
+    end, and where it is passivated: they do not keep it in memory.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class ActiveRun:
         "followers",
         "id",
         "machine",
+        "names_artifacts",
         "number",
         "open",
         "pause_waiters",
@@ -100,6 +103,7 @@ class ActiveRun:
         self.token = 0
         self.epoch = epoch
         self.open: dict[str, Delivery] = {}
+        self.names_artifacts = names_artifacts(plan)
         self._row_phase: Phase | None = None
         self._row_leaves = -1
         self._row_begun: int | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Call, DagDef, Plan, TaskDef
 from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.commands import LogEntry
@@ -39,6 +40,23 @@ def named_in(entries: Sequence[LogEntry]) -> Sequence[str]:
                     found = found or []
                     found += _digests(named)
     return _NONE if found is None else list(dict.fromkeys(found))
+
+
+def names_artifacts(plan: Plan) -> bool:
+    """Whether tasks of a plan take or give artifacts, so that what a run names has to be recorded with its steps."""
+    todo: list[Call] = [plan.root, *plan.hooks.values()]
+    seen: set[int] = set()
+    while todo:
+        call = todo.pop()
+        target = call.target
+        if call.artifacts or (isinstance(target, TaskDef) and target.artifacts):
+            return True
+        if call.hooks:
+            todo += call.hooks.values()
+        if id(target) not in seen and not isinstance(target, TaskDef):
+            seen.add(id(target))
+            todo += target.tasks if isinstance(target, DagDef) else (target.body,)
+    return False
 
 
 def named_by(header: RunHeader) -> Sequence[str]:

@@ -452,9 +452,8 @@ def _append(run: ActiveRun) -> RunAppend:
     row = run.row_to_store(always=snapshot is not None)
     append = RunAppend(run.id, run.stored, run.steps, state.leaves_ended, row, snapshot)
     append.token, append.closed = run.token, state.closed
-    named = named_in(run.steps)
-    if named:
-        append.artifacts = named
+    if run.names_artifacts:
+        append.artifacts = named_in(run.steps)
     return append
 
 def _severity(error: AetherError) -> Severity:

@@ -256,7 +256,7 @@ def _child_ended(state: RunState, scope: Container, node: Node, phase: Phase) ->
         if not _tolerated(scope, node, phase):
             go_on = False
             _blame(scope, node, RANKS[phase])
-    if isinstance(scope, DagNode):
+    if type(scope) is DagNode:
         if go_on:
             unmet = scope.unmet
             for index in scope.call.target.dependents[node.index]:  # type: ignore[union-attr]

@@ -127,7 +127,8 @@ class Machine(StepBuilder):
             tasks.running(self, node)  # type: ignore[arg-type]
 
     def _finished(self, event: e.TaskFinished) -> None:
-        node = self._node(event.node)
+        nodes, id_ = self.state.nodes, event.node
+        node = nodes[id_] if 0 <= id_ < len(nodes) else None  # `_node`, on the hot path
         if node is not None and tasks.is_current(node, event.attempt):
             tasks.finished(self, node, event)  # type: ignore[arg-type]
             if node.hook is not None:

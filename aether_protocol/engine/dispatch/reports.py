@@ -94,6 +94,8 @@ class Reports:
         event = TaskFinished(
             NO_TIME, delivery.node, ref.attempt, result.code, result.message, outputs, artifacts=artifacts, cause="broker"
         )
+        if artifacts or result.fetched:
+            run.names_artifacts = True
         if result.warnings:
             event.warnings = result.warnings
         if result.fetched:

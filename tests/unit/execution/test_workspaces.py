@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aether_protocol import Engine, ExecutionContext, FunctionExecutor, Report
-from aether_protocol.execution.folders import LIVE, Area, ensure_private, left_behind, remove
+from aether_protocol.execution.folders import LIVE, Area, ensure_private, left_behind
 from aether_protocol.execution.workspace import find_kept, keep_within_bounds, kept_name
 from aether_protocol.service import client_of
 

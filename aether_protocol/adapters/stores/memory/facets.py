@@ -108,18 +108,22 @@ class MemoryChanges:
     def __init__(self, row: Callable[[str], RunSummary | None]) -> None:
         self._row = row
         self._newest = 0
+        self._last = ""
         self._changed: dict[str, int] = {}  # the number of the newest change of each run, oldest first
         self._waiting: list[asyncio.Future[None]] = []
 
     def note(self, run_id: str) -> None:
         """The run has changed."""
         self._newest += 1
-        self._changed.pop(run_id, None)
+        if run_id != self._last:  # else it is the newest in the table already
+            self._changed.pop(run_id, None)
+            self._last = run_id
         self._changed[run_id] = self._newest
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()
+        if self._waiting:
+            for future in self._waiting:
+                if not future.done():
+                    future.set_result(None)
+            self._waiting.clear()
 
     async def newest(self) -> int:
         return self._newest
