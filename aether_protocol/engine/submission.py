@@ -30,8 +30,8 @@ from aether_protocol.scheduler.transitions import SUCCEEDED
 from aether_protocol.views.report import not_run
 from aether_protocol.views.summary import make_row
 
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?")
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_RUN_ID: Final = r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?"
 _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
 
 
@@ -45,7 +45,7 @@ def choose_run_id(given: str | None, ids: IdGenerator, now: int) -> str:
 
 def check_run_id(run_id: str) -> None:
     """Raises UsageError for what cannot be the id of a run."""
-    if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+    if not isinstance(run_id, str) or re.fullmatch(_RUN_ID, run_id) is None:
         hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
         raise UsageError(f"{run_id!r} is no run id", hint=hint)
 
@@ -55,7 +55,7 @@ def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, 
     variables: dict[str, Mapping[str, Json]] = {}
     for source in sources:
         name = source.namespace
-        if _LABEL.fullmatch(name) is None or name in NAMESPACES - _REPLACEABLE:
+        if re.fullmatch(_LABEL, name) is None or name in NAMESPACES - _REPLACEABLE:
             raise UsageError(f"{name!r} cannot be the namespace of a variable source")
         try:
             variables[name] = json_copy(dict(source.read()))

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -80,6 +79,8 @@ def ensure_private(folder: Path) -> None:
 
 def temporary_root() -> Path:
     """Where the folders of processes without a durable store lie."""
+    import tempfile  # here: the folders of a durable store lie beside it
+
     return Path(tempfile.gettempdir(), f"aether-{os.getuid()}")
 
 

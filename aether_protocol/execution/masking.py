@@ -29,10 +29,10 @@ _PIECE: Final = 1_024  # characters; a longer secret is found piece by piece, wh
 _OVERLAP: Final = 8  # characters that pieces share, so that no group of base32 or base64 lies in neither
 _DIGITS: Final = 6  # a secret within a number is seen from this length on
 _KEY: Final = 5  # characters of a form that the automaton looks for: so it stays small, whatever is secret
-_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?")
+_NUMBER: Final = r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][-+]?[0-9]{1,3})?"
 _CASES: Final = (str, str.upper, str.lower, str.casefold, str.title)
 _LOWER: Final = bytes(range(128)).lower() + bytes(range(128, 256))
-_ENCODED: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}[\r\n]*\Z")  # a line that may be the first of a wrapped encoding
+_ENCODED: Final = r"[A-Za-z0-9+/=_-]{40,}[\r\n]*\Z"  # a line that may be the first of a wrapped encoding
 _SAFE: Final = ("", "/", "!*'()", "!*'();/?:@&=+$,#")  # what writers of URLs leave as it is
 
 
@@ -48,7 +48,7 @@ class Masker:
         """Hide these, too."""
         new = {text for text in texts if text} - self._secrets
         if new:
-            self._numbers |= {abs(float(text)) for text in new if _NUMBER.fullmatch(text.strip())}
+            self._numbers |= {abs(float(text)) for text in new if re.fullmatch(_NUMBER, text.strip())}
             self._secrets |= new
             self.forms = Forms(self._secrets)
 
@@ -150,7 +150,7 @@ class Forms:
         ended = lower.endswith(("\n", "\r"))
         if ended and self._crossing:
             found = self._first(lower, self._crossing, self._crossing_starts)
-        if not ended or _ENCODED.search(lower):
+        if not ended or re.search(_ENCODED, lower):
             flat = _flat(lower)
             start = self._first(flat, self._sorted, self._starts)
             if start < len(flat):

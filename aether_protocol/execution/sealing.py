@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import secrets
+import os
 from base64 import b64decode, b64encode
 from functools import cached_property
 from typing import Final
@@ -43,7 +43,7 @@ class SealingKey:
 
     @cached_property
     def _secret(self) -> int:
-        return secrets.randbits(_EXPONENT_BITS) | 1 << (_EXPONENT_BITS - 1)
+        return _exponent()
 
     @cached_property
     def public(self) -> str:
@@ -65,13 +65,17 @@ class SealingKey:
 
 def seal(public: str, value: Json) -> str:
     """Seal a value for the engine that has this public key. Raises UsageError for what is not a key."""
-    own = secrets.randbits(_EXPONENT_BITS) | 1 << (_EXPONENT_BITS - 1)
+    own = _exponent()
     try:
         stream, tag = _keys(b64decode(public, validate=True), own)
     except (ValueError, TypeError):
         raise UsageError("the engine gave no key to seal with") from None
     hidden = _combined(json.dumps(value).encode("ascii"), stream)
     return _text(_bytes(pow(_GENERATOR, own, _PRIME)) + _mac(tag, hidden) + hidden)
+
+
+def _exponent() -> int:
+    return int.from_bytes(os.urandom(_EXPONENT_BITS // 8), "big") | 1 << (_EXPONENT_BITS - 1)
 
 
 def _keys(public: bytes, secret: int) -> tuple[bytes, bytes]:

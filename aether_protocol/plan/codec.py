@@ -128,7 +128,6 @@ class _Plan(Struct, gc=False):
     extensions: dict[str, Json] | None = None
 
 
-_plans: Final = msgspec.json.Decoder(_Plan)
 _BARE: Final = _Details()
 _NO_HOOKS: Final[Mapping[m.HookEvent, m.Call]] = MappingProxyType({})  # shared by all calls that have none
 _KINDS: Final[dict[type, m.Kind]] = {m.TaskDef: m.Kind.TASK, m.DagDef: m.Kind.DAG, m.LoopDef: m.Kind.LOOP}
@@ -307,7 +306,7 @@ class _Reader:
 
 def decode_plan(text: str) -> m.Plan:
     """Read a plan. Raises PortError."""
-    record = decode(_plans, text)
+    record = decode(_Plan, text)
     try:
         body = _body_decoder(frozenset(record.namespaces)).decode(record.body)
         reader = _Reader(body)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -64,19 +65,25 @@ def encode(record: object) -> str:
         return json.dumps(builtins, separators=(",", ":"), allow_nan=False)
 
 
-def decode(decoder: msgspec.json.Decoder[Record], text: str) -> Record:
-    """Read the record that `decoder` expects.
+def decode(kind: type[Record], text: str) -> Record:
+    """Read a record of this kind.
 
     Raises:
         PortError: `text` is damaged, or was written by another version.
     """
     try:
-        return decoder.decode(text)
+        record: Record = _decoder(kind).decode(text)
+        return record
     except (msgspec.MsgspecError, RecursionError) as error:
-        return _decode_odd(decoder, text, error)
+        return _decode_odd(kind, text, error)
 
 
-def _decode_odd(decoder: msgspec.json.Decoder[Record], text: str, error: Exception) -> Record:
+@cache  # made when the first record is read: it costs the annotations of all that is in one, and many processes read none
+def _decoder(kind: type[Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _decode_odd(kind: type[Record], text: str, error: Exception) -> Record:
     """Read a record that holds half characters; say of any other why it cannot be read."""
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
@@ -86,7 +93,7 @@ def _decode_odd(decoder: msgspec.json.Decoder[Record], text: str, error: Excepti
     if isinstance(error, msgspec.ValidationError):
         raise damaged(error) from error
     try:
-        record: Record = msgspec.convert(found, decoder.type)
+        record: Record = msgspec.convert(found, kind)
         return record
     except (msgspec.MsgspecError, RecursionError) as fault:
         raise damaged(fault) from fault

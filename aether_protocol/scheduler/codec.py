@@ -37,10 +37,6 @@ class _HeaderRecord(Struct, array_like=True, gc=False):
     escaped: bool = False
 
 
-_entries: Final = msgspec.json.Decoder(_EntryRecord)
-_headers: Final = msgspec.json.Decoder(_HeaderRecord)
-
-
 def encode_entry(entry: LogEntry) -> str:
     """Write a log entry as one line, without its commands. Facts that hold a secret are written escaped."""
     try:
@@ -52,7 +48,7 @@ def encode_entry(entry: LogEntry) -> str:
 def decode_entry(line: str) -> LogEntry:
     """Read a log entry; it has no commands. Raises PortError."""
     try:
-        record = decode(_entries, line)
+        record = decode(_EntryRecord, line)
     except PortError as error:
         raise _unknown_fact(line) or error from error
     facts = unescape(record.facts) if record.escaped else record.facts
@@ -81,5 +77,5 @@ def encode_header(header: RunHeader) -> str:
 
 def decode_header(text: str) -> RunHeader:
     """Read a run's header. Raises PortError."""
-    record = decode(_headers, text)
+    record = decode(_HeaderRecord, text)
     return unescape(record.header) if record.escaped else record.header

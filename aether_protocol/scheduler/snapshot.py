@@ -14,7 +14,6 @@ from itertools import chain, groupby, islice, repeat, starmap
 from operator import attrgetter
 from typing import Any, Final, Literal, TypedDict
 
-import msgspec
 from msgspec import Struct
 
 from aether_protocol.expressions.values import Json, has_secret
@@ -163,10 +162,6 @@ class _Place(Struct, gc=False):
     seq: int
 
 
-_snapshots: Final = msgspec.json.Decoder(_Snapshot)
-_places: Final = msgspec.json.Decoder(_Place)
-
-
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +234,7 @@ def restore(plan: Plan, text: str) -> RunState:
         PortError: `text` is damaged, or was written by another version.
         LookupError, TypeError, ValueError: the record does not fit together, or not to the plan.
     """
-    record = decode(_snapshots, text)
+    record = decode(_Snapshot, text)
     header, pool = record.header, record.pool
     if record.escaped:
         header, pool = unescape(header), unescape(pool)
@@ -272,7 +267,7 @@ def restore(plan: Plan, text: str) -> RunState:
 
 def snapshot_seq(text: str) -> int:
     """The number of the log entry that a snapshot was made after. Raises PortError."""
-    return decode(_places, text).seq
+    return decode(_Place, text).seq
 
 
 def _make_nodes(state: RunState, record: _Snapshot, apart: dict[int, _Apart], pool: list[Json]) -> None:

@@ -6,9 +6,9 @@ says when it fails holds no header, no query and no credentials, for secrets sta
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +81,7 @@ class LocalFetcher:
             elif source.is_file():
                 with source.open("rb") as content, target.open("xb") as sink:
                     Budget(self._limits).copy(content, sink.write)
-                shutil.copymode(source, target)
+                target.chmod(stat.S_IMODE(source.stat().st_mode))
             else:
                 raise AbsentError(f"source local: nothing lies at {str(source)!r}")
         except OSError as fault:

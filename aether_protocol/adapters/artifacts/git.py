@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import stat
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.staging.limits import Budget, Limits
-from aether_protocol.execution.staging.packing import pack
-from aether_protocol.execution.staging.unpacking import unpack
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.ports.artifacts import AbsentError
@@ -68,6 +65,9 @@ class GitFetcher:
         steps = [part for part in path.split("/") if part not in ("", ".")]
         if path.startswith("/") or ".." in steps or ".git" in steps or "\0" in path:
             raise PortError(f"source git: path {path!r} is no path in a repository")
+        import shutil  # here: few runs fetch anything from git
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="git-", dir=target.parent) as folder:
             _git(url, folder, ["init", "-q"])
             _git(url, folder, ["fetch", "-q", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, revision])
@@ -80,6 +80,9 @@ class GitFetcher:
     def _take(self, source: Path, target: Path, path: str) -> None:
         """Copy a part to `target`; a folder through an archive, so that its links are checked."""
         if source.is_dir() and not source.is_symlink():
+            from aether_protocol.execution.staging.packing import pack
+            from aether_protocol.execution.staging.unpacking import unpack
+
             packed = target.with_name(f"{target.name}.tar")
             pack(source, "tar", packed, self._limits)
             unpack(packed, "tar", target, self._limits)
@@ -87,7 +90,7 @@ class GitFetcher:
         elif source.is_file() and not source.is_symlink():
             with source.open("rb") as content, target.open("xb") as sink:
                 Budget(self._limits).copy(content, sink.write)
-            shutil.copymode(source, target)
+            target.chmod(stat.S_IMODE(source.stat().st_mode))
         else:
             raise AbsentError(f"source git: no file or folder {path!r} at that revision")
 

@@ -11,8 +11,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -157,6 +155,9 @@ class TemporaryRepository(LocalRepository):
     """A LocalRepository that is gone with its process, for runs that end with it."""
 
     def __init__(self) -> None:
+        import shutil  # here: most repositories outlive their process
+        import tempfile
+
         folder = Path(tempfile.gettempdir(), f"aether-artifacts-{os.getpid()}-{os.urandom(6).hex()}")
         super().__init__(folder)
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -179,6 +180,8 @@ def _digest(file: Path) -> tuple[str, int]:
 
 def _copy(file: Path, folder: Path) -> tuple[Path, str, int]:
     """Copy `file` to a new, synced file in `folder`; gives its path, digest and size."""
+    import tempfile  # here: most runs keep no artifact
+
     digest = hashlib.sha256()
     size = 0
     with file.open("rb") as source:

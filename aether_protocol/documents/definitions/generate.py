@@ -33,8 +33,7 @@ DEFINITIONS: Final[dict[str, type[Definition]]] = {
 _BELOW: Final = ("items", "additionalProperties", "then", "else")
 _STRUCTS_HEAD: Final = '''\
 """The structs of documents. Generated from documents/definitions: change those, then run generate.py there."""
-
-from __future__ import annotations
+# No `from __future__ import annotations` here: each process that reads a document would compile each annotation anew.
 
 from typing import Any, ClassVar
 

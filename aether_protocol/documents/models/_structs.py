@@ -1,6 +1,5 @@
 """The structs of documents. Generated from documents/definitions: change those, then run generate.py there."""
-
-from __future__ import annotations
+# No `from __future__ import annotations` here: each process that reads a document would compile each annotation anew.
 
 from typing import Any, ClassVar
 

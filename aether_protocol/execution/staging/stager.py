@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aether_protocol.errors import PortError
 from aether_protocol.execution.staging.limits import Limits
@@ -21,6 +19,9 @@ from aether_protocol.execution.staging.tree import kept_mode
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import ArtifactOutput
 from aether_protocol.ports.artifacts import AbsentError, ArtifactFetcher, ArtifactRepository
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 _USUAL_MODE: Final = 0o644  # of a file that says nothing of it
 _USUAL: Final = f"{_USUAL_MODE:04o}"
@@ -74,7 +75,7 @@ class LocalStager:
     def _bring(self, value: Mapping[str, Json], target: Path, scratch: Path, origin: str | None) -> Json:
         """Lay one down; what it was, where it comes from a source."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="in-", dir=scratch) as folder:
+        with _folder_in(scratch, "in-") as folder:
             came, unpacked = Path(folder, "came"), Path(folder, "unpacked")
             try:
                 fetched = self._get(value, came, origin)
@@ -152,7 +153,7 @@ class LocalStager:
             if kept_mode(mode) != _USUAL_MODE:
                 more["mode"] = f"{kept_mode(mode) & 0o777:04o}"
         else:
-            with tempfile.TemporaryDirectory(prefix="out-", dir=scratch) as folder:
+            with _folder_in(scratch, "out-") as folder:
                 packed = Path(folder, "packed")
                 _pack(source, archive, packed, self._limits)
                 digest, size = self._repository.put(packed)
@@ -193,8 +194,16 @@ def _replace(source: Path, target: Path) -> None:
     except OSError as fault:
         if fault.errno != errno.EXDEV:
             raise
-        with tempfile.TemporaryDirectory(prefix=".aether-", dir=target.parent) as folder:
+        import shutil  # here: most scratch lies on the file system of its workspace
+
+        with _folder_in(target.parent, ".aether-") as folder:
             os.replace(shutil.move(source, Path(folder, "moved")), target)
+
+
+def _folder_in(place: Path, prefix: str) -> TemporaryDirectory[str]:
+    from tempfile import TemporaryDirectory  # here: most runs have no artifacts
+
+    return TemporaryDirectory(prefix=prefix, dir=place)
 
 
 def _mode(path: Path) -> int:
