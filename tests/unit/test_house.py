@@ -44,7 +44,6 @@ SHORT_YET = {  # each goes into the module that uses it
     "aether_protocol.documents.instants",
     "aether_protocol.documents.models.read",
     "aether_protocol.documents.spelling",
-    "aether_protocol.engine.ids",
     "aether_protocol.execution.activity",
     "aether_protocol.execution.descriptors",
     "aether_protocol.execution.private",
