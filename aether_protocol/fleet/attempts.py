@@ -35,6 +35,14 @@ def withdrawn(fleet: FleetState, event: e.Withdrawn) -> None:
         fleet.stop(one for one in fleet.of_task.get(ref.task_run_id, {}).values() if one.work.ref == ref)
 
 
+def released(fleet: FleetState, event: e.Released) -> None:
+    for ref in event.refs:
+        if fleet.waits(ref):
+            fleet.waiting.remove(fleet.waiting.newest[ref.task_run_id])
+        for delivery in fleet.running(ref):
+            delivery.adopted = True  # where its worker returns it, the next engine decides
+
+
 def limits_set(fleet: FleetState, event: e.LimitsSet) -> None:
     fleet.waiting.set_limits(event.weights, event.limits)
 

@@ -35,6 +35,14 @@ class Withdrawn(Struct, gc=False):
     refs: Sequence[AttemptRef]
 
 
+class Released(Struct, gc=False):
+    """An engine does not drive the runs of these attempts any more: those that wait go, for the next engine offers them again;
+    those that are delivered run on, for the next engine asks for them."""
+
+    at: int
+    refs: Sequence[AttemptRef]
+
+
 class Joined(Struct, gc=False):
     """A worker said hello.
 
@@ -163,6 +171,7 @@ class Ticked(Struct, gc=False):
 Event = (
     Offered
     | Withdrawn
+    | Released
     | Joined
     | Polled
     | PollEnded

@@ -16,6 +16,7 @@ __all__ = ["Fleet", "FleetSettings"]
 _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.Offered: attempts.offered,
     e.Withdrawn: attempts.withdrawn,
+    e.Released: attempts.released,
     e.LimitsSet: attempts.limits_set,
     e.Joined: membership.joined,
     e.Polled: membership.polled,

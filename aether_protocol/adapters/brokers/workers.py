@@ -21,7 +21,6 @@ from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
-from aether_protocol.fleet.reasons import Reason, why_waiting
 from aether_protocol.fleet.work import Need, Work
 from aether_protocol.plan.placement import slots_of
 from aether_protocol.ports.broker import Holding, ResultSink
@@ -122,7 +121,8 @@ class WorkerBroker:
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
         self._send(e.Withdrawn(self._clock.now(), refs))
 
-    release = stop  # what waits here must not begin beside its repetition by another server
+    async def release(self, refs: Sequence[AttemptRef]) -> None:
+        self._send(e.Released(self._clock.now(), refs))
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self._clock.now()))
@@ -277,10 +277,6 @@ class WorkerBroker:
         """Give a worker no more work, and ask it to return what has not ended after `grace_s`."""
         now = self._clock.now()
         self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
-
-    def why(self, ref: AttemptRef) -> Reason | None:
-        """Say why an attempt waits; None where it does not wait here."""
-        return why_waiting(self.fleet.state, ref)
 
     # --- commands ---------------------------------------------------------------------------------------------------
 

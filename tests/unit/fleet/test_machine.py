@@ -465,3 +465,14 @@ def test_a_selector_that_cannot_be_read_is_an_error_of_the_attempt_alone() -> No
     out = bench.offer(work("a", selector="region in ("), work("b"))
     assert [o.ref.path for o in out if isinstance(o, c.ReportError)] == ["a"]
     assert assigned(bench.poll()) == ["b"]
+
+
+def test_a_released_attempt_is_left_to_the_next_engine_where_it_runs_and_offered_again_where_it_waits() -> None:
+    bench = Bench()
+    bench.join()
+    bench.offer(work("a"), work("b"))
+    assert assigned(bench.poll(free=1)) == ["a"]
+    assert bench.send(e.Released(bench.now, [ref("a"), ref("b"), ref("z")])) == [], "nothing is stopped"
+    assert bench.fleet.held([ref("a"), ref("b")], 30 * SECOND) == {ref("a"): "held", ref("b"): "unknown"}
+    assert bench.offer(work("a"), work("b")) == []
+    assert assigned(bench.poll()) == ["b"]
