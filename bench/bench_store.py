@@ -166,7 +166,7 @@ async def _many(store: SqliteStore, count: int) -> None:
     async with store.database.write() as execute:
         for number in range(count):
             row.run_id, row.created_at = f"run-{number}", number
-            store._insert(execute, row, store.tier, 0, None)
+            store.runs._insert(execute, row, store.tier, 0, None)
 
 
 async def _rows(store: SqliteStore, limit: int) -> None:

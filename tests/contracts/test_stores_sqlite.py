@@ -6,10 +6,12 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
@@ -77,6 +79,88 @@ class TestSnapshotTier(LeaseContract, MailboxContract, LogContract, LibraryContr
         self.play(body)
 
 
+    def test_every_state_that_is_saved_is_told(self) -> None:
+        async def body(store: Store) -> None:
+            await store.runs.create(new_run("a"))
+            for seq, closed in enumerate((False, True)):
+                before = await store.changes.newest()
+                assert await all_well(store, more("a", seq, saves=True, closed=closed))
+                assert [one.row and one.row.closed for one in await store.changes.after(before)] == [closed]
+
+        self.play(body)
+
+
+async def reserve_and_fail(database: Database) -> None:
+    async with database.write() as execute:
+        database.numbers.next = database.numbers.end + 1
+        database.numbers.record(execute, 1)
+        raise ValueError("nothing of it is written")
+
+
+def test_numbers_of_changes_grow_in_the_order_of_commits(tmp_path: Path) -> None:
+    """Whichever connection commits, in turns, at the end of a block."""
+
+    async def body() -> None:
+        stores = [open_sqlite(str(tmp_path / "a.db"), durability="normal") for _ in range(2)]
+        reached, rng = {"a": 0, "b": 0}, Random(5)
+        for run_id in reached:
+            await stores[0].runs.create(new_run(run_id))
+        before = await stores[0].changes.newest()
+        for number in range(400):
+            store, run_id = rng.choice(stores), rng.choice("ab")
+            if number % 50 == 25:  # as after so many changes
+                store.database.numbers.next = store.database.numbers.end
+            assert await all_well(store, more(run_id, reached[run_id], progress=None if rng.random() < 0.2 else 0))
+            reached[run_id] += 1
+            now = await rng.choice(stores).changes.newest()
+            assert now > before
+            told = await rng.choice(stores).changes.after(before)
+            assert [(one.cursor, one.run_id, one.row and one.row.seq) for one in told] == [(now, run_id, reached[run_id])]
+            before = now
+        assert await stores[0].upkeep.check() == []
+        stores[0].database.execute("UPDATE feed SET reserved = 1")
+        assert ["numbers that were not reserved" in line for line in await stores[0].upkeep.check()] == [True]
+        for store in stores:
+            await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_block_of_numbers_goes_with_the_transaction_that_reserved_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        one, two = (open_sqlite(str(tmp_path / "a.db"), durability="normal") for _ in range(2))
+        await one.runs.create(new_run("a"))
+        await one.runs.create(new_run("b"))
+        assert await all_well(one, more("a", 0))
+        with pytest.raises(ValueError, match="nothing"):
+            await reserve_and_fail(one.database)
+        for seq in range(5):
+            assert await all_well(two, more("b", seq))
+        before = await two.changes.newest()
+        assert await all_well(one, more("a", 1, progress=0))
+        assert [one.run_id for one in await two.changes.after(before)] == ["a"]
+        await one.close()
+        await two.close()
+
+    asyncio.run(body())
+
+
+def test_what_is_appended_to_a_run_that_another_process_puts_down_is_told(tmp_path: Path) -> None:
+    async def body() -> None:
+        one, two = (open_sqlite(str(tmp_path / "a.db"), durability="normal") for _ in range(2))
+        token = await one.runs.create(new_run("a", owner="me", ttl=9_000_000))
+        assert await all_well(one, more("a", 0, token=token))
+        await two.leases.release("me", sleeps={"a": None})
+        before = await two.changes.newest()
+        one.database.numbers.take(one.database.execute)  # so that nothing but the sleep is in the way of the short path
+        assert await all_well(one, more("a", 1, token=token, progress=0))
+        assert [one.run_id for one in await two.changes.after(before)] == ["a"]
+        await one.close()
+        await two.close()
+
+    asyncio.run(body())
+
+
 def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) -> None:
     """Where `progress` says that nothing else has changed, the row stays as it is in the file, and is right all the same."""
 
@@ -90,6 +174,7 @@ def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) ->
         assert await all_well(store, more("a", 1, "x", "y", progress=2, leaves_known=9))
         assert {text.split()[0] for text in said} == {"INSERT"}, "no transaction around it"
         store.database.connection.set_trace_callback(None)
+        assert store.database.execute("SELECT count(*) FROM changes").fetchall() == [(2,)], "and in one row"
         assert other.database.execute("SELECT seq, leaves_ended FROM runs").fetchall() == [(1, 0)]
         rows = [await other.runs.row("a"), *await other.runs.rows(RunQuery()), (await other.runs.load("a")).row]
         assert [(row.seq, row.leaves_ended, row.leaves_known) for row in rows if row is not None] == [(3, 2, 9)] * 3

@@ -285,8 +285,8 @@ def sign(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / ".aether" / "aether.db")
     with connection:
         before = b""
-        for id_, last, ended, lines in connection.execute("SELECT id, last, ended, lines FROM steps ORDER BY id").fetchall():
-            before = next_sum(before, id_, last, ended, lines)
+        for id_, *told in connection.execute("SELECT id, last, ended, change, lines FROM steps ORDER BY id").fetchall():
+            before = next_sum(before, id_, *told)
             connection.execute("UPDATE steps SET sum = ? WHERE id = ?", (before, id_))
         header = connection.execute(f"SELECT {COVERED['heads']} FROM heads").fetchone()
         connection.execute("UPDATE heads SET sum = ?", (sum_of("heads", header),))

@@ -88,7 +88,7 @@ TABLES: Final = (
     *("runs", "heads", "plans", "steps", "snapshots", "requests"),
     *("logs", "log_bounds", "documents", "schedules", "fires", "artifacts"),
 )
-DRIVERS: Final = ("owner", "token", "wake_at")  # of `runs`: who drives it, and when, is not content
+DRIVERS: Final = ("owner", "token", "epoch", "wake_at")  # of `runs`: which engine drives it, and when, is not content
 
 
 @pytest.fixture(scope="module")

@@ -362,6 +362,39 @@ FAULTS = (
         "return True",
         tests="tests/unit/engine/test_passivation.py",
     ),
+    # --- the feed of changes ---
+    Fault(
+        "missed",
+        "a number is taken from a block that another process has passed",
+        RUNS,
+        " AND EXISTS (SELECT 1 FROM feed WHERE reserved = ?)",
+        " AND ? >= 0",
+        tests="tests/contracts/test_stores_sqlite.py",
+    ),
+    Fault(
+        "missed",
+        "a block of numbers is kept whose transaction failed",
+        "adapters/stores/sqlite/database.py",
+        "        database.numbers.forget()\n",
+        "",
+        tests="tests/contracts/test_stores_sqlite.py",
+    ),
+    Fault(
+        "missed",
+        "a run that goes to sleep takes its last change out of the feed",
+        LEASES,
+        "                    self._db.numbers.record(execute, number)  # the feed",
+        "                    pass  # the feed",
+        tests="tests/contracts/test_stores_sqlite.py",
+    ),
+    Fault(
+        "missed",
+        "steps alone are appended where the feed does not look",
+        RUNS,
+        " AND closed = 0 AND wake_at IS NULL AND EXISTS",
+        " AND EXISTS",
+        tests="tests/contracts/test_stores_sqlite.py",
+    ),
     # --- what is kept ---
     Fault(
         "replay",

@@ -203,7 +203,7 @@ def test_check_finds_what_does_not_fit_together(tmp_path: Path) -> None:
         store.database.execute("DELETE FROM steps WHERE id = (1 << 32) + 2")
         store.database.execute("DELETE FROM steps WHERE id = (2 << 32) + 3")
         store.database.execute("DELETE FROM heads WHERE run = 3")
-        store.database.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, '', NULL)")
+        store.database.execute("INSERT INTO steps VALUES (9 << 32, 0, 0, 0, '', NULL)")
         assert await store.upkeep.check() == [
             "run 'gap' has no steps 2 to 2",
             "run 'behind' is at step 3, its log at 2",

@@ -7,7 +7,8 @@ and each knows its own tables alone (`schema` has them all). Every row that says
 
     store       the store as one object, and how one is opened
     schema      the tables, as numbered migrations              database   the connection: opening, transactions, errors
-    records     rows and texts of runs, with their digests      runs       appends, snapshots, lists; the change feed
+    records     rows and texts of runs, with their digests      runs       appends, snapshots, lists
+    numbers     numbers of changes, in the order of commits     changes    the change feed
     leases      leases, locks, the mailbox                      texts      logs and the library
     schedules   schedules, their fires and decisions            upkeep     description, check and compaction of the file
 """

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
+from aether_protocol.adapters.stores.sqlite.numbers import ChangeNumbers
 from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.execution.private import make_private
@@ -99,6 +100,7 @@ class Database:
         self.durability = durability
         self.migrations = migrations
         self.newest_version = FIRST + len(migrations) - 1
+        self.numbers = ChangeNumbers()
         self._write = _Write(self)
         self._access: _Access = _Shared(path) if reads_only else _Writing(path, durability, migrate)
         try:
@@ -237,6 +239,13 @@ class Database:
                 raise self.fault(error) from error
             return 0
 
+    def state(self) -> tuple[int, int] | None:
+        """Read what is another one after each commit, of this process or of another; None where only a look can show it."""
+        if not self.writable:
+            return None
+        with self._translated():
+            return self.execute("PRAGMA data_version").fetchone()[0], self.connection.total_changes
+
     @contextmanager
     def read(self) -> Iterator[Execute]:
         """Read with statements that see the same moment. There must be no `await` inside."""
@@ -332,6 +341,7 @@ class _Write:
                 return
         except sqlite3.Error as failed:
             error = failed
+        database.numbers.forget()
         try:
             if database.connection.in_transaction:  # a full disk has rolled back already
                 database.execute("ROLLBACK")

@@ -46,6 +46,7 @@ _TAKE: Final = (
     "UPDATE runs SET wake_at = CASE owner WHEN ? THEN wake_at END, owner = ?, token = ?, "
     f"epoch = epoch + (tier = '{SNAPSHOT}') WHERE number = ?"
 )
+_SLEEP: Final = "UPDATE runs SET owner = NULL, wake_at = ? WHERE run_id = ? AND owner = ? RETURNING number"
 _HELD: Final = "SELECT 1 FROM locks WHERE name = ? AND owner <> ? AND " + COUNTS
 _LOCK: Final = "INSERT OR REPLACE INTO locks (name, owner, until, length) VALUES (?, ?, ?, ?)"
 _BROKE: Final = (
@@ -66,7 +67,6 @@ _ASKED: Final = (
 )
 
 _REQUEST: Final = COVERED["requests"]
-
 
 
 class SqliteLeases:
@@ -141,7 +141,8 @@ class SqliteLeases:
             now = self._db.now()
             for run_id, left in (sleeps or {}).items():
                 due = NEVER if left is None else now + left
-                execute("UPDATE runs SET owner = NULL, wake_at = ? WHERE run_id = ? AND owner = ?", (due, run_id, owner))
+                for (number,) in execute(_SLEEP, (due, run_id, owner)).fetchall():
+                    self._db.numbers.record(execute, number)  # the feed looks at the steps of runs that are awake
         for run_id in sleeps or ():
             self._forget(run_id)
 

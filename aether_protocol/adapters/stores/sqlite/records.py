@@ -2,9 +2,9 @@
 
 What is read again is what was written, or it is reported as a damaged store, whatever it holds instead. A digest is made of
 the values as they are stored, in an order of columns that never changes; which columns it covers stands in COVERED and nowhere
-else. Not covered is which engine drives a run, and when (owners, locks, breaks, `runs.owner`, `runs.token`, `runs.wake_at`):
-that is not content. Lists compare the types of columns and what cannot be alone, since they are read far more often than a run
-is opened.
+else. Not covered is which engine drives a run, and when (owners, locks, breaks, `runs.owner`, `runs.token`, `runs.epoch`,
+`runs.wake_at`), nor the feed of changes: that is not content. Lists compare the types of columns and what
+cannot be alone, since they are read far more often than a run is opened.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def sum_of_moved(values: Sequence[Any], head: bytes | None) -> bytes:
     return sum_of("moved", (*values, None if head is None else head.hex()))
 
 
-def next_sum(before: bytes, id_: int, last: int, ended: int | None, lines: str) -> bytes:
+def next_sum(before: bytes, id_: int, last: int, ended: int, change: int, lines: str) -> bytes:
     """Make the digest of a row of steps that follows the one with digest `before`."""
     made = blake2b(before, digest_size=SIZE)
-    made.update(b"%d %s " % (id_, f"{last} {ended}".encode("ascii")))
+    made.update(b"%d %s " % (id_, f"{last} {ended} {change}".encode("ascii")))
     made.update(lines.encode("utf-8", "surrogateescape"))
     return made.digest()
 
@@ -119,8 +119,8 @@ ROW: Final = (
     "leaves_ended, leaves_known, digest, retry_of, tier"
 )
 # A run's row as it is now: of an open run, how far it is stands in the newest row of its steps.
-_NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
-RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {_NEWEST} END"
+NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
+RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {NEWEST} END"
 SEQ: Final = "coalesce(max(last, seq), seq)"
 _BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
 _FAR: Final = f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
@@ -131,7 +131,7 @@ SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
 HEAD: Final = (
     "SELECT run, plan, header, heads.sum, digest, text FROM heads LEFT JOIN plans ON plans.number = plan WHERE run = ?"
 )
-_ROWS_OF_STEPS: Final = "SELECT id, last, ended, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
+_ROWS_OF_STEPS: Final = "SELECT id, last, ended, change, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
 _BEFORE: Final = "SELECT sum FROM steps WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
 _PHASES: Final = frozenset(map(str, Phase))
 _END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
@@ -139,7 +139,7 @@ _seen_shapes: Final[set[tuple[type, ...]]] = set()  # types of columns that were
 
 # The row that step ? is in, or the first one after it.
 LINES: Final = (
-    "SELECT id, last, ended, lines, sum FROM steps WHERE id >= "
+    "SELECT id, last, ended, change, lines, sum FROM steps WHERE id >= "
     "coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) AND id < ? ORDER BY id"
 )
 to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -165,19 +165,19 @@ def chained(execute: Execute, number: int, first: int, whose: str) -> list[str]:
     before: bytes | None = None
     for row in execute(_ROWS_OF_STEPS, ((number << 32) + first, ((number + 1) << 32) - 1)):
         before = require_chained(execute, row, before, whose)
-        lines += row[3].split("\n")
+        lines += row[4].split("\n")
     return lines
 
 
 def require_chained(execute: Execute, row: tuple[Any, ...], before: bytes | None, whose: str) -> bytes:
     """Raise PortError where a row of steps does not fit its digest, which follows `before` (None: look it up); its digest."""
-    id_, last, ended, lines, sum_ = row
-    if (type(last), type(ended), type(lines)) != (int, int, str):
+    id_, last, ended, change, lines, sum_ = row
+    if (type(last), type(ended), type(change), type(lines)) != (int, int, int, str):
         raise damaged(f"the record of {whose}")
     if before is None:
         found = execute(_BEFORE, (id_ >> 32 << 32, id_)).fetchone()
         before = found[0] or b"" if found is not None else b""
-    if next_sum(before, id_, last, ended, lines) != sum_:
+    if next_sum(before, id_, last, ended, change, lines) != sum_:
         raise damaged(f"the record of {whose}")
     return bytes(sum_)
 

@@ -1,17 +1,15 @@
-"""Runs in SQLite: rows, steps, plans, snapshots; and the feed of their changes.
+"""Runs in SQLite: rows, steps, plans, snapshots.
 
 One append is one transaction, whatever the number of runs. The key of `steps` is the optimistic lock, the run's token
 the fence, both in the statement that inserts. The row of `runs` is written when something but the number of steps and ended
 leaves has changed; these two stand beside the steps. How a run is kept (its tier) is said at its creation and holds for its
 life, by which engine it may be opened. Rows of steps are a chain of digests, whose end the run's row has as of its last change.
 
-Rows of `changes` are made by triggers, in the transaction that they report; there is one writer at a time, so their ids are in
-the order of commits. A row that a newer one of the same run supersedes may be deleted.
+Every change has a number (`numbers`): steps alone have it in their row, all else makes a row of `changes`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -46,7 +44,6 @@ from aether_protocol.adapters.stores.sqlite.records import (
 from aether_protocol.errors import AetherError, BusyError, UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.runs import FIRST_TOKEN, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
 
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
@@ -59,10 +56,11 @@ _CHANGE: Final = (
 )
 _ADVANCE: Final = f"{_CHANGE} WHERE number=? AND seq<=? AND token=?"
 _CLOSE: Final = f"{_CHANGE}, closed=1 WHERE number=? AND seq<=? AND token=?"  # apart: `closed` is indexed
-_APPEND: Final = (
-    "INSERT OR IGNORE INTO steps (id, last, ended, lines, sum) SELECT ?, ?, ?, ?, ? FROM runs WHERE number = ? AND token = ?"
-)
-_INSERT_STEPS: Final = "INSERT INTO steps (id, last, ended, lines, sum) VALUES (?, ?, ?, ?, ?)"
+_STEPS: Final = "id, last, ended, change, lines, sum"
+_APPEND: Final = f"INSERT OR IGNORE INTO steps ({_STEPS}) SELECT ?, ?, ?, ?, ?, ? FROM runs WHERE number = ? AND token = ?"
+# Alone, where the feed finds the change beside the steps, and the block of numbers is still the newest one.
+_APPEND_ALONE: Final = f"{_APPEND} AND closed = 0 AND wake_at IS NULL AND EXISTS (SELECT 1 FROM feed WHERE reserved = ?)"
+_INSERT_STEPS: Final = f"INSERT INTO steps ({_STEPS}) VALUES (?, ?, ?, ?, ?, ?)"
 _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text, sum) VALUES (?, ?, ?, ?)"
 _MINE: Final = "SELECT 1 FROM runs WHERE number=? AND token=?"
 _NAME: Final = "INSERT OR IGNORE INTO artifacts (run, digest) VALUES (?, ?)"
@@ -74,11 +72,6 @@ FORGET_PLAN: Final = (
 _OF_RUN: Final = tuple(
     f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks", "artifacts")
 )
-
-POLL_S: Final = 0.05  # between two looks for what another process has written
-_NEWEST_CHANGE: Final = "SELECT coalesce(max(id), 0) FROM changes"
-_AFTER: Final = "SELECT max(id) AS newest, run, max(gone) FROM changes WHERE id > ? GROUP BY run ORDER BY newest LIMIT ?"
-_BY_NUMBER: Final = f"SELECT {SHOWN} FROM {RUNS} WHERE number = ?"
 
 
 class Known:
@@ -182,23 +175,30 @@ class SqliteRuns:
             return False
         if part.artifacts or part.new_runs:
             return False
-        row = self._step_values(known, part)
+        numbers = self._db.numbers
+        change = numbers.next
+        if change > numbers.end:
+            return False
+        numbers.next = change + 1
+        row = self._step_values(known, part, change)
         sum_ = next_sum(known.sum, *row)
-        if self._db.once(_APPEND, (*row, sum_, known.number, part.token)) != 1:
+        if self._db.once(_APPEND_ALONE, (*row, sum_, known.number, part.token, numbers.end)) != 1:
             return False
         known.seq, known.sum = row[1], sum_
         return True
 
-    def _step_values(self, known: Known, part: RunAppend) -> tuple[int, int, int, str]:
+    def _step_values(self, known: Known, part: RunAppend, change: int) -> tuple[int, int, int, int, str]:
         steps = part.steps
-        return known.base + part.expected_seq + 1, steps[-1].seq, part.leaves_ended, self.records.steps(steps)
+        return known.base + part.expected_seq + 1, steps[-1].seq, part.leaves_ended, change, self.records.steps(steps)
 
     def _advance(self, execute: Execute, known: Known, part: RunAppend) -> bool:
         """Record every step; False if another writer was first."""
-        values = self._step_values(known, part)
+        change = self._db.numbers.take(execute)
+        values = self._step_values(known, part, change)
         sum_ = next_sum(known.sum, *values)
         if execute(_APPEND, (*values, sum_, known.number, part.token)).rowcount != 1:
             return False
+        self._db.numbers.record(execute, known.number)
         known.seq, known.sum = values[1], sum_
         if part.row is not None:
             _change(execute, known, part.expected_seq, part, part.row)
@@ -216,6 +216,7 @@ class SqliteRuns:
             if part.row is None or not _change(execute, known, known.saved, part, part.row):
                 return False
             _save(execute, known.number, known.seq, part.snapshot)
+            self._db.numbers.record(execute, known.number)
             known.saved = known.seq
         _name(execute, known.number, part.artifacts)
         return True
@@ -229,11 +230,12 @@ class SqliteRuns:
             first = run.row.seq - len(run.lines) + 1
             if run.snapshot is not None:
                 _save(execute, number, first - 1, run.snapshot)
-            sum_ = b""
+            sum_, change = b"", self._db.numbers.take(execute)
             for start in range(0, len(run.lines), _CHUNK):
                 lines = run.lines[start : start + _CHUNK]
                 begin = first + start
-                values = (number << 32) + begin, begin + len(lines) - 1, run.row.leaves_ended, clean("\n".join(lines))
+                text = clean("\n".join(lines))
+                values = (number << 32) + begin, begin + len(lines) - 1, run.row.leaves_ended, change, text
                 sum_ = next_sum(sum_, *values)
                 execute(_INSERT_STEPS, (*values, sum_))
             if sum_:
@@ -259,6 +261,7 @@ class SqliteRuns:
                 for table in _OF_RUN:
                     execute(f"DELETE FROM {table} = ?", (number,))
                 execute("DELETE FROM runs WHERE number = ?", (number,))
+                self._db.numbers.record(execute, number, run_id)
                 execute(FORGET_PLAN, (plan,))
                 deleted += 1
         for run_id in run_ids:
@@ -310,7 +313,7 @@ class SqliteRuns:
                 before = require_chained(execute, row, before, f"run {run_id!r}")
                 if row[1] > after:
                     first = row[0] - base
-                    found += [(seq, line) for seq, line in enumerate(row[3].split("\n"), first) if seq > after]
+                    found += [(seq, line) for seq, line in enumerate(row[4].split("\n"), first) if seq > after]
                 if len(found) >= limit:
                     break
         return found[:limit]
@@ -338,6 +341,7 @@ class SqliteRuns:
         sums = fixed, sum_of_moved(moved_values(row), None), None
         number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner, *sums)).lastrowid
         assert number is not None
+        self._db.numbers.record(execute, number)
         return number
 
     def _keep_head(self, execute: Execute, number: int, run: NewRun | StoredRun) -> None:
@@ -345,37 +349,6 @@ class SqliteRuns:
         plan = self.records.keep_plan(execute, run.plan)
         values = number, plan, self.records.header(run.header)
         execute("INSERT INTO heads (run, plan, header, sum) VALUES (?, ?, ?, ?)", (*values, sum_of("heads", values)))
-
-
-class SqliteChanges:
-    """`ports.store.ChangeFeed`."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def newest(self) -> int:
-        with self._db.read() as execute:
-            found: int = execute(_NEWEST_CHANGE).fetchone()[0]
-        return found
-
-    async def after(self, cursor: int, limit: int = 1_000) -> list[Change]:
-        with self._db.read() as execute:
-            found: list[Change] = []
-            for id_, number, gone in execute(_AFTER, (cursor, limit)).fetchall():
-                row = make_row(execute(_BY_NUMBER, (number,)).fetchone()) if gone is None else None
-                found.append(Change(id_, row.run_id if row is not None else gone, row))
-        return found
-
-    async def wait(self, cursor: int, seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while await self.newest() <= cursor:
-            left = end - time.monotonic()
-            if left <= 0:
-                return False
-            import asyncio  # here: most commands never wait, and importing it takes as long as all that `ls` does
-
-            await asyncio.sleep(min(POLL_S, left))
-        return True
 
 
 def is_there(execute: Execute, run_id: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
-FIRST: Final = 7  # the number of the first migration: files of smaller ones were written before the first release
+FIRST: Final = 8  # the number of the first migration: files of smaller ones were written before the first release
 
 # Instants are microseconds since the epoch. Every row that says something carries a digest of what it says, `sum`
 # (records.COVERED).
@@ -54,7 +54,8 @@ _RUNS: Final = (
     "CREATE TABLE plans (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL)",
     "CREATE TABLE heads (run INTEGER PRIMARY KEY, plan INTEGER NOT NULL, header TEXT NOT NULL, sum BLOB)",
     "CREATE INDEX heads_plan ON heads (plan)",
-    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, ended INTEGER NOT NULL, lines TEXT NOT NULL, sum BLOB)",
+    "CREATE TABLE steps (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, ended INTEGER NOT NULL, "
+    "change INTEGER NOT NULL, lines TEXT NOT NULL, sum BLOB)",
     "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB)",
     "CREATE TABLE artifacts (run INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, digest)) WITHOUT ROWID",
     "CREATE INDEX artifacts_digest ON artifacts (digest)",
@@ -83,15 +84,13 @@ _LEASES: Final = (
     "CREATE INDEX requests_open ON requests (run) WHERE answer IS NULL",
 )
 
-# The change feed: a row for each append, in the order of commits (SQLite has one writer at a time), made by the statement that
-# it reports. `run` is the number of the run, `gone` the id of one that was deleted. The newest row is never deleted, so ids
-# only grow without a counter beside the table, which would be one more page in every commit.
+# The change feed (`changes`, `numbers`): `id` is the number of the change, `run` that of the run, `gone` the id of one that was
+# deleted; steps alone of a run that is open and awake have their number beside them (`steps.change`). `reserved` is the end of
+# the newest block of numbers.
 _CHANGES: Final = (
     "CREATE TABLE changes (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, gone TEXT)",
-    "CREATE TRIGGER changes_steps AFTER INSERT ON steps BEGIN INSERT INTO changes (run) VALUES (NEW.id >> 32); END",
-    "CREATE TRIGGER changes_runs AFTER INSERT ON runs BEGIN INSERT INTO changes (run) VALUES (NEW.number); END",
-    "CREATE TRIGGER changes_gone AFTER DELETE ON runs "
-    "BEGIN INSERT INTO changes (run, gone) VALUES (OLD.number, OLD.run_id); END",
+    "CREATE TABLE feed (reserved INTEGER PRIMARY KEY)",
+    "INSERT INTO feed VALUES (0)",
 )
 
 _LOGS_AND_LIBRARY: Final = (

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
-from aether_protocol.adapters.stores.sqlite.runs import SqliteChanges, SqliteRuns
+from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
 from aether_protocol.adapters.stores.sqlite.schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite.texts import SqliteLibrary, SqliteLogs
 from aether_protocol.adapters.stores.sqlite.upkeep import SqliteUpkeep

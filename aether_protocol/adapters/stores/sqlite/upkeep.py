@@ -32,7 +32,7 @@ _RUNS: Final = (
     f"{_of('snapshots', COVERED['snapshots'])}, snapshots.sum FROM runs LEFT JOIN heads ON heads.run = runs.number "
     "LEFT JOIN plans ON plans.number = plan LEFT JOIN snapshots ON snapshots.run = runs.number ORDER BY runs.number"
 )
-_STEPS: Final = "SELECT id, last, ended, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
+_STEPS: Final = "SELECT id, last, ended, change, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
 _OF_RUNS: Final = {  # rows that must belong to a run, by that column
     "steps": "id >> 32",
     "heads": "run",
@@ -51,6 +51,9 @@ _ROWS: Final[Mapping[str, str]] = {
     "schedules": "'schedule ' || name",
     "fires": "'fire ' || rowid",
 }
+_RESERVED: Final = (
+    "SELECT reserved >= max(coalesce((SELECT max(id) FROM changes), 0), coalesce((SELECT max(change) FROM steps), 0)) FROM feed"
+)
 _UNBOUND: Final = "SELECT count(*) FROM logs WHERE (run, path) NOT IN (SELECT run, path FROM log_bounds)"
 
 
@@ -130,6 +133,8 @@ def _faults(execute: Execute, migrations: Sequence[Sequence[str]]) -> Iterator[s
     lost = execute("SELECT count(*) FROM fires WHERE schedule NOT IN (SELECT number FROM schedules)").fetchone()[0]
     if lost:
         yield f"{lost} fires do not belong to a schedule"
+    if execute(_RESERVED).fetchall() != [(1,)]:
+        yield "changes have numbers that were not reserved: who follows the runs may miss some"
     unbound = execute(_UNBOUND).fetchone()[0]
     if unbound:
         yield f"{unbound} lines of logs are not counted"
@@ -211,9 +216,9 @@ class _StepChain:
 
     def faults(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
         before: bytes | None = b""
-        for id_, last, ended, lines, sum_ in rows:
+        for id_, last, ended, change, lines, sum_ in rows:
             first = id_ - self._base
-            if type(last) is not int or type(ended) is not int or type(lines) is not str:
+            if (type(last), type(ended), type(change), type(lines)) != (int, int, int, str):
                 yield f"has a damaged record from step {first} on"
                 return
             if first != self.expected and not (self.expected == 1 and first == self._saved + 1):
@@ -222,7 +227,7 @@ class _StepChain:
             self.expected = last + 1
             if sum_ is None:
                 yield f"has no digest of steps {first} to {last}"
-            elif before is not None and next_sum(before, id_, last, ended, lines) != sum_:
+            elif before is not None and next_sum(before, id_, last, ended, change, lines) != sum_:
                 yield f"has steps {first} to {last} that do not fit their digest"
             before = sum_ if isinstance(sum_, bytes) else b""
             if last == self._seq:

@@ -33,6 +33,35 @@ class ChangeContract(Contract):
 
         self.play(body)
 
+    def test_steps_alone_are_told_also_once_the_run_sleeps_or_has_closed(self) -> None:
+        async def body(store: Store) -> None:
+            token = await store.runs.create(new_run("a", owner="me", ttl=9_000_000))
+            await store.runs.create(new_run("b"))
+            begin = await store.changes.newest()
+
+            async def told(since: int) -> list[tuple[str, int]]:
+                return [(one.run_id, one.row.seq) for one in await store.changes.after(since) if one.row is not None]
+
+            assert await all_well(store, more("a", 0, token=token, progress=0))
+            assert await told(begin) == [("a", 1)]
+            middle = await store.changes.newest()
+            assert middle > begin
+            assert await told(middle) == []
+            assert await all_well(store, more("b", 0, "x", "y", progress=0))
+            assert await all_well(store, more("a", 1, token=token, progress=0))
+            assert await told(middle) == [("b", 2), ("a", 2)], "in the order of their newest changes"
+            newest = await store.changes.newest()
+            await store.leases.release("me", sleeps={"a": None})
+            assert await told(begin) == [("b", 2), ("a", 2)]
+            assert await store.changes.newest() >= newest
+            newest = await store.changes.newest()
+            assert await all_well(store, more("a", 2, token=token, progress=0))
+            assert await told(newest) == [("a", 3)], "a run that sleeps may be written by its last owner"
+            assert await all_well(store, more("b", 2, closed=True))
+            assert await told(begin) == [("a", 3), ("b", 3)]
+
+        self.play(body)
+
     def test_a_run_that_was_deleted_or_imported_is_told(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))
@@ -73,7 +102,7 @@ class ChangeContract(Contract):
                 for number in range(20):
                     await client.runs.create(new_run(f"{name}{number}"))
                     for seq in range(3):
-                        assert await all_well(client, more(f"{name}{number}", seq))
+                        assert await all_well(client, more(f"{name}{number}", seq, progress=0 if seq % 2 else None))
                         await asyncio.sleep(0)
 
             async def follow() -> None:
