@@ -6,16 +6,20 @@ Law: what loads a fetcher is a source of its type; a document without sources lo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from aether_protocol.assembly.discovery import make
 from aether_protocol.assembly.store_urls import has_scheme
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager
+
+if TYPE_CHECKING:
+    from aether_protocol.expressions.values import Json
+    from aether_protocol.plan.model import ArtifactOutput
 
 _PLACES: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()  # of stores whose URL names the repository
 
@@ -49,9 +53,26 @@ def fetcher_types() -> Mapping[str, tuple[ConfigField, ...]]:
 
 def local_stager(repository: str | Path | ArtifactRepository) -> Stager:
     """Make a stager that keeps artifacts in a repository; see `open_repository`."""
-    from aether_protocol.execution.staging.stager import LocalStager
+    return _LateStager(open_repository(repository))
 
-    return LocalStager(open_repository(repository), _fetchers())
+
+class _LateStager:
+    """A LocalStager that is made, with all fetchers, for the first artifact: most runs have none."""
+
+    def __init__(self, repository: ArtifactRepository) -> None:
+        self._repository = repository
+
+    @cached_property
+    def _made(self) -> Stager:
+        from aether_protocol.execution.staging.stager import LocalStager
+
+        return LocalStager(self._repository, _fetchers())
+
+    def bring(self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None) -> Mapping[str, Json]:
+        return self._made.bring(artifacts, folder, scratch, origin)
+
+    def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Json]:
+        return self._made.keep(outputs, folder, scratch)
 
 
 def open_repository(given: str | Path | ArtifactRepository) -> ArtifactRepository:
