@@ -1,7 +1,7 @@
-"""What waits in the loop's inbox: an event of a run, and who is told once it has been dealt with.
+"""The loop's inbox: events of runs, each with what acknowledges it (a caller that waits, a broker whose result is stored).
 
-Law: the instant is put on an event when its turn comes, so that events of a run never go back in time. A reply is given after
-what the event led to is in the store, or was refused there.
+Law: the instant is put on an event when its turn comes, so that events of a run never go back in time. An entry is
+acknowledged after what the event led to is in the store, or was refused there.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Reply = Answer | Stored | RecoveryEnd
 Entry = tuple[ActiveRun, Event | None, Reply | None]
 
 
-def give(run: ActiveRun, reply: Reply, refused: str | None) -> None:
-    """Tell of what became of an entry: the run is `refused` it, cannot go on, or has it in the store."""
+def acknowledge(run: ActiveRun, reply: Reply, refused: str | None) -> None:
+    """Acknowledge an entry: it was `refused`, its run is broken, or what it led to is in the store."""
     if isinstance(reply, RecoveryEnd):
         run.recovering = False
         if run.paused:

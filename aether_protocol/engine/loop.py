@@ -20,7 +20,17 @@ from aether_protocol.engine.dispatch.command_runner import CommandRunner
 from aether_protocol.engine.dispatch.deliveries import Deliveries, EngineSite
 from aether_protocol.engine.dispatch.late_results import LateResults
 from aether_protocol.engine.dispatch.reports import Reports
-from aether_protocol.engine.inbox import NO_TIME, Answer, Asked, Entry, RecoveryEnd, Reply, give, put_question, refuse_closed
+from aether_protocol.engine.inbox import (
+    NO_TIME,
+    Answer,
+    Asked,
+    Entry,
+    RecoveryEnd,
+    Reply,
+    acknowledge,
+    put_question,
+    refuse_closed,
+)
 from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.observers import Observers, Severity
@@ -332,7 +342,7 @@ class RunLoop:
             if touched:
                 await self._store_and_carry_out(touched)
             for run, reply, refused in replies:
-                give(run, reply, refused)
+                acknowledge(run, reply, refused)
 
     def _handle(self, count: int) -> tuple[list[ActiveRun], list[tuple[ActiveRun, Reply, str | None]]]:
         """Let the machines handle the next `count` entries of the inbox. Returns the runs that have entries to store, and the

@@ -148,7 +148,7 @@ def show_what_would_run(request: RunRequest, *, as_json: bool) -> None:
 
 async def begin(request: RunRequest, engine: Engine, store: Store) -> str | FinishedRun | None:
     """Take the lock, then start the run, or find it as it is."""
-    from aether_protocol.service.runs.ids import newest_of
+    from aether_protocol.service.runs.retry_ids import newest_of
 
     if request.lock is not None and not await take_lock(request.lock, request.lock_mode, engine, store):
         messages.note(f"lock {request.lock!r} is taken: nothing to do")
@@ -170,7 +170,7 @@ async def continue_run(request: RunRequest, engine: Engine, store: Store, row: R
     """Recover the recorded run, retry it where that is asked for, or find that it has ended."""
     from aether_protocol.cli.render.changes import warn_of_changes
     from aether_protocol.service.local import client_of
-    from aether_protocol.service.runs.ids import resume_or_retry
+    from aether_protocol.service.runs.retry_ids import resume_or_retry
 
     if row.digest != request.plan.digest or request.arguments:
         warn_of_changes(row, request.plan, (await store.runs.load(row.run_id)).header.parameters, request.arguments)
