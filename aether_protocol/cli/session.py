@@ -29,13 +29,13 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.service.client import RunControl
 from aether_protocol.service.local import client_of
 from aether_protocol.views.preview import task_names
 from aether_protocol.views.report import Report, make_report
 from aether_protocol.views.text import one_line, printable
 
 if TYPE_CHECKING:
+    from aether_protocol.service.client import Client
     from aether_protocol.views.event_feed import EventRecord
 
 REFRESH_S = 0.25
@@ -70,7 +70,7 @@ class Session:
         self.keeps = keeps
         self.run_id = ""
         self.signals = 0
-        self.cancelling: Callable[[str], Awaitable[None]] | None = None  # once there is a run to cancel
+        self.client: Client | None = None  # once there is a run to cancel; its control is loaded where it is needed
         self.state: RunState | None = None
         self.first_seq = 0  # of the first step seen
         self.suspended: dict[int, Node] = {}
@@ -80,21 +80,20 @@ class Session:
     async def run(self, engine: RunEngine, run_id: str, act: Callable[[], Awaitable[None]] | None = None) -> SessionResult:
         """See a run that has begun to its end; `act` is carried out once the run is watched, and what it raises ends this."""
         self.run_id = run_id
-        control = client_of(engine).control
         self._look_at(engine.driven.state(run_id))
         events = engine.driven.events(run_id)
         stream = asyncio.create_task(self._print_events(events)) if self.streams else None
         ended = asyncio.create_task(engine.driven.join(run_id))
         ended.add_done_callback(lambda _: self.attention.set())
-        self.cancelling = control.cancel
+        self.client = client = client_of(engine)
         if self.signals and not self.keeps:  # just now
-            self.tasks.append(asyncio.create_task(self._cancel(control.cancel)))
+            self.tasks.append(asyncio.create_task(self._cancel(client)))
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
         try:
             if act is not None:
                 await act()
-            left = await self._see_through(control, ended)
+            left = await self._see_through(client, ended)
             if stream is not None:
                 events.finish()
                 await stream
@@ -179,27 +178,27 @@ class Session:
         if self.signals == 1:
             doing = "leaving" if self.keeps else "cancelling"
             self.view.note(f"{doing} the run (Ctrl-C again: do not wait for tasks to stop)")
-            if self.cancelling is not None and not self.keeps:
-                self.tasks.append(asyncio.create_task(self._cancel(self.cancelling)))
+            if self.client is not None and not self.keeps:
+                self.tasks.append(asyncio.create_task(self._cancel(self.client)))
         elif self.signals > 2:
             leave()
         self.attention.set()
 
-    async def _cancel(self, cancel: Callable[[str], Awaitable[None]]) -> None:
+    async def _cancel(self, client: Client) -> None:
         with contextlib.suppress(UsageError):  # it ended just now
-            await cancel(self.run_id)
+            await client.control.cancel(self.run_id)
 
     # --- the way through ---
 
-    async def _see_through(self, control: RunControl, ended: asyncio.Task[None]) -> list[str]:
+    async def _see_through(self, client: Client, ended: asyncio.Task[None]) -> list[str]:
         """Until the run is over, or suspended and left so: then the paths that wait for an answer."""
         while not ended.done() and self.signals < (1 if self.keeps else 2):
             self.attention.clear()
             if not self.signals:
-                await self._answer_given(control)
+                await self._answer_given(client)
                 waiting = self._waiting()
                 if waiting:
-                    if not self.asks or not await self._ask(control, waiting[0]):
+                    if not self.asks or not await self._ask(client, waiting[0]):
                         return [node.path for node in self._waiting()]
                     continue  # the prompt took its time: look at everything again
             await self.attention.wait()
@@ -214,19 +213,19 @@ class Session:
             return []
         return sorted((n for n in self.suspended.values() if n.phase == "Suspended"), key=state.order_key)
 
-    async def _answer_given(self, control: RunControl) -> None:
+    async def _answer_given(self, client: Client) -> None:
         """Use the answers of `--resume`: by path, or by the task's name."""
         for node in [n for n in self.suspended.values() if n.phase == "Suspended"]:
             payloads = self.answers.get(node.path) or self.answers.get(node.call.name) or []
             while payloads:
                 try:
-                    await control.resume(self.run_id, node.path, payloads.pop(0))
+                    await client.control.resume(self.run_id, node.path, payloads.pop(0))
                 except UsageError as error:
                     self.view.note(f"the answer for {node.path} was refused: {error.message}")
                 else:
                     break
 
-    async def _ask(self, control: RunControl, node: Node) -> bool:
+    async def _ask(self, client: Client, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
         from aether_protocol.cli.arguments import read_payload
 
@@ -244,7 +243,7 @@ class Session:
                         click.echo("  that is neither yes, no nor a JSON object", err=True)
                         continue
                     self.suspended.pop(node.id, None)
-                    await control.resume(self.run_id, node.path, payload)
+                    await client.control.resume(self.run_id, node.path, payload)
                     return True
                 except AetherError as error:
                     self.suspended[node.id] = node

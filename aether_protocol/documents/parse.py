@@ -5,7 +5,6 @@ Law: whatever the bytes, what comes back are trees of JSON values with places, a
 
 from __future__ import annotations
 
-from aether_protocol.documents.json_text import JsonSyntaxError, read_json
 from aether_protocol.documents.source import DocumentLimits, Source, TooManyFaultsError, open_source
 from aether_protocol.documents.tree import DocumentTree, StopReadingError
 
@@ -27,6 +26,8 @@ def parse(data: bytes, file: str, limits: DocumentLimits) -> tuple[Source, list[
 def _read(source: Source, limits: DocumentLimits) -> list[DocumentTree]:
     if source.text.lstrip()[:1] not in ("{", "["):
         return _yaml(source, limits)
+    from aether_protocol.documents.json_text import JsonSyntaxError, read_json  # most documents are YAML
+
     try:
         return [read_json(source, limits)]
     except StopReadingError:

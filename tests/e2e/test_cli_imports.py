@@ -53,7 +53,10 @@ print(json.dumps(loaded))
 """
 
 # Of the standard library and beside it: what only some runs need.
-SELDOM = {"bz2", "gzip", "httpx", "lzma", "pydantic", "random", "rich", "secrets", "shutil", "tarfile", "tempfile", "zipfile"}
+SELDOM = {
+    "bz2", "gzip", "httpx", "lzma", "pydantic", "random", "rich", "secrets", "shutil", "tarfile", "tempfile", "zipfile",
+    "aether_protocol.documents.json_text", "aether_protocol.execution.staging.stager", "aether_protocol.service.local.control",
+}  # fmt: skip
 # A process of its own, from the first import to the end: passes of the collector of garbage, what it left out, all modules.
 WATCHED = """
 import atexit, gc, json, runpy, sys
