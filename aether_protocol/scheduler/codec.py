@@ -6,13 +6,14 @@ kind, then its fields in their order. New fields are appended with a default, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from aether_protocol.errors import PortError
-from aether_protocol.plan.records import VERSION, SecretInRecordError, decode, encode, escape, unescape
+from aether_protocol.plan.records import VERSION, SecretInRecordError, decode, encode, encode_lines, escape, unescape
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import Fact
@@ -43,6 +44,16 @@ def encode_entry(entry: LogEntry) -> str:
         return encode((VERSION, entry.seq, entry.at, entry.cause, entry.facts))
     except SecretInRecordError:
         return encode((VERSION, entry.seq, entry.at, entry.cause, escape(entry.facts), True))
+
+
+def encode_entries(entries: Sequence[LogEntry]) -> str:
+    """Write log entries as lines, each as `encode_entry` does; there is at least one."""
+    if len(entries) > 1:
+        try:
+            return encode_lines([(VERSION, entry.seq, entry.at, entry.cause, entry.facts) for entry in entries])
+        except (SecretInRecordError, UnicodeEncodeError):  # in one of them: the others are written as ever
+            pass
+    return "\n".join([encode_entry(entry) for entry in entries])
 
 
 def decode_entry(line: str) -> LogEntry:

@@ -17,7 +17,7 @@ from aether_protocol.expressions.values import SecretValue
 from aether_protocol.plan.records import SecretInRecordError, encode, escape, unescape
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler import snapshot
-from aether_protocol.scheduler.codec import decode_entry, decode_header, encode_entry, encode_header
+from aether_protocol.scheduler.codec import decode_entry, decode_header, encode_entries, encode_entry, encode_header
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.nodes import DagNode, HookNode, LoopNode, Node, TaskNode
@@ -66,6 +66,15 @@ def test_every_fact_comes_back_as_it_was(kind: type, message: str, code: int | N
 def test_facts_that_hold_views_of_mappings_and_tuples_are_written_as_what_they_hold() -> None:
     entry = LogEntry(1, 1, "c", [f.NodeEnded(0, Phase.SUCCEEDED, 0, "", MappingProxyType({"a": (1, 2)}), {})], [])
     assert decode_entry(encode_entry(entry)).facts == [f.NodeEnded(0, Phase.SUCCEEDED, 0, "", {"a": [1, 2]}, {})]
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "\ud800", SecretValue((("db", "password"),))], ids=["text", "half", "secret"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_entries_are_written_as_each_of_them_is(odd: Any, count: int) -> None:
+    values: list[Any] = ["first", odd, 2.5, {"a": None}, [odd]][-count:]
+    facts = [[f.NodeEnded(0, Phase.SUCCEEDED, 0, "", {"value": value}, {})] for value in values]
+    entries = [LogEntry(seq, 7, "c", made, []) for seq, made in enumerate(facts, 1)]
+    assert encode_entries(entries).split("\n") == [encode_entry(entry) for entry in entries]
 
 
 def test_the_facts_of_nearly_every_task_take_few_bytes() -> None:

@@ -251,11 +251,11 @@ class RecordCodec:
 
     def __init__(self, path: str) -> None:
         from aether_protocol.plan.codec import decode_plan, encode_plan
-        from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
+        from aether_protocol.scheduler.codec import decode_header, encode_entries, encode_header
 
         self._decode_plan, self._encode_plan = decode_plan, encode_plan
         self._decode_header, self._encode_header = decode_header, encode_header
-        self._encode_entry = encode_entry
+        self._encode_entries = encode_entries
         self._path = path
         self._digests: dict[int, tuple[Plan, str]] = {}  # of plans seen lately, by identity
 
@@ -265,7 +265,7 @@ class RecordCodec:
 
     def steps(self, steps: Sequence[LogEntry]) -> str:
         """Write a line for each."""
-        return self._encode_entry(steps[0]) if len(steps) == 1 else "\n".join([self._encode_entry(step) for step in steps])
+        return self._encode_entries(steps)
 
     def keep_plan(self, execute: Execute, plan: Plan) -> int:
         """Find the row of `plan`, or make it where there is none with its digest; its number."""
