@@ -1,7 +1,7 @@
 """The only loop: takes what has arrived, lets the machines decide, stores their steps, then carries their commands out.
 
 Law: everything that happens to a run goes through the inbox and `Machine.handle`, in the order of arrival, on the event
-loop's thread. No command goes out before its step is stored. A turn takes about TURN_EVENTS events and then yields once, so
+loop's thread. No command goes out before its step is stored. A turn takes up to TURN_EVENTS events and then yields once, so
 a busy run starves nobody. Whatever breaks ends the runs that it concerns with an error for those who wait; none hangs.
 """
 
@@ -330,10 +330,11 @@ class RunLoop:
                     future.set_result(None)
 
     async def _turn(self) -> None:
-        """About TURN_EVENTS events: handle what is there, store, carry out, and so on while there is more."""
+        """At most TURN_EVENTS events: handle what is there, store, carry out, and so on while all that is there still fits: one
+        append for what came together costs less than two."""
         inbox = self._inbox
         left = TURN_EVENTS
-        while inbox and left > 0:
+        while inbox and (left == TURN_EVENTS or len(inbox) <= left):
             count = min(len(inbox), left)
             left -= count
             touched, replies = self._handle(count)

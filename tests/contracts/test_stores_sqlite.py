@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.adapters.executors.noop import NoopExecutor
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
+from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import BusyError
 from aether_protocol.ports.store import SNAPSHOT, RunQuery, Store
+from aether_protocol.service import client_of
+from aether_protocol.testing.clock import ManualClock, SequentialIds
 from aether_protocol.testing.contracts.store import StoreContract
 from aether_protocol.testing.contracts.store.leases import LeaseContract
 from aether_protocol.testing.contracts.store.library import LibraryContract
@@ -23,6 +28,7 @@ from aether_protocol.testing.contracts.store.mailbox import MailboxContract
 from aether_protocol.testing.contracts.store.schedules import ScheduleContract
 from aether_protocol.testing.contracts.store.tools import all_well, more, new_run, texts
 from aether_protocol.testing.contracts.store.upkeep import UpkeepContract
+from tests.unit.engine.plans import dag, plan, task
 
 
 class TestSqliteStore(StoreContract, ScheduleContract):
@@ -187,6 +193,24 @@ def test_steps_alone_are_one_statement_and_lists_know_of_them(tmp_path: Path) ->
         assert await store.upkeep.check() == []
         await store.close()
         await other.close()
+
+    asyncio.run(body())
+
+
+def test_what_comes_together_is_recorded_together(tmp_path: Path) -> None:
+    """A fan-out in the waves that tasks are started in: a turn that has no room for the whole of what is there leaves it."""
+
+    async def body() -> None:
+        store, clock = open_sqlite(str(tmp_path / "a.db"), durability="normal"), ManualClock()
+        broker = LocalBroker([NoopExecutor()], clock)
+        async with RunEngine(store=store, broker=broker, clock=clock, ids=SequentialIds()) as engine:
+            run = await engine.submit(plan(dag(*(task(f"t{number}") for number in range(640)))))
+            assert (await client_of(engine).runs.wait(run)).phase == "Succeeded"
+            rows = store.database.execute("SELECT last - (id & 4294967295) + 1 FROM steps ORDER BY id").fetchall()
+        steps = [count for (count,) in rows]
+        assert max(steps) <= 128
+        assert steps.count(65) >= 8, "64 results, and what starts the next 64"
+        assert len(steps) <= 14
 
     asyncio.run(body())
 
