@@ -288,8 +288,8 @@ def test_a_run_records_digest_and_profile(cli: Cli, project: Path) -> None:
     assert shown["plain"] == {"profile": None, "digest": plain}
     assert shown["prod"] == {"profile": "prod", "digest": prod}
     assert shown["flag"]["digest"] not in (plain, prod), "flags are a part of what holds"
-    assert f"  configured:  {prod[:16]} (profile prod)\n" in cli("show", "prod").out
-    assert f"  configured:  {plain[:16]}\n" in cli("show", "plain").out
+    assert f"  settings:    {prod[:16]} (profile prod)\n" in cli("show", "prod").out
+    assert f"  settings:    {plain[:16]}\n" in cli("show", "plain").out
 
 
 @pytest.mark.rule("RT-114")
