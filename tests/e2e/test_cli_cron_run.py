@@ -142,7 +142,7 @@ def test_a_second_signal_ends_it_at_once(place: Place) -> None:
     process = place.start("run", "--grace", "3600")
     until(process, "started, run")
     process.send_signal(signal.SIGTERM)
-    until(process, "may go on")
+    until(process, "may continue")
     assert end(process)[0] == 0
     assert list(phases(place).values()) == ["Running"]
 
