@@ -359,8 +359,12 @@ def test_a_run_that_has_not_ended_outlives_its_schedule(place: Place) -> None:
 @pytest.mark.rule("SCHED-10")
 def test_a_tick_lets_the_time_of_a_suspended_run_run_out(place: Place) -> None:
     run_id = waiting(place, "300ms")
-    codes = [place.cron("tick").returncode, place.cron("tick").returncode]
-    assert sorted(codes) in ([0, 5], [5, 7])  # in time to see it, or with the next tick
+    codes = [place.cron("tick").returncode]
+    while codes[-1] != 5 and len(codes) < 50:  # a tick may be quicker than the time limit
+        codes.append(place.cron("tick").returncode)
+    assert codes[-1] == 5
+    assert {*codes[:-1]} <= {7, 0}
+    assert codes.count(7) <= 1, "that it is suspended is reported once"
     assert phases(place) == {run_id: "Timeout"}
 
 
