@@ -98,19 +98,14 @@ def test_what_an_executor_lacks_is_said(executor: Any, said: str) -> None:
 def test_an_installed_executor_without_a_mode_is_told_and_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Entry:
-        name, value = "plain", "somewhere:Plain"
-
-        def load(self) -> type[Plain]:
-            return Plain
-
-    executors.installed_executor.cache_clear()
-    monkeypatch.setattr(executors, "_installed", lambda: {"plain": Entry()})
+    monkeypatch.setattr(executors, "load", lambda family, name: Plain)
+    monkeypatch.setattr(executors, "broken", lambda family, name, fault: PortError(f"{name} {fault}"))
+    executors._installed_executor.cache_clear()
     try:
         assert executors.installed_executor("plain") is None
         assert "it has no mode: set mode = 'thread'" in caplog.text
     finally:
-        executors.installed_executor.cache_clear()
+        executors._installed_executor.cache_clear()
 
 
 def test_an_executor_that_raises_says_the_reason_and_the_file() -> None:

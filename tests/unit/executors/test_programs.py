@@ -442,7 +442,7 @@ def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path) -> None
         with pytest.raises(asyncio.CancelledError):
             await running
 
-    for turns in range(6):
+    for turns in range(80):
         asyncio.run(go(turns))
     assert not child._groups
     os.set_blocking(held, True)

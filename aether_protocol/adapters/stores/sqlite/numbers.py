@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from aether_protocol.errors import PortError
+
 BLOCK: Final = 1024  # a page more in one commit of so many; numbers stay below 2**53 for ages
 _RESERVED: Final = "SELECT reserved FROM feed"
 _RESERVE: Final = "UPDATE feed SET reserved = ?"
@@ -28,12 +30,21 @@ class ChangeNumbers:
 
     def take(self, execute: Callable[..., sqlite3.Cursor]) -> int:
         """Take the next number, inside of a transaction that writes."""
-        [reserved] = execute(_RESERVED).fetchone()
+        reserved = self._reserved(execute)
         if reserved != self.end or self.next > self.end:
             self.next, self.end = reserved + 1, reserved + BLOCK
             execute(_RESERVE, (self.end,))
         number = self.next
         self.next = number + 1
+        return number
+
+    @staticmethod
+    def _reserved(execute: Callable[..., sqlite3.Cursor]) -> int:
+        row = execute(_RESERVED).fetchone()
+        if row is None or type(row[0]) is not int:
+            hint = "`aether db check` reports more; restore it from a backup"
+            raise PortError("the numbers of changes are damaged in the store", hint=hint)
+        number: int = row[0]
         return number
 
     def record(self, execute: Callable[..., sqlite3.Cursor], run: int, gone: str | None = None) -> None:
