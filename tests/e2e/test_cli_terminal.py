@@ -34,7 +34,8 @@ def test_no_line_is_longer_than_the_terminal(folder: Path, line: str, columns: i
 
 
 def test_columns_that_matter_least_are_left_out(folder: Path) -> None:
-    narrow, wide = (lines(folder, "cron", "ls", columns=columns)[0].split() for columns in (80, 200))
+    widths = (64, 200)  # at 80 it depends on how far away the next fire is
+    narrow, wide = (lines(folder, "cron", "ls", columns=columns)[0].split() for columns in widths)
     assert ("ZONE" in narrow, "ZONE" in wide) == (False, True)
     assert narrow[-1] == wide[-1] == "OPEN"
 
