@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
-from aether_protocol.fleet.state import FleetState, is_newer, seconds
+from aether_protocol.fleet.state import FleetState, seconds
 from aether_protocol.fleet.work import Work
 
 
@@ -12,8 +12,8 @@ def offered(fleet: FleetState, event: e.Offered) -> None:
     for work in event.works:
         waits = fleet.waiting.newest.get(work.task_run_id)
         running = fleet.of_task.get(work.task_run_id, {})
-        if (waits is not None and not is_newer(work.ref, waits.ref)) or not all(
-            is_newer(work.ref, one.work.ref) or (one.work.ref == work.ref and one.state == "stopping")
+        if (waits is not None and not work.ref.is_after(waits.ref)) or not all(
+            work.ref.is_after(one.work.ref) or (one.work.ref == work.ref and one.state == "stopping")
             for one in running.values()
         ):
             continue  # known already, or later than what is here

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.sessions import WorkerSession
-from aether_protocol.fleet.state import FleetState, is_newer, seconds
+from aether_protocol.fleet.state import FleetState, seconds
 from aether_protocol.fleet.work import Need, Work, WorkerDelivery
 
 
@@ -63,7 +63,6 @@ def disconnected(fleet: FleetState, event: e.Disconnected) -> None:
     session = fleet.sessions.get(event.session)
     if session is None:
         return
-    session.connected = False
     fleet.close_poll(session)
     for delivery in fleet.at(session):
         if delivery.work.eager:
@@ -140,12 +139,12 @@ def _adopt(fleet: FleetState, session: WorkerSession, one: e.Holding) -> None:
         work.wait_until = None
     delivery = WorkerDelivery(one.number, session.name, work, 0, session.seen_at, "running", adopted=work is not waits)
     fleet.add(delivery, session)
-    newer = [other for other in fleet.of_task[one.ref.task_run_id].values() if is_newer(other.work.ref, one.ref)]
-    if newer or (waits is not None and is_newer(waits.ref, one.ref)):
+    newer = [other for other in fleet.of_task[one.ref.task_run_id].values() if other.work.ref.is_after(one.ref)]
+    if newer or (waits is not None and waits.ref.is_after(one.ref)):
         fleet.stop((delivery,))
     if waits is not None and work is not waits:
         fleet.waiting.remove(waits)
-        if is_newer(waits.ref, one.ref):
+        if waits.ref.is_after(one.ref):
             fleet.waiting.hold_behind(waits)
 
 

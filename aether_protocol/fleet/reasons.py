@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -56,34 +56,27 @@ def why_waiting(fleet: FleetState, ref: AttemptRef) -> Reason | None:
 def _of_workers(fleet: FleetState, work: Work) -> Reason:
     """Narrow the workers down by one demand after the other, until none is left."""
     need = work.need
-    found = list(fleet.sessions.values())
-    steps: list[tuple[ReasonCode, str, list[WorkerSession]]] = [("no-workers", "no worker is connected", found)]
-
-    def narrow(code: ReasonCode, text: str, left: Iterable[WorkerSession]) -> None:
-        nonlocal found
-        found = list(left)
-        steps.append((code, text, found))
-
-    narrow(
-        "no-namespace",
-        f"no worker serves namespace {work.namespace!r}",
-        (one for one in found if one.group is None or work.namespace in one.group),
-    )
-    pool = f"pool {need.pool!r}" if need.pool else "the workers without a pool"
-    narrow("no-pool", f"no worker belongs to {pool}", (one for one in found if one.pool == need.pool))
-    narrow(
-        "no-executor", f"no worker offers executor {need.executor!r}", (one for one in found if need.executor in one.executors)
-    )
     fitting = fleet.waiting.sessions_for(need)
-    narrow(
-        "too-large",
-        f"no worker is large enough for {_slots(work)}",
-        (one for one in found if one.could_take(need.slots)),
-    )
-    narrow("no-labels", f"no worker has the labels {need.selector!r}", (one for one in found if one.name in fitting))
-    for code, text, left in steps:
+    pool = f"pool {need.pool!r}" if need.pool else "the workers without a pool"
+    steps: list[tuple[ReasonCode, str, Callable[[WorkerSession], bool]]] = [
+        ("no-workers", "no worker is connected", lambda one: True),
+        (
+            "no-namespace",
+            f"no worker serves namespace {work.namespace!r}",
+            lambda one: one.group is None or work.namespace in one.group,
+        ),
+        ("no-pool", f"no worker belongs to {pool}", lambda one: one.pool == need.pool),
+        ("no-executor", f"no worker offers executor {need.executor!r}", lambda one: need.executor in one.executors),
+        ("too-large", f"no worker is large enough for {_slots(work)}", lambda one: one.could_take(need.slots)),
+        ("no-labels", f"no worker has the labels {need.selector!r}", lambda one: one.name in fitting),
+    ]
+    found = list(fleet.sessions.values())
+    for code, text, holds in steps:
+        left = [one for one in found if holds(one)]
         if not left:
-            return Reason(code, text + _beside(steps, code))
+            beside = f" (of {len(found)} that would do otherwise)" if code not in ("no-workers", "no-namespace") else ""
+            return Reason(code, text + beside)
+        found = left
     return _of_fitting(fleet, work, found)
 
 
@@ -100,12 +93,6 @@ def _of_fitting(fleet: FleetState, work: Work, found: list[WorkerSession]) -> Re
     if not any(one.has_room(work.need.slots) for one in active):
         return Reason("no-slots", f"all {len(active)} workers that fit are busy; {len(fleet.waiting)} attempts wait")
     return Reason("not-asked", "a worker has room for it, and has not asked for work yet")
-
-
-def _beside(steps: list[tuple[ReasonCode, str, list[WorkerSession]]], code: ReasonCode) -> str:
-    """How many workers the last demand was left with."""
-    at = [step[0] for step in steps].index(code)
-    return f" (of {len(steps[at - 1][2])} that would do otherwise)" if at > 1 else ""
 
 
 def _slots(work: Work) -> str:

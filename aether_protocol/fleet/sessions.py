@@ -33,7 +33,6 @@ class WorkerSession(Struct, eq=False):
     seen_at: int
     lease_end: int
     state: SessionState = "active"
-    connected: bool = True
     poll: int = 0
     credit: int = 0
     used: dict[str, int] = field(default_factory=dict)

@@ -148,7 +148,7 @@ class FleetState:
     def seen(self, name: str, at: int) -> WorkerSession | None:
         session = self.sessions.get(name)
         if session is not None:
-            session.seen_at, session.lease_end, session.connected = at, at + self.settings.lease, True
+            session.seen_at, session.lease_end = at, at + self.settings.lease
         return session
 
     def close_poll(self, session: WorkerSession) -> None:
@@ -180,11 +180,6 @@ class FleetState:
     def waits(self, ref: AttemptRef) -> bool:
         waits = self.waiting.newest.get(ref.task_run_id)
         return waits is not None and waits.ref == ref
-
-
-def is_newer(ref: AttemptRef, other: AttemptRef) -> bool:
-    """Whether this is a later attempt of the same task run (SCHED-12)."""
-    return (ref.epoch, ref.attempt) > (other.epoch, other.attempt)
 
 
 def seconds(time: int) -> str:

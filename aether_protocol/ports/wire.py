@@ -33,6 +33,7 @@ __all__ = [
     "Stream",
     "TaskAssignment",
     "TaskResult",
+    "cut_known",
 ]
 
 Stream = Literal["stdout", "stderr"]
@@ -52,6 +53,21 @@ class LogMessage(Struct, gc=False):
     stream: Stream
     offset: int | None
     text: str
+
+
+def cut_known(known: dict[str, int], stream: str, text: str, offset: int) -> str:
+    """Return what of a piece of a log has not come yet: pieces may come twice, and overlap.
+
+    Args:
+        known: how many bytes of each stream have come; kept up to date here.
+        stream: that of the piece.
+        text: the piece.
+        offset: how many bytes of UTF-8 of its stream came before it.
+    """
+    data = text.encode("utf-8", "replace")
+    seen = known.get(stream, 0)
+    known[stream] = max(seen, offset + len(data))
+    return text if offset >= seen else data[seen - offset :].decode("utf-8", "replace")
 
 
 class HeartbeatMessage(Struct, gc=False):

@@ -77,6 +77,4 @@ def of_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict
 
 
 def _diagnostics(error: Exception) -> list[dict[str, Any]] | None:
-    if not isinstance(error, DocumentError):
-        return None
-    return [one.as_json() if hasattr(one, "as_json") else {"message": one.message} for one in error.diagnostics]
+    return [one.to_json() for one in error.diagnostics] if isinstance(error, DocumentError) else None

@@ -10,8 +10,8 @@ continue.
 supervisor stops its own work before the lease ends, and kills what does not stop, for after that the server may give the
 attempts to another worker. So an attempt does not run in two places, unless a machine was frozen for longer than a lease.
 
-**Results** are kept, and sent again, until the server says that they are recorded. What the server restarts, or loses the
-connection to, is taken over by the next session: the worker shows what it holds.
+**Results** are kept, and sent again, until the server says that they are recorded. Where the server restarts, or the connection
+is lost for a while, the next session takes over: the worker shows what it holds.
 """
 
 from __future__ import annotations

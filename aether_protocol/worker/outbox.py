@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Container
-from typing import Final
+from typing import Final, Literal
 
 from aether_protocol.ports.worker import (
     DiedReport,
@@ -30,24 +30,35 @@ class Outbox:
         self._logs: deque[LogReport] = deque()
         self._log_bytes = 0
         self._later: list[ResultReport] = []
+        self._later_at = 0.0  # when they are sent again
+        self._progress: dict[str, ProgressReport] = {}  # by delivery: the newest counts
+        self._gaps: dict[tuple[str, Literal["stdout", "stderr"]], tuple[int, int]] = {}  # (offset, bytes) that were dropped
 
     def is_empty(self) -> bool:
         """Whether there is nothing to report."""
-        return not self._later and not self._logs and self._report == WorkReport()
+        return not (self._later or self._logs or self._progress) and self._report == WorkReport()
 
     async def wait(self, resend_s: float) -> None:
         """Wait until there is something; what was sent before and is not recorded comes again after `resend_s`."""
-        timeout = resend_s if self._later else None
+        now = asyncio.get_running_loop().time()
+        if self._later and not self._later_at:
+            self._later_at = now + resend_s
         try:
-            await asyncio.wait_for(self._filled.wait(), timeout)
+            await asyncio.wait_for(self._filled.wait(), self._later_at - now if self._later else None)
+            due = asyncio.get_running_loop().time() >= self._later_at
         except TimeoutError:
+            due = True
+        if self._later and due:
             self._report.results += self._later
-            self._later = []
+            self._later, self._later_at = [], 0.0
 
     def take(self) -> WorkReport | None:
         """Return the next message; None: there is nothing to report."""
         self._filled.clear()
         report, self._report = self._report, WorkReport()
+        report.progress += self._progress.values()
+        self._progress = {}
+        report.logs += self._notes()
         size = 0
         while self._logs and size < BATCH_LOG_BYTES:
             report.logs.append(self._logs.popleft())
@@ -77,7 +88,7 @@ class Outbox:
         """Report nothing of these deliveries any more but what they wrote."""
         report = self._report
         report.started = [one for one in report.started if one not in tokens]
-        report.progress = [one for one in report.progress if one.token not in tokens]
+        self._progress = {token: one for token, one in self._progress.items() if token not in tokens}
         report.died = [one for one in report.died if one.token not in tokens]
         report.returned = [one for one in report.returned if one.token not in tokens]
 
@@ -86,15 +97,31 @@ class Outbox:
         self._filled.set()
 
     def add_progress(self, progress: ProgressReport) -> None:
-        self._report.progress = [one for one in self._report.progress if one.token != progress.token] + [progress]
+        self._progress[progress.token] = progress
         self._filled.set()
 
     def add_log(self, log: LogReport) -> None:
         self._logs.append(log)
         self._log_bytes += len(log.text)
         while self._log_bytes > MOST_LOG_BYTES and len(self._logs) > 1:
-            self._log_bytes -= len(self._logs.popleft().text)  # the gap shows in the offsets
+            self._drop_oldest()
         self._filled.set()
+
+    def _drop_oldest(self) -> None:
+        """Leave a note in its place, one for all that follows it directly: no text goes in silence."""
+        oldest = self._logs.popleft()
+        self._log_bytes -= len(oldest.text)
+        size = len(oldest.text.encode("utf-8", "replace"))
+        first, dropped = self._gaps.get((oldest.token, oldest.stream), (oldest.offset, 0))
+        self._gaps[oldest.token, oldest.stream] = first, dropped + size
+
+    def _notes(self) -> list[LogReport]:
+        """What is said in place of text that was dropped, at its place in the stream and never longer than it."""
+        gaps, self._gaps = self._gaps, {}
+        return [
+            LogReport(token=token, stream=stream, offset=first, text=f"[{size} bytes of the log were dropped]\n"[-size:])
+            for (token, stream), (first, size) in gaps.items()
+        ]
 
     def add_result(self, result: ResultReport, *, later: bool = False) -> None:
         """`later`: it was sent, and is to be sent again after a while."""

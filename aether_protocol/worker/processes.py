@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from aether_protocol.worker.pool import PoolObserver
 
 _SPARE: Final = 4  # children without work that are kept
 _LAST_LINES: Final = 10  # of what a child wrote to its standard error, reported with its death
+_LAST_BYTES: Final = 8192
 STOP_S: Final = 7.0  # how long a child may take to stop: the local broker's 5 s, and a margin
 
 
@@ -35,7 +35,7 @@ class _ChildProcess:
         self.token: str | None = None
         self.stopping = False
         self.watch: asyncio.Task[None] | None = None
-        self.lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self.errors = b""  # the end of what it wrote to its standard error
 
     def send(self, message: dict[str, Any]) -> None:
         if self.process.stdin is not None and not self.process.stdin.is_closing():
@@ -172,14 +172,14 @@ class ChildProcesses:
             if child.stopping:
                 self._observer.stopped(token)
             else:
-                self._observer.died(token, _reason(status, child.lines))
+                self._observer.died(token, _reason(status, child.errors))
 
     @staticmethod
     async def _read_errors(child: _ChildProcess) -> None:
+        """Keep the end of what it writes; all of it is read, however long its lines are, or the child would wait."""
         assert child.process.stderr is not None
-        with contextlib.suppress(ValueError):  # a line longer than any: it is not text
-            while line := await child.process.stderr.readline():
-                child.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+        while piece := await child.process.stderr.read(65_536):
+            child.errors = (child.errors + piece)[-_LAST_BYTES:]
 
     def _hear(self, child: _ChildProcess, message: dict[str, Any]) -> None:
         token = message.get("token")
@@ -224,8 +224,8 @@ class ChildProcesses:
         task.add_done_callback(self._tasks.discard)
 
 
-def _reason(status: int, lines: Sequence[str]) -> str:
-    """How a child ended, with its last lines."""
+def _reason(status: int, errors: bytes) -> str:
+    """How a child ended, with the last lines that it wrote."""
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
         text = f"its process was killed by {name}"
@@ -233,4 +233,4 @@ def _reason(status: int, lines: Sequence[str]) -> str:
             text += " (the system does that where memory runs out)"
     else:
         text = f"its process ended with exit code {status}"
-    return "\n".join([text, *lines])
+    return "\n".join([text, *errors.decode("utf-8", "replace").splitlines()[-_LAST_LINES:]])

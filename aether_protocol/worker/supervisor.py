@@ -80,6 +80,8 @@ class Supervisor:
         self._poll = 0
         self._received = 0  # the last poll whose answer arrived
         self._answered_at = 0.0  # when the last message that was answered was sent
+        self._welcomed = asyncio.Event()  # there was a session
+        self._expired = asyncio.Event()  # the session's lease is over
         self._draining = asyncio.Event()
         self._drain_until: float | None = None
 
@@ -107,6 +109,7 @@ class Supervisor:
             RefusedError: the server refuses this worker.
         """
         self._pool.start(self._held)
+        guard = asyncio.create_task(self._guard_lease(), name="aether-worker-lease")
         try:
             while not self._is_over():
                 await self._say_hello()
@@ -115,6 +118,7 @@ class Supervisor:
                 with contextlib.suppress(TransportError, SessionEndedError, RefusedError):
                     await self._transport.leave(self._session)
         finally:
+            guard.cancel()
             await self._pool.close()
             await self._transport.close()
 
@@ -123,7 +127,6 @@ class Supervisor:
         until = asyncio.get_running_loop().time() + (self._settings.grace_s if grace_s is None else grace_s)
         if self._drain_until is None or until < self._drain_until:
             self._drain_until = until
-            self._draining.clear()  # wakes what waits for the earlier end
         self._draining.set()
         self._held.freed.set()
 
@@ -144,6 +147,8 @@ class Supervisor:
                 continue
             self._session, self._answered_at = self._welcome.session, sent
             self._poll = self._received = 0
+            self._expired.clear()
+            self._welcomed.set()
             return
 
     async def _serve(self) -> None:
@@ -156,7 +161,7 @@ class Supervisor:
                 ("poll", self._poll_loop()),
                 ("beat", self._beat_loop(self._welcome)),
                 ("report", self._report_loop()),
-                ("lease", self._lease_loop(self._welcome)),
+                ("lease", self._expired.wait()),
                 ("drain", self._drain_loop()),
             )
         ]
@@ -240,25 +245,24 @@ class Supervisor:
             if self._is_over():
                 return
 
-    async def _lease_loop(self, welcome: Welcome) -> None:
-        """Stop what runs where no message was answered for so long that the server may give it to another worker."""
-        lease = welcome.lease_ms / 1000
+    async def _guard_lease(self) -> None:
+        """Stop what runs where no message was answered for so long that the server may give it to another worker; also while
+        the worker says hello to a server that is not there."""
+        await self._welcomed.wait()
         stopped = False
         while True:
-            now = asyncio.get_running_loop().time()
-            silent = now - self._answered_at
+            assert self._welcome is not None
+            lease = self._welcome.lease_ms / 1000
+            silent = asyncio.get_running_loop().time() - self._answered_at
             if silent >= lease * KILL_AT:
                 self._drop_all()
-                stopped = False
-                if silent >= lease:
-                    raise SessionEndedError
             elif silent >= lease * STOP_AT and not stopped:
-                stopped = True
                 _log.warning("no answer for %.3g s: attempts are stopped, since the lease ends soon", silent)
                 self._stop_all()
-            elif silent < lease * STOP_AT:
-                stopped = False
-            due = min(at for at in (lease * STOP_AT, lease * KILL_AT, lease, silent + lease) if at > silent)
+            if silent >= lease:
+                self._expired.set()
+            stopped = silent >= lease * STOP_AT
+            due = min(at for at in (lease * STOP_AT, lease * KILL_AT, lease, silent + lease * (1 - KILL_AT)) if at > silent)
             await asyncio.sleep(due - silent)
 
     async def _drain_loop(self) -> None:

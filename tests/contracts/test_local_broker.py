@@ -95,7 +95,6 @@ class TestNothingHoldsItForEver:
 
         asyncio.run(go())
 
-
     def test_a_broker_that_nothing_closed_does_not_keep_its_loop_from_ending(self) -> None:
         """As where a program is interrupted before it comes to that."""
 
@@ -105,11 +104,13 @@ class TestNothingHoldsItForEver:
 
         async def go() -> None:
             broker = LocalBroker([Tool("forever", "async", forever), Tool("quick", "async", done)], ManualClock(0))
-            broker.start(Ear())
+            broker.start(ear)
             await broker.dispatch([work(1, "forever"), work(2, "quick")])
             await broker.quiet()
 
+        ear = Ear()
         asyncio.run(go())  # ends
+        assert ear.nodes("finished")[0] == 2, "the other one ended with its loop"
 
 
 async def calm(broker: LocalBroker) -> None:

@@ -8,6 +8,7 @@ references to secrets alone; the texts are given to the worker that has a live d
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
@@ -26,7 +27,7 @@ from aether_protocol.plan.placement import slots_of
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult, cut_known
 from aether_protocol.ports.wire_json import WireError, decode_result, encode_assignment
 from aether_protocol.ports.worker import (
     PROTOCOL_VERSION,
@@ -94,7 +95,7 @@ class WorkerBroker:
         now = clock.now()
         self.fleet = Fleet(self.settings, at=now, first=now)  # in microseconds: no earlier server came as far
         self._sessions: dict[str, _Session] = {}
-        self._named = 0
+        self._logged: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes have come
         self._timer: TimerHandle | None = None
         self._timer_due = 0
         self.sink: ResultSink
@@ -109,14 +110,13 @@ class WorkerBroker:
 
     async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
         works: list[Work] = []
-        refused: dict[AttemptRef, str] = {}
         for assignment in batch:
             try:
                 works.append(self._work(assignment))
             except ValueError as error:
                 self.sink.finished(TaskResult(assignment.ref, ERROR, clean(str(error))))
         self._send(e.Offered(self._clock.now(), works))
-        return refused or _NONE_REFUSED
+        return _NONE_REFUSED
 
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
         self._send(e.Withdrawn(self._clock.now(), refs))
@@ -155,8 +155,7 @@ class WorkerBroker:
         holding = self._holding(hello.holding)
         if namespaces is not None and any(one.namespace not in namespaces for one in holding):
             raise UsageError("the worker holds deliveries of a namespace that it may not serve")
-        self._named += 1
-        name = f"{self._clock.now():x}-{self._named}"
+        name = secrets.token_urlsafe(16)  # who knows it may speak for the worker
         self._sessions[name] = _Session()
         self._send(
             e.Joined(
@@ -228,7 +227,10 @@ class WorkerBroker:
                 self.sink.heartbeat(one.ref, progress.details)
         for log in report.logs:
             for one in self._known(name, [log.token], unknown):
-                self.sink.logged(one.ref, log.stream, log.text, log.offset)
+                known = self._logged.setdefault(one.number, {})  # a report whose answer was lost comes again, results and all
+                text = cut_known(known, log.stream, log.text, log.offset)
+                if text:
+                    self.sink.logged(one.ref, log.stream, text)
         recorded = self._results(name, report, unknown)
         for died in report.died:
             for one in self._known(name, [died.token], unknown):
@@ -329,6 +331,8 @@ class WorkerBroker:
 
     def _tick(self) -> None:
         self._timer = None
+        open_ones = self.fleet.state.deliveries
+        self._logged = {number: known for number, known in self._logged.items() if number in open_ones}
         self._send(e.Ticked(self._clock.now()))
 
     # --- values -----------------------------------------------------------------------------------------------------

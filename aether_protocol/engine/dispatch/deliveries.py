@@ -323,15 +323,3 @@ class Deliveries:
 
 def _backoff(number: int) -> int:
     return min(FIRST_US << min(number - 1, 10), LONGEST_US)
-
-
-def cut_known(delivery: Delivery, stream: str, text: str, offset: int) -> str:
-    """What of `text`, which stands at byte `offset` of the attempt's `stream`, has not come yet."""
-    known: dict[str, Any] = delivery.known if delivery.known is not None else {}
-    delivery.known = known
-    data = text.encode("utf-8", "replace")
-    seen = known.get(stream, 0)
-    known[stream] = max(seen, offset + len(data))
-    if offset >= seen:
-        return text
-    return data[seen - offset :].decode("utf-8", "replace")

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
-from aether_protocol.engine.dispatch.deliveries import Deliveries, cut_known
+from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import Stored
-from aether_protocol.ports.wire import AttemptRef, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskResult, cut_known
 from aether_protocol.scheduler.events import AttemptLost, Event, TaskFinished, TaskStarted
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import goes_on
@@ -119,7 +119,9 @@ class Reports:
         run = self._runs.get(ref.run_id)
         delivery = self.find(ref)
         if offset is not None and delivery is not None:
-            text = cut_known(delivery, stream, text, offset)
+            if delivery.known is None:
+                delivery.known = {}
+            text = cut_known(delivery.known, stream, text, offset)
         node = run.find(ref.path) if run is not None else None  # logs may come after the result
         if run is not None and node is not None:
             self._logs.take(run, node, ref.attempt, stream, text)

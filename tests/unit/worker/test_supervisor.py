@@ -1,0 +1,231 @@
+"""The supervisor against a server of the test, on a loop whose time jumps to the next timer."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from aether_protocol.ports.worker import (
+    BeatMessage,
+    ExecutorOffer,
+    Hello,
+    LogReport,
+    Orders,
+    Poll,
+    ProgressReport,
+    Receipt,
+    ResultReport,
+    SecretAnswer,
+    SecretRequest,
+    Welcome,
+    WorkItem,
+    WorkReport,
+)
+from aether_protocol.worker.outbox import MOST_LOG_BYTES, Outbox
+from aether_protocol.worker.pool import PoolObserver
+from aether_protocol.worker.supervisor import Supervisor
+from aether_protocol.worker.transport import SessionEndedError, TransportError
+
+LEASE_S = 30.0
+
+
+class _Selector(selectors.SelectSelector):
+    passed = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        assert timeout is not None, "nothing would ever happen"
+        self.passed += max(timeout, 0)
+        return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.clock = _Selector()
+        super().__init__(self.clock)
+
+    def time(self) -> float:
+        return self.clock.passed
+
+
+def play(body: Callable[[], Awaitable[None]]) -> None:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(body())  # type: ignore[arg-type]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Server:
+    """Gives one delivery; may be away, or not know the session any more."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.over = False
+        self.record = True
+        self.work = [WorkItem(token="t1", assignment={})]
+        self.hellos: list[list[str]] = []
+        self.reports: list[tuple[float, WorkReport]] = []
+
+    def _check(self) -> None:
+        if self.away:
+            raise TransportError("away")
+        if self.over:
+            raise SessionEndedError
+
+    async def hello(self, hello: Hello) -> Welcome:
+        if self.away:
+            raise TransportError("away")
+        self.over = False
+        self.hellos.append(list(hello.holding))
+        times = {"lease_ms": int(LEASE_S * 1000), "beat_ms": 3000, "poll_ms": 5000}
+        return Welcome(session=f"s{len(self.hellos)}", server="test", protocol=1, **times)
+
+    async def poll(self, session: str, poll: Poll, timeout_s: float) -> Orders:
+        self._check()
+        work, self.work = self.work, []
+        if not work:
+            await asyncio.sleep(timeout_s)
+            self._check()
+        return Orders(work=work)
+
+    async def beat(self, session: str, beat: BeatMessage) -> Orders:
+        self._check()
+        return Orders()
+
+    async def report(self, session: str, report: WorkReport) -> Receipt:
+        self._check()
+        self.reports.append((now(), report))
+        return Receipt(recorded=[one.token for one in report.results] if self.record else [])
+
+    async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
+        return SecretAnswer(texts=[])
+
+    async def leave(self, session: str) -> None:
+        self._check()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Pool:
+    """Carries nothing out, and writes down when it is to stop and to kill; deaf ones do not stop."""
+
+    def __init__(self, deaf: bool = False) -> None:
+        self.deaf = deaf
+        self.events: list[tuple[str, str, float]] = []
+
+    def start(self, observer: PoolObserver) -> None:
+        self.observer = observer
+
+    def begin(self, token: str, assignment: dict[str, Any]) -> None:
+        self.events.append(("begin", token, now()))
+        self.observer.started(token)
+
+    def stop(self, token: str) -> None:
+        self.events.append(("stop", token, now()))
+        if not self.deaf:
+            self.observer.stopped(token)
+
+    def kill(self, token: str) -> None:
+        self.events.append(("kill", token, now()))
+
+    async def close(self) -> None:
+        """Nothing runs."""
+
+    def at(self, what: str) -> float | None:
+        return next((at for kind, _, at in self.events if kind == what), None)
+
+
+def supervisor(server: Server, pool: Pool) -> Supervisor:
+    hello = Hello(worker="w", protocols=[1], executors=[ExecutorOffer(name="script")], slots={"tasks": 2})
+    return Supervisor(server, pool, hello, seed=1)
+
+
+@pytest.mark.parametrize("says_over", [False, True], ids=["silent", "the session is over, then silent"])
+def test_what_runs_is_stopped_and_killed_before_the_lease_ends(says_over: bool) -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool(deaf=True)
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(10)
+        assert pool.at("begin") is not None
+        cut = now()
+        if says_over:
+            server.over = True
+            await asyncio.sleep(0)
+            while not server.hellos[1:]:
+                server.away = server.over = True
+                await asyncio.sleep(1)
+                if now() > cut + 2 * LEASE_S:
+                    break
+        server.away = True
+        await asyncio.sleep(2 * LEASE_S)
+        stop, kill = pool.at("stop"), pool.at("kill")
+        assert stop is not None
+        assert kill is not None
+        assert stop < kill < cut + LEASE_S
+        server.away = server.over = False
+        await asyncio.sleep(20)
+        assert server.hellos[-1] == [], "it is another worker's by now"
+        running.cancel()
+
+    play(body)
+
+
+def test_a_result_that_is_not_recorded_comes_again_also_while_other_things_are_reported() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.record = False
+        running = asyncio.create_task(supervisor(server, pool).run())
+        server.work.append(WorkItem(token="t2", assignment={}))
+        await asyncio.sleep(1)
+        pool.observer.finished("t1", {"code": 0})
+        for offset in range(100):
+            await asyncio.sleep(0.1)
+            pool.observer.logged("t2", "stdout", offset, "x")
+        times = [at for at, report in server.reports if report.results]
+        assert 5 <= len(times) <= 15, "about once a second"
+        server.record = True
+        await asyncio.sleep(5)
+        count = len([at for at, report in server.reports if report.results])
+        await asyncio.sleep(5)
+        assert len([at for at, report in server.reports if report.results]) == count
+        running.cancel()
+
+    play(body)
+
+
+def test_logs_that_are_too_many_leave_a_note_at_their_place() -> None:
+    async def body() -> None:
+        outbox = Outbox()
+        piece = "x" * (MOST_LOG_BYTES // 4)
+        for number in range(6):
+            outbox.add_log(LogReport(token="t", stream="stdout", offset=number * len(piece), text=piece))
+        outbox.add_log(LogReport(token="u", stream="stderr", offset=0, text="short"))
+        sent: list[LogReport] = []
+        while (report := outbox.take()) is not None:
+            sent += report.logs
+        assert (sent[0].offset, sent[0].text) == (0, f"[{3 * len(piece)} bytes of the log were dropped]\n")
+        assert [log.offset for log in sent[1:4]] == [3 * len(piece), 4 * len(piece), 5 * len(piece)]
+        assert sent[4].text == "short"
+        assert outbox.is_empty()
+
+    play(body)
+
+
+def test_the_newest_progress_of_a_delivery_is_reported() -> None:
+    async def body() -> None:
+        outbox = Outbox()
+        for done in range(5):
+            outbox.add_progress(ProgressReport(token="t", details=done))
+        outbox.add_result(ResultReport(token="t", result={}))
+        report = outbox.take()
+        assert report is not None
+        assert [one.details for one in report.progress] == [4]
+        assert outbox.take() is None
+
+    play(body)
