@@ -247,6 +247,7 @@ FAULTS = (
         LEAF,
         "isinstance(node, TaskNode) and node.attempt == attempt",
         "isinstance(node, TaskNode)",
+        tests="tests/unit/scheduler/test_late_results.py",
     ),
     Fault(
         "replay",
@@ -330,6 +331,7 @@ FAULTS = (
         SHARED,
         "if run is None or tokens.get(part.run_id, 0) != part.token or self._expected",
         "if run is None or self._expected",
+        tests="tests/contracts/test_stores_memory.py",
     ),
     Fault(
         "fence",
@@ -344,6 +346,7 @@ FAULTS = (
         RUNS,
         "SELECT 1 FROM runs WHERE number=? AND token=?",
         "SELECT 1 FROM runs WHERE number=? AND token>=?",
+        tests="tests/contracts/test_stores_sqlite.py",
     ),
     # --- passivation ---
     Fault(
@@ -439,6 +442,7 @@ FAULTS = (
         LEASES,
         "WHERE answer IS NULL AND owner = ? ORDER BY id",
         "WHERE owner = ? ORDER BY id",
+        tests="tests/contracts/test_stores_sqlite.py",
     ),
     Fault(
         "requests",
@@ -471,6 +475,7 @@ FAULTS = (
         '        return CancelRequested(0, "api", str(question.get("reason", "")))\n',
         '    if kind == "cancel":\n'
         '        return ResumeRequested(0, 0, {}, "api")\n',
+        tests="tests/unit/engine/test_recovery_sharing.py",
     ),
     # --- the local broker ---
     Fault(
@@ -500,6 +505,7 @@ FAULTS = (
         SLOTS,
         "        if not attempt.slot_released:\n",
         "        if not (attempt.slot_released or attempt.stopped):\n",
+        tests="tests/contracts/test_local_broker.py",
     ),
     Fault(
         "wire",
@@ -601,8 +607,8 @@ FAULTS = (
         "offers",
         "what is cancelled while it waits goes out",
         "engine/dispatch/deliveries.py",
-        "                if not delivery.dropped:\n                    batch.append(delivery)\n",
-        "                if True:\n                    batch.append(delivery)\n",
+        "            batch = [one for one in batch if not one.dropped]\n",
+        "",
         tests="tests/unit/engine/test_delivery.py",
     ),
     Fault(

@@ -125,6 +125,8 @@ class Deliveries:
         if delivery.offered:
             (self._own_stops if delivery.own else self._releases).append(delivery.ref)
             self.due = True
+        else:
+            self._some_dropped = True
 
     def ready(self) -> None:
         """The broker may take more: offer all that waits and was refused."""
@@ -185,10 +187,8 @@ class Deliveries:
         batch: list[Delivery] = []
         for queue in self._queues.values():
             while queue and (room is None or len(batch) < room):
-                delivery = queue.popleft()
+                batch.append(queue.popleft())
                 self.waiting -= 1
-                if not delivery.dropped:
-                    batch.append(delivery)
         return batch
 
     async def _offer(self, batch: Sequence[Delivery], broker: Broker) -> None:
