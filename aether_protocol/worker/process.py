@@ -9,6 +9,7 @@ import platform
 import signal
 import socket
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -41,7 +42,8 @@ class Worker:
         grace_s: how long attempts may continue after a first signal.
 
     Raises:
-        UsageError: the address would carry secrets in clear over a network, or an executor is not there.
+        UsageError: the address would carry secrets in clear over a network, an executor is not there, or the extra `[server]`
+            is not installed.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Worker:
         grace_s: float = 600.0,
     ) -> None:
         check_address(url)
+        _check_extra()
         self.url = url
         self.hello = Hello(
             worker=name or f"{socket.gethostname()}-{os.getpid()}",
@@ -115,6 +118,12 @@ def check_address(url: str) -> None:
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         hint = "use https://, or a tunnel whose end is on this machine"
         raise UsageError(f"{url!r} would carry secrets in clear over the network", hint=hint)
+
+
+def _check_extra() -> None:
+    if find_spec("httpx2") is None:
+        hint = "pip install 'aether-protocol[server]'"
+        raise UsageError("a worker needs httpx2 to talk to its server, which is not installed", hint=hint)
 
 
 def is_loopback(host: str) -> bool:
