@@ -4,5 +4,6 @@ Routes hold no rules. Each reads a message, asks `service.Client` or the broker 
 done here can be done with the Client in Python too. Errors are problem documents (RFC 9457) with our diagnostics inside, made
 in one place from the errors by culprit (`problems`).
 
-`app.make_app` puts the parts together. It needs the extra `[server]` (Litestar, uvicorn).
+`parts` says what a server is made of; `access` has what routes can demand of callers, and gives each request the client of
+its caller; `app.make_app` puts routes and parts together. All of it needs the extra `[server]` (Litestar, uvicorn).
 """

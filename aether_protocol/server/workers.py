@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from litestar import Controller, delete, post
 from litestar.datastructures import State
@@ -20,10 +20,13 @@ from aether_protocol.ports.worker import (
     Welcome,
     WorkReport,
 )
+from aether_protocol.server.access import WORKER
+from aether_protocol.server.parts import parts_of
 
 
 def _broker(state: State) -> WorkerBroker:
-    broker: WorkerBroker = state.workers
+    broker = parts_of(state).workers
+    assert broker is not None  # these routes are there only where there is one
     return broker
 
 
@@ -31,6 +34,7 @@ class WorkerController(Controller):
     """What workers say, and the answers."""
 
     path = "/v1/workers"
+    opt: ClassVar[dict[str, Any]] = dict(WORKER)  # type: ignore[misc]
     tags: ClassVar[list[str]] = ["workers"]  # type: ignore[misc]
 
     @post("/", status_code=201, summary="Begin a session")

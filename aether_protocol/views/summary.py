@@ -1,12 +1,14 @@
-"""A run's row: what lists show of it, made from its state.
+"""A run's row: what lists show of it, made from its state, and as JSON.
 
 Law: pure and cheap; the cost does not depend on the size of the run.
 """
 
 from __future__ import annotations
 
+from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, RunSummary
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.timing import SECOND, rfc3339
 
 
 def make_row(state: RunState, tier: str = MEMORY) -> RunSummary:
@@ -31,3 +33,26 @@ def make_row(state: RunState, tier: str = MEMORY) -> RunSummary:
         retry_of=header.retry_of,
         tier=tier,
     )
+
+
+def row_json(row: RunSummary) -> dict[str, Json]:
+    """A run in a list; the names are those of the run report."""
+    took = None if row.ended_at is None else (row.ended_at - row.created_at) / SECOND
+    return {
+        "runId": row.run_id,
+        "workflow": {"name": row.workflow, "namespace": row.namespace, "version": row.version},
+        "labels": dict(row.labels),
+        "phase": row.phase,
+        "message": row.message,
+        "progress": f"{row.leaves_ended}/{row.leaves_known}",
+        "createdAt": rfc3339(row.created_at),
+        "startedAt": None if row.started_at is None else rfc3339(row.started_at),
+        "finishedAt": None if row.ended_at is None else rfc3339(row.ended_at),
+        "durationSeconds": took,
+        "closed": row.closed,
+        "steps": row.seq,
+        "digest": row.digest,
+        "retryOf": row.retry_of,
+        "tier": row.tier,
+        "broken": row.broken,
+    }

@@ -20,6 +20,7 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.server.app import make_app
+from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
 
@@ -43,7 +44,8 @@ class Place:
         self._serving: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        config = uvicorn.Config(make_app(self.broker), port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        app = make_app(ServerParts(workers=self.broker))
+        config = uvicorn.Config(app, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._serving = asyncio.create_task(self._server.serve())

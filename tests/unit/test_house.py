@@ -48,10 +48,11 @@ SHORT_YET = {  # each goes into the module that uses it
     "aether_protocol.execution.descriptors",
     "aether_protocol.execution.private",
     "aether_protocol.expressions.sizes",
+    "aether_protocol.server.access",
+    "aether_protocol.server.parts",
     "aether_protocol.service.runs.dry_run",
     "aether_protocol.service.schedules.times",
     "aether_protocol.views.phase_changes",
-    "aether_protocol.views.summary",
 }
 MAY_BE_SHORT = tuple(f"aether_protocol.{name}." for name in ("adapters", "ports", "cli.commands", "service.local"))
 THEORY = 65  # characters: less than that does not say what a package is for

@@ -14,10 +14,10 @@ import click
 from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.times import here
 from aether_protocol.cli.terminal.color import colored
-from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunSummary
-from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.scheduler.timing import SECOND
 from aether_protocol.views.phases import BROKEN, PHASE_COLORS
+from aether_protocol.views.summary import row_json
 from aether_protocol.views.text import cells, cut, duration, one_line
 
 HEADINGS = ("RUN", "WORKFLOW", "PHASE", "TASKS", "CREATED", "TOOK", "MESSAGE")
@@ -30,29 +30,6 @@ GAP = 2
 _Key = Any  # what a text is made of
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def row_json(row: RunSummary) -> dict[str, Json]:
-    """A run in a list; the names are those of the run report."""
-    took = None if row.ended_at is None else (row.ended_at - row.created_at) / SECOND
-    return {
-        "runId": row.run_id,
-        "workflow": {"name": row.workflow, "namespace": row.namespace, "version": row.version},
-        "labels": dict(row.labels),
-        "phase": row.phase,
-        "message": row.message,
-        "progress": f"{row.leaves_ended}/{row.leaves_known}",
-        "createdAt": rfc3339(row.created_at),
-        "startedAt": None if row.started_at is None else rfc3339(row.started_at),
-        "finishedAt": None if row.ended_at is None else rfc3339(row.ended_at),
-        "durationSeconds": took,
-        "closed": row.closed,
-        "steps": row.seq,
-        "digest": row.digest,
-        "retryOf": row.retry_of,
-        "tier": row.tier,
-        "broken": row.broken,
-    }
 
 
 def print_rows_json(rows: Sequence[RunSummary], following: str | None) -> None:

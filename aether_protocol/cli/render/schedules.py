@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from aether_protocol.cli.render.marks import mark
-from aether_protocol.cli.render.runs import row_json, show_rows
+from aether_protocol.cli.render.runs import show_rows
 from aether_protocol.cli.render.table import show_table
 from aether_protocol.cli.render.times import away, in_zone, own_time
 from aether_protocol.cron.settings import CronSettings
@@ -23,6 +23,7 @@ from aether_protocol.service.schedules.dst_notes import moment, oddity
 from aether_protocol.service.schedules.find import DEFAULT_NAMESPACE, ScheduleOverview, called
 from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.summary import row_json
 from aether_protocol.views.text import counted, one_line, printable
 
 # --- lists ---

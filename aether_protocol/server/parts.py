@@ -1,0 +1,39 @@
+"""What a server is made of: the client that answers, the broker for workers, and what bounds requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from litestar.datastructures import State
+from msgspec import Struct
+
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.service.client import Client
+
+MOST_BODY_BYTES: Final = 10 * 2**20
+
+def _always() -> bool:
+    return True
+
+
+class ServerParts(Struct, frozen=True, kw_only=True):
+    """What `make_app` puts together.
+
+    Args:
+        client: what requests ask; it belongs to an engine of this process.
+        workers: the broker that gives attempts to the workers that call in; None: this server takes none.
+        is_ready: whether requests are taken now.
+        most_body_bytes: the longest body of a request.
+    """
+
+    client: Client | None = None
+    workers: WorkerBroker | None = None
+    is_ready: Callable[[], bool] = _always
+    most_body_bytes: int = MOST_BODY_BYTES
+
+
+def parts_of(state: State) -> ServerParts:
+    """Return the parts of the server that handles this request."""
+    parts: ServerParts = state.parts
+    return parts

@@ -1,0 +1,59 @@
+"""What holds for all routes, and those of runs over a store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
+
+from aether_protocol import Engine
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.server.access import DECLARED
+from aether_protocol.server.app import make_app
+from aether_protocol.server.parts import ServerParts
+from aether_protocol.service import client_of
+from aether_protocol.testing.clock import ManualClock
+
+DOCUMENT = {
+    "apiVersion": "aether/v1",
+    "kind": "Workflow",
+    "metadata": {"name": "hello"},
+    "spec": {
+        "entrypoint": "main",
+        "templates": [{"dag": {"name": "main", "tasks": [{"name": "a", "executor": {"type": "noop"}}]}}],
+    },
+}
+
+
+@contextmanager
+def serving() -> Iterator[TestClient]:  # type: ignore[type-arg]
+    engine = Engine()
+    app = make_app(ServerParts(client=client_of(engine)))
+    app.on_startup.append(engine.__aenter__)
+    app.on_shutdown.append(engine.close)
+    with TestClient(app) as client:
+        yield client
+
+
+def test_every_route_declares_what_it_needs() -> None:
+    app = make_app(ServerParts(client=client_of(Engine()), workers=WorkerBroker(ManualClock(), b"k" * 32)))
+    undeclared = {
+        f"{sorted(handler.http_methods)} {route.path}"
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and not route.path.startswith("/docs")
+        for handler in route.route_handlers
+        if handler.http_methods != {"OPTIONS"} and handler.opt.get("needs") not in DECLARED
+    }
+    assert undeclared == set()
+
+
+def test_a_run_is_begun_and_read() -> None:
+    with serving() as client:
+        made = client.post("/v1/runs", json={"document": DOCUMENT})
+        assert made.status_code == 201
+        run = made.json()["runId"]
+        ended = client.get(f"/v1/runs/{run}/result", params={"wait": "10s"})
+        assert (ended.status_code, ended.json()["phase"]) == (200, "Succeeded")
+        assert [row["runId"] for row in client.get("/v1/runs").json()["runs"]] == [run]
