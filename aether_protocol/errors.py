@@ -56,6 +56,14 @@ class UsageError(AetherError):
     exit_code = 2
 
 
+class NotFoundError(UsageError):
+    """What the caller named is not there: a run, a task, a schedule, a document."""
+
+
+class ConflictError(UsageError):
+    """What the caller asks for does not fit what is there: an id that is taken, a run that has ended, or has not."""
+
+
 class BusyError(AetherError):
     """Another engine drives this run or holds this lock."""
 

@@ -30,7 +30,7 @@ from aether_protocol.engine.passivation import Passivation
 from aether_protocol.engine.recovery import revive
 from aether_protocol.engine.snapshots import DEFAULT_POLICY, SnapshotPolicy, Snapshots, snapshots_of
 from aether_protocol.engine.submission import choose_run_id, make_header, read_variables
-from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, UsageError
+from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, NotFoundError, UsageError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -225,7 +225,7 @@ class RunEngine:
             for one in set(wanted or ()) - {one for one, _ in new}:
                 row = await self._store.runs.row(one)
                 if row is None:
-                    raise UsageError(f"run {one!r} is unknown")
+                    raise NotFoundError(f"run {one!r} is unknown")
                 if row.broken is not None:
                     told = f"run {one!r} was set aside, for it broke its engine {BREAKS} times in a row: {row.broken}"
                     raise UsageError(told, hint=f"'aether resume {one}' tries once more")

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.mailbox import Question, to_event
-from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.errors import AetherError, ConflictError, UsageError
 from aether_protocol.ports.broker import Stored
 from aether_protocol.scheduler.events import Event
 
@@ -48,7 +48,7 @@ def acknowledge(run: ActiveRun, reply: Reply, refused: str | None) -> None:
         if run.error is not None:
             reply.set_exception(run.error)
         elif refused is not None:
-            reply.set_exception(UsageError(refused))
+            reply.set_exception(ConflictError(refused))
         else:
             reply.set_result(None)
     elif run.error is None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import suggest
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import BusyError, ConflictError, NotFoundError, UsageError
 from aether_protocol.execution.sealing import SealingKey, seal
 from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json
@@ -73,7 +73,7 @@ def to_event(state: RunState, question: Json) -> Event:
         near = suggest(path, waiting)
         shown = near or ", ".join(waiting)
         hint = f"suspended: {shown}" if shown else "no task of this run is suspended"
-        raise UsageError(f"run {state.header.run_id!r} has no task run {path!r}", hint=hint)
+        raise NotFoundError(f"run {state.header.run_id!r} has no task run {path!r}", hint=hint)
     return ResumeRequested(0, node.id, question["payload"], "api", str(question.get("reason", "")))
 
 
@@ -133,9 +133,9 @@ async def ask(store: Store, clock: Clock, run_id: str, question: Question, *, pr
     """
     row = await store.runs.row(run_id)
     if row is None:
-        raise UsageError(f"run {run_id!r} is unknown")
+        raise NotFoundError(f"run {run_id!r} is unknown")
     if row.closed:
-        raise UsageError(f"the run has ended: it is {row.phase}")
+        raise ConflictError(f"the run has ended: it is {row.phase}")
     for _ in range(_TRIES if private else 1):
         given = await _sealed(store, clock, run_id, question) if private else question
         answer = await _answer(store, clock, run_id, given)

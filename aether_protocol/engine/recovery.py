@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from aether_protocol.errors import AetherError, PortError, UsageError
+from aether_protocol.errors import AetherError, NotFoundError, PortError
 from aether_protocol.execution.secrets import references_in
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import Store, StoredRun
@@ -136,7 +136,7 @@ async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
     """The state after step `seq` of a stored run. Raises UsageError where there is no such step, or it was not kept."""
     run_id = stored.row.run_id
     if not 0 <= seq <= stored.row.seq:
-        raise UsageError(f"run {run_id!r} has no step {seq}", hint=f"its steps are 0 (before the first) to {stored.row.seq}")
+        raise NotFoundError(f"run {run_id!r} has no step {seq}", hint=f"its steps are 0 (before the first) to {stored.row.seq}")
     going = Replay(stored.plan, stored.header)
     snapshot = stored.snapshot
     if snapshot is not None and snapshot_seq(snapshot) <= seq:
@@ -145,7 +145,7 @@ async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
         lines = await store.runs.lines(run_id, going.state.seq, _AT_ONCE)
         if not lines or lines[0][0] != going.state.seq + 1:
             hint = "only a run of tier state-action-log can be taken back to any step"
-            raise UsageError(f"the steps of run {run_id!r} up to {seq} were not kept", hint=hint)
+            raise NotFoundError(f"the steps of run {run_id!r} up to {seq} were not kept", hint=hint)
         for number, line in lines:
             if number > seq:
                 break

@@ -18,7 +18,7 @@ from aether_protocol.cron.policy import Decision, Missed, decide, expired, run_n
 from aether_protocol.engine.active_run import Draft
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.artifacts import collect
-from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
+from aether_protocol.errors import AetherError, BusyError, NotFoundError, PortError, UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store, schedules_of
@@ -199,7 +199,7 @@ class ScheduleRunner:
     async def _known(self, namespace: str, name: str) -> StoredSchedule:
         schedule = await self._schedules.get(namespace, name)
         if schedule is None:
-            raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+            raise NotFoundError(f"schedule {name!r} is unknown in namespace {namespace!r}")
         return schedule
 
     # --- what is left behind ---

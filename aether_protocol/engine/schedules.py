@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from aether_protocol.cron.policy import first_seen, next_fire
 from aether_protocol.cron.settings import CronSettings
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import NotFoundError, UsageError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store.schedules import ScheduleStore, StoredSchedule
 
@@ -108,7 +108,7 @@ async def set_suspended(
     """Suspend a schedule or let it go on; how it stands, and whether that was a change."""
     before = await store.get(namespace, name)
     if before is None:
-        raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+        raise NotFoundError(f"schedule {name!r} is unknown in namespace {namespace!r}")
     if before.settings.suspend is suspend:
         return before, False
     made = _changed(before, replace(before.settings, suspend=suspend), now, anew=True)

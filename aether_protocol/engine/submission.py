@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_by
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import ConflictError, NotFoundError, UsageError
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.json_copy import HalfCharacterError, json_copy
 from aether_protocol.expressions.values import Json, respelt
@@ -84,13 +84,13 @@ def retry_header(
     """The header of a run that retries the ended run `state`, from the task at path `start` (CTRL-4). Raises UsageError."""
     before = state.header
     if not state.closed:
-        raise UsageError(f"run {before.run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
+        raise ConflictError(f"run {before.run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
     if start is not None:
         paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
         if start not in paths:
-            raise UsageError(f"run {before.run_id!r} has no task {start!r}", hint=did_you_mean(start, paths))
+            raise NotFoundError(f"run {before.run_id!r} has no task {start!r}", hint=did_you_mean(start, paths))
     elif state.phase is SUCCEEDED:
-        raise UsageError(f"run {before.run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
+        raise ConflictError(f"run {before.run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
     return RunHeader(
         run_id,
         now,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from aether_protocol.assembly.templates import KIND
 from aether_protocol.diagnostics.suggest import did_you_mean
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import NotFoundError, UsageError
 from aether_protocol.ports.store import Store, StoredDocument
 
 
@@ -40,7 +40,8 @@ def choose_version(versions: Sequence[StoredDocument], version: int | None, dige
             [*([f"version {version}"] if version is not None else []), *([f"digest {digest!r}"] if digest is not None else [])]
         )
         known = ", ".join(f"{one.version} ({one.digest[:12]})" for one in versions[:5])
-        raise UsageError(f"{versions[0].name!r} has no {wanted}", hint=f"it has {known}{', ...' if len(versions) > 5 else ''}")
+        hint = f"it has {known}{', ...' if len(versions) > 5 else ''}"
+        raise NotFoundError(f"{versions[0].name!r} has no {wanted}", hint=hint)
     if digest is not None and len({one.digest for one in fitting}) > 1:
         raise UsageError(f"{digest!r} is the beginning of several digests", hint=", ".join(one.digest for one in fitting[:5]))
     return fitting[0]
@@ -66,4 +67,4 @@ def _unknown(namespace: str, name: str, known: Sequence[StoredDocument]) -> Usag
     if hint is None:
         here = [one.name for one in known if one.namespace == namespace]
         hint = did_you_mean(name, here, "'aether template ls' lists them" if known else "the store holds no templates")
-    return UsageError(f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}", hint=hint)
+    return NotFoundError(f"there is no WorkflowTemplate {name!r} in namespace {namespace!r}", hint=hint)

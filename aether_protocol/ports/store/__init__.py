@@ -7,7 +7,8 @@
     upkeep      what an operator asks
 
 Every method of a facet raises PortError where the outside fails (a full disk, a server that is away), BusyError where another
-process was first, and UsageError where the caller asks for what cannot be. All instants are microseconds since the epoch. The
+process was first, and UsageError where the caller asks for what cannot be: NotFoundError for an unknown run, ConflictError
+for an id that is taken. All instants are microseconds since the epoch. The
 contract suite `aether_protocol.testing.contracts.store` holds every rule of the port as tests.
 """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BusyError, ConflictError
 from aether_protocol.ports.store import RunQuery, Store
 from aether_protocol.service.runs.find import driven_by, find_run
 
@@ -52,7 +52,7 @@ async def delete_runs(store: Store, texts: Sequence[str], *, root: Path | None, 
             raise BusyError(f"run {row.run_id!r} is being driven", hint=f"'aether cancel {row.run_id}' first")
         if not force:
             hint = f"--force deletes it all the same; 'aether resume {row.run_id}' continues it"
-            raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
+            raise ConflictError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
         held = await store.leases.owner(row.run_id)
         if held is not None:  # by a process that is dead
             await store.leases.release(held.owner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import did_you_mean
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import NotFoundError, UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary, Store
 from aether_protocol.service.process_identity import is_alive, is_dead
 
@@ -34,14 +34,14 @@ async def find_run(store: Store, text: str) -> RunSummary:
     if text == LATEST:
         newest = await store.runs.rows(RunQuery(limit=1))
         if not newest:
-            raise UsageError("the store holds no run")
+            raise NotFoundError("the store holds no run")
         return newest[0]
     row = await store.runs.row(text)
     if row is not None:
         return row
     fitting = sorted(await store.runs.rows(RunQuery(prefix=text, limit=6)), key=lambda row: row.run_id) if text else []
     if not fitting:
-        raise UsageError(f"run {text!r} is unknown", hint=await _hint(store, text))
+        raise NotFoundError(f"run {text!r} is unknown", hint=await _hint(store, text))
     first = fitting[0]
     if all(row.run_id.startswith(f"{first.run_id}.") for row in fitting[1:]):  # the others are its retries
         return first

@@ -15,7 +15,7 @@ from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.engine.recovery import examine, state_at
-from aether_protocol.errors import AetherError, UsageError
+from aether_protocol.errors import AetherError, ConflictError, NotFoundError, UsageError
 from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 from aether_protocol.scheduler.nodes import Container, DagNode, Node, TaskNode
@@ -81,7 +81,7 @@ def find_task(state: RunState, text: str, others: Sequence[str] = ()) -> str:
         shown = ", ".join(named[:5])
         raise UsageError(f"{text!r} is the name of several task runs", hint=f"{shown}{', ...' if len(named) > 5 else ''}")
     hint = did_you_mean(text, paths) or did_you_mean(f"{root}.{text}", paths, "'aether show' lists the tasks of a run")
-    raise UsageError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)
+    raise NotFoundError(f"run {state.header.run_id!r} has no task run {text!r}", hint=hint)
 
 
 def find_writer(state: RunState, task: str) -> LogPlace:
@@ -114,7 +114,7 @@ def find_suspended(state: RunState, task: str) -> TaskQuestion:
     waiting = suspended_paths(state)
     if node is None or path not in waiting:
         hint = f"suspended: {', '.join(waiting)}" if waiting else "no task of this run is suspended"
-        raise UsageError(f"{path} {_why_not(node)}", hint=hint)
+        raise ConflictError(f"{path} {_why_not(node)}", hint=hint)
     return TaskQuestion(path, {binding.name: binding.type for binding in node.call.inputs})
 
 

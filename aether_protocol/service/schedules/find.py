@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from aether_protocol.cron.policy import run_name
 from aether_protocol.diagnostics.suggest import did_you_mean
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import NotFoundError, UsageError
 from aether_protocol.ports.store import RunSummary, Store, schedules_of
 from aether_protocol.ports.store.schedules import StoredSchedule
 
@@ -72,7 +72,7 @@ async def find_schedule(store: Store, namespace: str | None, text: str) -> Store
     else:
         none = "the store holds no schedule: 'aether cron apply FILE'"
         hint = did_you_mean(name, here, "'aether cron ls' lists the schedules" if known else none)
-    raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}", hint=hint)
+    raise NotFoundError(f"schedule {name!r} is unknown in namespace {namespace!r}", hint=hint)
 
 
 async def find_schedules(store: Store, namespace: str | None, texts: Sequence[str]) -> list[StoredSchedule]:

@@ -57,3 +57,16 @@ def test_a_run_is_begun_and_read() -> None:
         ended = client.get(f"/v1/runs/{run}/result", params={"wait": "10s"})
         assert (ended.status_code, ended.json()["phase"]) == (200, "Succeeded")
         assert [row["runId"] for row in client.get("/v1/runs").json()["runs"]] == [run]
+
+
+def test_what_is_not_there_and_what_does_not_fit_have_statuses_of_their_own() -> None:
+    with serving() as client:
+        unknown = client.get("/v1/runs/nothing")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not-found")
+        run = client.post("/v1/runs", json={"document": DOCUMENT, "runId": "once"}).json()["runId"]
+        taken = client.post("/v1/runs", json={"document": DOCUMENT, "runId": "once"})
+        assert (taken.status_code, taken.json()["code"]) == (409, "conflict")
+        client.get(f"/v1/runs/{run}/result", params={"wait": "10s"})
+        ended = client.post(f"/v1/runs/{run}/cancel", json={})
+        assert (ended.status_code, ended.json()["code"]) == (409, "conflict")
+        assert client.post("/v1/runs", json={"document": DOCUMENT, "runId": "not an id"}).status_code == 400

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import BusyError, NotFoundError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
@@ -229,7 +229,7 @@ class MemoryMailbox:
 
     async def post(self, run_id: str, request: Json) -> int:
         if run_id not in self._runs:
-            raise UsageError(f"run {run_id!r} is unknown")
+            raise NotFoundError(f"run {run_id!r} is unknown")
         self._posted += 1
         self._requests[self._posted] = Request(self._posted, run_id, request)
         return self._posted
@@ -400,7 +400,7 @@ class MemorySchedules:
     async def plan(self, namespace: str, name: str) -> Plan:
         found = self._schedules.get((namespace, name))
         if found is None:
-            raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+            raise NotFoundError(f"schedule {name!r} is unknown in namespace {namespace!r}")
         return found[1]
 
     async def remove(self, namespace: str, name: str) -> bool:

@@ -25,7 +25,7 @@ from aether_protocol.adapters.stores.memory.facets import (
     MemoryMailbox,
     MemorySchedules,
 )
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFoundError, UsageError
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
@@ -213,12 +213,12 @@ class MemoryRuns:
     def _run(self, run_id: str) -> _Run:
         run = self.by_id.get(run_id)
         if run is None:
-            raise UsageError(f"run {run_id!r} is unknown")
+            raise NotFoundError(f"run {run_id!r} is unknown")
         return run
 
     def _add(self, run_id: str, run: _Run) -> None:
         if run_id in self.by_id:
-            raise UsageError(f"run {run_id!r} exists already")
+            raise ConflictError(f"run {run_id!r} exists already")
         self.by_id[run_id] = run
         self.changes.note(run_id)
         self._kept.append(run)
@@ -230,7 +230,7 @@ class MemoryRuns:
         ids = [new.row.run_id for new in new_runs]
         for at, run_id in enumerate(ids):
             if run_id in self.by_id or run_id in ids[:at]:
-                return UsageError(f"run {run_id!r} exists already")
+                return ConflictError(f"run {run_id!r} exists already")
         for new in new_runs:
             self._create(new)
         return None
@@ -242,7 +242,7 @@ class MemoryRuns:
     def _refusal(self, part: RunAppend) -> AetherError:
         run = self.by_id.get(part.run_id)
         if run is None:
-            return UsageError(f"run {part.run_id!r} is unknown")
+            return NotFoundError(f"run {part.run_id!r} is unknown")
         if self._book.tokens.get(part.run_id, 0) != part.token:
             return BusyError(f"run {part.run_id!r} was taken over by another owner")
         message = f"run {part.run_id!r} is at step {run.seq}, not {part.expected_seq}"

@@ -13,7 +13,7 @@ from typing import Final
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
 from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, require, sum_of
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import NotFoundError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import SNAPSHOT
@@ -208,7 +208,7 @@ class SqliteMailbox:
         async with self._db.write() as execute:
             id_ = ask(execute, run_id, clean(json.dumps(request, ensure_ascii=False)))
             if id_ is None:
-                raise UsageError(f"run {run_id!r} is unknown")
+                raise NotFoundError(f"run {run_id!r} is unknown")
             return id_
 
     async def requests(self, owner: str) -> list[Request]:

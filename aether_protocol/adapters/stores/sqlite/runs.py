@@ -41,7 +41,7 @@ from aether_protocol.adapters.stores.sqlite.records import (
     sum_of_moved,
     to_json,
 )
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFoundError, UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.ports.store.runs import FIRST_TOKEN, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
@@ -153,7 +153,7 @@ class SqliteRuns:
         """Append to one run inside of a transaction, and begin its new runs; why it was refused, with nothing written."""
         known = self._known.get(part.run_id) or self._look_up(execute, part.run_id)
         if known is None:
-            return UsageError(f"run {part.run_id!r} is unknown")
+            return NotFoundError(f"run {part.run_id!r} is unknown")
         new_ids = [new.row.run_id for new in part.new_runs]
         taken = next((id_ for at, id_ in enumerate(new_ids) if id_ in new_ids[:at] or is_there(execute, id_)), None)
         if taken is not None:
@@ -274,7 +274,7 @@ class SqliteRuns:
         with self._db.read() as execute:
             row = execute(f"SELECT {SHOWN}, {SUMMED}, epoch, number FROM {RUNS} WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
-                raise UsageError(f"run {run_id!r} is unknown")
+                raise NotFoundError(f"run {run_id!r} is unknown")
             number, whose = row[-1], f"run {run_id!r}"
             require_row(row, whose)
             head = execute(HEAD, (number,)).fetchone()
@@ -306,7 +306,7 @@ class SqliteRuns:
         with self._db.read() as execute:
             known = self._known.get(run_id) or self._look_up(execute, run_id, keep=False)
             if known is None:
-                raise UsageError(f"run {run_id!r} is unknown")
+                raise NotFoundError(f"run {run_id!r} is unknown")
             base = known.number << 32
             before: bytes | None = None
             for row in execute(LINES, (base, base + after + 1, base, base + (1 << 32))):
@@ -357,7 +357,7 @@ def is_there(execute: Execute, run_id: str) -> bool:
 
 
 def _exists(run_id: str) -> UsageError:
-    return UsageError(f"run {run_id!r} exists already")
+    return ConflictError(f"run {run_id!r} exists already")
 
 
 def _name(execute: Execute, number: int, artifacts: Iterable[str]) -> None:

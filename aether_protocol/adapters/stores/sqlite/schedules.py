@@ -15,7 +15,7 @@ from aether_protocol.adapters.stores.sqlite.leases import ask
 from aether_protocol.adapters.stores.sqlite.records import COVERED, RUNS, SHOWN, damaged, make_row, require, sum_of
 from aether_protocol.adapters.stores.sqlite.runs import FORGET_PLAN, SqliteRuns, is_there
 from aether_protocol.cron.settings import decode_settings, encode_settings
-from aether_protocol.errors import AetherError, BusyError, UsageError
+from aether_protocol.errors import AetherError, BusyError, NotFoundError, UsageError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store.runs import RunSummary
 from aether_protocol.ports.store.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleDecision, StoredSchedule
@@ -94,7 +94,7 @@ class SqliteSchedules:
             text = f"SELECT digest, text FROM plans WHERE number = (SELECT plan FROM schedules {_ONE})"
             found = execute(text, (namespace, name)).fetchone()
         if there is None:
-            raise UsageError(f"schedule {name!r} is unknown in namespace {namespace!r}")
+            raise NotFoundError(f"schedule {name!r} is unknown in namespace {namespace!r}")
         return self._runs.records.read_plan(found, f"schedule {name!r}")
 
     async def remove(self, namespace: str, name: str) -> bool:

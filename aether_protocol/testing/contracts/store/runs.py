@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import BusyError, ConflictError, NotFoundError, UsageError
 from aether_protocol.ports.store import MEMORY, RunQuery, Store
 from aether_protocol.ports.store.runs import FIRST_TOKEN
 from aether_protocol.testing.contracts.store.tools import (
@@ -50,7 +50,7 @@ class RunContract(Contract):
     def test_an_id_is_taken_once(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))
-            await refused(store.runs.create(new_run("a")), UsageError)
+            await refused(store.runs.create(new_run("a")), ConflictError)
 
         self.play(body)
 
@@ -97,7 +97,7 @@ class RunContract(Contract):
                 await store.runs.create(new_run(run))
             batch = [more("a", 0, "x"), more("b", 7, "wrong"), more("c", 0, "y", "z"), more("nobody", 0)]
             found = await store.runs.append(batch)
-            assert {run: type(error) for run, error in found.items()} == {"b": BusyError, "nobody": UsageError}
+            assert {run: type(error) for run, error in found.items()} == {"b": BusyError, "nobody": NotFoundError}
             assert [texts((await store.runs.load(run)).lines) for run in ("a", "b", "c")] == [["x"], [], ["y", "z"]]
 
         self.play(body)
