@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Container
 from typing import Final, Literal
 
+from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.worker import (
     DiedReport,
     LogReport,
@@ -22,15 +23,16 @@ BATCH_RESULTS: Final = 1000
 
 
 class Outbox:
-    """Collects reports; `take` gives the next message."""
+    """Collects reports; `take` gives the next message. `clock` says when what was not recorded is sent again."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._filled = asyncio.Event()
         self._report = WorkReport()
         self._logs: deque[LogReport] = deque()
         self._log_bytes = 0
         self._later: list[ResultReport] = []
-        self._later_at = 0.0  # when they are sent again
+        self._later_at = 0  # when they are sent again (microseconds)
         self._progress: dict[str, ProgressReport] = {}  # by delivery: the newest counts
         self._gaps: dict[tuple[str, Literal["stdout", "stderr"]], tuple[int, int]] = {}  # (offset, bytes) that were dropped
 
@@ -40,17 +42,17 @@ class Outbox:
 
     async def wait(self, resend_s: float) -> None:
         """Wait until there is something; what was sent before and is not recorded comes again after `resend_s`."""
-        now = asyncio.get_running_loop().time()
         if self._later and not self._later_at:
-            self._later_at = now + resend_s
+            self._later_at = self._clock.now() + round(resend_s * 1_000_000)
+        alarm = self._clock.call_at(self._later_at, self._filled.set) if self._later else None
         try:
-            await asyncio.wait_for(self._filled.wait(), self._later_at - now if self._later else None)
-            due = asyncio.get_running_loop().time() >= self._later_at
-        except TimeoutError:
-            due = True
-        if self._later and due:
+            await self._filled.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        if self._later and self._clock.now() >= self._later_at:
             self._report.results += self._later
-            self._later, self._later_at = [], 0.0
+            self._later, self._later_at = [], 0
 
     def take(self) -> WorkReport | None:
         """Return the next message; None: there is nothing to report."""

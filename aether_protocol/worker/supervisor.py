@@ -15,6 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from aether_protocol.engine.clock import SystemClock
+from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.worker import (
     BeatMessage,
     Hello,
@@ -34,6 +36,7 @@ __all__ = ["Supervisor", "SupervisorSettings"]
 
 _log = logging.getLogger("aether_protocol")
 
+_SECOND: Final = 1_000_000
 STOP_AT: Final = 0.73  # of the lease without an answer: stop what runs; of 30 s that leaves 8 s
 KILL_AT: Final = 0.9  # then kill it: of 30 s that leaves 3 s for a clock that runs slow and a kill that takes its time
 
@@ -57,6 +60,7 @@ class Supervisor:
         hello: what the worker says of itself; its `holding` is filled in here.
         settings: pauses and the grace of a drain.
         seed: of the jitter of pauses.
+        clock: the time of leases, beats and pauses; it must never jump. That of this machine unless given.
     """
 
     def __init__(
@@ -67,23 +71,25 @@ class Supervisor:
         *,
         settings: SupervisorSettings | None = None,
         seed: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._transport = transport
         self._pool = pool
         self._hello = hello
         self._settings = settings or SupervisorSettings()
         self._chance = random.Random(seed)
-        self._outbox = Outbox()
+        self._clock = clock or SystemClock()
+        self._outbox = Outbox(self._clock)
         self._held = HeldDeliveries(self._outbox, self._secrets)
         self._session = ""
         self._welcome: Welcome | None = None
         self._poll = 0
         self._received = 0  # the last poll whose answer arrived
-        self._answered_at = 0.0  # when the last message that was answered was sent
+        self._answered_at = 0  # when the last message that was answered was sent (microseconds)
         self._welcomed = asyncio.Event()  # there was a session
         self._expired = asyncio.Event()  # the session's lease is over
         self._draining = asyncio.Event()
-        self._drain_until: float | None = None
+        self._drain_until: int | None = None
 
     @property
     def session(self) -> str:
@@ -124,7 +130,7 @@ class Supervisor:
 
     def drain(self, grace_s: float | None = None) -> None:
         """Take no more work; return what has not ended after `grace_s` (the setting's, unless given)."""
-        until = asyncio.get_running_loop().time() + (self._settings.grace_s if grace_s is None else grace_s)
+        until = self._clock.now() + round((self._settings.grace_s if grace_s is None else grace_s) * _SECOND)
         if self._drain_until is None or until < self._drain_until:
             self._drain_until = until
         self._draining.set()
@@ -136,7 +142,7 @@ class Supervisor:
     async def _say_hello(self) -> None:
         pause = self._settings.retry_s
         while not self._is_over():
-            sent = asyncio.get_running_loop().time()
+            sent = self._clock.now()
             self._hello.holding = self._held.tokens
             try:
                 self._welcome = await self._transport.hello(self._hello)
@@ -189,7 +195,7 @@ class Supervisor:
                 continue
             self._poll += 1
             poll = Poll(poll=self._poll, free=free, holding=self._held.tokens)
-            sent = asyncio.get_running_loop().time()
+            sent = self._clock.now()
             wait_s = (self._welcome.poll_ms if self._welcome else 25_000) / 1000
             try:
                 orders = await self._transport.poll(self._session, poll, wait_s)
@@ -205,8 +211,8 @@ class Supervisor:
 
     async def _beat_loop(self, welcome: Welcome) -> None:
         while True:
-            await asyncio.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
-            sent = asyncio.get_running_loop().time()
+            await self._clock.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
+            sent = self._clock.now()
             beat = BeatMessage(poll=self._received, holding=self._held.tokens)
             try:
                 orders = await self._transport.beat(self._session, beat)
@@ -225,7 +231,7 @@ class Supervisor:
                 if self._is_over():
                     return
                 continue
-            sent = asyncio.get_running_loop().time()
+            sent = self._clock.now()
             try:
                 receipt = await self._transport.report(self._session, report)
             except (TransportError, SessionEndedError) as error:
@@ -252,26 +258,35 @@ class Supervisor:
         stopped = False
         while True:
             assert self._welcome is not None
-            lease = self._welcome.lease_ms / 1000
-            silent = asyncio.get_running_loop().time() - self._answered_at
-            if silent >= lease * KILL_AT:
+            lease = self._welcome.lease_ms * 1000
+            silent = self._clock.now() - self._answered_at
+            stop_at, kill_at = round(lease * STOP_AT), round(lease * KILL_AT)
+            if silent >= kill_at:
                 self._drop_all()
-            elif silent >= lease * STOP_AT and not stopped:
-                _log.warning("no answer for %.3g s: attempts are stopped, since the lease ends soon", silent)
+            elif silent >= stop_at and not stopped:
+                _log.warning("no answer for %.3g s: attempts are stopped, since the lease ends soon", silent / _SECOND)
                 self._stop_all()
             if silent >= lease:
                 self._expired.set()
-            stopped = silent >= lease * STOP_AT
-            due = min(at for at in (lease * STOP_AT, lease * KILL_AT, lease, silent + lease * (1 - KILL_AT)) if at > silent)
-            await asyncio.sleep(due - silent)
+            stopped = silent >= stop_at
+            due = min(at for at in (stop_at, kill_at, lease, silent + lease - kill_at) if at > silent)
+            await self._clock.sleep((due - silent) / _SECOND)
 
     async def _drain_loop(self) -> None:
         await self._draining.wait()
+        changed = self._held.freed
         while not self._is_over():
-            now = asyncio.get_running_loop().time()
-            if self._drain_until is not None and now >= self._drain_until:
+            changed.clear()
+            until = self._drain_until or 0
+            if self._clock.now() >= until:
                 self._stop_all()
-            await asyncio.sleep(0.05)
+                await changed.wait()
+                continue
+            alarm = self._clock.call_at(until, changed.set)
+            try:
+                await changed.wait()
+            finally:
+                alarm.cancel()
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
@@ -279,6 +294,7 @@ class Supervisor:
         for item in orders.work:
             if self._held.add(item.token):
                 self._pool.begin(item.token, item.assignment)
+                self._held.freed.set()  # a drain whose grace is over stops it
         for token in orders.stop:
             one = self._held.get(token)
             if one is not None:
@@ -309,8 +325,8 @@ class Supervisor:
             raise TransportError("the session with the server has ended") from None
         return answer.texts
 
-    def _answered(self, sent: float) -> None:
+    def _answered(self, sent: int) -> None:
         self._answered_at = max(self._answered_at, sent)
 
     async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds * (0.5 + self._chance.random()))
+        await self._clock.sleep(seconds * (0.5 + self._chance.random()))

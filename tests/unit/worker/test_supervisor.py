@@ -51,6 +51,21 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.clock.passed
 
 
+class LoopClock:
+    """See `ports.clock.Clock`: the time of the loop."""
+
+    def now(self) -> int:
+        return round(now() * 1_000_000)
+
+    wall = now
+
+    def call_at(self, due_us: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_at(due_us / 1_000_000, callback)
+
+    async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
+        await asyncio.sleep(seconds)
+
+
 def play(body: Callable[[], Awaitable[None]]) -> None:
     with asyncio.Runner(loop_factory=_Loop) as runner:
         runner.run(body())  # type: ignore[arg-type]
@@ -143,7 +158,7 @@ class Pool:
 
 def supervisor(server: Server, pool: Pool) -> Supervisor:
     hello = Hello(worker="w", protocols=[1], executors=[ExecutorOffer(name="script")], slots={"tasks": 2})
-    return Supervisor(server, pool, hello, seed=1)
+    return Supervisor(server, pool, hello, seed=1, clock=LoopClock())
 
 
 @pytest.mark.parametrize("says_over", [False, True], ids=["silent", "the session is over, then silent"])
@@ -201,7 +216,7 @@ def test_a_result_that_is_not_recorded_comes_again_also_while_other_things_are_r
 
 def test_logs_that_are_too_many_leave_a_note_at_their_place() -> None:
     async def body() -> None:
-        outbox = Outbox()
+        outbox = Outbox(LoopClock())
         piece = "x" * (MOST_LOG_BYTES // 4)
         for number in range(6):
             outbox.add_log(LogReport(token="t", stream="stdout", offset=number * len(piece), text=piece))
@@ -219,7 +234,7 @@ def test_logs_that_are_too_many_leave_a_note_at_their_place() -> None:
 
 def test_the_newest_progress_of_a_delivery_is_reported() -> None:
     async def body() -> None:
-        outbox = Outbox()
+        outbox = Outbox(LoopClock())
         for done in range(5):
             outbox.add_progress(ProgressReport(token="t", details=done))
         outbox.add_result(ResultReport(token="t", result={}))
