@@ -240,7 +240,7 @@ class WorkerBroker:
             self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
         receipt = Receipt(unknown=unknown)
         if recorded:
-            await self._recorded(recorded.values())
+            await _all_done(recorded.values(), self._clock)
             receipt.recorded = [token for token, future in recorded.items() if future.done()]
         if session is not None:
             receipt.stop, session.orders.stop = session.orders.stop, []
@@ -377,16 +377,6 @@ class WorkerBroker:
             self._send(e.Finished(self._clock.now(), name, held))
         return recorded
 
-    async def _recorded(self, results: Iterable[asyncio.Future[None]]) -> None:
-        """Return when all of these are recorded, or after RECORD_S."""
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        due = self._clock.call_at(self._clock.now() + round(RECORD_S * _SECOND), lambda: _set(over))
-        asyncio.gather(*results).add_done_callback(lambda _: _set(over))
-        try:
-            await over
-        finally:
-            due.cancel()
-
     def _session(self, name: str) -> _Session:
         session = self._sessions.get(name)
         if session is None:
@@ -425,6 +415,17 @@ def _result(ref: AttemptRef, message: dict[str, object]) -> TaskResult:
     if result.ref != ref:
         return TaskResult(ref, ERROR, "its worker reported the result of another attempt")
     return result
+
+
+async def _all_done(results: Iterable[asyncio.Future[None]], clock: Clock) -> None:
+    """Return when all of these are recorded, or after RECORD_S."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    due = clock.call_at(clock.now() + round(RECORD_S * _SECOND), lambda: _set(over))
+    asyncio.gather(*results).add_done_callback(lambda _: _set(over))
+    try:
+        await over
+    finally:
+        due.cancel()
 
 
 def _set(future: asyncio.Future[None]) -> None:
