@@ -1,6 +1,6 @@
 """What a caller has to be to use a route (each declares it in its `opt`), and the client that answers this caller.
 
-Law: declared here and nowhere else; a role includes those before it in ROLES.
+Law: declared here and nowhere else; a route that declares nothing is refused to all. `require` is the guard of every route.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
 
+from aether_protocol.server.gate import CALLER, NO_CREDENTIALS
 from aether_protocol.server.parts import parts_of
+from aether_protocol.server.problems import ApiError
+from aether_protocol.service.access.caller import EVERYWHERE, Caller
 from aether_protocol.service.client import Client
-
-ROLES: Final = ("viewer", "operator", "author", "admin")  # of persons and services, in one namespace each
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 _Opt = Mapping[str, Any]
@@ -25,7 +27,42 @@ OPERATOR: Final[_Opt] = {"needs": "operator"}  # begins, cancels, resumes and re
 AUTHOR: Final[_Opt] = {"needs": "author"}  # applies documents and schedules
 ADMIN: Final[_Opt] = {"needs": "admin"}  # tokens, namespaces, workers
 
+_SCHEMA_PATHS: Final = ("/docs", "/openapi.json")  # the description of the API is the same everywhere
+
+_MISSING: Final = ("token-missing", "this server needs a token", "send 'authorization: Bearer TOKEN'")
+_REFUSED: Final = ("token-refused", "the token is unknown, has expired or was revoked", "ask for a new one")
+
 DECLARED: Final = frozenset(one["needs"] for one in (PUBLIC, WORKER, VIEWER, OPERATOR, AUTHOR, ADMIN))
+
+
+def require(request: Connection, handler: BaseRouteHandler) -> None:
+    """Refuse a request whose caller is not known, or does not have what the route needs in any namespace.
+
+    In which namespace it has it, the client of the caller asks.
+
+    Raises:
+        ApiError: 401 or 403.
+    """
+    needs = handler.opt.get("needs")
+    if needs == "nothing" or (needs is None and request.url.path.startswith(_SCHEMA_PATHS)):
+        return
+    caller = caller_of(request)
+    if needs == "worker":
+        allowed = caller.kind == "worker" or caller.may("admin", EVERYWHERE)
+    else:
+        allowed = isinstance(needs, str) and caller.has_anywhere(needs)  # of what is not a role no caller has any
+    if not allowed:
+        raise ApiError(403, "forbidden", f"{caller.name} may not do this", hint=f"it needs the role {needs}")
+
+
+def caller_of(request: Connection) -> Caller:
+    """Return who asks. Raises ApiError (401) where that is not known."""
+    state = request.scope["state"]
+    caller = state.get(CALLER)
+    if isinstance(caller, Caller):
+        return caller
+    code, detail, hint = _MISSING if state.get(NO_CREDENTIALS, True) else _REFUSED
+    raise ApiError(401, code, detail, hint=hint, headers={"www-authenticate": "Bearer"})
 
 
 def client_for(request: Connection) -> Client:

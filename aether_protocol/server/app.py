@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from litestar import Litestar, Response, get
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from aether_protocol import __version__
-from aether_protocol.server.access import PUBLIC, client_for
+from aether_protocol.server.access import PUBLIC, client_for, require
+from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
 from aether_protocol.server.runs import RunController
 from aether_protocol.server.workers import WorkerController
+
+_CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
 
 
 @get("/healthz", tags=["server"], summary="Whether the process is alive", sync_to_thread=False, opt=PUBLIC)
@@ -36,8 +42,11 @@ def make_app(parts: ServerParts) -> Litestar:
         routes.append(RunController)
     if parts.workers is not None:
         routes.append(WorkerController)
-    return Litestar(
+    cors = parts.access.cors
+    app = Litestar(
         route_handlers=routes,
+        guards=[require],
+        cors_config=CORSConfig(allow_origins=list(cors), allow_headers=_CORS_HEADERS) if cors else None,
         state=State({"parts": parts}),
         dependencies={"client": Provide(client_for, sync_to_thread=False)},
         exception_handlers={Exception: of_error},
@@ -45,3 +54,5 @@ def make_app(parts: ServerParts) -> Litestar:
         openapi_config=OpenAPIConfig(title="Aether Protocol", version=__version__, path="/docs"),
         logging_config=None,
     )
+    app.asgi_handler = AccessGate(app.asgi_handler, parts.access)  # around all of it: also what no route answers
+    return app

@@ -9,9 +9,11 @@ from litestar.datastructures import State
 from msgspec import Struct
 
 from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.server.gate import AccessRules
 from aether_protocol.service.client import Client
 
 MOST_BODY_BYTES: Final = 10 * 2**20
+
 
 def _always() -> bool:
     return True
@@ -23,12 +25,14 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     Args:
         client: what requests ask; it belongs to an engine of this process.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
+        access: how callers are known; by default authentication is off, and the server answers this machine alone.
         is_ready: whether requests are taken now.
         most_body_bytes: the longest body of a request.
     """
 
     client: Client | None = None
     workers: WorkerBroker | None = None
+    access: AccessRules = AccessRules()
     is_ready: Callable[[], bool] = _always
     most_body_bytes: int = MOST_BODY_BYTES
 

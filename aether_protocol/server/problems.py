@@ -35,8 +35,11 @@ _DETAILS: Final[Mapping[type[Exception], str]] = {SessionOverError: "the session
 class ApiError(UsageError):
     """The caller's fault, with a status of its own."""
 
-    def __init__(self, status: int, code: str, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
+        self.headers = headers or {}
         self.status = status
         self.code = code
 
@@ -50,7 +53,12 @@ def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[s
         detail: says it to people.
         more: further members; those that are None are left out.
     """
-    body = {
+    return Response(problem_body(status, code, detail, **more), status_code=status, media_type=MEDIA_TYPE)
+
+
+def problem_body(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    """Return what a problem document says; see `problem`."""
+    return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -58,13 +66,14 @@ def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[s
         "detail": detail,
         **{name: value for name, value in more.items() if value is not None},
     }
-    return Response(body, status_code=status, media_type=MEDIA_TYPE)
 
 
 def of_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """Return the answer to a request that raised: the table's, or that of an internal error, which is logged."""
     if isinstance(error, ApiError):
-        return problem(error.status, error.code, error.message, hint=error.hint)
+        answer = problem(error.status, error.code, error.message, hint=error.hint)
+        answer.headers.update(error.headers)
+        return answer
     for kind, (status, code) in _STATUSES.items():
         if isinstance(error, kind):
             detail = _DETAILS.get(kind) or (error.message if isinstance(error, AetherError) else str(error))

@@ -48,8 +48,6 @@ SHORT_YET = {  # each goes into the module that uses it
     "aether_protocol.execution.descriptors",
     "aether_protocol.execution.private",
     "aether_protocol.expressions.sizes",
-    "aether_protocol.server.access",
-    "aether_protocol.server.parts",
     "aether_protocol.service.runs.dry_run",
     "aether_protocol.service.schedules.times",
     "aether_protocol.views.phase_changes",

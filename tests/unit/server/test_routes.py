@@ -33,7 +33,7 @@ def serving() -> Iterator[TestClient]:  # type: ignore[type-arg]
     app = make_app(ServerParts(client=client_of(engine)))
     app.on_startup.append(engine.__aenter__)
     app.on_shutdown.append(engine.close)
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
 
 
