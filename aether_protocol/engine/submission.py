@@ -103,6 +103,7 @@ def retry_header(
         folder=before.folder,
         fetched=fetched(state) or None,
         reason=reason or None,
+        document_version=before.document_version,
     )
 
 

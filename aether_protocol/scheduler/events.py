@@ -46,6 +46,7 @@ class RunHeader(Struct, gc=False):
     configuration: RunConfiguration | None = None
     reason: str | None = None  # why a retry was asked for, in the words of who did (CTRL-4)
     program: str = DOCUMENT  # the kind of program, which says what machine decides for the run
+    document_version: int | None = None  # of the stored workflow that it was started from by name
 
 
 class Submitted(Struct, gc=False):

@@ -32,6 +32,7 @@ def make_row(state: RunState, tier: str = MEMORY) -> RunSummary:
         digest=plan.digest,
         retry_of=header.retry_of,
         tier=tier,
+        document_version=header.document_version,
     )
 
 
@@ -41,6 +42,7 @@ def row_json(row: RunSummary) -> dict[str, Json]:
     return {
         "runId": row.run_id,
         "workflow": {"name": row.workflow, "namespace": row.namespace, "version": row.version},
+        "documentVersion": row.document_version,
         "labels": dict(row.labels),
         "phase": row.phase,
         "message": row.message,

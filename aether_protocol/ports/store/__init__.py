@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store.changes import ChangeFeed as ChangeFeed
     from aether_protocol.ports.store.leases import Lease as Lease
     from aether_protocol.ports.store.leases import LeaseStore as LeaseStore
+    from aether_protocol.ports.store.library import DocumentMark as DocumentMark
     from aether_protocol.ports.store.library import LibraryStore as LibraryStore
     from aether_protocol.ports.store.library import NewDocument as NewDocument
     from aether_protocol.ports.store.library import StoredDocument as StoredDocument
@@ -82,7 +83,7 @@ _HOMES: Final = {
     **dict.fromkeys(("NewRun", "RunAppend", "RunQuery", "RunStore", "RunSummary", "StoredRun"), "runs"),
     **dict.fromkeys(("MailboxStore", "Request"), "mailbox"),
     **dict.fromkeys(("LogLine", "LogStore"), "logs"),
-    **dict.fromkeys(("LibraryStore", "NewDocument", "StoredDocument"), "library"),
+    **dict.fromkeys(("DocumentMark", "LibraryStore", "NewDocument", "StoredDocument"), "library"),
     **dict.fromkeys(("StoreInfo", "UpkeepStore"), "upkeep"),
     **dict.fromkeys(("Change", "ChangeFeed"), "changes"),
     **dict.fromkeys(("Lease", "LeaseStore"), "leases"),

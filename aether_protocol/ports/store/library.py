@@ -1,11 +1,20 @@
-"""The library: documents by kind, namespace and name, each with its versions."""
+"""The library: documents by kind, namespace and name, each with its versions; and what folders that are followed hold.
+
+Law: documents and schedules that are applied together are written together: `put` is the one door for both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
+
+from aether_protocol.ports.store.schedules import ScheduleWrite
+
+APPLIED: Final = "applied"
+FAULTY: Final = "faulty"
+GONE: Final = "gone"
 
 
 class StoredDocument(Struct):
@@ -29,15 +38,47 @@ class NewDocument(Struct):
     text: str
 
 
+class DocumentMark(Struct, frozen=True, order=True):
+    """What a document of a followed folder has become, by the file that it came from.
+
+    `state` is one of the words above: `applied` as the file has it; `faulty`, and the version before counts (`detail` says why,
+    with the place); `gone`, the file or the document in it is there no longer. `kind`, `namespace` and `name` are empty for a
+    file that could never be read.
+    """
+
+    file: str
+    kind: str
+    namespace: str
+    name: str
+    state: str
+    detail: str
+    at: int
+
+
 class LibraryStore(Protocol):
     """The library: documents by kind, namespace and name, each with its versions."""
 
-    async def put(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
-        """Keep a version of each, all or none; a text that is the newest version already makes none. With each whether it made
-        one. `at` is the instant that the versions carry."""
+    async def put(
+        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite] = ()
+    ) -> list[tuple[StoredDocument, bool]]:
+        """Keep a version of each document, and write schedules, all or none.
+
+        Args:
+            documents: A text that is the newest version already makes none.
+            at: The instant that the versions carry.
+            schedules: See `ScheduleStore.put`.
+
+        Returns:
+            Of each document its newest version, and whether that was made now.
+
+        Raises:
+            BusyError: Another was first with one of the schedules.
+        """
         ...
 
-    async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
+    async def get(
+        self, kind: str, namespace: str, name: str, digest: str | None = None, version: int | None = None
+    ) -> StoredDocument | None:
         """Read one version of a document; None where there is none.
 
         Args:
@@ -45,6 +86,7 @@ class LibraryStore(Protocol):
             namespace: Its namespace.
             name: Its name.
             digest: Of the version; None: the newest one.
+            version: Its number; None: the newest one.
         """
         ...
 
@@ -58,8 +100,22 @@ class LibraryStore(Protocol):
         """
         ...
 
-    async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
-        """List the newest version of each document, by kind, namespace and name."""
+    async def newest(
+        self,
+        kind: str | None = None,
+        namespace: str | None = None,
+        *,
+        after: tuple[str, str, str] | None = None,
+        limit: int | None = None,
+    ) -> list[StoredDocument]:
+        """List the newest version of each document, by kind, namespace and name.
+
+        Args:
+            kind: Only documents of this kind.
+            namespace: Only those of this namespace.
+            after: Kind, namespace and name of the last document of the page before.
+            limit: How many at most.
+        """
         ...
 
     async def remove(self, kind: str, namespace: str, name: str) -> bool:
@@ -70,4 +126,13 @@ class LibraryStore(Protocol):
             namespace: Its namespace.
             name: Its name.
         """
+        ...
+
+    async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
+        """Note what documents of a followed folder have become: each takes the place of the mark before of the same file, kind,
+        namespace and name. Those in `remove` are removed."""
+        ...
+
+    async def marks(self) -> list[DocumentMark]:
+        """List all marks by file, kind, namespace and name."""
         ...

@@ -85,6 +85,13 @@ class ScheduleDecision(Struct):
     cancel: list[str] = field(default_factory=list)
 
 
+class ScheduleWrite(Struct):
+    """A schedule to be written together with others: see `ScheduleStore.put`."""
+
+    schedule: StoredSchedule
+    plan: Plan | None = None
+
+
 class ScheduleStore(Protocol):
     """Schedules by namespace and name."""
 

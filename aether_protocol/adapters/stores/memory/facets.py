@@ -18,11 +18,18 @@ from aether_protocol.errors import BusyError, NotFoundError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
-from aether_protocol.ports.store.library import NewDocument, StoredDocument
+from aether_protocol.ports.store.library import DocumentMark, NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
 from aether_protocol.ports.store.mailbox import MailboxStore, Request
 from aether_protocol.ports.store.runs import NEVER, RunStore, RunSummary
-from aether_protocol.ports.store.schedules import CANCEL, KEEP_FIRES, FireRecord, ScheduleDecision, StoredSchedule
+from aether_protocol.ports.store.schedules import (
+    CANCEL,
+    KEEP_FIRES,
+    FireRecord,
+    ScheduleDecision,
+    ScheduleWrite,
+    StoredSchedule,
+)
 
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
@@ -319,10 +326,18 @@ class MemoryLogs:
 class MemoryLibrary:
     """`ports.store.LibraryStore`: documents by kind, namespace and name; all versions, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, schedules: MemorySchedules) -> None:
         self._documents: dict[tuple[str, str, str], list[StoredDocument]] = {}
+        self._marks: dict[tuple[str, str, str, str], DocumentMark] = {}
+        self._schedules = schedules
 
-    async def put(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
+    async def put(
+        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite] = ()
+    ) -> list[tuple[StoredDocument, bool]]:
+        for one in schedules:
+            self._schedules.check(one.schedule, one.plan)
+        for one in schedules:
+            self._schedules.write(one.schedule, one.plan)
         return [self._put(document, at) for document in documents]
 
     def _put(self, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
@@ -343,19 +358,37 @@ class MemoryLibrary:
             )
         return versions[-1], changed
 
-    async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
-        versions = self._documents.get((kind, namespace, name), [])
-        return next((item for item in reversed(versions) if digest in (None, item.digest)), None)
+    async def get(
+        self, kind: str, namespace: str, name: str, digest: str | None = None, version: int | None = None
+    ) -> StoredDocument | None:
+        versions = reversed(self._documents.get((kind, namespace, name), []))
+        fitting = (item for item in versions if digest in (None, item.digest) and version in (None, item.version))
+        return next(fitting, None)
 
     async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
         return self._documents.get((kind, namespace, name), [])[::-1]
 
-    async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
-        found = [versions[-1] for _, versions in sorted(self._documents.items())]
-        return [item for item in found if kind in (None, item.kind) and namespace in (None, item.namespace)]
+    async def newest(
+        self,
+        kind: str | None = None,
+        namespace: str | None = None,
+        *,
+        after: tuple[str, str, str] | None = None,
+        limit: int | None = None,
+    ) -> list[StoredDocument]:
+        found = [versions[-1] for key, versions in sorted(self._documents.items()) if after is None or key > after]
+        return [item for item in found if kind in (None, item.kind) and namespace in (None, item.namespace)][:limit]
 
     async def remove(self, kind: str, namespace: str, name: str) -> bool:
         return self._documents.pop((kind, namespace, name), None) is not None
+
+    async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
+        for one in remove:
+            self._marks.pop((one.file, one.kind, one.namespace, one.name), None)
+        self._marks |= {(one.file, one.kind, one.namespace, one.name): one for one in marks}
+
+    async def marks(self) -> list[DocumentMark]:
+        return [one for _, one in sorted(self._marks.items())]
 
 
 class MemorySchedules:
@@ -369,16 +402,25 @@ class MemorySchedules:
         self._records = 0
 
     async def put(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
+        return self.write(schedule, plan)
+
+    def check(self, schedule: StoredSchedule, plan: Plan | None) -> Plan:
+        """Raise where `put` would; else give the plan that the schedule will have."""
+        if schedule.version:
+            before = self._changeable(schedule)
+            return before if plan is None else plan
+        if plan is None:
+            raise UsageError(f"schedule {schedule.name!r} has no plan")
+        if (schedule.namespace, schedule.name) in self._schedules:
+            raise BusyError(f"schedule {schedule.name!r} exists already")
+        return plan
+
+    def write(self, schedule: StoredSchedule, plan: Plan | None) -> StoredSchedule:
+        """`put`, without waiting."""
         key = (schedule.namespace, schedule.name)
-        if schedule.version == 0:
-            if plan is None:
-                raise UsageError(f"schedule {schedule.name!r} has no plan")
-            if key in self._schedules:
-                raise BusyError(f"schedule {schedule.name!r} exists already")
+        plan = self.check(schedule, plan)
+        if not schedule.version:
             self._fires[key] = []
-        else:
-            plan = self._changeable(schedule) if plan is None else plan
-            self._changeable(schedule)
         made = replace(schedule, version=schedule.version + 1)
         self._schedules[key] = (made, plan)
         return replace(made)

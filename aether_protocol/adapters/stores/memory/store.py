@@ -341,9 +341,10 @@ class MemoryStore:
         self.leases: LeaseStore = MemoryLeases(book, runs.by_id, mailbox.asked)
         self.mailbox: MailboxStore = mailbox
         self.logs: LogStore = logs
-        self.library: LibraryStore = MemoryLibrary()
         self.changes: ChangeFeed = runs.changes
-        self.schedules: ScheduleStore | None = MemorySchedules(runs, mailbox)
+        schedules = MemorySchedules(runs, mailbox)
+        self.schedules: ScheduleStore | None = schedules
+        self.library: LibraryStore = MemoryLibrary(schedules)
         self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
 
     async def close(self) -> None:

@@ -5,10 +5,15 @@ SQLite has one writer at a time, and leases keep engines off each other's runs. 
 and each knows its own tables alone (`schema` has them all). Every row that says something carries a digest of what it says
 (`records`): what a disk changed is reported, never acted on.
 
-    store       the store as one object, and how one is opened
-    schema      the tables, as numbered migrations              database   the connection: opening, transactions, errors
-    records     rows and texts of runs, with their digests      runs       appends, snapshots, lists
-    numbers     numbers of changes, in the order of commits     changes    the change feed
-    leases      leases, locks, the mailbox                      texts      logs and the library
-    schedules   schedules, their fires and decisions            upkeep     description, check and compaction of the file
+Modules by role:
+
+    the store as one object, and how one is opened      store
+    the connection: opening, transactions, errors       database
+    the tables, as numbered migrations                  schema
+    rows and texts with their digests                   records
+    runs: appends, snapshots, lists; the feed           runs, changes, numbers
+    leases, locks, the mailbox                          leases
+    what tasks wrote; documents with their versions     logs, library
+    schedules, their fires and decisions                schedules
+    description, check and compaction of the file       upkeep
 """

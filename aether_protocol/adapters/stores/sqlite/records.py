@@ -33,7 +33,7 @@ HINT: Final = "`aether db check` reports more; restore it from a backup"
 
 # By table: the columns that its `sum` covers, in this order. Of `runs` there are two, `fixed` and `moved`.
 COVERED: Final[Mapping[str, str]] = {
-    "fixed": "run_id, workflow, namespace, version, labels, created_at, digest, retry_of, tier",
+    "fixed": "run_id, workflow, namespace, version, labels, created_at, digest, retry_of, tier, document_version",
     "moved": "phase, message, started_at, ended_at, closed, seq, leaves_ended, leaves_known",  # and `head`
     "heads": "run, plan, header",
     "snapshots": "run, seq, text",
@@ -41,15 +41,18 @@ COVERED: Final[Mapping[str, str]] = {
     "logs": "id, run, path, node, attempt, stream, text, at",
     "log_bounds": "run, path, dropped, last",  # `size` is that of the lines that are there
     "documents": "kind, namespace, name, text, digest, version, at",
+    "document_marks": "file, kind, namespace, name, state, detail, at",
     "schedules": "number, namespace, name, settings, spec, document, applied_at, changed_at, seen, next_at, last_at, "
     "generation, version, plan",
     "fires": "id, schedule, at, kind, noted_at, run_id, reason, count, first, generation",
 }
 _TEXTS: Final = frozenset(  # columns of texts; the others hold integers
-    {"answer", "digest", "document", "header", "kind", "labels", "message", "name", "namespace", "path", "phase", "reason"}
-    | {"request", "retry_of", "run_id", "settings", "spec", "stream", "text", "tier", "workflow"}
+    {"answer", "detail", "digest", "document", "file", "header", "kind", "labels", "message", "name", "namespace", "path"}
+    | {"phase", "reason", "request", "retry_of", "run_id", "settings", "spec", "state", "stream", "text", "tier", "workflow"}
 )
-_MAY_LACK: Final = frozenset({"retry_of", "started_at", "ended_at", "answer", "next_at", "last_at", "run_id", "first"})
+_MAY_LACK: Final = frozenset(
+    {"retry_of", "started_at", "ended_at", "answer", "next_at", "last_at", "run_id", "first", "document_version"}
+)
 
 
 def _types(table: str, name: str) -> frozenset[type]:
@@ -124,8 +127,8 @@ RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {NEWE
 SEQ: Final = "coalesce(max(last, seq), seq)"
 _BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
 _FAR: Final = f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
-SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}, wake_at"
-_COLUMNS: Final = [*ROW.split(", "), "broken", "wake_at"]
+SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}, wake_at, document_version"
+_COLUMNS: Final = [*ROW.split(", "), "broken", "wake_at", "document_version"]
 WIDTH: Final = len(_COLUMNS)
 SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
 HEAD: Final = (

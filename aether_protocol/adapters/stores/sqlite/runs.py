@@ -50,7 +50,9 @@ _CHUNK: Final = 128  # steps in a row, of a run that was imported
 
 _NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
 
-_INSERT_RUN: Final = f"INSERT INTO runs ({ROW}, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 22)})"
+_INSERT_RUN: Final = (
+    f"INSERT INTO runs ({ROW}, document_version, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 23)})"
+)
 _CHANGE: Final = (
     "UPDATE runs SET phase=?, message=?, started_at=?, ended_at=?, leaves_known=?, leaves_ended=?, seq=?, moved=?, head=?"
 )
@@ -337,9 +339,11 @@ class SqliteRuns:
         labels = clean(to_json(dict(row.labels)))
         place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
         times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
-        fixed = sum_of("fixed", (*place[:5], row.created_at, row.digest, row.retry_of, tier))
+        origin = (row.digest, row.retry_of, tier)
+        fixed = sum_of("fixed", (*place[:5], row.created_at, *origin, row.document_version))
         sums = fixed, sum_of_moved(moved_values(row), None), None
-        number = execute(_INSERT_RUN, (*place, *times, row.digest, row.retry_of, tier, token, owner, *sums)).lastrowid
+        values = (*place, *times, *origin, row.document_version, token, owner, *sums)
+        number = execute(_INSERT_RUN, values).lastrowid
         assert number is not None
         self._db.numbers.record(execute, number)
         return number

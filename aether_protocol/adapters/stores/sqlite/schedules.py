@@ -57,23 +57,27 @@ class SqliteSchedules:
 
     async def put(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
         async with self._db.write() as execute:
-            number = None if plan is None else self._runs.records.keep_plan(execute, plan)
-            if schedule.version == 0:
-                if number is None:
-                    raise UsageError(f"schedule {schedule.name!r} has no plan")
-                if execute(_INSERT, (*_values(schedule), 1, number)).rowcount != 1:
-                    raise BusyError(f"schedule {schedule.name!r} exists already")
-            else:
-                self._change(execute, schedule)
-                if number is not None:
-                    where = (schedule.namespace, schedule.name)
-                    before = execute(f"SELECT plan FROM schedules {_ONE}", where).fetchone()
-                    execute(f"UPDATE schedules SET plan = ? {_ONE}", (number, *where))
-                    execute(FORGET_PLAN, before)
-            _sum_up(execute, schedule.namespace, schedule.name)
+            self.write(execute, schedule, plan)
             found = _find(execute, schedule.namespace, schedule.name)
         assert found is not None
         return found
+
+    def write(self, execute: Execute, schedule: StoredSchedule, plan: Plan | None) -> None:
+        """`put`, inside of a transaction."""
+        number = None if plan is None else self._runs.records.keep_plan(execute, plan)
+        if schedule.version == 0:
+            if number is None:
+                raise UsageError(f"schedule {schedule.name!r} has no plan")
+            if execute(_INSERT, (*_values(schedule), 1, number)).rowcount != 1:
+                raise BusyError(f"schedule {schedule.name!r} exists already")
+        else:
+            self._change(execute, schedule)
+            if number is not None:
+                where = (schedule.namespace, schedule.name)
+                before = execute(f"SELECT plan FROM schedules {_ONE}", where).fetchone()
+                execute(f"UPDATE schedules SET plan = ? {_ONE}", (number, *where))
+                execute(FORGET_PLAN, before)
+        _sum_up(execute, schedule.namespace, schedule.name)
 
     async def get(self, namespace: str, name: str) -> StoredSchedule | None:
         with self._db.read() as execute:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
-FIRST: Final = 8  # the number of the first migration: files of smaller ones were written before the first release
+FIRST: Final = 9  # the number of the first migration: files of smaller ones were written before the first release
 
 # Instants are microseconds since the epoch. Every row that says something carries a digest of what it says, `sum`
 # (records.COVERED).
@@ -44,6 +44,7 @@ _RUNS: Final = (
         owner TEXT,
         epoch INTEGER NOT NULL DEFAULT 0,
         wake_at INTEGER,
+        document_version INTEGER,
         fixed BLOB,
         moved BLOB,
         head BLOB
@@ -126,6 +127,17 @@ _LOGS_AND_LIBRARY: Final = (
         at INTEGER NOT NULL,
         sum BLOB,
         PRIMARY KEY (kind, namespace, name, version)
+    )""",
+    """CREATE TABLE document_marks (
+        file TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        state TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        sum BLOB,
+        PRIMARY KEY (file, kind, namespace, name)
     )""",
 )
 

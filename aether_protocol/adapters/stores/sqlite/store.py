@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
+from aether_protocol.adapters.stores.sqlite.library import SqliteLibrary
+from aether_protocol.adapters.stores.sqlite.logs import SqliteLogs
 from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
 from aether_protocol.adapters.stores.sqlite.schedules import SqliteSchedules
-from aether_protocol.adapters.stores.sqlite.texts import SqliteLibrary, SqliteLogs
 from aether_protocol.adapters.stores.sqlite.upkeep import SqliteUpkeep
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
@@ -46,9 +47,10 @@ class SqliteStore:
         self.leases: LeaseStore = SqliteLeases(database, runs.forget)
         self.mailbox: MailboxStore = SqliteMailbox(database)
         self.logs: LogStore = SqliteLogs(database)
-        self.library: LibraryStore = SqliteLibrary(database)
         self.changes: ChangeFeed = SqliteChanges(database)
-        self.schedules: ScheduleStore | None = SqliteSchedules(database, runs)
+        schedules = SqliteSchedules(database, runs)
+        self.schedules: ScheduleStore | None = schedules
+        self.library: LibraryStore = SqliteLibrary(database, schedules)
         self.upkeep: UpkeepStore = SqliteUpkeep(database, tier)
 
     async def close(self) -> None:

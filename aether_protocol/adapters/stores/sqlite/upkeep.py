@@ -25,6 +25,9 @@ def _of(table: str, columns: str) -> str:
     return ", ".join([f"{table}.{name}" for name in columns.split(", ")])
 
 
+_FIXED: Final = len(COVERED["fixed"].split(", "))
+_MOVED: Final = len(COVERED["moved"].split(", "))
+
 # The columns of a run, the number, whether its row must be at the newest step, its head, its plan, its snapshot.
 _RUNS: Final = (
     f"SELECT {_of('runs', COVERED['fixed'])}, runs.fixed, {_of('runs', COVERED['moved'])}, runs.moved, runs.head, "
@@ -48,6 +51,7 @@ _ROWS: Final[Mapping[str, str]] = {
     "logs": "'line ' || rowid || ' of the logs'",
     "log_bounds": "'what was dropped of the logs of ' || path",
     "documents": "'document ' || name",
+    "document_marks": "'what became of ' || file",
     "schedules": "'schedule ' || name",
     "fires": "'fire ' || rowid",
 }
@@ -176,9 +180,8 @@ def _plans(execute: Execute) -> Iterator[str]:
 
 def _run(execute: Execute, row: tuple[Any, ...]) -> Iterator[str]:
     """Find the faults of one run."""
-    fixed, moved = row[:9], row[10:18]
-    fixed_sum, moved_sum, head = row[9], row[18], row[19]
-    number, exact, *kept = row[20:]
+    fixed, (fixed_sum, *others) = row[:_FIXED], row[_FIXED:]
+    moved, (moved_sum, head, number, exact, *kept) = others[:_MOVED], others[_MOVED:]
     whose = f"run {fixed[0]!r}"
     right = fits("fixed", fixed, fixed_sum) and has_types("moved", moved) and isinstance(head, bytes | None)
     if not right or sum_of_moved(moved, head) != moved_sum:

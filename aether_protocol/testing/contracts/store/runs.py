@@ -30,7 +30,7 @@ class RunContract(Contract):
 
     def test_a_run_comes_back_with_its_steps_in_order(self) -> None:
         async def body(store: Store) -> None:
-            given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z")
+            given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z", document_version=3)
             assert await store.runs.create(given) == 0
             found = await store.runs.load("a")
             assert (found.row, found.header) == (replace(given.row, tier=store.tier), given.header)

@@ -1,28 +1,21 @@
-"""Logs and the library in SQLite.
+"""Logs in SQLite.
 
 Law: the log of a task run is bounded by KEEP_LOG_CHARACTERS; what is dropped is counted, and the count is shown in its place.
-A document's versions are kept until it is removed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
 from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, require, sum_of
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store.library import NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
 
 KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
 
-_DOCUMENT: Final = COVERED["documents"]
 _INSERT_LOG: Final = f"INSERT INTO logs ({COVERED['logs']}, sum) VALUES ({', '.join('?' * 9)})"
-_NEWEST: Final = (
-    "version = (SELECT max(version) FROM documents d WHERE (d.kind, d.namespace, d.name) = (o.kind, o.namespace, o.name))"
-)
 
 
 class SqliteLogs:
@@ -125,70 +118,3 @@ def _note(execute: Execute, run_id: str, number: int, path: str, dropped: tuple[
         at=at,
         seq=last,
     )
-
-
-class SqliteLibrary:
-    """`ports.store.LibraryStore`."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def put(self, documents: Sequence[NewDocument], at: int) -> list[tuple[StoredDocument, bool]]:
-        async with self._db.write() as execute:
-            return [_put(execute, document, at) for document in documents]
-
-    async def get(self, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
-        with self._db.read() as execute:
-            return _newest(execute, kind, namespace, name, digest)
-
-    async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
-        where = "WHERE kind = ? AND namespace = ? AND name = ? ORDER BY version DESC"
-        with self._db.read() as execute:
-            found = execute(f"SELECT {_DOCUMENT}, sum FROM documents {where}", (kind, namespace, name))
-            return [_make(item) for item in found]
-
-    async def newest(self, kind: str | None = None, namespace: str | None = None) -> list[StoredDocument]:
-        with self._db.read() as execute:
-            found = execute(
-                f"SELECT {_DOCUMENT}, sum FROM documents o WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) "
-                f"AND {_NEWEST} ORDER BY kind, namespace, name",
-                (kind, namespace),
-            )
-            return [_make(item) for item in found]
-
-    async def remove(self, kind: str, namespace: str, name: str) -> bool:
-        async with self._db.write() as execute:
-            where = "WHERE kind = ? AND namespace = ? AND name = ?"
-            return execute(f"DELETE FROM documents {where}", (kind, namespace, name)).rowcount > 0
-
-
-def _put(execute: Execute, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
-    """Keep a version, if it is one."""
-    text = clean(new.text)
-    digest = sha256(text.encode()).hexdigest()
-    newest = _newest(execute, new.kind, new.namespace, new.name)
-    if newest is not None and newest.digest == digest:
-        return newest, False
-    version = newest.version + 1 if newest is not None else 1
-    values = (new.kind, new.namespace, new.name, text, digest, version, at)
-    execute(f"INSERT INTO documents ({_DOCUMENT}, sum) VALUES ({', '.join('?' * 8)})", (*values, sum_of("documents", values)))
-    return StoredDocument(*values), True
-
-
-def _newest(execute: Execute, kind: str, namespace: str, name: str, digest: str | None = None) -> StoredDocument | None:
-    found = execute(
-        f"SELECT {_DOCUMENT}, sum FROM documents "
-        "WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND (?4 IS NULL OR digest = ?4) ORDER BY version DESC LIMIT 1",
-        (kind, namespace, name, digest),
-    ).fetchone()
-    return _make(found) if found is not None else None
-
-
-def _make(found: tuple[Any, ...]) -> StoredDocument:
-    """A document from the columns of _DOCUMENT and its digest. Raises PortError where it is damaged."""
-    *values, sum_ = found
-    require("documents", values, sum_, f"document {values[2]!r}")
-    made = StoredDocument(*values)
-    if sha256(made.text.encode()).hexdigest() != made.digest:
-        raise damaged(f"document {made.name!r}")
-    return made
