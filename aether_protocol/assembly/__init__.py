@@ -7,7 +7,6 @@ Modules by role:
     settings                configuration
     the engine, wired       public, parts
     documents               files, workspace, documents, templates
-    schedules               cron
     stores, artifacts       store_urls, stores, artifacts
     what is installed       discovery, executors, variables
 """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, Template
+from aether_protocol.assembly.workspace import DocumentWorkspace, GivenLibrary, Readable, Template
 from aether_protocol.documents.load import LoadedFile
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.plan.executors import ExecutorTypes
@@ -83,4 +83,4 @@ def as_several(library: Libraries) -> tuple[Template, ...]:
     """What callers call a library: several files, folders or documents, or one. A path is not the list of its letters."""
     if isinstance(library, str | Path):
         return (library,)
-    return (library,) if isinstance(library, Mapping) else tuple(library)
+    return (library,) if isinstance(library, Mapping | GivenLibrary) else tuple(library)

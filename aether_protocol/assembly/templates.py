@@ -58,7 +58,8 @@ def check_templates(
     errors = [one for one in found if one.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise DocumentError(f"nothing was stored: {errors[0].message}{more}", diagnostics=found)
+        message = f"nothing was stored: {errors[0].message}{more}"
+        raise DocumentError(message, diagnostics=found, sources=workspace.sources)
     templates = [one for file in files for one in file.documents if one.kind == KIND]
     if not templates:
         names = ", ".join(repr(file.file) for file in files[:3])

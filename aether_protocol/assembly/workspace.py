@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol.assembly.artifacts import fetcher_types
@@ -33,7 +34,15 @@ from aether_protocol.plan.model import Plan
 RUNNABLE: Final = ("Workflow", "CronWorkflow")
 _LIBRARY: Final = "its templates run where a Workflow refers to them: give it with --library beside one"
 
-Template = str | Path | Mapping[str, Json]
+
+class GivenLibrary(Struct, frozen=True):
+    """A library whose files were read already; `name` is what people call it."""
+
+    name: str
+    files: Sequence[FileBytes]
+
+
+Template = str | Path | Mapping[str, Json] | GivenLibrary
 Readable = Mapping[str, Json] | Sequence[Mapping[str, Json]] | str | Path
 
 
@@ -94,6 +103,12 @@ class DocumentWorkspace:
         self._folders |= dict.fromkeys(files)
         self._look_again()
 
+    def add_libraries(self, libraries: Iterable[Template]) -> None:
+        """Look in these, too, after the libraries that are there."""
+        self._libraries = (*self._libraries, *libraries)
+        self._library_files = None
+        self._look_again()
+
     def put_together(self, files: Iterable[LoadedFile]) -> None:
         """Let these files see each other before any library: they are about to be one."""
         self._together |= dict.fromkeys(files)
@@ -128,7 +143,7 @@ class DocumentWorkspace:
             if self._library_files is None:
                 self._library_files = [file for one in self._libraries for file in self._read_library(one)]
             files = self._folders | dict.fromkeys(self._library_files)
-            names = ["the given library" if isinstance(one, Mapping) else str(one) for one in self._libraries]
+            names = [_called(one) for one in self._libraries]
             names = ["its folder"] * bool(self._folders) + names
             library = TemplateLibrary(self._shelf, ", then in ".join(dict.fromkeys(names[:4])))
             found = list(_fill(library, files))
@@ -141,6 +156,8 @@ class DocumentWorkspace:
     def _read_library(self, library: Template) -> Iterator[LoadedFile]:
         if isinstance(library, Mapping):
             yield load_value(library, "<library>", self.limits)
+        elif isinstance(library, GivenLibrary):
+            yield from map(self.take, library.files)
         else:
             yield from map(self.take, read_files(str(library), self.limits))
 
@@ -209,6 +226,12 @@ class DocumentWorkspace:
                 self.sources[file.file] = self._shelf.text(key).encode("utf-8", "backslashreplace")
                 found += file.diagnostics
         return found
+
+
+def _called(library: Template) -> str:
+    if isinstance(library, Mapping):
+        return "the given library"
+    return library.name if isinstance(library, GivenLibrary) else str(library)
 
 
 def _fill(library: TemplateLibrary, files: Iterable[LoadedFile]) -> Iterator[Diagnostic]:

@@ -12,17 +12,18 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from aether_protocol.assembly.files import FileBytes, is_case_file
-from aether_protocol.assembly.workspace import DocumentWorkspace
+from aether_protocol.assembly.workspace import DocumentWorkspace, folder_of
 from aether_protocol.cli.configured import accepted_types, variable_sources
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
 from aether_protocol.cli.terminal import messages
 from aether_protocol.diagnostics import Diagnostic
-from aether_protocol.documents.load import LoadedDocument, LoadedFile
+from aether_protocol.documents.load import LoadedFile
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.service.documents import DocumentText, LibraryTexts
 from aether_protocol.views.text import counted
 
 
@@ -36,9 +37,14 @@ class DocumentInputs:
         self._limits = limits
         self._store = store
         self._writes = writes
-        namespaces = [source.namespace for source in variable_sources()]
-        self.workspace = DocumentWorkspace(libraries, types=accepted_types(), namespaces=namespaces, limits=limits)
+        self._libraries = libraries
+        self.workspace = self.make_workspace(libraries)
         self.sources = self.workspace.sources
+
+    def make_workspace(self, libraries: Sequence[str] = ()) -> DocumentWorkspace:
+        """Make a workspace in which documents are compiled as they are here."""
+        namespaces = [source.namespace for source in variable_sources()]
+        return DocumentWorkspace(libraries, types=accepted_types(), namespaces=namespaces, limits=self._limits)
 
     # --- reading ---
 
@@ -56,15 +62,31 @@ class DocumentInputs:
         """The documents of one file, whatever is in it."""
         return self._take(read_source(path, self._limits))
 
+    def texts(self, paths: Sequence[str]) -> tuple[list[DocumentText], list[LibraryTexts]]:
+        """The texts of all documents at these paths, and those in which they look up what they lack: folders are libraries.
+
+        Raises DocumentError where the bytes of a file are not text.
+        """
+        documents: list[DocumentText] = []
+        libraries: list[LibraryTexts] = []
+        for path in dict.fromkeys(paths):
+            found = [self._text(_refuse_others(source)) for source in read_sources(path, self._limits)]
+            documents += found
+            if path != STDIN and os.path.isdir(path):
+                libraries.append(LibraryTexts(path, found))
+        given = {path: [self._text(source) for source in read_sources(path, self._limits)] for path in self._libraries}
+        return documents, [*libraries, *(LibraryTexts(path, found) for path, found in given.items())]
+
+    def _text(self, source: FileBytes) -> DocumentText:
+        self.sources[source.name] = source.data
+        try:
+            return DocumentText(source.name, source.data.decode("utf-8"), folder_of(source.name))
+        except UnicodeDecodeError:
+            faults = self.workspace.take(source).diagnostics
+            raise DocumentError(f"{source.name!r} is not text", diagnostics=faults, sources=self.sources) from None
+
     def _take(self, source: FileBytes) -> LoadedFile:
-        """Read a file. Raises UsageError for one that is another command's."""
-        if is_case_file(source):
-            raise UsageError(f"{source.name!r} holds cases, not workflows", hint=f"aether test {shlex.quote(source.name)}")
-        if source.name.endswith(".toml"):
-            raise UsageError(
-                f"{source.name!r} holds settings, not workflows", hint=f"aether config validate {shlex.quote(source.name)}"
-            )
-        return self.workspace.take(source)
+        return self.workspace.take(_refuse_others(source))
 
     def read_mapping(self, path: str, texts: Collection[str] = ()) -> dict[str, Json]:
         """A YAML or JSON file that holds one mapping (`--params-file`); plain scalars of the names in `texts` keep their
@@ -93,7 +115,7 @@ class DocumentInputs:
         Raises DocumentError with all faults, UsageError where it is not clear which document is meant.
         """
         self.reach([file])
-        with self._told(f"{file.file!r} is not valid"):
+        with told_as(f"{file.file!r} is not valid"):
             return self.workspace.plan(file, name, strict=strict, how="--name")
 
     def tell_warnings(self, path: str) -> None:
@@ -103,16 +125,6 @@ class DocumentInputs:
             how = f"aether validate {shlex.quote(path)}" if path != STDIN else "aether validate"
             messages.note(f"note: {counted(count, 'warning')} about the document, shown by '{how}'")
 
-    def templates(self, files: Sequence[Sequence[LoadedFile]]) -> tuple[list[LoadedDocument], list[Diagnostic]]:
-        """The WorkflowTemplates of these files and the warnings about them; raises as `plan` does."""
-        from aether_protocol.assembly.templates import check_templates
-
-        flat = list(dict.fromkeys(file for several in files for file in several))
-        self.workspace.put_together(flat)
-        self.reach(flat)
-        with self._told("nothing was stored"):
-            return check_templates(self.workspace, flat)
-
     def reach(self, files: Sequence[LoadedFile]) -> None:
         """Look templates up in the store, where a reference is found nowhere else."""
         if self._store is not None and self.workspace.lacks(files):
@@ -120,9 +132,22 @@ class DocumentInputs:
 
             self.workspace.put_on_shelf(read_templates(self._store, self._limits, reads_only=not self._writes))
 
-    @contextmanager
-    def _told(self, message: str) -> Iterator[None]:
-        try:
-            yield
-        except DocumentError as error:
-            raise DocumentError(message, diagnostics=error.diagnostics, sources=self.sources) from None
+
+def _refuse_others(source: FileBytes) -> FileBytes:
+    """Raise UsageError for a file that is another command's."""
+    if is_case_file(source):
+        raise UsageError(f"{source.name!r} holds cases, not workflows", hint=f"aether test {shlex.quote(source.name)}")
+    if source.name.endswith(".toml"):
+        raise UsageError(
+            f"{source.name!r} holds settings, not workflows", hint=f"aether config validate {shlex.quote(source.name)}"
+        )
+    return source
+
+
+@contextmanager
+def told_as(message: str) -> Iterator[None]:
+    """Say `message` in place of that of a DocumentError, whose findings are shown one by one."""
+    try:
+        yield
+    except DocumentError as error:
+        raise DocumentError(message, diagnostics=error.diagnostics, sources=error.sources) from None

@@ -27,7 +27,7 @@ from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, Vie
 from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import apart, shows
-from aether_protocol.errors import PortError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.views.phases import PHASE_MARKS
@@ -36,6 +36,7 @@ from aether_protocol.views.text import printable
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
     from aether_protocol.cli.session import SessionResult
+    from aether_protocol.service.client import Client, RunReader
     from aether_protocol.views.report import Report
 
 Answers = Mapping[str, list[dict[str, Json]]]
@@ -67,7 +68,7 @@ class RunToAnswer(Struct, frozen=True):
 
 
 Target = str | RunToAnswer | FinishedRun | None  # the id of a run; None: there is nothing to do or show
-Begin = Callable[["Engine", Store], Awaitable[Target]]
+Begin = Callable[["Engine", "Client"], Awaitable[Target]]
 After = Callable[[], Awaitable[None]]
 
 
@@ -124,6 +125,7 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
     from aether_protocol.assembly import build_engine
     from aether_protocol.cli.session import Session
     from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
+    from aether_protocol.service.local import client_of
     from aether_protocol.service.process_identity import this_process
 
     session = Session(
@@ -149,17 +151,17 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
         try:
             if store.durable:
                 await release_leftovers(store)
-            target = await session.begin(engine, lambda: begin(engine, store))
+            client = client_of(engine)
+            target = await session.begin(engine, lambda: begin(engine, client))
             if isinstance(target, FinishedRun):
-                return await show_again(engine, target.run_id, driving)
+                return await show_again(client.runs, target.run_id, driving)
             if target is None:
                 return FINE
             run = RunToAnswer(target) if isinstance(target, str) else target
             ending = await session.run(engine, run.run_id, run.act)
             show_ending(ending.report, driving.output)
             if store.durable:
-                row = await store.runs.row(ending.report.run_id)
-                if row is not None and not row.closed:
+                if await is_open(client.runs, ending.report.run_id):
                     tell_how_to_go_on(ending, driving)
                 else:
                     tell_what_next(ending.report, driving)
@@ -171,11 +173,15 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
         return ending.exit_code
 
 
-async def show_again(engine: Engine, run_id: str, driving: Driving) -> int:
-    """The result of a run that had ended before."""
-    from aether_protocol.service.local import client_of
+async def is_open(runs: RunReader, run_id: str) -> bool:
+    """Whether a run has not closed; one that was deleted meanwhile has."""
+    with contextlib.suppress(UsageError):
+        return not (await runs.get(run_id)).closed
+    return False
 
-    runs = client_of(engine).runs
+
+async def show_again(runs: RunReader, run_id: str, driving: Driving) -> int:
+    """The result of a run that had ended before."""
     report = await runs.report(run_id)
     if driving.output == "events":
         from aether_protocol.cli.render.events import print_events

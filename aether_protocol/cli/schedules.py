@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from aether_protocol.cli.configured import usual_store
 from aether_protocol.cli.options import MEMORY
-from aether_protocol.cli.stored import is_there, look
+from aether_protocol.cli.stored import ask, is_there
 from aether_protocol.cron.settings import CronSettings
 from aether_protocol.documents.source import DocumentLimits
 from aether_protocol.errors import UsageError
-from aether_protocol.service.schedules.find import find_schedule
+from aether_protocol.service.schedules.find import called, full_name
 from aether_protocol.views.text import printable
 
 
@@ -59,7 +59,7 @@ def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimi
     if not is_there(store):
         hint = "a file is named with its ending, or as ./FILE; 'aether cron apply' makes a store"
         raise UsageError(f"{what!r} is not a file, and there is no store at {store!r} with schedules", hint=hint)
-    found = look(store, lambda opened: find_schedule(opened, namespace, what))
+    found = ask(store, lambda client: client.schedules.get(full_name(what, namespace))).schedule
     return [Asked(found.namespace, found.name, found.settings)]
 
 
@@ -67,15 +67,13 @@ def switch(store: str, namespace: str | None, names: Sequence[str], *, suspend: 
     """Suspend schedules, or let them continue, and report each."""
     from aether_protocol.cli.instants import now_us
     from aether_protocol.cli.render.schedules import next_text, print_switched
-    from aether_protocol.service.schedules.find import called
-    from aether_protocol.service.schedules.suspend import suspend_schedules
 
-    now = now_us()
-    done = look(store, lambda opened: suspend_schedules(opened, namespace, names, now, suspend=suspend), writes=True)
+    meant = [full_name(name, namespace) for name in names]
+    done = ask(store, lambda client: client.schedules.suspend(meant, suspend=suspend), writes=True)
     if as_json:
         print_switched(done)
         return
-    for schedule, changed in done:
+    for schedule, changed in [(one.schedule, one.changed) for one in done]:
         name = printable(called(schedule))
         if suspend:
             click.echo(f"{name} is suspended" + ("" if changed else " already"))

@@ -18,9 +18,12 @@ from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import MEMORY, Store
 
 if TYPE_CHECKING:
+    from aether_protocol.assembly.workspace import DocumentWorkspace
     from aether_protocol.documents.library import StoredLibrary
     from aether_protocol.documents.source import DocumentLimits
     from aether_protocol.service.client import Client, RunReader
+
+    Compiler = Callable[[], DocumentWorkspace]
 
 LOOK_S = 1.0  # between two looks for a driver
 LOOKS = 2
@@ -28,15 +31,14 @@ LOOKS = 2
 _Result = TypeVar("_Result")
 
 
-def look(
-    url: str, body: Callable[[Store], Awaitable[_Result]], *, writes: bool = False, waits: bool = True
-) -> _Result:
-    """What `body` makes of the store at `url`, which must be there. `waits` False: it only reads, so that it may begin anew."""
+def ask(url: str, body: Callable[[Client], Awaitable[_Result]], *, writes: bool = False, waits: bool = True) -> _Result:
+    """What `body` makes of a client of the store at `url`, which must be there. `waits` False: it only reads, so that it may
+    begin anew."""
     made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
     async def go() -> None:
         async with existing(url, writes=writes) as store:
-            made.append(await body(store))
+            made.append(await body(client_on(store)))
 
     if waits or not _ends_without_waiting(go()):
         import asyncio
@@ -46,17 +48,41 @@ def look(
     return made[0]
 
 
-def ask(url: str, body: Callable[[Client], Awaitable[_Result]], *, writes: bool = False, waits: bool = True) -> _Result:
-    """What `body` makes of a client of the store at `url`; see `look`."""
-    return look(url, lambda store: body(client_on(store)), writes=writes, waits=waits)
+def ask_new(url: str, body: Callable[[Client], Awaitable[_Result]], compiler: Compiler | None = None) -> _Result:
+    """What `body` makes of a client of the store at `url`, which is made if it is not there yet.
+
+    What a new store would refuse is refused before one is made: an empty one in memory is asked first.
+
+    Args:
+        url: of the store.
+        body: asks the client.
+        compiler: makes the workspace in which the client compiles documents.
+    """
+    import asyncio
+
+    made: list[_Result] = []  # see `ask`
+
+    async def go(opened: str) -> None:
+        store = open_at(opened)
+        try:
+            place = f"the store {url}" if opened == url else f"the store {url} (there is none yet)"
+            made.append(await body(client_on(store, compiler, place)))
+        finally:
+            await store.close()
+
+    if not is_there(url):
+        asyncio.run(go(MEMORY))
+    asyncio.run(go(url))
+    return made[-1]
 
 
-def client_on(store: Store) -> Client:
-    """A client of a store that is open."""
+def client_on(store: Store, compiler: Compiler | None = None, place: str = "the store") -> Client:
+    """A client of a store that is open; see `ClientContext`."""
     from aether_protocol.service.local import LocalClient
     from aether_protocol.service.local.context import ClientContext, DocumentContext
 
-    return LocalClient(ClientContext(store, DocumentContext(), workspaces_of(store)), closes=False)
+    root = workspaces_of(store)
+    return LocalClient(ClientContext(store, DocumentContext(), root, compiler=compiler, place=place), closes=False)
 
 
 def _ends_without_waiting(coroutine: Coroutine[object, None, None]) -> bool:
@@ -128,24 +154,15 @@ def check_there(url: str) -> None:
 
 def read_templates(url: str, limits: DocumentLimits, *, reads_only: bool) -> StoredLibrary:
     """The templates of the store at `url`. One that is not there has none, and is not made."""
-    from aether_protocol.assembly import open_store
-    from aether_protocol.assembly.templates import make_shelf, read_shelf
+    from aether_protocol.assembly.templates import make_shelf
 
     if url == MEMORY:
         return make_shelf((), "")
     if not is_there(url):
         return make_shelf((), f"the store {url} (there is none yet)")
 
-    async def go() -> StoredLibrary:
-        store = open_store(url, reads_only=reads_only)
-        try:
-            return await read_shelf(store, f"the store {url}", limits)
-        finally:
-            await store.close()
-
-    import asyncio
-
-    return asyncio.run(go())
+    documents = ask(url, lambda client: client.templates.list(), writes=not reads_only)
+    return make_shelf(documents, f"the store {url}", limits)
 
 
 @asynccontextmanager

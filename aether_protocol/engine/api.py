@@ -92,7 +92,7 @@ class RunEngine:
         self.brokers: tuple[Broker, ...] = (broker,) if site is None else (broker, site.carrier)
         self._clock = clock
         self._ids = ids
-        self._variables = tuple(variables)
+        self.variables = tuple(variables)
         self._snapshots = snapshots
         lease_us = None if lease_s is None else round(lease_s * 1_000_000)
         watched = Observers(observers, on_event, on_error)
@@ -162,7 +162,7 @@ class RunEngine:
         if scheduled_time is None and plan.of_schedule:  # DOC-1: it is run once, now
             scheduled_time = now
         chosen = choose_run_id(run_id, self._ids, now)
-        variables, seed, folder = read_variables(self._variables), self._ids.seed(chosen), folder or plan.folder
+        variables, seed, folder = read_variables(self.variables), self._ids.seed(chosen), folder or plan.folder
         bare = RunHeader(chosen, now, scheduled_time, {}, variables, seed, folder=folder)
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 

@@ -7,7 +7,7 @@ wire. Nothing here knows a terminal, prints, exits or reads the environment: wha
 process ends, is decided by the caller.
 
 Map: `client` says what can be asked, as Protocols, `local/` answers over a store in this process, and
-`blocking` does so for code without an event loop. `runs/` finds, names,
+`blocking` does so for code without an event loop; `documents` are the texts that it is given. `runs/` finds, names,
 inspects and deletes single runs; `schedules/` applies, switches, backfills and explains schedules; `library` finds and
 removes templates; `archive` writes a run to a file and reads it back; `store_check` looks for faults; `dead_owners` releases
 what ended processes hold; `process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from aether_protocol.service.client import ScheduleControl as ScheduleControl
     from aether_protocol.service.client import StoreControl as StoreControl
     from aether_protocol.service.client import TemplateControl as TemplateControl
+    from aether_protocol.service.documents import DocumentText as DocumentText
+    from aether_protocol.service.documents import LibraryTexts as LibraryTexts
     from aether_protocol.service.local import DocumentContext as DocumentContext
     from aether_protocol.service.local import client_of as client_of
     from aether_protocol.service.local import connect as connect
@@ -35,6 +37,8 @@ _HOMES = {
     "BlockingClient": "blocking",
     "Client": "client",
     "DocumentContext": "local",
+    "DocumentText": "documents",
+    "LibraryTexts": "documents",
     "RunControl": "client",
     "RunInspector": "client",
     "RunReader": "client",

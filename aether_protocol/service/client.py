@@ -12,19 +12,28 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly.templates import Applied
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
     from aether_protocol.ports.store import Change, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
-    from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
+    from aether_protocol.ports.store.schedules import FireRecord
+    from aether_protocol.service.documents import (
+        AppliedSchedules,
+        AppliedTemplates,
+        DocumentText,
+        LibraryTexts,
+        RemovedTemplates,
+    )
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
+    from aether_protocol.service.schedules.backfill import BackfillFire
     from aether_protocol.service.schedules.find import ScheduleOverview
-    from aether_protocol.service.store_check import StoreFindings
+    from aether_protocol.service.schedules.suspend import SuspendedSchedule
+    from aether_protocol.service.store_check import SchemaVersions, StoreFindings, StoreSizes
     from aether_protocol.views.event_feed import EventRecord
     from aether_protocol.views.report import Report
 
+    Documents = Mapping[str, Json] | str | Sequence[DocumentText]  # as JSON, as text, or the texts of files
     Source = Mapping[str, Json] | str | Plan  # a document as JSON or text, or what was compiled from one
 
 
@@ -128,6 +137,10 @@ class RunInspector(Protocol):
         """Find a suspended task and what it asks for. Raises UsageError where it does not wait for an answer."""
         ...
 
+    async def newest(self, run_id: str) -> RunSummary | None:
+        """Give the row of the run of exactly that id, or the newest of its retries; None where there is neither (RT-42)."""
+        ...
+
     async def workspace(self, run: str, task: str) -> KeptWorkspace:
         """Find the workspace that was kept of a task, on the machine of the store."""
         ...
@@ -221,14 +234,18 @@ class ScheduleControl(Protocol):
     """Schedules, by NAME or NAMESPACE/NAME."""
 
     async def apply(
-        self, document: Mapping[str, Json] | str, *, name: str | None = None, replaces: bool = False
-    ) -> StoredSchedule:
-        """Make a schedule of a CronWorkflow, or change the one of that name (CRON-6).
+        self, documents: Documents, *, replaces: bool = False, library: Sequence[LibraryTexts] = ()
+    ) -> AppliedSchedules:
+        """Make schedules of CronWorkflows, or change those of these names (CRON-6); none, where anything is invalid.
 
         Args:
-            document: as JSON or text.
-            name: which of several documents.
+            documents: as JSON, as text, or the texts of files.
             replaces: another workflowSpec makes a new schedule of that name.
+            library: where references are looked up, before the store.
+
+        Raises:
+            DocumentError: something is invalid, or may not be changed.
+            UsageError: there is no CronWorkflow.
         """
         ...
 
@@ -244,8 +261,8 @@ class ScheduleControl(Protocol):
         """Remove a schedule with its fire records; its runs stay. False where another client was first."""
         ...
 
-    async def suspend(self, name: str, *, suspend: bool = True) -> StoredSchedule:
-        """Suspend a schedule, or let it continue with the next fire from now."""
+    async def suspend(self, names: str | Sequence[str], *, suspend: bool = True) -> Sequence[SuspendedSchedule]:
+        """Suspend schedules, or let them continue with the next fire from now; none, where one is unknown."""
         ...
 
     async def history(self, name: str, *, before: int | None = None, limit: int = 100) -> Sequence[FireRecord]:
@@ -262,7 +279,9 @@ class ScheduleControl(Protocol):
         """Record a run of a schedule whose scheduled time is now, to be driven by an engine; its id."""
         ...
 
-    async def backfill(self, name: str, first: int, last: int, *, again: bool = False) -> Sequence[str]:
+    async def backfill(
+        self, name: str, first: int, last: int, *, again: bool = False, dry_run: bool = False
+    ) -> Sequence[BackfillFire]:
         """Record runs of the fires from `first` to `last` that have not run, to be driven by an engine.
 
         Args:
@@ -270,9 +289,10 @@ class ScheduleControl(Protocol):
             first: the first instant, in microseconds since the epoch.
             last: the last instant.
             again: also of fires whose run was deleted.
+            dry_run: record none.
 
         Returns:
-            The ids of the runs.
+            All fires of that time, oldest first; those that were left out say why.
         """
         ...
 
@@ -280,12 +300,30 @@ class ScheduleControl(Protocol):
 class TemplateControl(Protocol):
     """The library: WorkflowTemplates by NAME or NAMESPACE/NAME, each with its versions (TMPL-2)."""
 
-    async def put(self, text: str) -> Sequence[Applied]:
-        """Store the WorkflowTemplates of a text: all or, if anything is invalid, none (DocumentError)."""
+    async def put(self, documents: Documents, *, library: Sequence[LibraryTexts] = ()) -> AppliedTemplates:
+        """Store WorkflowTemplates: all or, if anything is invalid, none.
+
+        Args:
+            documents: as JSON, as text, or the texts of files.
+            library: where references are looked up, before the store.
+
+        Raises:
+            DocumentError: something is invalid.
+            UsageError: there is no WorkflowTemplate.
+        """
         ...
 
-    async def get(self, name: str, digest: str | None = None) -> StoredDocument:
-        """Give the newest version, or the one with `digest`. Raises UsageError for what is not there."""
+    async def get(self, name: str, *, version: int | None = None, digest: str | None = None) -> StoredDocument:
+        """Give the newest version of a template, or another one.
+
+        Args:
+            name: NAME, NAMESPACE/NAME or NAME@VERSION.
+            version: the number of the version.
+            digest: the digest of the version, or its beginning.
+
+        Raises:
+            UsageError: it is not there.
+        """
         ...
 
     async def list(self, namespace: str | None = None) -> Sequence[StoredDocument]:
@@ -296,8 +334,11 @@ class TemplateControl(Protocol):
         """Give all versions, newest first."""
         ...
 
-    async def remove(self, name: str) -> StoredDocument:
-        """Remove all versions; the newest of them. Runs that were submitted before keep what they need."""
+    async def remove(self, names: str | Sequence[str]) -> RemovedTemplates:
+        """Remove templates with all of their versions: all of them or, if one is not there, none.
+
+        Runs that were submitted before keep what they need.
+        """
         ...
 
 
@@ -329,8 +370,20 @@ class StoreControl(Protocol):
         """Give a run as the lines of an archive, which `import_run` takes."""
         ...
 
-    async def import_run(self, lines: Iterable[str]) -> RunSummary:
-        """Record a run from the lines of an archive. Raises UsageError for what is damaged, and where the id is taken."""
+    async def import_run(self, lines: Iterable[str], name: str = "the archive") -> RunSummary:
+        """Record a run from the lines of an archive, which errors call `name`.
+
+        Raises:
+            UsageError: it is damaged, or the id is taken.
+        """
+        ...
+
+    async def migrate(self) -> SchemaVersions:
+        """Bring a store of an older version up to date."""
+        ...
+
+    async def vacuum(self) -> StoreSizes:
+        """Return space that deleted runs occupied to the system."""
         ...
 
 

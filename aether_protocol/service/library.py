@@ -24,6 +24,14 @@ def read_template_name(text: str, namespace: str | None) -> tuple[str, str, int 
     return space or namespace or "default", name, int(number) if at else None
 
 
+def read_whole_name(text: str, namespace: str | None = None) -> tuple[str, str]:
+    """Read (namespace, name) of a template with all of its versions. Raises UsageError for the name of one of them."""
+    namespace, name, version = read_template_name(text, namespace)
+    if version is not None:
+        raise UsageError(f"{name}@{version}: versions are not removed one by one", hint=f"'{namespace}/{name}' means all")
+    return namespace, name
+
+
 async def find_versions(store: Store, namespace: str, name: str) -> list[StoredDocument]:
     """Give all versions of a WorkflowTemplate, newest first. Raises UsageError where there is none."""
     versions = await store.library.versions(KIND, namespace, name)

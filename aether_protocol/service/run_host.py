@@ -7,6 +7,7 @@ What happens is reported as data, one event each; how it is shown is the caller'
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.configuration import Configuration
     from aether_protocol.engine.schedule_runner import ScheduleRunner
     from aether_protocol.ports.clock import Clock
+    from aether_protocol.service.client import Client
+    from aether_protocol.service.schedules.backfill import BackfillFire
 
 
 class FireReported(Struct, frozen=True):
@@ -234,6 +237,14 @@ class RunHost:
             task.cancel()
 
 
+class BackfillResult(Struct, frozen=True):
+    """How many fires were run, left out, and not started because the host was asked to leave."""
+
+    started: int
+    left_out: int
+    not_started: int
+
+
 class HostContext(Struct, frozen=True):
     """What a caller of `open_host` has to work with: the store, the engine, the runner of schedules and the watched runs."""
 
@@ -241,6 +252,33 @@ class HostContext(Struct, frozen=True):
     engine: Engine
     schedules: ScheduleRunner
     runs: RunHost
+
+    @property
+    def client(self) -> Client:
+        """What answers for the runs and schedules of the engine."""
+        from aether_protocol.service.local import client_of
+
+        return client_of(self.engine)
+
+    async def backfill(
+        self, schedule: StoredSchedule, fires: Sequence[BackfillFire], concurrency: int
+    ) -> BackfillResult:
+        """Run fires, oldest first, at most `concurrency` at a time, until the host is asked to leave."""
+        runs = self.runs
+        left_out = 0
+        todo = deque(fires)
+        while (todo or runs.watched) and not runs.leaving.is_set():
+            while todo and len(runs.watched) < concurrency and not runs.leaving.is_set():
+                fire = todo.popleft()
+                why = fire.why
+                if why is None and await self.schedules.backfill(schedule.namespace, schedule.name, fire.at) is None:
+                    why = f"run {fire.run_id} exists by now"
+                if why is not None:
+                    left_out += 1
+                    runs.report(FireLeftOut(schedule, fire.at, fire.run_id, why))
+            await runs.change()
+            await self.delete_old_runs()
+        return BackfillResult(len(fires) - left_out - len(todo), left_out, len(todo))
 
     async def delete_old_runs(self) -> None:
         """Delete what is beyond the history limits (CRON-5); the next host does it where that fails, which is reported."""

@@ -1,6 +1,6 @@
-"""Check a store: its file, the records of its runs, and the artifacts that these name.
+"""Check a store: its file, the records of its runs, and the artifacts that these name; and what its upkeep came to.
 
-Law: everything is read and nothing is changed. Artifacts that no run names are only looked for where all else is well.
+Law: a check reads everything and changes nothing. Artifacts that no run names are only looked for where all else is well.
 """
 
 from __future__ import annotations
@@ -22,6 +22,20 @@ class StoreFindings(Struct, frozen=True):
     faults: Sequence[str]
     info: StoreInfo
     orphans: Sequence[KeptArtifact] = ()
+
+
+class SchemaVersions(Struct, frozen=True):
+    """The version of a store's schema before and after it was brought up to date."""
+
+    before: int
+    after: int
+
+
+class StoreSizes(Struct, frozen=True):
+    """The size of a store in bytes before and after unused space was returned."""
+
+    before: int
+    after: int
 
 
 async def check_store(store: Store) -> StoreFindings:

@@ -3,6 +3,7 @@ an internal error, whatever was changed (exit codes 0, or 9 with a reason)."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from aether_protocol.cli import main
-from aether_protocol.cli.stored import look
+from aether_protocol.cli.stored import existing
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service.store_check import find_faults
 
@@ -130,9 +131,14 @@ def content(path: Path) -> dict[str, list[Any]] | None:
 def faults(path: Path) -> list[str]:
     """What `aether db check` tells."""
     try:
-        return look(f"sqlite:{path}", find_faults)
+        return asyncio.run(_find(f"sqlite:{path}"))
     except (PortError, UsageError) as error:
         return [error.message]
+
+
+async def _find(url: str) -> list[str]:
+    async with existing(url, writes=False) as store:
+        return await find_faults(store)
 
 
 def flipped(whole: bytes, rng: random.Random) -> bytes:

@@ -21,6 +21,7 @@ from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.schedules.dst_notes import moment, oddity
 from aether_protocol.service.schedules.find import DEFAULT_NAMESPACE, ScheduleOverview, called
+from aether_protocol.service.schedules.suspend import SuspendedSchedule
 from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.summary import row_json
@@ -64,17 +65,17 @@ def print_schedules_json(several: Sequence[ScheduleOverview]) -> None:
     click.echo(json.dumps({"schedules": [schedule_json(one) for one in several]}, indent=2, ensure_ascii=False))
 
 
-def print_switched(several: Sequence[tuple[StoredSchedule, bool]]) -> None:
+def print_switched(several: Sequence[SuspendedSchedule]) -> None:
     """Schedules that were suspended or resumed, and whether that was a change."""
     told = [
         {
-            "name": one.name,
-            "namespace": one.namespace,
-            "suspend": one.settings.suspend,
-            "changed": changed,
-            "nextFireAt": _instant(one.next_at),
+            "name": one.schedule.name,
+            "namespace": one.schedule.namespace,
+            "suspend": one.schedule.settings.suspend,
+            "changed": one.changed,
+            "nextFireAt": _instant(one.schedule.next_at),
         }
-        for one, changed in several
+        for one in several
     ]
     click.echo(json.dumps({"schedules": told}, indent=2, ensure_ascii=False))
 

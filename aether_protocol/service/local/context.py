@@ -15,15 +15,17 @@ from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
     from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, Template
+    from aether_protocol.documents.load import LoadedFile
     from aether_protocol.engine.api import RunEngine
     from aether_protocol.engine.driven import DrivenRuns
-    from aether_protocol.engine.schedules import ScheduleSpec
+    from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
     from aether_protocol.ports.clock import Clock
     from aether_protocol.ports.secrets import SecretProvider
     from aether_protocol.ports.store import RunSummary, Store
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
+    from aether_protocol.service.documents import DocumentText, LibraryTexts
 
 SMALL: Final = 300  # task runs of which a report is made within a few milliseconds
 
@@ -59,7 +61,8 @@ class DocumentContext(Struct, frozen=True):
 class ClientContext(Struct, frozen=True):
     """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces.
 
-    `compiler` makes the workspace in which documents are compiled; by default that of the library.
+    `compiler` makes the workspace in which documents are compiled; by default that of the library. `place` is what people call
+    the store.
     """
 
     store: Store
@@ -68,6 +71,7 @@ class ClientContext(Struct, frozen=True):
     engine: RunEngine | None = None
     given_clock: Clock | None = None
     compiler: Callable[[], DocumentWorkspace] | None = None
+    place: str = "the store"
 
     @property
     def clock(self) -> Clock:
@@ -143,6 +147,10 @@ class ClientContext(Struct, frozen=True):
         book = SecretBook([*self.library.secrets, EnvironmentSecrets()])
         return await book.mask(state.header.run_id, sorted(secret_references(state)), text)
 
+    def variables(self) -> Sequence[VariableSource]:
+        """Give the sources of variables of new runs: those of the engine, where there is one."""
+        return self.library.sources() if self.engine is None else self.engine.variables
+
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which documents are compiled."""
         return self.library.workspace() if self.compiler is None else self.compiler()
@@ -157,8 +165,19 @@ class ClientContext(Struct, frozen=True):
         workspace = self.workspace()
         return workspace.plan(await load_with(workspace, document, self.store))
 
-    async def schedule_spec(self, document: Mapping[str, object] | str, name: str | None) -> ScheduleSpec:
-        """Give what a CronWorkflow is to be applied as. Raises DocumentError, UsageError."""
-        from aether_protocol.assembly.cron import find_schedule_spec
+    def take(
+        self, documents: Mapping[str, Json] | str | Sequence[DocumentText], library: Sequence[LibraryTexts]
+    ) -> tuple[DocumentWorkspace, list[LoadedFile]]:
+        """Read documents in a workspace of their own, with the libraries that come with them."""
+        from aether_protocol.service.documents import given_library, take_documents
 
-        return await find_schedule_spec(self.workspace(), document, self.store, name)
+        workspace = self.workspace()
+        workspace.add_libraries(map(given_library, library))
+        return workspace, take_documents(workspace, documents)
+
+    async def reach(self, workspace: DocumentWorkspace, files: Sequence[LoadedFile]) -> None:
+        """Look templates up in the store, where a reference is found nowhere else."""
+        if workspace.lacks(files):
+            from aether_protocol.assembly.templates import read_shelf
+
+            workspace.put_on_shelf(await read_shelf(self.store, self.place, workspace.limits))

@@ -9,7 +9,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from aether_protocol.ports.store import LogLine
+from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.find import driven_by
 from aether_protocol.service.runs.inspect import (
@@ -30,6 +30,7 @@ from aether_protocol.service.runs.overview import (
     take_excerpt,
     take_step,
 )
+from aether_protocol.service.runs.retry_ids import newest_of
 from aether_protocol.views.diff import differences
 
 TAIL = 2_000  # log pieces of a task that are read for the end of its log
@@ -78,6 +79,9 @@ class LocalInspector:
 
     async def question(self, run: str, task: str) -> TaskQuestion:
         return await self._context.view(await self._context.row(run), lambda state: find_suspended(state, task))
+
+    async def newest(self, run_id: str) -> RunSummary | None:
+        return await newest_of(self._context.store, run_id)
 
     async def workspace(self, run: str, task: str) -> KeptWorkspace:
         context = self._context

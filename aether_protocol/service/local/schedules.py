@@ -9,22 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from aether_protocol.engine.schedules import apply
-from aether_protocol.engine.submission import make_header, new_run
+from msgspec.structs import replace
+
+from aether_protocol.engine.submission import make_header, new_run, read_variables
 from aether_protocol.errors import BusyError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import schedules_of
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED, FireRecord, ScheduleDecision, StoredSchedule
+from aether_protocol.service.documents import (
+    AppliedSchedules,
+    DocumentText,
+    LibraryTexts,
+    folders_of,
+    left_alone,
+    refuse,
+)
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.local.control import LocalControl
-from aether_protocol.service.schedules.backfill import find_fires
+from aether_protocol.service.schedules.apply import apply_all, check_now, check_stored, read_schedules
+from aether_protocol.service.schedules.backfill import BackfillFire, find_fires
 from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
-from aether_protocol.service.schedules.suspend import suspend_schedules
+from aether_protocol.service.schedules.suspend import SuspendedSchedule, suspend_schedules
 
 if TYPE_CHECKING:
     from aether_protocol.engine.schedule_runner import ScheduleRunner
-    from aether_protocol.plan.model import Plan
 
+NOTHING: Final = "nothing was applied"
 _TRIES: Final = 20  # against other processes that change the schedule
 
 
@@ -36,21 +46,24 @@ class LocalSchedules:
         self._runner: ScheduleRunner | None = None
 
     async def apply(
-        self, document: Mapping[str, Json] | str, *, name: str | None = None, replaces: bool = False
-    ) -> StoredSchedule:
+        self,
+        documents: Mapping[str, Json] | str | Sequence[DocumentText],
+        *,
+        replaces: bool = False,
+        library: Sequence[LibraryTexts] = (),
+    ) -> AppliedSchedules:
         context = self._context
-        given = await context.schedule_spec(document, name)
-        self._check_fire(given.plan)
-        schedule, _ = await apply(schedules_of(context.store), given, context.clock.now(), replaces=replaces)
-        return schedule
-
-    def _check_fire(self, plan: Plan) -> None:
-        """A fire gives no arguments: raise UsageError where one is missing (DATA-14)."""
-        context = self._context
-        if context.engine is not None:
-            context.engine.draft(plan)
-        else:
-            make_header(plan, {}, LocalControl(context).bare_header(plan, None, None))
+        store, now = context.store, context.clock.now()
+        workspace, files = context.take(documents, library)
+        await context.reach(workspace, files)
+        reading = read_schedules(workspace, files, folders_of(documents))
+        variables = read_variables(context.variables())
+        found = [*reading.diagnostics, *(fault for one in reading.candidates for fault in check_now(one, now, variables))]
+        refuse(NOTHING, found, workspace.sources)
+        changes, against = await check_stored(schedules_of(store), reading.candidates, now, replaces=replaces)
+        refuse(NOTHING, [*found, *against], workspace.sources)
+        applied = await apply_all(store, reading.candidates, changes)
+        return AppliedSchedules(applied, left_alone(reading.others), sorted(set(found)))
 
     async def get(self, name: str) -> ScheduleOverview:
         return await overview_of(self._context.store, await self._find(name))
@@ -63,10 +76,10 @@ class LocalSchedules:
         schedule = await self._find(name)
         return await schedules_of(self._context.store).remove(schedule.namespace, schedule.name)
 
-    async def suspend(self, name: str, *, suspend: bool = True) -> StoredSchedule:
+    async def suspend(self, names: str | Sequence[str], *, suspend: bool = True) -> Sequence[SuspendedSchedule]:
         context = self._context
-        ((schedule, _),) = await suspend_schedules(context.store, None, [name], context.clock.now(), suspend=suspend)
-        return schedule
+        several = [names] if isinstance(names, str) else names
+        return await suspend_schedules(context.store, several, context.clock.now(), suspend=suspend)
 
     async def history(self, name: str, *, before: int | None = None, limit: int = 100) -> Sequence[FireRecord]:
         schedule = await self._find(name)
@@ -80,12 +93,19 @@ class LocalSchedules:
         assert run_id is not None  # its id is new
         return run_id
 
-    async def backfill(self, name: str, first: int, last: int, *, again: bool = False) -> Sequence[str]:
+    async def backfill(
+        self, name: str, first: int, last: int, *, again: bool = False, dry_run: bool = False
+    ) -> Sequence[BackfillFire]:
         context = self._context
         schedule = await self._find(name)
         fires = await find_fires(context.store, schedule, first, min(last, context.clock.now()), again=again)
-        recorded = [await self._one(schedule, fire.at, fire.run_id) for fire in fires if fire.why is None]
-        return [run_id for run_id in recorded if run_id is not None]
+        if dry_run:
+            return fires
+        return [fire if fire.why is not None else await self._run(schedule, fire) for fire in fires]
+
+    async def _run(self, schedule: StoredSchedule, fire: BackfillFire) -> BackfillFire:
+        ran = await self._one(schedule, fire.at, fire.run_id) is not None
+        return fire if ran else replace(fire, why=f"run {fire.run_id} exists by now")
 
     async def _one(self, schedule: StoredSchedule, at: int, run_id: str) -> str | None:
         if (runner := self._local()) is not None:

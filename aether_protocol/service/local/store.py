@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 
+from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Change, RunSummary, StoreInfo
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import Freed, free_artifacts
-from aether_protocol.service.store_check import StoreFindings, check_store
+from aether_protocol.service.store_check import SchemaVersions, StoreFindings, StoreSizes, check_store
 
 
 class LocalStore:
@@ -39,10 +40,23 @@ class LocalStore:
         async for line in archive_lines(self._context.store, (await self._context.row(run)).run_id):
             yield line
 
-    async def import_run(self, lines: Iterable[str]) -> RunSummary:
+    async def import_run(self, lines: Iterable[str], name: str = "the archive") -> RunSummary:
         from aether_protocol.service.archive import read_archive
 
-        archive = read_archive(lines, "the archive")
-        await self._context.store.runs.import_run(archive.run)
+        archive = read_archive(lines, name)
+        try:
+            await self._context.store.runs.import_run(archive.run)
+        except UsageError as error:
+            hint = "'aether rm' deletes the one that is there; --store names another place"
+            raise UsageError(error.message, hint=error.hint or hint) from None
         await self._context.store.logs.write(archive.logs)
         return archive.run.row
+
+    async def migrate(self) -> SchemaVersions:
+        return SchemaVersions(*await self._context.store.upkeep.migrate())
+
+    async def vacuum(self) -> StoreSizes:
+        upkeep = self._context.store.upkeep
+        before = (await upkeep.info()).size
+        await upkeep.vacuum()
+        return StoreSizes(before, (await upkeep.info()).size)

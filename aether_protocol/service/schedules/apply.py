@@ -5,17 +5,19 @@ Law: whatever is wrong becomes a diagnostic with its place, and all of them are 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from aether_protocol.assembly.cron import schedule_spec
-from aether_protocol.assembly.variables import SystemVariables
 from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.compiler.checks.schedules import check_document
 from aether_protocol.compiler.compile import Compiled
+from aether_protocol.compiler.schedule_settings import cron_settings
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
 from aether_protocol.documents.messages import Path
@@ -29,8 +31,9 @@ from aether_protocol.engine.schedules import (
     check_fires,
     plan_change,
 )
-from aether_protocol.engine.submission import read_variables
 from aether_protocol.errors import BusyError, DocumentError, PortError, UsageError
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import ScheduleStore
 from aether_protocol.scheduler.arguments import bind_parameters
@@ -63,13 +66,15 @@ class AppliedSchedule(Struct, frozen=True):
     resumed: bool
 
 
-def read_schedules(workspace: DocumentWorkspace, files: Sequence[LoadedFile], names: Sequence[str]) -> ScheduleReading:
+def read_schedules(
+    workspace: DocumentWorkspace, files: Sequence[LoadedFile], folders: Mapping[str, str | None]
+) -> ScheduleReading:
     """Read and compile the CronWorkflows of files.
 
     Args:
         workspace: where their references are looked up.
         files: as they were read, each once.
-        names: what the caller calls the files, for the message.
+        folders: where files lie, by name (ART-4).
 
     Raises:
         UsageError: there is no CronWorkflow, and nothing is wrong with the files either.
@@ -82,11 +87,13 @@ def read_schedules(workspace: DocumentWorkspace, files: Sequence[LoadedFile], na
     for file in files:
         for document in file.documents:
             if document.kind == "CronWorkflow":
-                _take(reading, file, document, workspace.compile(document, file, strict=True), seen)
+                compiled = workspace.compile(document, file, strict=True)
+                _take(reading, file, document, compiled, seen, folder=folders.get(file.file))
     reading.diagnostics += workspace.faults_of_libraries()
     if not seen and not any(found.severity == "error" for found in reading.diagnostics):
-        told = f"there is no CronWorkflow in {', '.join(map(repr, names))}"
-        raise UsageError(told, hint="a Workflow has no schedule: 'aether run' runs it")
+        names = ", ".join(repr(file.file) for file in files[:3])
+        text = f"there is no CronWorkflow in {names}{', ...' if len(files) > 3 else ''}"
+        raise UsageError(text, hint="a Workflow has no schedule: 'aether run' runs it")
     return reading
 
 
@@ -96,6 +103,8 @@ def _take(
     document: LoadedDocument,
     compiled: Compiled,
     seen: dict[tuple[str, str], LoadedDocument],
+    *,
+    folder: str | None,
 ) -> None:
     found = list(compiled.diagnostics)
     assert document.model is not None
@@ -107,10 +116,29 @@ def _take(
         found.append(document.report("AE135", ("metadata", "name"), message, "give each schedule its own name, or a namespace"))
     reading.diagnostics += found
     if compiled.plan is not None and not _faulty([*found, *file.diagnostics]):
-        reading.candidates.append(ScheduleCandidate(document, schedule_spec(document, compiled.plan)))
+        reading.candidates.append(ScheduleCandidate(document, schedule_spec(document, compiled.plan, folder)))
 
 
-def check_now(candidate: ScheduleCandidate, now: int) -> list[Diagnostic]:
+def schedule_spec(document: LoadedDocument, plan: Plan, folder: str | None) -> ScheduleSpec:
+    """What `engine.schedules.plan_change` takes. `plan` is the document's, compiled without faults; it lies in `folder`."""
+    model = document.model
+    if not isinstance(model, CronWorkflow):
+        raise UsageError(f"{document.name!r} is a {document.kind}, not a CronWorkflow")
+    text = json.dumps(plan.snapshot["workflow"], ensure_ascii=False, separators=(",", ":"))
+    settings = replace(cron_settings(model), folder=folder)
+    return ScheduleSpec(plan.namespace, plan.name, settings, spec_digest(document), text, plan)
+
+
+def spec_digest(document: LoadedDocument) -> str:
+    """The sha256, in hex, of the workflowSpec as it is written; order, comments and layout do not count."""
+    spec = document.tree["spec"]["workflowSpec"]
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_now(
+    candidate: ScheduleCandidate, now: int, variables: Mapping[str, Mapping[str, Json]]
+) -> list[Diagnostic]:
     """What only the present tells: no fire is ahead, or a fire could not start a run, which is given no arguments (DATA-14)."""
     document, given = candidate.document, candidate.spec
     found = []
@@ -119,7 +147,7 @@ def check_now(candidate: ScheduleCandidate, now: int) -> list[Diagnostic]:
     except NoFireError as error:
         path: Path = ("spec", "endAt" if given.settings.end_at is not None else "schedule")
         found.append(document.report("AE511", path, error.message, error.hint))
-    bare = RunHeader("apply", now, now, {}, read_variables([SystemVariables()]), 0)
+    bare = RunHeader("apply", now, now, {}, variables, 0)
     _, problems = bind_parameters(given.plan, {}, bare)
     for problem in problems:
         hint = "a fire gives no arguments: declare a default, or a value"
@@ -174,12 +202,6 @@ async def apply_all(
             hint = f"applied: {applied}; not applied: {left}; apply again"
             raise type(error)(f"schedule {candidate.spec.name!r}: {error.message}", hint=hint) from error
     return done
-
-
-def refuse(diagnostics: Sequence[Diagnostic], sources: Mapping[str, bytes]) -> None:
-    """Raise DocumentError with everything, if any of it is an error."""
-    if _faulty(diagnostics):
-        raise DocumentError("nothing was applied", diagnostics=sorted(set(diagnostics)), sources=sources)
 
 
 def read_cron_workflows(file: LoadedFile, name: str, sources: Mapping[str, bytes]) -> list[CronWorkflow]:

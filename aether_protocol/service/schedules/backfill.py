@@ -1,14 +1,12 @@
-"""Run fires of a time that is past: which there were, which of them have run, and running the others.
+"""Fires of a time that is past: which there were, and which of them have run.
 
 Law: a fire has one run, ever. One whose run is there is never started; one whose run was deleted only if that is asked for.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,9 +15,6 @@ from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import BACKFILLED, STARTED, StoredSchedule
 from aether_protocol.service.schedules.times import fires_of
-
-if TYPE_CHECKING:
-    from aether_protocol.service.run_host import HostContext
 
 MOST: Final = 100_000  # fires at a time
 _PAGE: Final = 1_000
@@ -31,14 +26,6 @@ class BackfillFire(Struct, frozen=True):
     at: int
     run_id: str
     why: str | None
-
-
-class BackfillResult(Struct, frozen=True):
-    """How many fires were run, left out, and not started because the host was asked to leave."""
-
-    started: int
-    left_out: int
-    not_started: int
 
 
 async def find_fires(
@@ -70,29 +57,6 @@ async def find_fires(
         else:
             fires.append(BackfillFire(at, run_id, f"run {run_id} was there and is deleted" if at in ran else None))
     return fires
-
-
-async def backfill(
-    host: HostContext, schedule: StoredSchedule, fires: Sequence[BackfillFire], concurrency: int
-) -> BackfillResult:
-    """Run fires in `host`, oldest first, at most `concurrency` at a time."""
-    from aether_protocol.service.run_host import FireLeftOut
-
-    runs = host.runs
-    left_out = 0
-    todo = deque(fires)
-    while (todo or runs.watched) and not runs.leaving.is_set():
-        while todo and len(runs.watched) < concurrency and not runs.leaving.is_set():
-            fire = todo.popleft()
-            why = fire.why
-            if why is None and await host.schedules.backfill(schedule.namespace, schedule.name, fire.at) is None:
-                why = f"run {fire.run_id} exists by now"
-            if why is not None:
-                left_out += 1
-                runs.report(FireLeftOut(schedule, fire.at, fire.run_id, why))
-        await runs.change()
-        await host.delete_old_runs()
-    return BackfillResult(len(fires) - left_out - len(todo), left_out, len(todo))
 
 
 async def _ran(store: Store, schedule: StoredSchedule, since: int) -> set[int]:

@@ -14,7 +14,6 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
-from aether_protocol.assembly.cron import schedule_spec
 from aether_protocol.documents.load import load_value
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.schedule_runner import ScheduleRunner
@@ -25,6 +24,7 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import MISSED, SKIPPED, STARTED, FireRecord, next_due
 from aether_protocol.scheduler.outstanding import under_way
+from aether_protocol.service.schedules.apply import schedule_spec
 from aether_protocol.testing.cases.compare import Comparison, matches, written
 from aether_protocol.testing.cases.fields import parse_instant
 from aether_protocol.testing.cases.model import Case, CaseResult, Path, SpecChange, Watching
@@ -221,7 +221,7 @@ class SchedulePlay(Course):
                 return "; ".join(dict.fromkeys(faults))
             plan = compiled.plan
         try:
-            await apply(schedules_of(self._store.bare()), schedule_spec(document, plan), self._clock.now())
+            await apply(schedules_of(self._store.bare()), schedule_spec(document, plan, None), self._clock.now())
         except AetherError as error:
             return error.message
         self._document, self._plan = document, plan

@@ -322,18 +322,27 @@ class ClientContract:
     def test_schedules_are_applied_switched_and_removed(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             schedules = stage.client.schedules
-            made = await schedules.apply(NIGHTLY)
+            [done] = (await schedules.apply(NIGHTLY)).applied
+            made = done.overview.schedule
             assert (made.namespace, made.name, made.settings.suspend) == ("ops", "nightly", False)
+            assert [one.what for one in (await schedules.apply(NIGHTLY)).applied] == ["unchanged"]
             assert (await schedules.get("ops/nightly")).schedule == made
             assert [one.schedule.name for one in await schedules.list()] == ["nightly"]
             assert await schedules.list("default") == []
             with pytest.raises(UsageError, match="unknown") as unknown:
                 await schedules.get("nightly")
             assert unknown.value.hint == "there is one in namespace 'ops': ops/nightly"
-            assert (await schedules.suspend("ops/nightly")).settings.suspend
-            assert not (await schedules.suspend("ops/nightly", suspend=False)).settings.suspend
+            [off] = await schedules.suspend("ops/nightly")
+            assert (off.schedule.settings.suspend, off.changed) == (True, True)
+            assert [one.changed for one in await schedules.suspend(["ops/nightly", "ops/nightly"])] == [False]
+            with pytest.raises(UsageError, match="unknown"):
+                await schedules.suspend(["ops/nightly", "ops/daily"], suspend=False)
+            assert (await schedules.get("ops/nightly")).schedule.settings.suspend, "all or none"
+            assert not (await schedules.suspend("ops/nightly", suspend=False))[0].schedule.settings.suspend
             with pytest.raises(DocumentError):
                 await schedules.apply({**NIGHTLY, "spec": {}})
+            with pytest.raises(UsageError, match="no CronWorkflow"):
+                await schedules.apply(HELLO)
             assert await schedules.remove("ops/nightly")
             assert await schedules.list() == []
 
@@ -342,11 +351,15 @@ class ClientContract:
     def test_fires_are_run_on_request_each_once(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             schedules, runs = stage.client.schedules, stage.client.runs
-            made = await schedules.apply(NIGHTLY)
+            made = (await schedules.apply(NIGHTLY)).applied[0].overview.schedule
             first = made.applied_at - 2 * _DAY
-            several = list(await schedules.backfill("ops/nightly", first, made.applied_at))
+            meant = await schedules.backfill("ops/nightly", first, made.applied_at, dry_run=True)
+            fires = await schedules.backfill("ops/nightly", first, made.applied_at)
+            assert list(meant) == list(fires), "a dry run says what is to be run, and records nothing"
+            several = [fire.run_id for fire in fires if fire.why is None]
             assert len(several) == 2
-            assert await schedules.backfill("ops/nightly", first, made.applied_at) == []
+            again = await schedules.backfill("ops/nightly", first, made.applied_at)
+            assert [fire.why is None for fire in again] == [False, False]
             several.append(await schedules.trigger("ops/nightly"))
             await stage.drive()
             for run in several:
@@ -361,19 +374,22 @@ class ClientContract:
     def test_templates_are_kept_in_versions_and_looked_up_by_submissions(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             templates = stage.client.templates
-            assert [one.action for one in await templates.put(WORDS)] == ["created"]
-            assert [one.action for one in await templates.put(WORDS)] == ["unchanged"]
-            assert [one.action for one in await templates.put(WORDS.replace("noop", "echo"))] == ["updated"]
+            assert [one.action for one in (await templates.put(WORDS)).applied] == ["created"]
+            assert [one.action for one in (await templates.put(WORDS)).applied] == ["unchanged"]
+            assert [one.action for one in (await templates.put(WORDS.replace("noop", "echo"))).applied] == ["updated"]
             assert [one.version for one in await templates.versions("words")] == [2, 1]
             newest = await templates.get("default/words")
-            assert (newest.version, (await templates.get("words", newest.digest)).digest) == (2, newest.digest)
+            assert (newest.version, (await templates.get("words", digest=newest.digest)).digest) == (2, newest.digest)
+            assert ((await templates.get("words", version=1)).version, (await templates.get("words@1")).version) == (1, 1)
             assert [one.name for one in await templates.list()] == ["words"]
             with pytest.raises(DocumentError):
                 await templates.put(WORDS.replace("task:", "tusk:"))
             run = await stage.client.control.submit(USES)
             await stage.drive()
             assert (await stage.client.runs.wait(run)).phase == "Succeeded"
-            assert (await templates.remove("words")).name == "words"
+            with pytest.raises(UsageError, match="no WorkflowTemplate 'sentences'"):
+                await templates.remove(["words", "sentences"])
+            assert [one.name for one in (await templates.remove("words")).removed] == ["words"]
             with pytest.raises(UsageError, match="no WorkflowTemplate 'words'"):
                 await templates.get("words")
 

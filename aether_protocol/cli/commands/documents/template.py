@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 import click
 from msgspec import Struct
 
-from aether_protocol.assembly.templates import KIND, Applied, dependents, make_shelf, put_templates, template_names
+from aether_protocol.assembly.templates import make_shelf, template_names
 from aether_protocol.cli.command import argument, command_with, option, output_option
-from aether_protocol.cli.document_inputs import DocumentInputs
+from aether_protocol.cli.document_inputs import DocumentInputs, told_as
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import (
     MEMORY,
@@ -25,12 +22,11 @@ from aether_protocol.cli.options import (
     TextOrJson,
     ToOption,
 )
-from aether_protocol.cli.stored import look, open_at
+from aether_protocol.cli.stored import ask, ask_new
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Location, Number
-from aether_protocol.documents.load import LoadedDocument
 from aether_protocol.errors import UsageError
-from aether_protocol.service.library import choose_version, find_versions, read_template_name, remove_templates
+from aether_protocol.service.library import choose_version, read_template_name, read_whole_name
 
 APPLY_EPILOG = """\b
 Examples:
@@ -72,30 +68,20 @@ def apply(options: TemplateApplyOptions) -> int:
     """
     if options.store == MEMORY:
         raise UsageError("the store 'memory' ends with its process: nothing can be kept there", hint="leave --store out")
-    inputs = DocumentInputs(options.library, options.max, options.store, writes=True)
-    read = inputs.read(options.files)
-    templates, warnings = inputs.templates(read)
-    if warnings:
+    inputs = DocumentInputs(options.library, options.max)
+    texts, library = inputs.texts(options.files)
+    with told_as("nothing was stored"):
+        done = ask_new(options.store, lambda client: client.templates.put(texts, library=library), inputs.make_workspace)
+    if done.warnings:
         from aether_protocol.cli.render.diagnostics import show_warnings
 
-        show_warnings(warnings, inputs.sources)
-    others = [one for several in read for file in several for one in file.documents if one.kind != KIND]
-    for one in dict.fromkeys(others):
-        line, _ = one.locate(("kind",))
-        messages.note(f"{one.file}:{line}: {one.kind} {one.name!r} is left out: it is not a WorkflowTemplate")
-    applied = asyncio.run(_apply(options.store, templates))
+        show_warnings(done.warnings, inputs.sources)
+    for one in done.others:
+        messages.note(f"{one.file}:{one.line}: {one.kind} {one.name!r} is left out: it is not a WorkflowTemplate")
     from aether_protocol.cli.render.templates import show_applied
 
-    show_applied(applied, as_json=options.output == "json")
+    show_applied(done.applied, as_json=options.output == "json")
     return FINE
-
-
-async def _apply(url: str, templates: Sequence[LoadedDocument]) -> list[Applied]:
-    store = open_at(url)
-    try:
-        return await put_templates(store, templates, now_us())
-    finally:
-        await store.close()
 
 
 class TemplateListOptions(Struct, frozen=True, kw_only=True):
@@ -108,7 +94,7 @@ class TemplateListOptions(Struct, frozen=True, kw_only=True):
 @command_with(TemplateListOptions, "ls")
 def ls(options: TemplateListOptions) -> int:
     """List the WorkflowTemplates of the store, each in its newest version, with the templates that it has."""
-    documents = look(options.store, lambda opened: opened.library.newest(KIND, options.namespace))
+    documents = ask(options.store, lambda client: client.templates.list(options.namespace))
     from aether_protocol.cli.render.templates import show_documents
 
     if not documents and options.output == "text":
@@ -147,7 +133,7 @@ def show(options: TemplateShowOptions) -> int:
     namespace, name, named = read_template_name(options.name, options.namespace)
     if options.version is not None and named not in (None, options.version):
         raise UsageError(f"{name}@{named} is not version {options.version}")
-    versions = look(options.store, lambda opened: find_versions(opened, namespace, name))
+    versions = ask(options.store, lambda client: client.templates.versions(f"{namespace}/{name}"))
     document = choose_version(versions, options.version or named, options.digest)
     from aether_protocol.cli.render.templates import show_document
 
@@ -169,16 +155,12 @@ def rm(options: TemplateRemoveOptions) -> int:
 
     Runs that were submitted before keep what they need. What else in the store refers to them is named in a warning.
     """
-    meant = dict.fromkeys(read_template_name(name, options.namespace) for name in options.names)
-    for space, name, version in meant:
-        if version is not None:
-            raise UsageError(f"{name}@{version}: versions are not removed one by one", hint=f"'{space}/{name}' means all")
-    keys = [(space, name) for space, name, _ in meant]
-    removed, left = look(options.store, lambda opened: remove_templates(opened, keys), writes=True)
+    names = ["/".join(read_whole_name(name, options.namespace)) for name in options.names]
+    done = ask(options.store, lambda client: client.templates.remove(names), writes=True)
     from aether_protocol.cli.render.templates import show_removed
 
-    show_removed(removed, as_json=options.output == "json")
-    for one, other in dependents(left, removed):
+    show_removed(done.removed, as_json=options.output == "json")
+    for one, other in done.dependents:
         messages.warn(f"{one} refers to {other}: what uses it cannot be submitted until there is one again")
     return FINE
 

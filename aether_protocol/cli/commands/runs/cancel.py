@@ -13,11 +13,10 @@ from aether_protocol.cli.exits import CANCELLED, FINE
 from aether_protocol.cli.options import DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.service.local import client_of
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
+    from aether_protocol.service.client import Client, RunControl
 
 EPILOG = """\b
 Examples:
@@ -48,20 +47,19 @@ def command(options: CancelOptions) -> int:
     RUN is a run's id, the beginning of it, or latest.
     """
 
-    async def begin(engine: Engine, store: Store) -> Target:
-        row = await client_of(engine).runs.get(options.run)
+    async def begin(engine: Engine, client: Client) -> Target:
+        row = await client.runs.get(options.run)
         if row.closed:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
-        return row.run_id if await cancel(engine, row.run_id, options.reason) else None
+        return row.run_id if await cancel(engine, client.control, row.run_id, options.reason) else None
 
     code = drive(Driving.by(options.driving), begin)
     return FINE if code == CANCELLED else code
 
 
-async def cancel(engine: Engine, run_id: str, reason: str) -> bool:
+async def cancel(engine: Engine, control: RunControl, run_id: str, reason: str) -> bool:
     """Cancel it here (True) or, where another process drives it, there. Raises BusyError where that one does not answer."""
     left = ROUNDS
-    control = client_of(engine).control
     await control.mend(run_id)
     while True:
         with contextlib.suppress(BusyError):

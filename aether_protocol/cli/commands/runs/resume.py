@@ -13,11 +13,10 @@ from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.service.local import client_of
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
+    from aether_protocol.service.client import Client
 
 EPILOG = """\b
 Examples:
@@ -65,8 +64,7 @@ def command(options: ResumeOptions) -> int:
     if given is None:
         raise UsageError(f"--payload {options.payload!r} is neither a JSON object, yes nor no")
 
-    async def begin(engine: Engine, store: Store) -> Target:
-        client = client_of(engine)
+    async def begin(engine: Engine, client: Client) -> Target:
         row = await client.runs.get(options.run)
         if row.closed:
             hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"

@@ -12,11 +12,10 @@ from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.service.local import client_of
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
+    from aether_protocol.service.client import Client
 
 EPILOG = """\b
 Examples:
@@ -45,8 +44,7 @@ def command(options: RetryOptions) -> int:
     latest.
     """
 
-    async def begin(engine: Engine, store: Store) -> str:
-        client = client_of(engine)
+    async def begin(engine: Engine, client: Client) -> str:
         row = await client.runs.get(options.run)
         if not row.closed:
             hint = f"'aether resume {row.run_id}' continues it, 'aether cancel {row.run_id}' ends it"

@@ -18,11 +18,12 @@ from aether_protocol.cli.value_types import FILE, Location, OneOf
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunSummary, Store
+from aether_protocol.ports.store import RunSummary
 from aether_protocol.service.runs.find import LATEST
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
+    from aether_protocol.service.client import Client
 
 LOCK_POLL_S = 0.2  # between two attempts at a lock that another engine has
 
@@ -119,7 +120,7 @@ def command(options: RunOptions) -> int:
 
     check_answers(plan, answers)
     driving = Driving.by(options.driving, answers, keeps=request.run_id is not None)
-    return drive(driving, lambda engine, store: begin(request, engine, store), makes_store=True)
+    return drive(driving, lambda engine, client: begin(request, engine, client), makes_store=True)
 
 
 def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) -> RunRequest:
@@ -146,41 +147,39 @@ def show_what_would_run(request: RunRequest, *, as_json: bool) -> None:
     show_preview(request.plan, entries, header.parameters, as_json=as_json)
 
 
-async def begin(request: RunRequest, engine: Engine, store: Store) -> str | FinishedRun | None:
+async def begin(request: RunRequest, engine: Engine, client: Client) -> str | FinishedRun | None:
     """Take the lock, then start the run, or find it as it is."""
-    from aether_protocol.service.runs.retry_ids import newest_of
-
-    if request.lock is not None and not await take_lock(request.lock, request.lock_mode, engine, store):
+    if request.lock is not None and not await take_lock(request.lock, request.lock_mode, engine):
         messages.note(f"lock {request.lock!r} is taken: nothing to do")
         return None
     if request.run_id is None:
         return await engine.submit(request.plan, request.arguments)
-    row = await newest_of(store, request.run_id)
+    row = await client.inspect.newest(request.run_id)
     if row is None:
         try:
             return await engine.submit(request.plan, request.arguments, run_id=request.run_id)
         except UsageError:
-            row = await newest_of(store, request.run_id)  # another process started it just now?
+            row = await client.inspect.newest(request.run_id)  # another process started it just now?
             if row is None:
                 raise
-    return await continue_run(request, engine, store, row)
+    return await continue_run(request, engine, client, row)
 
 
-async def continue_run(request: RunRequest, engine: Engine, store: Store, row: RunSummary) -> str | FinishedRun:
+async def continue_run(request: RunRequest, engine: Engine, client: Client, row: RunSummary) -> str | FinishedRun:
     """Recover the recorded run, retry it where that is asked for, or find that it has ended."""
     from aether_protocol.cli.render.changes import warn_of_changes
-    from aether_protocol.service.local import client_of
     from aether_protocol.service.runs.retry_ids import resume_or_retry
 
     if row.digest != request.plan.digest or request.arguments:
-        warn_of_changes(row, request.plan, (await store.runs.load(row.run_id)).header.parameters, request.arguments)
-    found = await resume_or_retry(engine, client_of(engine).control, row, retry=request.again)
+        recorded = (await client.inspect.overview(row.run_id, lines=0, reasons=0)).parameters
+        warn_of_changes(row, request.plan, recorded, request.arguments)
+    found = await resume_or_retry(engine, client.control, row, retry=request.again)
     if found.what == "retried":
         messages.note(f"run {row.run_id} is {row.phase}: retrying it as {found.run_id}")
     return FinishedRun(found.run_id) if found.what == "ended" else found.run_id
 
 
-async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
+async def take_lock(name: str, mode: str, engine: Engine) -> bool:
     """False where the lock is taken and that is fine. Raises BusyError where it is not."""
     from aether_protocol.cli.process import release_leftovers
 
@@ -194,5 +193,5 @@ async def take_lock(name: str, mode: str, engine: Engine, store: Store) -> bool:
             messages.note(f"waiting for lock {name!r}")
             reported = True
         await asyncio.sleep(LOCK_POLL_S)
-        await release_leftovers(store)
+        await release_leftovers(engine.store)
     return True

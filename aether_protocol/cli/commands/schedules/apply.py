@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with, option
-from aether_protocol.cli.document_inputs import DocumentInputs
+from aether_protocol.cli.document_inputs import DocumentInputs, told_as
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import LibraryOption, MaxOption, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.render.diagnostics import show_warnings
 from aether_protocol.cli.render.schedules import next_text, schedule_json
 from aether_protocol.cli.schedules import refuse_memory
-from aether_protocol.cli.stored import open_at
+from aether_protocol.cli.stored import ask_new
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Location
-from aether_protocol.ports.store import schedules_of
-from aether_protocol.service.schedules.apply import AppliedSchedule, apply_all, check_now, check_stored, read_schedules, refuse
+from aether_protocol.service.schedules.apply import AppliedSchedule
 from aether_protocol.service.schedules.find import called
 from aether_protocol.views.text import printable
+
+if TYPE_CHECKING:
+    from aether_protocol.service.client import Client
+    from aether_protocol.service.documents import AppliedSchedules
 
 EPILOG = """\b
 Examples:
@@ -64,29 +66,18 @@ def command(options: ScheduleApplyOptions) -> int:
     looked up in these files, in --library, then in the store. Workflows are left alone.
     """
     refuse_memory(options.store)
-    inputs = DocumentInputs(options.library, options.max, options.store, writes=True)
-    files = list(dict.fromkeys(file for several in inputs.read(options.paths) for file in several))
-    inputs.reach(files)
-    reading = read_schedules(inputs.workspace, files, options.paths)
-    now = now_us()
-    for candidate in reading.candidates:
-        reading.diagnostics += check_now(candidate, now)
-    refuse(reading.diagnostics, inputs.sources)
+    inputs = DocumentInputs(options.library, options.max)
+    texts, library = inputs.texts(options.paths)
 
-    async def go() -> list[AppliedSchedule]:
-        opened = open_at(options.store)
-        try:
-            changes, found = await check_stored(schedules_of(opened), reading.candidates, now, replaces=options.replace)
-            refuse([*reading.diagnostics, *found], inputs.sources)
-            return await apply_all(opened, reading.candidates, changes)
-        finally:
-            await opened.close()
+    async def apply(client: Client) -> AppliedSchedules:
+        return await client.schedules.apply(texts, replaces=options.replace, library=library)
 
-    done = asyncio.run(go())
-    show_warnings(sorted(set(reading.diagnostics)), inputs.sources)
-    for other in reading.others:
+    with told_as("nothing was applied"):
+        done = ask_new(options.store, apply, inputs.make_workspace)
+    show_warnings(done.warnings, inputs.sources)
+    for other in done.others:
         messages.note(f"{other.file}: Workflow {other.name} has no schedule and was left alone")
-    show(done, as_json=options.output == "json")
+    show(done.applied, as_json=options.output == "json")
     return FINE
 
 

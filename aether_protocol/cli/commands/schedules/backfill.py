@@ -20,8 +20,8 @@ from aether_protocol.errors import UsageError
 from aether_protocol.views.text import counted
 
 if TYPE_CHECKING:
-    from aether_protocol.ports.store import Store
     from aether_protocol.ports.store.schedules import StoredSchedule
+    from aether_protocol.service.client import ScheduleControl
     from aether_protocol.service.run_host import HostContext
     from aether_protocol.service.schedules.backfill import BackfillFire
 
@@ -72,13 +72,13 @@ def command(options: BackfillOptions) -> int:
     """
     from aether_protocol.cli.hosting import Hosting, host
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
-    from aether_protocol.cli.stored import check_there, look
+    from aether_protocol.cli.stored import ask, check_there
 
     store = options.hosting.store
     refuse_memory(store)
     check_there(store)
     if options.dry_run:
-        schedule, fires = look(store, lambda opened: find(opened, options))
+        schedule, fires = ask(store, lambda client: find(client.schedules, options))
         if options.hosting.output == "events":
             print_fires(fires)
         else:
@@ -88,13 +88,13 @@ def command(options: BackfillOptions) -> int:
     return host(settings, lambda at, _: run_fires(at, options))
 
 
-async def find(store: Store, options: BackfillOptions) -> tuple[StoredSchedule, list[BackfillFire]]:
+async def find(schedules: ScheduleControl, options: BackfillOptions) -> tuple[StoredSchedule, Sequence[BackfillFire]]:
     """The schedule and its fires, oldest first. Raises UsageError for an unknown schedule and a time that is not past."""
-    from aether_protocol.service.schedules.backfill import find_fires
-    from aether_protocol.service.schedules.find import find_schedule
+    from aether_protocol.service.schedules.find import full_name
     from aether_protocol.service.schedules.times import zone_of
 
-    schedule = await find_schedule(store, options.namespace, options.name)
+    name = full_name(options.name, options.namespace)
+    schedule = (await schedules.get(name)).schedule
     zone = zone_of(schedule.settings)
     now = now_us()
     first = options.first.first(zone)
@@ -103,7 +103,7 @@ async def find(store: Store, options: BackfillOptions) -> tuple[StoredSchedule, 
         raise UsageError("--from is in the future", hint="what is ahead, the schedule does by itself")
     if last < first:
         raise UsageError("--until is before --from")
-    return schedule, await find_fires(store, schedule, first, min(last, now), again=options.again)
+    return schedule, await schedules.backfill(name, first, min(last, now), again=options.again, dry_run=True)
 
 
 def print_fires(fires: Sequence[BackfillFire]) -> None:
@@ -133,10 +133,9 @@ def show_fires(schedule: StoredSchedule, fires: Sequence[BackfillFire]) -> None:
 async def run_fires(at: HostContext, options: BackfillOptions) -> int:
     """Run them; the exit code."""
     from aether_protocol.cli.hosting import worst_of
-    from aether_protocol.service.schedules.backfill import backfill
 
-    schedule, fires = await find(at.store, options)
-    done = await backfill(at, schedule, fires, options.at_once)
+    schedule, fires = await find(at.client.schedules, options)
+    done = await at.backfill(schedule, fires, options.at_once)
     rest = f", {done.not_started} not started" if done.not_started else ""
     messages.note(f"backfilled {counted(done.started, 'fire')} of {len(fires)}, {done.left_out} left out{rest}")
     return worst_of(at.runs.outcomes.values())

@@ -11,7 +11,6 @@ from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import ConcurrencyOption, HostingOptions
 from aether_protocol.cli.value_types import Number
-from aether_protocol.ports.store import schedules_of
 
 if TYPE_CHECKING:
     from aether_protocol.cli.render.journal import Journal
@@ -55,7 +54,7 @@ def command(options: ScheduleRunOptions) -> int:
     refuse_memory(store)
 
     async def serve(at: HostContext, journal: Journal) -> int:
-        journal.tell(began_entry(store, await schedules_of(at.store).find()))
+        journal.tell(began_entry(store, [one.schedule for one in await at.client.schedules.list()]))
         await at.schedules.serve(at.runs.leaving)
         journal.tell(leaving_entry(at.runs.watched, grace))
         left = await at.runs.grace(grace)

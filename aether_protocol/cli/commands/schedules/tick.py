@@ -46,17 +46,18 @@ def command(options: TickOptions) -> int:
     from aether_protocol.cli.hosting import Hosting, host, worst_of
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
     from aether_protocol.cli.stored import check_there
-    from aether_protocol.service.schedules.find import find_schedules, overview_of
+    from aether_protocol.service.schedules.find import full_name
 
     store = options.hosting.store
     refuse_memory(store)
     check_there(store)
 
     async def tick(at: HostContext, _: Journal) -> int:
-        chosen = await find_schedules(at.store, options.namespace, options.names)
+        names = dict.fromkeys(full_name(name, options.namespace) for name in options.names)
+        chosen = [(await at.client.schedules.get(name)).schedule for name in names]
         keys = {(one.namespace, one.name) for one in chosen}
         await at.schedules.tick(lambda one: not at.runs.leaving.is_set() and (not keys or (one.namespace, one.name) in keys))
-        runs = [row.run_id for one in chosen for row in (await overview_of(at.store, one)).unfinished]
+        runs = [row.run_id for name in names for row in (await at.client.schedules.get(name)).unfinished]
         await at.schedules.adopt_orphans(runs if keys else None)
         await at.runs.through()
         await at.delete_old_runs()

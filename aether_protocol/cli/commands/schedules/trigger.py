@@ -12,11 +12,11 @@ from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.drive import Driving, drive
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, NamespaceOption
 from aether_protocol.cli.schedules import refuse_memory
-from aether_protocol.ports.store import Store
-from aether_protocol.service.schedules.find import find_schedule
+from aether_protocol.service.schedules.find import full_name
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
+    from aether_protocol.service.client import Client
 
 EPILOG = """\b
 Examples:
@@ -43,11 +43,9 @@ def command(options: TriggerOptions) -> int:
     refuse_memory(options.driving.store)
     tidies: list[Callable[[], Awaitable[object]]] = []
 
-    async def begin(engine: Engine, store: Store) -> str:
-        found = await find_schedule(store, options.namespace, options.name)
-        runner = engine.scheduler()
-        tidies.append(runner.tidy)
-        return await runner.trigger(found.namespace, found.name)
+    async def begin(engine: Engine, client: Client) -> str:
+        tidies.append(engine.scheduler().tidy)
+        return await client.schedules.trigger(full_name(options.name, options.namespace))
 
     async def tidy() -> None:
         for one in tidies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import click
@@ -13,10 +12,10 @@ from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
-from aether_protocol.cli.stored import ask, check_there, look, open_at
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError
-from aether_protocol.ports.store import Store, StoreInfo
+from aether_protocol.ports.store import StoreInfo
 from aether_protocol.views.text import counted, printable
 
 DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can still be read"
@@ -90,34 +89,21 @@ def migrate(options: DatabaseOptions) -> int:
 
     Commands that write do so by themselves; here it is done at a moment of one's choice.
     """
-    check_there(options.store)
-
-    async def go(opened: Store) -> tuple[int, int]:
-        try:
-            return await opened.upkeep.migrate()
-        finally:
-            await opened.close()
-
-    before, after = asyncio.run(go(open_at(options.store)))
+    found = ask(options.store, lambda client: client.store.migrate(), writes=True)
     if options.output == "json":
-        click.echo(json.dumps({"before": before, "after": after}, indent=2))
-    messages.note(f"the schema is at version {after}" + (f", it was {before}" if before != after else " already"))
+        click.echo(json.dumps(asdict(found), indent=2))
+    was = f", it was {found.before}" if found.before != found.after else " already"
+    messages.note(f"the schema is at version {found.after}{was}")
     return FINE
 
 
 @command_with(DatabaseOptions, "vacuum")
 def vacuum(options: DatabaseOptions) -> int:
-    """Give space that deleted runs left back to the system."""
-
-    async def go(opened: Store) -> tuple[int, int]:
-        before = (await opened.upkeep.info()).size
-        await opened.upkeep.vacuum()
-        return before, (await opened.upkeep.info()).size
-
-    before, after = look(options.store, go, writes=True)
+    """Return space that deleted runs occupied to the system."""
+    found = ask(options.store, lambda client: client.store.vacuum(), writes=True)
     if options.output == "json":
-        click.echo(json.dumps({"before": before, "after": after}, indent=2))
-    messages.note(f"{before} bytes before, {after} now")
+        click.echo(json.dumps(asdict(found), indent=2))
+    messages.note(f"{found.before} bytes before, {found.after} now")
     return FINE
 
 

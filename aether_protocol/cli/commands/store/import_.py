@@ -15,12 +15,10 @@ from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import MEMORY, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.paths import STDIN
-from aether_protocol.cli.stored import open_at
+from aether_protocol.cli.stored import ask_new
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Location
 from aether_protocol.errors import PortError, UsageError
-from aether_protocol.ports.store import Store
-from aether_protocol.service.archive import Archive, read_archive
 
 EPILOG = """\b
 Examples:
@@ -41,17 +39,10 @@ def command(options: ImportOptions) -> int:
 
     FILE is a file, or - for standard input.
     """
-    import asyncio
-
     if options.store == MEMORY:
         raise UsageError("the store 'memory' ends with its process: there is no use in an import")
-    archive = read_archive(read_lines(options.file), options.file)
-    try:
-        asyncio.run(adopt(open_at(options.store), archive))
-    except UsageError as error:
-        hint = "'aether rm' deletes the one that is there; --store names another place"
-        raise UsageError(error.message, hint=error.hint or hint) from None
-    row = archive.run.row
+    lines = read_lines(options.file)
+    row = ask_new(options.store, lambda client: client.store.import_run(lines, options.file))
     if options.output == "json":
         click.echo(json.dumps({"runId": row.run_id, "phase": row.phase, "closed": row.closed}, indent=2))
     hint = f"it has not ended: 'aether resume {row.run_id}' continues it, wherever else it may be driven, too"
@@ -65,11 +56,3 @@ def read_lines(file: str) -> list[str]:
     except OSError as error:
         raise PortError(f"cannot read {file!r}: {error.strerror or error}") from None
     return list(io.StringIO(data.decode("utf-8", "replace"), newline="\n"))
-
-
-async def adopt(store: Store, archive: Archive) -> None:
-    try:
-        await store.runs.import_run(archive.run)
-        await store.logs.write(archive.logs)
-    finally:
-        await store.close()

@@ -1,0 +1,110 @@
+"""Documents as they are given to a client: their texts, with what people call them; and what applying them came to.
+
+Law: a text is all that is known of a file. A path is never opened here: the client may be on another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from aether_protocol.assembly.files import FileBytes
+from aether_protocol.assembly.workspace import GivenLibrary
+from aether_protocol.errors import DocumentError
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly.templates import Applied
+    from aether_protocol.assembly.workspace import DocumentWorkspace
+    from aether_protocol.diagnostics import Diagnostic
+    from aether_protocol.documents.load import LoadedDocument, LoadedFile
+    from aether_protocol.expressions.values import Json
+    from aether_protocol.ports.store import StoredDocument
+    from aether_protocol.service.schedules.apply import AppliedSchedule
+
+
+class DocumentText(Struct, frozen=True):
+    """The text of a file. `name` is how diagnostics call it; `folder`, where it lies on the machine of the store (ART-4)."""
+
+    name: str
+    text: str
+    folder: str | None = None
+
+
+class LibraryTexts(Struct, frozen=True):
+    """Texts in which references are looked up; `name` is what people call their file or folder."""
+
+    name: str
+    documents: Sequence[DocumentText]
+
+
+class OtherDocument(Struct, frozen=True):
+    """A document that was left alone, since it is of another kind."""
+
+    file: str
+    line: int
+    kind: str
+    name: str
+
+
+class AppliedTemplates(Struct, frozen=True):
+    """What became of each WorkflowTemplate, in the order in which they were given."""
+
+    applied: Sequence[Applied]
+    others: Sequence[OtherDocument] = ()
+    warnings: Sequence[Diagnostic] = ()
+
+
+class RemovedTemplates(Struct, frozen=True):
+    """The newest version of each; `dependents` are (what refers, to which of them), of templates that are left."""
+
+    removed: Sequence[StoredDocument]
+    dependents: Sequence[tuple[str, str]] = ()
+
+
+class AppliedSchedules(Struct, frozen=True):
+    """What became of each CronWorkflow, in the order in which they were given."""
+
+    applied: Sequence[AppliedSchedule]
+    others: Sequence[OtherDocument] = ()
+    warnings: Sequence[Diagnostic] = ()
+
+
+def take_documents(
+    workspace: DocumentWorkspace, documents: Mapping[str, Json] | str | Sequence[DocumentText]
+) -> list[LoadedFile]:
+    """Read documents, each file once."""
+    if isinstance(documents, Mapping):
+        return [workspace.load(documents)]
+    several = [DocumentText("<text>", documents)] if isinstance(documents, str) else documents
+    return list(dict.fromkeys(workspace.take(_bytes(one)) for one in several))
+
+
+def folders_of(documents: Mapping[str, Json] | str | Sequence[DocumentText]) -> dict[str, str | None]:
+    """Give the folder of each text that has one, by name."""
+    return {} if isinstance(documents, Mapping | str) else {one.name: one.folder for one in documents}
+
+
+def refuse(message: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, bytes]) -> None:
+    """Raise DocumentError with everything, if any of it is an error."""
+    errors = [one for one in diagnostics if one.severity == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        text = f"{message}: {errors[0].message}{more}"
+        raise DocumentError(text, diagnostics=sorted(set(diagnostics)), sources=sources)
+
+
+def given_library(library: LibraryTexts) -> GivenLibrary:
+    """Make a library of texts."""
+    return GivenLibrary(library.name, [_bytes(one) for one in library.documents])
+
+
+def left_alone(documents: Sequence[LoadedDocument]) -> list[OtherDocument]:
+    """Name documents that are of another kind."""
+    several = dict.fromkeys(documents)
+    return [OtherDocument(one.file, one.locate(("kind",))[0], one.kind or "", one.name or "") for one in several]
+
+
+def _bytes(document: DocumentText) -> FileBytes:
+    return FileBytes(document.name, document.text.encode("utf-8", "surrogatepass"))
