@@ -10,14 +10,17 @@ from typing import Any, Final, Literal, Protocol
 
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import (
+    AuditStore,
     ChangeFeed,
     LeaseStore,
     LibraryStore,
     LogStore,
     MailboxStore,
+    NamespaceStore,
     RunStore,
     ScheduleStore,
     Store,
+    TokenStore,
     UpkeepStore,
 )
 
@@ -70,6 +73,9 @@ class GatedStore:
         self.changes: ChangeFeed = self._gated("changes")
         self.schedules: ScheduleStore | None = self._gated("schedules")
         self.upkeep: UpkeepStore = self._gated("upkeep")
+        self.tokens: TokenStore = self._gated("tokens")
+        self.namespaces: NamespaceStore = self._gated("namespaces")
+        self.audit: AuditStore = self._gated("audit")
 
     def _gated(self, name: str) -> Any:
         return _GatedFacet(name, getattr(self._inner, name), self._gate)

@@ -31,6 +31,9 @@ class Measured:
         self.library: Any = facets["library"]
         self.changes: Any = facets["changes"]
         self.upkeep: Any = facets["upkeep"]
+        self.tokens: Any = facets["tokens"]
+        self.namespaces: Any = facets["namespaces"]
+        self.audit: Any = facets["audit"]
         self.schedules: Any = None
         if store.schedules is not None:
             self.schedules = MeasuredFacet(store.schedules, "schedules", meter, now)

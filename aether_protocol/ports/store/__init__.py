@@ -5,6 +5,8 @@
     changes     which runs have changed, for readers that follow all
     library     documents with their versions                      schedules  schedules, their fires and decisions
     upkeep      what an operator asks
+    tokens      of callers, without their texts                namespaces those that were declared
+    audit       what callers changed
 
 Every method of a facet raises PortError where the outside fails (a full disk, a server that is away), BusyError where another
 process was first, and UsageError where the caller asks for what cannot be: NotFoundError for an unknown run, ConflictError
@@ -19,6 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aether_protocol.ports.store.access import AccessToken as AccessToken
+    from aether_protocol.ports.store.access import AuditRecord as AuditRecord
+    from aether_protocol.ports.store.access import AuditStore as AuditStore
+    from aether_protocol.ports.store.access import NamespaceEntry as NamespaceEntry
+    from aether_protocol.ports.store.access import NamespaceStore as NamespaceStore
+    from aether_protocol.ports.store.access import TokenStore as TokenStore
     from aether_protocol.ports.store.changes import Change as Change
     from aether_protocol.ports.store.changes import ChangeFeed as ChangeFeed
     from aether_protocol.ports.store.leases import Lease as Lease
@@ -45,7 +53,10 @@ MEMORY: Final = "memory"
 SNAPSHOT: Final = "snapshot"
 STATE_ACTION_LOG: Final = "state-action-log"
 
-FACETS: Final = ("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep")  # that every store has
+FACETS: Final = (  # that every store has
+    *("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep"),
+    *("tokens", "namespaces", "audit"),
+)
 
 
 class Store(Protocol):
@@ -64,6 +75,9 @@ class Store(Protocol):
     changes: ChangeFeed
     schedules: ScheduleStore | None
     upkeep: UpkeepStore
+    tokens: TokenStore
+    namespaces: NamespaceStore
+    audit: AuditStore
 
     async def close(self) -> None:
         """Close connections and files. What was written stays, if the store is durable."""
@@ -80,6 +94,9 @@ def schedules_of(store: Store) -> ScheduleStore:
 
 
 _HOMES: Final = {
+    **dict.fromkeys(
+        ("AccessToken", "AuditRecord", "AuditStore", "NamespaceEntry", "NamespaceStore", "TokenStore"), "access"
+    ),
     **dict.fromkeys(("NewRun", "RunAppend", "RunQuery", "RunStore", "RunSummary", "StoredRun"), "runs"),
     **dict.fromkeys(("MailboxStore", "Request"), "mailbox"),
     **dict.fromkeys(("LogLine", "LogStore"), "logs"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import structs
 from msgspec.structs import replace
 
+from aether_protocol.adapters.stores.memory.access import MemoryAudit, MemoryNamespaces, MemoryTokens
 from aether_protocol.adapters.stores.memory.facets import (
     LeaseBook,
     MemoryChanges,
@@ -39,13 +40,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aether_protocol.ports.store import (
+        AuditStore,
         ChangeFeed,
         LeaseStore,
         LibraryStore,
         LogStore,
         MailboxStore,
+        NamespaceStore,
         RunStore,
         ScheduleStore,
+        TokenStore,
         UpkeepStore,
     )
 
@@ -346,6 +350,9 @@ class MemoryStore:
         self.schedules: ScheduleStore | None = schedules
         self.library: LibraryStore = MemoryLibrary(schedules)
         self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
+        self.tokens: TokenStore = MemoryTokens()
+        self.namespaces: NamespaceStore = MemoryNamespaces(self)
+        self.audit: AuditStore = MemoryAudit()
 
     async def close(self) -> None:
         if not self.durable:  # what others may use stays

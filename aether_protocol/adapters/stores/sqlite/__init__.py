@@ -15,5 +15,6 @@ Modules by role:
     leases, locks, the mailbox                          leases
     what tasks wrote; documents with their versions     logs, library
     schedules, their fires and decisions                schedules
+    tokens, namespaces and the audit                    access
     description, check and compaction of the file       upkeep
 """

@@ -45,13 +45,18 @@ COVERED: Final[Mapping[str, str]] = {
     "schedules": "number, namespace, name, settings, spec, document, applied_at, changed_at, seen, next_at, last_at, "
     "generation, version, plan",
     "fires": "id, schedule, at, kind, noted_at, run_id, reason, count, first, generation",
+    "tokens": "token, name, kind, roles, pools, digest, created_at, expires_at, revoked_at",
+    "namespaces": "name, created_at, weight, most",
+    "audit": "id, at, actor, kind, token, action, namespace, target, outcome, detail",
 }
 _TEXTS: Final = frozenset(  # columns of texts; the others hold integers
-    {"answer", "detail", "digest", "document", "file", "header", "kind", "labels", "message", "name", "namespace", "path"}
+    {"action", "actor", "outcome", "pools", "roles", "target", "token"}
+    | {"answer", "detail", "digest", "document", "file", "header", "kind", "labels", "message", "name", "namespace", "path"}
     | {"phase", "reason", "request", "retry_of", "run_id", "settings", "spec", "state", "stream", "text", "tier", "workflow"}
 )
 _MAY_LACK: Final = frozenset(
     {"retry_of", "started_at", "ended_at", "answer", "next_at", "last_at", "run_id", "first", "document_version"}
+    | {"expires_at", "revoked_at", "most"}
 )
 
 

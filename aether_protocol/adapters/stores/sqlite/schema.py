@@ -179,6 +179,45 @@ _SCHEDULES: Final = (
     "CREATE INDEX fires_run ON fires (run_id) WHERE run_id IS NOT NULL",
 )
 
+# `used_at` is not covered by the sum of a token: it is written often, and by the way. The id of a record of the audit is never
+# given twice, so that one which is missing shows.
+_ACCESS: Final = (
+    """CREATE TABLE tokens (
+        token TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        roles TEXT NOT NULL,
+        pools TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        revoked_at INTEGER,
+        used_at INTEGER,
+        sum BLOB
+    )""",
+    """CREATE TABLE namespaces (
+        name TEXT PRIMARY KEY,
+        created_at INTEGER NOT NULL,
+        weight INTEGER NOT NULL,
+        most INTEGER,
+        sum BLOB
+    )""",
+    """CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        token TEXT NOT NULL,
+        action TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        target TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        sum BLOB
+    )""",
+    "CREATE INDEX audit_namespace ON audit (namespace, id)",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
-    (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES),  # FIRST
+    (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS),  # FIRST
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aether_protocol.adapters.stores.sqlite.access import SqliteAudit, SqliteNamespaces, SqliteTokens
 from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
@@ -19,13 +20,16 @@ from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 
 if TYPE_CHECKING:
     from aether_protocol.ports.store import (
+        AuditStore,
         ChangeFeed,
         LeaseStore,
         LibraryStore,
         LogStore,
         MailboxStore,
+        NamespaceStore,
         RunStore,
         ScheduleStore,
+        TokenStore,
         UpkeepStore,
     )
 
@@ -52,6 +56,9 @@ class SqliteStore:
         self.schedules: ScheduleStore | None = schedules
         self.library: LibraryStore = SqliteLibrary(database, schedules)
         self.upkeep: UpkeepStore = SqliteUpkeep(database, tier)
+        self.tokens: TokenStore = SqliteTokens(database)
+        self.namespaces: NamespaceStore = SqliteNamespaces(database)
+        self.audit: AuditStore = SqliteAudit(database)
 
     async def close(self) -> None:
         self.database.close()

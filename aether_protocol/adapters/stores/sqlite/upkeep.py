@@ -54,6 +54,9 @@ _ROWS: Final[Mapping[str, str]] = {
     "document_marks": "'what became of ' || file",
     "schedules": "'schedule ' || name",
     "fires": "'fire ' || rowid",
+    "tokens": "'token ' || token",
+    "namespaces": "'namespace ' || name",
+    "audit": "'audit record ' || rowid",
 }
 _RESERVED: Final = (
     "SELECT reserved >= max(coalesce((SELECT max(id) FROM changes), 0), coalesce((SELECT max(change) FROM steps), 0)) FROM feed"

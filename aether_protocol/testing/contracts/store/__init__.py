@@ -9,6 +9,7 @@ Law: subclass and give `make`; pytest then collects every test of it. Nothing he
 
 from __future__ import annotations
 
+from aether_protocol.testing.contracts.store.access import AccessContract
 from aether_protocol.testing.contracts.store.changes import ChangeContract
 from aether_protocol.testing.contracts.store.leases import LeaseContract
 from aether_protocol.testing.contracts.store.library import LibraryContract
@@ -18,5 +19,14 @@ from aether_protocol.testing.contracts.store.runs import RunContract
 from aether_protocol.testing.contracts.store.upkeep import UpkeepContract
 
 
-class StoreContract(RunContract, LeaseContract, MailboxContract, LogContract, LibraryContract, ChangeContract, UpkeepContract):
+class StoreContract(
+    RunContract,
+    LeaseContract,
+    MailboxContract,
+    LogContract,
+    LibraryContract,
+    ChangeContract,
+    UpkeepContract,
+    AccessContract,
+):
     """Every facet that a store must have. Subclass it as `TestMyStore`."""
