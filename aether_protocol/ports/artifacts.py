@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -41,6 +41,14 @@ class ArtifactRepository(Protocol):
 
     def get(self, digest: str, target: Path) -> None:
         """Write the content to `target`, a file of its owner alone. An unknown or damaged digest is a PortError."""
+        ...
+
+    def open(self, digest: str) -> IO[bytes]:
+        """Open the content to be read in pieces; its receiver checks the digest. An unknown digest is a PortError."""
+        ...
+
+    def renew(self, digest: str) -> int | None:
+        """Count a content as put now; gives its size in bytes, None where it is not there."""
         ...
 
     def sound(self, digest: str) -> bool:

@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler
 
 from aether_protocol import __version__
 from aether_protocol.server.access import PUBLIC, client_for, require
+from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
@@ -42,6 +43,8 @@ def make_app(parts: ServerParts) -> Litestar:
         routes.append(RunController)
     if parts.workers is not None:
         routes.append(WorkerController)
+        if parts.artifacts is not None:
+            routes.append(ArtifactController)
     cors = parts.access.cors
     app = Litestar(
         route_handlers=routes,

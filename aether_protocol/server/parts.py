@@ -8,6 +8,7 @@ from typing import Final
 from litestar.datastructures import State
 from msgspec import Struct
 
+from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.server.gate import AccessRules
 from aether_protocol.service.client import Client
@@ -26,6 +27,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         client: what requests ask; it belongs to an engine of this process.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
+        artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
         is_ready: whether requests are taken now.
         most_body_bytes: the longest body of a request.
     """
@@ -33,6 +35,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     client: Client | None = None
     workers: WorkerBroker | None = None
     access: AccessRules = AccessRules()
+    artifacts: ArtifactTransfers | None = None
     is_ready: Callable[[], bool] = _always
     most_body_bytes: int = MOST_BODY_BYTES
 

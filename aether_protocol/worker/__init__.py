@@ -12,6 +12,16 @@ attempts to another worker. So an attempt does not run in two places, unless a m
 
 **Results** are kept, and sent again, until the server says that they are recorded. Where the server restarts, or the connection
 is lost for a while, the next session takes over: the worker shows what it holds.
+
+**Artifacts** go through the supervisor, by digest, and are kept in a folder that all children use; a child never talks to the
+server.
+
+Modules by role:
+
+    process     process, supervisor, held, outbox
+    children    pool, processes, pipes, child
+    transport   transport, http, direct
+    artifacts   artifacts, http_artifacts, cache
 """
 
 from __future__ import annotations

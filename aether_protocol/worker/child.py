@@ -12,18 +12,23 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any, Final, Literal
 
+from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.assembly.artifacts import local_stager
 from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import AetherError, PortError, why
+from aether_protocol.execution.capacity import is_full
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import Stored
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskResult
 from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_result
 from aether_protocol.worker import pipes
+from aether_protocol.worker.artifacts import Move
 
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 ASK_S: Final = 60.0  # for the texts of secrets, the server's own wait for its providers included
@@ -34,13 +39,14 @@ class ChildSide:
 
     blocking = True
 
-    def __init__(self, out: IO[bytes]) -> None:
+    def __init__(self, out: IO[bytes], cache: str = "") -> None:
         self._out = out
         self._loop = asyncio.get_running_loop()
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._offsets = {"stdout": 0, "stderr": 0}
         self._token = ""
-        self._broker = LocalBroker(InstalledExecutors(), SystemClock(), secrets=[self])
+        stager = local_stager(RelayedRepository(cache, self.move)) if cache else None
+        self._broker = LocalBroker(InstalledExecutors(), SystemClock(), secrets=[self], stager=stager)
         self._broker.start(self)
 
     async def run(self) -> None:
@@ -51,7 +57,7 @@ class ChildSide:
             match message["do"]:
                 case "begin":
                     await self._begin(message["token"], message["assignment"])
-                case "texts":
+                case "texts" | "moved":
                     asked = self._asked.pop(message["id"], None)
                     if asked is not None and not asked.done():
                         asked.set_result(message)
@@ -104,18 +110,54 @@ class ChildSide:
 
     def get(self, name: str, key: str) -> str | None:
         """Ask the server for a secret, in a thread. Raises PortError."""
-        return asyncio.run_coroutine_threadsafe(self._ask(name, key), self._loop).result(ASK_S)
+        asked = self._ask("secrets", secrets=[{"name": name, "key": key}])
+        message = asyncio.run_coroutine_threadsafe(asked, self._loop).result(ASK_S)
+        return str(message["texts"][0]["text"])
 
-    async def _ask(self, name: str, key: str) -> str | None:
+    def move(self, move: Move, digest: str) -> None:
+        """Let the supervisor bring or send an artifact, in a thread. Raises PortError."""
+        asyncio.run_coroutine_threadsafe(self._ask("artifact", move=move, digest=digest), self._loop).result()
+
+    async def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
         number = len(self._asked) + 1
         while number in self._asked:
             number += 1
         answer = self._asked[number] = self._loop.create_future()
-        self._say("secrets", id=number, secrets=[{"name": name, "key": key}])
-        message = await answer
+        self._say(what, id=number, **fields)
+        message: dict[str, Any] = await answer
         if message.get("fault"):
-            raise PortError(message["fault"])
-        return str(message["texts"][0]["text"])
+            raise PortError(message["fault"], hint=message.get("hint"))
+        return message
+
+
+class RelayedRepository(LocalRepository):
+    """The worker's cache, as its attempts see it: what is not there comes from the server, and what is put goes to it.
+
+    Args:
+        folder: of the cache.
+        move: lets the supervisor move a content.
+    """
+
+    def __init__(self, folder: str, move: Callable[[Move, str], None]) -> None:
+        super().__init__(folder)
+        self._move = move
+
+    def put(self, file: Path) -> tuple[str, int]:
+        """Keep a content here and at the server. Raises PortError."""
+        digest, size = super().put(file)
+        self._move("send", digest)
+        return digest, size
+
+    def get(self, digest: str, target: Path) -> None:
+        """Write a content to `target`; one that is damaged here comes again. Raises PortError."""
+        self._move("bring", digest)
+        try:
+            super().get(digest, target)
+        except PortError as error:
+            if is_full(error):
+                raise
+            self._move("renew", digest)
+            super().get(digest, target)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -130,8 +172,9 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Args: the process id of the supervisor, the descriptor to write to, then modules to import first."""
-    parent, descriptor, *modules = arguments
+    """Args: the process id of the supervisor, the descriptor to write to, the folder for artifacts (or nothing), then modules
+    to import first."""
+    parent, descriptor, cache, *modules = arguments
     _die_with_parent(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the supervisor's to act on
     out = os.fdopen(int(descriptor), "wb")
@@ -141,7 +184,7 @@ def main(arguments: Sequence[str]) -> int:
             importlib.import_module(module)
 
         async def go() -> None:
-            await ChildSide(out).run()
+            await ChildSide(out, cache).run()
 
         asyncio.run(go())
     except BrokenPipeError:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from aether_protocol.errors import PortError
 from aether_protocol.ports.worker import (
     DiedReport,
     LogReport,
@@ -21,6 +22,7 @@ from aether_protocol.ports.worker import (
     SecretText,
     WorkReport,
 )
+from aether_protocol.worker.artifacts import ArtifactCarrier, Move
 from aether_protocol.worker.outbox import Outbox
 
 HeldState = Literal["running", "stopping", "ended"]
@@ -41,12 +43,14 @@ class HeldDeliveries:
     Args:
         outbox: collects what is to be reported.
         ask: gets the texts of secrets for a delivery.
+        carrier: moves artifacts for a delivery; None: this worker has none.
     """
 
-    def __init__(self, outbox: Outbox, ask: Ask) -> None:
+    def __init__(self, outbox: Outbox, ask: Ask, carrier: ArtifactCarrier | None = None) -> None:
         self.freed = asyncio.Event()  # set when one more may be taken
         self._outbox = outbox
         self._ask = ask
+        self._carrier = carrier
         self._held: dict[str, HeldDelivery] = {}
 
     def __len__(self) -> int:
@@ -123,6 +127,16 @@ class HeldDeliveries:
 
     async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
         return await self._ask(token, wanted)
+
+    async def artifact(self, token: str, move: Move, digest: str) -> None:
+        if self._carrier is None:
+            raise PortError("this worker has no place for artifacts")
+
+        def wanted() -> bool:
+            one = self._held.get(token)
+            return one is not None and one.state == "running"
+
+        await self._carrier.move(token, move, digest, wanted)
 
     def _end(self, token: str) -> HeldState | None:
         """What the state was of a delivery that does not run any more; None: it is not held, or had ended."""

@@ -19,6 +19,7 @@ from aether_protocol.ports.worker import (
     Welcome,
     WorkReport,
 )
+from aether_protocol.worker.http_artifacts import HttpArtifacts
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
 ANSWER_S: Final = 10.0  # for all but polls, which say themselves how long they stay open
@@ -40,6 +41,11 @@ class HttpTransport:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         self._client = httpx.AsyncClient(base_url=url, headers=headers, verify=verify, timeout=ANSWER_S)
+
+    @property
+    def artifacts(self) -> HttpArtifacts:
+        """The way for artifacts, to the same server."""
+        return HttpArtifacts(self._client)
 
     async def hello(self, hello: Hello) -> Welcome:
         return await self._post("/v1/workers", hello, Welcome)

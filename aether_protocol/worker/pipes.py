@@ -6,6 +6,7 @@ To the child (`do`):
 
     begin   token, assignment             carry out this attempt
     texts   id, texts or fault            the answer to `secrets`
+    moved   id, and a fault if there is one   the answer to `artifact`
     stop                                  stop, in your own time, and end
 
 From the child (`say`, each with the token of its attempt):
@@ -14,6 +15,7 @@ From the child (`say`, each with the token of its attempt):
     logged  stream, offset, text          it wrote this
     progressed  details                   how far it is
     secrets  id, secrets                  get the texts of these
+    artifact  id, move, digest            bring it to this machine's cache, or send it to the server
     finished  result                      it gave this
     lost  reason                          what carried it out broke, not the child
 """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from aether_protocol.ports.worker import SecretName, SecretText
+from aether_protocol.worker.artifacts import Move
 
 
 class PoolObserver(Protocol):
@@ -31,6 +32,10 @@ class PoolObserver(Protocol):
 
     async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
         """Ask the server. Raises PortError, UsageError."""
+        ...
+
+    async def artifact(self, token: str, move: Move, digest: str) -> None:
+        """Bring an artifact to this machine, or send it to the server. Raises PortError, UsageError."""
         ...
 
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from aether_protocol.assembly.executors import InstalledExecutors, missing_modul
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
+from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings
 
@@ -39,6 +41,8 @@ class Worker:
         pool: the pool that it belongs to.
         executors: the names of those that it offers; all that are installed unless given.
         modules: imported in each child before it works, for functions and executors that they register.
+        cache: the folder in which artifacts are kept by digest; `aether/artifacts` in the user's cache folder unless given.
+        cache_bytes: how much of them is kept; what was not used for longest goes first.
         grace_s: how long attempts may continue after a first signal.
 
     Raises:
@@ -57,6 +61,8 @@ class Worker:
         pool: str = "",
         executors: Iterable[str] | None = None,
         modules: Iterable[str] = (),
+        cache: str | Path | None = None,
+        cache_bytes: int = MOST_BYTES,
         grace_s: float = 600.0,
     ) -> None:
         check_address(url)
@@ -73,6 +79,7 @@ class Worker:
         )
         self._token = token
         self._modules = tuple(modules)
+        self._cache = ArtifactCache(Path(os.path.abspath(usual_cache() if cache is None else cache)), cache_bytes)
         self._grace_s = grace_s
         self._supervisor: Supervisor | None = None
 
@@ -88,10 +95,11 @@ class Worker:
         """`run`, in an event loop that is there already. Signals are handled while it runs."""
         from aether_protocol.worker.http import HttpTransport
 
-        pool = ChildProcesses(self._modules)
+        pool = ChildProcesses(self._modules, cache=self._cache.repository.folder)
         settings = SupervisorSettings(grace_s=self._grace_s)
         transport = HttpTransport(self.url, token=self._token)
-        self._supervisor = Supervisor(transport, pool, self.hello, settings=settings)
+        artifacts = (transport.artifacts, self._cache)
+        self._supervisor = Supervisor(transport, pool, self.hello, artifacts=artifacts, settings=settings)
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
             for number in _SIGNALS:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import to_builtins
@@ -52,10 +53,14 @@ class ChildProcesses:
     Args:
         modules: imported in each child before it works, for executors and functions that they register.
         environment: of the children; that of this process unless given.
+        cache: the folder of the worker's artifacts; None: attempts with artifacts end in an Error.
     """
 
-    def __init__(self, modules: Sequence[str] = (), environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, modules: Sequence[str] = (), environment: dict[str, str] | None = None, cache: Path | None = None
+    ) -> None:
         self._modules = tuple(modules)
+        self._cache = cache
         self._environment = environment
         self._busy: dict[str, _ChildProcess] = {}
         self._starting: dict[str, bool] = {}  # by token: whether it is wanted still
@@ -132,12 +137,8 @@ class ChildProcesses:
         ours, theirs = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "aether_protocol.worker.child",
-                str(os.getpid()),
-                str(theirs),
-                *self._modules,
+                *(sys.executable, "-m", "aether_protocol.worker.child"),
+                *(str(os.getpid()), str(theirs), str(self._cache or ""), *self._modules),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
@@ -183,6 +184,8 @@ class ChildProcesses:
 
     def _hear(self, child: _ChildProcess, message: dict[str, Any]) -> None:
         token = message.get("token")
+        if message["say"] == "artifact" and (token != child.token or child.stopping):
+            child.send({"do": "moved", "id": message["id"], "fault": "the attempt was stopped"})
         if token is None or token != child.token or child.stopping:
             return
         match message["say"]:
@@ -194,6 +197,8 @@ class ChildProcesses:
                 self._observer.progressed(token, message["details"])
             case "secrets":
                 self._task(self._fetch(child, token, message))
+            case "artifact":
+                self._task(self._move(child, token, message))
             case "lost":
                 self._free(child, token)
                 self._observer.died(token, message["reason"])
@@ -217,6 +222,14 @@ class ChildProcesses:
             child.send({"do": "texts", "id": message["id"], "fault": error.message})
             return
         child.send({"do": "texts", "id": message["id"], "texts": to_builtins(texts)})
+
+    async def _move(self, child: _ChildProcess, token: str, message: dict[str, Any]) -> None:
+        answer = {"do": "moved", "id": message["id"]}
+        try:
+            await self._observer.artifact(token, message["move"], message["digest"])
+        except AetherError as error:
+            answer |= {"fault": error.message, "hint": error.hint}
+        child.send(answer)
 
     def _task(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -27,6 +27,8 @@ from aether_protocol.ports.worker import (
     SecretText,
     Welcome,
 )
+from aether_protocol.worker.artifacts import ArtifactCarrier, ArtifactTransport
+from aether_protocol.worker.cache import ArtifactCache
 from aether_protocol.worker.held import HeldDeliveries, HeldDelivery
 from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.pool import AttemptPool
@@ -58,6 +60,7 @@ class Supervisor:
         transport: the way to the server.
         pool: what carries attempts out.
         hello: what the worker says of itself; its `holding` is filled in here.
+        artifacts: the way for artifacts, and where they are kept; None: attempts with artifacts end in an Error.
         settings: pauses and the grace of a drain.
         seed: of the jitter of pauses.
         clock: the time of leases, beats and pauses; it must never jump. That of this machine unless given.
@@ -69,6 +72,7 @@ class Supervisor:
         pool: AttemptPool,
         hello: Hello,
         *,
+        artifacts: tuple[ArtifactTransport, ArtifactCache] | None = None,
         settings: SupervisorSettings | None = None,
         seed: int | None = None,
         clock: Clock | None = None,
@@ -80,7 +84,10 @@ class Supervisor:
         self._chance = random.Random(seed)
         self._clock = clock or SystemClock()
         self._outbox = Outbox(self._clock)
-        self._held = HeldDeliveries(self._outbox, self._secrets)
+        carrier = None
+        if artifacts is not None:
+            carrier = ArtifactCarrier(artifacts[1], artifacts[0], lambda: self._session, self._clock)
+        self._held = HeldDeliveries(self._outbox, self._secrets, carrier)
         self._session = ""
         self._welcome: Welcome | None = None
         self._poll = 0

@@ -1,7 +1,7 @@
 """The local artifact repository: content in files named by their digest.
 
 Law: what is kept is never changed. A file appears under its digest in one step, complete and synced, or not at all; and
-nothing is handed out before its digest was checked. Equal contents are kept once; the time of a file is that of the last
+nothing is copied out before its digest was checked. Equal contents are kept once; the time of a file is that of the last
 time that it was put. All of it is its owner's alone.
 """
 
@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.private import make_private
@@ -30,6 +30,15 @@ class LocalRepository:
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._folder
+
+    def path_of(self, digest: str) -> Path:
+        """Return where a content is, if it is there. Raises PortError: that is not a digest."""
+        return self._path(digest)
 
     def put(self, file: Path) -> tuple[str, int]:
         """Keep the content of `file`; gives (`sha256:<hex>`, size in bytes). Raises PortError."""
@@ -60,6 +69,25 @@ class LocalRepository:
             raise PortError(f"artifact {digest} cannot be written to {str(target)!r}: {_why(fault)}") from fault
         finally:
             temporary.unlink(missing_ok=True)
+
+    def open(self, digest: str) -> IO[bytes]:
+        """Open the file of a digest; what is read is not checked. Raises PortError."""
+        try:
+            return self._path(digest).open("rb")
+        except FileNotFoundError:
+            raise PortError(f"artifact {digest} is not in the repository") from None
+        except OSError as fault:
+            raise PortError(f"artifact {digest} cannot be read: {_why(fault)}") from fault
+
+    def renew(self, digest: str) -> int | None:
+        """Count a content as put now; gives its size, None where it is not there. Raises PortError."""
+        kept = self._path(digest)
+        try:
+            return kept.stat().st_size if self._renew(kept, None) else None
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise PortError(f"artifact {digest} cannot be read: {_why(fault)}") from fault
 
     def sound(self, digest: str) -> bool:
         """Whether the file of a digest has that digest. Raises PortError."""
@@ -108,12 +136,12 @@ class LocalRepository:
                 if item.stat(follow_symlinks=False).st_mtime_ns // 1_000 < before:
                     os.unlink(item.path)
 
-    def _renew(self, kept: Path, size: int) -> bool:
-        """Whether a content of this size is kept already; it counts as put now."""
+    def _renew(self, kept: Path, size: int | None) -> bool:
+        """Whether a content of this size (None: of any) is kept already; it counts as put now."""
         if not kept.is_file():
             return False
         with self._locked(fcntl.LOCK_SH):  # against a `delete` that has looked at its time and has not deleted it yet
-            if not (kept.is_file() and kept.stat().st_size == size):
+            if not (kept.is_file() and size in (None, kept.stat().st_size)):
                 return False
             os.utime(kept)
         return True

@@ -15,15 +15,16 @@ from typing import Final, cast
 from msgspec import Struct, field
 
 from aether_protocol.adapters.brokers.tokens import Tokens
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.secrets import SecretBook, references_in
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
-from aether_protocol.fleet.work import Need, Work
+from aether_protocol.fleet.work import Need, Work, WorkerDelivery
 from aether_protocol.plan.placement import slots_of
+from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.secrets import SecretProvider
@@ -36,6 +37,7 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
+    ResultReport,
     SecretAnswer,
     SecretRequest,
     SecretText,
@@ -44,7 +46,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 
-__all__ = ["SessionOverError", "WorkerBroker"]
+__all__ = ["SessionOverError", "WorkerBroker", "digests_of"]
 
 _SECOND: Final = 1_000_000
 RECORD_S: Final = 2.0  # how long a report waits for its results to be recorded; what takes longer is sent again
@@ -70,6 +72,7 @@ class WorkerBroker:
         clock: the time of leases and delays.
         key: signs the tokens of deliveries: 32 random bytes that stay the same over restarts.
         secrets: providers of the texts that assignments refer to.
+        artifacts: where the artifacts that results name have to be; None: it is not looked at.
         settings: leases and limits of time.
         server: the name by which workers know this server.
         beat_s, poll_s: how often workers beat, and how long a poll without work stays open.
@@ -81,6 +84,7 @@ class WorkerBroker:
         key: bytes,
         *,
         secrets: Sequence[SecretProvider] = (),
+        artifacts: ArtifactRepository | None = None,
         settings: FleetSettings | None = None,
         server: str = "aether",
         beat_s: float = 3.0,
@@ -92,6 +96,7 @@ class WorkerBroker:
         self._beat_s, self._poll_s = beat_s, poll_s
         self._tokens = Tokens(key)
         self._secrets = SecretBook(secrets)
+        self._artifacts = artifacts
         now = clock.now()
         self.fleet = Fleet(self.settings, at=now, first=now)  # in microseconds: no earlier server came as far
         self._sessions: dict[str, _Session] = {}
@@ -112,7 +117,7 @@ class WorkerBroker:
         works: list[Work] = []
         for assignment in batch:
             try:
-                works.append(self._work(assignment))
+                works.append(_work(assignment, self._clock.now()))
             except ValueError as error:
                 self.sink.finished(TaskResult(assignment.ref, ERROR, clean(str(error))))
         self._send(e.Offered(self._clock.now(), works))
@@ -217,6 +222,7 @@ class WorkerBroker:
         session = self._sessions.get(name)
         if session is None and not report.results:
             raise SessionOverError(name)
+        absent = await _absent_of(self._artifacts, report.results)
         now = self._clock.now()
         unknown: list[str] = []
         started = self._known(name, report.started, unknown)
@@ -231,7 +237,7 @@ class WorkerBroker:
                 text = cut_known(known, log.stream, log.text, log.offset)
                 if text:
                     self.sink.logged(one.ref, log.stream, text)
-        recorded = self._results(name, report, unknown)
+        recorded = self._results(name, report, unknown, absent)
         for died in report.died:
             for one in self._known(name, [died.token], unknown):
                 self._send(e.Died(now, name, one, clean(died.reason)))
@@ -255,9 +261,8 @@ class WorkerBroker:
             MissingSecretError: no provider has one, or none answered.
         """
         self._session(name)
-        holding = self._tokens.read(request.token)
-        delivery = self.fleet.state.deliveries.get(holding.number) if holding is not None else None
-        if delivery is None or delivery.session != name or delivery.state not in ("assigned", "running"):
+        delivery = self.live(name, request.token)
+        if delivery is None:
             raise UsageError("the delivery is not one of this session")
         assignment = delivery.work.load
         allowed = _references(assignment) if isinstance(assignment, TaskAssignment) else frozenset()
@@ -266,6 +271,14 @@ class WorkerBroker:
             raise UsageError("the delivery does not refer to all of these secrets")
         texts = await self._secrets.texts(wanted)
         return SecretAnswer(texts=[SecretText(name=n, key=key, text=texts[n, key]) for n, key in wanted])
+
+    def live(self, name: str, token: str) -> WorkerDelivery | None:
+        """Return the delivery that a token names, where this session has it and its attempt may still run."""
+        holding = self._tokens.read(token)
+        delivery = self.fleet.state.deliveries.get(holding.number) if holding is not None else None
+        if delivery is None or delivery.session != name or delivery.state not in ("assigned", "running"):
+            return None
+        return delivery
 
     def leave(self, name: str) -> None:
         """End a session: its worker carries nothing out any more."""
@@ -337,30 +350,9 @@ class WorkerBroker:
 
     # --- values -----------------------------------------------------------------------------------------------------
 
-    def _work(self, assignment: TaskAssignment) -> Work:
-        """Raises ValueError: what it asks of a worker cannot be read."""
-        extensions = assignment.call.extensions or {}
-        asked = cast("Mapping[str, object]", extensions.get("placement") or {})
-        longest = asked.get("waitAtMost")
-        need = Need(
-            assignment.executor_type,
-            str(asked.get("pool") or ""),
-            str(asked.get("selector") or ""),
-            str(asked.get("prefer") or ""),
-            slots_of(assignment.resources),
-        )
-        return Work(
-            assignment.ref,
-            assignment.namespace,
-            need,
-            assignment.priority,
-            wait_until=self._clock.now() + parse_duration(longest) if isinstance(longest, str) else None,
-            sticky=asked.get("sticky") == "run",
-            eager=asked.get("redeliver") == "on-disconnect",
-            load=assignment,
-        )
-
-    def _results(self, name: str, report: WorkReport, unknown: list[str]) -> dict[str, asyncio.Future[None]]:
+    def _results(
+        self, name: str, report: WorkReport, unknown: list[str], absent: Mapping[str, str]
+    ) -> dict[str, asyncio.Future[None]]:
         """Hand results to the engine; by token what is done once they are recorded."""
         loop = asyncio.get_running_loop()
         recorded: dict[str, asyncio.Future[None]] = {}
@@ -371,7 +363,9 @@ class WorkerBroker:
                 unknown.append(one.token)
                 continue
             future = recorded[one.token] = loop.create_future()
-            self.sink.finished(_result(holding.ref, one.result), lambda future=future: _set(future))  # type: ignore[misc]
+            lacking = absent.get(one.token)
+            result = TaskResult(holding.ref, ERROR, lacking) if lacking else _result(holding.ref, one.result)
+            self.sink.finished(result, lambda future=future: _set(future))  # type: ignore[misc]
             held.append(holding)
         if held:
             self._send(e.Finished(self._clock.now(), name, held))
@@ -401,9 +395,64 @@ class WorkerBroker:
         return found
 
 
+def _work(assignment: TaskAssignment, now: int) -> Work:
+    """Raises ValueError: what it asks of a worker cannot be read."""
+    extensions = assignment.call.extensions or {}
+    asked = cast("Mapping[str, object]", extensions.get("placement") or {})
+    longest = asked.get("waitAtMost")
+    need = Need(
+        assignment.executor_type,
+        str(asked.get("pool") or ""),
+        str(asked.get("selector") or ""),
+        str(asked.get("prefer") or ""),
+        slots_of(assignment.resources),
+    )
+    return Work(
+        assignment.ref,
+        assignment.namespace,
+        need,
+        assignment.priority,
+        wait_until=now + parse_duration(longest) if isinstance(longest, str) else None,
+        sticky=asked.get("sticky") == "run",
+        eager=asked.get("redeliver") == "on-disconnect",
+        load=assignment,
+    )
+
+
+def digests_of(delivery: WorkerDelivery) -> frozenset[str] | None:
+    """Return the digests of the artifacts that an assignment names; None: its worker brought it along, and no server of now
+    has seen it (a digest is as good as a token: it tells the content's reader from all others)."""
+    if not isinstance(delivery.work.load, TaskAssignment):
+        return None
+    named: set[str] = set()
+    for value in delivery.work.load.artifacts.values():
+        for one in (value, value.get("fetched") or {}):
+            if isinstance(one.get("digest"), str):
+                named.add(one["digest"])
+    return frozenset(named)
+
+
 def _references(assignment: TaskAssignment) -> frozenset[tuple[str, str]]:
     values = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
     return frozenset([*references_in(values), *assignment.secrets])
+
+
+async def _absent_of(repository: ArtifactRepository | None, results: Sequence[ResultReport]) -> dict[str, str]:
+    """By token, what is wrong with results that name artifacts which are not there; those that are count as put now."""
+    absent: dict[str, str] = {}
+    for one in results:
+        named = one.result.get("artifacts")
+        if repository is None or not isinstance(named, dict):
+            continue
+        for name, value in named.items():
+            digest = value.get("digest") if isinstance(value, dict) else None
+            try:
+                size = await asyncio.to_thread(repository.renew, digest) if isinstance(digest, str) else None
+            except PortError:
+                size = None
+            if size is None:
+                absent[one.token] = clean(f"its worker reported artifact {name!r}, which it has not sent")
+    return absent
 
 
 def _result(ref: AttemptRef, message: dict[str, object]) -> TaskResult:

@@ -98,6 +98,28 @@ class ArtifactRepositoryContract:
         assert again.put_at > first.put_at
         assert not repository.delete(digest, first.put_at + 1)
 
+    def test_what_is_renewed_counts_as_put_now(self, tmp_path: Path) -> None:
+        repository = self.make(tmp_path / "kept")
+        digest, size = self._put(repository, tmp_path, CONTENTS[2])
+        [first] = repository.kept()
+        time.sleep(0.02)  # the clock of files
+        assert repository.renew(digest) == size
+        assert not repository.delete(digest, first.put_at + 1)
+        assert repository.renew("sha256:" + "0" * 64) is None
+
+    def test_contents_can_be_read_in_pieces(self, tmp_path: Path) -> None:
+        repository = self.make(tmp_path / "kept")
+        digest, _ = self._put(repository, tmp_path, CONTENTS[2])
+        with repository.open(digest) as source:
+            source.seek(1000)
+            assert source.read(512) == CONTENTS[2][1000:1512]
+        for absent in ("sha256:" + "0" * 64, "sha256:../../etc/passwd"):
+            try:
+                repository.open(absent).close()
+            except PortError:
+                continue
+            raise AssertionError(f"{absent!r} must be a PortError")
+
     def test_a_digest_that_is_none_cannot_be_deleted(self, tmp_path: Path) -> None:
         repository = self.make(tmp_path / "kept")
         assert not repository.delete("sha256:" + "0" * 64, 1)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from aether_protocol.engine.artifacts import Collected, collect, named_of
 from aether_protocol.errors import PortError
@@ -45,6 +45,15 @@ class SimArtifacts:
 
     def get(self, digest: str, target: Path) -> None:
         raise PortError("contents of a simulation are nowhere")
+
+    def open(self, digest: str) -> IO[bytes]:
+        raise PortError("contents of a simulation are nowhere")
+
+    def renew(self, digest: str) -> int | None:
+        if digest not in self._kept:
+            return None
+        self._kept[digest] = self._clock.now()
+        return 1
 
     def sound(self, digest: str) -> bool:
         return digest in self._kept
