@@ -25,6 +25,7 @@ from plans import chain
 
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.codec import decode_entry, encode_entry
 from aether_protocol.scheduler.commands import Continue, DispatchTask, LogEntry
 from aether_protocol.scheduler.events import Continued, Event, RunHeader, Submitted, TaskFinished, TaskStarted
@@ -53,7 +54,7 @@ def play(plan: Plan, outputs: dict[str, Any]) -> tuple[Machine, list[LogEntry]]:
                 todo.append(Continued(now, "driver"))
             elif isinstance(command, DispatchTask):
                 node, attempt = command.node, command.assignment.attempt
-                todo.append(TaskFinished(now + 500, node, attempt, 0, "", dict(outputs), {}, "broker"))
+                todo.append(TaskFinished(now + 500, node, TaskResult(command.assignment.ref, outputs=dict(outputs)), "broker"))
                 todo.append(TaskStarted(now, node, attempt, "broker"))
     return machine, entries
 

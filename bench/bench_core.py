@@ -31,6 +31,7 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.plan.model import DagDef, Plan
+from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.commands import Continue, DispatchTask
 from aether_protocol.scheduler.events import Continued, RunHeader, Submitted, TaskFinished
 from aether_protocol.scheduler.machine import Machine
@@ -72,7 +73,7 @@ def scheduler(plan: Plan) -> float:
         commands, todo = todo, []
         for command in commands:
             if isinstance(command, DispatchTask):
-                event = TaskFinished(0, command.node, command.assignment.attempt, 0, "", {}, {}, "bench")
+                event = TaskFinished(0, command.node, TaskResult(command.assignment.ref), "bench")
                 todo += machine.handle(event).commands
             elif isinstance(command, Continue):
                 todo += machine.handle(Continued(at, "bench")).commands

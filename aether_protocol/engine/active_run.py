@@ -62,8 +62,8 @@ class ActiveRun:
     why no engine can continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
     end, `pause_waiters` also when it is paused, `streams` of each step.
-    `names_artifacts`: steps may name artifacts, for the plan has some, or a result brought one. `followers` are called at its
-    end, and where it is passivated: they do not keep it in memory.
+    `names_artifacts`: steps may name artifacts, for a result brought one, or an earlier run did, or one may have in the past.
+    `followers` are called at its end, and where it is passivated: they do not keep it in memory.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class ActiveRun:
         self.token = 0
         self.epoch = epoch
         self.open: dict[str, Delivery] = {}
-        self.names_artifacts = names_artifacts(plan)
+        self.names_artifacts = state is not None and names_artifacts(plan)
         self._row_phase: Phase | None = None
         self._row_leaves = -1
         self._row_begun: int | None = None

@@ -287,6 +287,7 @@ class RunEngine:
         if self.recorded_configuration is not None:
             header = replace(header, configuration=self.recorded_configuration)
         run = ActiveRun(header.run_id, 0, plan)
+        run.names_artifacts = header.reused is not None or header.fetched is not None
         run.state.header = header  # so that a row and a report can be made at once
         new = NewRun(run.row(), plan, header, artifacts=named_by(header))
         if self._store.durable:

@@ -22,7 +22,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.store import NewRun
 from aether_protocol.ports.variables import VariableSource
-from aether_protocol.scheduler.arguments import bind_parameters
+from aether_protocol.scheduler.binding import bind_parameters
 from aether_protocol.scheduler.carry_over import fetched, reused
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState

@@ -1,4 +1,4 @@
-"""Sources become values: inputs (DATA-1..3), artifacts (ART-2), declared outputs (DATA-9, DATA-10).
+"""Sources become values: inputs (DATA-1..3), artifacts (ART-2), declared outputs (DATA-9, DATA-10), parameters (DATA-14).
 
 Law: binding walks the sources in their order and takes the first that gives something; it knows no other rule. A value is
 checked against type and enum when it is bound. Literals were checked when the plan was compiled.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from aether_protocol.diagnostics.suggest import Suggestions
 from aether_protocol.expressions import ExpressionError, Name
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue, as_text, equal, fit, has_secret, type_name
 from aether_protocol.plan.model import (
@@ -17,11 +18,14 @@ from aether_protocol.plan.model import (
     InputBinding,
     Literal,
     OutputBinding,
+    Plan,
     Reference,
 )
+from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.name_resolution import Resolver
 from aether_protocol.scheduler.nodes import NO_VALUES
 from aether_protocol.scheduler.sources import read_sources
+from aether_protocol.scheduler.state import RunState
 
 Value = Json | Absent
 
@@ -176,3 +180,48 @@ def resolve_outputs(
             report(f"{what}: {error.reason}")
         except BindError as error:
             report(str(error))
+
+
+# --- workflow parameters at submission (DATA-14): all problems are told together, and nothing starts while there is one ---
+
+
+def bind_parameters(plan: Plan, given: Mapping[str, Json], header: RunHeader) -> tuple[dict[str, Json], list[str]]:
+    """The run's parameters by name, and every problem as text. `header` has all but its parameters.
+
+    A declared source may read `workflow.*`, variables, and parameters declared above it.
+    """
+    problems = _unknown(plan, given)
+    values: dict[str, Json] = {}
+    state = RunState(plan)
+    state.header = RunHeader(header.run_id, header.created_at, header.scheduled_time, values, header.variables, header.seed)
+    state.secret = True  # who reads a parameter here may read a secret
+    for binding in plan.parameters:
+        name = binding.name
+        what = f"parameter {name!r}"
+        try:
+            if given.get(name) is not None:
+                values[name] = check_value(what, given[name], binding.type, binding.enum)
+                continue
+            value, source = read_sources(binding.sources, Resolver(state, (), None, ()))
+            if source is None:
+                problems.append(f"{what} has no value")
+            elif isinstance(source, Literal):
+                values[name] = value
+            else:
+                values[name] = check_value(what, value, binding.type, binding.enum)
+        except ExpressionError as error:
+            problems.append(f"{what}: {error.reason}")
+        except BindError as error:
+            problems.append(str(error))
+    return values, problems
+
+
+def _unknown(plan: Plan, given: Mapping[str, Json]) -> list[str]:
+    declared = dict.fromkeys(binding.name for binding in plan.parameters)
+    suggestions = Suggestions()
+    problems = []
+    for name in given:
+        if name not in declared:
+            near = suggestions.nearest(name, declared)
+            problems.append(f"parameter {name!r} is not declared" + (f", did you mean {near!r}?" if near else ""))
+    return problems

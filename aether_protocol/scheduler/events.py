@@ -7,13 +7,14 @@ Events are made on the hot path: slots, not frozen at run time, yet nobody chang
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
+from aether_protocol.scheduler.attempts import TaskResult
 
 
 class RunConfiguration(Struct, gc=False):
@@ -74,19 +75,12 @@ class TaskStarted(Struct, gc=False):
 
 
 class TaskFinished(Struct, gc=False):
-    """An attempt returned (WIRE-2). Secrets are masked already. `artifacts` is {name: {name, digest, size}}; `fetched` is what
-    its input artifacts from sources were (ART-2); `warnings` are for the report of the run and change nothing."""
+    """An attempt returned this (WIRE-2). Secrets are masked already."""
 
     at: int
     node: int
-    attempt: int
-    code: int
-    message: str
-    outputs: Mapping[str, Json]
-    artifacts: Mapping[str, Json]
+    result: TaskResult
     cause: str
-    warnings: Sequence[str] = ()
-    fetched: Mapping[str, Json] = field(default_factory=dict)
 
 
 class TimerKind(IntEnum):

@@ -41,6 +41,7 @@ from aether_protocol.scheduler.transitions import (
     Phase,
 )
 
+TASK: Final = Kind.TASK
 HOOK_TIMEOUT_US: Final = 300_000_000  # HOOK-3: five minutes without a timeout of its own
 
 # SCHED-5: how bad an untolerated end is; the worst decides the container.
@@ -77,6 +78,9 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
         scope.live += 1
         scope.children[index] = fact.node
     node = NODE_TYPES[call.kind](fact.node, call, scope, fact.index, state.now)
+    if fact.attempt:
+        node.phase = READY
+        node.attempt = fact.attempt  # type: ignore[union-attr]
     state.nodes.append(node)
     if scope is None:
         state.root = node
@@ -223,6 +227,8 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
     node.phase = phase
     node.code = fact.code
     node.ended_at = state.now
+    if fact.started:
+        node.started_at = state.now
     if fact.message or node.message:
         node.message = fact.message
     if fact.outputs or node.outputs:
@@ -231,7 +237,7 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
         node.artifacts = fact.artifacts
     if node.timeout_due != NEVER:
         node.timeout_due = NEVER
-    if node.call.kind is Kind.TASK:
+    if node.call.kind is TASK:
         if node.hook is not None:
             _hook_ended(state, node)
             return

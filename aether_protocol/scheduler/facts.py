@@ -8,9 +8,10 @@ new ones come last with a default. The time of a fact is that of its log entry. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.events import RunHeader
@@ -25,11 +26,13 @@ class RunCreated(Struct, array_like=True, tag=True, gc=False):
 
 class NodeCreated(Struct, array_like=True, tag=True, gc=False):
     """A task run was made: child `index` of container `parent` (-1 for the root): the position in a dag, the iteration in
-    a loop. It takes the head of the ready queue with it. Phase Created."""
+    a loop. It takes the head of the ready queue with it. Phase Created; where `attempt` is not 0, it was dispatched at once
+    as this attempt (`unfold`)."""
 
     node: int
     parent: int
     index: int
+    attempt: int = 0
 
 
 class InputsBound(Struct, array_like=True, tag=True, gc=False):
@@ -106,7 +109,8 @@ class RetryScheduled(Struct, array_like=True, tag=True, gc=False):
 
 
 class NodeEnded(Struct, array_like=True, tag=True, gc=False):
-    """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4."""
+    """A terminal phase, with the outputs kept (DATA-9). `code` as in DATA-4. `started`: the result was the first word of its
+    first start, which it confirms (`unfold`)."""
 
     node: int
     phase: Phase
@@ -114,6 +118,7 @@ class NodeEnded(Struct, array_like=True, tag=True, gc=False):
     message: str
     outputs: Mapping[str, Json]
     artifacts: Mapping[str, Json]
+    started: bool = False
 
 
 class HookFired(Struct, array_like=True, tag=True, gc=False):
@@ -175,3 +180,18 @@ Fact = (
     | ArtifactsFetched
     | RunClosed
 )
+
+
+def unfold(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """Give each change by itself. What as a rule happens at once is one fact: that a leaf is made and dispatched, and that it
+    started and ended. Replaying what this gives leads to the same state."""
+    for fact in facts:
+        kind = type(fact)
+        if kind is NodeCreated and fact.attempt:  # type: ignore[union-attr]
+            yield NodeCreated(fact.node, fact.parent, fact.index)  # type: ignore[union-attr]
+            yield TaskDispatched(fact.node, fact.attempt)  # type: ignore[union-attr]
+        elif kind is NodeEnded and fact.started:  # type: ignore[union-attr]
+            yield TaskRunning(fact.node)  # type: ignore[union-attr]
+            yield replace(fact, started=False)
+        else:
+            yield fact

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aether_protocol.expressions.values import Json, has_secret
-from aether_protocol.plan.model import Kind, Plan
+from aether_protocol.plan.model import DagDef, Kind, Plan
 from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler import hooks, tasks
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, LogEntry, SetTimer
@@ -22,6 +22,8 @@ from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.step_builder import ENGINE_TIMEOUT, StepBuilder
 from aether_protocol.scheduler.timing import duration_text
 from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, TIMEOUT, Phase
+
+TASK: Final = Kind.TASK
 
 # Children that one step starts: it bounds what an event costs, and an entry still has enough in it to pay for its commit.
 START_LIMIT: Final = 64
@@ -67,27 +69,36 @@ class Machine(StepBuilder):
         state = self.state
         if self.requested_hooks:
             hooks.fire_requested(self)
-        ready, nodes = state.ready, state.nodes
+        ready, make = state.ready, self._make
         for _ in range(START_LIMIT):
-            scope, index = ready[0]
-            self._make(NodeCreated(len(nodes), scope.id, index))
+            make(*ready[0])
             if not ready:
                 return
         if ready:
             self._asked = True
             self.commands.append(Continue(self.cause))
 
-    def _make(self, fact: NodeCreated) -> None:
-        """Make a node and start it: dispatch a leaf, open a container."""
+    def _make(self, scope: Container | None, index: int) -> None:
+        """Make a node (child `index` of `scope`, or the root) and start it: dispatch a leaf, open a container."""
+        state = self.state
+        header, nodes = state.header, state.nodes
+        if scope is None:
+            call = self.plan.root
+        else:
+            definition = scope.call.target
+            call = definition.tasks[index] if type(definition) is DagDef else definition.body  # type: ignore[union-attr]
+        unbound = call.when is None and not call.inputs and not call.artifacts  # there is nothing to find out before it
+        at_once = unbound and call.kind is TASK and header.reused is None and call.target.config.literal  # type: ignore[union-attr]
+        fact = NodeCreated(len(nodes), -1 if scope is None else scope.id, index, 1 if at_once else 0)
         self.facts.append(fact)
-        apply_node_created(self.state, fact)
-        node = self.state.nodes[fact.node]
-        reused = self.state.header.reused
-        if reused is not None and self._take_over(node, reused):
+        apply_node_created(state, fact)
+        node = nodes[fact.node]
+        if at_once:
+            tasks.begin(self, node)  # type: ignore[arg-type]
+        elif header.reused is not None and self._take_over(node, header.reused):
             return
-        call = node.call
-        if (call.when is None and not call.inputs and not call.artifacts) or tasks.admit(self, node):
-            if call.kind is Kind.TASK:
+        elif unbound or tasks.admit(self, node):
+            if call.kind is TASK:
                 tasks.dispatch(self, node)  # type: ignore[arg-type]
             else:
                 open_scope(self, node)  # type: ignore[arg-type]
@@ -115,7 +126,7 @@ class Machine(StepBuilder):
         self.commands.append(SetTimer(WORKFLOW, e.TimerKind.TIMEOUT, self.state.deadline, self.cause))
         if event.header.reason:
             self.emit(Reported(WORKFLOW, f"retried: {event.header.reason}"))
-        self._make(NodeCreated(0, -1, 0))
+        self._make(None, 0)
 
     def _continued(self, event: e.Continued) -> None:
         """Start what is ready, as every step does."""
@@ -129,8 +140,8 @@ class Machine(StepBuilder):
     def _finished(self, event: e.TaskFinished) -> None:
         nodes, id_ = self.state.nodes, event.node
         node = nodes[id_] if 0 <= id_ < len(nodes) else None  # `_node`, on the hot path
-        if node is not None and tasks.is_current(node, event.attempt):
-            tasks.finished(self, node, event)  # type: ignore[arg-type]
+        if node is not None and tasks.is_current(node, event.result.ref.attempt):
+            tasks.finished(self, node, event.result)  # type: ignore[arg-type]
             if node.hook is not None:
                 self._hook_ended(node)
 

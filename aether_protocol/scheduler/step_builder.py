@@ -13,7 +13,7 @@ from typing import Final
 from aether_protocol.expressions import Expression, ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, PhaseConditions, Plan
-from aether_protocol.scheduler.attempts import TaskAssignment
+from aether_protocol.scheduler.assignments import Assignments
 from aether_protocol.scheduler.commands import ClearTimer, Command, StopTask
 from aether_protocol.scheduler.events import TimerKind
 from aether_protocol.scheduler.evolve import APPLY, apply_node_ended
@@ -64,7 +64,7 @@ class StepBuilder:
         self.requested_hooks: list[tuple[HookEvent, Node | None, Node | None]] = []
         self.refused: str | None = None
         self.cause = 0
-        self.assignment: TaskAssignment | None = None  # what all assignments of the run have in common
+        self.assignments = Assignments(plan, state, epoch)
 
     def emit(self, fact: Fact) -> None:
         """Record `fact` and apply it to the state."""
@@ -88,8 +88,10 @@ class StepBuilder:
         message: str,
         outputs: Mapping[str, Json] | None = None,
         artifacts: Mapping[str, Json] | None = None,
+        *,
+        started: bool = False,
     ) -> None:
-        """Give `node` its terminal phase, clear its timeout and request its hooks.
+        """Give `node` its terminal phase, clear its timeout and request its hooks. `started`: see `NodeEnded`.
 
         The container above is not looked at: that is `containers.settle`. Outputs that are left out stay as they are.
         """
@@ -97,7 +99,7 @@ class StepBuilder:
             self.clear_timeout(node)
         if outputs is None:
             outputs, artifacts = node.outputs, node.artifacts
-        fact = NodeEnded(node.id, phase, code, message, outputs, artifacts if artifacts is not None else {})
+        fact = NodeEnded(node.id, phase, code, message, outputs, artifacts if artifacts is not None else {}, started=started)
         self.facts.append(fact)
         apply_node_ended(self.state, fact)
         if node.call.hooks and node.hook is None:

@@ -7,17 +7,17 @@ What is late, double or for another attempt never gets that far (SCHED-12).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import HookEvent, TaskDef
 from aether_protocol.scheduler import name_resolution
-from aether_protocol.scheduler.attempts import AttemptRef, TaskAssignment
+from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.binding import BindError, bind_inputs, check_value, fill_outputs
 from aether_protocol.scheduler.commands import DispatchTask, SetTimer
 from aether_protocol.scheduler.containers import dispatched, settle, started
-from aether_protocol.scheduler.events import AttemptLost, TaskFinished, TimerKind
+from aether_protocol.scheduler.events import AttemptLost, TimerKind
 from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
 from aether_protocol.scheduler.facts import (
     ArtifactsFetched,
@@ -104,53 +104,26 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
         fact = TaskDispatched(node.id, node.attempt + 1)
         step.facts.append(fact)
         apply_task_dispatched(state, fact)
-    scope = node.parent
-    first: Any = step.assignment or _first_assignment(step)
-    assignment: TaskAssignment = first.__copy__()  # what `copy.copy` calls, at a fifth of its cost
-    assignment.ref = AttemptRef(state.header.run_id, node.run_path, node.attempt, step.epoch)
-    assignment.rank = node.position
-    assignment.call = call
-    assignment.target = target
+    assignment = step.assignments.first(node, config)
     assignment.retry_count = node.retries
-    assignment.config = config
     assignment.inputs = node.inputs
     assignment.artifacts = node.input_artifacts
     assignment.payloads = node.payloads
     assignment.secret = secret
-    if node.hook is not None:
-        assignment.hook = node.hook
-    else:
-        assignment.deadline_us = scope.deadline if scope is not None else state.deadline
     if lost is not None and lost.goes_on and node.attempt_began_at is not None:
         assignment.elapsed_us = state.now - node.attempt_began_at
     step.commands.append(DispatchTask(node.id, assignment, step.cause))
+    if node.parent is not None and node.parent.phase is not RUNNING:
+        dispatched(step, node.parent)
+
+
+def begin(step: StepBuilder, node: TaskNode) -> None:
+    """Hand over a leaf that was dispatched as it was made: it has nothing to bind, and its config is as the plan has it."""
+    assignment = step.assignments.first(node, node.call.target.config.fixed)  # type: ignore[union-attr]
+    step.commands.append(DispatchTask(node.id, assignment, step.cause))
+    scope = node.parent
     if scope is not None and scope.phase is not RUNNING:
         dispatched(step, scope)
-
-
-def _first_assignment(step: StepBuilder) -> TaskAssignment:
-    """Make what all assignments of the run have in common: to copy it and to set the rest costs half of a call with all."""
-    header, plan = step.state.header, step.plan
-    root: Any = plan.root
-    step.assignment = TaskAssignment(
-        ref=AttemptRef(header.run_id, "", 0),
-        rank=(),
-        call=root,
-        target=root.target,
-        retry_count=0,
-        config=None,
-        inputs=NO_VALUES,
-        artifacts=NO_VALUES,
-        payloads=(),
-        priority=plan.priority,
-        deadline_us=None,
-        secret=False,
-        hook=None,
-        folder=header.folder,
-        trace_context=header.trace_context,
-        namespace=plan.namespace,
-    )
-    return step.assignment
 
 
 def running(step: StepBuilder, node: TaskNode, *, watch: bool = True) -> None:
@@ -169,35 +142,44 @@ def running(step: StepBuilder, node: TaskNode, *, watch: bool = True) -> None:
             started(step, node)
 
 
-def finished(step: StepBuilder, node: TaskNode, event: TaskFinished) -> None:
+def finished(step: StepBuilder, node: TaskNode, result: TaskResult) -> None:
     """A result for the current attempt."""
-    if node.phase is READY:
-        running(step, node, watch=event.code == 1)
-    for warning in event.warnings:
-        step.report(node, warning)
-    if event.fetched:
-        step.emit(ArtifactsFetched(node.id, event.fetched))
-    declared = node.call.target.outputs
-    if event.code == 0 and not declared and not node.outputs and node.call.phase_conditions is None:
-        step.end(node, SUCCEEDED, 0, event.message, event.outputs, event.artifacts)
+    call, code = node.call, result.code
+    declared = call.target.outputs
+    plain = code == 0 and not declared and call.phase_conditions is None and not node.outputs
+    begins = node.phase is READY
+    if begins:
+        scope = node.parent
+        # nothing follows from the start of this attempt but that it is Running: its end says so too
+        alone = node.started_at is None and not call.hooks and scope is not None and scope.started_at is not None
+        if not (plain and alone):
+            running(step, node, watch=code == 1)
+            begins = False
+    if result.warnings:
+        for warning in result.warnings:
+            step.report(node, warning)
+    if result.fetched:
+        step.emit(ArtifactsFetched(node.id, result.fetched))
+    if plain:
+        step.end(node, SUCCEEDED, 0, result.message, result.outputs, result.artifacts, started=begins)
         if node.hook is None:
             settle(step, node)
         return
-    phase = CODE_PHASES.get(event.code, ERROR)
-    message = event.message
-    outputs = event.outputs
+    phase = CODE_PHASES.get(code, ERROR)
+    message = result.message
+    outputs = result.outputs
     if declared and outputs:
         names = {output.name for output in declared}
         outputs = {name: value for name, value in outputs.items() if name in names}
     if phase is SUSPENDED:
-        _suspended(step, node, message, outputs, event.artifacts)
+        _suspended(step, node, message, outputs, result.artifacts)
         return
-    if event.code not in CODE_PHASES:
-        message = message or f"the executor returned the unknown code {event.code}"
+    if code not in CODE_PHASES:
+        message = message or f"the executor returned the unknown code {code}"
     if node.outputs:
         outputs = {**node.outputs, **outputs}
-    artifacts = {**node.artifacts, **event.artifacts} if node.artifacts else event.artifacts
-    _attempt_ended(step, node, name_resolution.Outcome(phase, event.code, message, outputs, artifacts))
+    artifacts = {**node.artifacts, **result.artifacts} if node.artifacts else result.artifacts
+    _attempt_ended(step, node, name_resolution.Outcome(phase, code, message, outputs, artifacts))
 
 
 def _suspended(

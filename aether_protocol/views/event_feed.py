@@ -1,7 +1,7 @@
 """Event records: each fact of a run as a JSON object, for observers outside of the engine (docs/reference/events.md).
 
-Law: one record for each fact, made only on request, one at a time. The fields of a kind are a table; new ones are added,
-none is changed: `v` is the version of this form. Secrets read `***`.
+Law: one record for each change (`facts.unfold`), made only on request, one at a time. The fields of a kind are a table; new
+ones are added, none is changed: `v` is the version of this form. Secrets read `***`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
 def step_records(state: RunState, step: LogEntry) -> Iterator[EventRecord]:
     """Make the records of one log entry. `state` may be ahead of it: only what never changes is read from the state."""
     at = rfc3339(step.at)
-    for index, fact in enumerate(step.facts):
+    for index, fact in enumerate(f.unfold(step.facts)):
         record: EventRecord = {
             "v": VERSION,
             "runId": state.header.run_id,

@@ -114,7 +114,7 @@ FORGED: dict[str, Callable[[Records], Records]] = {
     "reused results that are none": header(reused={"main.a": 1}),
     "a message that is a list": step("NodeEnded", 4, ["x"]),
     "outputs that are a text": step("NodeEnded", 5, "x"),
-    "a retry of a task run that is none": step("TaskDispatched", 1, 99),
+    "the end of a task run that is none": step("NodeEnded", 1, 99),
     "a phase that is none": step("NodeEnded", 2, "Fine"),
     "a line that is none": lambda records: [*records, []],  # type: ignore[list-item]
 }

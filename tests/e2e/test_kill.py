@@ -157,7 +157,8 @@ def handed_over(store: Path, run_id: str) -> Counter[str]:
     for number, (seq, line) in enumerate(lines, 1):
         assert number == seq
         for fact in json.loads(line)[4]:
-            if fact[0] in ("TaskDispatched", "AttemptRepeated"):
+            dispatched = fact[0] == "NodeCreated" and len(fact) > 4 and fact[4]  # as it was made
+            if dispatched or fact[0] in ("TaskDispatched", "AttemptRepeated"):
                 counts[f"{run_id}/{state.nodes[fact[1]].run_path}"] += 1
     return counts
 

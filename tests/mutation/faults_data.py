@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.mutation.faults import Fault
 
-ARGUMENTS = "scheduler/arguments.py"
+ARGUMENTS = "scheduler/binding.py"
 BINDING = "scheduler/binding.py"
 BUILD = "compiler/build.py"
 OUTPUTS = "adapters/executors/outputs.py"

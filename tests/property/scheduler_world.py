@@ -13,9 +13,11 @@ import random
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.carry_over import Reused
 from aether_protocol.scheduler.codec import decode_entry, encode_entry
 from aether_protocol.scheduler.evolve import replay
+from aether_protocol.scheduler.facts import unfold
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
@@ -92,7 +94,7 @@ class World:
         self.timers.clear()
         for command in outstanding(rebuilt):
             self.carry_out(command)
-        known = {(entry[2].node, entry[2].attempt) for entry in self.queue if isinstance(entry[2], e.TaskFinished)}
+        known = {(entry[2].node, entry[2].result.ref.attempt) for entry in self.queue if isinstance(entry[2], e.TaskFinished)}
         for node in under_way(rebuilt):
             if (node.id, node.attempt) not in known or self.rng.random() < 0.5:
                 self.put(0, e.AttemptLost(0, node.id, node.attempt, "recovery"))
@@ -136,18 +138,21 @@ class World:
         if code == 1 and task.payloads:
             code = 0
         outputs = {"x": rng.randint(0, 3)} if rng.random() < 0.5 else {}
-        finished = e.TaskFinished(0, node, attempt, code, rng.choice(["", "why"]), outputs, {}, "broker")
+        finished = e.TaskFinished(0, node, TaskResult(task.ref, code, rng.choice(["", "why"]), outputs), "broker")
         self.put(delay, finished)
         if self.wild and rng.random() < 0.2:
-            self.put(delay + rng.choice([0, SECOND]), e.TaskFinished(0, node, attempt, 2, "twice", {}, {}, "broker"))
+            self.put(delay + rng.choice([0, SECOND]), e.TaskFinished(0, node, TaskResult(task.ref, 2, "twice"), "broker"))
         if code == 1 and rng.random() < 0.8:
             self.put(delay + 2 * SECOND, e.ResumeRequested(0, node, {"answer": rng.randint(0, 2)}, "test"))
 
-    def replayed(self) -> RunState:
-        """A second state, from the recorded steps alone."""
+    def replayed(self, *, unfolded: bool = False) -> RunState:
+        """A second state, from the recorded steps alone; `unfolded`: with each change as a fact of its own."""
         state = RunState(self.machine.plan)
         for line in self.steps:
-            replay(state, decode_entry(line))
+            entry = decode_entry(line)
+            if unfolded:
+                entry.facts = list(unfold(entry.facts))
+            replay(state, entry)
         return state
 
     def suspended(self) -> list[TaskNode]:

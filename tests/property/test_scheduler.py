@@ -28,6 +28,7 @@ def test_every_run_ends_keeps_the_laws_and_replays_to_the_same_state(seed: int) 
     world = World(make_plan(rng), rng)
     state = world.run()
     assert world.replayed().fingerprint() == state.fingerprint()
+    assert world.replayed(unfolded=True).fingerprint() == state.fingerprint()
 
 
 @settings(max_examples=100, deadline=None)

@@ -125,12 +125,13 @@ class LocalBroker:
     # --- beginning ---
 
     def _take(self, assignment: TaskAssignment) -> None:
-        name = assignment.target.executor_type
-        executor = self._found.get(name) or self._find(name)
-        slots = self._slots
-        if slots.free_for(assignment) and (executor is None or (executor.mode == "inline" and not self._must_wait(assignment))):
-            self.sink.finished(run_inline(executor, assignment, self) if executor is not None else self._refuse(assignment))
-            return
+        target, slots = assignment.target, self._slots
+        executor = self._found.get(target.executor_type) or self._find(target.executor_type)
+        if executor is not None and executor.mode == "inline" and slots.free_for(assignment):
+            plain = not (assignment.artifacts or target.artifacts or assignment.secrets)
+            if plain or not self._must_wait(assignment):
+                self.sink.finished(run_inline(executor, assignment, self))
+                return
         attempt = Attempt(assignment)
         attempt.executor = executor
         before = slots.enter(attempt)

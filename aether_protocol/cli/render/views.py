@@ -15,7 +15,7 @@ import click
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import behind
 from aether_protocol.scheduler.commands import LogEntry
-from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended
+from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended, unfold
 from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.phase_changes import phase_after
@@ -136,7 +136,7 @@ class LineView(QuietView):
 
     def step(self, state: RunState, step: LogEntry) -> None:
         since = (step.at - state.header.created_at) / 1e6
-        for fact in step.facts:
+        for fact in unfold(step.facts):
             if isinstance(fact, TaskRunning):
                 self._say(since, state.nodes[fact.node], "started", str(phase_after(fact)))
             elif isinstance(fact, TaskSuspended):

@@ -80,7 +80,7 @@ class Reports:
     def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         ref = result.ref
         run = self._runs.get(ref.run_id)
-        delivery = run.open.get(ref.path) if run is not None else None
+        delivery = None if run is None else run.open.get(ref.path)
         if run is None or delivery is None or (delivery.ref is not ref and delivery.ref != ref):
             if stored is not None:
                 if run is None:
@@ -90,19 +90,11 @@ class Reports:
             return
         del run.open[ref.path]
         delivery.dropped = True  # where it was refused, and came back all the same
-        outputs, artifacts = result.outputs, result.artifacts
-        event = TaskFinished(
-            NO_TIME, delivery.node, ref.attempt, result.code, result.message, outputs, artifacts=artifacts, cause="broker"
-        )
-        if artifacts or result.fetched:
+        if result.artifacts or result.fetched:
             run.names_artifacts = True
-        if result.warnings:
-            event.warnings = result.warnings
-        if result.fetched:
-            event.fetched = result.fetched
         if self._deliveries.waiting:  # what came back may have left room
             self._deliveries.due = True
-        self._put(run, event, stored)
+        self._put(run, TaskFinished(NO_TIME, delivery.node, result, "broker"), stored)
 
     def ready(self) -> None:
         self._deliveries.ready()

@@ -36,7 +36,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import ScheduleStore
-from aether_protocol.scheduler.arguments import bind_parameters
+from aether_protocol.scheduler.binding import bind_parameters
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.service.schedules.find import ScheduleOverview, called, overview_of
 

@@ -45,7 +45,7 @@ class Watch:
     def step(self, run_id: str, state: RunState, step: LogEntry) -> None:
         """An observer of the engine."""
         self.steps.append(step)
-        for fact in step.facts:
+        for fact in f.unfold(step.facts):
             phase = phase_after(fact)
             if phase is not None:
                 self._change(state, fact, phase)

@@ -190,7 +190,7 @@ class BaseWorld:
         self.watch(lambda: demand(part.token == given and not process.dead, "a stale owner writes nothing", told))
         for step in part.steps:
             self.counts["steps"] += 1
-            for fact in step.facts:
+            for fact in f.unfold(step.facts):
                 if isinstance(fact, f.TaskDispatched):
                     self._sent.add((part.run_id, fact.node, fact.attempt))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.commands import Continue, DispatchTask, LogEntry
 from aether_protocol.scheduler.events import Continued, Event, RunHeader, Submitted, TaskFinished, TaskStarted
 from aether_protocol.scheduler.machine import Machine
@@ -45,4 +46,5 @@ class PureRun:
     def finish(self, path: str, code: int = 0, message: str = "", outputs: Mapping[str, object] | None = None) -> None:
         self.now += SECOND
         task = self.open.pop(path)
-        self.tell(TaskFinished(self.now, task.node, task.assignment.attempt, code, message, dict(outputs or {}), {}, "test"))
+        result = TaskResult(task.assignment.ref, code, message, dict(outputs or {}))
+        self.tell(TaskFinished(self.now, task.node, result, "test"))

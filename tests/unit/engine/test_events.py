@@ -1,4 +1,4 @@
-"""Event records: one for each fact, complete, in order, JSON."""
+"""Event records: one for each change, complete, in order, JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import get_args
 
 from aether_protocol.plan.model import HookEvent
-from aether_protocol.scheduler.facts import Fact
+from aether_protocol.scheduler.facts import Fact, unfold
 from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on
 from aether_protocol.views.event_feed import _FIELDS
@@ -48,7 +48,7 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
         assert json.loads(json.dumps(late)) == late
         places = [(record["seq"], record["index"]) for record in late]
         assert places == sorted(set(places))
-        assert len(late) == sum(len(step.facts) for step in world.steps)
+        assert len(late) == sum(len(list(unfold(step.facts))) for step in world.steps)
         assert late[-1]["kind"] == "RunClosed"
         ended = [record for record in late if record["kind"] == "NodeEnded"]
         assert [(one["path"], one["phase"]) for one in ended] == [

@@ -14,7 +14,7 @@ from aether_protocol.engine.submission import read_texts
 from aether_protocol.errors import BrokenInvariant, BusyError, PortError, UsageError
 from aether_protocol.plan.model import HookEvent, InputBinding, Literal
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
-from aether_protocol.scheduler.facts import TaskDispatched
+from aether_protocol.scheduler.facts import TaskDispatched, unfold
 from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
 from aether_protocol.testing.settling import settled
@@ -342,7 +342,7 @@ def test_no_command_goes_out_before_its_step_is_stored() -> None:
 
         async def _slowly(self, batch: Any) -> Any:
             await asyncio.sleep(0)
-            stored.extend(fact for part in batch for step in part.steps for fact in step.facts)
+            stored.extend(fact for part in batch for step in part.steps for fact in unfold(step.facts))
             return await self._append(batch)
 
     stored: list[Any] = []

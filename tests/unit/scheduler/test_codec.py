@@ -40,6 +40,7 @@ SAMPLES: dict[str, Any] = {
     "event": "onExit",
     "secret": True,
     "goes_on": True,
+    "started": True,
     "fetched": {"in": {"digest": "sha256:0"}},
     "code": 2,
 }
@@ -78,9 +79,9 @@ def test_entries_are_written_as_each_of_them_is(odd: Any, count: int) -> None:
 
 
 def test_the_facts_of_nearly_every_task_take_few_bytes() -> None:
-    made = [f.NodeCreated(5, 0, 4), f.TaskDispatched(5, 1), f.TaskRunning(5), f.NodeEnded(5, Phase.SUCCEEDED, 0, "", {}, {})]
+    made = [f.NodeCreated(5, 0, 4, 1), f.NodeEnded(5, Phase.SUCCEEDED, 0, "", {}, {}, started=True)]
     line = encode_entry(LogEntry(3, 1, "c", made, []))
-    facts = '["NodeCreated",5,0,4],["TaskDispatched",5,1],["TaskRunning",5],["NodeEnded",5,"Succeeded",0,"",{},{}]'
+    facts = '["NodeCreated",5,0,4,1],["NodeEnded",5,"Succeeded",0,"",{},{},true]'
     assert line == f'[2,3,1,"c",[{facts}]]'
 
 

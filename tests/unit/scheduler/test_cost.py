@@ -16,6 +16,7 @@ from aether_protocol.documents.load import load_value
 from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.snapshot import restore, snapshot
@@ -57,7 +58,7 @@ def drive(plan: Plan, code: int = 0, cancel_after: int | None = None) -> RunStat
                 machine.handle(e.CancelRequested(0, "test"))
                 break
             outputs = {"n": answered}
-            finished = e.TaskFinished(0, node, attempt, code, "", outputs, {}, "test")
+            finished = e.TaskFinished(0, node, TaskResult(command.assignment.ref, code, "", outputs), "test")
             todo += machine.handle(finished).commands
         elif isinstance(command, c.Continue):
             todo += machine.handle(e.Continued(0, "test")).commands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.attempts import AttemptRef, TaskResult
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from tests.unit.engine.plans import SECOND, dag, plan, retry, task
@@ -26,7 +27,7 @@ class Run:
         return found
 
     def finish(self, at: int, attempt: int, code: int = 0) -> e.TaskFinished:
-        event = e.TaskFinished(at, self.node.id, attempt, code, "", {}, {}, "test")
+        event = e.TaskFinished(at, self.node.id, TaskResult(AttemptRef("run", "main.a", attempt), code), "test")
         self.machine.handle(event)
         return event
 

@@ -11,8 +11,8 @@ from aether_protocol import scheduler
 FOLDER = Path(scheduler.__file__).parent
 WRITERS = {"evolve", "snapshot"}  # facts applied, and a whole state read back
 # What is built for one step or one look-up, and dropped after it; a state of its own for parameters that are being bound.
-SCRATCH = {"self", "step", "resolver", "outcome", "assignment", "error", "fault"}
-OWN_STATE = {("arguments", "state.header"), ("arguments", "state.secret")}
+SCRATCH = {"self", "step", "resolver", "outcome", "assignment", "made", "error", "fault"}
+OWN_STATE = {("binding", "state.header"), ("binding", "state.secret")}
 CLOCK = {("machine", "state.now"), ("machine", "state.seq")}  # what every entry carries
 SHORT_WAYS = {
     ("machine", "_make", "apply_node_created"),

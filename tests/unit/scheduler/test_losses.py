@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aether_protocol.scheduler import events as e
+from aether_protocol.scheduler.attempts import AttemptRef, TaskResult
 from aether_protocol.scheduler.commands import DispatchTask
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
@@ -82,6 +83,6 @@ def test_another_attempt_begins_to_count_anew() -> None:
     for _ in range(9):
         run.lose("a", blamed=True)
     node = run.node("a")
-    run.handle(e.TaskFinished(0, node.id, 1, 3, "", {}, {}, "test"))
+    run.handle(e.TaskFinished(0, node.id, TaskResult(AttemptRef("run", "main.a", 1), 3), "test"))
     run.handle(e.TimerFired(node.backoff_due, node.id, e.TimerKind.BACKOFF, node.backoff_due, "test"))
     assert (node.attempt, node.losses, node.phase) == (2, 0, "Ready")
