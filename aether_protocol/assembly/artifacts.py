@@ -100,6 +100,13 @@ def place_artifacts(store: object, place: str) -> None:
     _PLACES[store] = place if has_scheme(place) else os.path.abspath(place)
 
 
+def artifacts_place(store: object, repository: ArtifactRepository) -> str:
+    """Give the folder or the URL by which another process of this machine opens the repository of a store's artifacts; empty:
+    it cannot."""
+    folder: Path | None = getattr(repository, "folder", None)
+    return str(folder.absolute()) if folder is not None else _PLACES.get(store, "")
+
+
 def artifacts_of(store: object) -> ArtifactRepository:
     """Open the repository of the artifacts that a store's runs name.
 

@@ -31,6 +31,7 @@ Variables = Mapping[str, Mapping[str, Json]] | Iterable[VariableSource | str] | 
 
 Notifiers = Mapping[str, Notifier | str] | Notifier | str
 Function = Callable[..., Any]
+BrokerMaker = Callable[[BrokerParts], Broker]
 
 _Part = TypeVar("_Part")
 
@@ -72,15 +73,22 @@ def store_part(given: str | Store) -> Store:
     return _checked("stores", given, "a store", "memory, sqlite:PATH, or an object with the facets of the Store port")
 
 
-def broker_part(given: str | Broker, parts: BrokerParts, workspaces: Workspaces) -> Broker:
-    """Make the broker of a URL, or check a broker; `workspaces` are those of `local`. Raises UsageError, PortError."""
+def broker_part(given: str | Broker | BrokerMaker, parts: BrokerParts, workspaces: Workspaces) -> Broker:
+    """Make the broker of a URL or with a function, or check a broker. Raises UsageError, PortError.
+
+    `workspaces` are those of `local`.
+    """
     if given == "local":
         return local_broker(given, parts, workspaces)
     if isinstance(given, str):
         made: Broker = make("brokers", given, given, parts)
         return made
-    hint = "an object with the methods of the Broker port, or the URL of an installed one"
-    return _checked("brokers", given, "a broker", hint)
+    if callable(given) and missing("brokers", given):
+        given = given(parts)
+    hint = "an object with the methods of the Broker port, the URL of an installed one, or a function from BrokerParts to one"
+    checked: Any = _checked("brokers", given, "a broker", hint)
+    broker: Broker = checked
+    return broker
 
 
 def local_broker(url: str, parts: BrokerParts, workspaces: Workspaces | None = None) -> Broker:

@@ -21,6 +21,7 @@ from aether_protocol.assembly.configuration.store_place import store_url
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
 from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes, watch_folder
 from aether_protocol.assembly.parts import (
+    BrokerMaker,
     Executors,
     Function,
     Notifiers,
@@ -63,7 +64,7 @@ class _Parts(Struct):
     """What an engine is made of, as far as it can be configured."""
 
     store: str | Store | None
-    broker: str | Broker | None
+    broker: str | Broker | BrokerMaker | None
     concurrency: int | None
     secrets: Iterable[Secrets] | Secrets
     variables: Variables
@@ -118,9 +119,9 @@ class Engine(api.RunEngine):
     or paths of secrets files, asked in order, the environment (`AETHER_SECRET_*`) last. `variables`: {namespace: values} or
     sources or their URLs. `notifiers`: what executors may notify people by, by name, or one. `library`: files, folders or
     dicts with WorkflowTemplates, looked up before those of the store.
-    `broker`: a broker or its URL, by default `local`, this process. With another one, `executors` and `concurrency` are that
-    broker's affair, but for executors whose type has `site="engine"`: those are carried out here, without a slot, whatever the
-    broker is (RT-122).
+    `broker`: a broker, its URL, or a function from `BrokerParts` to one; by default `local`, this process. With another one,
+    `executors` and `concurrency` are that broker's affair, but for executors whose type has `site="engine"`: those are carried
+    out here, without a slot, whatever the broker is (RT-122).
 
     `workspaces` is the folder below which attempts get their workspaces: by default beside the file of the store, and the
     system's folder for temporary files with a store that does not last.
@@ -144,7 +145,7 @@ class Engine(api.RunEngine):
         self,
         *,
         store: str | Store | None = None,
-        broker: str | Broker | None = None,
+        broker: str | Broker | BrokerMaker | None = None,
         executors: Executors = (),
         functions: Mapping[str, Function] | None = None,
         concurrency: int | None = None,

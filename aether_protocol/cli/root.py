@@ -33,6 +33,9 @@ SECTIONS = {
         "wait": ("runs.wait", "Wait for the end of a run."),
         "cron": ("schedules", "Run workflows on schedules."),
     },
+    "On many machines": {
+        "serve": ("server.serve", "Keep runs and schedules for others, over HTTP."),
+    },
     "See what happened": {
         "ls": ("runs.ls", "List runs."),
         "show": ("runs.show", "Show a run: tasks, times, outputs, and why it failed."),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
@@ -111,6 +111,8 @@ class RunEngine:
         self.guard = LoopGuard()
         self.driven = DrivenRuns(self._driver, store, clock, self.guard, self._passivation)
         self._submitted = 0
+        self._claims = asyncio.Lock()  # two at a time would both find what neither has recovered yet
+        self._beginning: set[str] = set()  # runs that are in the store and not driven here yet
 
     async def __aenter__(self) -> Self:
         self.guard.enter()
@@ -209,7 +211,7 @@ class RunEngine:
         return list(settled)
 
     def _claiming(self) -> AbstractAsyncContextManager[None]:
-        return nullcontext() if self._passivation is None else self._passivation.claiming()
+        return self._claims if self._passivation is None else self._passivation.claiming()
 
     async def _claim_and_recover(
         self, run_ids: Sequence[str] | None, cancel: bool | str
@@ -220,7 +222,8 @@ class RunEngine:
         await self._keeper.tell_breaks()
         scope: Scope = "all" if self._passivation is None else "ready"
         claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, None, wanted, scope)
-        new = [(one, token) for one, token in claimed if one not in known or known[one].error]
+        free = [pair for pair in claimed if pair[0] not in self._beginning]
+        new = [(one, token) for one, token in free if one not in known or known[one].error]
         try:
             for one in set(wanted or ()) - {one for one, _ in new}:
                 row = await self._store.runs.row(one)
@@ -296,7 +299,11 @@ class RunEngine:
         return Draft(run, new)
 
     async def _begin(self, draft: Draft) -> str:
-        return self.begin(draft, await self._store.runs.create(draft.new))
+        self._beginning.add(draft.run.id)  # a claim may come between
+        try:
+            return self.begin(draft, await self._store.runs.create(draft.new))
+        finally:
+            self._beginning.discard(draft.run.id)
 
     async def catch_up(self) -> None:
         """Return once all that was due or asked of its runs by now has been dealt with."""

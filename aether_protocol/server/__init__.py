@@ -10,4 +10,37 @@ for the caller's namespaces only (`service.access`).
 
 `parts` says what a server is made of; `access` has what routes can demand of callers, and gives each request the client of
 its caller; `app.make_app` puts routes and parts together. All of it needs the extra `[server]` (Litestar, uvicorn).
+
+`host` runs a server as a whole: engine, schedules, the embedded worker and HTTP, from the first request to the last
+(`aether serve`). `asgi(engine)` is for programs that have an engine and an ASGI server of their own.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+    from aether_protocol.adapters.brokers.workers import WorkerBroker
+    from aether_protocol.engine.api import RunEngine
+    from aether_protocol.server.gate import AccessRules
+
+__all__ = ["asgi"]
+
+
+def asgi(engine: RunEngine, *, workers: WorkerBroker | None = None, access: AccessRules | None = None) -> Litestar:
+    """Make an ASGI application that answers for an engine; mount it where you like.
+
+    Args:
+        engine: is open by the first request, in the same event loop.
+        workers: the broker of the engine, where workers may call in.
+        access: how callers are known (`server.gate.make_rules`); by default it answers this machine alone.
+    """
+    from aether_protocol.server.app import make_app
+    from aether_protocol.server.gate import AccessRules
+    from aether_protocol.server.parts import ServerParts
+    from aether_protocol.service import client_of
+
+    rules = AccessRules() if access is None else access
+    return make_app(ServerParts(client=client_of(engine), workers=workers, access=rules))

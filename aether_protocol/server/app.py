@@ -9,6 +9,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Server
 from litestar.types import ControllerRouterHandler
 
 from aether_protocol import __version__
@@ -54,7 +55,9 @@ def make_app(parts: ServerParts) -> Litestar:
         dependencies={"client": Provide(client_for, sync_to_thread=False)},
         exception_handlers={Exception: of_error},
         request_max_body_size=parts.most_body_bytes,
-        openapi_config=OpenAPIConfig(title="Aether Protocol", version=__version__, path="/docs"),
+        openapi_config=OpenAPIConfig(
+            title="Aether Protocol", version=__version__, path="/docs", servers=[Server(url=parts.public_url or "/")]
+        ),
         logging_config=None,
     )
     app.asgi_handler = AccessGate(app.asgi_handler, parts.access)  # around all of it: also what no route answers

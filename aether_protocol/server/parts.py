@@ -29,6 +29,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
         is_ready: whether requests are taken now.
+        public_url: under which address others reach it, where that is another one.
         most_body_bytes: the longest body of a request.
     """
 
@@ -37,6 +38,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     access: AccessRules = AccessRules()
     artifacts: ArtifactTransfers | None = None
     is_ready: Callable[[], bool] = _always
+    public_url: str | None = None
     most_body_bytes: int = MOST_BODY_BYTES
 
 

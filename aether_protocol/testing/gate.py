@@ -12,6 +12,7 @@ from aether_protocol.errors import PortError
 from aether_protocol.ports.store import (
     AuditStore,
     ChangeFeed,
+    FleetStore,
     LeaseStore,
     LibraryStore,
     LogStore,
@@ -72,6 +73,7 @@ class GatedStore:
         self.library: LibraryStore = self._gated("library")
         self.changes: ChangeFeed = self._gated("changes")
         self.schedules: ScheduleStore | None = self._gated("schedules")
+        self.fleet: FleetStore = self._gated("fleet")
         self.upkeep: UpkeepStore = self._gated("upkeep")
         self.tokens: TokenStore = self._gated("tokens")
         self.namespaces: NamespaceStore = self._gated("namespaces")

@@ -19,16 +19,19 @@ from typing import IO, Any, Final, Literal
 from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.assembly.artifacts import local_stager
-from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.assembly.executors import InstalledExecutors, watch_folder
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.execution.capacity import is_full
+from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import Stored
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskResult
 from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_result
 from aether_protocol.worker import pipes
 from aether_protocol.worker.artifacts import Move
+from aether_protocol.worker.pipes import ChildSettings
 
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 ASK_S: Final = 60.0  # for the texts of secrets, the server's own wait for its providers included
@@ -39,15 +42,25 @@ class ChildSide:
 
     blocking = True
 
-    def __init__(self, out: IO[bytes], cache: str = "") -> None:
+    def __init__(self, out: IO[bytes], settings: ChildSettings) -> None:
         self._out = out
         self._loop = asyncio.get_running_loop()
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._offsets = {"stdout": 0, "stderr": 0}
         self._token = ""
-        stager = local_stager(RelayedRepository(cache, self.move)) if cache else None
-        self._broker = LocalBroker(InstalledExecutors(), SystemClock(), secrets=[self], stager=stager)
+        self._broker = LocalBroker(
+            InstalledExecutors(),
+            SystemClock(),
+            stager=self._stager(settings),
+            secrets=[self],
+            workspaces=Workspaces(Path(settings.workspaces) if settings.workspaces else None, announce=watch_folder),
+        )
         self._broker.start(self)
+
+    def _stager(self, settings: ChildSettings) -> Stager | None:
+        if settings.artifacts:
+            return local_stager(settings.artifacts)
+        return local_stager(RelayedRepository(settings.cache, self.move)) if settings.cache else None
 
     async def run(self) -> None:
         """Carry out what the supervisor says, until it says no more."""
@@ -172,9 +185,9 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Args: the process id of the supervisor, the descriptor to write to, the folder for artifacts (or nothing), then modules
-    to import first."""
-    parent, descriptor, cache, *modules = arguments
+    """Args: the process id of the supervisor, the descriptor to write to, its settings, then modules to
+    import first."""
+    parent, descriptor, settings, *modules = arguments
     _die_with_parent(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the supervisor's to act on
     out = os.fdopen(int(descriptor), "wb")
@@ -184,7 +197,7 @@ def main(arguments: Sequence[str]) -> int:
             importlib.import_module(module)
 
         async def go() -> None:
-            await ChildSide(out, cache).run()
+            await ChildSide(out, pipes.decode_settings(settings)).run()
 
         asyncio.run(go())
     except BrokenPipeError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,10 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.worker.artifacts import ServerFullError
+from aether_protocol.worker.pipes import ChildSettings
+from aether_protocol.worker.process import hello_of
+from aether_protocol.worker.processes import ChildProcesses
+from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
 _T = TypeVar("_T")
@@ -88,6 +93,28 @@ class DirectArtifacts:
             if is_full(error):
                 raise ServerFullError(f"the server has no room for it: {error.message}") from None
             raise
+
+
+def embedded_worker(
+    broker: WorkerBroker,
+    *,
+    slots: Mapping[str, int],
+    executors: Iterable[str] | None = None,
+    workspaces: Path | None = None,
+    artifacts: str = "",
+) -> Supervisor:
+    """Make the worker that a server brings along: like any other, but for the way to its server.
+
+    Args:
+        broker: that of the server.
+        slots: see `worker.Worker`.
+        executors: the names of those that it offers; all that are installed unless given.
+        workspaces: the folder below which attempts get their workspaces, which they share with the engine.
+        artifacts: the folder or URL of the artifacts of the server's store.
+    """
+    hello = hello_of(f"{socket.gethostname()}-server", slots=slots, executors=executors)
+    pool = ChildProcesses(settings=ChildSettings(workspaces=str(workspaces or ""), artifacts=artifacts))
+    return Supervisor(DirectTransport(broker), pool, hello)
 
 
 async def _answer(call: Awaitable[_T]) -> _T:

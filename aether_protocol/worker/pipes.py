@@ -26,10 +26,36 @@ import asyncio
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 MOST_BYTES: Final = 2**31 - 1
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+
+
+class ChildSettings(Struct, frozen=True, kw_only=True):
+    """What a child is given when it is started.
+
+    Args:
+        workspaces: the folder below which attempts get their workspaces; empty: that of the system for temporary files.
+        artifacts: the folder or the URL of the repository of artifacts, where this machine has it.
+        cache: the folder of what comes from and goes to a repository elsewhere. Without either, attempts with artifacts end in
+            an Error.
+    """
+
+    workspaces: str = ""
+    artifacts: str = ""
+    cache: str = ""
+
+
+def encode_settings(settings: ChildSettings) -> str:
+    """Return the text of settings, for the command line of a child."""
+    return _encode(settings).decode()
+
+
+def decode_settings(text: str) -> ChildSettings:
+    """Return the settings of a text."""
+    return msgspec.json.decode(text, type=ChildSettings)
 
 
 def frame(message: dict[str, Any]) -> bytes:

@@ -21,6 +21,7 @@ from aether_protocol.errors import UsageError
 from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
 from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
+from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings
 
@@ -68,15 +69,7 @@ class Worker:
         check_address(url)
         _check_extra()
         self.url = url
-        self.hello = Hello(
-            worker=name or f"{socket.gethostname()}-{os.getpid()}",
-            build=__version__,
-            protocols=[PROTOCOL_VERSION],
-            executors=list(_offers(executors)),
-            slots={"tasks": os.cpu_count() or 1, **(slots or {})},
-            labels={"os": platform.system().lower(), "arch": platform.machine(), **(labels or {})},
-            pool=pool,
-        )
+        self.hello = hello_of(name, slots=slots, labels=labels, pool=pool, executors=executors)
         self._token = token
         self._modules = tuple(modules)
         self._cache = ArtifactCache(Path(os.path.abspath(usual_cache() if cache is None else cache)), cache_bytes)
@@ -95,7 +88,7 @@ class Worker:
         """`run`, in an event loop that is there already. Signals are handled while it runs."""
         from aether_protocol.worker.http import HttpTransport
 
-        pool = ChildProcesses(self._modules, cache=self._cache.repository.folder)
+        pool = ChildProcesses(self._modules, settings=ChildSettings(cache=str(self._cache.repository.folder)))
         settings = SupervisorSettings(grace_s=self._grace_s)
         transport = HttpTransport(self.url, token=self._token)
         artifacts = (transport.artifacts, self._cache)
@@ -110,6 +103,26 @@ class Worker:
         """Take no more work; called again, return at once what has not ended."""
         if self._supervisor is not None:
             self._supervisor.drain(0.0 if self._supervisor.is_draining else None)
+
+
+def hello_of(
+    name: str | None = None,
+    *,
+    slots: Mapping[str, int] | None = None,
+    labels: Mapping[str, str] | None = None,
+    pool: str = "",
+    executors: Iterable[str] | None = None,
+) -> Hello:
+    """Return what a worker of this process says of itself. Arguments and errors are those of `Worker`."""
+    return Hello(
+        worker=name or f"{socket.gethostname()}-{os.getpid()}",
+        build=__version__,
+        protocols=[PROTOCOL_VERSION],
+        executors=list(_offers(executors)),
+        slots={"tasks": os.cpu_count() or 1, **(slots or {})},
+        labels={"os": platform.system().lower(), "arch": platform.machine(), **(labels or {})},
+        pool=pool,
+    )
 
 
 def check_address(url: str) -> None:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from msgspec import to_builtins
@@ -19,6 +18,7 @@ from msgspec import to_builtins
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.worker import SecretName
 from aether_protocol.worker import pipes
+from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.pool import PoolObserver
 
 _SPARE: Final = 4  # children without work that are kept
@@ -53,14 +53,18 @@ class ChildProcesses:
     Args:
         modules: imported in each child before it works, for executors and functions that they register.
         environment: of the children; that of this process unless given.
-        cache: the folder of the worker's artifacts; None: attempts with artifacts end in an Error.
+        settings: where children find and keep files.
     """
 
     def __init__(
-        self, modules: Sequence[str] = (), environment: dict[str, str] | None = None, cache: Path | None = None
+        self,
+        modules: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        *,
+        settings: ChildSettings | None = None,
     ) -> None:
         self._modules = tuple(modules)
-        self._cache = cache
+        self._settings = pipes.encode_settings(settings or ChildSettings())
         self._environment = environment
         self._busy: dict[str, _ChildProcess] = {}
         self._starting: dict[str, bool] = {}  # by token: whether it is wanted still
@@ -138,7 +142,7 @@ class ChildProcesses:
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "aether_protocol.worker.child"),
-                *(str(os.getpid()), str(theirs), str(self._cache or ""), *self._modules),
+                *(str(os.getpid()), str(theirs), self._settings, *self._modules),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,

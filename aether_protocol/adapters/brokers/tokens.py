@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -68,6 +69,10 @@ class Tokens:
             return None
         ref = AttemptRef(claims.run_id, claims.path, claims.attempt, claims.epoch)
         return Holding(claims.number, ref, claims.namespace, claims.slots)
+
+    def read_all(self, tokens: Iterable[str]) -> list[Holding]:
+        """Return what tokens name, without those that are none."""
+        return [holding for token in tokens if (holding := self.read(token)) is not None]
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)[:_MAC_BYTES]

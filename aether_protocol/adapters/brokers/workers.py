@@ -49,6 +49,7 @@ from aether_protocol.ports.worker import (
 __all__ = ["SessionOverError", "WorkerBroker", "digests_of"]
 
 _SECOND: Final = 1_000_000
+_NUMBER_BITS: Final = 40  # of the number of a delivery within its term
 RECORD_S: Final = 2.0  # how long a report waits for its results to be recorded; what takes longer is sent again
 _NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
@@ -74,6 +75,7 @@ class WorkerBroker:
         secrets: providers of the texts that assignments refer to.
         artifacts: where the artifacts that results name have to be; None: it is not looked at.
         settings: leases and limits of time.
+        term: the number of this server's term of service, higher than that of every server of its store before it.
         server: the name by which workers know this server.
         beat_s, poll_s: how often workers beat, and how long a poll without work stays open.
     """
@@ -86,6 +88,7 @@ class WorkerBroker:
         secrets: Sequence[SecretProvider] = (),
         artifacts: ArtifactRepository | None = None,
         settings: FleetSettings | None = None,
+        term: int = 0,
         server: str = "aether",
         beat_s: float = 3.0,
         poll_s: float = 25.0,
@@ -98,7 +101,9 @@ class WorkerBroker:
         self._secrets = SecretBook(secrets)
         self._artifacts = artifacts
         now = clock.now()
-        self.fleet = Fleet(self.settings, at=now, first=now)  # in microseconds: no earlier server came as far
+        # A server that counts no terms starts at the microsecond: no earlier one came as far, if the clock was not set back.
+        self.fleet = Fleet(self.settings, at=now, first=term << _NUMBER_BITS if term else now)
+        self._is_paused = False
         self._sessions: dict[str, _Session] = {}
         self._logged: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes have come
         self._timer: TimerHandle | None = None
@@ -157,7 +162,7 @@ class WorkerBroker:
             raise UsageError(
                 f"the worker speaks version {spoken} of the worker protocol, this server {PROTOCOL_VERSION}", hint=hint
             )
-        holding = self._holding(hello.holding)
+        holding = self._tokens.read_all(hello.holding)
         if namespaces is not None and any(one.namespace not in namespaces for one in holding):
             raise UsageError("the worker holds deliveries of a namespace that it may not serve")
         name = secrets.token_urlsafe(16)  # who knows it may speak for the worker
@@ -189,7 +194,8 @@ class WorkerBroker:
         _answer(session)  # an earlier poll whose connection is gone
         session.poll = poll.poll
         answer = session.answer = asyncio.get_running_loop().create_future()
-        self._send(e.Polled(self._clock.now(), name, poll.poll, poll.free, self._holding(poll.holding)))
+        free = 0 if self._is_paused else poll.free
+        self._send(e.Polled(self._clock.now(), name, poll.poll, free, self._tokens.read_all(poll.holding)))
         due = self._clock.call_at(self._clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
         try:
             await answer
@@ -208,7 +214,7 @@ class WorkerBroker:
             SessionOverError: the session is not known.
         """
         session = self._session(name)
-        self._send(e.Beat(self._clock.now(), name, beat.poll, self._holding(beat.holding)))
+        self._send(e.Beat(self._clock.now(), name, beat.poll, self._tokens.read_all(beat.holding)))
         orders = Orders(stop=session.orders.stop, drain_ms=session.orders.drain_ms)
         session.orders.stop, session.orders.drain_ms = [], None
         return orders
@@ -283,6 +289,13 @@ class WorkerBroker:
     def leave(self, name: str) -> None:
         """End a session: its worker carries nothing out any more."""
         self._send(e.Left(self._clock.now(), name))
+
+    def pause(self) -> None:
+        """Assign no more: this server is about to stop. What workers have continues, and is reported here or to the next."""
+        self._is_paused = True
+        for name, session in self._sessions.items():
+            if session.answer is not None:
+                self._send(e.PollEnded(self._clock.now(), name, session.poll))
 
     def disconnect(self, name: str) -> None:
         """Note that the connection to a worker was lost."""
@@ -376,10 +389,6 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
-
-    def _holding(self, tokens: Iterable[str]) -> list[e.Holding]:
-        """What tokens name, without those that are none."""
-        return [holding for token in tokens if (holding := self._tokens.read(token)) is not None]
 
     def _known(self, name: str, tokens: Iterable[str], unknown: list[str]) -> list[e.Holding]:
         """What tokens name, of the deliveries that this session has."""

@@ -30,6 +30,7 @@ class Measured:
         self.logs: Any = facets["logs"]
         self.library: Any = facets["library"]
         self.changes: Any = facets["changes"]
+        self.fleet: Any = facets["fleet"]
         self.upkeep: Any = facets["upkeep"]
         self.tokens: Any = facets["tokens"]
         self.namespaces: Any = facets["namespaces"]

@@ -19,7 +19,6 @@ FILE: Final = "aether-toml.schema.json"
 TITLES: Final = {
     PROFILES: "Settings that win over the others where a profile is chosen, by `--profile` or AETHER_PROFILE.",
     "persistence": "The words of the prior system for `[store]`.",
-    "server": "The words of the prior system for `[store]`.",
 }
 
 
@@ -34,7 +33,7 @@ def generate() -> dict[str, Any]:
     for definition in definitions.values():
         _tidy(definition)
     for name in ("Profile", "Configuration"):
-        _add_old_words(definitions[name]["properties"])
+        _add_old_words(definitions, definitions[name]["properties"])
     root = definitions.pop("Configuration")
     root["properties"][PROFILES]["description"] = TITLES[PROFILES]
     return {
@@ -60,13 +59,16 @@ def _tidy(definition: dict[str, Any]) -> None:
             one |= given[0]
 
 
-def _add_old_words(properties: dict[str, Any]) -> None:
-    """Add the sections of the prior system."""
+def _add_old_words(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
+    """Add the keys of the prior system, and the sections that it alone has."""
     for key in RENAMED:
         section, _, name = key.partition(".")
-        table = properties.setdefault(
-            section, {"type": "object", "description": TITLES[section], "properties": {}, "additionalProperties": False}
-        )
+        if section in SECTIONS:
+            table = definitions[properties[section]["$ref"].rpartition("/")[2]]
+        else:
+            table = properties.setdefault(
+                section, {"type": "object", "description": TITLES[section], "properties": {}, "additionalProperties": False}
+            )
         choices = {"enum": ["memory", "snapshot", "state-action-log"]} if name == "mode" else {"type": "string"}
         table["properties"][name] = {**choices, "deprecated": True}
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, field
 
 _Count = Annotated[int, Meta(ge=1)]
+_Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 def _says(text: str, variable: str, flag: str = "", *, form: str = "") -> Meta:
@@ -146,6 +147,53 @@ class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
     nesting: Annotated[_Count, _says("Depth of nesting.", "AETHER_LIMITS_NESTING", "--limit nesting=N")] = 200
 
 
+class ServerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where `aether serve` listens, and where it is reached."""
+
+    url: Annotated[
+        str | None, _says("The server that commands and workers talk to, `http://HOST:PORT` or `https://...`.", "AETHER_SERVER")
+    ] = None
+    host: Annotated[str, _says("The address on which the server listens.", "AETHER_SERVER_HOST", "--host")] = "127.0.0.1"
+    http_port: Annotated[_Port, _says("Its port for HTTP; 0 is a free one.", "AETHER_HTTP_PORT", "--http-port")] = 7234
+    grpc_port: Annotated[
+        _Port | None,
+        _says(
+            "Its port for gRPC, which needs the extra `[grpc]`: it comes with the next release.",
+            "AETHER_GRPC_PORT", "--grpc-port",
+        ),
+    ] = None
+    tls_cert: Annotated[
+        str | None,
+        _says(
+            "Its certificate, a PEM file; with it the server speaks TLS alone.", "AETHER_TLS_CERT", "--tls-cert", form="path"
+        ),
+    ] = None
+    tls_key: Annotated[str | None, _says("The key of the certificate.", "AETHER_TLS_KEY", "--tls-key", form="path")] = None
+    public_url: Annotated[
+        str | None,
+        _says("The address by which others reach it, where a proxy stands before it.", "AETHER_PUBLIC_URL", "--public-url"),
+    ] = None
+    cors: Annotated[
+        list[str], _says("Origins whose web pages may use it.", "AETHER_CORS", "--cors", form="part")
+    ] = field(default_factory=list)
+    lease: Annotated[
+        _Count,
+        _says(
+            "For how many seconds a worker keeps its tasks that gives no sign of life; it gives one ten times as often.",
+            "AETHER_WORKER_LEASE", "--lease",
+        ),
+    ] = 30
+
+
+class MetricsSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the server says of itself to Prometheus."""
+
+    enabled: Annotated[bool, _says("Whether `/metrics` is answered.", "AETHER_METRICS_ENABLED")] = True
+    port: Annotated[
+        _Port | None, _says("A port of its own for `/metrics`. Unless given, that of HTTP.", "AETHER_METRICS_PORT")
+    ] = None
+
+
 class LoggingSection(Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged beside results and progress."""
 
@@ -180,6 +228,8 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "workspaces": WorkspacesSection,
     "concurrency": ConcurrencySection,
     "limits": LimitsSection,
+    "server": ServerSection,
+    "metrics": MetricsSection,
     "logging": LoggingSection,
 }
 NAMED_SECTIONS: Final[dict[str, type[Struct]]] = {  # with a table for each name

@@ -56,7 +56,8 @@ class Setting(Struct, frozen=True):
         if get_origin(inner) is list:
             return "a list of names" if self.form == "part" else "a list of paths"
         if inner is int:
-            return "a whole number of at least 1"
+            least, most = _bounds(self.type)
+            return f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
         return {bool: "true or false", str: _WANTED.get(self.form, "text")}[inner]
 
     def check(self, value: Json) -> Json:
@@ -140,6 +141,16 @@ def _without_none(annotated: Any) -> Any:
     if NoneType in get_args(inner):
         inner = next(part for part in get_args(inner) if part is not NoneType)
     return get_args(inner)[0] if get_origin(inner) is Annotated else inner
+
+
+def _bounds(annotated: Any) -> tuple[int, int | None]:
+    """The least and the most of a whole number."""
+    for part in get_args(annotated):
+        if isinstance(part, Meta) and part.ge is not None:
+            return int(part.ge), None if part.le is None else int(part.le)
+        if get_args(part) and (found := _bounds(part)) != (0, None):
+            return found
+    return 0, None
 
 
 def _as_list(value: Json) -> list[str]:

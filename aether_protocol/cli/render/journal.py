@@ -209,6 +209,25 @@ def left_entry(left: Sequence[str]) -> JournalEntry:
     return JournalEntry("SchedulerEnded", text, {"leftRunIds": list(left)})
 
 
+def serving_entry(url: str, store: str, *, local: bool, cron: bool) -> JournalEntry:
+    """A server is there."""
+    parts = [word for word, there in (("a worker of its own", local), ("schedules", cron)) if there]
+    having = f", with {' and '.join(parts)}" if parts else ""
+    text = f"serving {store} at {url}{having}"
+    return JournalEntry("ServerStarted", text, {"url": url, "store": store, "worker": local, "cron": cron})
+
+
+def stopping_entry(grace_s: float) -> JournalEntry:
+    """A signal came to a server."""
+    waits = f"; tasks here may continue for {grace_s:g}s" if grace_s else ""
+    return JournalEntry("ServerLeaving", f"nothing more is begun{waits}", {"graceSeconds": grace_s})
+
+
+def served_entry() -> JournalEntry:
+    """The last entry of a server."""
+    return JournalEntry("ServerEnded", "the server ends; open runs are left for the next one")
+
+
 def entries_left_out(count: int) -> str:
     """In place of entries that were not read in time; as a line of JSON."""
     return json.dumps({"kind": "EntriesLeftOut", "count": count}, separators=(",", ":"))

@@ -7,6 +7,7 @@
     upkeep      what an operator asks
     tokens      of callers, without their texts                namespaces those that were declared
     audit       what callers changed
+    fleet       what servers must know of their workers
 
 Every method of a facet raises PortError where the outside fails (a full disk, a server that is away), BusyError where another
 process was first, and UsageError where the caller asks for what cannot be: NotFoundError for an unknown run, ConflictError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store.access import TokenStore as TokenStore
     from aether_protocol.ports.store.changes import Change as Change
     from aether_protocol.ports.store.changes import ChangeFeed as ChangeFeed
+    from aether_protocol.ports.store.fleet import FleetStore as FleetStore
+    from aether_protocol.ports.store.fleet import KnownWorker as KnownWorker
+    from aether_protocol.ports.store.fleet import ServerTerm as ServerTerm
     from aether_protocol.ports.store.leases import Lease as Lease
     from aether_protocol.ports.store.leases import LeaseStore as LeaseStore
     from aether_protocol.ports.store.library import DocumentMark as DocumentMark
@@ -55,7 +59,7 @@ STATE_ACTION_LOG: Final = "state-action-log"
 
 FACETS: Final = (  # that every store has
     *("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep"),
-    *("tokens", "namespaces", "audit"),
+    *("tokens", "namespaces", "audit", "fleet"),
 )
 
 
@@ -74,6 +78,7 @@ class Store(Protocol):
     library: LibraryStore
     changes: ChangeFeed
     schedules: ScheduleStore | None
+    fleet: FleetStore
     upkeep: UpkeepStore
     tokens: TokenStore
     namespaces: NamespaceStore
@@ -103,6 +108,7 @@ _HOMES: Final = {
     **dict.fromkeys(("DocumentMark", "LibraryStore", "NewDocument", "StoredDocument"), "library"),
     **dict.fromkeys(("StoreInfo", "UpkeepStore"), "upkeep"),
     **dict.fromkeys(("Change", "ChangeFeed"), "changes"),
+    **dict.fromkeys(("FleetStore", "KnownWorker", "ServerTerm"), "fleet"),
     **dict.fromkeys(("Lease", "LeaseStore"), "leases"),
     "ScheduleStore": "schedules",
 }

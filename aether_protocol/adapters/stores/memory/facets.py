@@ -1,4 +1,4 @@
-"""What the memory store keeps besides runs: leases and locks, requests, logs, documents, schedules.
+"""What the memory store keeps besides runs: leases and locks, requests, logs, documents, schedules, workers.
 
 Law: the same answers as a durable store gives, within one process; logs are bounded per task run.
 """
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from aether_protocol.errors import BusyError, NotFoundError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.changes import Change
+from aether_protocol.ports.store.fleet import KnownWorker, ServerTerm
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
 from aether_protocol.ports.store.library import DocumentMark, NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
@@ -389,6 +390,27 @@ class MemoryLibrary:
 
     async def marks(self) -> list[DocumentMark]:
         return [one for _, one in sorted(self._marks.items())]
+
+
+class MemoryFleet:
+    """`ports.store.FleetStore`."""
+
+    def __init__(self) -> None:
+        self._term: ServerTerm | None = None
+        self._workers: dict[str, KnownWorker] = {}
+
+    async def begin_term(self, key: bytes) -> ServerTerm:
+        self._term = ServerTerm(key, 1) if self._term is None else ServerTerm(self._term.key, self._term.number + 1)
+        return self._term
+
+    async def put_workers(self, workers: Sequence[KnownWorker]) -> None:
+        self._workers |= {one.name: one for one in workers}
+
+    async def workers(self) -> list[KnownWorker]:
+        return [self._workers[name] for name in sorted(self._workers)]
+
+    async def forget_workers(self, before: int) -> None:
+        self._workers = {name: one for name, one in self._workers.items() if one.connected or one.at >= before}
 
 
 class MemorySchedules:

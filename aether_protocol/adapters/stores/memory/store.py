@@ -20,6 +20,7 @@ from aether_protocol.adapters.stores.memory.access import MemoryAudit, MemoryNam
 from aether_protocol.adapters.stores.memory.facets import (
     LeaseBook,
     MemoryChanges,
+    MemoryFleet,
     MemoryLeases,
     MemoryLibrary,
     MemoryLogs,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import (
         AuditStore,
         ChangeFeed,
+        FleetStore,
         LeaseStore,
         LibraryStore,
         LogStore,
@@ -349,6 +351,7 @@ class MemoryStore:
         schedules = MemorySchedules(runs, mailbox)
         self.schedules: ScheduleStore | None = schedules
         self.library: LibraryStore = MemoryLibrary(schedules)
+        self.fleet: FleetStore = MemoryFleet()
         self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
         self.tokens: TokenStore = MemoryTokens()
         self.namespaces: NamespaceStore = MemoryNamespaces(self)

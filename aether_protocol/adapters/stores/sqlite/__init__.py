@@ -16,5 +16,6 @@ Modules by role:
     what tasks wrote; documents with their versions     logs, library
     schedules, their fires and decisions                schedules
     tokens, namespaces and the audit                    access
+    the key of servers, and the workers they know       fleet
     description, check and compaction of the file       upkeep
 """

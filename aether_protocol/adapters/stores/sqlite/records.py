@@ -48,6 +48,8 @@ COVERED: Final[Mapping[str, str]] = {
     "tokens": "token, name, kind, roles, pools, digest, created_at, expires_at, revoked_at",
     "namespaces": "name, created_at, weight, most",
     "audit": "id, at, actor, kind, token, action, namespace, target, outcome, detail",
+    "terms": "id, text, term",
+    "workers": "name, text, at, connected",
 }
 _TEXTS: Final = frozenset(  # columns of texts; the others hold integers
     {"action", "actor", "outcome", "pools", "roles", "target", "token"}

@@ -218,6 +218,19 @@ _ACCESS: Final = (
     "CREATE INDEX audit_namespace ON audit (namespace, id)",
 )
 
+# Of the servers of this store: the key of their tokens with the number of the newest term of service (one row), and the workers
+# that said hello to them.
+_FLEET: Final = (
+    "CREATE TABLE terms (id INTEGER PRIMARY KEY, text TEXT NOT NULL, term INTEGER NOT NULL, sum BLOB)",
+    """CREATE TABLE workers (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        connected INTEGER NOT NULL,
+        sum BLOB
+    ) WITHOUT ROWID""",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
-    (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS),  # FIRST
+    (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS, *_FLEET),  # FIRST
 )

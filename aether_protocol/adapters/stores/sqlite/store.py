@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aether_protocol.adapters.stores.sqlite.access import SqliteAudit, SqliteNamespaces, SqliteTokens
 from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
+from aether_protocol.adapters.stores.sqlite.fleet import SqliteFleet
 from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
 from aether_protocol.adapters.stores.sqlite.library import SqliteLibrary
 from aether_protocol.adapters.stores.sqlite.logs import SqliteLogs
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import (
         AuditStore,
         ChangeFeed,
+        FleetStore,
         LeaseStore,
         LibraryStore,
         LogStore,
@@ -55,6 +57,7 @@ class SqliteStore:
         schedules = SqliteSchedules(database, runs)
         self.schedules: ScheduleStore | None = schedules
         self.library: LibraryStore = SqliteLibrary(database, schedules)
+        self.fleet: FleetStore = SqliteFleet(database)
         self.upkeep: UpkeepStore = SqliteUpkeep(database, tier)
         self.tokens: TokenStore = SqliteTokens(database)
         self.namespaces: NamespaceStore = SqliteNamespaces(database)

@@ -57,6 +57,8 @@ _ROWS: Final[Mapping[str, str]] = {
     "tokens": "'token ' || token",
     "namespaces": "'namespace ' || name",
     "audit": "'audit record ' || rowid",
+    "terms": "'the key of the fleet'",
+    "workers": "'worker ' || name",
 }
 _RESERVED: Final = (
     "SELECT reserved >= max(coalesce((SELECT max(id) FROM changes), 0), coalesce((SELECT max(change) FROM steps), 0)) FROM feed"

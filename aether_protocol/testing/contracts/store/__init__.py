@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from aether_protocol.testing.contracts.store.access import AccessContract
 from aether_protocol.testing.contracts.store.changes import ChangeContract
+from aether_protocol.testing.contracts.store.fleet import FleetContract
 from aether_protocol.testing.contracts.store.leases import LeaseContract
 from aether_protocol.testing.contracts.store.library import LibraryContract
 from aether_protocol.testing.contracts.store.logs import LogContract
@@ -28,5 +29,6 @@ class StoreContract(
     ChangeContract,
     UpkeepContract,
     AccessContract,
+    FleetContract,
 ):
     """Every facet that a store must have. Subclass it as `TestMyStore`."""

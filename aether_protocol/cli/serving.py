@@ -1,0 +1,94 @@
+"""The process of `aether serve`: signals, the journal, and its end.
+
+Law: as in `cli.hosting`: the first signal lets nothing more be begun, the second ends the process at once; runs are left as
+they are in the store, and the next server recovers them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from aether_protocol.cli.configured import debugs
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import HostingOptions
+from aether_protocol.cli.process import freeze, leave, log_to
+from aether_protocol.cli.render.journal import (
+    Journal,
+    JournalHandler,
+    entries_left_out,
+    entry_of,
+    served_entry,
+    serving_entry,
+    stopping_entry,
+)
+from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.terminal.streams import apart
+from aether_protocol.errors import UsageError
+from aether_protocol.service.run_host import HostEvent
+
+if TYPE_CHECKING:
+    from aether_protocol.ports.store import Store
+    from aether_protocol.server.host import HostSettings
+
+_EXTRA = ("litestar", "uvicorn", "httpx2")
+
+
+def require_server(command: str) -> None:
+    """Raise UsageError where the extra `[server]` is not installed."""
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        hint = "pip install 'aether-protocol[server]'"
+        raise UsageError(f"'{command}' needs {', '.join(missing)}, which is not installed", hint=hint)
+
+
+def serve(hosting: HostingOptions, settings: HostSettings, *, tier: str | None) -> None:
+    """Serve until a signal comes. Raises AetherError where the server cannot begin."""
+    from aether_protocol.assembly import open_store
+
+    store = open_store(hosting.store, durability=hosting.durability, tier=tier)
+    freeze()
+    with apart(entries_left_out if hosting.output == "events" else None):
+        asyncio.run(_serve(hosting, settings, store))
+
+
+async def _serve(hosting: HostingOptions, settings: HostSettings, store: Store) -> None:
+    from aether_protocol.cli.schedules import store_option_text
+    from aether_protocol.cli.terminal.prompt import interrupts
+    from aether_protocol.engine.clock import WallClock
+    from aether_protocol.server.gate import OFF_NOTE
+    from aether_protocol.server.host import ServerHost
+
+    now = WallClock().now
+    leaving = asyncio.Event()
+    journal = Journal(now, as_events=hosting.output == "events", quiet=messages.is_quiet())
+    more = store_option_text(hosting.store)
+    if not debugs():
+        log_to(JournalHandler(now))
+
+    def interrupted() -> None:
+        if leaving.is_set():
+            leave(FINE)
+        leaving.set()
+
+    def report(event: HostEvent) -> None:
+        journal.tell(entry_of(event, more))
+
+    with interrupts(interrupted):
+        host = ServerHost(store, settings, report)
+        await host.open()
+        try:
+            if host.access.is_off:
+                messages.note(OFF_NOTE)
+            journal.tell(serving_entry(host.url, hosting.store, local=settings.workers, cron=settings.cron))
+            serving = asyncio.ensure_future(host.serve(leaving))
+            waiting = asyncio.ensure_future(leaving.wait())
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if leaving.is_set():
+                journal.tell(stopping_entry(settings.grace_s if settings.workers else 0))
+            await serving
+        finally:
+            await host.close()
+        journal.tell(served_entry())

@@ -1,0 +1,287 @@
+"""A server as a whole: one engine on a store, workers that call in, schedules, and HTTP; from the first request to the last.
+
+How it comes and goes. The address is bound first, so that one that is taken is reported before anything is touched. Then the
+engine opens the store under a term of its own, answers requests, and recovers what no engine drives, then and again every few
+seconds: runs that others submitted into the store, or left behind. Schedules are served by the same engine. On the way out
+nothing new is assigned or fired, requests for readiness say so, the embedded worker ends what it has within the grace, open
+streams end, and the runs are released: the next server recovers them, and finds at the workers what they still carry out.
+
+Several servers may use one store. Each has a term and drives what it holds; leases keep them off each other's runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from msgspec import Struct
+
+from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.assembly import Engine, build_engine
+from aether_protocol.assembly.artifacts import artifacts_place
+from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.assembly.stores import workspaces_root
+from aether_protocol.engine.clock import SystemClock, WallClock
+from aether_protocol.engine.schedule_runner import ScheduleRunner
+from aether_protocol.errors import BusyError, PortError, UsageError
+from aether_protocol.fleet.machine import FleetSettings
+from aether_protocol.ports.broker import BrokerParts
+from aether_protocol.ports.store import ServerTerm, Store
+from aether_protocol.server.app import make_app
+from aether_protocol.server.gate import make_rules
+from aether_protocol.server.parts import ServerParts
+from aether_protocol.server.reports import RunReports
+from aether_protocol.service import client_of
+from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
+from aether_protocol.service.process_identity import this_process
+from aether_protocol.service.run_host import Report
+from aether_protocol.worker.direct import embedded_worker
+from aether_protocol.worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from aether_protocol.assembly.configuration import Configuration
+
+RECOVER_S: Final = 2.0  # between two looks for runs that no engine drives
+STREAMS_S: Final = 2  # how long open connections may take to end
+KEY_BYTES: Final = 32
+BEATS: Final = 10  # of a worker in a lease
+
+_log = logging.getLogger("aether_protocol")
+
+
+class HostSettings(Struct, frozen=True, kw_only=True):
+    """How a server is run.
+
+    Args:
+        host, port: where it listens; port 0 is a free one.
+        tls_cert, tls_key: files of a certificate and its key; with them it speaks TLS alone.
+        public_url: under which address others reach it.
+        cors: origins whose web pages may use it.
+        token: makes its bearer an admin; None: authentication is off unless the store has tokens.
+        slots: what the embedded worker offers; `tasks` is the number of processors unless given.
+        workers: whether there is an embedded worker.
+        cron: whether the schedules of the store are served.
+        grace_s: how long attempts of the embedded worker may continue once the server is asked to leave.
+        lease_s: how long a worker that gives no sign of life keeps what it has.
+        secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7234
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    public_url: str | None = None
+    cors: Sequence[str] = ()
+    token: str | None = None
+    slots: dict[str, int] = {}
+    workers: bool = True
+    cron: bool = True
+    grace_s: float = 10.0
+    lease_s: float = 30.0
+    secrets: Sequence[str] = ()
+    workspaces: str | None = None
+    library: Sequence[str] = ()
+    configuration: Configuration | None = None  # type: ignore[name-defined,unused-ignore]
+
+    def check(self) -> None:
+        """Raise UsageError for what cannot be."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
+        make_rules(self.host, token=self.token, cors=self.cors)
+
+
+class ServerHost:
+    """A server of this process. `open` it, `serve`, then `close`; the store is closed with it.
+
+    Args:
+        store: which runs, schedules and documents it keeps.
+        settings: how it is run.
+        report: called with each event.
+    """
+
+    def __init__(self, store: Store, settings: HostSettings, report: Report) -> None:
+        settings.check()
+        self._store = store
+        self._settings = settings
+        self._reports = RunReports(report)
+        self._ready = False
+        self.access = make_rules(settings.host, token=settings.token, cors=settings.cors)
+        self._socket = _listen(settings.host, settings.port)
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.engine: Engine
+        self.broker: WorkerBroker
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host, port = self._settings.host, self._socket.getsockname()[1]
+        scheme = "http" if self._settings.tls_cert is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    async def open(self) -> None:
+        """Open the engine, and answer requests. Raises PortError, UsageError; then all is closed."""
+        settings, store = self._settings, self._store
+        try:
+            term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
+            self.engine = await build_engine(
+                store=store,
+                broker=lambda parts: self._broker(parts, term),
+                owner=this_process(),
+                secrets_files=settings.secrets,
+                clock=WallClock(),
+                workspaces=settings.workspaces,
+                library=settings.library,
+                configuration=settings.configuration,
+                on_error=self._reports.lost,
+            )
+        except BaseException:
+            self._socket.close()
+            await store.close()
+            raise
+        self._reports.watch(self.engine)
+        self._http = _HttpServer(self._http_config())
+        self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
+
+    def _broker(self, parts: BrokerParts, term: ServerTerm) -> WorkerBroker:
+        lease = round(self._settings.lease_s * 1_000_000)
+        self.broker = WorkerBroker(
+            SystemClock(),  # leases go by what has passed: the machine's clock may be set
+            term.key,
+            secrets=parts.secrets,
+            settings=FleetSettings(lease=lease, reattach=lease),
+            term=term.number,
+            beat_s=self._settings.lease_s / BEATS,
+        )
+        return self.broker
+
+    def _http_config(self) -> uvicorn.Config:
+        settings = self._settings
+        parts = ServerParts(
+            client=client_of(self.engine),
+            workers=self.broker,
+            is_ready=lambda: self._ready,
+            public_url=settings.public_url,
+            access=self.access,
+            artifacts=ArtifactTransfers(self.engine.artifacts),
+        )
+        return uvicorn.Config(
+            make_app(parts),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=STREAMS_S,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+
+    async def serve(self, leaving: asyncio.Event) -> None:
+        """Drive what is in the store, and answer, until `leaving` is set."""
+        self._begin("recovery", self._recover_on())
+        if self._settings.cron and self._store.schedules is not None:
+            runner = ScheduleRunner(
+                self.engine, self._store, self.engine.clock, witness=self._reports, artifacts=self.engine.artifacts
+            )
+            self._begin("schedules", runner.serve(self._stopping))
+        worker = None
+        if self._settings.workers:
+            worker = self._embedded()
+            self._begin("worker", worker.run())
+        self._ready = True
+        await self._first_of(leaving.wait(), self._serving, *self._tasks)
+        self._ready = False
+        self._stopping.set()
+        self.broker.pause()
+        if worker is not None:
+            worker.drain(self._settings.grace_s)
+        await asyncio.gather(*self._tasks)
+
+    async def close(self) -> None:
+        """Answer no more, release the runs, and close the store."""
+        self._ready = False
+        self._stopping.set()
+        self._http.should_exit = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.broker.close()  # polls end, so that their connections do
+            await self._serving
+        self._socket.close()
+        await self.engine.close()
+
+    def _begin(self, name: str, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work, name=f"aether-{name}"))
+
+    async def _first_of(self, leaving: Any, *others: asyncio.Task[None]) -> None:
+        waiting = asyncio.ensure_future(leaving)
+        done, _ = await asyncio.wait({waiting, *others}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for one in done - {waiting}:
+            one.result()  # what broke ends the server: nothing that was begun here returns by itself
+
+    def _embedded(self) -> Supervisor:
+        settings = self._settings
+        disabled = settings.configuration.disabled_executors() if settings.configuration is not None else {}
+        root = workspaces_root(self._store, settings.workspaces or _configured_workspaces(settings.configuration))
+        return embedded_worker(
+            self.broker,
+            slots=settings.slots,
+            executors=[name for name in InstalledExecutors() if name not in disabled] if disabled else None,
+            workspaces=root,
+            artifacts=artifacts_place(self._store, self.engine.artifacts),
+        )
+
+    async def _recover_on(self) -> None:
+        """Recover what no engine drives, now and then."""
+        root = workspaces_root(self._store, self._settings.workspaces)
+        first = True
+        while not self._stopping.is_set():
+            try:
+                if self._store.durable:
+                    await release_dead_owners(self._store)
+                    if first:
+                        await remove_shared_folders(self._store, root)
+                for run_id in await self.engine.recover():
+                    self._reports.adopted(run_id)
+                first = False
+            except (PortError, BusyError) as error:
+                _log.warning("the store does not answer: %s", error.message)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), RECOVER_S)
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without signal handlers: the command has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _configured_workspaces(configuration: Configuration | None) -> str | None:
+    return None if configuration is None else configuration.workspaces.path
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind the address. Raises PortError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(2048)  # who connects before the application is there waits for it
+    except OSError as error:
+        made.close()
+        reason = (error.strerror or str(error)).lower()
+        hint = "another server may run there; --http-port 0 takes a free one" if port else None
+        raise PortError(f"cannot listen on {host} port {port}: {reason}", hint=hint) from error
+    made.setblocking(False)
+    return made

@@ -1,0 +1,48 @@
+"""`server.asgi`: the routes of an engine, mounted in an application of another kind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2 as httpx
+from litestar.types import ASGIApp
+
+from aether_protocol import Engine
+from aether_protocol.server import asgi
+
+
+def below(path: str, inner: Any) -> Any:
+    """An ASGI application that has another one below a path, as frameworks mount one, and says hello elsewhere."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(path):
+            await inner({**scope, "root_path": path, "path": scope["path"][len(path) :]}, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    return app
+
+
+def test_it_is_mounted_in_any_asgi_application() -> None:
+    document = {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "one"},
+        "spec": {"entrypoint": "main", "templates": [{"task": {"name": "main", "executor": {"type": "noop"}}}]},
+    }
+
+    async def go() -> None:
+        async with Engine() as engine:
+            mounted: ASGIApp = below("/aether", asgi(engine))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=mounted), base_url="http://127.0.0.1") as client:
+                assert (await client.get("/elsewhere")).text == "hello"
+                assert (await client.get("/aether/healthz")).json() == {"status": "ok"}
+                made = await client.post("/aether/v1/runs", json={"document": document})
+                assert made.status_code == 201, made.text
+                ended = await client.get(f"/aether/v1/runs/{made.json()['runId']}/result?wait=5s")
+                assert ended.json()["phase"] == "Succeeded"
+                assert (await client.post("/aether/v1/workers", json={})).status_code == 404, "it takes no workers"
+
+    asyncio.run(go())
