@@ -60,6 +60,10 @@ class NotFoundError(UsageError):
     """What the caller named is not there: a run, a task, a schedule, a document."""
 
 
+class ForbiddenError(UsageError):
+    """The caller is known, and may not do this."""
+
+
 class ConflictError(UsageError):
     """What the caller asks for does not fit what is there: an id that is taken, a run that has ended, or has not."""
 

@@ -15,6 +15,7 @@ from aether_protocol.server.gate import CALLER, NO_CREDENTIALS
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
 from aether_protocol.service.access.caller import EVERYWHERE, Caller
+from aether_protocol.service.access.guarded import GuardedClient
 from aether_protocol.service.client import Client
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -70,6 +71,6 @@ def client_for(request: Connection) -> Client:
 
     Handlers of routes take it as their dependency `client`, and never reach for the parts' own.
     """
-    client = parts_of(request.app.state).client
-    assert client is not None  # routes that need one are there only where there is one
-    return client
+    parts = parts_of(request.app.state)
+    assert parts.client is not None  # routes that need one are there only where there is one
+    return GuardedClient(parts.client, caller_of(request), parts.trail)

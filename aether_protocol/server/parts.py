@@ -11,7 +11,8 @@ from msgspec import Struct
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.server.gate import AccessRules
-from aether_protocol.service.client import Client
+from aether_protocol.service.access.audit import AuditTrail
+from aether_protocol.service.access.guarded import ScopedClient
 
 MOST_BODY_BYTES: Final = 10 * 2**20
 
@@ -24,7 +25,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     """What `make_app` puts together.
 
     Args:
-        client: what requests ask; it belongs to an engine of this process.
+        client: what the clients of callers stand on; it belongs to an engine of this process.
+        trail: where it is written down what callers change; None: nowhere.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
@@ -33,7 +35,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         most_body_bytes: the longest body of a request.
     """
 
-    client: Client | None = None
+    client: ScopedClient | None = None
+    trail: AuditTrail | None = None
     workers: WorkerBroker | None = None
     access: AccessRules = AccessRules()
     artifacts: ArtifactTransfers | None = None

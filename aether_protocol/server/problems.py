@@ -11,7 +11,16 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from aether_protocol.adapters.brokers.workers import SessionOverError
-from aether_protocol.errors import AetherError, BusyError, ConflictError, DocumentError, NotFoundError, PortError, UsageError
+from aether_protocol.errors import (
+    AetherError,
+    BusyError,
+    ConflictError,
+    DocumentError,
+    ForbiddenError,
+    NotFoundError,
+    PortError,
+    UsageError,
+)
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.ports.wire_json import WireError
 
@@ -24,6 +33,7 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     WireError: (400, "message-invalid"),
     DocumentError: (422, "document-invalid"),
     NotFoundError: (404, "not-found"),  # before what it is a kind of
+    ForbiddenError: (403, "forbidden"),
     ConflictError: (409, "conflict"),
     UsageError: (400, "usage"),
     BusyError: (409, "busy"),

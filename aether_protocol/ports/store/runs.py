@@ -117,7 +117,8 @@ class StoredRun(Struct):
 
 
 class RunQuery(Struct):
-    """Which runs to list: all, where nothing is said. Empty and None do not restrict; the others all hold.
+    """Which runs to list: all, where nothing is said. Empty and None do not restrict (but with `namespaces`, which names all
+    that may be: empty gives nothing); the others all hold.
 
     `since` and `until` bound the creation (until exclusive), `ended_before` the end. `before` is (created_at, run_id) of the
     last row of the page before. With `asleep` only passivated runs come, and the one that is due next comes first.
@@ -126,6 +127,7 @@ class RunQuery(Struct):
     phases: Sequence[str] = ()
     name: str | None = None
     namespace: str | None = None
+    namespaces: Sequence[str] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     since: int | None = None
     until: int | None = None

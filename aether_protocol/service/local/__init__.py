@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aether_protocol.engine.api import RunEngine
     from aether_protocol.ports.clock import Clock
     from aether_protocol.ports.store import Store
+    from aether_protocol.service.access.scope import NamespaceScope
     from aether_protocol.service.local.control import LocalControl
     from aether_protocol.service.local.inspector import LocalInspector
     from aether_protocol.service.local.runs import LocalRuns
@@ -78,6 +79,10 @@ class LocalClient:
         from aether_protocol.service.local.store import LocalStore
 
         return LocalStore(self._context)
+
+    def within(self, scope: NamespaceScope) -> LocalClient:
+        """Give the same client, for which other namespaces are not there. Closing it closes nothing."""
+        return LocalClient(self._context.within(scope), closes=False)
 
     async def close(self) -> None:
         """Close the store, unless an engine has it."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import RunSummary, Store
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
+    from aether_protocol.service.access.scope import NamespaceScope
     from aether_protocol.service.documents import DocumentText, LibraryTexts
 
 SMALL: Final = 300  # task runs of which a report is made within a few milliseconds
@@ -62,7 +63,7 @@ class ClientContext(Struct, frozen=True):
     """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces.
 
     `compiler` makes the workspace in which documents are compiled; by default that of the library. `place` is what people call
-    the store.
+    the store. `scope`: the namespaces to which a caller is bound; the store is one in which no others are.
     """
 
     store: Store
@@ -72,6 +73,7 @@ class ClientContext(Struct, frozen=True):
     given_clock: Clock | None = None
     compiler: Callable[[], DocumentWorkspace] | None = None
     place: str = "the store"
+    scope: NamespaceScope | None = None
 
     @property
     def clock(self) -> Clock:
@@ -85,6 +87,19 @@ class ClientContext(Struct, frozen=True):
         if self.engine is not None:
             self.engine.guard.require_open()
         return await find_run(self.store, run)
+
+    def within(self, scope: NamespaceScope) -> ClientContext:
+        """Give the same, for which other namespaces are not there."""
+        from msgspec.structs import replace
+
+        from aether_protocol.service.access.scoped_store import ScopedStore
+
+        return replace(self, store=ScopedStore(self.store, scope), scope=scope)
+
+    def require(self, namespace: str) -> None:
+        """Raise ForbiddenError where no run may be begun in `namespace`."""
+        if self.scope is not None:
+            self.scope.require(namespace)
 
     def driven(self, run_id: str) -> DrivenRuns | None:
         """The runs of the engine in this process, where that has this run."""

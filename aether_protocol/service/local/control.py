@@ -48,6 +48,7 @@ class LocalControl:
         scheduled_time: int | None = None,
     ) -> str:
         plan = await self._context.plan(document)
+        self._context.require(plan.namespace)
         if self._context.engine is not None:
             return await self._context.engine.submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
         header = make_header(plan, arguments or {}, self.bare_header(plan, run_id, scheduled_time))

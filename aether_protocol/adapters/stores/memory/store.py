@@ -367,6 +367,7 @@ def _fits(row: RunSummary, query: RunQuery) -> bool:
         (not query.phases or row.phase in query.phases)
         and query.name in (None, row.workflow)
         and query.namespace in (None, row.namespace)
+        and (query.namespaces is None or row.namespace in query.namespaces)
         and all(row.labels.get(key) == value for key, value in query.labels.items())
         and (query.since is None or row.created_at >= query.since)
         and (query.until is None or row.created_at < query.until)

@@ -235,6 +235,9 @@ def condition(query: RunQuery) -> tuple[str, list[Json]]:
     if query.phases:
         texts.append(f"phase IN ({', '.join('?' * len(query.phases))})")
         values += query.phases
+    if query.namespaces is not None:
+        texts.append("namespace IN (SELECT value FROM json_each(?))")  # any number of them
+        values.append(to_json(list(query.namespaces)))
     if query.prefix:
         texts.append("run_id >= ? AND run_id < ?")
         values += (query.prefix, f"{query.prefix}\U0010ffff")

@@ -1,0 +1,244 @@
+"""The client of a caller: it answers for the caller's namespaces alone, and what it changes is audited.
+
+Law: a method that is not in NEEDS needs an admin of everything. Which namespaces a call reads and writes is said to the store
+below it (`scoped_store`), so that nothing has to be filtered here; what goes to an engine past the store (a run that is
+begun, cancelled, answered) is asked of the scope first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from inspect import iscoroutinefunction
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, cast
+
+from msgspec import Struct
+
+from aether_protocol.ports.store.access import OK
+from aether_protocol.service.access.audit import AuditTrail, outcome_of
+from aether_protocol.service.access.caller import LOCAL, Caller
+from aether_protocol.service.access.scope import NamespaceScope
+from aether_protocol.service.client import Client
+
+if TYPE_CHECKING:
+    from aether_protocol.service.client import (
+        RunControl,
+        RunInspector,
+        RunReader,
+        ScheduleControl,
+        StoreControl,
+        TemplateControl,
+    )
+
+About = Literal["", "run", "runs", "schedule", "new run", "applied"]
+
+
+class ScopedClient(Client, Protocol):
+    """A client that can be narrowed to some namespaces."""
+
+    def within(self, scope: NamespaceScope) -> Client:
+        """Give the same client, for which other namespaces are not there. Closing it closes nothing."""
+        ...
+
+
+class MethodNeed(Struct, frozen=True):
+    """What a method needs, whether it changes anything, what its first argument or its result names, and whether it concerns
+    all namespaces."""
+
+    role: str
+    writes: bool = False
+    about: About = ""
+    everywhere: bool = False
+
+
+_READ: Final = MethodNeed("viewer")
+_ANSWER: Final = MethodNeed("operator", writes=True, about="run")
+_APPLY: Final = MethodNeed("author", writes=True, about="applied")
+_WHOLE: Final = MethodNeed("admin", writes=True, everywhere=True)
+
+NEEDS: Final[Mapping[str, MethodNeed]] = {
+    **{f"runs.{one}": _READ for one in ("get", "list", "report", "wait", "suspended", "events", "logs", "driver")},
+    **{
+        f"inspect.{one}": _READ
+        for one in ("overview", "step", "compare", "compare_steps", "log_place", "question", "newest", "workspace")
+    },
+    "control.submit": MethodNeed("operator", writes=True, about="new run"),
+    "control.resume": _ANSWER,
+    "control.cancel": _ANSWER,
+    "control.retry": _ANSWER,
+    "control.mend": _ANSWER,
+    "control.delete": MethodNeed("operator", writes=True, about="runs"),
+    "control.prune": MethodNeed("operator", writes=True),
+    **{f"schedules.{one}": _READ for one in ("get", "list", "history")},
+    "schedules.apply": _APPLY,
+    "schedules.remove": MethodNeed("author", writes=True, about="schedule"),
+    "schedules.suspend": MethodNeed("author", writes=True, about="schedule"),
+    "schedules.trigger": MethodNeed("operator", writes=True, about="schedule"),
+    "schedules.backfill": MethodNeed("operator", writes=True, about="schedule"),
+    **{f"templates.{one}": _READ for one in ("get", "list", "versions")},
+    "templates.put": _APPLY,
+    "templates.remove": _APPLY,
+    "store.info": MethodNeed("admin", everywhere=True),
+    "store.check": MethodNeed("admin", everywhere=True),
+    **{f"store.{one}": _WHOLE for one in ("free_artifacts", "migrate", "vacuum")},
+    "store.changes": _READ,
+    "store.export": _READ,
+    "store.import_run": MethodNeed("admin", writes=True, about="new run"),
+}
+_REASONS: Final = frozenset({"control.cancel", "control.resume", "control.retry"})  # these have a `reason`
+
+
+class GuardedClient:
+    """See `service.client.Client`.
+
+    Args:
+        inner: the client of all namespaces.
+        caller: whose client this is.
+        trail: where what it changes is written down; None: nowhere.
+    """
+
+    def __init__(self, inner: ScopedClient, caller: Caller, trail: AuditTrail | None = None) -> None:
+        self.inner = inner
+        self.caller = caller
+        self.trail = trail
+
+    @property
+    def runs(self) -> RunReader:
+        """Read runs."""
+        return cast("RunReader", _Part(self, "runs"))
+
+    @property
+    def inspect(self) -> RunInspector:
+        """Look closer at runs."""
+        return cast("RunInspector", _Part(self, "inspect"))
+
+    @property
+    def control(self) -> RunControl:
+        """Begin, answer, end and delete runs."""
+        return cast("RunControl", _Part(self, "control"))
+
+    @property
+    def schedules(self) -> ScheduleControl:
+        """Schedules of the caller's namespaces."""
+        return cast("ScheduleControl", _Part(self, "schedules"))
+
+    @property
+    def templates(self) -> TemplateControl:
+        """Templates of the caller's namespaces."""
+        return cast("TemplateControl", _Part(self, "templates"))
+
+    @property
+    def store(self) -> StoreControl:
+        """The store itself."""
+        return cast("StoreControl", _Part(self, "store"))
+
+    async def close(self) -> None:
+        """Nothing: the inner client stays open."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def scope(self, need: MethodNeed) -> NamespaceScope:
+        """The namespaces that a call with this need reads and writes."""
+        writes = self.caller.namespaces(need.role)
+        reads = writes if need.writes and not need.about else self.caller.namespaces("viewer")
+        writes = writes if need.writes or need.everywhere else frozenset()
+        return NamespaceScope(caller=self.caller.name, role=need.role, reads=reads, writes=writes)
+
+
+class _Part:
+    """A part of a guarded client: its methods by name."""
+
+    def __init__(self, client: GuardedClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        action = f"{self._name}.{name}"
+        need = NEEDS.get(action, _WHOLE)
+        scope = self._client.scope(need)
+        everything = self._client.caller == LOCAL
+        narrowed = self._client.inner if everything else self._client.inner.within(scope)
+        method = getattr(getattr(narrowed, self._name), name)
+        if need.everywhere and not iscoroutinefunction(method):
+            scope.require_everything()
+        return _Guarded(self._client, narrowed, scope, action, method, need).call if iscoroutinefunction(method) else method
+
+
+class _Guarded(Struct, frozen=True):
+    """A method of one need."""
+
+    client: GuardedClient
+    narrowed: Client
+    scope: NamespaceScope
+    action: str
+    method: Callable[..., Any]
+    need: MethodNeed
+
+    async def call(self, *given: Any, **named: Any) -> Any:
+        """Check the scope, call, and write down what came of it."""
+        found, about = self.method, self.need.about
+        targets: list[tuple[str, str]] = []
+        outcome = "cancelled"  # by the end of the request
+        try:
+            if self.need.everywhere:
+                self.scope.require_everything()
+            if about == "run":
+                row = await self.narrowed.runs.get(given[0])
+                targets.append((row.namespace, row.run_id))
+                self.scope.require(row.namespace)
+                given = (row.run_id, *given[1:])
+            elif about == "schedule":
+                several = [given[0]] if isinstance(given[0], str) else given[0]
+                for one in several:
+                    schedule = (await self.narrowed.schedules.get(one)).schedule
+                    targets.append((schedule.namespace, f"{schedule.namespace}/{schedule.name}"))
+                    self.scope.require(schedule.namespace)
+            elif about == "runs":
+                rows = [await self.narrowed.runs.get(one) for one in given[0]]
+                targets += [(row.namespace, row.run_id) for row in rows]
+                given = ([row.run_id for row in rows], *given[1:])
+            if self.action in _REASONS and self.client.caller != LOCAL:
+                named["reason"] = _signed(named.get("reason", ""), self.client.caller)
+            result = await cast("Awaitable[Any]", found(*given, **named))
+            outcome = OK
+            targets += [one async for one in self._named(about, result)]
+        except BaseException as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            if self.client.trail is not None and self.need.writes:
+                await self.client.trail.write(self.client.caller, self.action, targets, outcome)
+        return result
+
+    async def _named(self, about: About, result: Any) -> AsyncIterator[tuple[str, str]]:
+        """What the result names: (namespace, target)."""
+        if about == "new run":
+            run_id = result if isinstance(result, str) else result.run_id
+            row = await self.narrowed.runs.get(run_id)
+            yield row.namespace, row.run_id
+        elif about == "applied":
+            for one in _documents_of(result):
+                yield one
+
+
+def _documents_of(result: Any) -> Iterator[tuple[str, str]]:
+    """What was applied or removed: templates with their version, schedules."""
+    done: Sequence[Any] = getattr(result, "removed", ()) or getattr(result, "applied", ())
+    for one in done:
+        document = getattr(one, "document", one)
+        schedule = getattr(getattr(one, "overview", None), "schedule", document)
+        version = getattr(document, "version", None)
+        yield schedule.namespace, f"{schedule.namespace}/{schedule.name}{'' if version is None else f'@{version}'}"
+
+
+def _signed(reason: str, caller: Caller) -> str:
+    """A reason with who gave it, as it is recorded in the run."""
+    return f"{reason} (by {caller.name})" if reason else f"by {caller.name}"
