@@ -34,6 +34,7 @@ class Hosting(HostingOptions, frozen=True, kw_only=True):
     `more` is what `aether resume` needs to find the runs."""
 
     concurrency: int | None = None
+    passivate_after_s: float | None = None
     serves: bool = False
     left_code: int = INTERRUPTED
     more: str = ""
@@ -41,7 +42,14 @@ class Hosting(HostingOptions, frozen=True, kw_only=True):
     @property
     def options(self) -> HostOptions:
         """What the host itself is given."""
-        return HostOptions(self.serves, self.workspaces, self.concurrency, self.secrets, configuration())
+        return HostOptions(
+            serves=self.serves,
+            workspaces=self.workspaces,
+            concurrency=self.concurrency,
+            secrets=self.secrets,
+            configuration=configuration(),
+            passivate_after_s=self.passivate_after_s,
+        )
 
 
 Body = Callable[[HostContext, Journal], Awaitable[int]]

@@ -106,6 +106,13 @@ ConcurrencyOption = Annotated[
     option("--concurrency", type=Number(1), metavar="N", callback=configured("concurrency.attempts"),
            help="At most N tasks at once."),
 ]
+PassivationOption = Annotated[
+    float,
+    option("--passivate-after", type=Number(0, 1_000_000_000, fraction=True), metavar="SECONDS",
+           callback=configured("passivation.after"),
+           help="Drop a run that has only waited for so long, and will for longer, from memory, and wake it in time; by "
+                "default 60."),
+]
 WorkspacesFolder = Annotated[
     str | None,
     option("--workspace", type=Location(FOLDER), metavar="DIR", callback=configured("workspaces.path"),

@@ -180,10 +180,13 @@ async def told_when_left(runs: RunReader, run_id: str) -> AsyncIterator[None]:
 async def _tell_when_left(runs: RunReader, run_id: str) -> None:
     import asyncio
 
+    from aether_protocol.cli.instants import now_us
+
     looks = 1  # that found no driver: between two drivers there may be a moment without one, so that one is not enough
     with contextlib.suppress(UsageError):  # it was deleted
-        while not (await runs.get(run_id)).closed:
-            looks = looks + 1 if await runs.driver(run_id) is None else 0
+        while not (row := await runs.get(run_id)).closed:
+            asleep = row.wake_at is not None and row.wake_at > now_us()  # it is woken in time by what hosts runs
+            looks = looks + 1 if not asleep and await runs.driver(run_id) is None else 0
             if looks == LOOKS:
                 messages.note(f"no process drives this run at the moment; 'aether resume {run_id}' continues it")
             await asyncio.sleep(LOOK_S)

@@ -171,7 +171,7 @@ class ActiveRun:
 class Delivery(Struct, eq=False):
     """An attempt that is dispatched and has not come back. `offered`: the broker has it, or is being asked to take it;
     `refusals` in a row, the last one for `reason`; `details` of its last heartbeat; `known` bytes of its logs by stream. `own`:
-    the engine carries it out itself."""
+    the engine carries it out itself. `sleep_us`: it only waits for so long, from the start of the attempt (RT-124)."""
 
     run: ActiveRun
     node: int
@@ -184,6 +184,7 @@ class Delivery(Struct, eq=False):
     reason: str = ""
     details: Json = None
     known: dict[str, int] | None = None
+    sleep_us: int = 0
 
 
 class Draft(NamedTuple):

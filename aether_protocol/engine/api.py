@@ -60,7 +60,8 @@ class RunEngine:
 
     With `passivate_after_s` a run that has only waited for so many seconds, and will wait for longer than that, is
     released and dropped from memory; this engine wakes every passivated run of its store in time (see `passivation`).
-    Engines that share a store and passivate must therefore know the same executors. None: runs stay in memory.
+    Engines that share a store and passivate must therefore know the same executors. None: runs stay in memory. `woken` are
+    called with the id of each run that this engine has woken.
 
     `site` carries out the executors that are the engine's own affair; without one all of them go to the broker.
 
@@ -101,6 +102,7 @@ class RunEngine:
         if passivate_after_s is not None and store.durable:
             after_us = round(passivate_after_s * 1_000_000)
             self._passivation = Passivation(store, clock, keeper, after_us, self._recover_woken)
+        self.woken = [] if self._passivation is None else self._passivation.woken
         self._driver = RunLoop(
             store, broker, clock, SecretBook(secrets), keeper, watched, site=site, passivation=self._passivation
         )

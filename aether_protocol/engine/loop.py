@@ -112,7 +112,8 @@ class RunLoop:
             broker.start(self.reports)
         self._task = asyncio.create_task(self._drive(), name="aether-driver")
         if self._passivation is not None:
-            self._passivation.start(Passivated(self.runs, self._inbox, self.outside, self._timers), self._wake)
+            referring = Passivated(self.runs, self._inbox, self.outside, self._timers, self.deliveries)
+            self._passivation.start(referring, self._wake)
 
     async def close(self) -> None:
         """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""

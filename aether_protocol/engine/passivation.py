@@ -1,10 +1,11 @@
 """Passivation: a run that only waits is released and dropped from memory, and is woken in time (RT-124).
 
-A run only waits where no attempt of it is dispatched and nothing is on its way to it: what continues it is an answer from
-outside, or a timer (a time limit, the pause before a retry). Once that has lasted for the threshold, and the next timer is
-further away than the threshold too, its state and timers are dropped and its lease is released; the store keeps until when it
-sleeps, so that any engine that passivates wakes it, also where this one is no more. Its record is complete at that moment:
-waking is a recovery like any other.
+A run only waits where no attempt of it is dispatched, but such as do nothing but sleep, and nothing is on its way to it: what
+continues it is an answer from outside, or an instant (a time limit, the pause before a retry, the end of a `sleep`). Once that
+has lasted for the threshold, and the next instant is further away than the threshold too, its state and timers are dropped and
+its lease is released; the store keeps until when it sleeps, so that any engine that passivates wakes it, also where this one is
+no more. Attempts that sleep are released with their run, and do what is left of their time once it is recovered (RT-86). The
+record is complete at that moment, on tier `snapshot` since the state is saved first: waking is a recovery like any other.
 
 A passivated run is woken by the store's clock, by what is posted into its mailbox, and by what is asked of it here. This engine
 sets an alarm for the run that is due next, and polls for what other processes ask. Runs that something in this process waits
@@ -19,22 +20,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.inbox import Asked, Entry
 from aether_protocol.engine.leases import BEAT_US, LeaseKeeper
 from aether_protocol.engine.outside import OutsideAnswers
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock, TimerHandle
-from aether_protocol.ports.store import RunQuery, Store
+from aether_protocol.ports.store import RunAppend, RunQuery, Store
 from aether_protocol.ports.store.runs import NEVER
+from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.nodes import TaskNode
+from aether_protocol.scheduler.transitions import RUNNING
 
 WAKE_BATCH: Final = 128  # runs that are woken before others get a turn
+EARLY_US: Final = 1_000_000  # so long before a `sleep` is through its run is woken: the attempt has to be dispatched once more
 
 _NEXT: Final = RunQuery(asleep=True, limit=1)
 _log = logging.getLogger("aether_protocol")
@@ -46,8 +52,14 @@ class Passivated:
     """What of the loop refers to a run."""
 
     def __init__(
-        self, runs: dict[str, ActiveRun], inbox: Collection[Entry], outside: OutsideAnswers, timers: Timers
+        self,
+        runs: dict[str, ActiveRun],
+        inbox: Collection[Entry],
+        outside: OutsideAnswers,
+        timers: Timers,
+        deliveries: Deliveries,
     ) -> None:
+        self._deliveries = deliveries
         self._runs = runs
         self._inbox = inbox
         self._outside = outside
@@ -60,6 +72,9 @@ class Passivated:
     def drop(self, run: ActiveRun) -> None:
         """Forget a run that is passivated: what still refers to it cannot write any more."""
         self._timers.drop(run)
+        for delivery in run.open.values():
+            self._deliveries.release(delivery)
+        run.open = {}
         del self._runs[run.id]
         run.error = BusyError(f"run {run.id!r} was passivated")
         run.wake(run.followers)
@@ -163,7 +178,7 @@ class Passivation:
             self._missed = True  # runs are being claimed: the loop is woken when that is done
             return
         async with self._lock:
-            sleeps = self._chosen()
+            sleeps = await self._saved(self._chosen())
             if sleeps:
                 for run in sleeps:
                     self._loop.drop(run)
@@ -185,7 +200,7 @@ class Passivation:
         expired = list(takewhile(lambda run: self._waiting[run] + self._after_us <= now, self._waiting))
         for run in [*expired, *self._watched]:
             self.forget(run)
-            due = min(run.timers.values(), default=None)
+            due = min([*run.timers.values(), *_wakings(run)], default=None)
             if not _only_waits(run) or self._loop.is_concerned(run) or (due is not None and due - now <= self._after_us):
                 continue  # what comes next touches it
             if run.waiters or run.pause_waiters or run.streams:
@@ -193,6 +208,27 @@ class Passivation:
             else:
                 chosen[run] = due
         return chosen
+
+    async def _saved(self, chosen: dict[ActiveRun, int | None]) -> dict[ActiveRun, int | None]:
+        """Save the states that the store does not have yet (tier `snapshot`). Gives the runs of which it has all."""
+        unsaved = {run: snapshots for run in chosen if (snapshots := run.snapshots) and not snapshots.holds(run.state)}
+        if not unsaved:
+            return chosen
+        try:
+            refused = await self._store.runs.append([_whole(run) for run in unsaved])
+        except (PortError, BusyError) as error:
+            _log.warning("runs could not be passivated yet: %s", error.message)
+            refused = {run.id: error for run in unsaved}
+        for run, snapshots in unsaved.items():
+            if run.id not in refused:
+                snapshots.count(run.state)
+        now = self._clock.now()
+        for run in unsaved:
+            if run.id in refused:
+                self._waiting[run] = now
+        return {
+            run: due for run, due in chosen.items() if run.id not in refused and not self._loop.is_concerned(run)
+        }
 
     async def _release(self, runs: dict[str, int | None]) -> None:
         """Release runs, each with the instant at which it is due. Where that fails it is tried again with each beat."""
@@ -296,8 +332,32 @@ class Passivation:
 
 
 def _only_waits(run: ActiveRun) -> bool:
-    """Whether nothing but time or an answer continues the run, and all of it is in the store."""
+    """Whether nothing but time or an answer continues the run."""
     state = run.state
-    if run.open or run.steps or run.over or run.recovering or state.root is None or state.ready:
+    if (run.open and not _only_sleeps(run)) or run.steps or run.over or run.recovering or state.root is None or state.ready:
         return False
-    return run.snapshots is not None and run.snapshots.holds(state)
+    return run.snapshots is not None
+
+
+def _whole(run: ActiveRun) -> RunAppend:
+    """The state of a run, without a new step."""
+    state = run.state
+    nothing = LogEntry(state.seq, state.now, "passivation", [], [])
+    row = run.row_to_store(always=True)
+    return RunAppend(
+        run.id, run.stored, [nothing], state.leaves_ended, row=row, snapshot=run.snapshot(), token=run.token
+    )
+
+
+def _only_sleeps(run: ActiveRun) -> bool:
+    """Whether all attempts that are dispatched have begun, and do nothing but sleep."""
+    nodes = run.state.nodes
+    return all(one.sleep_us and one.offered and nodes[one.node].phase is RUNNING for one in run.open.values())
+
+
+def _wakings(run: ActiveRun) -> Iterator[int]:
+    """The instants, by the engine's clock, at which attempts that sleep have to be dispatched again, to end in time."""
+    for one in run.open.values():
+        node = run.state.nodes[one.node]
+        if one.sleep_us and isinstance(node, TaskNode) and node.attempt_began_at is not None:
+            yield node.attempt_began_at + one.sleep_us - EARLY_US - run.skew_us

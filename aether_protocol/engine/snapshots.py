@@ -3,7 +3,8 @@
 A snapshot costs the size of the run, a step next to nothing. Of a log fewer than `steps` are replayed in a fifth of a second,
 so a snapshot is due after more than that, and for a large run after a share of its size; at the end of a long run one is made
 so that it opens fast. On tier `snapshot` nothing else is kept: a snapshot is due at the first step (from then on deadlines stay
-what they are), after many steps or some time, where the run begins to wait for an answer, and at its end.
+what they are), after many steps or some time, where the run begins to wait for an answer, before it is passivated, and at its
+end.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class Snapshots:
         if due:
             self._saved, self._saved_at = state.seq, state.now
         return due
+
+    def count(self, state: RunState) -> None:
+        """Count a snapshot of `state` that was made beside those that are due."""
+        self._saved, self._saved_at = state.seq, state.now
 
     def holds(self, state: RunState) -> bool:
         """Whether the store has all of `state`: every step, or on tier `snapshot` a snapshot of the last one."""

@@ -15,7 +15,7 @@ from aether_protocol.scheduler.nodes import NEVER, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.transitions import CREATED, READY, RUNNING
 
-_SLEEP: Final = "sleep"  # the executor that does what is left of an attempt
+SLEEP: Final = "sleep"  # the executor that does what is left of an attempt
 
 
 def outstanding(state: RunState) -> list[Command]:
@@ -47,7 +47,7 @@ def under_way(state: RunState) -> list[TaskNode]:
 
 def goes_on(node: TaskNode) -> bool:
     """Whether an attempt that was lost with its engine does what is left, under the time limit that it had (EXEC-2)."""
-    return node.target.executor_type == _SLEEP
+    return node.target.executor_type == SLEEP
 
 
 def part_overdue(

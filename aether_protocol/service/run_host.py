@@ -93,13 +93,14 @@ Report = Callable[[HostEvent], None]
 class HostOptions(Struct, frozen=True):
     """How runs are driven. `serves`: the host stays, and waits for suspended runs like for others; else it leaves a run once
     only an answer from outside continues it. `configuration`: what is recorded with runs that begin here, and counts where the
-    others are left out."""
+    others are left out. `passivate_after_s`: how long a run only waits before it is passivated; None: runs stay in memory."""
 
     serves: bool = False
     workspaces: str | Path | None = None
     concurrency: int | None = None
     secrets: Sequence[str] = ()
     configuration: Configuration | None = None
+    passivate_after_s: float | None = None
 
 
 class RunHost:
@@ -120,6 +121,7 @@ class RunHost:
         self._suspended: set[str] = set()  # runs that were suspended when they were checked last
         self._closing = False
         engine.observers.append(self._stored)
+        engine.woken.append(self._watch)
 
     # --- what the schedule runner reports ---
 
@@ -178,9 +180,14 @@ class RunHost:
             self.report(RunSuspended(state, paths))
 
     async def _follow(self, run_id: str) -> None:
-        """Until it is over; where the host does not serve, until only time or an answer continues it."""
+        """Until it is over; where the host does not serve, until only time or an answer continues it. A run that is passivated
+        is followed again once it is woken."""
         try:
-            await self.engine.driven.join(run_id, or_suspended=not self._serves)
+            if not self._serves:
+                await self.engine.driven.join(run_id, or_suspended=True)
+            elif not await self.engine.driven.follow(run_id):
+                self._moved.discard(run_id)
+                return
             state = self.engine.driven.state(run_id)
         except AetherError as error:
             self._moved.discard(run_id)
@@ -316,6 +323,7 @@ async def open_host(
             clock=clock,
             workspaces=options.workspaces,
             configuration=options.configuration,
+            passivate_after_s=options.passivate_after_s,
         )
     except BaseException:
         await store.close()

@@ -21,6 +21,7 @@ from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, Node, 
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 from aether_protocol.scheduler.transitions import ERROR, FAILED, SKIPPED, SUCCEEDED, TIMEOUT
+from aether_protocol.views.summary import wake_instant
 
 FINE: Final = frozenset({SUCCEEDED, SKIPPED})  # what an excerpt leaves out
 
@@ -127,6 +128,7 @@ class Report(Struct, frozen=True):
     warnings: tuple[Note, ...]
     broken: str | None = None  # why a run that is stored was set aside
     configuration: RunConfiguration | None = None
+    wake_at: int | None = None  # of a stored run that is passivated: see `RunSummary`
 
     def to_json(self) -> dict[str, Json]:
         """The object that `aether run -o json` prints."""
@@ -147,6 +149,8 @@ class Report(Struct, frozen=True):
         }
         if self.configuration is not None:
             told["configuration"] = {"profile": self.configuration.profile, "digest": self.configuration.digest}
+        if self.wake_at is not None:
+            told |= {"asleep": True, "wakeAt": wake_instant(self.wake_at)}
         return told if self.broken is None else {**told, "broken": self.broken}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, RunSummary
+from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 
@@ -57,4 +58,11 @@ def row_json(row: RunSummary) -> dict[str, Json]:
         "retryOf": row.retry_of,
         "tier": row.tier,
         "broken": row.broken,
+        "asleep": row.wake_at is not None,
+        "wakeAt": wake_instant(row.wake_at),
     }
+
+
+def wake_instant(wake_at: int | None) -> str | None:
+    """When a passivated run is woken; None where only a request wakes it, and of a run that is not passivated."""
+    return None if wake_at in (None, NEVER) else rfc3339(wake_at)

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore
+from aether_protocol.engine.mailbox import resume_question
 from aether_protocol.ports.store.schedules import FireRecord
 from tests.e2e.process import environment, read_until
-from tests.e2e.schedules import MINUTE, Place, set_due
+from tests.e2e.schedules import MINUTE, Place, cron_text, set_due
 
 PATIENCE_S = 60
 
@@ -125,6 +126,29 @@ def test_what_does_not_end_in_its_grace_is_left_and_the_next_scheduler_goes_on_w
     assert end(second)[0] == 0
     keys = (place.folder / "trace").read_text().split()
     assert len(set(keys)) == 1  # the same attempt, dispatched again
+
+
+@pytest.mark.rule("RT-124")
+def test_a_scheduler_drops_a_run_that_only_waits_and_wakes_it_when_it_is_answered(place: Place) -> None:
+    path = place.folder / "asks.yaml"
+    script = 'type: script, config: {runtime: sh, source: "echo done"}'
+    path.write_text(cron_text("asks").replace(script, "type: await"), "utf-8")
+    assert place.cron("apply", path).returncode == 0
+    place.make_due("asks")
+    process = place.start("run", "--passivate-after", "0.1")
+    until(process, "waits for an answer")
+    row: dict[str, Any] = {"asleep": False}
+    while not row["asleep"]:
+        [row] = json.loads(place.call("ls", "-o", "json").stdout)["runs"]
+    assert (row["phase"], row["wakeAt"] is not None) == ("Suspended", True), "its time limit wakes it"
+    assert "asleep until " in place.call("ls").stdout
+    assert "no process: it is asleep until " in place.call("show", "latest").stdout
+    shown = json.loads(place.call("show", "latest", "-o", "json").stdout)
+    assert (shown["asleep"], shown["wakeAt"]) == (True, row["wakeAt"])
+    place.look(lambda store: store.mailbox.post(row["runId"], resume_question("main", {"approved": True})))
+    assert "Succeeded" in until(process, "Succeeded")
+    assert end(process)[0] == 0
+    assert list(phases(place).values()) == ["Succeeded"]
 
 
 def read_trace(place: Place, lines: int) -> None:

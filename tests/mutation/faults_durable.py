@@ -365,6 +365,30 @@ FAULTS = (
         "return True",
         tests="tests/unit/engine/test_passivation.py",
     ),
+    Fault(
+        "ends",
+        "a run in a long sleep is woken when that is through, and not in time for it",
+        PASSIVATION,
+        "one.sleep_us - EARLY_US - run.skew_us",
+        "one.sleep_us - run.skew_us",
+        tests="tests/unit/engine/test_passivation.py",
+    ),
+    Fault(
+        "lost",
+        "a run whose attempt works is passivated as if it slept",
+        PASSIVATION,
+        "return all(one.sleep_us and one.offered",
+        "return all(one.offered",
+        tests="tests/unit/engine/test_passivation.py",
+    ),
+    Fault(
+        "stays",
+        "the attempts that sleep of a passivated run stay in their slots",
+        PASSIVATION,
+        "self._deliveries.release(delivery)",
+        "delivery.dropped = True",
+        tests="tests/unit/engine/test_passivation.py",
+    ),
     # --- the feed of changes ---
     Fault(
         "missed",

@@ -24,6 +24,7 @@ from aether_protocol.assembly.configuration.sections import (
     LibrarySection,
     LimitsSection,
     LoggingSection,
+    PassivationSection,
     SecretsSection,
     StoreSection,
     VariablesSection,
@@ -175,6 +176,10 @@ class Configuration:
     @property
     def concurrency(self) -> ConcurrencySection:
         return self.section(ConcurrencySection)
+
+    @property
+    def passivation(self) -> PassivationSection:
+        return self.section(PassivationSection)
 
     @property
     def limits(self) -> LimitsSection:

@@ -137,6 +137,19 @@ class ConcurrencySection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class PassivationSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a run that only waits is dropped from memory (RT-124), in processes that host runs of others."""
+
+    after: Annotated[
+        Annotated[float, Meta(ge=0, le=1e9)],
+        _says(
+            "Seconds. A run that has only waited for so long, and will wait for longer than that, is dropped from memory and "
+            "woken in time; a very large number keeps all runs there.",
+            "AETHER_PASSIVATE_AFTER", "--passivate-after",
+        ),
+    ] = 60
+
+
 class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
     """What a document may have at most (DOC-6)."""
 
@@ -227,6 +240,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "artifacts": ArtifactsSection,
     "workspaces": WorkspacesSection,
     "concurrency": ConcurrencySection,
+    "passivation": PassivationSection,
     "limits": LimitsSection,
     "server": ServerSection,
     "metrics": MetricsSection,

@@ -58,6 +58,8 @@ class Setting(Struct, frozen=True):
         if inner is int:
             least, most = _bounds(self.type)
             return f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+        if inner is float:
+            return "a number of seconds"
         return {bool: "true or false", str: _WANTED.get(self.form, "text")}[inner]
 
     def check(self, value: Json) -> Json:
@@ -98,6 +100,8 @@ class Setting(Struct, frozen=True):
             return text.split() if self.form == "part" else [one for one in text.split(os.pathsep) if one]
         if inner is int and text.isascii() and text.isdigit() and len(text) < 16:
             return int(text)
+        if inner is float and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", text):
+            return float(text)
         if inner is bool and text.lower() in (*_YES, *_NO):
             return text.lower() in _YES
         return text

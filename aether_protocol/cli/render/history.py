@@ -12,6 +12,7 @@ import click
 
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import show_report
+from aether_protocol.cli.render.runs import sleep_text
 from aether_protocol.cli.render.times import here
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
@@ -64,6 +65,8 @@ def _head(row: RunSummary, owner: str | None, configuration: Mapping[str, Json] 
     if row.broken is not None:
         head.append(("set aside", f"it broke its engine again and again: {one_line(row.broken, 500)}"))
         head.append(("", f"'aether resume {row.run_id}' tries once more"))
+    elif row.wake_at is not None:
+        head.append(("driven by", f"no process: it is {sleep_text(row.wake_at)}"))
     elif not row.closed:
         driver = "no process ('aether resume' continues it)" if owner is None else one_line(called(owner))
         head.append(("driven by", driver))

@@ -15,6 +15,7 @@ from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.times import here
 from aether_protocol.cli.terminal.color import colored
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.scheduler.timing import SECOND
 from aether_protocol.views.phases import BROKEN, PHASE_COLORS
 from aether_protocol.views.summary import row_json
@@ -97,10 +98,24 @@ def _columns(rows: Sequence[RunSummary]) -> list[_Ids | _Column]:
         [(row.leaves_ended, row.leaves_known) for row in rows],
         [row.created_at // SECOND for row in rows],
         [None if row.ended_at is None else row.ended_at - row.created_at for row in rows],
-        [row.message if row.broken is None else f"set aside: {row.broken}" for row in rows],
+        [_message(row) for row in rows],
     ]
     ids = _Ids(HEADINGS[0], [row.run_id for row in rows])  # they are ASCII
     return [ids, *(_Column(*column) for column in zip(HEADINGS[1:], keys, _TEXTS, strict=True))]
+
+
+def _message(row: RunSummary) -> str:
+    """What is to be said of a run."""
+    if row.broken is not None:
+        return f"set aside: {row.broken}"
+    if row.wake_at is None:
+        return row.message
+    return f"{sleep_text(row.wake_at)}: {row.message}" if row.message else sleep_text(row.wake_at)
+
+
+def sleep_text(wake_at: int) -> str:
+    """Until when a passivated run sleeps."""
+    return "asleep until it is asked" if wake_at == NEVER else f"asleep until {here(wake_at)}"
 
 
 _TEXTS: Final[tuple[Callable[[_Key], str], ...]] = (

@@ -13,6 +13,7 @@ from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.timers import Timers
 from aether_protocol.execution.secrets import references_in
+from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.ports.wire import TaskAssignment
 from aether_protocol.scheduler.commands import (
     ClearTimer,
@@ -24,6 +25,7 @@ from aether_protocol.scheduler.commands import (
     SetTimer,
     StopTask,
 )
+from aether_protocol.scheduler.outstanding import SLEEP
 
 _DONE: Final[list[Command]] = []  # never written to
 
@@ -68,6 +70,8 @@ class CommandRunner:
         if before is not None and before.ref != ref:
             self._deliveries.drop(before)
         delivery = run.open[ref.path] = Delivery(run, command.node, ref, assignment)
+        if assignment.target.executor_type == SLEEP:
+            delivery.sleep_us = _sleep_us(assignment)
         self._deliveries.add(delivery, assignment)
 
     def _other(self, run: ActiveRun, command: Command) -> None:
@@ -83,6 +87,14 @@ class CommandRunner:
             self._closed(run)
         else:
             assert isinstance(command, DispatchTask | Continue)
+
+
+def _sleep_us(assignment: TaskAssignment) -> int:
+    """How long a `sleep` waits; 0 where its executor will refuse what it is given."""
+    try:
+        return parse_duration(assignment.config["duration"])
+    except (TypeError, KeyError, ValueError):
+        return 0
 
 
 def _name_secrets(run: ActiveRun, assignment: TaskAssignment) -> None:

@@ -271,6 +271,9 @@ class Deliveries:
                 delivery.own = True
                 answered[delivery] = "unknown"
         asked = [one for one in deliveries if not one.own]
+        if self._releases:  # where this engine recovers what it released, a release that comes late must end nothing
+            again = {one.ref for one in asked}
+            self._releases = [ref for ref in self._releases if ref not in again]
         answers: Mapping[AttemptRef, Holding] = {}
         try:
             if asked:

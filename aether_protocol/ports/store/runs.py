@@ -78,7 +78,8 @@ class RunAppend(Struct):
             and with `closed`; None: that is all. It is the store's to keep.
         snapshot: The whole state as text, where the engine finds one due: it takes the place of the snapshot before. On tier
             `snapshot` a store keeps this and no steps: an append without one is checked, and nothing of it is kept but
-            `artifacts` and `new_runs`; one that closes the run always has one.
+            `artifacts` and `new_runs`; one that closes the run always has one. Before a run is passivated its state is saved
+            without a new step: `steps` is an empty entry of the number that `expected_seq` has.
         token: What `create` or `claim` gave.
         closed: The run closes with these steps.
         artifacts: Digests of the artifacts that the steps name: they are the run's from then on, until it is deleted.

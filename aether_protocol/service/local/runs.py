@@ -38,7 +38,8 @@ class LocalRuns:
         from aether_protocol.views.report import make_report
 
         row = await self._context.row(run)
-        return replace(await self._context.view(row, make_report, at), broken=row.broken)
+        report = await self._context.view(row, make_report, at)
+        return replace(report, broken=row.broken, wake_at=row.wake_at if at is None else None)
 
     async def wait(self, run: str, *, or_suspended: bool = False, timeout_s: float | None = None) -> Report:
         clock = self._context.clock

@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from aether_protocol.cli.render.history import show_run
 from aether_protocol.cli.render.runs import show_rows
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.service.process_identity import called, this_process
+from aether_protocol.views.report import make_report
+from aether_protocol.views.summary import row_json
 from aether_protocol.views.text import cells, cut
+from tests.unit.cli.plans import dag, plan, task
+from tests.unit.cli.runs import PureRun
 
 SECOND = 1_000_000
 
@@ -29,6 +36,24 @@ def test_a_table_is_as_wide_as_it_must_be(capsys: pytest.CaptureFixture[str]) ->
         "r1         flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some reason",
         "longer-id  数据      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s",
     ]
+
+
+def test_a_run_that_sleeps_says_until_when(capsys: pytest.CaptureFixture[str]) -> None:
+    waits = [replace(row(message=text), phase="Suspended", ended_at=None, closed=False) for text in ("", "approve it")]
+    rows = [replace(waits[0], wake_at=3_600 * SECOND), replace(waits[1], wake_at=NEVER), waits[1]]
+    lines = shown(capsys, rows, None)
+    assert [line[lines[0].index("TOOK") :] for line in lines] == [
+        "TOOK  MESSAGE",
+        "      asleep until 1970-01-01 01:00:00 UTC",
+        "      asleep until it is asked: approve it",
+        "      approve it",
+    ]
+    records = [row_json(one) for one in rows]
+    assert [(one["asleep"], one["wakeAt"]) for one in records] == [(True, "1970-01-01T01:00:00Z"), (True, None), (False, None)]
+    report = make_report(PureRun(plan(dag("main", task("a"))), lambda machine, step: None).machine.state)
+    assert replace(report, wake_at=NEVER).to_json() == report.to_json() | {"asleep": True, "wakeAt": None}
+    show_run(rows[0], report.to_json(), {}, None)
+    assert "driven by:   no process: it is asleep until 1970-01-01 01:00:00 UTC" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

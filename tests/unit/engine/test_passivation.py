@@ -11,10 +11,11 @@ import pytest
 
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.mailbox import cancel_question, resume_question
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG, RunQuery, RunSummary
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on
 from aether_protocol.testing.settling import settled
@@ -104,6 +105,117 @@ def test_a_pause_before_a_retry_is_slept_through(tmp_path: Path) -> None:
             assert (report.phase, report.duration_seconds, report.tasks[1].retries) == ("Succeeded", 60.0, 1)
 
     run_on(Cluster(tmp_path, functions, passivate_after_s=0), body)
+
+
+def sleeping(duration: str = "1h", **call: Any) -> Plan:
+    return plan(dag(task("nap", "sleep", {"duration": duration}, **call), task("then", after=(0,))))
+
+
+def test_a_long_sleep_is_slept_through_in_the_store(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
+        run = await engine.submit(sleeping())
+        await cluster.pass_time(59)
+        assert (engine.driven.ids, engine.brokers[0].busy) == ([], 0), "no state, and no attempt"
+        assert (await row_of(engine, run)).wake_at == cluster.at(3_599), "in time for the attempt to be dispatched again"
+        await cluster.pass_time(3_600)
+        report = await client_of(engine).runs.report(run)
+        assert (report.phase, report.duration_seconds, report.tasks[1].retries) == ("Succeeded", 3_600.0, 0)
+        nap = report.tasks[1]
+        assert (nap.started_at, nap.finished_at) == (rfc3339(cluster.at(0)), rfc3339(cluster.at(3_600)))
+
+    run_on(Cluster(tmp_path, passivate_after_s=10), body)
+
+
+def test_of_several_sleeps_the_first_end_wakes_the_run(tmp_path: Path) -> None:
+    several = plan(dag(*(task(f"n{number}", "sleep", {"duration": f"{number}m"}) for number in (2, 5, 9))))
+
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
+        run = await engine.submit(several)
+        for end in (2, 5, 9):
+            await cluster.pass_time(60 * end - 2)
+            assert (await row_of(engine, run)).wake_at == cluster.at(60 * end - 1)
+            await cluster.pass_time(60 * end)
+        report = await client_of(engine).runs.report(run)
+        assert (report.phase, report.duration_seconds) == ("Succeeded", 540.0)
+        assert [one.finished_at for one in report.tasks[1:]] == [rfc3339(cluster.at(end)) for end in (120, 300, 540)]
+
+    run_on(Cluster(tmp_path, passivate_after_s=10), body)
+
+
+def test_what_works_beside_a_sleep_keeps_the_run_in_memory(tmp_path: Path) -> None:
+    async def works(given: TaskAssignment, context: Any) -> TaskResult:
+        await context.sleep(100)
+        return TaskResult(given.ref)
+
+    both = plan(dag(task("nap", "sleep", {"duration": "1h"}), task("work", "works")))
+
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
+        run = await engine.submit(both)
+        await cluster.pass_time(99)
+        assert engine.driven.ids == [run]
+        await cluster.pass_time(130)
+        assert engine.driven.ids == []
+        await cluster.pass_time(3_600)
+        assert (await client_of(engine).runs.report(run)).duration_seconds == 3_600.0
+
+    run_on(Cluster(tmp_path, {"works": ("async", works)}, passivate_after_s=10), body)
+
+
+def test_a_short_sleep_and_a_time_limit_before_its_end_count(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
+        short = await engine.submit(sleeping("19s"))
+        limited = await engine.submit(sleeping(timeout_us=60 * SECOND))
+        await cluster.pass_time(18)
+        assert engine.driven.ids == [short]
+        assert (await row_of(engine, limited)).wake_at == cluster.at(60)
+        await cluster.pass_time(3_600)
+        assert (await client_of(engine).runs.report(short)).duration_seconds == 19.0
+        report = await client_of(engine).runs.report(limited)
+        assert (report.phase, report.tasks[1].phase, report.duration_seconds) == ("Error", "Timeout", 60.0)
+
+    run_on(Cluster(tmp_path, passivate_after_s=10), body)
+
+
+@pytest.mark.parametrize("tier", [STATE_ACTION_LOG, SNAPSHOT])
+def test_a_sleep_ends_in_time_after_a_kill_and_a_cancel_wakes_it(tmp_path: Path, tier: str) -> None:
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start("first")
+        run, other = await engine.submit(sleeping()), await engine.submit(sleeping())
+        await cluster.pass_time(600)
+        assert set(await asleep(engine)) == {run, other}
+        await cluster.kill(engine)
+        second = await cluster.start("second")
+        assert await second.recover() == []
+        await cluster.pass_time(1_200)
+        await second.driven.ask(other, cancel_question("enough"))
+        await settled(second)
+        assert (await row_of(second, other)).phase == "Cancelled"
+        await cluster.pass_time(3_600)
+        assert (await client_of(second).runs.report(run)).duration_seconds == 3_600.0
+
+    run_on(Cluster(tmp_path, tier=tier, lease_s=15, passivate_after_s=10), body)
+
+
+def test_what_is_asked_beside_a_sleep_wakes_the_run_and_the_sleep_continues(tmp_path: Path) -> None:
+    both = plan(dag(task("nap", "sleep", {"duration": "1h"}), task("ask", "await")))
+
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start()
+        run = await engine.submit(both)
+        await cluster.pass_time(600)
+        assert await asleep(engine) == [run]
+        await engine.driven.ask(run, resume_question("main.ask", {}))
+        await cluster.pass_time(700)
+        assert await asleep(engine) == [run], "it is passivated again"
+        await cluster.pass_time(3_600)
+        report = await client_of(engine).runs.report(run)
+        assert (report.phase, report.duration_seconds) == ("Succeeded", 3_600.0)
+
+    run_on(Cluster(tmp_path, passivate_after_s=10), body)
 
 
 def test_a_time_limit_wakes_a_run_at_its_instant(tmp_path: Path) -> None:
@@ -297,19 +409,36 @@ def test_on_tier_snapshot_every_wait_is_saved_before_the_run_is_put_down(tmp_pat
     run_on(Cluster(tmp_path, tier=SNAPSHOT, passivate_after_s=0), body)
 
 
-def test_on_tier_snapshot_what_is_not_saved_stays_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [None, "refused", "away"])
+def test_on_tier_snapshot_what_is_not_saved_is_saved_first(tmp_path: Path, fault: str | None) -> None:
     document, functions = flaky(50)
 
     async def body(cluster: Cluster) -> None:
-        engine = await cluster.start()
+        engine = await cluster.start("first")
         run = await engine.submit(document)
+        await cluster.pass_time(1)
+        append, failing = engine.store.runs.append, [fault]
+
+        async def fails(batch: Any) -> Any:
+            match failing.pop() if failing else None:
+                case "refused":
+                    return {part.run_id: BusyError("another engine has it") for part in batch}
+                case "away":
+                    raise PortError("the disk reports an error")
+            return await append(batch)
+
+        engine.store.runs.append = fails  # type: ignore[method-assign]
+        await cluster.pass_time(4)
+        assert (engine.driven.ids, failing) == ([run] if fault else [], []), "its state is ahead of its snapshot"
         await cluster.pass_time(40)
-        assert engine.driven.ids == [run], "its state is ahead of its snapshot"
+        assert (engine.driven.ids, await asleep(engine)) == ([], [run])
+        await cluster.kill(engine)
+        second = await cluster.start("second")
         await cluster.pass_time(200)
-        report = await client_of(engine).runs.report(run)
+        report = await client_of(second).runs.report(run)
         assert (report.phase, report.duration_seconds, report.tasks[1].retries) == ("Succeeded", 50.0, 1)
 
-    run_on(Cluster(tmp_path, functions, tier=SNAPSHOT, passivate_after_s=0), body)
+    run_on(Cluster(tmp_path, functions, tier=SNAPSHOT, lease_s=15, passivate_after_s=3), body)
 
 
 def test_many_runs_that_are_due_at_once_are_woken_in_batches(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from aether_protocol.cli.hosting import worst_of
@@ -19,6 +20,7 @@ from aether_protocol.ports.store.schedules import STARTED, FireRecord, StoredSch
 from aether_protocol.service import client_of
 from aether_protocol.service.run_host import HostEvent, RunHost
 from aether_protocol.testing.harness import Cluster, run_on
+from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import dag, plan, task
 
 SCHEDULE = StoredSchedule("default", "nightly", CronSettings("* * * * *"), "s", "{}", 0, 0, 0, None)
@@ -50,7 +52,9 @@ class Scene:
 Body = Callable[[Scene], Coroutine[Any, Any, None]]
 
 
-def play(tmp_path: Path, body: Body, *, serves: bool = False) -> list[tuple[str, ...]]:
+def play(
+    tmp_path: Path, body: Body, *, serves: bool = False, passivate_after_s: float | None = None
+) -> list[tuple[str, ...]]:
     """(kind, run, phase) of all that was reported."""
     told: list[HostEvent] = []
 
@@ -61,7 +65,7 @@ def play(tmp_path: Path, body: Body, *, serves: bool = False) -> list[tuple[str,
         finally:
             scene.runs.close()
 
-    run_on(Cluster(tmp_path), go)
+    run_on(Cluster(tmp_path, passivate_after_s=passivate_after_s), go)
     entries = [entry_of(event, "") for event in told]
     return [(one.kind, *(str(one.fields[name]) for name in ("runId", "phase") if name in one.fields)) for one in entries]
 
@@ -159,3 +163,44 @@ def test_a_host_that_serves_waits_on_and_reports_each_question(tmp_path: Path) -
     assert play(tmp_path, body, serves=True) == [
         ("FireStarted", "asks"), ("RunSuspended", "asks"), ("RunSuspended", "asks"), ("RunEnded", "asks", "Succeeded"),
     ]
+
+
+@pytest.mark.rule("RT-124")
+def test_a_host_that_serves_keeps_no_run_that_only_waits(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.start("asks", task("ask", "await"))
+        await scene.start("naps", task("nap", "sleep", {"duration": "30m"}), task("then", after=(0,)))
+        await scene.cluster.pass_time(30)
+        await asyncio.sleep(0)
+        assert (scene.engine.driven.ids, scene.runs.watched) == ([], [])
+        assert await scene.runs.grace(1) == [], "nothing is left behind by a host that leaves now"
+        await scene.cluster.pass_time(1_800)
+        await client_of(scene.engine).control.resume("asks", "ask")
+        await settled(scene.engine)
+
+    told = play(tmp_path, body, serves=True, passivate_after_s=10)
+    assert [one for one in told if one[0] != "FireStarted"] == [
+        ("RunSuspended", "asks"),
+        ("RunEnded", "naps", "Succeeded"),
+        ("RunEnded", "asks", "Succeeded"),
+    ]
+
+
+@pytest.mark.rule("RT-124")
+def test_a_run_that_is_woken_after_a_restart_is_reported_by_the_host_that_woke_it(tmp_path: Path) -> None:
+    told: list[HostEvent] = []
+
+    async def go(cluster: Cluster) -> None:
+        first = await cluster.start("first")
+        run = await first.submit(plan(dag(task("nap", "sleep", {"duration": "1h"}))))
+        await cluster.pass_time(60)
+        await cluster.kill(first)
+        second = await cluster.start("second")
+        runs = RunHost(second, told.append, asyncio.Event(), serves=True)
+        await cluster.pass_time(3_599.5)
+        assert runs.watched == [run]
+        await cluster.pass_time(3_601)
+        runs.close()
+
+    run_on(Cluster(tmp_path, lease_s=15, passivate_after_s=10), go)
+    assert [entry_of(event, "").kind for event in told] == ["RunEnded"]

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import ConcurrencyOption, HostingOptions
+from aether_protocol.cli.options import ConcurrencyOption, HostingOptions, PassivationOption
 from aether_protocol.cli.value_types import Number
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class ScheduleRunOptions(Struct, frozen=True, kw_only=True):
         option("--grace", type=Number(0, 86_400, fraction=True), default=10, show_default=True, metavar="SECONDS",
                help="How long runs may continue after a signal."),
     ] = 10
+    passivate_after: PassivationOption
     concurrency: ConcurrencyOption = None
     hosting: HostingOptions
 
@@ -63,6 +64,11 @@ def command(options: ScheduleRunOptions) -> int:
         return FINE
 
     settings = Hosting(
-        **asdict(options.hosting), concurrency=options.concurrency, serves=True, left_code=FINE, more=store_option_text(store)
+        **asdict(options.hosting),
+        concurrency=options.concurrency,
+        passivate_after_s=options.passivate_after,
+        serves=True,
+        left_code=FINE,
+        more=store_option_text(store),
     )
     return host(settings, serve)
