@@ -38,6 +38,7 @@ from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import make_rules
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.reports import RunReports
+from aether_protocol.server.sse import end_streams
 from aether_protocol.service import client_of
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 from aether_protocol.service.process_identity import this_process
@@ -172,8 +173,9 @@ class ServerHost:
             access=self.access,
             artifacts=ArtifactTransfers(self.engine.artifacts),
         )
+        self._app = make_app(parts)
         return uvicorn.Config(
-            make_app(parts),
+            self._app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -207,6 +209,7 @@ class ServerHost:
         """Answer no more, release the runs, and close the store."""
         self._ready = False
         self._stopping.set()
+        end_streams(self._app)
         self._http.should_exit = True
         for task in self._tasks:
             task.cancel()

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         LibraryTexts,
         RemovedTemplates,
     )
+    from aether_protocol.service.feed import Feed
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
+    from aether_protocol.service.runs.once import OnceSubmitted
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
     from aether_protocol.service.schedules.backfill import BackfillFire
     from aether_protocol.service.schedules.find import ScheduleOverview
@@ -72,8 +74,8 @@ class RunReader(Protocol):
         """List the paths of the tasks that wait for an answer, in document order."""
         ...
 
-    def events(self, run: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[EventRecord]:
-        """Give what happened, oldest first (docs/reference/events.md).
+    def events(self, run: str, *, after: int = 0, follow: bool = False) -> Feed[EventRecord]:
+        """Give what happened, oldest first (docs/reference/events.md); in batches, all records of a step at a time.
 
         Args:
             run: which run.
@@ -82,13 +84,26 @@ class RunReader(Protocol):
         """
         ...
 
-    def logs(self, run: str, path: str | None = None, *, after: int = 0, follow: bool = False) -> AsyncIterator[LogLine]:
-        """Give what tasks wrote, in order.
+    def logs(
+        self,
+        run: str,
+        path: str | None = None,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        tail: int | None = None,
+        search: str | None = None,
+        follow: bool = False,
+    ) -> Feed[LogLine]:
+        """Give what tasks wrote, in order, in pieces of one or several lines.
 
         Args:
             run: which run.
             path: only of the task run there, and of those below it.
-            after: the `seq` of the last line that is known already.
+            after: the `seq` of the last piece that is known already.
+            before: only pieces whose `seq` is less.
+            tail: begin with the last pieces that hold so many lines.
+            search: only lines that contain this text.
             follow: until the run is closed.
         """
         ...
@@ -168,6 +183,29 @@ class RunControl(Protocol):
         Raises:
             DocumentError: the document is invalid.
             UsageError: arguments do not fit, or the id is taken.
+        """
+        ...
+
+    async def submit_once(
+        self,
+        key: str,
+        document: Source,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> OnceSubmitted:
+        """Record a run as `submit` does, or find the one that this key named before.
+
+        Args:
+            key: an idempotency key, of one namespace; it holds as long as its run is kept.
+            document: see `submit`.
+            arguments: see `submit`.
+            run_id: the id of a run that is new.
+            scheduled_time: see `submit`.
+
+        Raises:
+            KeyTakenError: the key named a run of other content: another workflow, or other arguments.
         """
         ...
 

@@ -63,6 +63,7 @@ NEEDS: Final[Mapping[str, MethodNeed]] = {
         for one in ("overview", "step", "compare", "compare_steps", "log_place", "question", "newest", "workspace")
     },
     "control.submit": MethodNeed("operator", writes=True, about="new run"),
+    "control.submit_once": MethodNeed("operator", writes=True, about="new run"),
     "control.resume": _ANSWER,
     "control.cancel": _ANSWER,
     "control.retry": _ANSWER,

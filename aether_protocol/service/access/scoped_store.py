@@ -225,10 +225,12 @@ class _ScopedLogs:
             await self._runs.require_change(run_id)
         await self._inner.write(lines)
 
-    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(
+        self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
+    ) -> list[LogLine]:
         if await self._runs.row(run_id) is None:
             return []
-        return await self._inner.read(run_id, path, after, limit)
+        return await self._inner.read(run_id, path, after, limit, before=before)
 
 
 class _ScopedLibrary:

@@ -16,7 +16,7 @@ import pytest
 
 from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import RunQuery
+from aether_protocol.ports.store import KeyTakenError, RunQuery
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.service.client import Client
 
@@ -38,6 +38,15 @@ HELLO = _workflow(
     arguments={"parameters": [{"name": "rows", "type": "integer", "value": 1}]},
 )
 ASKS = _workflow("asks", {"type": "await"})
+COUNTS: dict[str, Json] = {
+    "apiVersion": "aether/v1",
+    "kind": "Workflow",
+    "metadata": {"name": "counts"},
+    "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [
+        {"name": name, "dependencies": after, "executor": {"type": "script", "config": {
+            "runtime": "sh", "source": f"n=0; while [ $n -lt 40 ]; do n=$((n+1)); echo {name}$n; done"}}}
+        for name, after in (("a", []), ("b", ["a"]))]}}]},
+}
 FAILS = _workflow("fails", {"type": "fail", "config": {"message": "no"}})
 NIGHTLY: dict[str, Json] = {
     "apiVersion": "aether/v1",
@@ -134,6 +143,29 @@ class ClientContract:
 
         self.play(tmp_path, body)
 
+    def test_a_key_begins_one_run_however_often_it_is_submitted(self, tmp_path: Path) -> None:
+        """Also at the same moment; with other content it is refused, with both digests."""
+
+        async def body(stage: Stage) -> None:
+            control = stage.client.control
+            made = await asyncio.gather(*(control.submit_once("order-42", ASKS, {}) for _ in range(3)))
+            (run,) = {one.run_id for one in made}
+            assert sorted(one.is_new for one in made) == [False, False, True]
+            for content in ((HELLO, {}), (ASKS, {"more": 1})):
+                with pytest.raises(UsageError):
+                    await control.submit_once("order-42", *content)
+            with pytest.raises(KeyTakenError, match="order-42") as taken:
+                await control.submit_once("order-42", HELLO)
+            assert (taken.value.run_id, len({taken.value.first, taken.value.given})) == (run, 2)
+            for key in ("", "x" * 256, "a\nb"):
+                with pytest.raises(UsageError, match="not an idempotency key"):
+                    await control.submit_once(key, HELLO)
+            assert (await control.submit_once("order-43", HELLO, {"rows": 2}, run_id="mine")).run_id == "mine"
+            assert (await control.submit_once("order-43", HELLO, {"rows": 2}, run_id="mine")).is_new is False
+            assert len(await stage.client.runs.list()) == 2
+
+        self.play(tmp_path, body)
+
     def test_unknown_runs_are_usage_errors_with_what_is_near(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             runs = stage.client.runs
@@ -161,6 +193,44 @@ class ClientContract:
             lines = [line async for line in runs.logs(run, follow=True)]
             assert "".join(line.text for line in lines) == "hello\n"
             assert [line async for line in runs.logs(run, "main", after=lines[-1].seq)] == []
+
+        self.play(tmp_path, body)
+
+    def test_batches_of_events_are_those_of_a_step(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            runs = stage.client.runs
+            run = await stage.client.control.submit(HELLO)
+            await stage.drive()
+            entries = [batch async for batch in runs.events(run, follow=True).batches()]
+            assert [batch[0]["seq"] for batch in entries] == list(range(1, len(entries) + 1))
+            assert all(record["seq"] == batch[0]["seq"] for batch in entries for record in batch)
+            assert [batch async for batch in runs.events(run, after=2).batches()] == entries[2:]
+            feed = runs.events(run, follow=True)
+            assert (await anext(feed)) == entries[0][0]
+            await feed.aclose()
+
+        self.play(tmp_path, body)
+
+    def test_logs_are_read_from_both_ends_and_searched(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            runs = stage.client.runs
+            run = await stage.client.control.submit(COUNTS)
+            await stage.drive()
+            await runs.wait(run)
+            every = [piece async for piece in runs.logs(run)]
+            assert "".join(piece.text for piece in every if piece.path == "main.a").split() == [f"a{n}" for n in range(1, 41)]
+            last = [piece async for piece in runs.logs(run, tail=1)]
+            assert last == every[-1:]
+            assert [piece async for piece in runs.logs(run, before=last[0].seq, tail=10_000)] == every[:-1]
+            assert [piece async for piece in runs.logs(run, before=last[0].seq)] == every[:-1]
+            assert [piece async for piece in runs.logs(run, tail=0)] == []
+            assert [piece async for piece in runs.logs(run, tail=5, follow=True)][-1] == every[-1]
+            found = "".join([piece.text async for piece in runs.logs(run, search="7")])
+            assert sorted(found.split()) == sorted(f"{task}{n}" for task in "ab" for n in (7, 17, 27, 37))
+            (only,) = [piece async for piece in runs.logs(run, "main.b", search="b23")]
+            assert (only.text, only.path) == ("b23\n", "main.b")
+            with pytest.raises(UsageError, match="exclude"):
+                [piece async for piece in runs.logs(run, before=3, follow=True)]
 
         self.play(tmp_path, body)
 

@@ -304,7 +304,9 @@ class MemoryLogs:
                 log.dropped += len(gone.text)
                 log.last = gone.seq
 
-    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(
+        self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
+    ) -> list[LogLine]:
         found: list[LogLine] = []
         for there, log in self._logs.get(run_id, {}).items():
             if path is None or there == path or there.startswith((f"{path}.", f"{path}[")):
@@ -314,6 +316,8 @@ class MemoryLogs:
                     found.append(replace(first, stream="note", text=text, seq=log.last))
                 found += [line for line in log.lines if line.seq > after]
         found.sort(key=lambda line: line.seq)
+        if before is not None:
+            return [line for line in found if line.seq < before][-limit:]
         return found[:limit]
 
     def text(self) -> Iterator[str]:
