@@ -123,21 +123,21 @@ class MemoryRuns:
         runs, tokens = self.by_id, self._book.tokens
         refused: dict[str, AetherError] | None = None
         for part in batch:
-            run = runs.get(part.run_id)
-            fault = None
-            if run is None or tokens.get(part.run_id, 0) != part.token or self._expected(run, part) != part.expected_seq:
-                fault = self._refusal(part)
-            elif part.new_runs:
-                fault = self._begin(part.new_runs)
+            run_id, token = part.run_id, part.token
+            run = runs.get(run_id)
+            if run is None or tokens.get(run_id, 0) != token or self._expected(run, part) != part.expected_seq:
+                fault: AetherError | None = self._refusal(part)
+            else:
+                fault = self._begin(part.new_runs) if part.new_runs else None
             if run is None or fault is not None:
                 refused = refused or {}
-                refused[part.run_id] = fault or self._refusal(part)
+                refused[run_id] = fault or self._refusal(part)
                 continue
-            run.seq, run.writer = part.steps[-1].seq, part.token
+            run.seq, run.writer = part.steps[-1].seq, token
             if part.artifacts:
                 run.artifacts.update(part.artifacts)
             self._keep(run, part)
-            self.changes.note(part.run_id)
+            self.changes.note(run_id)
         return _NONE if refused is None else refused
 
     async def load(self, run_id: str) -> StoredRun:
