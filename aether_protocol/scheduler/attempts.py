@@ -23,6 +23,7 @@ ERROR: Final = 3
 TIMEOUT: Final = 4
 
 NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})  # shared by all that gave nothing
+_EMPTY: Final[Mapping[str, Json]] = {}  # never written to
 
 
 class AttemptRef(Struct, frozen=True, gc=False):
@@ -154,7 +155,7 @@ class TaskAssignment(Struct, gc=False):
         """The work is done; these are its outputs. Names that Python cannot write go in as `**{"exit-code": 0}`."""
         return TaskResult(self.ref, outputs=outputs)
 
-    def fail(self, message: str, code: int = FAILED, outputs: Mapping[str, Json] = NOTHING) -> TaskResult:
+    def fail(self, message: str, code: int = FAILED, outputs: Mapping[str, Json] = _EMPTY) -> TaskResult:
         """The work was not done, for this reason.
 
         Args:
@@ -164,6 +165,6 @@ class TaskAssignment(Struct, gc=False):
         """
         return TaskResult(self.ref, code, message, outputs)
 
-    def suspend(self, message: str = "", outputs: Mapping[str, Json] = NOTHING) -> TaskResult:
+    def suspend(self, message: str = "", outputs: Mapping[str, Json] = _EMPTY) -> TaskResult:
         """Nothing more happens until an answer comes: the task is Suspended, and is called again with it in `payloads`."""
         return TaskResult(self.ref, SUSPENDED, message, outputs)
