@@ -19,15 +19,16 @@ from aether_protocol.service.access.audit import AuditTrail, outcome_of
 from aether_protocol.service.access.caller import LOCAL, Caller
 from aether_protocol.service.access.scope import NamespaceScope
 from aether_protocol.service.client import Client
+from aether_protocol.service.documents.changes import SCHEDULE
 
 if TYPE_CHECKING:
     from aether_protocol.service.client import (
+        DocumentControl,
         RunControl,
         RunInspector,
         RunReader,
         ScheduleControl,
         StoreControl,
-        TemplateControl,
     )
 
 About = Literal["", "run", "runs", "schedule", "new run", "applied"]
@@ -76,9 +77,9 @@ NEEDS: Final[Mapping[str, MethodNeed]] = {
     "schedules.suspend": MethodNeed("author", writes=True, about="schedule"),
     "schedules.trigger": MethodNeed("operator", writes=True, about="schedule"),
     "schedules.backfill": MethodNeed("operator", writes=True, about="schedule"),
-    **{f"templates.{one}": _READ for one in ("get", "list", "versions")},
-    "templates.put": _APPLY,
-    "templates.remove": _APPLY,
+    **{f"documents.{one}": _READ for one in ("get", "list", "versions", "marks")},
+    "documents.apply": _APPLY,
+    "documents.remove": _APPLY,
     "store.info": MethodNeed("admin", everywhere=True),
     "store.check": MethodNeed("admin", everywhere=True),
     **{f"store.{one}": _WHOLE for one in ("free_artifacts", "migrate", "vacuum")},
@@ -124,9 +125,9 @@ class GuardedClient:
         return cast("ScheduleControl", _Part(self, "schedules"))
 
     @property
-    def templates(self) -> TemplateControl:
-        """Templates of the caller's namespaces."""
-        return cast("TemplateControl", _Part(self, "templates"))
+    def documents(self) -> DocumentControl:
+        """Documents of the caller's namespaces."""
+        return cast("DocumentControl", _Part(self, "documents"))
 
     @property
     def store(self) -> StoreControl:
@@ -231,13 +232,14 @@ class _Guarded(Struct, frozen=True):
 
 
 def _documents_of(result: Any) -> Iterator[tuple[str, str]]:
-    """What was applied or removed: templates with their version, schedules."""
-    done: Sequence[Any] = getattr(result, "removed", ()) or getattr(result, "applied", ())
+    """What was applied or removed: documents with their version, schedules."""
+    done: Sequence[Any] = (
+        getattr(result, "changes", ()) or getattr(result, "documents", ()) or getattr(result, "applied", ())
+    )
     for one in done:
-        document = getattr(one, "document", one)
-        schedule = getattr(getattr(one, "overview", None), "schedule", document)
-        version = getattr(document, "version", None)
-        yield schedule.namespace, f"{schedule.namespace}/{schedule.name}{'' if version is None else f'@{version}'}"
+        about = getattr(getattr(one, "overview", None), "schedule", one)
+        scheduled = about is not one or one.kind == SCHEDULE
+        yield about.namespace, f"{about.namespace}/{about.name}{'' if scheduled else f'@{about.version}'}"
 
 
 def _signed(reason: str, caller: Caller) -> str:
