@@ -66,6 +66,13 @@ class _Session(Struct, eq=False):
     answer: asyncio.Future[None] | None = None
 
 
+class _Recording(Struct, eq=False):
+    """A result that was reported, and what is done once it is recorded."""
+
+    holding: e.Holding
+    done: asyncio.Future[None]
+
+
 class WorkerBroker:
     """See `ports.broker.Broker`.
 
@@ -252,8 +259,9 @@ class WorkerBroker:
             self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
         receipt = Receipt(unknown=unknown)
         if recorded:
-            await _all_done(recorded.values(), self._clock)
-            receipt.recorded = [token for token, future in recorded.items() if future.done()]
+            await _all_done([one.done for one in recorded.values()], self._clock)
+            receipt.recorded = [token for token, one in recorded.items() if one.done.done()]
+            self._send(e.Recorded(self._clock.now(), [recorded[token].holding for token in receipt.recorded]))
         if session is not None:
             receipt.stop, session.orders.stop = session.orders.stop, []
         return receipt
@@ -365,17 +373,18 @@ class WorkerBroker:
 
     def _results(
         self, name: str, report: WorkReport, unknown: list[str], absent: Mapping[str, str]
-    ) -> dict[str, asyncio.Future[None]]:
+    ) -> dict[str, _Recording]:
         """Hand results to the engine; by token what is done once they are recorded."""
         loop = asyncio.get_running_loop()
-        recorded: dict[str, asyncio.Future[None]] = {}
+        recorded: dict[str, _Recording] = {}
         held: list[e.Holding] = []
         for one in report.results:
             holding = self._tokens.read(one.token)
             if holding is None:
                 unknown.append(one.token)
                 continue
-            future = recorded[one.token] = loop.create_future()
+            future: asyncio.Future[None] = loop.create_future()
+            recorded[one.token] = _Recording(holding, future)
             lacking = absent.get(one.token)
             result = TaskResult(holding.ref, ERROR, lacking) if lacking else _result(holding.ref, one.result)
             self.sink.finished(result, lambda future=future: _set(future))  # type: ignore[misc]
