@@ -12,8 +12,6 @@ def offered(fleet: FleetState, event: e.Offered) -> None:
     for work in event.works:
         waits = fleet.waiting.newest.get(work.task_run_id)
         running = fleet.of_task.get(work.task_run_id, {})
-        if work.ref in fleet.results:
-            continue  # its worker sends the result again until it is recorded
         if (waits is not None and not work.ref.is_after(waits.ref)) or not all(
             work.ref.is_after(one.work.ref) or (one.work.ref == work.ref and one.state == "stopping")
             for one in running.values()
@@ -61,7 +59,7 @@ def finished(fleet: FleetState, event: e.Finished) -> None:
     session = fleet.seen(event.session, event.at)
     for delivery in fleet.named(session, event.holding):
         delivery.work.refusals = 0
-        fleet.end(delivery, "reported")
+        fleet.end(delivery, reported=True)
     for holding in event.holding:  # the first result of an attempt counts, from whichever delivery
         waits = fleet.waiting.newest.get(holding.ref.task_run_id)
         if waits is not None and waits.ref == holding.ref:
@@ -69,18 +67,11 @@ def finished(fleet: FleetState, event: e.Finished) -> None:
         fleet.stop(fleet.running(holding.ref))
 
 
-def recorded(fleet: FleetState, event: e.Recorded) -> None:
-    for holding in event.holding:
-        delivery = fleet.deliveries.get(holding.number)
-        if delivery is not None and delivery.state == "reported":
-            fleet.end(delivery, "ended")
-
-
 def died(fleet: FleetState, event: e.Died) -> None:
     session = fleet.seen(event.session, event.at)
     for delivery in fleet.named(session, (event.holding,)):
         stopping, ref = delivery.state == "stopping", delivery.work.ref
-        fleet.end(delivery, "ended")
+        fleet.end(delivery)
         if session is None or stopping or fleet.running(ref) or fleet.waits(ref):
             continue
         fleet.emit(c.ReportLost(ref, event.reason, blamed=True))
@@ -96,7 +87,7 @@ def returned(fleet: FleetState, event: e.Returned) -> None:
     session = fleet.seen(event.session, event.at)
     for delivery in fleet.named(session, event.holding):
         work, stopping = delivery.work, delivery.state == "stopping"
-        fleet.end(delivery, "ended")
+        fleet.end(delivery)
         if stopping or fleet.waits(work.ref):
             continue
         if delivery.adopted:

@@ -28,7 +28,6 @@ _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.Ticked: membership.ticked,
     e.Started: attempts.started,
     e.Finished: attempts.finished,
-    e.Recorded: attempts.recorded,
     e.Died: attempts.died,
     e.Returned: attempts.returned,
 }
@@ -64,7 +63,7 @@ class Fleet:
         """
         found: dict[AttemptRef, Literal["held", "unknown"]] = {}
         for ref in refs:
-            if self._state.running(ref) or self._state.waits(ref) or ref in self._state.results:
+            if self._state.running(ref) or self._state.waits(ref):
                 found[ref] = "held"
             elif now >= self._state.opened_at + self._state.settings.reattach:
                 found[ref] = "unknown"

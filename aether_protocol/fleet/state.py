@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -48,7 +48,6 @@ class FleetState:
         self.waiting = Waiting()
         self.deliveries: dict[int, WorkerDelivery] = {}
         self.of_task: dict[str, dict[int, WorkerDelivery]] = {}  # those that may still run, by task run
-        self.results: dict[AttemptRef, set[int]] = {}  # the deliveries whose results are not recorded yet
         self._next = first
         self._favourites: OrderedDict[str, str] = OrderedDict()  # run -> session
         self._out: list[c.Command] = []
@@ -108,11 +107,11 @@ class FleetState:
         session.take(work.need.slots)
         self.waiting.count_start(work.namespace)
 
-    def end(self, delivery: WorkerDelivery, left: Literal["reported", "ended"] | None = None) -> None:
-        """Note that a session does not carry out an attempt any more, and what is left of the delivery; None: nothing."""
+    def end(self, delivery: WorkerDelivery, *, reported: bool = False) -> None:
+        """Note that a session does not carry out an attempt any more; `reported`: it keeps the result until it is recorded."""
         session = self.sessions.get(delivery.session)
         work = delivery.work
-        if not delivery.is_over:
+        if delivery.state != "reported":
             self.waiting.count_end(work.namespace)
             running = self.of_task[work.task_run_id]
             del running[delivery.number]
@@ -121,26 +120,19 @@ class FleetState:
             if session is not None:
                 session.release(work.need.slots)
                 self.waiting.mark_ready(session)
-        if delivery.state == "reported":
-            kept = self.results[work.ref]
-            kept.discard(delivery.number)
-            if not kept:
-                del self.results[work.ref]
-        if left is None:
+        if reported:
+            delivery.state = "reported"
+        else:
             del self.deliveries[delivery.number]
             if session is not None:
                 session.deliveries.discard(delivery.number)
-        else:
-            delivery.state = left
-            if left == "reported":
-                self.results.setdefault(work.ref, set()).add(delivery.number)
         successor = self.waiting.behind.get(work.task_run_id)
         if successor is not None and work.task_run_id not in self.of_task:
             self.waiting.remove(successor)
             self.queue(successor)
 
     def lose(self, delivery: WorkerDelivery, reason: str) -> None:
-        ref, tell = delivery.work.ref, delivery.state in ("assigned", "running", "reported")
+        ref, tell = delivery.work.ref, delivery.state in ("assigned", "running")
         self.end(delivery)
         if tell and not self.running(ref) and not self.waits(ref):
             self.emit(c.ReportLost(ref, reason, blamed=False))
@@ -175,11 +167,11 @@ class FleetState:
         return [self.deliveries[number] for number in sorted(session.deliveries)]
 
     def named(self, session: WorkerSession | None, holding: Iterable[Holding]) -> list[WorkerDelivery]:
-        """Return what a session speaks of, without what it does not have, and what is over."""
+        """Return what a session speaks of, without what it does not have, or has reported."""
         if session is None:
             return []
         found = [self.deliveries[one.number] for one in holding if one.number in session.deliveries]
-        return [delivery for delivery in found if not delivery.is_over]
+        return [delivery for delivery in found if delivery.state != "reported"]
 
     def running(self, ref: AttemptRef) -> list[WorkerDelivery]:
         running = self.of_task.get(ref.task_run_id, {}).values()

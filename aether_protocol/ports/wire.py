@@ -10,7 +10,6 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.attempts import (
     ERROR,
     FAILED,
-    NOTHING,
     SUCCEEDED,
     SUSPENDED,
     TIMEOUT,
@@ -22,7 +21,6 @@ from aether_protocol.scheduler.attempts import (
 __all__ = [
     "ERROR",
     "FAILED",
-    "NOTHING",
     "SUCCEEDED",
     "SUSPENDED",
     "TIMEOUT",
