@@ -77,7 +77,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 SERVICE = "Ask about runs, schedules and templates (`aether_protocol.service`)"
 SERVICE_NAMES = (
     *("connect", "connect_blocking", "BlockingClient", "client_of", "DocumentContext", "DocumentText", "LibraryTexts"),
-    *("Client", "RunReader", "RunInspector", "RunControl", "ScheduleControl", "TemplateControl", "StoreControl"),
+    *("Client", "RunReader", "RunInspector", "RunControl", "ScheduleControl", "DocumentControl", "StoreControl"),
 )
 HARNESS = "Engines on virtual time (`aether_protocol.testing`)"
 HARNESS_NAMES = ("EngineWorld", "Cluster", "run_on", "pass_time", "ManualClock", "SkewedClock", "ScriptedExecutor")

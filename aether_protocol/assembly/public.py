@@ -52,7 +52,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.clock import Clock, IdGenerator
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import RunKey, Store
 from aether_protocol.scheduler.events import RunConfiguration
 from aether_protocol.views.report import Report, make_report
 
@@ -219,10 +219,11 @@ class Engine(api.RunEngine):
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        key: RunKey | None = None,
     ) -> str:
         """Begin a run of a document (a dict, a path, text, a Plan) and give its id. Raises DocumentError, UsageError."""
         plan = await self.resolve(document)
-        return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
+        return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key)
 
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which documents are compiled and checked against what this engine has."""

@@ -98,6 +98,19 @@ class DocumentWorkspace:
             self._files[key] = load_bytes(file.data, file.name, self.limits)
         return self._files[key]
 
+    @collector_held()
+    def take_given(self, file: FileBytes) -> LoadedFile:
+        """The documents of a file that may come from another machine: its name is a name, and nothing is looked for there."""
+        key = f"<{file.name}>"
+        if key not in self._files:
+            self.sources[file.name] = file.data
+            self._files[key] = load_bytes(file.data, file.name, self.limits)
+        return self._files[key]
+
+    def beside(self) -> DocumentWorkspace:
+        """Make another workspace with the same settings, in which nothing was read yet and no library is looked in."""
+        return DocumentWorkspace(types=self._types, namespaces=self._namespaces, limits=self.limits)
+
     def add_folder(self, files: Iterable[LoadedFile]) -> None:
         """Let the files of a folder be libraries, for each other too."""
         self._folders |= dict.fromkeys(files)
@@ -157,7 +170,7 @@ class DocumentWorkspace:
         if isinstance(library, Mapping):
             yield load_value(library, "<library>", self.limits)
         elif isinstance(library, GivenLibrary):
-            yield from map(self.take, library.files)
+            yield from map(self.take_given, library.files)
         else:
             yield from map(self.take, read_files(str(library), self.limits))
 

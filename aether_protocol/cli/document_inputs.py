@@ -23,7 +23,7 @@ from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.service.documents import DocumentText, LibraryTexts
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.views.text import counted
 
 
@@ -38,6 +38,7 @@ class DocumentInputs:
         self._store = store
         self._writes = writes
         self._libraries = libraries
+        self._texts: dict[str, DocumentText] = {}  # by the real path of the file
         self.workspace = self.make_workspace(libraries)
         self.sources = self.workspace.sources
 
@@ -67,17 +68,24 @@ class DocumentInputs:
 
         Raises DocumentError where the bytes of a file are not text.
         """
-        documents: list[DocumentText] = []
+        documents: dict[DocumentText, None] = {}
         libraries: list[LibraryTexts] = []
         for path in dict.fromkeys(paths):
             found = [self._text(_refuse_others(source)) for source in read_sources(path, self._limits)]
-            documents += found
+            documents |= dict.fromkeys(found)
             if path != STDIN and os.path.isdir(path):
                 libraries.append(LibraryTexts(path, found))
         given = {path: [self._text(source) for source in read_sources(path, self._limits)] for path in self._libraries}
-        return documents, [*libraries, *(LibraryTexts(path, found) for path, found in given.items())]
+        return list(documents), [*libraries, *(LibraryTexts(path, found) for path, found in given.items())]
 
     def _text(self, source: FileBytes) -> DocumentText:
+        """The text of a file; the same file again, whatever it is called now, is the same."""
+        key = os.path.realpath(source.name)
+        if key not in self._texts:
+            self._texts[key] = self._decoded(source)
+        return self._texts[key]
+
+    def _decoded(self, source: FileBytes) -> DocumentText:
         self.sources[source.name] = source.data
         try:
             return DocumentText(source.name, source.data.decode("utf-8"), folder_of(source.name))

@@ -20,7 +20,9 @@ SECTIONS = {
         "graph": ("documents.graph", "Draw a workflow."),
         "test": ("documents.test", "Run case files: unit tests for workflows."),
         "explain": ("documents.explain", "Say what a diagnostic code means."),
-        "template": ("documents.template", "Keep templates in the store, for many workflows."),
+        "apply": ("documents.apply", "Keep documents in the store, by their names."),
+        "library": ("documents.library", "List, show, compare and remove what is kept."),
+        "template": ("documents.template", "The same for templates alone."),
         "executors": ("documents.executors", "List what tasks can be made of."),
         "config": ("config", "Show what is configured, and where."),
         "schema": ("documents.schema", "Print the JSON Schema, for editors."),
@@ -35,9 +37,6 @@ SECTIONS = {
     },
     "On many machines": {
         "serve": ("server.serve", "Keep runs and schedules for others, over HTTP."),
-        "token": ("server.token", "Make, list and revoke tokens of a server."),
-        "namespace": ("server.namespace", "Declare namespaces, which keep tenants apart."),
-        "audit": ("server.audit", "Show what callers of a server changed."),
     },
     "See what happened": {
         "ls": ("runs.ls", "List runs."),

@@ -51,7 +51,7 @@ def asked_for(what: str, namespace: str | None, store: str, limits: DocumentLimi
     if names_file(what):
         from aether_protocol.cli.document_inputs import DocumentInputs
         from aether_protocol.compiler.schedule_settings import cron_settings
-        from aether_protocol.service.schedules.apply import read_cron_workflows
+        from aether_protocol.service.schedules.check import read_cron_workflows
 
         inputs = DocumentInputs((), limits)
         models = read_cron_workflows(inputs.read_one(what), what, inputs.sources)

@@ -48,7 +48,9 @@ def ask(url: str, body: Callable[[Client], Awaitable[_Result]], *, writes: bool 
     return made[0]
 
 
-def ask_new(url: str, body: Callable[[Client], Awaitable[_Result]], compiler: Compiler | None = None) -> _Result:
+def ask_new(
+    url: str, body: Callable[[Client], Awaitable[_Result]], compiler: Compiler | None = None, *, writes: bool = True
+) -> _Result:
     """What `body` makes of a client of the store at `url`, which is made if it is not there yet.
 
     What a new store would refuse is refused before one is made: an empty one in memory is asked first.
@@ -57,13 +59,14 @@ def ask_new(url: str, body: Callable[[Client], Awaitable[_Result]], compiler: Co
         url: of the store.
         body: asks the client.
         compiler: makes the workspace in which the client compiles documents.
+        writes: False: no store is made or changed, and in place of one that is not there an empty one answers.
     """
     import asyncio
 
     made: list[_Result] = []  # see `ask`
 
     async def go(opened: str) -> None:
-        store = open_at(opened)
+        store = open_at(opened, reads_only=not writes and opened == url)
         try:
             place = f"the store {url}" if opened == url else f"the store {url} (there is none yet)"
             made.append(await body(client_on(store, compiler, place)))
@@ -72,7 +75,8 @@ def ask_new(url: str, body: Callable[[Client], Awaitable[_Result]], compiler: Co
 
     if not is_there(url):
         asyncio.run(go(MEMORY))
-    asyncio.run(go(url))
+    if writes or not made:
+        asyncio.run(go(url))
     return made[-1]
 
 
@@ -136,6 +140,12 @@ def workspaces_of(store: Store) -> Path | None:
     return workspaces_root(store, configuration().value("workspaces.path"))
 
 
+def refuse_memory(url: str) -> None:
+    """Raise UsageError for a store that ends with the process."""
+    if url == MEMORY:
+        raise UsageError("the store 'memory' ends with its process: nothing can be kept there", hint="leave --store out")
+
+
 def check_there(url: str) -> None:
     """Refuse a store that is not there, in the same words for every command. Raises UsageError."""
     if url == MEMORY:
@@ -161,7 +171,7 @@ def read_templates(url: str, limits: DocumentLimits, *, reads_only: bool) -> Sto
     if not is_there(url):
         return make_shelf((), f"the store {url} (there is none yet)")
 
-    documents = ask(url, lambda client: client.templates.list(), writes=not reads_only)
+    documents = ask(url, lambda client: client.documents.list("WorkflowTemplate"), writes=not reads_only)
     return make_shelf(documents, f"the store {url}", limits)
 
 

@@ -149,11 +149,14 @@ class ActiveRun:
         state = self.state
         root = state.root
         if root is not None:
-            phase, leaves, begun = root.phase, state.leaves_known, root.started_at
-            same = phase is self._row_phase and leaves == self._row_leaves and begun == self._row_begun
-            if same and not state.closed and not always:  # all else of it changes together with one of these
+            if (  # all else of it changes together with one of these
+                root.phase is self._row_phase
+                and state.leaves_known == self._row_leaves
+                and root.started_at == self._row_begun
+                and not (always or state.closed)
+            ):
                 return None
-            self._row_phase, self._row_leaves, self._row_begun = phase, leaves, begun
+            self._row_phase, self._row_leaves, self._row_begun = root.phase, state.leaves_known, root.started_at
         return make_row(state)
 
     def snapshot(self) -> str:

@@ -37,7 +37,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store import NewRun, Store
+from aether_protocol.ports.store import NewRun, RunKey, Store
 from aether_protocol.ports.store.leases import BREAKS, Scope
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
@@ -144,12 +144,15 @@ class RunEngine:
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        key: RunKey | None = None,
     ) -> str:
         """Begin a run and give its id. `scheduled_time` in microseconds since the epoch.
 
-        Raises UsageError with everything that is wrong with the arguments (DATA-14).
+        Raises UsageError with everything that is wrong with the arguments (DATA-14), KeyTakenError where a run has the `key`.
         """
-        return await self._begin(self.draft(plan, arguments, run_id=run_id, scheduled_time=scheduled_time))
+        draft = self.draft(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
+        draft.new.key = key
+        return await self._begin(draft)
 
     def draft(
         self,

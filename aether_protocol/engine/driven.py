@@ -133,9 +133,10 @@ class DrivenRuns:
         if run.error is not None:
             raise run.error
 
-    def events(self, run_id: str, *, follow: bool = True) -> LiveEvents:
-        """Give the event records of a run that is here, from the oldest that the store has; with `follow` to its end."""
-        return LiveEvents(self.get(run_id), self._store, follow=follow)
+    def events(self, run_id: str, *, follow: bool = True, after: int = 0) -> LiveEvents:
+        """Give the event records of a run that is here, from the oldest that the store has; with `follow` to its end, and
+        without those of step `after` and before."""
+        return LiveEvents(self.get(run_id), self._store, follow=follow, after=after)
 
     async def ask(self, run_id: str, question: Question, *, private: bool = False) -> None:
         """Ask something of a run: here, or else of the engine that drives it, through the mailbox; return once it is stored.

@@ -342,7 +342,18 @@ class RunLoop:
             if self.logs.pending:
                 await self.logs.save()
             if touched:
-                await self._store_and_carry_out(touched)
+                batch = [_append(run) for run in touched if run.error is None]
+                try:
+                    refusals = await self._store.runs.append(batch)
+                except Exception as error:  # the states are ahead of the log now: no engine may continue from them
+                    for run in touched:
+                        self.abandon(run, error)
+                else:
+                    waiting = self._stored(touched, refusals)
+                    if self.deliveries.due:
+                        await self.deliveries.flush()
+                    for run in waiting:
+                        inbox.append((run, Continued(NO_TIME, "driver"), None))
             for run, reply, refused in replies:
                 acknowledge(run, reply, refused)
 
@@ -375,20 +386,6 @@ class RunLoop:
                 replies.append((run, reply, refused))
         return touched, replies
 
-    async def _store_and_carry_out(self, touched: Sequence[ActiveRun]) -> None:
-        batch = [_append(run) for run in touched if run.error is None]
-        try:
-            refused = await self._store.runs.append(batch)
-        except Exception as error:  # the states are ahead of the log now: no engine may continue from them
-            for run in touched:
-                self.abandon(run, error)
-            return
-        waiting = self._stored(touched, refused)
-        if self.deliveries.due:
-            await self.deliveries.flush()
-        for run in waiting:
-            self._inbox.append((run, Continued(NO_TIME, "driver"), None))
-
     def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> Sequence[ActiveRun]:
         """The entries of these runs are in the store, but for those that it refused: report and carry them out. Returns
         the runs that have more to start."""
@@ -397,18 +394,20 @@ class RunLoop:
                 if run.id in refused:
                     self.abandon(run, refused[run.id])
         todo: list[tuple[ActiveRun, list[LogEntry]]] = []
+        observers = self.observers
+        observed = observers.wanted
         for run in touched:
-            if run.error is None:
-                steps, run.steps = run.steps, []
-                run.stored = steps[-1].seq
-                todo.append((run, steps))
-        observed = self.observers.wanted
-        for run, steps in todo:
+            if run.error is not None:
+                continue
+            steps, run.steps = run.steps, []
+            run.stored = steps[-1].seq
+            todo.append((run, steps))
             if observed:
-                self.observers.tell(run, steps)
-            for stream in run.streams:
-                for step in steps:
-                    stream(step)
+                observers.tell(run, steps)
+            if run.streams:
+                for stream in run.streams:
+                    for step in steps:
+                        stream(step)
             if run.pause_waiters and run.paused:
                 run.wake(run.pause_waiters)
         try:
@@ -462,8 +461,9 @@ def _append(run: ActiveRun) -> RunAppend:
     state = run.state
     snapshot = run.snapshot() if run.snapshots is not None and run.snapshots.take(state) else None
     row = run.row_to_store(always=snapshot is not None)
-    append = RunAppend(run.id, run.stored, run.steps, state.leaves_ended, row, snapshot)
-    append.token, append.closed = run.token, state.closed
+    append = RunAppend(
+        run.id, run.stored, run.steps, state.leaves_ended, row, snapshot, token=run.token, closed=state.closed
+    )
     if run.names_artifacts:
         append.artifacts = named_in(run.steps)
     return append

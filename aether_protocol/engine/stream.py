@@ -24,37 +24,52 @@ LOOK_S: Final = 0.5  # between two looks at a run that somebody else drives
 
 
 class EventStream:
-    """An async iterator of records; ends when the run is closed. Raises the run's error where it broke."""
+    """An async iterator of records; ends when the run is closed. Raises the run's error where it broke.
 
-    def __init__(self) -> None:
+    `after` is the number of the last step that is known already: its records and those before it are not made.
+    """
+
+    def __init__(self, after: int = 0) -> None:
+        self._after = after
+        self._entries: deque[list[EventRecord]] = deque()
         self._records: deque[EventRecord] = deque()
 
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> EventRecord:
-        while not self._records:
-            if not await self._more():
-                await self.aclose()
+        if not self._records:
+            entry = await self.next_entry()
+            if entry is None:
                 raise StopAsyncIteration
+            self._records.extend(entry)
         return self._records.popleft()
 
+    async def next_entry(self) -> list[EventRecord] | None:
+        """Give all records of the next step; None at the end."""
+        while not self._entries:
+            if not await self._more():
+                await self.aclose()
+                return None
+        return self._entries.popleft()
+
     async def _more(self) -> bool:
-        """Add records, or wait for some; False at the end."""
-        raise StopAsyncIteration
+        """Add entries, or wait for some; False at the end."""
+        return False
 
     async def aclose(self) -> None:
         """Stop watching."""
 
     def _show(self, state: RunState, step: LogEntry) -> None:
-        self._records.extend(step_records(state, step))
+        if step.seq > self._after and step.facts:
+            self._entries.append(list(step_records(state, step)))
 
 
 class LiveEvents(EventStream):
     """Of a run that this engine has: its past from the store, then each step as it is stored; without `follow` up to now."""
 
-    def __init__(self, run: ActiveRun, store: Store, *, follow: bool = True) -> None:
-        super().__init__()
+    def __init__(self, run: ActiveRun, store: Store, *, follow: bool = True, after: int = 0) -> None:
+        super().__init__(after)
         self._follow = follow
         self._run = run
         self._store = store
@@ -121,8 +136,8 @@ class LiveEvents(EventStream):
 class StoredEvents(EventStream):
     """Of a run in the store, whoever drives it; with `follow` until it is closed, else until what there is now."""
 
-    def __init__(self, store: Store, clock: Clock, run_id: str, *, follow: bool) -> None:
-        super().__init__()
+    def __init__(self, store: Store, clock: Clock, run_id: str, *, follow: bool, after: int = 0) -> None:
+        super().__init__(after)
         self._store = store
         self._clock = clock
         self._run_id = run_id

@@ -66,16 +66,21 @@ def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, 
 
 def make_header(plan: Plan, arguments: Mapping[str, Json], header: RunHeader) -> RunHeader:
     """`header` with its parameters bound. Raises UsageError with all problems."""
-    if not isinstance(arguments, Mapping):
-        raise UsageError(f"the arguments are {arguments!r}, not a mapping of names to values")
-    try:
-        given = json_copy(dict(arguments))
-    except ValueError as error:
-        raise UsageError(f"the arguments hold {error}") from None
-    parameters, problems = bind_parameters(plan, given, header)
+    parameters, problems = bind_parameters(plan, copy_arguments(arguments), header)
     if problems:
         raise UsageError("; ".join(problems))
     return replace(header, parameters=parameters)
+
+
+def copy_arguments(arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """Copy arguments, so that the caller cannot change them any more. Raises UsageError for what is not JSON."""
+    if not isinstance(arguments, Mapping):
+        raise UsageError(f"the arguments are {arguments!r}, not a mapping of names to values")
+    try:
+        copied: dict[str, Json] = json_copy(dict(arguments))
+    except ValueError as error:
+        raise UsageError(f"the arguments hold {error}") from None
+    return copied
 
 
 def retry_header(

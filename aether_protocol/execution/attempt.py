@@ -23,11 +23,11 @@ from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigFault
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.executor import Executor
-from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, NOTHING, TaskAssignment, TaskResult
 
 _T = TypeVar("_T")
 
-_NOTHING: Final[Mapping[str, Json]] = {}  # never written to
+_NO_WARNINGS: Final = ()
 
 
 class Attempt:
@@ -133,23 +133,26 @@ def to_result(assignment: TaskAssignment, outcome: Any) -> TaskResult:
     outputs: Any = outcome.outputs
     artifacts: Any = outcome.artifacts
     warnings: Any = outcome.warnings
-    if type(outputs) is not dict or type(artifacts) is not dict:
+    nothing = outputs is NOTHING and artifacts is NOTHING
+    if not nothing:
         for name, given in (("outputs", outputs), ("artifacts", artifacts)):
-            if not isinstance(given, Mapping):
+            if type(given) is not dict and given is not NOTHING and not isinstance(given, Mapping):
                 told = f"{name} that are a {type(given).__name__}, not a mapping"
                 return refuse(assignment, f"executor {assignment.executor_type!r} returned {told}")
     if outcome.message:
         outcome.message = clean(outcome.message)
-    if warnings != ():
+    if warnings is not _NO_WARNINGS:
         if not isinstance(warnings, list | tuple) or not all(type(text) is str for text in warnings):
             return refuse(assignment, f"executor {assignment.executor_type!r} returned warnings that are not texts")
         outcome.warnings = tuple(map(clean, warnings))
-    try:
-        outcome.outputs = json_copy(outputs) if outputs else _NOTHING
-        outcome.artifacts = json_copy(artifacts) if artifacts else _NOTHING
-    except ValueError as error:
-        return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
-    outcome.fetched = _NOTHING  # executors need not know what was fetched for them
+    if not nothing:
+        try:
+            outcome.outputs = json_copy(outputs) if outputs else NOTHING
+            outcome.artifacts = json_copy(artifacts) if artifacts else NOTHING
+        except ValueError as error:
+            return refuse(assignment, f"executor {assignment.executor_type!r} returned {error}")
+    if outcome.fetched:
+        outcome.fetched = NOTHING  # executors need not know what was fetched for them
     return outcome
 
 
@@ -174,7 +177,8 @@ def run_inline(executor: Executor, assignment: TaskAssignment, host: Host) -> Ta
     except BaseException as error:  # nothing that foreign code raises may end the loop that called it
         result = crashed(assignment, error, context)
     finally:
-        context.close(result)
+        if context.used is not None or context.streams is not None:
+            context.close(result)
     return context.seal(result)
 
 

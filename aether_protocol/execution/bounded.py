@@ -14,30 +14,20 @@ from aether_protocol.errors import PortError
 T = TypeVar("T")
 
 
-class Bounded(Generic[T]):
-    """Awaits `call`, for `limit_s` seconds at most. Raises PortError after that, and what the call raises."""
-
-    def __init__(self, call: Coroutine[Any, Any, T], limit_s: float, what: str) -> None:
-        self._call = call
-        self._limit_s = limit_s
-        self._what = what
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        try:
-            waits_for = self._call.send(None)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        return (yield from self._within(waits_for).__await__())
-
-    async def _within(self, waits_for: Any) -> T:
-        try:
-            async with asyncio.timeout(self._limit_s) as limit:
-                return await _Rest(self._call, waits_for)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise PortError(f"{self._what} did not answer within {self._limit_s:g} s") from None
+async def bounded(call: Coroutine[Any, Any, T], limit_s: float, what: str) -> T:
+    """Await `call`, for `limit_s` seconds at most. Raises PortError after that, and what the call raises."""
+    try:
+        waits_for = call.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            return await _Rest(call, waits_for)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise PortError(f"{what} did not answer within {limit_s:g} s") from None
 
 
 class _Rest(Generic[T]):

@@ -58,8 +58,8 @@ class Context(Struct, eq=False):
     """See `ports.executor.ExecutionContext`. Inline executors have no `attempt`: nothing can stop them.
 
     An inline attempt makes the parts that it uses when it uses them, for many use none; one that may log from several threads
-    gets them with `prepared`. `used` are its folders, where it has asked for them; `fetched` is what came from
-    sources for this attempt.
+    gets them with `prepared`. `used` are its folders, where it has asked for them; `streams` may hold text back, where
+    secrets are known; `fetched` is what came from sources for this attempt.
     """
 
     _host: Host
@@ -67,13 +67,13 @@ class Context(Struct, eq=False):
     _attempt: Running | None = None
     _known: RunSecrets | None = None
     used: Workspace | None = None
-    _streams: dict[Stream, StreamMask] | None = None
+    streams: dict[Stream, StreamMask] | None = None
     _lock: Any = None
     fetched: Mapping[str, Json] | None = None
 
     def prepared(self) -> Self:
         """The context, with all that several threads may ask of it at once."""
-        self._known, self.used, self._lock, self._streams = self._secrets, self.workspace_of, threading.Lock(), {}
+        self._known, self.used, self._lock, self.streams = self._secrets, self.workspace_of, threading.Lock(), {}
         return self
 
     @property
@@ -115,12 +115,12 @@ class Context(Struct, eq=False):
         if masker is None:
             self._write(text, stream)
             return
-        if self._streams is None:
-            self._lock, self._streams = threading.Lock(), {}
+        if self.streams is None:
+            self._lock, self.streams = threading.Lock(), {}
         with self._lock:  # an executor may log from several threads
-            mask = self._streams.get(stream)
+            mask = self.streams.get(stream)
             if mask is None:
-                mask = self._streams[stream] = StreamMask(masker)
+                mask = self.streams[stream] = StreamMask(masker)
             self._write(mask.feed(text), stream)
 
     def _write(self, text: str, stream: Stream) -> None:
@@ -161,10 +161,10 @@ class Context(Struct, eq=False):
     def close(self, result: TaskResult | None) -> None:
         """The attempt is over, without a result where it was stopped: what its streams held back goes out, and its workspace
         waits for the record of the result."""
-        if self._streams:
-            for stream, mask in self._streams.items():
+        if self.streams:
+            for stream, mask in self.streams.items():
                 self._write(mask.flush(), stream)
-            self._streams.clear()
+            self.streams.clear()
         if self.used is not None:
             self._host.workspaces.end(self.used, self._assignment, result)
 

@@ -12,6 +12,8 @@ def offered(fleet: FleetState, event: e.Offered) -> None:
     for work in event.works:
         waits = fleet.waiting.newest.get(work.task_run_id)
         running = fleet.of_task.get(work.task_run_id, {})
+        if work.ref in fleet.results:
+            continue  # its worker sends the result again until it is recorded
         if (waits is not None and not work.ref.is_after(waits.ref)) or not all(
             work.ref.is_after(one.work.ref) or (one.work.ref == work.ref and one.state == "stopping")
             for one in running.values()
@@ -59,7 +61,7 @@ def finished(fleet: FleetState, event: e.Finished) -> None:
     session = fleet.seen(event.session, event.at)
     for delivery in fleet.named(session, event.holding):
         delivery.work.refusals = 0
-        fleet.end(delivery, reported=True)
+        fleet.end(delivery, "reported")
     for holding in event.holding:  # the first result of an attempt counts, from whichever delivery
         waits = fleet.waiting.newest.get(holding.ref.task_run_id)
         if waits is not None and waits.ref == holding.ref:
@@ -67,11 +69,18 @@ def finished(fleet: FleetState, event: e.Finished) -> None:
         fleet.stop(fleet.running(holding.ref))
 
 
+def recorded(fleet: FleetState, event: e.Recorded) -> None:
+    for holding in event.holding:
+        delivery = fleet.deliveries.get(holding.number)
+        if delivery is not None and delivery.state == "reported":
+            fleet.end(delivery, "ended")
+
+
 def died(fleet: FleetState, event: e.Died) -> None:
     session = fleet.seen(event.session, event.at)
     for delivery in fleet.named(session, (event.holding,)):
         stopping, ref = delivery.state == "stopping", delivery.work.ref
-        fleet.end(delivery)
+        fleet.end(delivery, "ended")
         if session is None or stopping or fleet.running(ref) or fleet.waits(ref):
             continue
         fleet.emit(c.ReportLost(ref, event.reason, blamed=True))
@@ -87,7 +96,7 @@ def returned(fleet: FleetState, event: e.Returned) -> None:
     session = fleet.seen(event.session, event.at)
     for delivery in fleet.named(session, event.holding):
         work, stopping = delivery.work, delivery.state == "stopping"
-        fleet.end(delivery)
+        fleet.end(delivery, "ended")
         if stopping or fleet.waits(work.ref):
             continue
         if delivery.adopted:

@@ -108,6 +108,13 @@ class Finished(Struct, gc=False):
     holding: Sequence[Holding]
 
 
+class Recorded(Struct, gc=False):
+    """The results of these deliveries are recorded."""
+
+    at: int
+    holding: Sequence[Holding]
+
+
 class Died(Struct, gc=False):
     """The process that carried out one attempt alone died. `reason` says how, with the last lines that it wrote."""
 
@@ -178,6 +185,7 @@ Event = (
     | Beat
     | Started
     | Finished
+    | Recorded
     | Died
     | Returned
     | Disconnected

@@ -6,6 +6,7 @@ from collections import Counter
 
 from aether_protocol.errors import BrokenInvariant
 from aether_protocol.fleet.state import FleetState
+from aether_protocol.ports.wire import AttemptRef
 
 
 def check(fleet: FleetState) -> None:
@@ -39,7 +40,7 @@ def _placed_once(fleet: FleetState) -> list[str]:
 
 def _counted(fleet: FleetState) -> list[str]:
     faults = []
-    open_ones = [one for one in fleet.deliveries.values() if one.state != "reported"]
+    open_ones = [one for one in fleet.deliveries.values() if not one.is_over]
     for name, session in fleet.sessions.items():
         used: Counter[str] = Counter()
         for one in open_ones:
@@ -59,10 +60,16 @@ def _indexed(fleet: FleetState) -> list[str]:
     faults = []
     by_task: dict[str, set[int]] = {}
     for number, one in fleet.deliveries.items():
-        if one.state != "reported":
+        if not one.is_over:
             by_task.setdefault(one.work.task_run_id, set()).add(number)
         if one.session not in fleet.sessions:
             faults.append(f"delivery {number} is at a session that is not there")
+    kept: dict[AttemptRef, set[int]] = {}
+    for number, one in fleet.deliveries.items():
+        if one.state == "reported":
+            kept.setdefault(one.work.ref, set()).add(number)
+    if fleet.results != kept:
+        faults.append("the index of results is wrong")
     if by_task != {task: set(found) for task, found in fleet.of_task.items()}:
         faults.append("the index of deliveries by task run is wrong")
     for group in fleet.waiting.classes.values():

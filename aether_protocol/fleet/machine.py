@@ -28,6 +28,7 @@ _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.Ticked: membership.ticked,
     e.Started: attempts.started,
     e.Finished: attempts.finished,
+    e.Recorded: attempts.recorded,
     e.Died: attempts.died,
     e.Returned: attempts.returned,
 }
@@ -63,7 +64,7 @@ class Fleet:
         """
         found: dict[AttemptRef, Literal["held", "unknown"]] = {}
         for ref in refs:
-            if self._state.running(ref) or self._state.waits(ref):
+            if self._state.running(ref) or self._state.waits(ref) or ref in self._state.results:
                 found[ref] = "held"
             elif now >= self._state.opened_at + self._state.settings.reattach:
                 found[ref] = "unknown"

@@ -155,7 +155,7 @@ def _move(fleet: FleetState, delivery: WorkerDelivery, session: WorkerSession) -
         before.deliveries.discard(delivery.number)
     session.deliveries.add(delivery.number)
     delivery.session, delivery.poll = session.name, 0
-    if delivery.state != "reported":
+    if not delivery.is_over:
         if before is not None:
             before.release(delivery.work.need.slots)
         session.take(delivery.work.need.slots)

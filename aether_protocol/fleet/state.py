@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -48,6 +48,7 @@ class FleetState:
         self.waiting = Waiting()
         self.deliveries: dict[int, WorkerDelivery] = {}
         self.of_task: dict[str, dict[int, WorkerDelivery]] = {}  # those that may still run, by task run
+        self.results: dict[AttemptRef, set[int]] = {}  # the deliveries whose results are not recorded yet
         self._next = first
         self._favourites: OrderedDict[str, str] = OrderedDict()  # run -> session
         self._out: list[c.Command] = []
@@ -107,11 +108,11 @@ class FleetState:
         session.take(work.need.slots)
         self.waiting.count_start(work.namespace)
 
-    def end(self, delivery: WorkerDelivery, *, reported: bool = False) -> None:
-        """Note that a session does not carry out an attempt any more; `reported`: it keeps the result until it is recorded."""
+    def end(self, delivery: WorkerDelivery, left: Literal["reported", "ended"] | None = None) -> None:
+        """Note that a session does not carry out an attempt any more, and what is left of the delivery; None: nothing."""
         session = self.sessions.get(delivery.session)
         work = delivery.work
-        if delivery.state != "reported":
+        if not delivery.is_over:
             self.waiting.count_end(work.namespace)
             running = self.of_task[work.task_run_id]
             del running[delivery.number]
@@ -120,19 +121,26 @@ class FleetState:
             if session is not None:
                 session.release(work.need.slots)
                 self.waiting.mark_ready(session)
-        if reported:
-            delivery.state = "reported"
-        else:
+        if delivery.state == "reported":
+            kept = self.results[work.ref]
+            kept.discard(delivery.number)
+            if not kept:
+                del self.results[work.ref]
+        if left is None:
             del self.deliveries[delivery.number]
             if session is not None:
                 session.deliveries.discard(delivery.number)
+        else:
+            delivery.state = left
+            if left == "reported":
+                self.results.setdefault(work.ref, set()).add(delivery.number)
         successor = self.waiting.behind.get(work.task_run_id)
         if successor is not None and work.task_run_id not in self.of_task:
             self.waiting.remove(successor)
             self.queue(successor)
 
     def lose(self, delivery: WorkerDelivery, reason: str) -> None:
-        ref, tell = delivery.work.ref, delivery.state in ("assigned", "running")
+        ref, tell = delivery.work.ref, delivery.state in ("assigned", "running", "reported")
         self.end(delivery)
         if tell and not self.running(ref) and not self.waits(ref):
             self.emit(c.ReportLost(ref, reason, blamed=False))
@@ -167,11 +175,11 @@ class FleetState:
         return [self.deliveries[number] for number in sorted(session.deliveries)]
 
     def named(self, session: WorkerSession | None, holding: Iterable[Holding]) -> list[WorkerDelivery]:
-        """Return what a session speaks of, without what it does not have, or has reported."""
+        """Return what a session speaks of, without what it does not have, and what is over."""
         if session is None:
             return []
         found = [self.deliveries[one.number] for one in holding if one.number in session.deliveries]
-        return [delivery for delivery in found if delivery.state != "reported"]
+        return [delivery for delivery in found if not delivery.is_over]
 
     def running(self, ref: AttemptRef) -> list[WorkerDelivery]:
         running = self.of_task.get(ref.task_run_id, {}).values()

@@ -55,12 +55,14 @@ class Work(Struct, eq=False):
         return self.ref.task_run_id
 
 
-DeliveryState = Literal["assigned", "running", "stopping", "reported"]
+DeliveryState = Literal["assigned", "running", "stopping", "reported", "ended"]
 
 
 class WorkerDelivery(Struct, eq=False):
     """One attempt at one session. `poll` is the number of the poll that was answered with it; `at` when (microseconds).
-    Of a delivery that a worker brought along (`adopted`) the work is what its worker says."""
+    Of a delivery that a worker brought along (`adopted`) the work is what its worker says. One that is `reported` has given a
+    result which is not recorded yet: its worker sends it again until it is. One that has `ended` is known for as long as a
+    message of its worker may still name it."""
 
     number: int
     session: str
@@ -69,3 +71,8 @@ class WorkerDelivery(Struct, eq=False):
     at: int
     state: DeliveryState = "assigned"
     adopted: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its attempt does not run any more."""
+        return self.state in ("reported", "ended")

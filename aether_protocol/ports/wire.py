@@ -10,6 +10,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.attempts import (
     ERROR,
     FAILED,
+    NOTHING,
     SUCCEEDED,
     SUSPENDED,
     TIMEOUT,
@@ -21,6 +22,7 @@ from aether_protocol.scheduler.attempts import (
 __all__ = [
     "ERROR",
     "FAILED",
+    "NOTHING",
     "SUCCEEDED",
     "SUSPENDED",
     "TIMEOUT",

@@ -6,9 +6,10 @@ An executor answers through its assignment (`succeed`, `fail`, `suspend`), so a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 
@@ -21,7 +22,8 @@ FAILED: Final = 2
 ERROR: Final = 3
 TIMEOUT: Final = 4
 
-_NOTHING: Final[Mapping[str, Json]] = {}  # never written to
+NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})  # shared by all that gave nothing
+_EMPTY: Final[Mapping[str, Json]] = {}  # never written to
 
 
 class AttemptRef(Struct, frozen=True, gc=False):
@@ -54,10 +56,10 @@ class TaskResult(Struct, gc=False):
     ref: AttemptRef
     code: int = 0
     message: str = ""
-    outputs: Mapping[str, Json] = field(default_factory=dict)
-    artifacts: Mapping[str, Json] = field(default_factory=dict)
+    outputs: Mapping[str, Json] = NOTHING
+    artifacts: Mapping[str, Json] = NOTHING
     warnings: Sequence[str] = ()
-    fetched: Mapping[str, Json] = field(default_factory=dict)
+    fetched: Mapping[str, Json] = NOTHING
 
 
 class TaskAssignment(Struct, gc=False):
@@ -153,7 +155,7 @@ class TaskAssignment(Struct, gc=False):
         """The work is done; these are its outputs. Names that Python cannot write go in as `**{"exit-code": 0}`."""
         return TaskResult(self.ref, outputs=outputs)
 
-    def fail(self, message: str, code: int = FAILED, outputs: Mapping[str, Json] = _NOTHING) -> TaskResult:
+    def fail(self, message: str, code: int = FAILED, outputs: Mapping[str, Json] = _EMPTY) -> TaskResult:
         """The work was not done, for this reason.
 
         Args:
@@ -163,6 +165,6 @@ class TaskAssignment(Struct, gc=False):
         """
         return TaskResult(self.ref, code, message, outputs)
 
-    def suspend(self, message: str = "", outputs: Mapping[str, Json] = _NOTHING) -> TaskResult:
+    def suspend(self, message: str = "", outputs: Mapping[str, Json] = _EMPTY) -> TaskResult:
         """Nothing more happens until an answer comes: the task is Suspended, and is called again with it in `payloads`."""
         return TaskResult(self.ref, SUSPENDED, message, outputs)

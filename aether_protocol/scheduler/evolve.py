@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aether_protocol.expressions.values import Json, has_secret
-from aether_protocol.plan.model import ContinueOn, DagDef, Kind
+from aether_protocol.plan.model import Call, ContinueOn, Kind
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.nodes import (
@@ -64,26 +64,36 @@ def apply_run_created(state: RunState, fact: f.RunCreated) -> None:
 
 def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
     if fact.parent < 0:
-        call, scope = state.plan.root, None
-        if call.kind is Kind.TASK:
-            state.leaves_known += 1
+        call = state.plan.root
+        apply_node_made(state, fact, None, call)
     else:
+        scope, index = state.ready[0]
+        apply_node_made(state, fact, scope, scope.child_call(index))
+
+
+def apply_node_made(state: RunState, fact: f.NodeCreated, scope: Container | None, call: Call) -> Node:
+    """Apply `NodeCreated`, where what it is made in and what it calls are known."""
+    if scope is not None:
         ready = state.ready
-        scope, index = ready.popleft()
+        ready.popleft()
         if ready and ready[0][0].ended_at is not None:
             _pass_over(ready)
-        target = scope.call.target
-        call = target.tasks[index] if type(target) is DagDef else scope.child_call(index)
         scope.queued -= 1
         scope.live += 1
-        scope.children[index] = fact.node
-    node = NODE_TYPES[call.kind](fact.node, call, scope, fact.index, state.now)
+        scope.children[fact.index] = fact.node
+    node: Node
     if fact.attempt:
+        node = TaskNode(fact.node, call, scope, fact.index, state.now)
         node.phase = READY
-        node.attempt = fact.attempt  # type: ignore[union-attr]
+        node.attempt = fact.attempt
+    else:
+        node = NODE_TYPES[call.kind](fact.node, call, scope, fact.index, state.now)
     state.nodes.append(node)
     if scope is None:
         state.root = node
+        if call.kind is TASK:
+            state.leaves_known += 1
+    return node
 
 
 def apply_inputs_bound(state: RunState, fact: f.InputsBound) -> None:
@@ -224,11 +234,12 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
         scope.live -= 1
         if node.phase is SUSPENDED:
             scope.suspended -= 1
+    now = state.now
+    if fact.started:
+        node.started_at = now
     node.phase = phase
     node.code = fact.code
-    node.ended_at = state.now
-    if fact.started:
-        node.started_at = state.now
+    node.ended_at = now
     if fact.message or node.message:
         node.message = fact.message
     if fact.outputs or node.outputs:

@@ -15,7 +15,7 @@ from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler import hooks, tasks
 from aether_protocol.scheduler.commands import CloseRun, Command, Continue, LogEntry, SetTimer
 from aether_protocol.scheduler.containers import impose, open_scope, settle
-from aether_protocol.scheduler.evolve import apply_node_created
+from aether_protocol.scheduler.evolve import apply_node_made
 from aether_protocol.scheduler.facts import Fact, InputsBound, NodeCreated, NodeEnded, Reported, RunClosed, RunCreated
 from aether_protocol.scheduler.nodes import NEVER, Container, HookNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
@@ -81,7 +81,7 @@ class Machine(StepBuilder):
     def _make(self, scope: Container | None, index: int) -> None:
         """Make a node (child `index` of `scope`, or the root) and start it: dispatch a leaf, open a container."""
         state = self.state
-        header, nodes = state.header, state.nodes
+        header = state.header
         if scope is None:
             call = self.plan.root
         else:
@@ -89,10 +89,9 @@ class Machine(StepBuilder):
             call = definition.tasks[index] if type(definition) is DagDef else definition.body  # type: ignore[union-attr]
         unbound = call.when is None and not call.inputs and not call.artifacts  # there is nothing to find out before it
         at_once = unbound and call.kind is TASK and header.reused is None and call.target.config.literal  # type: ignore[union-attr]
-        fact = NodeCreated(len(nodes), -1 if scope is None else scope.id, index, 1 if at_once else 0)
+        fact = NodeCreated(len(state.nodes), -1 if scope is None else scope.id, index, 1 if at_once else 0)
         self.facts.append(fact)
-        apply_node_created(state, fact)
-        node = nodes[fact.node]
+        node = apply_node_made(state, fact, scope, call)
         if at_once:
             tasks.begin(self, node)  # type: ignore[arg-type]
         elif header.reused is not None and self._take_over(node, header.reused):

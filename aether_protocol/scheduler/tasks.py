@@ -161,24 +161,25 @@ def finished(step: StepBuilder, node: TaskNode, result: TaskResult) -> None:
     if result.fetched:
         step.emit(ArtifactsFetched(node.id, result.fetched))
     if plain:
-        step.end(node, SUCCEEDED, 0, result.message, result.outputs, result.artifacts, started=begins)
+        outputs, artifacts = result.outputs or NO_VALUES, result.artifacts or NO_VALUES
+        step.end(node, SUCCEEDED, 0, result.message, outputs, artifacts, started=begins)
         if node.hook is None:
             settle(step, node)
         return
     phase = CODE_PHASES.get(code, ERROR)
     message = result.message
-    outputs = result.outputs
+    outputs, artifacts = result.outputs or NO_VALUES, result.artifacts or NO_VALUES
     if declared and outputs:
         names = {output.name for output in declared}
         outputs = {name: value for name, value in outputs.items() if name in names}
     if phase is SUSPENDED:
-        _suspended(step, node, message, outputs, result.artifacts)
+        _suspended(step, node, message, outputs, artifacts)
         return
     if code not in CODE_PHASES:
         message = message or f"the executor returned the unknown code {code}"
     if node.outputs:
         outputs = {**node.outputs, **outputs}
-    artifacts = {**node.artifacts, **result.artifacts} if node.artifacts else result.artifacts
+    artifacts = {**node.artifacts, **artifacts} if node.artifacts else artifacts
     _attempt_ended(step, node, name_resolution.Outcome(phase, code, message, outputs, artifacts))
 
 

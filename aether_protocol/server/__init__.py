@@ -13,6 +13,13 @@ its caller; `app.make_app` puts routes and parts together. All of it needs the e
 
 `host` runs a server as a whole: engine, schedules, the embedded worker and HTTP, from the first request to the last
 (`aether serve`). `asgi(engine)` is for programs that have an engine and an ASGI server of their own.
+
+Modules by role:
+
+    put together     app, parts, host, reports
+    who may ask      gate, access
+    routes           runs, feeds, workers, artifacts
+    how is answered  answers, problems, sse
 """
 
 from __future__ import annotations

@@ -13,13 +13,14 @@ from litestar.openapi.spec import Server
 from litestar.types import ControllerRouterHandler
 
 from aether_protocol import __version__
+from aether_protocol.server import feeds
 from aether_protocol.server.access import PUBLIC, client_for, require
-from aether_protocol.server.administration import AdministrationController
 from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
 from aether_protocol.server.runs import RunController
+from aether_protocol.server.sse import OpenStreams
 from aether_protocol.server.workers import WorkerController
 
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
@@ -42,9 +43,7 @@ def make_app(parts: ServerParts) -> Litestar:
     """Return the ASGI application of a server; it has the routes for which there are parts."""
     routes: list[ControllerRouterHandler] = [healthz, readyz]
     if parts.client is not None:
-        routes.append(RunController)
-    if parts.administer is not None:
-        routes.append(AdministrationController)
+        routes += [RunController, *feeds.ROUTES]
     if parts.workers is not None:
         routes.append(WorkerController)
         if parts.artifacts is not None:
@@ -54,7 +53,7 @@ def make_app(parts: ServerParts) -> Litestar:
         route_handlers=routes,
         guards=[require],
         cors_config=CORSConfig(allow_origins=list(cors), allow_headers=_CORS_HEADERS) if cors else None,
-        state=State({"parts": parts}),
+        state=State({"parts": parts, "streams": OpenStreams()}),
         dependencies={"client": Provide(client_for, sync_to_thread=False)},
         exception_handlers={Exception: of_error},
         request_max_body_size=parts.most_body_bytes,

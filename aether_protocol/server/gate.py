@@ -16,9 +16,10 @@ from litestar.enums import ScopeType
 from msgspec import Struct
 
 from aether_protocol.errors import UsageError
-from aether_protocol.server.problems import MEDIA_TYPE, problem_body
+from aether_protocol.server.problems import problem_body
 from aether_protocol.service.access.authenticator import Authenticator, GivenToken
 from aether_protocol.service.access.caller import LOCAL, Caller
+from aether_protocol.service.wire.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send

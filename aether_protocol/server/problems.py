@@ -11,35 +11,25 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from aether_protocol.adapters.brokers.workers import SessionOverError
-from aether_protocol.errors import (
-    AetherError,
-    BusyError,
-    ConflictError,
-    DocumentError,
-    ForbiddenError,
-    NotFoundError,
-    PortError,
-    UsageError,
-)
+from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.execution.secrets import MissingSecretError
 from aether_protocol.ports.wire_json import WireError
+from aether_protocol.service.wire.problems import CODES, MEDIA_TYPE, problem_members
 
 _log = logging.getLogger("aether_protocol")
 
-MEDIA_TYPE: Final = "application/problem+json"
 _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     SessionOverError: (410, "session-over"),
     MissingSecretError: (503, "secret-missing"),
     WireError: (400, "message-invalid"),
-    DocumentError: (422, "document-invalid"),
-    NotFoundError: (404, "not-found"),  # before what it is a kind of
-    ForbiddenError: (403, "forbidden"),
-    ConflictError: (409, "conflict"),
-    UsageError: (400, "usage"),
-    BusyError: (409, "busy"),
-    PortError: (503, "unavailable"),
+    **{kind: (status, code) for kind, status, code in CODES},
 }
 _DETAILS: Final[Mapping[type[Exception], str]] = {SessionOverError: "the session is not known: say hello again"}
+_ROUTING: Final[Mapping[int, tuple[str, str | None]]] = {  # what the framework says in fewer words
+    404: ("there is no such route", "GET /openapi.json lists them all"),
+    405: ("this route has no such method", "GET /openapi.json lists them all"),
+    413: ("the body is longer than this server takes", None),
+}
 
 
 class ApiError(UsageError):
@@ -84,18 +74,41 @@ def of_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict
         answer = problem(error.status, error.code, error.message, hint=error.hint)
         answer.headers.update(error.headers)
         return answer
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
+    status, body = describe(error)
+    if status == 500:
+        _log.error("internal error at %s %s", request.method, request.url.path, exc_info=error)
+    return Response(body, status_code=status, media_type=MEDIA_TYPE)
+
+
+def describe(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Give the status and the problem document of an error; of one that is not in the table that of an internal error."""
     for kind, (status, code) in _STATUSES.items():
         if isinstance(error, kind):
             detail = _DETAILS.get(kind) or (error.message if isinstance(error, AetherError) else str(error))
-            return problem(status, code, detail, hint=getattr(error, "hint", None), diagnostics=_diagnostics(error))
-    if isinstance(error, HTTPException):
-        extra = error.extra if isinstance(error.extra, list) else None
-        return problem(
-            error.status_code, HTTPStatus(error.status_code).name.lower().replace("_", "-"), error.detail, errors=extra
-        )
-    _log.error("internal error at %s %s", request.method, request.url.path, exc_info=error)
-    return problem(500, "internal-error", "internal error; the server's log says more", hint="please report it")
+            more = problem_members(error) if isinstance(error, AetherError) else {"hint": getattr(error, "hint", None)}
+            return status, problem_body(status, code, detail, **more)
+    detail, hint = "internal error; the server's log says more", "please report it"
+    return 500, problem_body(500, "internal-error", detail, hint=hint)
 
 
-def _diagnostics(error: Exception) -> list[dict[str, Any]] | None:
-    return [one.to_json() for one in error.diagnostics] if isinstance(error, DocumentError) else None
+def _of_framework(error: HTTPException) -> Response[dict[str, Any]]:
+    """What the framework refuses: no such route or method, a body that is too large, is not JSON, or does not fit."""
+    status = error.status_code
+    detail, hint = _ROUTING.get(status, (error.detail, None))
+    code = HTTPStatus(status).name.lower().replace("_", "-")
+    faults = error.extra if isinstance(error.extra, list) else None
+    if faults and status == 400:
+        code, detail = "request-invalid", f"the request is invalid: {_first(faults)}"
+    elif status == 400:
+        code = "request-invalid"
+    answer = problem(status, code, detail, hint=hint, errors=faults)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _first(faults: list[Any]) -> str:
+    first = faults[0] if isinstance(faults[0], dict) else {}
+    where = ": ".join(str(first[name]) for name in ("key", "message") if first.get(name))
+    return where + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else "")

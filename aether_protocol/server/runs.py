@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
-from litestar import Controller, Request, Response, delete, get, post
+from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter, SkipValidation
-from litestar.response import ServerSentEvent
-from msgspec import Struct, field, to_builtins
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.ports.store import RunQuery, RunSummary
 from aether_protocol.server.access import OPERATOR, VIEWER
-from aether_protocol.server.problems import ApiError
+from aether_protocol.server.answers import answers
 from aether_protocol.service.client import Client
+from aether_protocol.service.wire.reports import ReportBody, TaskPage
+from aether_protocol.service.wire.requests import ResumeBody, RetryBody, SubmitBody, WhyBody
+from aether_protocol.service.wire.runs import MOST_LISTED, RunBody, RunFilter, RunPage, cursor, read_labels
+from aether_protocol.service.wire.values import read_optional
 from aether_protocol.views.summary import row_json
 
-LONGEST_WAIT_S = 60.0
-MOST_LISTED = 1000
+LONGEST_WAIT_S: Final = 60.0
 
 Asked = NamedDependency[SkipValidation[Client]]  # see `access.client_for`
+Run = Annotated[FromPath[str], "a run's id, the beginning of one, or latest"]
+Answer = Response[dict[str, Any]]
 
-
-class SubmitRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """Begin a run.
-
-    `document` is a Workflow, as JSON or as text (YAML). `idempotencyKey`: the same key and content give the first run.
-    """
-
-    document: dict[str, Any] | str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    run_id: str | None = None
-    idempotency_key: str | None = None
-
-
-class ReasonRequest(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why something is asked for."""
-
-    reason: str = ""
-
-
-class ResumeRequest(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Answer a suspended task, named by its path or name."""
-
-    task: str
-    payload: dict[str, Any] | None = None
-    reason: str = ""
-
-
-class RetryRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """Run again what did not succeed. `from` names the task from which all runs again."""
-
-    start: str | None = field(default=None, name="from")
-    run_id: str | None = None
-    reason: str = ""
+_UNKNOWN: Final = (404,)
 
 
 class RunController(Controller):
@@ -67,136 +34,203 @@ class RunController(Controller):
     path = "/v1/runs"
     tags: ClassVar[list[str]] = ["runs"]  # type: ignore[misc]
 
-    @post("/", summary="Begin a run", opt=OPERATOR)
-    async def submit(self, data: JSONBody[SubmitRequest], client: Asked) -> Response[dict[str, Any]]:
-        run_id = data.run_id
-        if data.idempotency_key is not None:
-            if run_id is not None:
-                raise UsageError("runId and idempotencyKey cannot be given both", hint="the key names the run")
-            run_id = _keyed(data.idempotency_key)
-            first = await _first(client, run_id, data)
-            if first is not None:
-                return Response(row_json(first), status_code=200)
-        made = await client.control.submit(data.document, data.parameters, run_id=run_id)
-        return Response(row_json(await client.runs.get(made)), status_code=201)
+    @post(
+        "/",
+        summary="Begin a run",
+        opt=OPERATOR,
+        responses=answers(
+            (201, RunBody, "The run that begins."),
+            (200, RunBody, "The run that the idempotency key named before."),
+            problems=(404, 409, 413, 422),
+        ),
+    )
+    async def submit(
+        self,
+        data: JSONBody[SubmitBody],
+        client: Asked,
+        key_header: Annotated[str | None, HeaderParameter(name="Idempotency-Key", description="As `idempotencyKey`.")] = None,
+    ) -> Answer:
+        key = data.idempotency_key if data.idempotency_key is not None else key_header
+        if key_header not in (None, key):
+            raise UsageError("idempotencyKey and the header Idempotency-Key differ", hint="give one of them")
+        given: dict[str, Any] = {"run_id": data.run_id, "scheduled_time": _instant("scheduledTime", data.scheduled_time)}
+        if key is None:
+            run_id = await client.control.submit(data.document, data.parameters, **given)
+            return await _row(client, run_id, 201)
+        once = await client.control.submit_once(key, data.document, data.parameters, **given)
+        return await _row(client, once.run_id, 201 if once.is_new else 200)
 
-    @get("/", summary="List runs, newest first", opt=VIEWER)
+    @get("/", summary="List runs, newest first", opt=VIEWER, responses=answers((200, RunPage, "A page of runs.")))
     async def list_runs(
         self,
+        *,
         client: Asked,
-        phase: Annotated[list[str] | None, QueryParameter()] = None,
-        name: Annotated[str | None, QueryParameter()] = None,
-        namespace: Annotated[str | None, QueryParameter()] = None,
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED)] = 50,
-        page: Annotated[str | None, QueryParameter()] = None,
+        phase: Annotated[list[str] | None, QueryParameter(description="Only in these phases.")] = None,
+        name: Annotated[str | None, QueryParameter(description="Only of this workflow.")] = None,
+        namespace: Annotated[str | None, QueryParameter(description="Only of this namespace.")] = None,
+        label: Annotated[list[str] | None, QueryParameter(description="Only with these labels, KEY=VALUE each.")] = None,
+        since: Annotated[str | None, QueryParameter(description="Only made then or later (RFC 3339).")] = None,
+        until: Annotated[str | None, QueryParameter(description="Only made before (RFC 3339).")] = None,
+        ended_before: Annotated[str | None, QueryParameter(name="endedBefore", description="Only ended before.")] = None,
+        closed: Annotated[bool | None, QueryParameter(description="Only those that have ended, or that have not.")] = None,
+        prefix: Annotated[str, QueryParameter(description="Only those whose id begins so.")] = "",
+        retries: Annotated[bool, QueryParameter(description="Only those that retry another one.")] = False,
+        asleep: Annotated[bool, QueryParameter(description="Only passivated ones, the one that is due next first.")] = False,
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = 50,
+        page: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     ) -> dict[str, Any]:
-        query = RunQuery(
-            phases=phase or (), name=name, namespace=namespace, limit=limit + 1, before=_read_cursor(page)
+        wanted = RunFilter(
+            phases=phase or (),
+            name=name,
+            namespace=namespace,
+            labels=read_labels(label or ()),
+            since=since,
+            until=until,
+            ended_before=ended_before,
+            closed=closed,
+            prefix=prefix,
+            retries=retries,
+            asleep=asleep,
         )
-        rows = await client.runs.list(query)
-        following = _cursor(rows[limit - 1]) if len(rows) > limit else None
+        rows = await client.runs.list(wanted.query(limit + 1, page))
+        following = cursor(rows[limit - 1]) if len(rows) > limit else None
         return {"runs": [row_json(row) for row in rows[:limit]], "next": following}
 
-    @get("/{run:str}", summary="Read a run's row", opt=VIEWER)
-    async def read(self, run: FromPath[str], client: Asked) -> dict[str, Any]:
-        return row_json(await client.runs.get(run))
+    @get("/{run:str}", summary="Read a run's row", opt=VIEWER, responses=answers((200, RunBody, "The run."), problems=_UNKNOWN))
+    async def read(self, run: Run, client: Asked) -> Answer:
+        return await _row(client, run, 200)
 
-    @get("/{run:str}/report", summary="Read a run with all of its tasks", opt=VIEWER)
+    @get(
+        "/{run:str}/tasks",
+        summary="Read the tasks of a run",
+        opt=VIEWER,
+        responses=answers((200, TaskPage, "Its task runs as they are now, in document order."), problems=_UNKNOWN),
+    )
+    async def tasks(
+        self,
+        run: Run,
+        client: Asked,
+        phase: Annotated[list[str] | None, QueryParameter(description="Only in these phases.")] = None,
+        after: Annotated[int, QueryParameter(ge=0, description="How many to leave out.")] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = MOST_LISTED,
+    ) -> dict[str, Any]:
+        report = await client.runs.report(run)
+        found = [task for task in report.tasks if not phase or task.phase in phase]
+        upto = after + limit
+        shown = [task.to_json() for task in found[after:upto]]
+        return {"tasks": shown, "next": upto if upto < len(found) else None}
+
+    @get(
+        "/{run:str}/report",
+        summary="Read a run with all of its tasks",
+        opt=VIEWER,
+        responses=answers((200, ReportBody, "The run report."), problems=_UNKNOWN),
+    )
     async def report(
-        self, run: FromPath[str], client: Asked, at: Annotated[int | None, QueryParameter()] = None
+        self,
+        run: Run,
+        client: Asked,
+        at: Annotated[int | None, QueryParameter(ge=0, description="As it was after this log entry.")] = None,
     ) -> dict[str, Any]:
         return (await client.runs.report(run, at=at)).to_json()
 
-    @get("/{run:str}/result", summary="Wait for the end of a run, and read its report", opt=VIEWER)
+    @get(
+        "/{run:str}/result",
+        summary="Wait for the end of a run, and read its report",
+        opt=VIEWER,
+        responses=answers(
+            (200, ReportBody, "It has ended."), (202, RunBody, "It has not ended: ask again."), problems=_UNKNOWN
+        ),
+    )
     async def result(
-        self, run: FromPath[str], client: Asked, wait: Annotated[str, QueryParameter()] = "0s"
-    ) -> Response[dict[str, Any]]:
+        self,
+        run: Run,
+        client: Asked,
+        wait: Annotated[str, QueryParameter(description="How long to wait at most, up to 60s.", examples=[])] = "0s",
+        or_suspended: Annotated[bool, QueryParameter(name="orSuspended", description="Or until it needs an answer.")] = False,
+    ) -> Answer:
         timeout_s = min(_duration(wait), LONGEST_WAIT_S)
         try:
-            report = await client.runs.wait(run, timeout_s=timeout_s)
+            report = await client.runs.wait(run, or_suspended=or_suspended, timeout_s=timeout_s)
         except BusyError:
-            return Response(row_json(await client.runs.get(run)), status_code=202)
+            return await _row(client, run, 202)
         return Response(report.to_json(), status_code=200)
 
-    @post("/{run:str}/cancel", status_code=202, summary="Cancel a run", opt=OPERATOR)
-    async def cancel(self, run: FromPath[str], data: JSONBody[ReasonRequest], client: Asked) -> dict[str, Any]:
-        await client.control.cancel(run, reason=data.reason)
-        return row_json(await client.runs.get(run))
+    @post(
+        "/{run:str}/cancel",
+        status_code=202,
+        summary="Cancel a run",
+        opt=OPERATOR,
+        responses=answers((202, RunBody, "It is recorded; hooks may still run."), problems=(404, 409)),
+    )
+    async def cancel(self, run: Run, data: JSONBody[WhyBody], client: Asked) -> Answer:
+        run_id = (await client.runs.get(run)).run_id
+        await client.control.cancel(run_id, reason=data.reason)
+        return await _row(client, run_id, 202)
 
-    @post("/{run:str}/resume", status_code=202, summary="Answer a suspended task", opt=OPERATOR)
-    async def resume(self, run: FromPath[str], data: JSONBody[ResumeRequest], client: Asked) -> dict[str, Any]:
-        await client.control.resume(run, data.task, data.payload, reason=data.reason)
-        return row_json(await client.runs.get(run))
+    @post(
+        "/{run:str}/resume",
+        status_code=202,
+        summary="Answer a suspended task",
+        opt=OPERATOR,
+        responses=answers((202, RunBody, "The answer is recorded."), problems=(404, 409, 413)),
+    )
+    async def resume(self, run: Run, data: JSONBody[ResumeBody], client: Asked) -> Answer:
+        run_id = (await client.runs.get(run)).run_id
+        await client.control.resume(run_id, data.task, data.payload, reason=data.reason)
+        return await _row(client, run_id, 202)
 
-    @post("/{run:str}/retry", summary="Run again what did not succeed", opt=OPERATOR)
-    async def retry(self, run: FromPath[str], data: JSONBody[RetryRequest], client: Asked) -> dict[str, Any]:
+    @post(
+        "/{run:str}/retry",
+        summary="Run again what did not succeed",
+        opt=OPERATOR,
+        responses=answers((201, RunBody, "The new run."), problems=(404, 409)),
+    )
+    async def retry(self, run: Run, data: JSONBody[RetryBody], client: Asked) -> Answer:
         made = await client.control.retry(run, data.start, new_id=data.run_id, reason=data.reason)
-        return row_json(await client.runs.get(made))
+        return await _row(client, made, 201)
 
-    @delete("/{run:str}", summary="Delete a run that has ended", opt=OPERATOR)
-    async def remove(self, run: FromPath[str], client: Asked) -> None:
-        await client.control.delete([run])
+    @post(
+        "/{run:str}/mend",
+        status_code=200,
+        summary="Let a run that was set aside be tried once more",
+        opt=OPERATOR,
+        responses=answers((200, RunBody, "The run; where it was not set aside, nothing has changed."), problems=_UNKNOWN),
+    )
+    async def mend(self, run: Run, client: Asked) -> Answer:
+        await client.control.mend(run)
+        return await _row(client, run, 200)
 
-    @get("/{run:str}/logs", summary="Read what tasks wrote", opt=VIEWER)
-    async def logs(
+    @delete(
+        "/{run:str}",
+        summary="Delete a run that has ended",
+        opt=OPERATOR,
+        responses=answers((204, None, "It is deleted."), problems=(404, 409)),
+    )
+    async def remove(
         self,
-        run: FromPath[str],
+        run: Run,
         client: Asked,
-        path: Annotated[str | None, QueryParameter()] = None,
-        after: Annotated[int, QueryParameter(ge=0)] = 0,
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED)] = MOST_LISTED,
-    ) -> dict[str, Any]:
-        lines = []
-        async for line in client.runs.logs(run, path, after=after):
-            lines.append(to_builtins(line))
-            if len(lines) == limit:
-                break
-        return {"logs": lines, "next": lines[-1]["seq"] if len(lines) == limit else None}
-
-    @get("/{run:str}/events", summary="Follow what happens in a run (SSE)", opt=VIEWER)
-    async def events(self, run: FromPath[str], client: Asked, request: Request[Any, Any, Any]) -> ServerSentEvent:
-        after = request.headers.get("last-event-id", "0")
-        await client.runs.get(run)
-        return ServerSentEvent(_events(client, run, int(after) if after.isdecimal() else 0))
+        force: Annotated[bool, QueryParameter(description="Also an unfinished one that no engine drives.")] = False,
+    ) -> None:
+        await client.control.delete([run], force=force)
 
 
-async def _events(client: Client, run: str, after: int) -> AsyncIterator[dict[str, Any]]:
-    """One message a log entry, named by its number."""
-    async for record in client.runs.events(run, after=after, follow=True):
-        yield {"id": str(record["seq"]), "event": "event", "data": json.dumps(record, separators=(",", ":"))}
-
-
-def _keyed(key: str) -> str:
-    """The id of the run that an idempotency key names."""
-    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-
-
-async def _first(client: Client, run_id: str, data: SubmitRequest) -> RunSummary | None:
-    """The run that the key named before; None: there is none. Raises ApiError (409) where its content is another."""
-    try:
-        first = await client.runs.get(run_id)
-    except UsageError:
-        return None
-    if first.run_id != run_id:
-        return None
-    raise ApiError(409, "idempotency-key", f"the key named run {run_id!r} before")
+async def _row(client: Client, run: str, status: int) -> Answer:
+    return Response(row_json(await client.runs.get(run)), status_code=status)
 
 
 def _duration(text: str) -> float:
+    if text in ("0", "0s"):
+        return 0.0
     try:
         return parse_duration(text) / 1_000_000
     except ValueError as error:
-        raise UsageError(f"wait={text!r} is not a duration: {error}") from None
+        raise UsageError(f"wait={text!r} is not a duration: {error}", hint="for example wait=30s") from None
 
 
-def _cursor(row: RunSummary) -> str:
-    return f"{row.created_at}:{row.run_id}"
-
-
-def _read_cursor(text: str | None) -> tuple[int, str] | None:
-    if text is None:
-        return None
-    at, _, run_id = text.partition(":")
-    if not (at.isascii() and at.isdigit() and run_id):
-        raise UsageError(f"{text!r} is not a page", hint="give `next` of the page before")
-    return int(at), run_id
+def _instant(name: str, text: str | None) -> int | None:
+    try:
+        return read_optional(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not an instant: {error}", hint="RFC 3339, for example 2026-01-31T12:00:00Z") from None

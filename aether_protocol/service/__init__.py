@@ -7,10 +7,10 @@ wire. Nothing here knows a terminal, prints, exits or reads the environment: wha
 process ends, is decided by the caller.
 
 Map: `client` says what can be asked, as Protocols, `local/` answers over a store in this process, and
-`blocking` does so for code without an event loop; `documents` are the texts that it is given. `runs/` finds, names,
-inspects and deletes single runs; `schedules/` applies, switches, backfills and explains schedules; `library` finds and
-removes templates; `archive` writes a run to a file and reads it back; `store_check` looks for faults; `dead_owners` releases
-what ended processes hold; `process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
+`blocking` does so for code without an event loop. `runs/` finds, names, inspects and deletes single runs; `documents/`
+applies, finds and removes documents of every kind; `schedules/` switches, backfills and explains schedules; `archive` writes
+a run to a file and reads it back; `store_check` looks for faults; `dead_owners` releases what ended processes hold;
+`process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from aether_protocol.service.blocking import BlockingClient as BlockingClient
     from aether_protocol.service.blocking import connect_blocking as connect_blocking
     from aether_protocol.service.client import Client as Client
+    from aether_protocol.service.client import DocumentControl as DocumentControl
     from aether_protocol.service.client import RunControl as RunControl
     from aether_protocol.service.client import RunInspector as RunInspector
     from aether_protocol.service.client import RunReader as RunReader
     from aether_protocol.service.client import ScheduleControl as ScheduleControl
     from aether_protocol.service.client import StoreControl as StoreControl
-    from aether_protocol.service.client import TemplateControl as TemplateControl
-    from aether_protocol.service.documents import DocumentText as DocumentText
-    from aether_protocol.service.documents import LibraryTexts as LibraryTexts
+    from aether_protocol.service.documents.texts import DocumentText as DocumentText
+    from aether_protocol.service.documents.texts import LibraryTexts as LibraryTexts
     from aether_protocol.service.local import DocumentContext as DocumentContext
     from aether_protocol.service.local import client_of as client_of
     from aether_protocol.service.local import connect as connect
@@ -37,14 +37,14 @@ _HOMES = {
     "BlockingClient": "blocking",
     "Client": "client",
     "DocumentContext": "local",
-    "DocumentText": "documents",
-    "LibraryTexts": "documents",
+    "DocumentControl": "client",
+    "DocumentText": "documents.texts",
+    "LibraryTexts": "documents.texts",
     "RunControl": "client",
     "RunInspector": "client",
     "RunReader": "client",
     "ScheduleControl": "client",
     "StoreControl": "client",
-    "TemplateControl": "client",
     "client_of": "local",
     "connect": "local",
     "connect_blocking": "blocking",

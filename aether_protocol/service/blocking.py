@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from aether_protocol.errors import UsageError
 from aether_protocol.service.local import LocalClient, connect
 
-_PARTS = ("runs", "inspect", "control", "schedules", "templates", "store")
+_PARTS = ("runs", "inspect", "control", "schedules", "documents", "store")
 _Answer = TypeVar("_Answer")
 
 
@@ -47,13 +47,13 @@ class BlockingPart:
 
 
 class BlockingClient:
-    """All parts of a client (`runs`, `inspect`, `control`, `schedules`, `templates`, `store`); a context manager."""
+    """All parts of a client (`runs`, `inspect`, `control`, `schedules`, `documents`, `store`); a context manager."""
 
     runs: BlockingPart
     inspect: BlockingPart
     control: BlockingPart
     schedules: BlockingPart
-    templates: BlockingPart
+    documents: BlockingPart
     store: BlockingPart
 
     def __init__(self, make: Callable[[], LocalClient]) -> None:

@@ -1,4 +1,4 @@
-"""The Client: what can be asked of runs, schedules, templates and the store that keeps them, wherever these are.
+"""The Client: what can be asked of runs, schedules, documents and the store that keeps them, wherever these are.
 
 Law: a client asks, it does not drive: what it submits is driven by an engine, in this process or another. Arguments and
 results are plain values (text, numbers, JSON, structs of these), so that every method can be carried over a wire; instants
@@ -8,25 +8,27 @@ Every method raises PortError where the store, or what leads to it, cannot be us
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
+
+from aether_protocol.service.documents.changes import KINDS
 
 if TYPE_CHECKING:
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
-    from aether_protocol.ports.store import Change, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
+    from aether_protocol.ports.store import Change, DocumentMark, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
+    from aether_protocol.ports.store.library import DocumentKey
     from aether_protocol.ports.store.schedules import FireRecord
-    from aether_protocol.service.documents import (
-        AppliedSchedules,
-        AppliedTemplates,
-        DocumentText,
-        LibraryTexts,
-        RemovedTemplates,
-    )
+    from aether_protocol.service.documents.changes import AppliedDocuments
+    from aether_protocol.service.documents.remove import RemovedDocuments
+    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
+    from aether_protocol.service.feed import Feed
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
+    from aether_protocol.service.runs.once import OnceSubmitted
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
     from aether_protocol.service.schedules.backfill import BackfillFire
+    from aether_protocol.service.schedules.check import AppliedSchedules
     from aether_protocol.service.schedules.find import ScheduleOverview
     from aether_protocol.service.schedules.suspend import SuspendedSchedule
     from aether_protocol.service.store_check import SchemaVersions, StoreFindings, StoreSizes
@@ -72,8 +74,8 @@ class RunReader(Protocol):
         """List the paths of the tasks that wait for an answer, in document order."""
         ...
 
-    def events(self, run: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[EventRecord]:
-        """Give what happened, oldest first (docs/reference/events.md).
+    def events(self, run: str, *, after: int = 0, follow: bool = False) -> Feed[EventRecord]:
+        """Give what happened, oldest first (docs/reference/events.md); in batches, all records of a step at a time.
 
         Args:
             run: which run.
@@ -82,13 +84,26 @@ class RunReader(Protocol):
         """
         ...
 
-    def logs(self, run: str, path: str | None = None, *, after: int = 0, follow: bool = False) -> AsyncIterator[LogLine]:
-        """Give what tasks wrote, in order.
+    def logs(
+        self,
+        run: str,
+        path: str | None = None,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        tail: int | None = None,
+        search: str | None = None,
+        follow: bool = False,
+    ) -> Feed[LogLine]:
+        """Give what tasks wrote, in order, in pieces of one or several lines.
 
         Args:
             run: which run.
             path: only of the task run there, and of those below it.
-            after: the `seq` of the last line that is known already.
+            after: the `seq` of the last piece that is known already.
+            before: only pieces whose `seq` is less.
+            tail: begin with the last pieces that hold so many lines.
+            search: only lines that contain this text.
             follow: until the run is closed.
         """
         ...
@@ -168,6 +183,29 @@ class RunControl(Protocol):
         Raises:
             DocumentError: the document is invalid.
             UsageError: arguments do not fit, or the id is taken.
+        """
+        ...
+
+    async def submit_once(
+        self,
+        key: str,
+        document: Source,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> OnceSubmitted:
+        """Record a run as `submit` does, or find the one that this key named before.
+
+        Args:
+            key: an idempotency key, of one namespace; it holds as long as its run is kept.
+            document: see `submit`.
+            arguments: see `submit`.
+            run_id: the id of a run that is new.
+            scheduled_time: see `submit`.
+
+        Raises:
+            KeyTakenError: the key named a run of other content: another workflow, or other arguments.
         """
         ...
 
@@ -297,48 +335,95 @@ class ScheduleControl(Protocol):
         ...
 
 
-class TemplateControl(Protocol):
-    """The library: WorkflowTemplates by NAME or NAMESPACE/NAME, each with its versions (TMPL-2)."""
+class DocumentControl(Protocol):
+    """Documents that are kept by NAME or NAMESPACE/NAME: Workflows and WorkflowTemplates with their versions (TMPL-2), and
+    CronWorkflows, which are kept as schedules."""
 
-    async def put(self, documents: Documents, *, library: Sequence[LibraryTexts] = ()) -> AppliedTemplates:
-        """Store WorkflowTemplates: all or, if anything is invalid, none.
+    async def apply(
+        self,
+        documents: Documents,
+        *,
+        kinds: Collection[str] = KINDS,
+        library: Sequence[LibraryTexts] = (),
+        replaces: bool = False,
+        dry_run: bool = False,
+    ) -> AppliedDocuments:
+        """Keep documents under the names that they give themselves: all or none, in one transaction.
+
+        They may refer to each other. A text that is the newest version already makes none; what a CronWorkflow runs is
+        resolved here (CRON-6).
 
         Args:
             documents: as JSON, as text, or the texts of files.
+            kinds: only documents of these kinds; the others are left out.
             library: where references are looked up, before the store.
+            replaces: a CronWorkflow with another workflowSpec makes a new schedule of that name.
+            dry_run: only find out what would become of each.
 
         Raises:
-            DocumentError: something is invalid.
-            UsageError: there is no WorkflowTemplate.
+            DocumentError: something is invalid, or would become so; with all that was found.
+            UsageError: there is no document of these kinds.
+            BusyError: another changes one of the schedules at the same time.
         """
         ...
 
-    async def get(self, name: str, *, version: int | None = None, digest: str | None = None) -> StoredDocument:
-        """Give the newest version of a template, or another one.
+    async def get(
+        self, name: str, *, kind: str | None = None, version: int | None = None, digest: str | None = None
+    ) -> StoredDocument:
+        """Give the newest version of a document, or another one.
 
         Args:
             name: NAME, NAMESPACE/NAME or NAME@VERSION.
+            kind: Workflow or WorkflowTemplate; None: whichever of them has that name.
             version: the number of the version.
             digest: the digest of the version, or its beginning.
 
         Raises:
-            UsageError: it is not there.
+            NotFoundError: there is none.
+            UsageError: there is one of each kind.
         """
         ...
 
-    async def list(self, namespace: str | None = None) -> Sequence[StoredDocument]:
-        """Give the newest version of each, by namespace and name."""
-        ...
+    async def list(
+        self,
+        kind: str | None = None,
+        namespace: str | None = None,
+        *,
+        after: DocumentKey | None = None,
+        limit: int | None = None,
+    ) -> Sequence[StoredDocument]:
+        """Give the newest version of each, by kind, namespace and name.
 
-    async def versions(self, name: str) -> Sequence[StoredDocument]:
-        """Give all versions, newest first."""
-        ...
-
-    async def remove(self, names: str | Sequence[str]) -> RemovedTemplates:
-        """Remove templates with all of their versions: all of them or, if one is not there, none.
-
-        Runs that were submitted before keep what they need.
+        Args:
+            kind: only Workflows, or WorkflowTemplates.
+            namespace: only those of this namespace.
+            after: kind, namespace and name of the last document of the page before.
+            limit: how many at the most.
         """
+        ...
+
+    async def versions(self, name: str, *, kind: str | None = None) -> Sequence[StoredDocument]:
+        """Give all versions, newest first. Raises NotFoundError."""
+        ...
+
+    async def remove(
+        self, names: str | Sequence[str], *, kind: str | None = None, force: bool = False
+    ) -> RemovedDocuments:
+        """Remove documents with all of their versions: all or none. Runs that were submitted before keep what they need.
+
+        Args:
+            names: NAME or NAMESPACE/NAME of each.
+            kind: of all of them; None: whichever has the name.
+            force: also what stored documents and schedules refer to.
+
+        Raises:
+            NotFoundError: one is not there.
+            ConflictError: something refers to one of them.
+        """
+        ...
+
+    async def marks(self) -> Sequence[DocumentMark]:
+        """List what became of the documents of a folder that a server follows."""
         ...
 
 
@@ -411,8 +496,8 @@ class Client(Protocol):
         ...
 
     @property
-    def templates(self) -> TemplateControl:
-        """The library of WorkflowTemplates."""
+    def documents(self) -> DocumentControl:
+        """Apply, find and remove documents that are kept by their names."""
         ...
 
     @property

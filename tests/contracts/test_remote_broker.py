@@ -133,8 +133,8 @@ class NeverSaysReady(RemoteWorkers):
 
 BITES: list[tuple[type, str]] = [
     (ForgetsWhatItDidNotTake, "test_what_is_refused_while_the_queue_is_away_is_taken_later"),
-    (PassesOverStops, "test_a_stop_that_does_not_get_through_is_an_error_and_works_later"),
-    (HoldsEverything, "test_a_queue_that_is_away_says_nothing_of_attempts"),
+    (PassesOverStops, "test_a_stop_that_does_not_get_through_is_an_error_or_works_later"),
+    (HoldsEverything, "test_a_queue_that_is_away_says_nothing_wrong_of_attempts"),
     (HoldsEverything, "test_nothing_is_held_that_nobody_dispatched_here"),
     (HoldsEverything, "test_what_was_lost_without_an_engine_is_not_held"),
     (HoldsNothing, "test_attempts_outlive_their_engine_and_are_reported_to_the_next_one"),

@@ -98,7 +98,10 @@ def test_rm_tells_what_it_removed_and_what_still_refers_to_it(cli: Cli, tmp_path
     cli("template", "apply", "lib.yaml")
     write(tmp_path, lib=library(says="two"))
     cli("template", "apply", "lib.yaml")
-    removed = cli("template", "rm", "words")
+    refused = cli("template", "rm", "words")
+    assert (refused.code, refused.out) == (2, "")
+    assert "error: default/upper refers to default/words\n  hint: remove them first" in refused.err
+    removed = cli("template", "rm", "words", "--force")
     assert removed.out == "removed default/words (2 versions)\n"
     assert "default/upper refers to default/words" in removed.err
     assert [one["name"] for one in cli("template", "rm", "upper", "--output", "json").json["removed"]] == ["upper"]
@@ -117,7 +120,7 @@ def test_rm_tells_what_it_removed_and_what_still_refers_to_it(cli: Cli, tmp_path
         (("show", "words", "--digest", "zz"), "'words' has no digest 'zz'", "it has 1 ("),
         (("show", "ops/words", "-n", "default"), "is not in namespace 'default'", "leave -n out"),
         (("rm", "words@1"), "versions are not removed one by one", "'default/words' means all"),
-        (("show", "/words"), "is not a name of a template", "NAMESPACE/NAME"),
+        (("show", "/words"), "is not a name of a document", "NAMESPACE/NAME"),
         (("ls", "--store", "sqlite:elsewhere.db"), "there is no store at 'sqlite:elsewhere.db'", "--store"),
         (("apply", "lib.yaml", "--store", "memory"), "nothing can be kept there", "leave --store out"),
         (("apply", "gone.yaml"), "there is no file 'gone.yaml'", "spelling"),
@@ -143,7 +146,7 @@ def test_of_invalid_files_nothing_is_stored_and_everything_is_told(cli: Cli, tmp
     assert "bad.yaml:17:" in said.err
     assert "lost.yaml:9:61: error AE203: there is no WorkflowTemplate 'wrods' in namespace 'default'" in said.err
     assert "did you mean 'words'?" in said.err
-    assert said.err.endswith("error: nothing was stored\n")
+    assert said.err.endswith("error: nothing was applied\n")
     assert not STORE.exists()
 
 
@@ -251,7 +254,7 @@ def test_faults_in_a_stored_document_name_it_and_its_line(cli: Cli, tmp_path: Pa
     cli("template", "apply", "upper.yaml", "lower.yaml")
     write(tmp_path, upper=library("upper", templates=call), flow=caller(calls="upper", template="up", outputs=""))
     cli("template", "apply", "upper.yaml")
-    cli("template", "rm", "lower")
+    cli("template", "rm", "lower", "--force")
     for arguments in (("validate", "flow.yaml"), ("run", "flow.yaml", "--quiet")):
         said = cli(*arguments)
         assert said.code == 3

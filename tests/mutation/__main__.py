@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.mutation import faults_data, faults_durable, faults_fleet, faults_run, faults_share
+from tests.mutation import faults_data, faults_durable, faults_fleet, faults_run, faults_serve, faults_share
 from tests.mutation.faults import RULES, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,7 @@ MANY = 400  # seeds by which a fault must have been detected
 FAULTS: tuple[Fault, ...] = (
     *faults_data.FAULTS,
     *faults_run.FAULTS,
+    *faults_serve.FAULTS,
     *faults_share.FAULTS,
     *faults_fleet.FAULTS,
 )

@@ -46,13 +46,11 @@ FAULTS = (
         "stored",
         "a run whose steps could not be written goes on",
         DRIVER,
-        '        except Exception as error:  # the states are ahead of the log now: no engine may continue from them\n'
-        '            for run in touched:\n'
-        '                self.abandon(run, error)\n'
-        '            return\n',
-        '        except Exception as error:\n'
-        '            self._stored(touched, {})\n'
-        '            return\n',
+        '                except Exception as error:  # the states are ahead of the log now: no engine may continue from them\n'
+        '                    for run in touched:\n'
+        '                        self.abandon(run, error)\n',
+        '                except Exception:\n'
+        '                    self._stored(touched, {})\n',
     ),
     Fault(
         "time",
@@ -329,7 +327,7 @@ FAULTS = (
         "fence",
         "a stale token is let through (in memory)",
         SHARED,
-        "if run is None or tokens.get(part.run_id, 0) != part.token or self._expected",
+        "if run is None or tokens.get(run_id, 0) != token or self._expected",
         "if run is None or self._expected",
         tests="tests/contracts/test_stores_memory.py",
     ),

@@ -3,7 +3,7 @@
 Modules by role:
 
     pieces          times, marks, table, pretty
-    documents       diagnostics, preview, templates
+    documents       diagnostics, preview, documents, templates
     a run           report, history, changes, logs, events
     while it runs   views, live, journal
     lists           runs, schedules

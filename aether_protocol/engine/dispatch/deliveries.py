@@ -10,13 +10,13 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from aether_protocol.engine.active_run import Delivery
 from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import PortError, why
-from aether_protocol.execution.bounded import Bounded
+from aether_protocol.execution.bounded import bounded
 from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.executor import Executor
@@ -25,11 +25,11 @@ from aether_protocol.scheduler.nodes import TaskNode
 
 FIRST_US: Final = 200_000  # until what was refused is offered again; doubled each time
 LONGEST_US: Final = 5_000_000
-ANSWER_S: Final = 10.0  # of the machine's time: a broker that takes longer to answer counts as away
+ANSWER_S: Final = 10.0  # of the machine's time: the loop waits for an answer, and a broker that takes longer counts as away
+BROKER: Final = "the broker"
 
 _log = logging.getLogger("aether_protocol")
 
-_Given = TypeVar("_Given")
 OnLost = Callable[[Delivery, str, bool], None]
 
 
@@ -149,7 +149,7 @@ class Deliveries:
         if self._unclear:
             await self._ask_again()
         batch, self._new = self._new, []
-        if self._broker.room() is not None or self.waiting:
+        if self.waiting or self._broker.room() is not None:
             self._enqueue(batch)
             batch = self._next(self._broker.room())
         while batch:  # what is carried out at once leaves room for the next
@@ -177,11 +177,6 @@ class Deliveries:
                 (queue.appendleft if ahead else queue.append)(delivery)
                 self.waiting += 1
 
-    @staticmethod
-    def _asked(call: Coroutine[Any, Any, _Given]) -> Bounded[_Given]:
-        """A call of the broker. The loop waits for it, so that it is given up when it takes too long."""
-        return Bounded(call, ANSWER_S, "the broker")
-
     def _next(self, room: int | None) -> list[Delivery]:
         """The next to be offered, as many as there is room for."""
         batch: list[Delivery] = []
@@ -203,7 +198,7 @@ class Deliveries:
             assignments.append(one.assignment)
             one.offered, one.assignment = True, None  # the broker's, unless it refuses it
         try:
-            refusals = await self._asked(broker.dispatch(assignments))  # type: ignore[arg-type]
+            refusals = await bounded(broker.dispatch(assignments), ANSWER_S, BROKER)  # type: ignore[arg-type]
         except PortError as error:
             refusals = {one.ref: error.message for one in batch}
         except Exception as error:
@@ -251,10 +246,10 @@ class Deliveries:
         releases, self._releases = self._releases, []
         try:
             if stops:
-                await self._asked(self._broker.stop(stops))
+                await bounded(self._broker.stop(stops), ANSWER_S, BROKER)
                 stops = []
             if releases:
-                await self._asked(self._broker.release(releases))
+                await bounded(self._broker.release(releases), ANSWER_S, BROKER)
             self._outage = 0
         except PortError as error:
             self._stops[:0] = stops
@@ -277,7 +272,7 @@ class Deliveries:
         answers: Mapping[AttemptRef, Holding] = {}
         try:
             if asked:
-                answers = await self._asked(self._broker.held([one.ref for one in asked]))
+                answers = await bounded(self._broker.held([one.ref for one in asked]), ANSWER_S, BROKER)
                 self._outage = 0
         except PortError as error:
             self._try_again(error, "held")

@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store.logs import LogStore as LogStore
     from aether_protocol.ports.store.mailbox import MailboxStore as MailboxStore
     from aether_protocol.ports.store.mailbox import Request as Request
+    from aether_protocol.ports.store.runs import KeyTakenError as KeyTakenError
     from aether_protocol.ports.store.runs import NewRun as NewRun
     from aether_protocol.ports.store.runs import RunAppend as RunAppend
+    from aether_protocol.ports.store.runs import RunKey as RunKey
     from aether_protocol.ports.store.runs import RunQuery as RunQuery
     from aether_protocol.ports.store.runs import RunStore as RunStore
     from aether_protocol.ports.store.runs import RunSummary as RunSummary
@@ -102,7 +104,9 @@ _HOMES: Final = {
     **dict.fromkeys(
         ("AccessToken", "AuditRecord", "AuditStore", "NamespaceEntry", "NamespaceStore", "TokenStore"), "access"
     ),
-    **dict.fromkeys(("NewRun", "RunAppend", "RunQuery", "RunStore", "RunSummary", "StoredRun"), "runs"),
+    **dict.fromkeys(
+        ("KeyTakenError", "NewRun", "RunAppend", "RunKey", "RunQuery", "RunStore", "RunSummary", "StoredRun"), "runs"
+    ),
     **dict.fromkeys(("MailboxStore", "Request"), "mailbox"),
     **dict.fromkeys(("LogLine", "LogStore"), "logs"),
     **dict.fromkeys(("DocumentMark", "LibraryStore", "NewDocument", "StoredDocument"), "library"),

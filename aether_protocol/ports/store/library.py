@@ -38,6 +38,9 @@ class NewDocument(Struct):
     text: str
 
 
+DocumentKey = tuple[str, str, str]  # kind, namespace and name
+
+
 class DocumentMark(Struct, frozen=True, order=True):
     """What a document of a followed folder has become, by the file that it came from.
 
@@ -105,7 +108,7 @@ class LibraryStore(Protocol):
         kind: str | None = None,
         namespace: str | None = None,
         *,
-        after: tuple[str, str, str] | None = None,
+        after: DocumentKey | None = None,
         limit: int | None = None,
     ) -> list[StoredDocument]:
         """List the newest version of each document, by kind, namespace and name.
@@ -118,14 +121,8 @@ class LibraryStore(Protocol):
         """
         ...
 
-    async def remove(self, kind: str, namespace: str, name: str) -> bool:
-        """Delete all versions of a document; False if there was none.
-
-        Args:
-            kind: Of the document.
-            namespace: Its namespace.
-            name: Its name.
-        """
+    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
+        """Delete documents with all of their versions: all of them or, where one is not there, none; False then."""
         ...
 
     async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:

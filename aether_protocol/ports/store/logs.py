@@ -31,7 +31,9 @@ class LogStore(Protocol):
         """Keep lines in this order. Those of unknown runs are dropped."""
         ...
 
-    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(
+        self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
+    ) -> list[LogLine]:
         """Read lines in order.
 
         Args:
@@ -39,5 +41,6 @@ class LogStore(Protocol):
             path: Of a task run: only its lines, and those of task runs below it.
             after: The `seq` of the last line that is known already.
             limit: How many lines at most.
+            before: A `seq`: only lines before it, and of these the last ones; in order all the same.
         """
         ...

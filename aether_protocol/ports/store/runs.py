@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct, field
 
-from aether_protocol.errors import AetherError
+from aether_protocol.errors import AetherError, ConflictError
 
 if TYPE_CHECKING:  # who lists runs needs none of these
     from aether_protocol.plan.model import Plan
@@ -54,9 +54,38 @@ class RunSummary(Struct):
     document_version: int | None = None
 
 
+class RunKey(Struct, frozen=True):
+    """What makes a submission idempotent: of the runs of a namespace at most one has this key, as long as it is kept.
+
+    `digest` is that of what was asked for.
+    """
+
+    key: str
+    digest: str
+
+
+class KeyTakenError(ConflictError):
+    """An idempotency key names another run already.
+
+    Args:
+        key: the key.
+        run_id: the run that it names.
+        first: the digest of what it was given for then.
+        given: the digest of what it was given for now.
+    """
+
+    def __init__(self, key: str, run_id: str, *, first: str, given: str) -> None:
+        message = f"the idempotency key {key!r} named run {run_id!r} before, for other content"
+        super().__init__(message, hint="give the content that it had then, or another key")
+        self.run_id = run_id
+        self.first = first
+        self.given = given
+
+
 class NewRun(Struct):
     """A run to record. With an `owner` it is claimed at once, by a lease of `ttl` (see `LeaseStore`), under FIRST_TOKEN.
-    `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs)."""
+    `artifacts` are the digests of those that it names from the beginning (a retry keeps task runs). `key`: for `create` alone.
+    """
 
     row: RunSummary
     plan: Plan
@@ -64,6 +93,7 @@ class NewRun(Struct):
     owner: str | None = None
     ttl: int | None = None
     artifacts: Sequence[str] = ()
+    key: RunKey | None = None
 
 
 class RunAppend(Struct):
@@ -145,7 +175,12 @@ class RunStore(Protocol):
     """Runs: their steps, rows and snapshots."""
 
     async def create(self, run: NewRun) -> int:
-        """Record a new run; its fencing token (0 without an owner). Raises UsageError for an id that exists."""
+        """Record a new run; its fencing token (0 without an owner).
+
+        Raises:
+            KeyTakenError: There is a run with its key.
+            ConflictError: There is a run of this id.
+        """
         ...
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         UpkeepStore,
     )
     from aether_protocol.ports.store.leases import Scope
-    from aether_protocol.ports.store.library import DocumentMark
+    from aether_protocol.ports.store.library import DocumentKey, DocumentMark
     from aether_protocol.ports.store.schedules import FireRecord, ScheduleDecision, ScheduleWrite, StoredSchedule
 
 
@@ -225,10 +225,12 @@ class _ScopedLogs:
             await self._runs.require_change(run_id)
         await self._inner.write(lines)
 
-    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(
+        self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
+    ) -> list[LogLine]:
         if await self._runs.row(run_id) is None:
             return []
-        return await self._inner.read(run_id, path, after, limit)
+        return await self._inner.read(run_id, path, after, limit, before=before)
 
 
 class _ScopedLibrary:
@@ -267,11 +269,12 @@ class _ScopedLibrary:
         several = [await self._inner.newest(kind, one, after=after, limit=limit) for one in self._scope.reads]
         return sorted((one for page in several for one in page), key=lambda one: (one.kind, one.namespace, one.name))[:limit]
 
-    async def remove(self, kind: str, namespace: str, name: str) -> bool:
-        if not self._scope.sees(namespace):
+    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
+        if not all(self._scope.sees(namespace) for _, namespace, _ in keys):
             return False
-        self._scope.require(namespace)
-        return await self._inner.remove(kind, namespace, name)
+        for _, namespace, _ in keys:
+            self._scope.require(namespace)
+        return await self._inner.remove(keys)
 
     async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
         self._scope.require_everything()

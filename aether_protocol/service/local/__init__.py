@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import Store
     from aether_protocol.service.access.scope import NamespaceScope
     from aether_protocol.service.local.control import LocalControl
+    from aether_protocol.service.local.documents import LocalDocuments
     from aether_protocol.service.local.inspector import LocalInspector
     from aether_protocol.service.local.runs import LocalRuns
     from aether_protocol.service.local.schedules import LocalSchedules
     from aether_protocol.service.local.store import LocalStore
-    from aether_protocol.service.local.templates import LocalTemplates
 
 __all__ = ["DocumentContext", "LocalClient", "client_of", "connect"]
 
@@ -67,11 +67,11 @@ class LocalClient:
         return LocalSchedules(self._context)
 
     @cached_property
-    def templates(self) -> LocalTemplates:
-        """Templates of the store."""
-        from aether_protocol.service.local.templates import LocalTemplates
+    def documents(self) -> LocalDocuments:
+        """Documents that are kept by their names."""
+        from aether_protocol.service.local.documents import LocalDocuments
 
-        return LocalTemplates(self._context)
+        return LocalDocuments(self._context)
 
     @cached_property
     def store(self) -> LocalStore:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
     from aether_protocol.service.access.scope import NamespaceScope
-    from aether_protocol.service.documents import DocumentText, LibraryTexts
+    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 
 SMALL: Final = 300  # task runs of which a report is made within a few milliseconds
 
@@ -184,7 +184,7 @@ class ClientContext(Struct, frozen=True):
         self, documents: Mapping[str, Json] | str | Sequence[DocumentText], library: Sequence[LibraryTexts]
     ) -> tuple[DocumentWorkspace, list[LoadedFile]]:
         """Read documents in a workspace of their own, with the libraries that come with them."""
-        from aether_protocol.service.documents import given_library, take_documents
+        from aether_protocol.service.documents.texts import given_library, take_documents
 
         workspace = self.workspace()
         workspace.add_libraries(map(given_library, library))

@@ -17,11 +17,12 @@ from aether_protocol.engine.submission import choose_run_id, make_header, new_ru
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import RunQuery
+from aether_protocol.ports.store import KeyTakenError, RunKey, RunQuery
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import delete_runs, prune_runs
 from aether_protocol.service.runs.inspect import find_task
+from aether_protocol.service.runs.once import OnceSubmitted, make_run_key
 from aether_protocol.service.runs.retry_ids import next_retry_id
 from aether_protocol.views.report import not_run
 
@@ -48,12 +49,37 @@ class LocalControl:
         scheduled_time: int | None = None,
     ) -> str:
         plan = await self._context.plan(document)
+        return await self._submit(plan, arguments or {}, run_id, scheduled_time, None)
+
+    async def submit_once(
+        self,
+        key: str,
+        document: Source,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        run_id: str | None = None,
+        scheduled_time: int | None = None,
+    ) -> OnceSubmitted:
+        plan = await self._context.plan(document)
+        made = make_run_key(key, plan, arguments or {})
+        try:
+            return OnceSubmitted(await self._submit(plan, arguments or {}, run_id, scheduled_time, made), is_new=True)
+        except KeyTakenError as taken:
+            if taken.first != made.digest:
+                raise
+            return OnceSubmitted(taken.run_id, is_new=False)
+
+    async def _submit(
+        self, plan: Plan, arguments: Mapping[str, Json], run_id: str | None, scheduled_time: int | None, key: RunKey | None
+    ) -> str:
         self._context.require(plan.namespace)
         if self._context.engine is not None:
-            return await self._context.engine.submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
-        header = make_header(plan, arguments or {}, self.bare_header(plan, run_id, scheduled_time))
-        await self._context.store.runs.create(new_run(plan, header))
-        return header.run_id
+            engine = self._context.engine
+            return await engine.submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key)
+        new = new_run(plan, make_header(plan, arguments, self.bare_header(plan, run_id, scheduled_time)))
+        new.key = key
+        await self._context.store.runs.create(new)
+        return new.row.run_id
 
     def bare_header(self, plan: Plan, run_id: str | None, scheduled_time: int | None) -> RunHeader:
         """Make the header of a new run, its parameters still to be bound."""

@@ -5,14 +5,16 @@ Law: nothing here changes a run. A run is polled where another process drives it
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
+from aether_protocol.service.feed import Feed
 from aether_protocol.service.local.context import ClientContext
+from aether_protocol.service.local.logs import LogsWanted, log_batches
 from aether_protocol.service.runs.find import driven_by
 
 if TYPE_CHECKING:
@@ -70,45 +72,38 @@ class LocalRuns:
 
         return suspended_paths(await self._context.state((await self._context.row(run)).run_id))
 
-    async def events(self, run: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[EventRecord]:
+    def events(self, run: str, *, after: int = 0, follow: bool = False) -> Feed[EventRecord]:
+        return Feed(self._events(run, after, follow))
+
+    async def _events(self, run: str, after: int, follow: bool) -> AsyncGenerator[Sequence[EventRecord], None]:
         from aether_protocol.engine.stream import EventStream, StoredEvents
 
         context = self._context
         run_id = (await context.row(run)).run_id
         here = context.driven(run_id)
         if here is not None and (follow or not context.store.durable):
-            stream: EventStream = here.events(run_id, follow=follow)
+            stream: EventStream = here.events(run_id, follow=follow, after=after)
         else:
-            stream = StoredEvents(context.store, context.clock, run_id, follow=follow)
+            stream = StoredEvents(context.store, context.clock, run_id, follow=follow, after=after)
         try:
-            async for record in stream:
-                if record["seq"] > after:
-                    yield record
+            while (entry := await stream.next_entry()) is not None:
+                yield entry
         finally:
             await stream.aclose()
 
-    async def logs(
-        self, run: str, path: str | None = None, *, after: int = 0, follow: bool = False
-    ) -> AsyncIterator[LogLine]:
-        context = self._context
-        row = await context.row(run)
-        here = context.driven(row.run_id)
-        closed = row.closed
-        while True:
-            if here is not None:
-                await here.save_logs()
-            lines = await context.store.logs.read(row.run_id, path, after)
-            for line in lines:
-                yield line
-                after = line.seq
-            if lines:
-                continue
-            if closed or not follow:
-                return
-            now = await context.store.runs.row(row.run_id)
-            closed = now is None or now.closed  # what was written before it closed is read once more
-            if not closed:
-                await context.clock.sleep(POLL_S)
+    def logs(
+        self,
+        run: str,
+        path: str | None = None,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        tail: int | None = None,
+        search: str | None = None,
+        follow: bool = False,
+    ) -> Feed[LogLine]:
+        wanted = LogsWanted(path, after, before, tail, search, follow)
+        return Feed(log_batches(self._context, run, wanted))
 
     async def driver(self, run: str) -> str | None:
         return await driven_by(self._context.store, await self._context.row(run))

@@ -11,30 +11,24 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from aether_protocol.engine.submission import make_header, new_run, read_variables
+from aether_protocol.engine.submission import make_header, new_run
 from aether_protocol.errors import BusyError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import schedules_of
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED, FireRecord, ScheduleDecision, StoredSchedule
-from aether_protocol.service.documents import (
-    AppliedSchedules,
-    DocumentText,
-    LibraryTexts,
-    folders_of,
-    left_alone,
-    refuse,
-)
+from aether_protocol.service.documents.changes import SCHEDULE, WORKFLOW
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.local.control import LocalControl
-from aether_protocol.service.schedules.apply import apply_all, check_now, check_stored, read_schedules
+from aether_protocol.service.local.documents import LocalDocuments
 from aether_protocol.service.schedules.backfill import BackfillFire, find_fires
+from aether_protocol.service.schedules.check import AppliedSchedule, AppliedSchedules
 from aether_protocol.service.schedules.find import ScheduleOverview, find_schedule, overview_of
 from aether_protocol.service.schedules.suspend import SuspendedSchedule, suspend_schedules
 
 if TYPE_CHECKING:
     from aether_protocol.engine.schedule_runner import ScheduleRunner
 
-NOTHING: Final = "nothing was applied"
 _TRIES: Final = 20  # against other processes that change the schedule
 
 
@@ -53,17 +47,12 @@ class LocalSchedules:
         library: Sequence[LibraryTexts] = (),
     ) -> AppliedSchedules:
         context = self._context
-        store, now = context.store, context.clock.now()
-        workspace, files = context.take(documents, library)
-        await context.reach(workspace, files)
-        reading = read_schedules(workspace, files, folders_of(documents))
-        variables = read_variables(context.variables())
-        found = [*reading.diagnostics, *(fault for one in reading.candidates for fault in check_now(one, now, variables))]
-        refuse(NOTHING, found, workspace.sources)
-        changes, against = await check_stored(schedules_of(store), reading.candidates, now, replaces=replaces)
-        refuse(NOTHING, [*found, *against], workspace.sources)
-        applied = await apply_all(store, reading.candidates, changes)
-        return AppliedSchedules(applied, left_alone(reading.others), sorted(set(found)))
+        done = await LocalDocuments(context).apply(documents, kinds=(SCHEDULE,), library=library, replaces=replaces)
+        applied = []
+        for one in done.changes:
+            schedule = await find_schedule(context.store, one.namespace, one.name)
+            applied.append(AppliedSchedule(one.action, await overview_of(context.store, schedule), one.resumed))
+        return AppliedSchedules(applied, [one for one in done.left_out if one.kind == WORKFLOW], done.warnings)
 
     async def get(self, name: str) -> ScheduleOverview:
         return await overview_of(self._context.store, await self._find(name))

@@ -24,7 +24,7 @@ from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import MISSED, SKIPPED, STARTED, FireRecord, next_due
 from aether_protocol.scheduler.outstanding import under_way
-from aether_protocol.service.schedules.apply import schedule_spec
+from aether_protocol.service.schedules.check import schedule_spec
 from aether_protocol.testing.cases.compare import Comparison, matches, written
 from aether_protocol.testing.cases.fields import parse_instant
 from aether_protocol.testing.cases.model import Case, CaseResult, Path, SpecChange, Watching

@@ -6,88 +6,36 @@ Law: subclass `ClientContract` and give `open`; every test here then holds for i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store import RunQuery
-from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
-from aether_protocol.service.client import Client
-
-_DAY = 86_400_000_000
-
-
-def _workflow(name: str, executor: dict[str, Json], **spec: Json) -> dict[str, Json]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": name},
-        "spec": {"entrypoint": "main", "templates": [{"task": {"name": "main", "executor": executor}}], **spec},
-    }
-
-
-HELLO = _workflow(
-    "hello",
-    {"type": "script", "config": {"runtime": "sh", "source": "echo hello"}},
-    arguments={"parameters": [{"name": "rows", "type": "integer", "value": 1}]},
+from aether_protocol.ports.store import KeyTakenError, RunQuery
+from aether_protocol.testing.contracts.client_documents import (
+    HELLO,
+    DocumentClientContract,
+    Stage,
+    workflow,
 )
-ASKS = _workflow("asks", {"type": "await"})
-FAILS = _workflow("fails", {"type": "fail", "config": {"message": "no"}})
-NIGHTLY: dict[str, Json] = {
-    "apiVersion": "aether/v1",
-    "kind": "CronWorkflow",
-    "metadata": {"name": "nightly", "namespace": "ops"},
-    "spec": {
-        "schedule": "0 0 * * *",
-        "workflowSpec": {"entrypoint": "main", "templates": [{"task": {"name": "main", "executor": {"type": "noop"}}}]},
-    },
-}
-WORDS = """
-apiVersion: aether/v1
-kind: WorkflowTemplate
-metadata: { name: words }
-spec: { templates: [{ task: { name: say, executor: { type: noop, config: {} } } }] }
-"""
-USES: dict[str, Json] = {
+
+ASKS = workflow("asks", {"type": "await"})
+COUNTS: dict[str, Json] = {
     "apiVersion": "aether/v1",
     "kind": "Workflow",
-    "metadata": {"name": "uses"},
+    "metadata": {"name": "counts"},
     "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [
-        {"name": "a", "templateRef": {"name": "words", "template": "say"}}]}}]},
+        {"name": name, "dependencies": after, "executor": {"type": "script", "config": {
+            "runtime": "sh", "source": f"n=0; while [ $n -lt 40 ]; do n=$((n+1)); echo {name}$n; done"}}}
+        for name, after in (("a", []), ("b", ["a"]))]}}]},
 }
+FAILS = workflow("fails", {"type": "fail", "config": {"message": "no"}})
 
 
-class Stage(NamedTuple):
-    """A client, and `drive`: an engine on the same store recovers every unfinished run, and drives it from then on."""
-
-    client: Client
-    drive: Callable[[], Awaitable[object]]
-
-
-Body = Callable[[Stage], Awaitable[None]]
-
-
-class ClientContract:
+class ClientContract(DocumentClientContract):
     """Subclass it as `TestMyClient`; pytest then collects the tests below."""
-
-    def open(self, folder: Path) -> AbstractAsyncContextManager[Stage]:
-        """Open a client of an empty store, which may lie in `folder`."""
-        raise AssertionError("a contract needs `open`")
-
-    def play(self, folder: Path, body: Body) -> None:
-        """Carry `body` out with a fresh client."""
-
-        async def go() -> None:
-            async with self.open(folder) as stage, asyncio.timeout(60):
-                await body(stage)
-
-        asyncio.run(go())
 
     # --- submitting and reading ---
 
@@ -134,6 +82,29 @@ class ClientContract:
 
         self.play(tmp_path, body)
 
+    def test_a_key_begins_one_run_however_often_it_is_submitted(self, tmp_path: Path) -> None:
+        """Also at the same moment; with other content it is refused, with both digests."""
+
+        async def body(stage: Stage) -> None:
+            control = stage.client.control
+            made = await asyncio.gather(*(control.submit_once("order-42", ASKS, {}) for _ in range(3)))
+            (run,) = {one.run_id for one in made}
+            assert sorted(one.is_new for one in made) == [False, False, True]
+            for content in ((HELLO, {}), (ASKS, {"more": 1})):
+                with pytest.raises(UsageError):
+                    await control.submit_once("order-42", *content)
+            with pytest.raises(KeyTakenError, match="order-42") as taken:
+                await control.submit_once("order-42", HELLO)
+            assert (taken.value.run_id, len({taken.value.first, taken.value.given})) == (run, 2)
+            for key in ("", "x" * 256, "a\nb"):
+                with pytest.raises(UsageError, match="not an idempotency key"):
+                    await control.submit_once(key, HELLO)
+            assert (await control.submit_once("order-43", HELLO, {"rows": 2}, run_id="mine")).run_id == "mine"
+            assert (await control.submit_once("order-43", HELLO, {"rows": 2}, run_id="mine")).is_new is False
+            assert len(await stage.client.runs.list()) == 2
+
+        self.play(tmp_path, body)
+
     def test_unknown_runs_are_usage_errors_with_what_is_near(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:
             runs = stage.client.runs
@@ -161,6 +132,44 @@ class ClientContract:
             lines = [line async for line in runs.logs(run, follow=True)]
             assert "".join(line.text for line in lines) == "hello\n"
             assert [line async for line in runs.logs(run, "main", after=lines[-1].seq)] == []
+
+        self.play(tmp_path, body)
+
+    def test_batches_of_events_are_those_of_a_step(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            runs = stage.client.runs
+            run = await stage.client.control.submit(HELLO)
+            await stage.drive()
+            entries = [batch async for batch in runs.events(run, follow=True).batches()]
+            assert [batch[0]["seq"] for batch in entries] == list(range(1, len(entries) + 1))
+            assert all(record["seq"] == batch[0]["seq"] for batch in entries for record in batch)
+            assert [batch async for batch in runs.events(run, after=2).batches()] == entries[2:]
+            feed = runs.events(run, follow=True)
+            assert (await anext(feed)) == entries[0][0]
+            await feed.aclose()
+
+        self.play(tmp_path, body)
+
+    def test_logs_are_read_from_both_ends_and_searched(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            runs = stage.client.runs
+            run = await stage.client.control.submit(COUNTS)
+            await stage.drive()
+            await runs.wait(run)
+            every = [piece async for piece in runs.logs(run)]
+            assert "".join(piece.text for piece in every if piece.path == "main.a").split() == [f"a{n}" for n in range(1, 41)]
+            last = [piece async for piece in runs.logs(run, tail=1)]
+            assert last == every[-1:]
+            assert [piece async for piece in runs.logs(run, before=last[0].seq, tail=10_000)] == every[:-1]
+            assert [piece async for piece in runs.logs(run, before=last[0].seq)] == every[:-1]
+            assert [piece async for piece in runs.logs(run, tail=0)] == []
+            assert [piece async for piece in runs.logs(run, tail=5, follow=True)][-1] == every[-1]
+            found = "".join([piece.text async for piece in runs.logs(run, search="7")])
+            assert sorted(found.split()) == sorted(f"{task}{n}" for task in "ab" for n in (7, 17, 27, 37))
+            (only,) = [piece async for piece in runs.logs(run, "main.b", search="b23")]
+            assert (only.text, only.path) == ("b23\n", "main.b")
+            with pytest.raises(UsageError, match="exclude"):
+                [piece async for piece in runs.logs(run, before=3, follow=True)]
 
         self.play(tmp_path, body)
 
@@ -317,83 +326,7 @@ class ClientContract:
 
         self.play(tmp_path, body)
 
-    # --- schedules, templates, the store ---
-
-    def test_schedules_are_applied_switched_and_removed(self, tmp_path: Path) -> None:
-        async def body(stage: Stage) -> None:
-            schedules = stage.client.schedules
-            [done] = (await schedules.apply(NIGHTLY)).applied
-            made = done.overview.schedule
-            assert (made.namespace, made.name, made.settings.suspend) == ("ops", "nightly", False)
-            assert [one.what for one in (await schedules.apply(NIGHTLY)).applied] == ["unchanged"]
-            assert (await schedules.get("ops/nightly")).schedule == made
-            assert [one.schedule.name for one in await schedules.list()] == ["nightly"]
-            assert await schedules.list("default") == []
-            with pytest.raises(UsageError, match="unknown") as unknown:
-                await schedules.get("nightly")
-            assert unknown.value.hint == "there is one in namespace 'ops': ops/nightly"
-            [off] = await schedules.suspend("ops/nightly")
-            assert (off.schedule.settings.suspend, off.changed) == (True, True)
-            assert [one.changed for one in await schedules.suspend(["ops/nightly", "ops/nightly"])] == [False]
-            with pytest.raises(UsageError, match="unknown"):
-                await schedules.suspend(["ops/nightly", "ops/daily"], suspend=False)
-            assert (await schedules.get("ops/nightly")).schedule.settings.suspend, "all or none"
-            assert not (await schedules.suspend("ops/nightly", suspend=False))[0].schedule.settings.suspend
-            with pytest.raises(DocumentError):
-                await schedules.apply({**NIGHTLY, "spec": {}})
-            with pytest.raises(UsageError, match="no CronWorkflow"):
-                await schedules.apply(HELLO)
-            assert await schedules.remove("ops/nightly")
-            assert await schedules.list() == []
-
-        self.play(tmp_path, body)
-
-    def test_fires_are_run_on_request_each_once(self, tmp_path: Path) -> None:
-        async def body(stage: Stage) -> None:
-            schedules, runs = stage.client.schedules, stage.client.runs
-            made = (await schedules.apply(NIGHTLY)).applied[0].overview.schedule
-            first = made.applied_at - 2 * _DAY
-            meant = await schedules.backfill("ops/nightly", first, made.applied_at, dry_run=True)
-            fires = await schedules.backfill("ops/nightly", first, made.applied_at)
-            assert list(meant) == list(fires), "a dry run says what is to be run, and records nothing"
-            several = [fire.run_id for fire in fires if fire.why is None]
-            assert len(several) == 2
-            again = await schedules.backfill("ops/nightly", first, made.applied_at)
-            assert [fire.why is None for fire in again] == [False, False]
-            several.append(await schedules.trigger("ops/nightly"))
-            await stage.drive()
-            for run in several:
-                assert (await runs.wait(run)).phase == "Succeeded"
-            assert [one.kind for one in await schedules.history("ops/nightly")] == [TRIGGERED, BACKFILLED, BACKFILLED]
-            (last,) = await schedules.history("ops/nightly", limit=1)
-            assert len(await schedules.history("ops/nightly", before=last.id)) == 2
-            assert {row.run_id for row in (await schedules.get("ops/nightly")).runs} == set(several)
-
-        self.play(tmp_path, body)
-
-    def test_templates_are_kept_in_versions_and_looked_up_by_submissions(self, tmp_path: Path) -> None:
-        async def body(stage: Stage) -> None:
-            templates = stage.client.templates
-            assert [one.action for one in (await templates.put(WORDS)).applied] == ["created"]
-            assert [one.action for one in (await templates.put(WORDS)).applied] == ["unchanged"]
-            assert [one.action for one in (await templates.put(WORDS.replace("noop", "echo"))).applied] == ["updated"]
-            assert [one.version for one in await templates.versions("words")] == [2, 1]
-            newest = await templates.get("default/words")
-            assert (newest.version, (await templates.get("words", digest=newest.digest)).digest) == (2, newest.digest)
-            assert ((await templates.get("words", version=1)).version, (await templates.get("words@1")).version) == (1, 1)
-            assert [one.name for one in await templates.list()] == ["words"]
-            with pytest.raises(DocumentError):
-                await templates.put(WORDS.replace("task:", "tusk:"))
-            run = await stage.client.control.submit(USES)
-            await stage.drive()
-            assert (await stage.client.runs.wait(run)).phase == "Succeeded"
-            with pytest.raises(UsageError, match="no WorkflowTemplate 'sentences'"):
-                await templates.remove(["words", "sentences"])
-            assert [one.name for one in (await templates.remove("words")).removed] == ["words"]
-            with pytest.raises(UsageError, match="no WorkflowTemplate 'words'"):
-                await templates.get("words")
-
-        self.play(tmp_path, body)
+    # --- the store ---
 
     def test_the_store_is_described_and_checked(self, tmp_path: Path) -> None:
         async def body(stage: Stage) -> None:

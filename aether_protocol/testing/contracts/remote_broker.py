@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from aether_protocol.errors import PortError
+from aether_protocol.ports.broker import Holding
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
@@ -20,6 +21,7 @@ from aether_protocol.testing.clock import ManualClock, pass_time
 from aether_protocol.testing.contracts.broker import BrokerContract, Ear, QuietBroker, Tool, done, nap, ref, work
 
 MINUTE = 60_000_000
+TRIES = 20
 
 
 class BrokerSite(Protocol):
@@ -54,11 +56,22 @@ class Scene:
         self.clock = clock
         self.calls = calls
 
-    def engine(self) -> tuple[QuietBroker, Ear]:
-        """One more engine, which comes when those before it are gone."""
+    async def engine(self) -> tuple[QuietBroker, Ear]:
+        """One more engine, which comes when those before it are gone; what its start leads to has happened."""
         broker, ear = self.site.connect(), Ear(acknowledges=False)
         broker.start(ear)
+        await broker.quiet()
         return broker, ear
+
+    async def told(self, broker: QuietBroker, *refs: AttemptRef) -> dict[AttemptRef, Holding]:
+        """What became of these attempts. A broker that cannot say yet is asked again, as engines do."""
+        answers = dict(await broker.held(refs))
+        for _ in range(TRIES):
+            if len(answers) == len(refs):
+                break
+            await broker.quiet()
+            answers |= await broker.held([one for one in refs if one not in answers])
+        return answers
 
     async def pass_all(self, broker: QuietBroker) -> None:
         """Let everything happen that needs no more than time."""
@@ -96,7 +109,7 @@ class RemoteBrokerContract(BrokerContract):
 
     def test_what_is_refused_while_the_queue_is_away_is_taken_later(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, ear = scene.engine()
+            broker, ear = await scene.engine()
             scene.site.cut()
             tasks = [work(1, "nap"), work(2, "nap")]
             for _ in range(3):
@@ -104,36 +117,39 @@ class RemoteBrokerContract(BrokerContract):
                     refused = set(await broker.dispatch(tasks))
                 except PortError:
                     refused = {ref(1), ref(2)}
-                assert refused == {ref(1), ref(2)}
+                assert refused in ({ref(1), ref(2)}, set()), "it takes all of them, where they can wait in it, or none"
                 scene.clock.advance(scene.clock.now() + MINUTE // 3)
             assert scene.calls == []
             scene.site.mend()
-            assert not await broker.dispatch(tasks)
+            assert not refused or not await broker.dispatch(tasks)
             await scene.pass_all(broker)
             assert sorted(scene.calls, key=str) == [ref(1), ref(2)]
-            assert sorted(ear.nodes("finished")) == [1, 2]
+            assert set(ear.nodes("finished")) == {1, 2}
             assert ear.losses == []
 
         self.on_site(body)
 
-    def test_a_stop_that_does_not_get_through_is_an_error_and_works_later(self) -> None:
+    def test_a_stop_that_does_not_get_through_is_an_error_or_works_later(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, ear = scene.engine()
+            broker, ear = await scene.engine()
             await broker.dispatch([work(5, "nap")])
             await broker.quiet()
             scene.site.cut()
-            with pytest.raises(PortError):
+            try:
                 await broker.stop([ref(5)])
-            scene.site.mend()
-            await broker.stop([ref(5)])
+            except PortError:
+                scene.site.mend()
+                await broker.stop([ref(5)])
+            else:  # it remembers what it was asked
+                scene.site.mend()
             await scene.pass_all(broker)
             assert ear.results == []
 
         self.on_site(body)
 
-    def test_a_queue_that_is_away_says_nothing_of_attempts(self) -> None:
+    def test_a_queue_that_is_away_says_nothing_wrong_of_attempts(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, _ = scene.engine()
+            broker, _ = await scene.engine()
             await broker.dispatch([work(5, "nap")])
             await broker.quiet()
             scene.site.cut()
@@ -141,46 +157,47 @@ class RemoteBrokerContract(BrokerContract):
                 answers = await broker.held([ref(5), ref(6)])
             except PortError:
                 answers = {}
-            assert not answers
+            assert (answers.get(ref(5), "held"), answers.get(ref(6)) == "held") == ("held", False)
             scene.site.mend()
-            assert (await broker.held([ref(5)]))[ref(5)] == "held"
+            assert (await scene.told(broker, ref(5)))[ref(5)] == "held"
 
         self.on_site(body)
 
     def test_attempts_outlive_their_engine_and_are_reported_to_the_next_one(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, first = scene.engine()
+            broker, first = await scene.engine()
             await broker.dispatch([work(5, "nap"), work(9, "nap")])
             await broker.quiet()
             await broker.close()
             for _ in range(3):
-                broker, ear = scene.engine()
-                assert set((await broker.held([ref(5), ref(9)])).values()) == {"held"}
+                broker, ear = await scene.engine()
+                assert set((await scene.told(broker, ref(5), ref(9))).values()) == {"held"}
                 await broker.close()
-            broker, ear = scene.engine()
-            await broker.held([ref(5), ref(9)])
+            broker, ear = await scene.engine()
+            await scene.told(broker, ref(5), ref(9))
             await scene.pass_all(broker)
-            assert sorted(ear.nodes("finished")) == [5, 9]
+            assert set(ear.nodes("finished")) == {5, 9}
             assert (first.results, len(scene.calls)) == ([], 2)
 
         self.on_site(body)
 
     def test_a_result_is_reported_until_it_is_acknowledged(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, ear = scene.engine()
+            broker, ear = await scene.engine()
             await broker.dispatch([work(5, "nap")])
             await scene.pass_all(broker)
-            assert ear.nodes("finished") == [5]
+            assert set(ear.nodes("finished")) == {5}, "once or more often"
             await broker.close()  # its engine was lost before that was stored
-            broker, ear = scene.engine()
-            assert (await broker.held([ref(5)]))[ref(5)] == "held"
+            broker, ear = await scene.engine()
+            assert (await scene.told(broker, ref(5)))[ref(5)] == "held"
             await scene.pass_all(broker)
-            assert ear.nodes("finished") == [5]
+            assert set(ear.nodes("finished")) == {5}
+            ear.acknowledges = True
             ear.acknowledge()
             await scene.pass_all(broker)
             await broker.close()
-            broker, ear = scene.engine()
-            assert (await broker.held([ref(5)])).get(ref(5)) in ("unknown", "lost")
+            broker, ear = await scene.engine()
+            assert (await scene.told(broker, ref(5)))[ref(5)] in ("unknown", "lost")
             await scene.pass_all(broker)
             assert (ear.results, scene.calls) == ([], [ref(5)])
 
@@ -188,7 +205,7 @@ class RemoteBrokerContract(BrokerContract):
 
     def test_a_result_that_waits_for_its_acknowledgement_is_not_carried_out_again(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, ear = scene.engine()
+            broker, ear = await scene.engine()
             await broker.dispatch([work(5, "nap")])
             await scene.pass_all(broker)
             await broker.dispatch([work(5, "nap")])
@@ -200,44 +217,44 @@ class RemoteBrokerContract(BrokerContract):
     @pytest.mark.parametrize("blamed", [False, True])
     def test_a_loss_is_reported_once_with_its_blame(self, blamed: bool) -> None:
         async def body(scene: Scene) -> None:
-            broker, ear = scene.engine()
+            broker, ear = await scene.engine()
             await broker.dispatch([work(5, "nap"), work(6, "nap")])
             await broker.quiet()
             await scene.site.lose(ref(5), blamed=blamed)
             await scene.pass_all(broker)
             ((lost, reason, was_blamed),) = ear.losses
             assert (lost, bool(reason), was_blamed) == (ref(5), True, blamed)
-            assert ear.nodes("finished") == [6]
+            assert set(ear.nodes("finished")) == {6}
             await broker.dispatch([work(5, "nap")])  # under the same name
             await scene.pass_all(broker)
-            assert sorted(ear.nodes("finished")) == [5, 6]
+            assert set(ear.nodes("finished")) == {5, 6}
 
         self.on_site(body)
 
     def test_what_was_lost_without_an_engine_is_not_held(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, _ = scene.engine()
+            broker, _ = await scene.engine()
             await broker.dispatch([work(5, "nap")])
             await broker.quiet()
             await broker.close()
             await scene.site.lose(ref(5), blamed=False)
-            broker, ear = scene.engine()
-            assert (await broker.held([ref(5)])).get(ref(5)) in ("unknown", "lost")
+            broker, ear = await scene.engine()
+            assert (await scene.told(broker, ref(5)))[ref(5)] in ("unknown", "lost")
             await broker.dispatch([work(5, "nap")])
             await scene.pass_all(broker)
-            assert ear.nodes("finished") == [5]
+            assert set(ear.nodes("finished")) == {5}
 
         self.on_site(body)
 
     def test_what_an_engine_releases_runs_on_for_the_next_one(self) -> None:
         async def body(scene: Scene) -> None:
-            broker, first = scene.engine()
+            broker, first = await scene.engine()
             await broker.dispatch([work(5, "nap")])
             await broker.quiet()
             await broker.release([ref(5), ref(6)])
-            other, ear = scene.engine()
-            assert (await other.held([ref(5)]))[ref(5)] == "held"
+            other, ear = await scene.engine()
+            assert (await scene.told(other, ref(5)))[ref(5)] == "held"
             await scene.pass_all(other)
-            assert (first.results, ear.nodes("finished"), scene.calls) == ([], [5], [ref(5)])
+            assert (first.results, set(ear.nodes("finished")), scene.calls) == ([], {5}, [ref(5)])
 
         self.on_site(body)

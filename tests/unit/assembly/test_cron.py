@@ -130,7 +130,7 @@ spec: { templates: [ { task: { name: work, executor: { type: noop } } } ] }
                 await client_of(here).schedules.apply(cron(workflowSpec=spec))
             await put_document(store, "WorkflowTemplate", "default", "lib", library, 1)
             await client_of(here).schedules.apply(cron(workflowSpec=spec))
-            await store.library.remove("WorkflowTemplate", "default", "lib")
+            await store.library.remove([("WorkflowTemplate", "default", "lib")])
             [run] = await here.scheduler().tick()
             assert (await client_of(here).runs.wait(run)).phase == "Succeeded"
 

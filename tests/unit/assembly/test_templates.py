@@ -13,12 +13,14 @@ import pytest
 from aether_protocol import DocumentError, Engine, UsageError, load_plan, run
 from aether_protocol.assembly import open_store
 from aether_protocol.assembly.documents import find_plan
-from aether_protocol.assembly.templates import KIND, check_templates, put_templates, read_shelf
+from aether_protocol.assembly.templates import KIND, read_shelf
 from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.library import TemplateLibrary, leads_out
 from aether_protocol.documents.load import load_value
 from aether_protocol.ports.store import Store
-from aether_protocol.service import client_of
+from aether_protocol.service import DocumentContext, DocumentText, client_of
+from aether_protocol.service.local import LocalClient
+from aether_protocol.service.local.context import ClientContext
 from aether_protocol.testing.contracts.store.tools import put_document
 
 
@@ -51,10 +53,10 @@ def workflow(*before: dict[str, Any], namespace: str | None = None, name: str = 
 ASK = {"name": "ask", "executor": {"type": "await"}}
 
 
-async def apply(store: Store, *documents: dict[str, Any], at: int = 1) -> list[str]:
-    workspace = DocumentWorkspace()
-    templates, _ = check_templates(workspace, [workspace.load(list(documents))])
-    return [one.action for one in await put_templates(store, templates, at)]
+async def apply(store: Store, *documents: dict[str, Any]) -> list[str]:
+    several = [DocumentText(f"{number}.json", json.dumps(one)) for number, one in enumerate(documents)]
+    client = LocalClient(ClientContext(store, DocumentContext()), closes=False)
+    return [one.action for one in (await client.documents.apply(several)).changes]
 
 
 def on(url: str, body: Callable[[Store], Awaitable[Any]]) -> Any:
@@ -100,10 +102,10 @@ def test_an_engine_looks_in_its_store_once_at_submission(tmp_path: Path) -> None
             first = await engine.submit(workflow(ASK))
             plan = await engine.resolve(workflow())
             await client_of(engine).runs.wait(first, or_suspended=True)
-            assert await apply(store, template("after"), at=2) == ["updated"]
-            assert await apply(store, template("after"), at=3) == ["unchanged"]
+            assert await apply(store, template("after")) == ["updated"]
+            assert await apply(store, template("after")) == ["unchanged"]
             second = await engine.submit(workflow())
-            await store.library.remove(KIND, "default", "words")
+            await store.library.remove([(KIND, "default", "words")])
             await client_of(engine).control.resume(first, "main.ask", {})
             third = await engine.submit(plan)
             reports = [await client_of(engine).runs.wait(run_id) for run_id in (first, second, third)]

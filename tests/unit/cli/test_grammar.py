@@ -19,6 +19,11 @@ FORMS = {
     "graph": "text|svg|mermaid|dot",
     "test": "text|json|junit",
     "explain": LISTED,
+    "apply": LISTED,
+    "library diff": LISTED,
+    "library ls": LISTED,
+    "library rm": LISTED,
+    "library show": LISTED,
     "template apply": LISTED,
     "template ls": LISTED,
     "template rm": LISTED,
@@ -62,13 +67,6 @@ FORMS = {
     "db info": LISTED,
     "db migrate": LISTED,
     "db vacuum": LISTED,
-    "token create": LISTED,
-    "token ls": LISTED,
-    "token revoke": LISTED,
-    "namespace create": LISTED,
-    "namespace ls": LISTED,
-    "namespace rm": LISTED,
-    "audit": LISTED,
 }
 
 # Short spelling -> (the long one that it always stands for, the one command that has it, or None: any).

@@ -312,7 +312,7 @@ def test_a_case_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.rule("DOC-7")
 def test_the_codes_of_schedules_are_those_that_are_found() -> None:
     package = ROOT / "aether_protocol"  # what is applied has more to fit than what is validated
-    homes = ("compiler/checks/schedules.py", "service/schedules/apply.py")
+    homes = ("compiler/checks/schedules.py", "service/schedules/check.py")
     source = "".join((package / name).read_text("utf-8") for name in homes)
     codes = [info.code for info in SCHEDULES]
     assert set(re.findall(r'"(AE5\d{2})"', source)) == set(codes)

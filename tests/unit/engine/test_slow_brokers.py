@@ -10,7 +10,7 @@ import pytest
 
 from aether_protocol.engine.dispatch import deliveries
 from aether_protocol.errors import PortError
-from aether_protocol.execution.bounded import Bounded
+from aether_protocol.execution.bounded import bounded
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from tests.unit.engine.plans import dag, plan, task
 from tests.unit.engine.test_engine_site import RecordingBroker, Scene, play
@@ -31,21 +31,21 @@ def test_an_answer_comes_through_at_once_or_after_a_while() -> None:
         raise TimeoutError("its own")
 
     async def go() -> None:
-        assert await Bounded(answer(), 1, "it") == "done"
-        assert await Bounded(answer(0, 0.001, 0), 1, "it") == "done"
+        assert await bounded(answer(), 1, "it") == "done"
+        assert await bounded(answer(0, 0.001, 0), 1, "it") == "done"
         with pytest.raises(ValueError, match="no"):
-            await Bounded(fails(), 1, "it")
+            await bounded(fails(), 1, "it")
         with pytest.raises(TimeoutError, match="its own"):
-            await Bounded(times_out(), 1, "it")
+            await bounded(times_out(), 1, "it")
         with pytest.raises(PortError, match=r"^it did not answer within 0\.01 s$"):
-            await Bounded(answer(60), 0.01, "it")
+            await bounded(answer(60), 0.01, "it")
 
     asyncio.run(go())
 
 
 def test_a_cancel_from_outside_goes_through() -> None:
     async def go() -> None:
-        waiting = asyncio.ensure_future(asyncio.wait_for(Bounded(answer(60), 60, "it"), 0.01))
+        waiting = asyncio.ensure_future(asyncio.wait_for(bounded(answer(60), 60, "it"), 0.01))
         with pytest.raises(TimeoutError):
             await waiting
 

@@ -401,8 +401,38 @@ def test_a_server_that_restarts_takes_over_what_workers_hold() -> None:
     assert bench.fleet.held([ref("a"), ref("b")], 30 * SECOND) == {ref("a"): "held", ref("b"): "unknown"}
     assert bench.offer(work("a")) == [], "the same attempt is not carried out twice"
     assert bench.poll() == []
-    bench.finish("w1", "a")
+    bench.send(e.Finished(bench.now, "w1", bench.held("w1")))
+    assert bench.fleet.held([ref("a")], 30 * SECOND) == {ref("a"): "held"}, "its worker keeps the result until it is recorded"
+    assert (bench.offer(work("a")), bench.poll()) == ([], []), "and sends it again"
+    bench.send(e.Recorded(bench.now, [e.Holding(77, ref("a"))]))
     assert bench.fleet.held([ref("a")], 30 * SECOND) == {ref("a"): "unknown"}
+
+
+def test_a_result_that_goes_with_its_worker_before_it_is_recorded_is_lost() -> None:
+    bench = Bench(lease=30 * SECOND)
+    bench.join()
+    bench.offer(work("a"), work("b"))
+    bench.poll()
+    bench.send(e.Finished(bench.now, "w1", bench.held("w1")))
+    bench.send(e.Recorded(bench.now, bench.held("w1", [bench.number_of("w1", "b")])))
+    assert [one.ref for one in bench.tick(30) if isinstance(one, c.ReportLost)] == [ref("a")]
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_message_that_was_overtaken_by_a_report_brings_nothing_back(died: bool) -> None:
+    """A poll that names a delivery arrives after the report that it has ended."""
+    bench = Bench()
+    bench.join()
+    bench.offer(work("a"))
+    bench.poll()
+    (held,) = bench.held("w1")
+    bench.send(e.Withdrawn(bench.now, [ref("a")]))
+    stopped = e.Returned(bench.now, "w1", [held], "it was stopped", refused=False)
+    bench.send(e.Died(bench.now, "w1", held, "9") if died else stopped)
+    bench.send(e.Beat(bench.now, "w1", 1, [held]))
+    assert bench.fleet.state.of_task == {}
+    assert bench.send(e.Beat(bench.now, "w1", 1, [])) == [], "nothing is reported as lost"
+    assert bench.fleet.state.deliveries == {}
 
 
 def test_a_worker_that_brings_back_an_older_attempt_is_told_to_stop_it() -> None:

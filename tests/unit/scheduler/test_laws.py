@@ -15,7 +15,7 @@ SCRATCH = {"self", "step", "resolver", "outcome", "assignment", "made", "error",
 OWN_STATE = {("binding", "state.header"), ("binding", "state.secret")}
 CLOCK = {("machine", "state.now"), ("machine", "state.seq")}  # what every entry carries
 SHORT_WAYS = {
-    ("machine", "_make", "apply_node_created"),
+    ("machine", "_make", "apply_node_made"),
     ("step_builder", "end", "apply_node_ended"),
     ("tasks", "dispatch", "apply_task_dispatched"),
     ("tasks", "running", "apply_task_running"),

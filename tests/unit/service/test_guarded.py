@@ -61,7 +61,7 @@ def play(body: Callable[[Callable[[Roles], GuardedClient], LocalClient, MemorySt
                 await whole.control.submit(workflow("w", namespace, "await"), run_id=f"{namespace}-open")
                 await whole.runs.wait(f"{namespace}-open", or_suspended=True)
                 await whole.schedules.apply(cron("nightly", namespace))
-                await whole.templates.put(template("words", namespace))
+                await whole.documents.apply(template("words", namespace))
             trail = AuditTrail(store.audit, SystemClock())
 
             def client(roles: Roles) -> GuardedClient:
@@ -81,7 +81,7 @@ def test_a_tenant_sees_its_own_alone() -> None:
         assert (await ours.runs.get("ours-o")).run_id == "ours-open"
         assert [one.schedule.namespace for one in await ours.schedules.list()] == ["ours"]
         assert await ours.schedules.list("theirs") == []
-        assert [one.namespace for one in await ours.templates.list()] == ["ours"]
+        assert [one.namespace for one in await ours.documents.list()] == ["ours"]
         assert {one.run_id for one in await ours.store.changes(0)} == {"ours-1", "ours-open"}
         assert await client({}).runs.list() == []
         assert {row.namespace for row in await client({EVERYWHERE: "viewer"}).runs.list()} == {"ours", "theirs"}
@@ -129,7 +129,7 @@ def test_what_is_foreign_is_unknown_in_the_same_words() -> None:
             assert "theirs" not in foreign[1]
             assert foreign[0] == unknown[0].replace("unknown'", "nightly'")
         for one in ("get", "versions", "remove"):
-            assert "theirs" not in (await said("theirs/words", getattr(ours.templates, one)))[1]
+            assert "theirs" not in (await said("theirs/words", getattr(ours.documents, one)))[1]
         assert {row.phase for row in await whole.runs.list()} == {"Succeeded", "Suspended"}
 
     play(body)
@@ -151,7 +151,7 @@ def test_roles_bound_what_is_changed(role: str, allowed: set[str]) -> None:
             "submit": lambda space: ours.control.submit(workflow("new", space)),
             "cancel": lambda space: ours.control.cancel(f"{space}-open"),
             "trigger": lambda space: ours.schedules.trigger(f"{space}/nightly"),
-            "put": lambda space: ours.templates.put(template("more", space)),
+            "put": lambda space: ours.documents.apply(template("more", space)),
             "apply": lambda space: ours.schedules.apply(cron("more", space)),
             "suspend": lambda space: ours.schedules.suspend(f"{space}/nightly"),
         }
@@ -165,7 +165,7 @@ def test_roles_bound_what_is_changed(role: str, allowed: set[str]) -> None:
         assert [one.schedule.name for one in await whole.schedules.list()] == ["nightly", "nightly"]
         for name in sorted(allowed):
             await calls[name]("ours")
-        assert [one.namespace for one in await whole.templates.list()].count("theirs") == 1
+        assert [one.namespace for one in await whole.documents.list()].count("theirs") == 1
         assert [row.phase for row in await whole.runs.list() if row.run_id == "theirs-open"] != ["Cancelled"]
         await taken(ForbiddenError, ours.store.info())
         await taken(ForbiddenError, ours.store.vacuum())
@@ -205,7 +205,7 @@ def test_changes_are_audited_and_signed() -> None:
         assert "too slow (by alice)" in str(report.to_json())
         await taken(ForbiddenError, ours.control.cancel("theirs-open", reason="s3cret"))
         await taken(NotFoundError, ours.control.cancel("nowhere"))
-        await ours.templates.put(template("more", "ours"))
+        await ours.documents.apply(template("more", "ours"))
         await ours.schedules.apply(cron("more", "ours"))
         found = [(one.action, one.namespace, one.target, one.outcome) for one in reversed(await store.audit.read())]
         assert found == [
@@ -213,7 +213,7 @@ def test_changes_are_audited_and_signed() -> None:
             ("control.cancel", "ours", made, "ok"),
             ("control.cancel", "theirs", "theirs-open", "forbidden"),
             ("control.cancel", "", "", "not-found"),
-            ("templates.put", "ours", "ours/more@1", "ok"),
+            ("documents.apply", "ours", "ours/more@1", "ok"),
             ("schedules.apply", "ours", "ours/more", "ok"),
         ]
         assert {(one.actor, one.token, one.kind) for one in await store.audit.read()} == {("alice", "t1", "person")}
@@ -248,7 +248,7 @@ def test_every_method_of_a_client_says_what_it_needs() -> None:
         "inspect": protocols.RunInspector,
         "control": protocols.RunControl,
         "schedules": protocols.ScheduleControl,
-        "templates": protocols.TemplateControl,
+        "documents": protocols.DocumentControl,
         "store": protocols.StoreControl,
     }
     methods = {f"{part}.{name}" for part, kind in parts.items() for name in vars(kind) if not name.startswith("_")}

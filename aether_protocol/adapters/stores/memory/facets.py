@@ -19,7 +19,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.fleet import KnownWorker, ServerTerm
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
-from aether_protocol.ports.store.library import DocumentMark, NewDocument, StoredDocument
+from aether_protocol.ports.store.library import DocumentKey, DocumentMark, NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine
 from aether_protocol.ports.store.mailbox import MailboxStore, Request
 from aether_protocol.ports.store.runs import NEVER, RunStore, RunSummary
@@ -304,7 +304,9 @@ class MemoryLogs:
                 log.dropped += len(gone.text)
                 log.last = gone.seq
 
-    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(
+        self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
+    ) -> list[LogLine]:
         found: list[LogLine] = []
         for there, log in self._logs.get(run_id, {}).items():
             if path is None or there == path or there.startswith((f"{path}.", f"{path}[")):
@@ -314,6 +316,8 @@ class MemoryLogs:
                     found.append(replace(first, stream="note", text=text, seq=log.last))
                 found += [line for line in log.lines if line.seq > after]
         found.sort(key=lambda line: line.seq)
+        if before is not None:
+            return [line for line in found if line.seq < before][-limit:]
         return found[:limit]
 
     def text(self) -> Iterator[str]:
@@ -374,14 +378,18 @@ class MemoryLibrary:
         kind: str | None = None,
         namespace: str | None = None,
         *,
-        after: tuple[str, str, str] | None = None,
+        after: DocumentKey | None = None,
         limit: int | None = None,
     ) -> list[StoredDocument]:
         found = [versions[-1] for key, versions in sorted(self._documents.items()) if after is None or key > after]
         return [item for item in found if kind in (None, item.kind) and namespace in (None, item.namespace)][:limit]
 
-    async def remove(self, kind: str, namespace: str, name: str) -> bool:
-        return self._documents.pop((kind, namespace, name), None) is not None
+    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
+        if not all(key in self._documents for key in keys):
+            return False
+        for key in keys:
+            self._documents.pop(key, None)
+        return True
 
     async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
         for one in remove:

@@ -31,7 +31,7 @@ from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFou
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.ports.store.runs import NewRun, RunAppend, RunQuery, RunSummary, StoredRun
+from aether_protocol.ports.store.runs import KeyTakenError, NewRun, RunAppend, RunKey, RunQuery, RunSummary, StoredRun
 from aether_protocol.ports.store.upkeep import StoreInfo
 from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
 from aether_protocol.scheduler.commands import LogEntry
@@ -71,7 +71,7 @@ class _Run:
     given last. `writer` is the token of the last append."""
 
     __slots__ = (
-        *("artifacts", "closed", "epoch", "facts", "header", "leaves_ended", "lines", "plan", "row", "saved", "seq"),
+        *("artifacts", "closed", "epoch", "facts", "header", "key", "leaves_ended", "lines", "plan", "row", "saved", "seq"),
         *("snapshot", "steps", "writer"),
     )
 
@@ -90,6 +90,7 @@ class _Run:
         self.writer = 0
         self.epoch = 0  # without the claims since it was imported
         self.artifacts = set(artifacts)
+        self.key: RunKey | None = None
 
     @property
     def created_at(self) -> int:
@@ -113,6 +114,7 @@ class MemoryRuns:
         self._book = book
         self._keep_facts = keep_facts
         self._kept: deque[_Run] = deque()
+        self._keys: dict[tuple[str, str], str] = {}  # run ids by namespace and key
 
     async def create(self, run: NewRun) -> int:
         return self._create(run)
@@ -121,21 +123,21 @@ class MemoryRuns:
         runs, tokens = self.by_id, self._book.tokens
         refused: dict[str, AetherError] | None = None
         for part in batch:
-            run = runs.get(part.run_id)
-            fault = None
-            if run is None or tokens.get(part.run_id, 0) != part.token or self._expected(run, part) != part.expected_seq:
-                fault = self._refusal(part)
-            elif part.new_runs:
-                fault = self._begin(part.new_runs)
+            run_id, token = part.run_id, part.token
+            run = runs.get(run_id)
+            if run is None or tokens.get(run_id, 0) != token or self._expected(run, part) != part.expected_seq:
+                fault: AetherError | None = self._refusal(part)
+            else:
+                fault = self._begin(part.new_runs) if part.new_runs else None
             if run is None or fault is not None:
                 refused = refused or {}
-                refused[part.run_id] = fault or self._refusal(part)
+                refused[run_id] = fault or self._refusal(part)
                 continue
-            run.seq, run.writer = part.steps[-1].seq, part.token
+            run.seq, run.writer = part.steps[-1].seq, token
             if part.artifacts:
                 run.artifacts.update(part.artifacts)
             self._keep(run, part)
-            self.changes.note(part.run_id)
+            self.changes.note(run_id)
         return _NONE if refused is None else refused
 
     async def load(self, run_id: str) -> StoredRun:
@@ -177,11 +179,19 @@ class MemoryRuns:
             if not self.by_id[run_id].closed and self._book.held(run_id):
                 raise BusyError(f"run {run_id!r} is being driven")
         for run_id in there:
-            self.by_id.pop(run_id).drop()
+            run = self.by_id.pop(run_id)
+            run.drop()
+            if run.key is not None:
+                del self._keys[run.row.namespace, run.key.key]
             self.changes.note(run_id)
             for forget in self.forget:
                 forget(run_id)
         return len(there)
+
+    def clear(self) -> None:
+        """Drop all runs."""
+        self.by_id.clear()
+        self._keys.clear()
 
     # --- how runs are kept ---
 
@@ -242,8 +252,22 @@ class MemoryRuns:
         return None
 
     def _create(self, run: NewRun) -> int:
-        self._add(run.row.run_id, self._new(run.row, run.plan, run.header, run.artifacts))
+        if run.key is None:
+            self._add(run.row.run_id, self._new(run.row, run.plan, run.header, run.artifacts))
+        else:
+            self._add_keyed(run, run.key)
         return 0 if run.owner is None else self._book.take(run.row.run_id, run.owner, run.ttl)
+
+    def _add_keyed(self, run: NewRun, key: RunKey) -> None:
+        taken = self._keys.get((run.row.namespace, key.key))
+        if taken is not None:
+            first = self.by_id[taken].key
+            assert first is not None
+            raise KeyTakenError(key.key, taken, first=first.digest, given=key.digest)
+        made = self._new(run.row, run.plan, run.header, run.artifacts)
+        self._add(run.row.run_id, made)
+        made.key = key
+        self._keys[run.row.namespace, key.key] = run.row.run_id
 
     def _refusal(self, part: RunAppend) -> AetherError:
         run = self.by_id.get(part.run_id)
@@ -359,7 +383,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         if not self.durable:  # what others may use stays
-            self._memory_runs.by_id.clear()
+            self._memory_runs.clear()
 
 
 def _fits(row: RunSummary, query: RunQuery) -> bool:

@@ -13,7 +13,7 @@ from aether_protocol.adapters.stores.sqlite.database import Database, Execute
 from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, require, sum_of
 from aether_protocol.adapters.stores.sqlite.schedules import SqliteSchedules
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store.library import DocumentMark, NewDocument, StoredDocument
+from aether_protocol.ports.store.library import DocumentKey, DocumentMark, NewDocument, StoredDocument
 from aether_protocol.ports.store.schedules import ScheduleWrite
 
 _DOCUMENT: Final = COVERED["documents"]
@@ -56,7 +56,7 @@ class SqliteLibrary:
         kind: str | None = None,
         namespace: str | None = None,
         *,
-        after: tuple[str, str, str] | None = None,
+        after: DocumentKey | None = None,
         limit: int | None = None,
     ) -> list[StoredDocument]:
         with self._db.read() as execute:
@@ -68,10 +68,14 @@ class SqliteLibrary:
             )
             return [_make(item) for item in found]
 
-    async def remove(self, kind: str, namespace: str, name: str) -> bool:
+    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
+        where = "FROM documents WHERE kind = ? AND namespace = ? AND name = ?"
         async with self._db.write() as execute:
-            where = "WHERE kind = ? AND namespace = ? AND name = ?"
-            return execute(f"DELETE FROM documents {where}", (kind, namespace, name)).rowcount > 0
+            if not all(execute(f"SELECT 1 {where}", key).fetchone() for key in keys):
+                return False
+            for key in keys:
+                execute(f"DELETE {where}", key)
+        return True
 
     async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
         async with self._db.write() as execute:
@@ -104,7 +108,7 @@ def _put(execute: Execute, new: NewDocument, at: int) -> tuple[StoredDocument, b
 
 
 def _newest(
-    execute: Execute, key: tuple[str, str, str], digest: str | None = None, version: int | None = None
+    execute: Execute, key: DocumentKey, digest: str | None = None, version: int | None = None
 ) -> StoredDocument | None:
     """The newest version of the document at kind, namespace and name, or of those that are asked for."""
     found = execute(

@@ -13,6 +13,7 @@ from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, req
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store.logs import LogLine
 
+_END: Final = 1 << 62  # after every line
 KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
 
 _INSERT_LOG: Final = f"INSERT INTO logs ({COVERED['logs']}, sum) VALUES ({', '.join('?' * 9)})"
@@ -50,20 +51,24 @@ class SqliteLogs:
                 if total > KEEP_LOG_CHARACTERS:
                     _rotate(execute, number, path, total)
 
-    async def read(self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    async def read(
+        self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
+    ) -> list[LogLine]:
         there = "" if path is None else "AND (path = ?3 OR substr(path, 1, length(?3) + 1) IN (?3 || '.', ?3 || '['))"
+        order = "ASC" if before is None else "DESC"
         with self._db.read() as execute:
             found = execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if found is None:
                 return []
-            values = (found[0], after, path, limit) if path is not None else (found[0], after, None, limit)
+            values = (found[0], after, path, limit, _END if before is None else before)
             dropped = execute(
-                f"SELECT {COVERED['log_bounds']}, sum FROM log_bounds WHERE run = ?1 AND last > ?2 {there} "
-                "ORDER BY last LIMIT ?4",
+                f"SELECT {COVERED['log_bounds']}, sum FROM log_bounds WHERE run = ?1 AND last > ?2 AND last < ?5 {there} "
+                f"ORDER BY last {order} LIMIT ?4",
                 values,
             ).fetchall()
             kept = execute(
-                f"SELECT {COVERED['logs']}, sum FROM logs WHERE run = ?1 AND id > ?2 {there} ORDER BY id LIMIT ?4",
+                f"SELECT {COVERED['logs']}, sum FROM logs WHERE run = ?1 AND id > ?2 AND id < ?5 {there} "
+                f"ORDER BY id {order} LIMIT ?4",
                 values,
             )
             lines = []
@@ -78,7 +83,7 @@ class SqliteLogs:
                 _, there_, characters, last = bound
                 lines.append(_note(execute, run_id, found[0], there_, (characters, last)))
         lines.sort(key=lambda line: line.seq)
-        return lines[:limit]
+        return lines[:limit] if before is None else lines[-limit:]
 
 
 def _rotate(execute: Execute, number: int, path: str, total: int) -> None:

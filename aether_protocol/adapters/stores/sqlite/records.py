@@ -37,6 +37,7 @@ COVERED: Final[Mapping[str, str]] = {
     "moved": "phase, message, started_at, ended_at, closed, seq, leaves_ended, leaves_known",  # and `head`
     "heads": "run, plan, header",
     "snapshots": "run, seq, text",
+    "keys": "namespace, key, run, digest",
     "requests": "run, request, given, answer",
     "logs": "id, run, path, node, attempt, stream, text, at",
     "log_bounds": "run, path, dropped, last",  # `size` is that of the lines that are there
@@ -53,8 +54,9 @@ COVERED: Final[Mapping[str, str]] = {
 }
 _TEXTS: Final = frozenset(  # columns of texts; the others hold integers
     {"action", "actor", "outcome", "pools", "roles", "target", "token"}
-    | {"answer", "detail", "digest", "document", "file", "header", "kind", "labels", "message", "name", "namespace", "path"}
-    | {"phase", "reason", "request", "retry_of", "run_id", "settings", "spec", "state", "stream", "text", "tier", "workflow"}
+    | {"answer", "detail", "digest", "document", "file", "header", "key", "kind", "labels", "message", "name", "namespace"}
+    | {"path", "phase", "reason", "request", "retry_of", "run_id", "settings", "spec", "state", "stream", "text", "tier"}
+    | {"workflow"}
 )
 _MAY_LACK: Final = frozenset(
     {"retry_of", "started_at", "ended_at", "answer", "next_at", "last_at", "run_id", "first", "document_version"}

@@ -41,10 +41,19 @@ from aether_protocol.adapters.stores.sqlite.records import (
     sum_of_moved,
     to_json,
 )
-from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFoundError, UsageError
+from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFoundError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.ports.store.runs import FIRST_TOKEN, NewRun, RunAppend, RunQuery, RunSummary, StoredRun
+from aether_protocol.ports.store.runs import (
+    FIRST_TOKEN,
+    KeyTakenError,
+    NewRun,
+    RunAppend,
+    RunKey,
+    RunQuery,
+    RunSummary,
+    StoredRun,
+)
 
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
 
@@ -66,13 +75,18 @@ _INSERT_STEPS: Final = f"INSERT INTO steps ({_STEPS}) VALUES (?, ?, ?, ?, ?, ?)"
 _SAVE: Final = "INSERT OR REPLACE INTO snapshots (run, seq, text, sum) VALUES (?, ?, ?, ?)"
 _MINE: Final = "SELECT 1 FROM runs WHERE number=? AND token=?"
 _NAME: Final = "INSERT OR IGNORE INTO artifacts (run, digest) VALUES (?, ?)"
+_KEEP_KEY: Final = "INSERT INTO keys (namespace, key, run, digest, sum) VALUES (?, ?, ?, ?, ?)"
+_KEY: Final = (
+    "SELECT keys.namespace, key, run, keys.digest, sum, run_id FROM keys JOIN runs ON number = run "
+    "WHERE keys.namespace = ? AND key = ?"
+)
 # A plan that neither a run nor a schedule needs any more.
 FORGET_PLAN: Final = (
     "DELETE FROM plans WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM heads WHERE plan = ?1) "
     "AND NOT EXISTS (SELECT 1 FROM schedules WHERE plan = ?1)"
 )
 _OF_RUN: Final = tuple(
-    f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks", "artifacts")
+    f"{table} WHERE run" for table in ("snapshots", "heads", "logs", "log_bounds", "requests", "breaks", "artifacts", "keys")
 )
 
 
@@ -123,7 +137,12 @@ class SqliteRuns:
     def insert(self, execute: Execute, run: NewRun) -> tuple[int, Known]:
         """Insert a new run, inside of a transaction; its token, and what is to be remembered of it."""
         token = 0 if run.owner is None else FIRST_TOKEN
+        if run.key is not None:
+            _require_free(execute, run.row.namespace, run.key)
         number = self._insert(execute, run.row, self._tier, token, run.owner)
+        if run.key is not None:
+            values = run.row.namespace, run.key.key, number, run.key.digest
+            execute(_KEEP_KEY, (*values, sum_of("keys", values)))
         self._keep_head(execute, number, run)
         if run.owner is not None:
             execute(LEASE, (run.owner, end_of(run.ttl, self._db.now()), run.ttl))
@@ -360,7 +379,16 @@ def is_there(execute: Execute, run_id: str) -> bool:
     return execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
 
 
-def _exists(run_id: str) -> UsageError:
+def _require_free(execute: Execute, namespace: str, key: RunKey) -> None:
+    """Raise KeyTakenError where a run has the key."""
+    found = execute(_KEY, (namespace, key.key)).fetchone()
+    if found is not None:
+        *values, sum_, run_id = found
+        require("keys", values, sum_, f"the idempotency key {key.key!r}")
+        raise KeyTakenError(key.key, run_id, first=values[3], given=key.digest)
+
+
+def _exists(run_id: str) -> ConflictError:
     return ConflictError(f"run {run_id!r} exists already")
 
 

@@ -60,6 +60,15 @@ _RUNS: Final = (
     "CREATE TABLE snapshots (run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB)",
     "CREATE TABLE artifacts (run INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, digest)) WITHOUT ROWID",
     "CREATE INDEX artifacts_digest ON artifacts (digest)",
+    """CREATE TABLE keys (
+        namespace TEXT NOT NULL,
+        key TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        sum BLOB,
+        PRIMARY KEY (namespace, key)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keys_run ON keys (run)",
 )
 
 # `length` of a lease in microseconds, NULL where it has no end. `breaks`: how often a run broke its engine in a row, `ended`

@@ -44,12 +44,14 @@ _OF_RUNS: Final = {  # rows that must belong to a run, by that column
     "logs": "run",
     "log_bounds": "run",
     "artifacts": "run",
+    "keys": "run",
 }
 # A name for a row by its columns, for each table of which a row stands for itself.
 _ROWS: Final[Mapping[str, str]] = {
     "requests": "'request ' || rowid",
     "logs": "'line ' || rowid || ' of the logs'",
     "log_bounds": "'what was dropped of the logs of ' || path",
+    "keys": "'the idempotency key ' || key",
     "documents": "'document ' || name",
     "document_marks": "'what became of ' || file",
     "schedules": "'schedule ' || name",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import Struct
@@ -13,7 +13,6 @@ from aether_protocol.cli.document_inputs import DocumentInputs, told_as
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import (
-    MEMORY,
     LibraryOption,
     MaxOption,
     NamespaceFilter,
@@ -22,11 +21,17 @@ from aether_protocol.cli.options import (
     TextOrJson,
     ToOption,
 )
-from aether_protocol.cli.stored import ask, ask_new
+from aether_protocol.cli.stored import ask, ask_new, refuse_memory
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Location, Number
 from aether_protocol.errors import UsageError
-from aether_protocol.service.library import choose_version, read_template_name, read_whole_name
+from aether_protocol.service.documents.changes import TEMPLATE
+from aether_protocol.service.documents.find import choose_version, read_document_name
+
+if TYPE_CHECKING:
+    from aether_protocol.service.client import Client
+    from aether_protocol.service.documents.changes import AppliedDocuments
+    from aether_protocol.service.documents.remove import RemovedDocuments
 
 APPLY_EPILOG = """\b
 Examples:
@@ -66,21 +71,24 @@ def apply(options: TemplateApplyOptions) -> int:
     looked up in these files, in --library, then in the store. All of them are stored or, if something is invalid, none. Runs
     that were submitted before stay what they were.
     """
-    if options.store == MEMORY:
-        raise UsageError("the store 'memory' ends with its process: nothing can be kept there", hint="leave --store out")
+    refuse_memory(options.store)
     inputs = DocumentInputs(options.library, options.max)
     texts, library = inputs.texts(options.files)
-    with told_as("nothing was stored"):
-        done = ask_new(options.store, lambda client: client.templates.put(texts, library=library), inputs.make_workspace)
+
+    async def put(client: Client) -> AppliedDocuments:
+        return await client.documents.apply(texts, kinds=(TEMPLATE,), library=library)
+
+    with told_as("nothing was applied"):
+        done = ask_new(options.store, put, inputs.make_workspace)
     if done.warnings:
         from aether_protocol.cli.render.diagnostics import show_warnings
 
         show_warnings(done.warnings, inputs.sources)
-    for one in done.others:
+    for one in done.left_out:
         messages.note(f"{one.file}:{one.line}: {one.kind} {one.name!r} is left out: it is not a WorkflowTemplate")
     from aether_protocol.cli.render.templates import show_applied
 
-    show_applied(done.applied, as_json=options.output == "json")
+    show_applied(done.changes, as_json=options.output == "json")
     return FINE
 
 
@@ -94,7 +102,7 @@ class TemplateListOptions(Struct, frozen=True, kw_only=True):
 @command_with(TemplateListOptions, "ls")
 def ls(options: TemplateListOptions) -> int:
     """List the WorkflowTemplates of the store, each in its newest version, with the templates that it has."""
-    documents = ask(options.store, lambda client: client.templates.list(options.namespace))
+    documents = ask(options.store, lambda client: client.documents.list(TEMPLATE, options.namespace))
     from aether_protocol.cli.render.templates import show_documents
 
     if not documents and options.output == "text":
@@ -130,20 +138,21 @@ def show(options: TemplateShowOptions) -> int:
 
     NAME may have its namespace in front (ops/words) and a version behind (words@2), as diagnostics name stored documents.
     """
-    namespace, name, named = read_template_name(options.name, options.namespace)
-    if options.version is not None and named not in (None, options.version):
-        raise UsageError(f"{name}@{named} is not version {options.version}")
-    versions = ask(options.store, lambda client: client.templates.versions(f"{namespace}/{name}"))
-    document = choose_version(versions, options.version or named, options.digest)
-    from aether_protocol.cli.render.templates import show_document
+    read = read_document_name(options.name, options.namespace)
+    if options.version is not None and read.version not in (None, options.version):
+        raise UsageError(f"{read.name}@{read.version} is not version {options.version}")
+    versions = ask(options.store, lambda client: client.documents.versions(read.whole, kind=TEMPLATE))
+    document = choose_version(versions, options.version or read.version, options.digest)
+    from aether_protocol.cli.render.documents import show_text
 
-    show_document(document, versions, as_json=options.output == "json")
+    show_text(document, versions, as_json=options.output == "json")
     return FINE
 
 
 class TemplateRemoveOptions(Struct, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], argument("NAME...", nargs=-1, required=True)]
     namespace: NamespaceOption = None
+    force: Annotated[bool, option("--force", is_flag=True, help="Also what stored documents or schedules refer to.")] = False
     output: TextOrJson = "text"
     to: ToOption = None
     store: StoreOption
@@ -153,15 +162,17 @@ class TemplateRemoveOptions(Struct, frozen=True, kw_only=True):
 def rm(options: TemplateRemoveOptions) -> int:
     """Remove WorkflowTemplates with all of their versions. All of them or, if one is not there, none.
 
-    Runs that were submitted before keep what they need. What else in the store refers to them is named in a warning.
+    Runs that were submitted before keep what they need. What other documents or schedules refer to is not removed.
     """
-    names = ["/".join(read_whole_name(name, options.namespace)) for name in options.names]
-    done = ask(options.store, lambda client: client.templates.remove(names), writes=True)
-    from aether_protocol.cli.render.templates import show_removed
+    names = [str(read_document_name(name, options.namespace)) for name in options.names]
 
-    show_removed(done.removed, as_json=options.output == "json")
-    for one, other in done.dependents:
-        messages.warn(f"{one} refers to {other}: what uses it cannot be submitted until there is one again")
+    async def remove(client: Client) -> RemovedDocuments:
+        return await client.documents.remove(names, kind=TEMPLATE, force=options.force)
+
+    done = ask(options.store, remove, writes=True)
+    from aether_protocol.cli.render.documents import show_removed
+
+    show_removed(done, as_json=options.output == "json")
     return FINE
 
 

@@ -20,13 +20,13 @@ from aether_protocol.cli.schedules import refuse_memory
 from aether_protocol.cli.stored import ask_new
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Location
-from aether_protocol.service.schedules.apply import AppliedSchedule
+from aether_protocol.service.schedules.check import AppliedSchedule
 from aether_protocol.service.schedules.find import called
 from aether_protocol.views.text import printable
 
 if TYPE_CHECKING:
     from aether_protocol.service.client import Client
-    from aether_protocol.service.documents import AppliedSchedules
+    from aether_protocol.service.schedules.check import AppliedSchedules
 
 EPILOG = """\b
 Examples:

@@ -82,8 +82,10 @@ class LibraryContract(Contract):
             after = (page[1].kind, page[1].namespace, page[1].name)
             assert [one.name for one in await store.library.newest(after=after, limit=9)] == ["a", "b"]
             assert [one.name for one in await store.library.newest("T", "ops", after=after, limit=1)] == ["a"]
-            assert await store.library.remove("T", "ops", "a")
-            assert not await store.library.remove("T", "ops", "a")
+            assert not await store.library.remove([("T", "ops", "a"), ("T", "ops", "x")])
+            assert await listed("T", "ops") == ["T/ops/a", "T/ops/b"], "all or none"
+            assert await store.library.remove([("T", "ops", "a"), ("C", "ops", "c")])
+            assert not await store.library.remove([("T", "ops", "a")])
             assert await store.library.get("T", "ops", "a") is None
             assert await listed("T", "ops") == ["T/ops/b"]
 

@@ -41,6 +41,28 @@ class LogContract(Contract):
 
         self.play(body)
 
+    def test_the_last_lines_come_in_order_too(self) -> None:
+        async def body(store: Store) -> None:
+            await store.runs.create(new_run("a"))
+            await store.logs.write([line(str(number), f"main.t{number % 2}") for number in range(10)])
+            every = await store.logs.read("a")
+            end = every[-1].seq + 1
+            assert await store.logs.read("a", limit=3, before=end) == every[-3:]
+            assert await store.logs.read("a", limit=3, before=every[-3].seq) == every[-6:-3]
+            assert await store.logs.read("a", after=every[-5].seq, before=every[-3].seq) == [every[-4]]
+            assert [one.text for one in await store.logs.read("a", "main.t1", limit=2, before=end)] == ["7", "9"]
+            assert await store.logs.read("a", before=every[0].seq) == []
+            text = "x" * 4096
+            for _ in range(MANY // len(text) // 64):
+                await store.logs.write([line(text, "main.t0")] * 64)
+            every = await store.logs.read("a", limit=100_000)
+            assert "note" in [one.stream for one in every]
+            end = every[-1].seq + 1
+            assert await store.logs.read("a", limit=100_000, before=end) == every
+            assert await store.logs.read("a", limit=3, before=end) == every[-3:]
+
+        self.play(body)
+
     def test_a_path_means_what_is_below_it_too(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))

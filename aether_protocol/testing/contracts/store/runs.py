@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from aether_protocol.errors import BusyError, ConflictError, NotFoundError, UsageError
-from aether_protocol.ports.store import MEMORY, RunQuery, Store
+from aether_protocol.ports.store import MEMORY, KeyTakenError, NewRun, RunKey, RunQuery, Store
 from aether_protocol.ports.store.runs import FIRST_TOKEN
 from aether_protocol.testing.contracts.store.tools import (
     SECOND,
@@ -51,6 +52,26 @@ class RunContract(Contract):
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))
             await refused(store.runs.create(new_run("a")), ConflictError)
+
+        self.play(body)
+
+    def test_a_key_names_one_run_of_its_namespace_as_long_as_that_is_kept(self) -> None:
+        async def body(store: Store) -> None:
+            def keyed(run: str, digest: str = "d1", **changes: Any) -> NewRun:
+                return replace(new_run(run, **changes), key=RunKey("order-42", digest))
+
+            await store.runs.create(keyed("a"))
+            for again in (keyed("b"), keyed("c", "d2"), keyed("a", "d2")):
+                with pytest.raises(KeyTakenError, match="order-42") as taken:
+                    await store.runs.create(again)
+                assert (taken.value.run_id, taken.value.first) == ("a", "d1")
+                assert again.key is not None
+                assert taken.value.given == again.key.digest
+            assert [row.run_id for row in await store.runs.rows(RunQuery())] == ["a"]
+            await store.runs.create(keyed("d", namespace="ops"))
+            await refused(store.runs.create(replace(new_run("a"), key=RunKey("order-43", "d1"))), ConflictError)
+            await store.runs.delete(["a"])
+            await store.runs.create(keyed("e", "d2"))
 
         self.play(body)
 

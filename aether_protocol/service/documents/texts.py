@@ -1,4 +1,4 @@
-"""Documents as they are given to a client: their texts, with what people call them; and what applying them came to.
+"""Documents as they are given to a client: their texts, with what people call them.
 
 Law: a text is all that is known of a file. A path is never opened here: the client may be on another machine.
 """
@@ -12,16 +12,14 @@ from msgspec import Struct
 
 from aether_protocol.assembly.files import FileBytes
 from aether_protocol.assembly.workspace import GivenLibrary
+from aether_protocol.diagnostics.bounds import first_of
 from aether_protocol.errors import DocumentError
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly.templates import Applied
     from aether_protocol.assembly.workspace import DocumentWorkspace
     from aether_protocol.diagnostics import Diagnostic
-    from aether_protocol.documents.load import LoadedDocument, LoadedFile
+    from aether_protocol.documents.load import LoadedFile
     from aether_protocol.expressions.values import Json
-    from aether_protocol.ports.store import StoredDocument
-    from aether_protocol.service.schedules.apply import AppliedSchedule
 
 
 class DocumentText(Struct, frozen=True):
@@ -39,38 +37,6 @@ class LibraryTexts(Struct, frozen=True):
     documents: Sequence[DocumentText]
 
 
-class OtherDocument(Struct, frozen=True):
-    """A document that was left alone, since it is of another kind."""
-
-    file: str
-    line: int
-    kind: str
-    name: str
-
-
-class AppliedTemplates(Struct, frozen=True):
-    """What became of each WorkflowTemplate, in the order in which they were given."""
-
-    applied: Sequence[Applied]
-    others: Sequence[OtherDocument] = ()
-    warnings: Sequence[Diagnostic] = ()
-
-
-class RemovedTemplates(Struct, frozen=True):
-    """The newest version of each; `dependents` are (what refers, to which of them), of templates that are left."""
-
-    removed: Sequence[StoredDocument]
-    dependents: Sequence[tuple[str, str]] = ()
-
-
-class AppliedSchedules(Struct, frozen=True):
-    """What became of each CronWorkflow, in the order in which they were given."""
-
-    applied: Sequence[AppliedSchedule]
-    others: Sequence[OtherDocument] = ()
-    warnings: Sequence[Diagnostic] = ()
-
-
 def take_documents(
     workspace: DocumentWorkspace, documents: Mapping[str, Json] | str | Sequence[DocumentText]
 ) -> list[LoadedFile]:
@@ -78,7 +44,7 @@ def take_documents(
     if isinstance(documents, Mapping):
         return [workspace.load(documents)]
     several = [DocumentText("<text>", documents)] if isinstance(documents, str) else documents
-    return list(dict.fromkeys(workspace.take(_bytes(one)) for one in several))
+    return list(dict.fromkeys(workspace.take_given(_bytes(one)) for one in several))
 
 
 def folders_of(documents: Mapping[str, Json] | str | Sequence[DocumentText]) -> dict[str, str | None]:
@@ -92,18 +58,12 @@ def refuse(message: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         text = f"{message}: {errors[0].message}{more}"
-        raise DocumentError(text, diagnostics=sorted(set(diagnostics)), sources=sources)
+        raise DocumentError(text, diagnostics=first_of(diagnostics), sources=sources)
 
 
 def given_library(library: LibraryTexts) -> GivenLibrary:
     """Make a library of texts."""
     return GivenLibrary(library.name, [_bytes(one) for one in library.documents])
-
-
-def left_alone(documents: Sequence[LoadedDocument]) -> list[OtherDocument]:
-    """Name documents that are of another kind."""
-    several = dict.fromkeys(documents)
-    return [OtherDocument(one.file, one.locate(("kind",))[0], one.kind or "", one.name or "") for one in several]
 
 
 def _bytes(document: DocumentText) -> FileBytes:

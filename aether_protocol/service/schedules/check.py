@@ -1,6 +1,6 @@
-"""Apply CronWorkflow documents: read, compiled and compared with the present and the store before anything is written (CRON-6).
+"""Check CronWorkflows that are about to be applied: by themselves, against the present and against the store (CRON-6).
 
-Law: whatever is wrong becomes a diagnostic with its place, and all of them are found in one go. Only `apply_all` writes.
+Law: whatever is wrong becomes a diagnostic with its place. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
-from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.compiler.checks.schedules import check_document
-from aether_protocol.compiler.compile import Compiled
 from aether_protocol.compiler.schedule_settings import cron_settings
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile
@@ -27,18 +25,17 @@ from aether_protocol.engine.schedules import (
     NoFireError,
     ScheduleChange,
     ScheduleSpec,
-    apply_change,
     check_fires,
     plan_change,
 )
-from aether_protocol.errors import BusyError, DocumentError, PortError, UsageError
+from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import Store, schedules_of
 from aether_protocol.ports.store.schedules import ScheduleStore
 from aether_protocol.scheduler.binding import bind_parameters
 from aether_protocol.scheduler.events import RunHeader
-from aether_protocol.service.schedules.find import ScheduleOverview, called, overview_of
+from aether_protocol.service.documents.changes import LeftOutDocument
+from aether_protocol.service.schedules.find import ScheduleOverview
 
 _PARAMETER: Final = re.compile(r"parameter '([^']*)'")
 
@@ -50,14 +47,6 @@ class ScheduleCandidate(Struct, frozen=True):
     spec: ScheduleSpec
 
 
-class ScheduleReading(Struct):
-    """All CronWorkflows of what was given. `others` are the workflows beside them, which no schedule runs."""
-
-    candidates: list[ScheduleCandidate] = field(default_factory=list)
-    others: list[LoadedDocument] = field(default_factory=list)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-
-
 class AppliedSchedule(Struct, frozen=True):
     """What was done to a schedule, and how it stands; `resumed`: it was suspended, and the document lets it continue."""
 
@@ -66,57 +55,12 @@ class AppliedSchedule(Struct, frozen=True):
     resumed: bool
 
 
-def read_schedules(
-    workspace: DocumentWorkspace, files: Sequence[LoadedFile], folders: Mapping[str, str | None]
-) -> ScheduleReading:
-    """Read and compile the CronWorkflows of files.
+class AppliedSchedules(Struct, frozen=True):
+    """What became of each CronWorkflow, in the order in which they were given; `others` are the Workflows beside them."""
 
-    Args:
-        workspace: where their references are looked up.
-        files: as they were read, each once.
-        folders: where files lie, by name (ART-4).
-
-    Raises:
-        UsageError: there is no CronWorkflow, and nothing is wrong with the files either.
-    """
-    reading = ScheduleReading()
-    seen: dict[tuple[str, str], LoadedDocument] = {}
-    for file in files:
-        reading.diagnostics += file.diagnostics
-        reading.others += [document for document in file.documents if document.kind == "Workflow"]
-    for file in files:
-        for document in file.documents:
-            if document.kind == "CronWorkflow":
-                compiled = workspace.compile(document, file, strict=True)
-                _take(reading, file, document, compiled, seen, folder=folders.get(file.file))
-    reading.diagnostics += workspace.faults_of_libraries()
-    if not seen and not any(found.severity == "error" for found in reading.diagnostics):
-        names = ", ".join(repr(file.file) for file in files[:3])
-        text = f"there is no CronWorkflow in {names}{', ...' if len(files) > 3 else ''}"
-        raise UsageError(text, hint="a Workflow has no schedule: 'aether run' runs it")
-    return reading
-
-
-def _take(
-    reading: ScheduleReading,
-    file: LoadedFile,
-    document: LoadedDocument,
-    compiled: Compiled,
-    seen: dict[tuple[str, str], LoadedDocument],
-    *,
-    folder: str | None,
-) -> None:
-    found = list(compiled.diagnostics)
-    assert document.model is not None
-    metadata = document.model.metadata
-    first = seen.setdefault((metadata.namespace, metadata.name), document)
-    if first is not document and first.file != document.file:  # within one file, its reader reports it
-        line, column = first.locate(("metadata", "name"))
-        message = f"CronWorkflow {metadata.name!r} is already there, at {first.file}:{line}:{column}"
-        found.append(document.report("AE135", ("metadata", "name"), message, "give each schedule its own name, or a namespace"))
-    reading.diagnostics += found
-    if compiled.plan is not None and not _faulty([*found, *file.diagnostics]):
-        reading.candidates.append(ScheduleCandidate(document, schedule_spec(document, compiled.plan, folder)))
+    applied: Sequence[AppliedSchedule]
+    others: Sequence[LeftOutDocument] = ()
+    warnings: Sequence[Diagnostic] = ()
 
 
 def schedule_spec(document: LoadedDocument, plan: Plan, folder: str | None) -> ScheduleSpec:
@@ -183,25 +127,6 @@ async def check_stored(
         except NoFireError as error:  # within this second
             found.append(one.document.report("AE511", ("spec", "endAt"), error.message, error.hint))
     return changes, found
-
-
-async def apply_all(
-    store: Store, candidates: Sequence[ScheduleCandidate], changes: Sequence[ScheduleChange]
-) -> list[AppliedSchedule]:
-    """Write all changes. Where the store refuses one, the error names those that were applied."""
-    done: list[AppliedSchedule] = []
-    for candidate, change in zip(candidates, changes, strict=True):
-        try:
-            before = await schedules_of(store).get(change.schedule.namespace, change.schedule.name)
-            after = await apply_change(schedules_of(store), change)
-            resumed = before is not None and before.settings.suspend and not after.settings.suspend
-            done.append(AppliedSchedule(change.what, await overview_of(store, after), resumed))
-        except (BusyError, PortError) as error:
-            applied = ", ".join(called(one.overview.schedule) for one in done) or "nothing"
-            left = ", ".join(one.spec.name for one in candidates[len(done) :])
-            hint = f"applied: {applied}; not applied: {left}; apply again"
-            raise type(error)(f"schedule {candidate.spec.name!r}: {error.message}", hint=hint) from error
-    return done
 
 
 def read_cron_workflows(file: LoadedFile, name: str, sources: Mapping[str, bytes]) -> list[CronWorkflow]:

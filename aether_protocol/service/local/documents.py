@@ -1,0 +1,85 @@
+"""Documents of a store (`client.DocumentControl`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from aether_protocol.service.documents.changes import KINDS, AppliedDocuments
+from aether_protocol.service.documents.find import choose_version, find_versions, read_document_name, refuse_kind
+from aether_protocol.service.local.context import ClientContext
+
+if TYPE_CHECKING:
+    from aether_protocol.ports.store import DocumentMark, StoredDocument
+    from aether_protocol.ports.store.library import DocumentKey
+    from aether_protocol.service.client import Documents
+    from aether_protocol.service.documents.remove import RemovedDocuments
+    from aether_protocol.service.documents.texts import LibraryTexts
+
+
+class LocalDocuments:
+    """See `client.DocumentControl`."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+
+    async def apply(
+        self,
+        documents: Documents,
+        *,
+        kinds: Collection[str] = KINDS,
+        library: Sequence[LibraryTexts] = (),
+        replaces: bool = False,
+        dry_run: bool = False,
+    ) -> AppliedDocuments:
+        from aether_protocol.engine.submission import read_variables
+        from aether_protocol.service.documents.texts import folders_of
+        from aether_protocol.service.documents.weigh import GivenDocuments, weigh, write
+
+        context = self._context
+        workspace, files = context.take(documents, library)
+        workspace.put_together(files)
+        await context.reach(workspace, files)
+        given = GivenDocuments(
+            workspace=workspace,
+            files=files,
+            folders=folders_of(documents),
+            variables=read_variables(context.variables()),
+            kinds=kinds,
+            replaces=replaces,
+        )
+        weighed = await weigh(given, context.store, context.clock.now())
+        return weighed.applied if dry_run else await write(context.store, weighed, context.clock.wall())
+
+    async def get(
+        self, name: str, *, kind: str | None = None, version: int | None = None, digest: str | None = None
+    ) -> StoredDocument:
+        read = read_document_name(name, None)
+        versions = await find_versions(self._context.store, kind, read.namespace, read.name)
+        return choose_version(versions, read.version if version is None else version, digest)
+
+    async def list(
+        self,
+        kind: str | None = None,
+        namespace: str | None = None,
+        *,
+        after: DocumentKey | None = None,
+        limit: int | None = None,
+    ) -> Sequence[StoredDocument]:
+        refuse_kind(kind)
+        return await self._context.store.library.newest(kind, namespace, after=after, limit=limit)
+
+    async def versions(self, name: str, *, kind: str | None = None) -> Sequence[StoredDocument]:
+        read = read_document_name(name, None)
+        return await find_versions(self._context.store, kind, read.namespace, read.name)
+
+    async def remove(
+        self, names: str | Sequence[str], *, kind: str | None = None, force: bool = False
+    ) -> RemovedDocuments:
+        from aether_protocol.service.documents.remove import remove_documents
+
+        several = [read_document_name(name, None) for name in ([names] if isinstance(names, str) else names)]
+        return await remove_documents(self._context.store, kind, several, force=force)
+
+    async def marks(self) -> Sequence[DocumentMark]:
+        return await self._context.store.library.marks()

@@ -1,0 +1,195 @@
+"""Closer looks at runs, and what is said of a store, as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, to_builtins
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import StoreInfo
+from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.runs.delete import Freed
+from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
+from aether_protocol.service.runs.overview import FailedTask, RunDifferences, RunOverview, RunStep
+from aether_protocol.service.wire.feeds import LogBody, log_json, read_log
+from aether_protocol.service.wire.reports import TaskBody, Values
+from aether_protocol.service.wire.runs import RunBody, read_row
+from aether_protocol.service.wire.values import Instant, read_instant
+from aether_protocol.views.summary import row_json
+
+AnyReport = Annotated[dict[str, Any], Meta(description="A run report (docs/reference/run-report.md).")]
+
+
+class ReasonBody(Struct):
+    """A task that went wrong, and the end of its log."""
+
+    task: TaskBody
+    logs: list[LogBody]
+
+
+class OverviewBody(Struct):
+    """What people look at first. `reasons`: the first tasks that went wrong; `more`: how many others did."""
+
+    run: RunBody
+    report: AnyReport
+    parameters: Values
+    reasons: list[ReasonBody]
+    more: int
+    owner: Annotated[str | None, Meta(description="Which engine drives the run now.")]
+
+
+class StepBody(Struct):
+    """A run as it was after a log entry, which was made at `at`."""
+
+    seq: int
+    at: Instant
+    report: AnyReport
+
+
+class DifferencesBody(Struct):
+    """What differs between two runs, or two steps of one."""
+
+    before: str
+    after: str
+    changes: list[dict[str, Any]]
+
+
+class PlaceBody(Struct):
+    """Where the logs of a task are. `several`: there may be several tasks below `path`."""
+
+    path: str
+    several: bool
+
+
+class QuestionBody(Struct):
+    """A suspended task, and the declared types of its inputs by name."""
+
+    path: str
+    types: dict[str, str]
+
+
+class WorkspaceBody(Struct):
+    """A task, and the folder of the workspace that was kept of it on the server's machine; null where none is kept."""
+
+    path: str
+    folder: str | None
+
+
+class SuspendedBody(Struct):
+    """Paths of the tasks that wait for an answer, in document order."""
+
+    suspended: list[str]
+
+
+class DriverBody(Struct):
+    """Which engine drives the run now; null where none does."""
+
+    driver: str | None
+
+
+class StoreBody(Struct, rename="camel"):
+    """What the store is, and what it holds. `size` is in bytes."""
+
+    schema: int
+    runs: int
+    open_runs: int
+    size: int
+    details: dict[str, str]
+
+
+class FindingsBody(Struct):
+    """What is wrong with the store, in words; where nothing is, also the artifacts that no run names."""
+
+    faults: list[str]
+    store: StoreBody
+    orphans: list[dict[str, Any]]
+
+
+class FreedBody(Struct):
+    """The artifacts that were deleted, their bytes, and why not all of them were."""
+
+    count: int
+    size: int
+    fault: str | None
+
+
+# --- there ---
+
+
+def overview_json(overview: RunOverview) -> dict[str, Json]:
+    """Write an overview."""
+    return {
+        "run": row_json(overview.row),
+        "report": overview.report,
+        "parameters": overview.parameters,
+        "reasons": [{"task": one.task, "logs": [log_json(line) for line in one.logs]} for one in overview.reasons],
+        "more": overview.more,
+        "owner": overview.owner,
+    }
+
+
+def step_json(step: RunStep) -> dict[str, Json]:
+    """Write a step."""
+    return {"seq": step.seq, "at": rfc3339(step.at), "report": step.report}
+
+
+def workspace_json(kept: KeptWorkspace) -> dict[str, Json]:
+    """Write where a workspace is."""
+    return {"path": kept.path, "folder": None if kept.folder is None else str(kept.folder)}
+
+
+def store_json(info: StoreInfo) -> dict[str, Json]:
+    """Write what a store is."""
+    return {
+        "schema": info.schema,
+        "runs": info.runs,
+        "openRuns": info.open_runs,
+        "size": info.size,
+        "details": dict(info.details),
+    }
+
+
+# --- and back ---
+
+
+def read_overview(body: OverviewBody) -> RunOverview:
+    """Give the overview that a body was made of."""
+    reasons = [FailedTask(to_builtins(one.task), [read_log(line) for line in one.logs]) for one in body.reasons]
+    return RunOverview(read_row(body.run), body.report, body.parameters, reasons, body.more, body.owner)
+
+
+def read_step(body: StepBody) -> RunStep:
+    """Give the step that a body was made of."""
+    return RunStep(body.seq, read_instant(body.at), body.report)
+
+
+def read_differences(body: DifferencesBody) -> RunDifferences:
+    """Give what a body was made of."""
+    return RunDifferences(body.before, body.after, body.changes)
+
+
+def read_place(body: PlaceBody) -> LogPlace:
+    """Give what a body was made of."""
+    return LogPlace(body.path, body.several)
+
+
+def read_question(body: QuestionBody) -> TaskQuestion:
+    """Give what a body was made of."""
+    return TaskQuestion(body.path, body.types)
+
+
+def read_workspace(body: WorkspaceBody) -> KeptWorkspace:
+    """Give what a body was made of."""
+    return KeptWorkspace(body.path, None if body.folder is None else Path(body.folder))
+
+
+def read_store(body: StoreBody) -> StoreInfo:
+    """Give what a body was made of."""
+    return StoreInfo(body.schema, body.runs, body.open_runs, body.size, body.details)
+
+
+def read_freed(body: FreedBody) -> Freed:
+    """Give what a body was made of."""
+    return Freed(body.count, body.size, body.fault)

@@ -1,0 +1,76 @@
+"""What is sent to begin, steer and delete runs, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from aether_protocol.service.wire.runs import RunFilter
+from aether_protocol.service.wire.values import Instant
+
+Document = Annotated[
+    dict[str, Any] | str,
+    Meta(description="A document: an object, or text (YAML or JSON)."),
+]
+Arguments = Annotated[dict[str, Any], Meta(description="Values of the workflow's parameters, by name.")]
+NewRunId = Annotated[str, Meta(description="The id of the new run; one is made where it is left out.")]
+Reason = Annotated[str, Meta(description="Why; it is recorded, and shown with the run.", examples=["the source was wrong"])]
+
+
+class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Begin a run of a document. `idempotencyKey`: the same key with the same content gives the first run again."""
+
+    document: Document
+    parameters: Arguments = field(default_factory=dict)
+    run_id: NewRunId | None = None
+    scheduled_time: Instant | None = None
+    idempotency_key: Annotated[str, Meta(max_length=255, min_length=1)] | None = None
+
+
+class WhyBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why something is asked for."""
+
+    reason: Reason = ""
+
+
+class ResumeBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Answer a suspended task, named by its path or name."""
+
+    task: Annotated[str, Meta(examples=["main.approve", "approve"])]
+    payload: Annotated[dict[str, Any] | None, Meta(description="The answer: values by name.")] = None
+    reason: Reason = ""
+
+
+class RetryBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Run again what did not succeed. `from`: the task from which all runs again, by path or name."""
+
+    start: str | None = field(default=None, name="from")
+    run_id: NewRunId | None = None
+    reason: Reason = ""
+
+
+class DeleteBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Delete runs: all of them or, if one may not be deleted, none. `force`: also unfinished ones that no engine drives."""
+
+    runs: list[str]
+    force: bool = False
+
+
+class PruneBody(RunFilter, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Delete the ended runs that fit. `dryRun`: only name them."""
+
+    dry_run: bool = False
+
+
+class DryRunBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """`dryRun`: change nothing, only say what would be."""
+
+    dry_run: bool = False
+
+
+class ValidateBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Check documents: text (YAML or JSON), which may hold several."""
+
+    text: str
+    file: Annotated[str, Meta(description="Its name in findings.")] = "<text>"

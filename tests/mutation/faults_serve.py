@@ -1,0 +1,94 @@
+"""Faults in what is served to others: what a key, a feed and an answer promise.
+
+Law: see faults.py. Files of tests notice these: conformance cases know no server.
+"""
+
+from __future__ import annotations
+
+from tests.mutation.faults import Fault
+
+RUNS = "tests/unit/server/test_runs.py"
+FEEDS = "tests/unit/server/test_feeds.py"
+
+FAULTS = (
+    Fault(
+        "RT-125",
+        "a key that is known gives its run whatever is asked for",
+        "service/local/control.py",
+        "if taken.first != made.digest:",
+        "if False:",
+        RUNS,
+    ),
+    Fault(
+        "RT-125",
+        "the parameters do not count",
+        "service/runs/once.py",
+        "[plan.digest, copy_arguments(arguments)]",
+        "[plan.digest]",
+        RUNS,
+    ),
+    Fault(
+        "RT-125",
+        "a key goes over all namespaces",
+        "adapters/stores/sqlite/runs.py",
+        '"WHERE keys.namespace = ? AND key = ?"',
+        '"WHERE ? <> \'\' AND key = ?"',
+        "tests/contracts/test_stores_sqlite.py",
+    ),
+    Fault(
+        "RT-125",
+        "the answer does not say whether the run is new",
+        "server/runs.py",
+        "201 if once.is_new else 200",
+        "201",
+        RUNS,
+    ),
+    Fault(
+        "RT-126",
+        "a reader who comes again gets the last message twice",
+        "engine/stream.py",
+        "if step.seq > self._after and step.facts:",
+        "if step.seq >= self._after and step.facts:",
+        FEEDS,
+    ),
+    Fault(
+        "RT-126",
+        "where a reader was is not asked for",
+        "server/sse.py",
+        "    if not last:\n        return after\n",
+        "    return after\n",
+        FEEDS,
+    ),
+    Fault(
+        "RT-126",
+        "a message is named by its first piece",
+        "server/sse.py",
+        "number(part[-1])",
+        "number(part[0])",
+        FEEDS,
+    ),
+    Fault(
+        "RT-126",
+        "the end of a feed looks like a cut",
+        "server/sse.py",
+        "        yield _END\n",
+        "",
+        FEEDS,
+    ),
+    Fault(
+        "RT-126",
+        "streams of a reader who has left stay open",
+        "server/sse.py",
+        "await asyncio.wait({pump, left}, return_when=asyncio.FIRST_COMPLETED)",
+        "await asyncio.wait({pump})",
+        FEEDS,
+    ),
+    Fault(
+        "RT-126",
+        "the last lines come without those before them",
+        "adapters/stores/sqlite/logs.py",
+        "lines[:limit] if before is None else lines[-limit:]",
+        "lines[:limit]",
+        "tests/contracts/test_stores_sqlite.py",
+    ),
+)
