@@ -15,6 +15,7 @@ from msgspec import Struct
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.broker import LogPart
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
 from aether_protocol.scheduler.nodes import HookNode
@@ -24,6 +25,7 @@ LINE: Final = 8_192  # characters; pieces that follow each other are put togethe
 FULL: Final = 65_536  # characters that are not left waiting
 FLOOD: Final = 4_194_304  # characters that may wait at all
 WAIT_US: Final = 500_000  # how long a piece waits for others
+WAITED_US: Final = 50_000  # the same, where a worker waits to be told that it is stored
 
 _log = logging.getLogger("aether_protocol")
 
@@ -59,6 +61,7 @@ class Logs:
         self._wake = wake
         self._errors = errors
         self._size = 0
+        self._parts: list[LogPart] = []  # of the pieces that wait
         self._alarm: TimerHandle | None = None
 
     @property
@@ -66,9 +69,15 @@ class Logs:
         """Whether anybody looks at logs at all."""
         return self._store is not None or bool(self.observers)
 
-    def take(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
-        """A piece of a log, masked already."""
-        self._tell(run, node, attempt, stream, text)
+    def take(
+        self, run: ActiveRun, node: int, attempt: int, stream: str, text: str, *, part: LogPart | None = None, offset: int = 0
+    ) -> None:
+        """Take a piece of a log, masked already. `part`, `offset`: as in `ports.broker.ResultSink.logged`."""
+        record = self._tell(run, node, attempt, stream, text)
+        if part is not None and (record is None or self._store is None):
+            part.stored()
+        elif record is not None and self._store is not None:
+            self._keep(record, part, offset)
 
     async def save(self) -> None:
         """Store what waits."""
@@ -79,16 +88,20 @@ class Logs:
         if not self.pending or self._store is None:
             return
         lines, self.pending, self._size = self.pending, [], 0
+        parts, self._parts = self._parts, []
         try:
             await self._store.write(lines)
         except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
             for run_id in dict.fromkeys(line.run_id for line in lines):
                 self._errors.failed(error, "logs", run=run_id, severity="warning")
-
-    def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> None:
-        if not text or not 0 <= node < len(run.state.nodes):
             return
+        for part in parts:
+            part.stored()
+
+    def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> LogRecord | None:
+        if not text or not 0 <= node < len(run.state.nodes):
+            return None
         writer = run.state.nodes[node]
         path = hook_name(writer) if isinstance(writer, HookNode) else writer.path
         record = LogRecord(run_id=run.id, node=node, path=path, attempt=attempt, stream=stream, text=text, at=self._clock.now())
@@ -97,19 +110,21 @@ class Logs:
                 observer(record)
             except Exception:
                 _log.exception("a log observer of run %s raised", run.id)
-        if self._store is not None:
-            self._keep(record)
+        return record
 
-    def _keep(self, record: LogRecord) -> None:
+    def _keep(self, record: LogRecord, part: LogPart | None, offset: int) -> None:
         text = record.text
         last = self.pending[-1] if self.pending else None
+        delivery, end = (0, 0) if part is None else (part.delivery, offset + part.size)
         if (
             last is not None
-            and (last.node, last.attempt, last.stream, last.run_id)
-            == (record.node, record.attempt, record.stream, record.run_id)
+            and (last.node, last.attempt, last.stream, last.run_id, last.delivery)
+            == (record.node, record.attempt, record.stream, record.run_id, delivery)
             and len(last.text) + len(text) <= LINE
+            and (part is None or last.end_byte == offset)
         ):
             last.text += text
+            last.end_byte = end
         else:
             self.pending.append(
                 LogLine(
@@ -120,8 +135,13 @@ class Logs:
                     stream=record.stream,
                     text=text,
                     at=record.at,
+                    delivery=delivery,
+                    start_byte=0 if part is None else offset,
+                    end_byte=end,
                 )
             )
+        if part is not None:
+            self._parts.append(part)
         self._size += len(text)
         if self._size >= FULL:
             if self._size > FLOOD:
@@ -130,7 +150,8 @@ class Logs:
                 self.due = True
                 self._wake()
         elif self._alarm is None:
-            self._alarm = self._clock.call_at(self._clock.now() + WAIT_US, self._ring)
+            wait = WAIT_US if part is None else WAITED_US
+            self._alarm = self._clock.call_at(self._clock.now() + wait, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

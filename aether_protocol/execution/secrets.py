@@ -120,6 +120,10 @@ class SecretBook:
         """Return the texts of these secrets. Raises MissingSecretError."""
         return await self._ask(needed, ())
 
+    def learn(self, run_id: str, texts: Mapping[Reference, str]) -> None:
+        """Note texts that were given to an attempt of a run elsewhere: what comes back is masked with them."""
+        self._learned(run_id, texts)
+
     def _wanted(self, assignment: TaskAssignment) -> tuple[Sequence[Reference], Sequence[Reference]]:
         """What the attempt cannot do without, and what is only to be masked."""
         needed = tuple(dict.fromkeys(references_in(_parts_of(assignment)))) if assignment.secret else ()

@@ -24,6 +24,19 @@ Holding = Literal["held", "lost", "unknown"]
 Stored = Callable[[], None]
 
 
+class LogPart(Struct, gc=False):
+    """Of which delivery a piece of a log is: an attempt that was lost is delivered again, and writes anew from byte 0.
+
+    `delivery` is its number, unique in the store for all time. `stored` is called once when the piece is in the store, or was
+    before; not where the run is not here, or the store does not take it: then it is to come again. `size` is how many bytes the
+    piece had before it was masked here.
+    """
+
+    delivery: int
+    size: int
+    stored: Stored
+
+
 class ResultSink(Protocol):
     """Where a broker reports to: the engine."""
 
@@ -31,9 +44,18 @@ class ResultSink(Protocol):
         """A worker confirmed the start of an attempt (may be left out: a result implies it)."""
         ...
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self,
+        ref: AttemptRef,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        offset: int | None = None,
+        *,
+        part: LogPart | None = None,
+    ) -> None:
         """An executor wrote to the run's log. Called from any thread. `offset` is that of the first byte of `text` in its
-        stream, where pieces may come twice: what is known already is left out."""
+        stream, where pieces may come twice: what is known already is left out; with a `part` also what an earlier process
+        stored."""
         ...
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:

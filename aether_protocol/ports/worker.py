@@ -142,13 +142,23 @@ class WorkReport(_Message, kw_only=True, omit_defaults=True):
     returned: Annotated[list[ReturnedReport], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
 
 
+class LogReceipt(_Message, kw_only=True):
+    """How many bytes of a stream are stored: up to there, nothing has to be sent again."""
+
+    token: Token
+    stream: Literal["stdout", "stderr"]
+    stored: _Count
+
+
 class Receipt(_Message, kw_only=True, omit_defaults=True):
     """The answer to a report. A result that is not among `recorded` is kept, and sent again after a while. `unknown`:
-    deliveries that the server does not know for this session: what was said of them changed nothing, but for results."""
+    deliveries that the server does not know for this session: what was said of them changed nothing, but for results and
+    logs. `logged`: what is stored of logs, of this report or of earlier ones."""
 
     recorded: list[Token] = field(default_factory=list)
     stop: list[Token] = field(default_factory=list)
     unknown: list[Token] = field(default_factory=list)
+    logged: list[LogReceipt] = field(default_factory=list)
 
 
 class SecretName(_Message, kw_only=True):

@@ -14,7 +14,7 @@ from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports import wire_json as codec
-from aether_protocol.ports.broker import Holding, ResultSink, Stored
+from aether_protocol.ports.broker import Holding, LogPart, ResultSink, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
@@ -134,9 +134,11 @@ class RemoteWorkers:
         if (side := self.sides.get(ref.run_id)) is not None:
             side.sink.started(ref)
 
-    def logged(self, ref: AttemptRef, stream: Stream, text: str, offset: int | None = None) -> None:
+    def logged(
+        self, ref: AttemptRef, stream: Stream, text: str, offset: int | None = None, *, part: LogPart | None = None
+    ) -> None:
         if (side := self.sides.get(ref.run_id)) is not None:
-            side.sink.logged(ref, stream, text, offset)
+            side.sink.logged(ref, stream, text, offset, part=part)
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         if (side := self.sides.get(ref.run_id)) is not None:

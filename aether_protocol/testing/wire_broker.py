@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports import wire_json as codec
-from aether_protocol.ports.broker import ResultSink, Stored
+from aether_protocol.ports.broker import LogPart, ResultSink, Stored
 from aether_protocol.ports.wire import (
     AttemptRef,
     HeartbeatMessage,
@@ -73,9 +73,11 @@ class WireSink:
     def started(self, ref: AttemptRef) -> None:
         self._sink.started(self._carry(StartedMessage(ref), codec.encode_started, codec.decode_started).ref)
 
-    def logged(self, ref: AttemptRef, stream: Stream, text: str, offset: int | None = None) -> None:
+    def logged(
+        self, ref: AttemptRef, stream: Stream, text: str, offset: int | None = None, *, part: LogPart | None = None
+    ) -> None:
         piece = self._carry(LogMessage(ref, stream, offset, text), codec.encode_log, codec.decode_log)
-        self._sink.logged(piece.ref, piece.stream, piece.text, piece.offset)
+        self._sink.logged(piece.ref, piece.stream, piece.text, piece.offset, part=part)
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         beat = self._carry(HeartbeatMessage(ref, details), codec.encode_heartbeat, codec.decode_heartbeat)

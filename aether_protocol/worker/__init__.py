@@ -13,12 +13,15 @@ attempts to another worker. So an attempt does not run in two places, unless a m
 **Results** are kept, and sent again, until the server says that they are recorded. Where the server restarts, or the connection
 is lost for a while, the next session takes over: the worker shows what it holds.
 
+**Logs** wait in a spool, in memory and on disk behind that, until the server has stored them; no result waits for them longer
+than 2 s.
+
 **Artifacts** go through the supervisor, by digest, and are kept in a folder that all children use; a child never talks to the
 server.
 
 Modules by role:
 
-    process     process, supervisor, held, outbox
+    process     process, supervisor, held, outbox, spool
     children    pool, processes, pipes, child
     transport   transport, http, direct
     artifacts   artifacts, http_artifacts, cache

@@ -26,7 +26,7 @@ from aether_protocol.execution.capacity import is_full
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
-from aether_protocol.ports.broker import Stored
+from aether_protocol.ports.broker import LogPart, Stored
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskResult
 from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_result
 from aether_protocol.worker import pipes
@@ -97,7 +97,15 @@ class ChildSide:
     def started(self, ref: AttemptRef) -> None:
         self._say("started")
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self,
+        ref: AttemptRef,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        offset: int | None = None,
+        *,
+        part: LogPart | None = None,
+    ) -> None:
         self._loop.call_soon_threadsafe(self._log, stream, text)
 
     def _log(self, stream: Literal["stdout", "stderr"], text: str) -> None:

@@ -16,6 +16,7 @@ from aether_protocol.ports.worker import (
     DiedReport,
     LogReport,
     ProgressReport,
+    Receipt,
     ResultReport,
     ReturnedReport,
     SecretName,
@@ -85,8 +86,10 @@ class HeldDeliveries:
         self.freed.set()
         return [one.token for one in dropped if one.state != "ended"]
 
-    def taken(self, report: WorkReport, recorded: Sequence[str]) -> None:
-        """A report arrived; results that are not recorded yet are kept, and sent again."""
+    def taken(self, report: WorkReport, receipt: Receipt) -> None:
+        """A report arrived; results that are not recorded yet are kept, and sent again, and so are logs that are not stored."""
+        recorded = receipt.recorded
+        self._outbox.logs.acknowledged(receipt.logged)
         for token in [*recorded, *(one.token for one in report.died), *(one.token for one in report.returned)]:
             self._held.pop(token, None)
         done = set(recorded)

@@ -23,6 +23,7 @@ from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
 from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
 from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.processes import ChildProcesses
+from aether_protocol.worker.spool import MOST_BYTES as MOST_LOG_BYTES
 from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings
 
 __all__ = ["Worker"]
@@ -44,6 +45,7 @@ class Worker:
         modules: imported in each child before it works, for functions and executors that they register.
         cache: the folder in which artifacts are kept by digest; `aether/artifacts` in the user's cache folder unless given.
         cache_bytes: how much of them is kept; what was not used for longest goes first.
+        log_bytes: how much of logs is kept on disk while the server does not take them; then the oldest go, with a note.
         grace_s: how long attempts may continue after a first signal.
 
     Raises:
@@ -64,6 +66,7 @@ class Worker:
         modules: Iterable[str] = (),
         cache: str | Path | None = None,
         cache_bytes: int = MOST_BYTES,
+        log_bytes: int = MOST_LOG_BYTES,
         grace_s: float = 600.0,
     ) -> None:
         check_address(url)
@@ -74,6 +77,7 @@ class Worker:
         self._modules = tuple(modules)
         self._cache = ArtifactCache(Path(os.path.abspath(usual_cache() if cache is None else cache)), cache_bytes)
         self._grace_s = grace_s
+        self._log_bytes = log_bytes
         self._supervisor: Supervisor | None = None
 
     def run(self) -> None:
@@ -89,7 +93,7 @@ class Worker:
         from aether_protocol.worker.http import HttpTransport
 
         pool = ChildProcesses(self._modules, settings=ChildSettings(cache=str(self._cache.repository.folder)))
-        settings = SupervisorSettings(grace_s=self._grace_s)
+        settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
         transport = HttpTransport(self.url, token=self._token)
         artifacts = (transport.artifacts, self._cache)
         self._supervisor = Supervisor(transport, pool, self.hello, artifacts=artifacts, settings=settings)

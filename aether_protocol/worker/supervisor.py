@@ -26,12 +26,14 @@ from aether_protocol.ports.worker import (
     SecretRequest,
     SecretText,
     Welcome,
+    WorkReport,
 )
 from aether_protocol.worker.artifacts import ArtifactCarrier, ArtifactTransport
 from aether_protocol.worker.cache import ArtifactCache
 from aether_protocol.worker.held import HeldDeliveries, HeldDelivery
 from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.pool import AttemptPool
+from aether_protocol.worker.spool import MOST_BYTES
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
 
 __all__ = ["Supervisor", "SupervisorSettings"]
@@ -43,14 +45,22 @@ STOP_AT: Final = 0.73  # of the lease without an answer: stop what runs; of 30 s
 KILL_AT: Final = 0.9  # then kill it: of 30 s that leaves 3 s for a clock that runs slow and a kill that takes its time
 
 
+_ASK_S: Final = 0.1  # after which it is asked what is stored of logs that were sent
+_RESEND_LOGS_S: Final = 5.0  # without an answer: then they are sent again
+_LOG_TRIES: Final = 6  # then they are dropped
+_LAST_LOGS_S: Final = 2.0  # for logs, before a worker leaves
+
+
 class SupervisorSettings(Struct, frozen=True, kw_only=True, gc=False):
     """Times in seconds. `retry_s` to `longest_retry_s`: pauses after messages without an answer, doubling. `resend_s`: when a
-    result that was not recorded is sent again. `grace_s`: how long a drain lets attempts go on."""
+    result that was not recorded is sent again. `grace_s`: how long a drain lets attempts go on. `log_bytes`: how much of logs
+    is kept on disk while the server does not take them."""
 
     retry_s: float = 0.2
     longest_retry_s: float = 5.0
     resend_s: float = 1.0
     grace_s: float = 600.0
+    log_bytes: int = MOST_BYTES
 
 
 class Supervisor:
@@ -83,7 +93,7 @@ class Supervisor:
         self._settings = settings or SupervisorSettings()
         self._chance = random.Random(seed)
         self._clock = clock or SystemClock()
-        self._outbox = Outbox(self._clock)
+        self._outbox = Outbox(self._clock, spool_bytes=self._settings.log_bytes)
         carrier = None
         if artifacts is not None:
             carrier = ArtifactCarrier(artifacts[1], artifacts[0], lambda: self._session, self._clock)
@@ -129,9 +139,11 @@ class Supervisor:
                 await self._serve()
             if self._session:
                 with contextlib.suppress(TransportError, SessionEndedError, RefusedError):
+                    await self._send_last_logs()
                     await self._transport.leave(self._session)
         finally:
             guard.cancel()
+            self._outbox.logs.close()
             await self._pool.close()
             await self._transport.close()
 
@@ -168,12 +180,14 @@ class Supervisor:
         """One session, until it ends or a drain has come to its end."""
         if self._is_over() or self._welcome is None:
             return
+        self._outbox.logs.rewind()  # what an earlier session did not hear of
         loops = [
             asyncio.create_task(one, name=f"aether-worker-{name}")
             for name, one in (
                 ("poll", self._poll_loop()),
                 ("beat", self._beat_loop(self._welcome)),
                 ("report", self._report_loop()),
+                ("logs", self._log_loop()),
                 ("lease", self._expired.wait()),
                 ("drain", self._drain_loop()),
             )
@@ -253,10 +267,46 @@ class Supervisor:
                 raise
             pause = self._settings.retry_s
             self._answered(sent)
-            self._held.taken(report, receipt.recorded)
+            self._held.taken(report, receipt)
             self._obey(Orders(stop=receipt.stop))
             if self._is_over():
                 return
+
+    async def _log_loop(self) -> None:
+        """Ask for what is stored of logs that were sent, and send again what is not."""
+        logs, tried, since = self._outbox.logs, 0, 0
+        while True:
+            await logs.flying.wait()
+            await self._clock.sleep(_ASK_S)
+            sent = self._clock.now()
+            if not logs.flying.is_set():
+                tried = since = 0
+                continue
+            since = since or sent
+            try:
+                receipt = await self._transport.report(self._session, WorkReport())
+            except TransportError:
+                continue  # the other loops see to it
+            self._answered(sent)
+            logs.acknowledged(receipt.logged)
+            if receipt.logged:
+                tried = since = 0
+            elif self._clock.now() - since >= _RESEND_LOGS_S * _SECOND:
+                tried, since = tried + 1, 0
+                if tried < _LOG_TRIES:
+                    logs.rewind()
+                    continue
+                _log.warning("the server does not take logs that were sent %d times: they are dropped", tried)
+                logs.give_up()
+
+    async def _send_last_logs(self) -> None:
+        """What is left of logs when the worker leaves."""
+        until = self._clock.now() + round(_LAST_LOGS_S * _SECOND)
+        while not self._outbox.logs.is_empty() and self._clock.now() < until:
+            receipt = await self._transport.report(self._session, self._outbox.take() or WorkReport())
+            self._outbox.logs.acknowledged(receipt.logged)
+            if not receipt.logged:
+                await self._clock.sleep(_ASK_S)
 
     async def _guard_lease(self) -> None:
         """Stop what runs where no message was answered for so long that the server may give it to another worker; also while

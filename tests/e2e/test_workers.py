@@ -148,3 +148,32 @@ def test_secrets_are_fetched_by_the_worker_and_masked_in_what_comes_back(tmp_pat
             assert "got ***" in text
 
     asyncio.run(go())
+
+
+def test_a_long_log_arrives_whole_once_and_in_order_also_where_the_server_is_away_meanwhile(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with place(tmp_path, lease_s=12.0) as (at, engine):
+            at.begin_worker("w1")
+            seq = "seq -f 'line %g of many'"
+            lines = f"{seq} 1 30000; echo $PPID >> {tmp_path}/pids; sleep 1; {seq} 30001 35000"
+            run = await engine.submit(script(lines))
+            await until(lambda: len(pids_in(tmp_path)) == 1)
+            await at.close()
+            await asyncio.sleep(2)
+            await at.open()
+            report = await ended(engine, run)
+            assert report.phase == "Succeeded"
+            expected = [f"line {number} of many" for number in range(1, 35001)]
+
+            async def text() -> list[str]:
+                return "".join([line.text async for line in client_of(engine).runs.logs(run)]).splitlines()
+
+            found = await text()
+            for _ in range(100):
+                if found[-1:] == expected[-1:]:
+                    break
+                await asyncio.sleep(0.1)
+                found = await text()
+            assert found == expected
+
+    asyncio.run(go())

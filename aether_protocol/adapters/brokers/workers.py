@@ -15,6 +15,7 @@ from typing import Final, cast
 from msgspec import Struct, field
 
 from aether_protocol.adapters.brokers.tokens import Tokens
+from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.secrets import SecretBook, references_in
 from aether_protocol.expressions.durations import parse_duration
@@ -28,7 +29,7 @@ from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult, cut_known
+from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import WireError, decode_result, encode_assignment
 from aether_protocol.ports.worker import (
     PROTOCOL_VERSION,
@@ -112,7 +113,7 @@ class WorkerBroker:
         self.fleet = Fleet(self.settings, at=now, first=term << _NUMBER_BITS if term else now)
         self._is_paused = False
         self._sessions: dict[str, _Session] = {}
-        self._logged: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes have come
+        self._logs = WorkerLogs(clock, self._tokens, self._secrets)
         self._timer: TimerHandle | None = None
         self._timer_due = 0
         self.sink: ResultSink
@@ -120,7 +121,7 @@ class WorkerBroker:
     # --- Broker -----------------------------------------------------------------------------------------------------
 
     def start(self, sink: ResultSink) -> None:
-        self.sink = sink
+        self.sink = self._logs.sink = sink
 
     def room(self) -> int | None:
         return None  # what waits here is ordered by the fleet, where priority, fairness and cancel reach it
@@ -233,7 +234,7 @@ class WorkerBroker:
             SessionOverError: the session is not known, and the report has nothing but what needs one.
         """
         session = self._sessions.get(name)
-        if session is None and not report.results:
+        if session is None and not (report.results or report.logs):
             raise SessionOverError(name)
         absent = await _absent_of(self._artifacts, report.results)
         now = self._clock.now()
@@ -244,12 +245,8 @@ class WorkerBroker:
         for progress in report.progress:
             for one in self._known(name, [progress.token], unknown):
                 self.sink.heartbeat(one.ref, progress.details)
-        for log in report.logs:
-            for one in self._known(name, [log.token], unknown):
-                known = self._logged.setdefault(one.number, {})  # a report whose answer was lost comes again, results and all
-                text = cut_known(known, log.stream, log.text, log.offset)
-                if text:
-                    self.sink.logged(one.ref, log.stream, text)
+        for log in report.logs:  # also of deliveries that have ended: they may follow the result
+            self._logs.take(name, log, unknown)
         recorded = self._results(name, report, unknown, absent)
         for died in report.died:
             for one in self._known(name, [died.token], unknown):
@@ -262,6 +259,9 @@ class WorkerBroker:
             await _all_done([one.done for one in recorded.values()], self._clock)
             receipt.recorded = [token for token, one in recorded.items() if one.done.done()]
             self._send(e.Recorded(self._clock.now(), [recorded[token].holding for token in receipt.recorded]))
+        elif report.logs or report == WorkReport():
+            await self._logs.settled(name)
+        receipt.logged = self._logs.receipts(name)
         if session is not None:
             receipt.stop, session.orders.stop = session.orders.stop, []
         return receipt
@@ -284,6 +284,7 @@ class WorkerBroker:
         if not allowed.issuperset(wanted):
             raise UsageError("the delivery does not refer to all of these secrets")
         texts = await self._secrets.texts(wanted)
+        self._secrets.learn(delivery.work.run_id, texts)
         return SecretAnswer(texts=[SecretText(name=n, key=key, text=texts[n, key]) for n, key in wanted])
 
     def live(self, name: str, token: str) -> WorkerDelivery | None:
@@ -335,6 +336,7 @@ class WorkerBroker:
                         told.add(name)
                 case c.CloseSession(session=name):
                     closed = self._sessions.pop(name, None)
+                    self._logs.close(name)
                     if closed is not None:
                         _answer(closed)
                 case c.ReportStarted(ref=ref):
@@ -365,8 +367,7 @@ class WorkerBroker:
 
     def _tick(self) -> None:
         self._timer = None
-        open_ones = self.fleet.state.deliveries
-        self._logged = {number: known for number, known in self._logged.items() if number in open_ones}
+        self._logs.forget(self.fleet.state.deliveries)
         self._send(e.Ticked(self._clock.now()))
 
     # --- values -----------------------------------------------------------------------------------------------------

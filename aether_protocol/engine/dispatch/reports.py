@@ -17,7 +17,7 @@ from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.broker import Stored
+from aether_protocol.ports.broker import LogPart, Stored
 from aether_protocol.ports.wire import AttemptRef, TaskResult, cut_known
 from aether_protocol.scheduler.events import AttemptLost, Event, TaskFinished, TaskStarted
 from aether_protocol.scheduler.nodes import TaskNode
@@ -99,21 +99,31 @@ class Reports:
     def ready(self) -> None:
         self._deliveries.ready()
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self,
+        ref: AttemptRef,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        offset: int | None = None,
+        *,
+        part: LogPart | None = None,
+    ) -> None:
+        if not self._logs.wanted and part is not None:
+            part.stored()
         if self._loop is not None and self._logs.wanted:
             if threading.get_ident() == self._thread:
-                self._logged(ref, stream, text, offset)
+                self._logged(ref, stream, text, offset, part)
             else:
                 with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who listened
-                    self._loop.call_soon_threadsafe(self._logged, ref, stream, text, offset)
+                    self._loop.call_soon_threadsafe(self._logged, ref, stream, text, offset, part)
 
-    def _logged(self, ref: AttemptRef, stream: str, text: str, offset: int | None) -> None:
+    def _logged(self, ref: AttemptRef, stream: str, text: str, offset: int | None, part: LogPart | None) -> None:
         run = self._runs.get(ref.run_id)
         delivery = self.find(ref)
-        if offset is not None and delivery is not None:
+        if part is None and offset is not None and delivery is not None:
             if delivery.known is None:
                 delivery.known = {}
             text = cut_known(delivery.known, stream, text, offset)
         node = run.find(ref.path) if run is not None else None  # logs may come after the result
         if run is not None and node is not None:
-            self._logs.take(run, node, ref.attempt, stream, text)
+            self._logs.take(run, node, ref.attempt, stream, text, part=part, offset=offset or 0)

@@ -18,7 +18,7 @@ from aether_protocol.adapters.stores.sqlite.store import SqliteStore
 from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
-from aether_protocol.ports.broker import Broker, Holding, ResultSink, Stored
+from aether_protocol.ports.broker import Broker, Holding, LogPart, ResultSink, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import SecretProvider
@@ -120,10 +120,18 @@ class SurvivingWorkers:
         if (side := self._side(result.ref.run_id)) is not None:
             side.sink.finished(replace(result, ref=self._refs[name]))
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self,
+        ref: AttemptRef,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        offset: int | None = None,
+        *,
+        part: LogPart | None = None,
+    ) -> None:
         known = self._refs.get(name_of(ref))
         if known is not None and (side := self._side(ref.run_id)) is not None:
-            side.sink.logged(known, stream, text, offset)
+            side.sink.logged(known, stream, text, offset, part=part)
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         if (side := self._side(ref.run_id)) is not None:

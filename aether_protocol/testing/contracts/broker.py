@@ -17,7 +17,7 @@ from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.plan.model import Call, Kind, TaskDef
-from aether_protocol.ports.broker import Broker, Stored
+from aether_protocol.ports.broker import Broker, LogPart, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import ExecutionContext, Executor, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
@@ -96,8 +96,18 @@ class Ear:
         for stored in acks:
             stored()
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self,
+        ref: AttemptRef,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        offset: int | None = None,
+        *,
+        part: LogPart | None = None,
+    ) -> None:
         self.logs.append(text)
+        if part is not None:
+            part.stored()
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         """Nothing here waits for it."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.executors import ExecutorType
-from aether_protocol.ports.broker import Broker, Holding, ResultSink, Stored
+from aether_protocol.ports.broker import Broker, Holding, LogPart, ResultSink, Stored
 from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.document_generator import EXECUTOR
@@ -159,9 +159,17 @@ class SlottedBroker:
         else:
             self._give(result)
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self,
+        ref: AttemptRef,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        offset: int | None = None,
+        *,
+        part: LogPart | None = None,
+    ) -> None:
         if not self._host.dead:
-            self.sink.logged(ref, stream, text, offset)
+            self.sink.logged(ref, stream, text, offset, part=part)
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         if not self._host.dead:

@@ -13,7 +13,7 @@ from aether_protocol.ports.worker import (
     BeatMessage,
     ExecutorOffer,
     Hello,
-    LogReport,
+    LogReceipt,
     Orders,
     Poll,
     ProgressReport,
@@ -25,7 +25,7 @@ from aether_protocol.ports.worker import (
     WorkItem,
     WorkReport,
 )
-from aether_protocol.worker.outbox import MOST_LOG_BYTES, Outbox
+from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.pool import PoolObserver
 from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import SessionEndedError, TransportError
@@ -82,6 +82,7 @@ class Server:
         self.away = False
         self.over = False
         self.record = True
+        self.keep_logs = True
         self.work = [WorkItem(token="t1", assignment={})]
         self.hellos: list[list[str]] = []
         self.reports: list[tuple[float, WorkReport]] = []
@@ -115,7 +116,9 @@ class Server:
     async def report(self, session: str, report: WorkReport) -> Receipt:
         self._check()
         self.reports.append((now(), report))
-        return Receipt(recorded=[one.token for one in report.results] if self.record else [])
+        logged = [LogReceipt(token=one.token, stream=one.stream, stored=one.offset + len(one.text)) for one in report.logs]
+        recorded = [one.token for one in report.results] if self.record else []
+        return Receipt(recorded=recorded, logged=logged if self.keep_logs else [])
 
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
         return SecretAnswer(texts=[])
@@ -214,20 +217,58 @@ def test_a_result_that_is_not_recorded_comes_again_also_while_other_things_are_r
     play(body)
 
 
-def test_logs_that_are_too_many_leave_a_note_at_their_place() -> None:
+def test_a_result_waits_two_seconds_for_a_log_that_cannot_be_sent_and_logs_may_follow_it() -> None:
     async def body() -> None:
-        outbox = Outbox(LoopClock())
-        piece = "x" * (MOST_LOG_BYTES // 4)
-        for number in range(6):
-            outbox.add_log(LogReport(token="t", stream="stdout", offset=number * len(piece), text=piece))
-        outbox.add_log(LogReport(token="u", stream="stderr", offset=0, text="short"))
-        sent: list[LogReport] = []
-        while (report := outbox.take()) is not None:
-            sent += report.logs
-        assert (sent[0].offset, sent[0].text) == (0, f"[{3 * len(piece)} bytes of the log were dropped]\n")
-        assert [log.offset for log in sent[1:4]] == [3 * len(piece), 4 * len(piece), 5 * len(piece)]
-        assert sent[4].text == "short"
-        assert outbox.is_empty()
+        server, pool = Server(), Pool()
+        server.keep_logs = False
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        pool.observer.logged("t1", "stdout", 0, "x" * 300_000)
+        pool.observer.finished("t1", {"code": 0})
+        began = now()
+        await asyncio.sleep(10)
+        ((at, _),) = [(at, report) for at, report in server.reports if report.results]
+        assert 2.0 <= at - began < 2.5
+        server.keep_logs = True
+        await asyncio.sleep(60)
+        last = max(one.offset + len(one.text) for _, report in server.reports for one in report.logs)
+        assert last == 300_000, "what was not acknowledged came again, and the rest behind it"
+        running.cancel()
+
+    play(body)
+
+
+def test_logs_that_are_not_acknowledged_come_again_and_are_given_up_at_last() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.keep_logs = False
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        pool.observer.logged("t1", "stdout", 0, "line")
+        await asyncio.sleep(120)
+        assert len([report for _, report in server.reports if report.logs]) == 6
+        server.keep_logs = True
+        pool.observer.logged("t1", "stdout", 4, "more")
+        await asyncio.sleep(1)
+        assert server.reports[-1][1].logs[0].text == "more"
+        running.cancel()
+
+    play(body)
+
+
+def test_a_new_session_gets_the_logs_that_the_last_one_did_not_acknowledge() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.keep_logs = False
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        pool.observer.logged("t1", "stdout", 0, "line")
+        await asyncio.sleep(0.5)
+        server.over = server.keep_logs = True
+        await asyncio.sleep(6)
+        texts = [one.text for _, report in server.reports for one in report.logs]
+        assert texts == ["line", "line"]
+        running.cancel()
 
     play(body)
 

@@ -20,7 +20,7 @@ from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.fleet import KnownWorker, ServerTerm
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
 from aether_protocol.ports.store.library import DocumentKey, DocumentMark, NewDocument, StoredDocument
-from aether_protocol.ports.store.logs import LogLine
+from aether_protocol.ports.store.logs import LogLine, new_of
 from aether_protocol.ports.store.mailbox import MailboxStore, Request
 from aether_protocol.ports.store.runs import NEVER, RunStore, RunSummary
 from aether_protocol.ports.store.schedules import (
@@ -273,13 +273,14 @@ class MemoryMailbox:
 class _Log:
     """The newest lines of one task run; `dropped` characters were before them, the last of them in line `last`."""
 
-    __slots__ = ("dropped", "last", "lines", "size")
+    __slots__ = ("dropped", "last", "lines", "size", "stored")
 
     def __init__(self) -> None:
         self.lines: deque[LogLine] = deque()
         self.size = 0
         self.dropped = 0
         self.last = 0
+        self.stored: dict[tuple[int, str], int] = {}  # by delivery and stream: the bytes that came
 
 
 class MemoryLogs:
@@ -294,10 +295,17 @@ class MemoryLogs:
         for line in lines:
             if line.run_id not in self._runs:
                 continue
-            self._log_lines += 1
             log = self._logs.setdefault(line.run_id, {}).setdefault(line.path, _Log())
-            log.lines.append(replace(line, seq=self._log_lines))
-            log.size += len(line.text)
+            text = line.text
+            if line.delivery:
+                where = line.delivery, line.stream
+                known = log.stored.get(where, 0)
+                text, log.stored[where] = new_of(line, known), max(known, line.end_byte)
+                if not text:
+                    continue
+            self._log_lines += 1
+            log.lines.append(replace(line, seq=self._log_lines, text=text, delivery=0, start_byte=0, end_byte=0))
+            log.size += len(text)
             while log.size > KEEP_LOG_CHARACTERS and len(log.lines) > 1:
                 gone = log.lines.popleft()
                 log.size -= len(gone.text)

@@ -11,12 +11,12 @@ from typing import Final
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
 from aether_protocol.adapters.stores.sqlite.records import COVERED, damaged, require, sum_of
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store.logs import LogLine
+from aether_protocol.ports.store.logs import LogLine, new_of
 
 _END: Final = 1 << 62  # after every line
 KEEP_LOG_CHARACTERS: Final = 1024 * 1024  # of a task run; a quarter of it goes at a time
 
-_INSERT_LOG: Final = f"INSERT INTO logs ({COVERED['logs']}, sum) VALUES ({', '.join('?' * 9)})"
+_INSERT_LOG: Final = f"INSERT INTO logs ({COVERED['logs']}, sum) VALUES ({', '.join('?' * 11)})"
 
 
 class SqliteLogs:
@@ -37,8 +37,11 @@ class SqliteLogs:
                 number = numbers[line.run_id]
                 if number is None:
                     continue
-                text = clean(line.text)
-                values = (id_, number, line.path, line.node, line.attempt, line.stream, text, line.at)
+                text = clean(new_of(line, _stored(execute, number, line)) if line.delivery else line.text)
+                if line.delivery and not text:
+                    continue
+                about = (id_, number, line.path, line.node, line.attempt)
+                values = (*about, line.stream, text, line.at, line.delivery, line.end_byte)
                 execute(_INSERT_LOG, (*values, sum_of("logs", values)))
                 id_ += 1
                 sizes[number, line.path] = sizes.get((number, line.path), 0) + len(text)
@@ -74,7 +77,7 @@ class SqliteLogs:
             lines = []
             for *line, sum_ in kept:
                 require("logs", line, sum_, f"a log of run {run_id!r}")
-                id_, _, there_, node, attempt, stream, text, at = line
+                id_, _, there_, node, attempt, stream, text, at, *_ = line
                 lines.append(
                     LogLine(run_id=run_id, node=node, path=there_, attempt=attempt, stream=stream, text=text, at=at, seq=id_)
                 )
@@ -84,6 +87,16 @@ class SqliteLogs:
                 lines.append(_note(execute, run_id, found[0], there_, (characters, last)))
         lines.sort(key=lambda line: line.seq)
         return lines[:limit] if before is None else lines[-limit:]
+
+
+def _stored(execute: Execute, number: int, line: LogLine) -> int:
+    """Up to which byte the stream of a delivery is stored. The newest lines of a task run are looked at first, and those that
+    come twice are among them."""
+    found = execute(
+        "SELECT end_byte FROM logs WHERE run = ? AND path = ? AND delivery = ? AND stream = ? ORDER BY id DESC LIMIT 1",
+        (number, line.path, line.delivery, line.stream),
+    ).fetchone()
+    return int(found[0]) if found is not None else 0
 
 
 def _rotate(execute: Execute, number: int, path: str, total: int) -> None:

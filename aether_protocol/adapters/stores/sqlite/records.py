@@ -39,7 +39,7 @@ COVERED: Final[Mapping[str, str]] = {
     "snapshots": "run, seq, text",
     "keys": "namespace, key, run, digest",
     "requests": "run, request, given, answer",
-    "logs": "id, run, path, node, attempt, stream, text, at",
+    "logs": "id, run, path, node, attempt, stream, text, at, delivery, end_byte",
     "log_bounds": "run, path, dropped, last",  # `size` is that of the lines that are there
     "documents": "kind, namespace, name, text, digest, version, at",
     "document_marks": "file, kind, namespace, name, state, detail, at",

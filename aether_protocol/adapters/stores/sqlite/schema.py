@@ -113,6 +113,8 @@ _LOGS_AND_LIBRARY: Final = (
         stream TEXT NOT NULL,
         text TEXT NOT NULL,
         at INTEGER NOT NULL,
+        delivery INTEGER NOT NULL,
+        end_byte INTEGER NOT NULL,
         sum BLOB
     )""",
     "CREATE INDEX logs_run ON logs (run)",

@@ -94,6 +94,35 @@ class LogContract(Contract):
 
         self.play(body)
 
+    def test_of_a_delivery_what_comes_twice_is_kept_once_also_by_the_next_process(self) -> None:
+        def part(start: int, text: str, delivery: int = 7, stream: str = "stdout") -> LogLine:
+            made = line(text)
+            made.stream, made.delivery, made.start_byte = stream, delivery, start
+            made.end_byte = start + len(text.encode())
+            return made
+
+        async def first(store: Store) -> None:
+            await store.runs.create(new_run("a"))
+            await store.logs.write([part(0, "één "), part(0, "één "), part(6, "two "), part(0, "err ", stream="stderr")])
+
+        async def second(store: Store) -> None:
+            await store.logs.write([part(6, "two "), part(0, "één two three "), part(10, "three ")])
+            await store.logs.write([part(0, "err ", stream="stderr"), part(30, "after a gap "), part(0, "again ", 8)])
+            await store.logs.write([line("without "), line("without ")])
+            texts = [item.text for item in await store.logs.read("a")]
+            assert texts == ["één ", "two ", "err ", "three ", "after a gap ", "again ", "without ", "without "]
+
+        async def both(store: Store) -> None:
+            await first(store)
+            other = await self.client(store)
+            try:
+                await second(other)
+            finally:
+                if other is not store:
+                    await other.close()
+
+        self.play(both)
+
     def test_logs_go_with_their_run(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))

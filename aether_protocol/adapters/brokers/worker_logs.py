@@ -1,0 +1,115 @@
+"""The logs that workers report: checked, masked once more, cut to what has not come yet, and acknowledged when they are stored.
+
+Law: what is not acknowledged comes again, from the same worker or at the next server; the store keeps each byte of a delivery
+once. Logs are taken by their token alone, so they may follow the result of their attempt, and the end of its session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container
+from functools import partial
+from typing import Final, Literal
+
+from aether_protocol.adapters.brokers.tokens import Tokens
+from aether_protocol.execution.secrets import SecretBook
+from aether_protocol.ports.broker import LogPart, ResultSink
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.wire import cut_known
+from aether_protocol.ports.worker import LogReceipt, LogReport
+
+SETTLE_S: Final = 1.0  # how long a report of logs alone waits until they are stored
+_SECOND: Final = 1_000_000
+Name = tuple[str, Literal["stdout", "stderr"]]  # token, stream
+
+
+class _SessionLogs:
+    """What is to be acknowledged to one worker: bytes by delivery and stream, and the pieces that are not stored yet."""
+
+    def __init__(self) -> None:
+        self.stored: dict[Name, int] = {}
+        self.open: set[tuple[Name, int]] = set()
+        self.changed = asyncio.Event()
+
+
+class WorkerLogs:
+    """Takes the logs of all sessions.
+
+    Args:
+        clock: the time of waits.
+        tokens: reads tokens of deliveries.
+        secrets: what runs know of secrets.
+    """
+
+    def __init__(self, clock: Clock, tokens: Tokens, secrets: SecretBook) -> None:
+        self.sink: ResultSink
+        self._clock = clock
+        self._tokens = tokens
+        self._secrets = secrets
+        self._known: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes are stored
+        self._sessions: dict[str, _SessionLogs] = {}
+
+    def take(self, session: str, log: LogReport, unknown: list[str]) -> None:
+        """Take in a piece; its token goes to `unknown` where no server of this store made it."""
+        holding = self._tokens.read(log.token)
+        if holding is None:
+            unknown.append(log.token)
+            return
+        logs = self._sessions.setdefault(session, _SessionLogs())
+        name: Name = log.token, log.stream
+        end = log.offset + len(log.text.encode("utf-8", "replace"))
+        known = self._known.setdefault(holding.number, {}).get(log.stream, 0)
+        text = cut_known({log.stream: known}, log.stream, log.text, log.offset)
+        if not text:
+            _note(logs, name, end)
+            return
+        start = max(log.offset, known)
+        masker = self._secrets.of(holding.ref.run_id).masker
+        logs.open.add((name, end))
+        part = LogPart(holding.number, end - start, partial(self._stored, session, holding.number, name, end))
+        self.sink.logged(holding.ref, log.stream, text if masker is None else masker.text(text), start, part=part)
+
+    def _stored(self, session: str, number: int, name: Name, end: int) -> None:
+        known = self._known.setdefault(number, {})
+        known[name[1]] = max(known.get(name[1], 0), end)
+        logs = self._sessions.get(session)
+        if logs is not None:
+            logs.open.discard((name, end))
+            _note(logs, name, end)
+
+    async def settled(self, session: str) -> None:
+        """Wait until all that a session reported is stored, or for SETTLE_S."""
+        logs = self._sessions.get(session)
+        if logs is None:
+            return
+        until = self._clock.now() + round(SETTLE_S * _SECOND)
+        alarm = self._clock.call_at(until, logs.changed.set)
+        try:
+            while logs.open and self._clock.now() < until:
+                logs.changed.clear()
+                await logs.changed.wait()
+        finally:
+            alarm.cancel()
+        if self._clock.now() >= until:
+            logs.open.clear()  # their run is not here: they come again
+
+    def receipts(self, session: str) -> list[LogReceipt]:
+        """Return what is to be acknowledged to a session, once."""
+        logs = self._sessions.get(session)
+        if logs is None:
+            return []
+        stored, logs.stored = logs.stored, {}
+        return [LogReceipt(token=token, stream=stream, stored=end) for (token, stream), end in stored.items()]
+
+    def close(self, session: str) -> None:
+        """A session is over."""
+        self._sessions.pop(session, None)
+
+    def forget(self, open_ones: Container[int]) -> None:
+        """Keep what is known of these deliveries alone: of others the store knows it."""
+        self._known = {number: known for number, known in self._known.items() if number in open_ones}
+
+
+def _note(logs: _SessionLogs, name: Name, end: int) -> None:
+    logs.stored[name] = max(logs.stored.get(name, 0), end)
+    logs.changed.set()

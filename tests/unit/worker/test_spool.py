@@ -1,0 +1,156 @@
+"""The log spool of a worker: order, bounds, notes for what is dropped, disks that are full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aether_protocol.ports.worker import LogReceipt, LogReport
+from aether_protocol.worker.spool import FLIGHT_BYTES, HEAD_BYTES, TAIL_BYTES, LogSpool
+
+MB = 2**20
+
+
+class Reader:
+    """Takes what is sent, acknowledges it, and puts the streams together."""
+
+    def __init__(self, spool: LogSpool) -> None:
+        self.spool = spool
+        self._pieces: dict[tuple[str, str], list[str]] = {}
+        self.notes: list[LogReport] = []
+        self.ends: dict[tuple[str, str], int] = {}
+        self.largest = 0
+
+    @property
+    def texts(self) -> dict[tuple[str, str], str]:
+        return {name: "".join(pieces) for name, pieces in self._pieces.items()}
+
+    async def read_all(self) -> None:
+        while not self.spool.is_empty():
+            reports = self.spool.take()
+            self.largest = max(self.largest, sum(len(one.text) for one in reports))
+            for one in reports:
+                name = (one.token, one.stream)
+                assert one.offset >= self.ends.get(name, 0), "in order"
+                self.ends[name] = one.offset + len(one.text)
+                if "were dropped" in one.text:
+                    self.notes.append(one)
+                else:
+                    self._pieces.setdefault(name, []).append(one.text)
+            self.spool.acknowledged(
+                [LogReceipt(token=one.token, stream=one.stream, stored=one.offset + len(one.text)) for one in reports]
+            )
+            await asyncio.sleep(0.001)
+
+
+def run(body: Callable[[LogSpool], Awaitable[None]], folder: Path, most_bytes: int = 64 * MB) -> None:
+    async def go() -> None:
+        spool = LogSpool(asyncio.Event(), folder, most_bytes)
+        try:
+            await body(spool)
+        finally:
+            spool.close()
+
+    asyncio.run(go())
+
+
+async def fill(spool: LogSpool, size: int, token: str = "t", line: int = 1000) -> str:
+    """Write so many bytes of numbered lines, and let the disk take them."""
+    text = ""
+    for number in range(size // line):
+        piece = f"{number:>{line - 1}}\n"
+        spool.add(LogReport(token=token, stream="stdout", offset=len(text), text=piece))
+        text += piece
+        if number % 500 == 0:
+            await asyncio.sleep(0.002)
+    for _ in range(500):
+        if not spool._tail:
+            break
+        await asyncio.sleep(0.002)
+    return text
+
+
+def test_what_memory_does_not_hold_goes_through_the_disk_and_comes_out_whole_and_in_order(tmp_path: Path) -> None:
+    async def body(spool: LogSpool) -> None:
+        one = await fill(spool, 6 * MB)
+        spool.add(LogReport(token="u", stream="stderr", offset=0, text="short"))
+        assert spool.unsent() == {"t", "u"}
+        reader = Reader(spool)
+        await asyncio.wait_for(reader.read_all(), 30)
+        assert reader.texts == {("t", "stdout"): one, ("u", "stderr"): "short"}
+        assert reader.notes == []
+        assert reader.largest <= FLIGHT_BYTES + 2 * 8192
+        assert not spool.unsent()
+
+    run(body, tmp_path)
+    assert not list(tmp_path.iterdir()), "the files have no name"
+
+
+def test_the_oldest_goes_with_a_note_in_its_place(tmp_path: Path) -> None:
+    async def body(spool: LogSpool) -> None:
+        one = await fill(spool, 12 * MB)
+        reader = Reader(spool)
+        await asyncio.wait_for(reader.read_all(), 30)
+        (note,) = reader.notes
+        dropped = int(note.text.split()[0].removeprefix("["))
+        kept = reader.texts["t", "stdout"]
+        assert len(kept) + dropped == len(one)
+        assert kept == one[: note.offset] + one[note.offset + dropped :]
+        assert 2 * MB < len(kept) < 2 * HEAD_BYTES + 3 * MB + TAIL_BYTES
+
+    run(body, tmp_path, most_bytes=2 * MB)
+
+
+def test_one_delivery_that_writes_much_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    async def body(spool: LogSpool) -> None:
+        spool.add(LogReport(token="t", stream="stdout", offset=0, text="x" * (4 * FLIGHT_BYTES)))
+        spool.add(LogReport(token="u", stream="stdout", offset=0, text="short"))
+        sent = spool.take()
+        assert sum(len(one.text) for one in sent if one.token == "t") <= FLIGHT_BYTES
+        assert [one.text for one in sent if one.token == "u"] == ["short"]
+        assert spool.take() == [], "nothing more before something is acknowledged"
+        spool.rewind()
+        assert spool.take() == sent, "the same again"
+
+    run(body, tmp_path)
+
+
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_costs_text_and_hangs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body(spool: LogSpool) -> None:
+        with files_up_to(100_000):
+            one = await fill(spool, 5 * MB)
+        reader = Reader(spool)
+        await asyncio.wait_for(reader.read_all(), 30)
+        dropped = sum(int(note.text.split()[0].removeprefix("[")) for note in reader.notes)
+        assert dropped
+        assert len(reader.texts["t", "stdout"]) + dropped == len(one)
+        assert len([record for record in caplog.records if "cannot be kept on disk" in record.message]) == 1
+
+    run(body, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to_costs_text_alone(tmp_path: Path) -> None:
+    async def body(spool: LogSpool) -> None:
+        (tmp_path / "file").write_text("in the way")
+        one = await fill(spool, 3 * MB)
+        reader = Reader(spool)
+        await asyncio.wait_for(reader.read_all(), 30)
+        assert one.startswith(reader.texts["t", "stdout"][:HEAD_BYTES])
+        assert reader.notes
+
+    run(body, tmp_path / "file" / "logs")
