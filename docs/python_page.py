@@ -74,9 +74,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 # Not exported by the package itself, but meant for others.
-SERVICE = "Ask about runs, schedules and templates (`aether_protocol.service`)"
+SERVICE = "Ask about runs, schedules and documents (`aether_protocol.service`)"
 SERVICE_NAMES = (
     *("connect", "connect_blocking", "BlockingClient", "client_of", "DocumentContext", "DocumentText", "LibraryTexts"),
+    "StoredWorkflow",
     *("Client", "RunReader", "RunInspector", "RunControl", "ScheduleControl", "DocumentControl", "StoreControl"),
 )
 HARNESS = "Engines on virtual time (`aether_protocol.testing`)"

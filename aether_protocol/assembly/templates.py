@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from aether_protocol.assembly.files import FileBytes
 from aether_protocol.documents.library import KeptText, StoredLibrary
 from aether_protocol.documents.models import WorkflowTemplate
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
@@ -20,6 +21,11 @@ KIND: Final = "WorkflowTemplate"
 def called(document: StoredDocument) -> str:
     """How diagnostics call a stored document: `store:default/words@3`."""
     return f"store:{document.namespace}/{document.name}@{document.version}"
+
+
+def as_file(document: StoredDocument) -> FileBytes:
+    """A stored document as a file, which diagnostics call as the store's."""
+    return FileBytes(called(document), document.text.encode("utf-8", "backslashreplace"))
 
 
 def make_shelf(

@@ -11,7 +11,10 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+from msgspec.structs import replace
+
 from aether_protocol.assembly.files import FileBytes, is_case_file
+from aether_protocol.assembly.templates import as_file
 from aether_protocol.assembly.workspace import DocumentWorkspace, folder_of
 from aether_protocol.cli.configured import accepted_types, variable_sources
 from aether_protocol.cli.paths import STDIN, read_source, read_sources
@@ -23,6 +26,7 @@ from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import StoredDocument
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.views.text import counted
 
@@ -125,6 +129,11 @@ class DocumentInputs:
         self.reach([file])
         with told_as(f"{file.file!r} is not valid"):
             return self.workspace.plan(file, name, strict=strict, how="--name")
+
+    def plan_stored(self, document: StoredDocument) -> Plan:
+        """The plan of a stored workflow, with the templates as they are now. Raises DocumentError with all faults."""
+        file = self.workspace.take_given(as_file(document))
+        return replace(self.plan(file, None, strict=True), document_version=document.version)
 
     def tell_warnings(self, path: str) -> None:
         """One line on standard error where the document at `path`, planned just now, has warnings; `validate` shows them."""

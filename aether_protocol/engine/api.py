@@ -170,7 +170,9 @@ class RunEngine:
             scheduled_time = now
         chosen = choose_run_id(run_id, self._ids, now)
         variables, seed, folder = read_variables(self.variables), self._ids.seed(chosen), folder or plan.folder
-        bare = RunHeader(chosen, now, scheduled_time, {}, variables, seed, folder=folder)
+        bare = RunHeader(
+            chosen, now, scheduled_time, {}, variables, seed, folder=folder, document_version=plan.document_version
+        )
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
     def begin(self, draft: Draft, token: int) -> str:

@@ -275,6 +275,7 @@ class Plan(Struct, frozen=True, eq=False, gc=False):
     namespaces: frozenset[str] = frozenset()  # those that variable sources injected when this was compiled
     extensions: Mapping[str, Json] | None = None  # EXT-1: those of metadata, and by key those of the spec over them
     folder: str | None = None  # where the document lies; no part of the plan's record, runs and schedules have it
+    document_version: int | None = None  # of the stored workflow that was asked for by name; recorded as `folder` is
 
     @property
     def of_schedule(self) -> bool:

@@ -7,12 +7,14 @@ from typing import Annotated, Any, ClassVar, Final
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
+from msgspec import UNSET
 
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.server.access import OPERATOR, VIEWER
 from aether_protocol.server.answers import answers
 from aether_protocol.service.client import Client
+from aether_protocol.service.documents.texts import StoredWorkflow
 from aether_protocol.service.wire.reports import ReportBody, TaskPage
 from aether_protocol.service.wire.requests import ResumeBody, RetryBody, SubmitBody, WhyBody
 from aether_protocol.service.wire.runs import MOST_LISTED, RunBody, RunFilter, RunPage, cursor, read_labels
@@ -54,10 +56,11 @@ class RunController(Controller):
         if key_header not in (None, key):
             raise UsageError("idempotencyKey and the header Idempotency-Key differ", hint="give one of them")
         given: dict[str, Any] = {"run_id": data.run_id, "scheduled_time": _instant("scheduledTime", data.scheduled_time)}
+        source = _source(data)
         if key is None:
-            run_id = await client.control.submit(data.document, data.parameters, **given)
+            run_id = await client.control.submit(source, data.parameters, **given)
             return await _row(client, run_id, 201)
-        once = await client.control.submit_once(key, data.document, data.parameters, **given)
+        once = await client.control.submit_once(key, source, data.parameters, **given)
         return await _row(client, once.run_id, 201 if once.is_new else 200)
 
     @get("/", summary="List runs, newest first", opt=VIEWER, responses=answers((200, RunPage, "A page of runs.")))
@@ -234,3 +237,15 @@ def _instant(name: str, text: str | None) -> int | None:
         return read_optional(text)
     except ValueError as error:
         raise UsageError(f"{name} is not an instant: {error}", hint="RFC 3339, for example 2026-01-31T12:00:00Z") from None
+
+
+def _source(data: SubmitBody) -> dict[str, Any] | str | StoredWorkflow:
+    """What is to be run: a document, or the name of a stored one. Raises UsageError."""
+    if (data.document is UNSET) == (data.name is None):
+        raise UsageError("give a document, or the name of a stored workflow", hint="document or name, one of them")
+    if data.name is not None:
+        return StoredWorkflow(data.name if data.version is None else f"{data.name}@{data.version}")
+    if data.version is not None:
+        raise UsageError("a version is that of a stored workflow", hint="give its name in place of a document")
+    assert data.document is not UNSET
+    return data.document

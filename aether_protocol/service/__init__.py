@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.client import StoreControl as StoreControl
     from aether_protocol.service.documents.texts import DocumentText as DocumentText
     from aether_protocol.service.documents.texts import LibraryTexts as LibraryTexts
+    from aether_protocol.service.documents.texts import StoredWorkflow as StoredWorkflow
     from aether_protocol.service.local import DocumentContext as DocumentContext
     from aether_protocol.service.local import client_of as client_of
     from aether_protocol.service.local import connect as connect
@@ -45,6 +46,7 @@ _HOMES = {
     "RunReader": "client",
     "ScheduleControl": "client",
     "StoreControl": "client",
+    "StoredWorkflow": "documents.texts",
     "client_of": "local",
     "connect": "local",
     "connect_blocking": "blocking",

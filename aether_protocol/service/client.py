@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store.schedules import FireRecord
     from aether_protocol.service.documents.changes import AppliedDocuments
     from aether_protocol.service.documents.remove import RemovedDocuments
-    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
+    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
     from aether_protocol.service.feed import Feed
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from aether_protocol.views.report import Report
 
     Documents = Mapping[str, Json] | str | Sequence[DocumentText]  # as JSON, as text, or the texts of files
-    Source = Mapping[str, Json] | str | Plan  # a document as JSON or text, or what was compiled from one
+    # A document as JSON or text, what was compiled from one, or the name of a stored one.
+    Source = Mapping[str, Json] | str | Plan | StoredWorkflow
 
 
 class RunReader(Protocol):
@@ -175,13 +176,15 @@ class RunControl(Protocol):
         """Record a run, to be driven by an engine; its id.
 
         Args:
-            document: a workflow; templates that it lacks are looked up where the client does.
+            document: a workflow, or the name of a stored one (the run records its version); templates that it lacks are looked
+                up where the client does, as they are now.
             arguments: values of its parameters.
             run_id: the run's id; a new one by default.
             scheduled_time: what `workflow.scheduledTime` says.
 
         Raises:
             DocumentError: the document is invalid.
+            NotFoundError: there is no stored workflow of that name or version.
             UsageError: arguments do not fit, or the id is taken.
         """
         ...

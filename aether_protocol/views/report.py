@@ -129,6 +129,7 @@ class Report(Struct, frozen=True):
     broken: str | None = None  # why a run that is stored was set aside
     configuration: RunConfiguration | None = None
     wake_at: int | None = None  # of a stored run that is passivated: see `RunSummary`
+    document_version: int | None = None  # of the stored workflow that it was started from by its name
 
     def to_json(self) -> dict[str, Json]:
         """The object that `aether run -o json` prints."""
@@ -149,6 +150,8 @@ class Report(Struct, frozen=True):
         }
         if self.configuration is not None:
             told["configuration"] = {"profile": self.configuration.profile, "digest": self.configuration.digest}
+        if self.document_version is not None:
+            told["documentVersion"] = self.document_version
         if self.wake_at is not None:
             told |= {"asleep": True, "wakeAt": wake_instant(self.wake_at)}
         return told if self.broken is None else {**told, "broken": self.broken}
@@ -211,6 +214,7 @@ def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]
         not_run=tuple(not_run),
         warnings=tuple(Note(_place(state, node), text) for node, text in state.notes),
         configuration=header.configuration,
+        document_version=header.document_version,
     )
 
 

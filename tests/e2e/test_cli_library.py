@@ -198,3 +198,28 @@ def test_text_that_is_not_text_is_reported(cli: Cli, folder: Path) -> None:
     assert said.code == 3
     assert "bad.yaml:2:7" in said.err
     assert said.out == ""
+
+
+@pytest.mark.rule("RT-127")
+def test_a_stored_workflow_is_run_by_its_name(cli: Cli, folder: Path) -> None:
+    assert cli("apply", "flows").code == 0
+    write(folder, words=library(says="two"))
+    (folder / "flow.yaml").write_text(f"# again\n{caller()}", "utf-8")
+    assert cli("apply", "flows").code == 0
+    newest = cli("run", "--name", "flow", "-o", "json").json
+    assert newest["tasks"][-1]["outputs"] == {"said": "two"}, "with the templates as they are now"
+    assert cli("run", "--name", "default/flow@1", "-q").code == 0
+    rows = cli("ls", "-o", "json").json["runs"]
+    assert [(row["workflow"]["name"], row["documentVersion"]) for row in rows] == [("flow", 1), ("flow", 2)]
+    assert cli("run", "flows/flow.yaml", "--name", "flow", "-q").code == 0
+    assert cli("ls", "-o", "json").json["runs"][0]["documentVersion"] is None
+    before = STORE.read_bytes()
+    assert cli("run", "--name", "flow", "--dry-run").code == 0
+    assert STORE.read_bytes() == before
+    assert "no Workflow 'words'" in cli("run", "--name", "words").err
+    assert "'flow' has no version 9" in cli("run", "--name", "flow@9").err
+    assert "give FILE, or --name NAME" in cli("run").err
+    assert cli("template", "rm", "words", "--force").code == 0
+    said = cli("run", "--name", "flow")
+    assert said.code == 3
+    assert "store:default/flow@2:12:" in said.err

@@ -30,6 +30,14 @@ class DocumentText(Struct, frozen=True):
     folder: str | None = None
 
 
+class StoredWorkflow(Struct, frozen=True):
+    """A Workflow that is kept in the store, to be run. `name` is NAME or NAMESPACE/NAME, with @VERSION for another than the
+    newest; `digest`: of the version, or how it begins."""
+
+    name: str
+    digest: str | None = None
+
+
 class LibraryTexts(Struct, frozen=True):
     """Texts in which references are looked up; `name` is what people call their file or folder."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
     from aether_protocol.service.access.scope import NamespaceScope
-    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
+    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 
 SMALL: Final = 300  # task runs of which a report is made within a few milliseconds
 
@@ -170,15 +170,27 @@ class ClientContext(Struct, frozen=True):
         """Make a workspace in which documents are compiled."""
         return self.library.workspace() if self.compiler is None else self.compiler()
 
-    async def plan(self, document: Readable | Plan) -> Plan:
-        """Give the plan of a document. Raises DocumentError."""
+    async def plan(self, document: Readable | Plan | StoredWorkflow) -> Plan:
+        """Give the plan of a document. Raises DocumentError, and NotFoundError for a stored workflow that is not there."""
         from aether_protocol.assembly.documents import load_with
         from aether_protocol.plan.model import Plan
+        from aether_protocol.service.documents.texts import StoredWorkflow
 
         if isinstance(document, Plan):
             return document
         workspace = self.workspace()
-        return workspace.plan(await load_with(workspace, document, self.store))
+        if not isinstance(document, StoredWorkflow):
+            return workspace.plan(await load_with(workspace, document, self.store))
+        from msgspec.structs import replace
+
+        from aether_protocol.assembly.templates import as_file
+        from aether_protocol.service.documents.changes import WORKFLOW
+        from aether_protocol.service.documents.find import find_document, read_document_name
+
+        found = await find_document(self.store, WORKFLOW, read_document_name(document.name, None), document.digest)
+        file = workspace.take_given(as_file(found))
+        await self.reach(workspace, [file])
+        return replace(workspace.plan(file), document_version=found.version)
 
     def take(
         self, documents: Mapping[str, Json] | str | Sequence[DocumentText], library: Sequence[LibraryTexts]

@@ -88,7 +88,16 @@ class LocalControl:
             scheduled_time = now
         variables = read_variables(self._context.library.sources())
         chosen = choose_run_id(run_id, self._ids, now)
-        return RunHeader(chosen, now, scheduled_time, {}, variables, self._ids.seed(chosen), folder=plan.folder)
+        return RunHeader(
+            chosen,
+            now,
+            scheduled_time,
+            {},
+            variables,
+            self._ids.seed(chosen),
+            folder=plan.folder,
+            document_version=plan.document_version,
+        )
 
     async def resume(
         self, run: str, task: str, payload: Mapping[str, Json] | None = None, *, reason: str = ""

@@ -83,6 +83,7 @@ class ReportBody(Struct, rename="camel", omit_defaults=True):
     warnings: list[NoteBody]
     configuration: ConfigurationBody | None = None
     broken: str | None = None
+    document_version: int | None = None
     left_out: LeftOutBody | None = None
 
 
@@ -112,6 +113,7 @@ def read_report(body: ReportBody) -> Report:
         warnings=tuple(Note(note.path, note.message) for note in body.warnings),
         broken=body.broken,
         configuration=None if configured is None else RunConfiguration(configured.digest, configured.profile),
+        document_version=body.document_version,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from aether_protocol.service.wire.runs import RunFilter
 from aether_protocol.service.wire.values import Instant
@@ -19,9 +19,12 @@ Reason = Annotated[str, Meta(description="Why; it is recorded, and shown with th
 
 
 class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """Begin a run of a document. `idempotencyKey`: the same key with the same content gives the first run again."""
+    """Begin a run of a document, or of a stored workflow by its name. `idempotencyKey`: the same key with the same content
+    gives the first run again."""
 
-    document: Document
+    document: Document | UnsetType = UNSET
+    name: Annotated[str, Meta(description="A stored workflow: NAME or NAMESPACE/NAME.", examples=["ops/nightly"])] | None = None
+    version: Annotated[int, Meta(ge=1, description="Of the stored workflow; the newest where it is left out.")] | None = None
     parameters: Arguments = field(default_factory=dict)
     run_id: NewRunId | None = None
     scheduled_time: Instant | None = None

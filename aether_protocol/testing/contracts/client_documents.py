@@ -18,7 +18,7 @@ from aether_protocol.errors import ConflictError, DocumentError, NotFoundError, 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.service.client import Client
-from aether_protocol.service.documents.texts import DocumentText
+from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
 
 _DAY = 86_400_000_000
 
@@ -163,6 +163,31 @@ class DocumentClientContract:
             with pytest.raises(NotFoundError, match="no WorkflowTemplate 'words'"):
                 await documents.get("words", kind="WorkflowTemplate")
             assert await documents.marks() == []
+
+        self.play(tmp_path, body)
+
+    def test_a_stored_workflow_is_started_by_its_name(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            for value in (1, 2):
+                document = msgspec.json.encode(HELLO).decode().replace('"value":1', f'"value":{value}')
+                await client.documents.apply(document)
+            newest = await client.control.submit(StoredWorkflow("hello"), run_id="newest")
+            first = await client.control.submit(StoredWorkflow("default/hello@1"), {"rows": 7})
+            once = await client.control.submit_once("key", StoredWorkflow("hello"))
+            assert not (await client.control.submit_once("key", StoredWorkflow("hello@2"))).is_new, "it is the same workflow"
+            await client.documents.remove("hello")
+            await stage.drive()
+            rows = [await client.runs.get(run) for run in (newest, first, once.run_id)]
+            assert [(row.workflow, row.document_version) for row in rows] == [("hello", 2), ("hello", 1), ("hello", 2)]
+            for run, rows_given in ((first, 7), (newest, 2)):
+                assert (await client.runs.wait(run)).phase == "Succeeded"
+                made = [event async for event in client.runs.events(run) if event["kind"] == "RunCreated"]
+                assert [event["parameters"] for event in made] == [{"rows": rows_given}]
+            again = await client.control.retry(newest, "main")
+            assert (await client.runs.get(again)).document_version == 2
+            with pytest.raises(NotFoundError, match="no Workflow 'hello'"):
+                await client.control.submit(StoredWorkflow("hello"))
 
         self.play(tmp_path, body)
 

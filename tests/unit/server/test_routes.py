@@ -70,3 +70,11 @@ def test_what_is_not_there_and_what_does_not_fit_have_statuses_of_their_own() ->
         ended = client.post(f"/v1/runs/{run}/cancel", json={})
         assert (ended.status_code, ended.json()["code"]) == (409, "conflict")
         assert client.post("/v1/runs", json={"document": DOCUMENT, "runId": "not an id"}).status_code == 400
+
+
+def test_a_stored_workflow_is_begun_by_its_name() -> None:
+    with serving() as client:
+        both = {"document": DOCUMENT, "name": "hello"}
+        for wrong in ({}, both, {"document": DOCUMENT, "version": 1}, {"name": "hello", "version": 0}):
+            assert client.post("/v1/runs", json=wrong).status_code == 400
+        assert client.post("/v1/runs", json={"name": "hello"}).status_code == 404

@@ -12,7 +12,8 @@ from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.drive import Driving, FinishedRun, drive
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, LibraryOption, MaxOption, WorkflowName
+from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, LibraryOption, MaxOption
+from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FILE, Location, OneOf
 from aether_protocol.errors import BusyError, UsageError
@@ -35,6 +36,7 @@ Examples:
   aether run nightly.yaml --run-id nightly-2026-01-01 --lock nightly
   aether run deploy.yaml --resume 'main.approve={"approved": true}'
   aether run flow.yaml --dry-run
+  aether run --name flow@2               (a version of a stored workflow)
 
 With --run-id the command can be given again at any time: a run that is not there is started, one that has not ended is
 continued as it was recorded, of one that has ended the result is printed again.
@@ -62,7 +64,7 @@ class RunRequest(Struct, frozen=True):
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
-    file: Annotated[str, argument("FILE", type=Location())]
+    file: Annotated[str | None, argument("FILE", required=False, type=Location())] = None
     parameters: Annotated[
         tuple[str, ...],
         option("-p", "--parameter", multiple=True, metavar="NAME=VALUE",
@@ -73,7 +75,12 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         option("--params-file", type=Location(FILE, exists=True), metavar="FILE",
                help="YAML or JSON file with parameters; -p wins."),
     ] = None
-    name: WorkflowName = None
+    name: Annotated[
+        str | None,
+        option("--name", metavar="NAME",
+               help="Which workflow, where the file holds several (its metadata.name); without FILE the stored one of that "
+                    "name: NAME, NAMESPACE/NAME or NAME@VERSION."),
+    ] = None
     library: LibraryOption = ()
     max: MaxOption
     run_id: Annotated[
@@ -103,11 +110,11 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 def command(options: RunOptions) -> int:
     """Run a workflow to its end.
 
-    FILE is a document, or - for standard input.
+    FILE is a document, or - for standard input. Without it, --name is that of a workflow which 'aether apply' keeps in the
+    store; the run records which version it was.
     """
     inputs = DocumentInputs(options.library, options.max, options.driving.store, writes=not options.dry_run)
-    plan = inputs.plan(inputs.read_one(options.file), options.name, strict=True)
-    inputs.tell_warnings(options.file)
+    plan = read_plan(options, inputs)
     texts = {binding.name for binding in plan.parameters if binding.type == "string"}
     arguments = inputs.read_mapping(options.params_file, texts) if options.params_file else {}
     arguments |= read_parameters(options.parameters, plan)
@@ -121,6 +128,19 @@ def command(options: RunOptions) -> int:
     check_answers(plan, answers)
     driving = Driving.by(options.driving, answers, keeps=request.run_id is not None)
     return drive(driving, lambda engine, client: begin(request, engine, client), makes_store=True)
+
+
+def read_plan(options: RunOptions, inputs: DocumentInputs) -> Plan:
+    """The plan of what is to be run: a file's, or that of a stored workflow."""
+    if options.file is not None:
+        plan = inputs.plan(inputs.read_one(options.file), options.name, strict=True)
+        inputs.tell_warnings(options.file)
+        return plan
+    if options.name is None:
+        raise UsageError("what is to be run?", hint="give FILE, or --name NAME of a workflow that 'aether apply' keeps")
+    name = options.name
+    stored = ask(options.driving.store, lambda client: client.documents.get(name, kind="Workflow"))
+    return inputs.plan_stored(stored)
 
 
 def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) -> RunRequest:
