@@ -40,7 +40,7 @@ class WorkflowName(Struct, frozen=True):
         return {"name": self.name, "namespace": self.namespace, "version": self.version}
 
 
-class TaskReport(Struct):
+class TaskReport(Struct, gc=False):
     """One task run: a task, container or iteration. `template_type` is task, dag or loop."""
 
     id: str

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b, sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from aether_protocol.adapters.stores.sqlite.database import Execute
@@ -258,6 +259,38 @@ def condition(query: RunQuery) -> tuple[str, list[Json]]:
 _PLANS_KNOWN: Final = 8
 
 
+class _KnownPlans:
+    """The plans that were written or read lately, by the digest of their text.
+
+    To read one of 20 000 tasks takes half a second, and holds up every thread for much of it. All stores of the process share
+    them, so that one that is opened to read apart has the plan that an engine drives.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._plans: dict[str, Plan] = {}  # oldest first
+        self._digests: dict[int, str] = {}  # by identity, of these
+
+    def digest_of(self, plan: Plan) -> str | None:
+        return self._digests.get(id(plan))
+
+    def find(self, digest: str) -> Plan | None:
+        return self._plans.get(digest)
+
+    def keep(self, digest: str, plan: Plan) -> None:
+        with self._lock:
+            before = self._plans.pop(digest, None)
+            if before is None and len(self._plans) >= _PLANS_KNOWN:
+                before = self._plans.pop(next(iter(self._plans)))
+            if before is not None:
+                self._digests.pop(id(before), None)
+            self._plans[digest] = plan
+            self._digests[id(plan)] = digest
+
+
+_plans: Final = _KnownPlans()
+
+
 class RecordCodec:
     """Writes and reads plans, headers and steps; `path` names the file in errors.
 
@@ -272,7 +305,6 @@ class RecordCodec:
         self._decode_header, self._encode_header = decode_header, encode_header
         self._encode_entries = encode_entries
         self._path = path
-        self._digests: dict[int, tuple[Plan, str]] = {}  # of plans seen lately, by identity
 
     def header(self, header: RunHeader) -> str:
         """Write a header."""
@@ -284,15 +316,11 @@ class RecordCodec:
 
     def keep_plan(self, execute: Execute, plan: Plan) -> int:
         """Find the row of `plan`, or make it where there is none with its digest; its number."""
-        seen = self._digests.get(id(plan))
-        if seen is not None:
-            text, digest = "", seen[1]
-        else:
+        text, digest = "", _plans.digest_of(plan)
+        if digest is None:
             text = self._encode_plan(plan)
             digest = sha256(text.encode()).hexdigest()
-            if len(self._digests) >= _PLANS_KNOWN:
-                del self._digests[next(iter(self._digests))]
-            self._digests[id(plan)] = (plan, digest)
+            _plans.keep(digest, plan)
         found = execute("SELECT number FROM plans WHERE digest = ?", (digest,)).fetchone()
         if found is None:
             values = (digest, text or self._encode_plan(plan))
@@ -304,13 +332,17 @@ class RecordCodec:
 
     def read_plan(self, found: Sequence[Any] | None, whose: str) -> Plan:
         """Read the plan of `whose` from digest and text. Raises PortError where it is missing or does not fit its digest."""
-        digest, text = found or (None, None)
+        digest, text = found or ("", None)
         if text is not None and (not isinstance(text, str) or sha256(text.encode()).hexdigest() != digest):
             raise damaged(f"the plan of {whose}")
-        try:
-            return self._decode_plan(text or "")
-        except AetherError as error:
-            raise self._unreadable(whose, error) from error
+        plan = _plans.find(digest) if text is not None else None
+        if plan is None:
+            try:
+                plan = self._decode_plan(text or "")
+            except AetherError as error:
+                raise self._unreadable(whose, error) from error
+            _plans.keep(digest, plan)
+        return plan
 
     def read_header(self, text: str | None, whose: str) -> RunHeader:
         """Read the header of `whose`. Raises PortError like `read_plan`."""
