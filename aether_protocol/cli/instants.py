@@ -69,6 +69,24 @@ class Instant(_Type):
             self.fail(f"{value!r} is neither a duration (2h: two hours ago) nor a time like 2026-01-01T12:00:00Z", param, ctx)
 
 
+class Ahead(_Type):
+    """An instant in microseconds since the epoch; a duration means so long from now."""
+
+    name = "instant"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return now_us() + parse_duration(value)
+        except ValueError:
+            pass
+        try:
+            return int(datetime.fromisoformat(value).timestamp() * 1_000_000)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is neither a duration (90d: in 90 days) nor a time like 2027-01-01T12:00:00Z", param, ctx)
+
+
 class ZonedInstant(_MomentType):
     """As `Instant`, for times that are read in the zone of a schedule."""
 

@@ -37,6 +37,9 @@ SECTIONS = {
     },
     "On many machines": {
         "serve": ("server.serve", "Keep runs and schedules for others, over HTTP."),
+        "token": ("server.token", "Make, list and revoke tokens of a server."),
+        "namespace": ("server.namespace", "Declare namespaces, which keep tenants apart."),
+        "audit": ("server.audit", "Show what callers of a server changed."),
     },
     "See what happened": {
         "ls": ("runs.ls", "List runs."),

@@ -18,7 +18,7 @@ Modules by role:
 
     put together     app, parts, host, reports
     who may ask      gate, access
-    routes           runs, feeds, workers, artifacts
+    routes           runs, feeds, workers, artifacts, administration
     how is answered  answers, problems, sse
 """
 

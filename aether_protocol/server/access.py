@@ -73,4 +73,4 @@ def client_for(request: Connection) -> Client:
     """
     parts = parts_of(request.app.state)
     assert parts.client is not None  # routes that need one are there only where there is one
-    return GuardedClient(parts.client, caller_of(request), parts.trail)
+    return GuardedClient(parts.client, caller_of(request), parts.trail, parts.directory)

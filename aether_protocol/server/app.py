@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 from aether_protocol import __version__
 from aether_protocol.server import feeds
 from aether_protocol.server.access import PUBLIC, client_for, require
+from aether_protocol.server.administration import AdministrationController
 from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.parts import ServerParts, parts_of
@@ -44,6 +45,8 @@ def make_app(parts: ServerParts) -> Litestar:
     routes: list[ControllerRouterHandler] = [healthz, readyz]
     if parts.client is not None:
         routes += [RunController, *feeds.ROUTES]
+    if parts.administer is not None:
+        routes.append(AdministrationController)
     if parts.workers is not None:
         routes.append(WorkerController)
         if parts.artifacts is not None:

@@ -33,13 +33,17 @@ from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.broker import BrokerParts
-from aether_protocol.ports.store import ServerTerm, Store
+from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
-from aether_protocol.server.gate import make_rules
+from aether_protocol.server.gate import AccessRules, make_rules
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sse import end_streams
 from aether_protocol.service import client_of
+from aether_protocol.service.access.administration import AccessAdministration
+from aether_protocol.service.access.audit import AuditTrail
+from aether_protocol.service.access.scope import NamespaceDirectory
+from aether_protocol.service.access.tokens import StoredTokens
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 from aether_protocol.service.process_identity import this_process
 from aether_protocol.service.run_host import Report
@@ -95,7 +99,6 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         """Raise UsageError for what cannot be."""
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
-        make_rules(self.host, token=self.token, cors=self.cors)
 
 
 class ServerHost:
@@ -113,8 +116,9 @@ class ServerHost:
         self._settings = settings
         self._reports = RunReports(report)
         self._ready = False
-        self.access = make_rules(settings.host, token=settings.token, cors=settings.cors)
+        self.access = AccessRules()
         self._socket = _listen(settings.host, settings.port)
+        self._namespaces: list[NamespaceEntry] = []
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.engine: Engine
@@ -131,6 +135,9 @@ class ServerHost:
         """Open the engine, and answer requests. Raises PortError, UsageError; then all is closed."""
         settings, store = self._settings, self._store
         try:
+            self._tokens = StoredTokens(store.tokens, WallClock())
+            tokens = self._tokens if await store.tokens.list() else None  # also where all of them were revoked
+            self.access = make_rules(settings.host, token=settings.token, tokens=tokens, cors=settings.cors)
             term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
             self.engine = await build_engine(
                 store=store,
@@ -164,9 +171,13 @@ class ServerHost:
         return self.broker
 
     def _http_config(self) -> uvicorn.Config:
-        settings = self._settings
+        settings, clock = self._settings, WallClock()
+        trail = AuditTrail(self._store.audit, clock)
         parts = ServerParts(
             client=client_of(self.engine),
+            trail=trail,
+            directory=NamespaceDirectory(self._store.namespaces, clock),
+            administer=lambda caller: AccessAdministration(self._store, clock, caller, trail),
             workers=self.broker,
             is_ready=lambda: self._ready,
             public_url=settings.public_url,
@@ -218,6 +229,7 @@ class ServerHost:
             await self.broker.close()  # polls end, so that their connections do
             await self._serving
         self._socket.close()
+        await self._tokens.write_uses()
         await self.engine.close()
 
     def _begin(self, name: str, work: Any) -> None:
@@ -242,12 +254,21 @@ class ServerHost:
             artifacts=artifacts_place(self._store, self.engine.artifacts),
         )
 
+    async def _share(self) -> None:
+        """Give the workers' broker the weights and limits of namespaces, where they have changed."""
+        found = await self._store.namespaces.list()
+        if found != self._namespaces:
+            self._namespaces = found
+            limits = {one.name: one.limit for one in found if one.limit is not None}
+            self.broker.share({one.name: one.weight for one in found}, limits)
+
     async def _recover_on(self) -> None:
         """Recover what no engine drives, now and then."""
         root = workspaces_root(self._store, self._settings.workspaces)
         first = True
         while not self._stopping.is_set():
             try:
+                await self._share()
                 if self._store.durable:
                     await release_dead_owners(self._store)
                     if first:

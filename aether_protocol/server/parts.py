@@ -11,8 +11,11 @@ from msgspec import Struct
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.server.gate import AccessRules
+from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.audit import AuditTrail
+from aether_protocol.service.access.caller import Caller
 from aether_protocol.service.access.guarded import ScopedClient
+from aether_protocol.service.access.scope import NamespaceDirectory
 
 MOST_BODY_BYTES: Final = 10 * 2**20
 
@@ -27,6 +30,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     Args:
         client: what the clients of callers stand on; it belongs to an engine of this process.
         trail: where it is written down what callers change; None: nowhere.
+        directory: the namespaces that were declared; None: none are.
+        administer: gives a caller what looks after tokens, namespaces and the audit; None: it cannot be done here.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
@@ -37,6 +42,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
 
     client: ScopedClient | None = None
     trail: AuditTrail | None = None
+    directory: NamespaceDirectory | None = None
+    administer: Callable[[Caller], AccessAdministration] | None = None
     workers: WorkerBroker | None = None
     access: AccessRules = AccessRules()
     artifacts: ArtifactTransfers | None = None

@@ -60,8 +60,9 @@ class SessionOverError(Exception):
 
 
 class _Session(Struct, eq=False):
-    """What is to be said to a worker with the next answer, and its open poll."""
+    """What is to be said to a worker with the next answer, and its open poll. `holder`: whose token it was begun with."""
 
+    holder: str = ""
     orders: Orders = field(default_factory=Orders)
     poll: int = 0
     answer: asyncio.Future[None] | None = None
@@ -154,12 +155,13 @@ class WorkerBroker:
 
     # --- workers ----------------------------------------------------------------------------------------------------
 
-    def hello(self, hello: Hello, *, namespaces: frozenset[str] | None = None) -> Welcome:
+    def hello(self, hello: Hello, *, namespaces: frozenset[str] | None = None, holder: str = "") -> Welcome:
         """Begin a session.
 
         Args:
             hello: what the worker says of itself.
             namespaces: those that it may serve; None: all.
+            holder: whose token it has.
 
         Raises:
             UsageError: it speaks no version of the protocol that this server speaks, or holds what is not its own.
@@ -174,7 +176,7 @@ class WorkerBroker:
         if namespaces is not None and any(one.namespace not in namespaces for one in holding):
             raise UsageError("the worker holds deliveries of a namespace that it may not serve")
         name = secrets.token_urlsafe(16)  # who knows it may speak for the worker
-        self._sessions[name] = _Session()
+        self._sessions[name] = _Session(holder)
         self._send(
             e.Joined(
                 self._clock.now(),
@@ -191,7 +193,13 @@ class WorkerBroker:
         lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)
         return Welcome(session=name, server=self.server, protocol=PROTOCOL_VERSION, lease_ms=lease, beat_ms=beat, poll_ms=poll)
 
-    async def poll(self, name: str, poll: Poll) -> Orders:
+    def require_holder(self, name: str, holder: str) -> None:
+        """Raise SessionOverError for a session that was begun with another token."""
+        session = self._sessions.get(name)
+        if session is not None and session.holder != holder:
+            raise SessionOverError(name)
+
+    async def poll(self, name: str, poll: Poll, *, namespaces: frozenset[str] | None = None) -> Orders:
         """Give a worker work, or what else is to be said to it, as soon as there is something; at the end of the poll's time
         nothing.
 
@@ -203,7 +211,8 @@ class WorkerBroker:
         session.poll = poll.poll
         answer = session.answer = asyncio.get_running_loop().create_future()
         free = 0 if self._is_paused else poll.free
-        self._send(e.Polled(self._clock.now(), name, poll.poll, free, self._tokens.read_all(poll.holding)))
+        holding = [one for one in self._tokens.read_all(poll.holding) if _serves(namespaces, one)]
+        self._send(e.Polled(self._clock.now(), name, poll.poll, free, holding))
         due = self._clock.call_at(self._clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
         try:
             await answer
@@ -215,19 +224,22 @@ class WorkerBroker:
         self._session(name)
         return _take(session) if session.poll == poll.poll else Orders()
 
-    def beat(self, name: str, beat: BeatMessage) -> Orders:
+    def beat(self, name: str, beat: BeatMessage, *, namespaces: frozenset[str] | None = None) -> Orders:
         """Renew a session, and say what else is to be said.
 
         Raises:
             SessionOverError: the session is not known.
         """
         session = self._session(name)
-        self._send(e.Beat(self._clock.now(), name, beat.poll, self._tokens.read_all(beat.holding)))
+        holding = [one for one in self._tokens.read_all(beat.holding) if _serves(namespaces, one)]
+        self._send(e.Beat(self._clock.now(), name, beat.poll, holding))
         orders = Orders(stop=session.orders.stop, drain_ms=session.orders.drain_ms)
         session.orders.stop, session.orders.drain_ms = [], None
         return orders
 
-    async def report(self, name: str, report: WorkReport) -> Receipt:
+    async def report(
+        self, name: str, report: WorkReport, *, namespaces: frozenset[str] | None = None
+    ) -> Receipt:
         """Take in what became of deliveries. Returns when the results are recorded, or after RECORD_S.
 
         Raises:
@@ -239,20 +251,20 @@ class WorkerBroker:
         absent = await _absent_of(self._artifacts, report.results)
         now = self._clock.now()
         unknown: list[str] = []
-        started = self._known(name, report.started, unknown)
+        started = _of_session(self.fleet, self._tokens, name, report.started, unknown)
         if started:
             self._send(e.Started(now, name, started))
         for progress in report.progress:
-            for one in self._known(name, [progress.token], unknown):
+            for one in _of_session(self.fleet, self._tokens, name, [progress.token], unknown):
                 self.sink.heartbeat(one.ref, progress.details)
         for log in report.logs:  # also of deliveries that have ended: they may follow the result
             self._logs.take(name, log, unknown)
-        recorded = self._results(name, report, unknown, absent)
+        recorded = self._results(name, report, unknown, absent, namespaces=namespaces)
         for died in report.died:
-            for one in self._known(name, [died.token], unknown):
+            for one in _of_session(self.fleet, self._tokens, name, [died.token], unknown):
                 self._send(e.Died(now, name, one, clean(died.reason)))
         for returned in report.returned:
-            held = self._known(name, [returned.token], unknown)
+            held = _of_session(self.fleet, self._tokens, name, [returned.token], unknown)
             self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
         receipt = Receipt(unknown=unknown)
         if recorded:
@@ -306,9 +318,9 @@ class WorkerBroker:
             if session.answer is not None:
                 self._send(e.PollEnded(self._clock.now(), name, session.poll))
 
-    def disconnect(self, name: str) -> None:
-        """Note that the connection to a worker was lost."""
-        self._send(e.Disconnected(self._clock.now(), name))
+    def share(self, weights: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        """Say how namespaces share the workers: weights (1 unless given), and the most attempts at a time."""
+        self._send(e.LimitsSet(self._clock.now(), weights, limits))
 
     def drain(self, name: str, grace_s: float) -> None:
         """Give a worker no more work, and ask it to return what has not ended after `grace_s`."""
@@ -373,7 +385,13 @@ class WorkerBroker:
     # --- values -----------------------------------------------------------------------------------------------------
 
     def _results(
-        self, name: str, report: WorkReport, unknown: list[str], absent: Mapping[str, str]
+        self,
+        name: str,
+        report: WorkReport,
+        unknown: list[str],
+        absent: Mapping[str, str],
+        *,
+        namespaces: frozenset[str] | None,
     ) -> dict[str, _Recording]:
         """Hand results to the engine; by token what is done once they are recorded."""
         loop = asyncio.get_running_loop()
@@ -381,7 +399,7 @@ class WorkerBroker:
         held: list[e.Holding] = []
         for one in report.results:
             holding = self._tokens.read(one.token)
-            if holding is None:
+            if holding is None or not _serves(namespaces, holding):
                 unknown.append(one.token)
                 continue
             future: asyncio.Future[None] = loop.create_future()
@@ -399,19 +417,6 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
-
-    def _known(self, name: str, tokens: Iterable[str], unknown: list[str]) -> list[e.Holding]:
-        """What tokens name, of the deliveries that this session has."""
-        found: list[e.Holding] = []
-        deliveries = self.fleet.state.deliveries
-        for token in tokens:
-            holding = self._tokens.read(token)
-            delivery = deliveries.get(holding.number) if holding is not None else None
-            if holding is None or delivery is None or delivery.session != name:
-                unknown.append(token)
-            else:
-                found.append(holding)
-        return found
 
 
 def _work(assignment: TaskAssignment, now: int) -> Work:
@@ -449,6 +454,26 @@ def digests_of(delivery: WorkerDelivery) -> frozenset[str] | None:
             if isinstance(one.get("digest"), str):
                 named.add(one["digest"])
     return frozenset(named)
+
+
+def _of_session(
+    fleet: Fleet, signed: Tokens, name: str, tokens: Iterable[str], unknown: list[str]
+) -> list[e.Holding]:
+    """What tokens name, of the deliveries that this session has."""
+    found: list[e.Holding] = []
+    for token in tokens:
+        holding = signed.read(token)
+        delivery = fleet.state.deliveries.get(holding.number) if holding is not None else None
+        if holding is None or delivery is None or delivery.session != name:
+            unknown.append(token)
+        else:
+            found.append(holding)
+    return found
+
+
+def _serves(namespaces: frozenset[str] | None, holding: e.Holding) -> bool:
+    """Whether a worker that may serve `namespaces` may have this delivery."""
+    return namespaces is None or holding.namespace in namespaces
 
 
 def _references(assignment: TaskAssignment) -> frozenset[tuple[str, str]]:

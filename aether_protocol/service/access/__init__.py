@@ -9,6 +9,7 @@ A guarded client has a table of what each method needs. Which namespaces it read
 below it: a `ScopedStore` is one in which others are not there, so that lists, hints, templates and pages are right without a
 filter in any of them.
 
-Map: `caller` has roles and callers; `authenticator` says whose token a text is. `guarded` is the client of a caller, `scope`
-says which namespaces it reads and writes, `scoped_store` holds it to them, `audit` writes down what it changes.
+Map: `caller` has roles and callers; `authenticator` says whose token a text is, `tokens` makes and knows those of a store,
+`administration` looks after them, namespaces and the audit. `guarded` is the client of a caller, `scope` says which namespaces
+it reads and writes, `scoped_store` holds it to them, `audit` writes down what it changes.
 """

@@ -7,17 +7,18 @@ begun, cancelled, answered) is asked of the scope first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.ports.store.access import OK
 from aether_protocol.service.access.audit import AuditTrail, outcome_of
 from aether_protocol.service.access.caller import LOCAL, Caller
-from aether_protocol.service.access.scope import NamespaceScope
+from aether_protocol.service.access.scope import NamespaceDirectory, NamespaceScope
 from aether_protocol.service.client import Client
 from aether_protocol.service.documents.changes import SCHEDULE
 
@@ -97,12 +98,20 @@ class GuardedClient:
         inner: the client of all namespaces.
         caller: whose client this is.
         trail: where what it changes is written down; None: nowhere.
+        directory: the namespaces that were declared; in others nothing is made. None: any may be used.
     """
 
-    def __init__(self, inner: ScopedClient, caller: Caller, trail: AuditTrail | None = None) -> None:
+    def __init__(
+        self,
+        inner: ScopedClient,
+        caller: Caller,
+        trail: AuditTrail | None = None,
+        directory: NamespaceDirectory | None = None,
+    ) -> None:
         self.inner = inner
         self.caller = caller
         self.trail = trail
+        self.directory = directory
 
     @property
     def runs(self) -> RunReader:
@@ -152,6 +161,10 @@ class GuardedClient:
         writes = writes if need.writes or need.everywhere else frozenset()
         return NamespaceScope(caller=self.caller.name, role=need.role, reads=reads, writes=writes)
 
+    def within(self, scope: NamespaceScope) -> Client:
+        """The inner client, narrowed; where authentication is off, it is whole."""
+        return self.inner if self.caller == LOCAL else self.inner.within(scope)
+
 
 class _Part:
     """A part of a guarded client: its methods by name."""
@@ -166,67 +179,81 @@ class _Part:
         action = f"{self._name}.{name}"
         need = NEEDS.get(action, _WHOLE)
         scope = self._client.scope(need)
-        everything = self._client.caller == LOCAL
-        narrowed = self._client.inner if everything else self._client.inner.within(scope)
-        method = getattr(getattr(narrowed, self._name), name)
-        if need.everywhere and not iscoroutinefunction(method):
+        method = getattr(getattr(self._client.within(scope), self._name), name)
+        if iscoroutinefunction(method):
+            return _Guarded(self._client, scope, action, need).call
+        if need.everywhere:
             scope.require_everything()
-        return _Guarded(self._client, narrowed, scope, action, method, need).call if iscoroutinefunction(method) else method
+        return method
 
 
 class _Guarded(Struct, frozen=True):
     """A method of one need."""
 
     client: GuardedClient
-    narrowed: Client
     scope: NamespaceScope
     action: str
-    method: Callable[..., Any]
     need: MethodNeed
 
     async def call(self, *given: Any, **named: Any) -> Any:
         """Check the scope, call, and write down what came of it."""
-        found, about = self.method, self.need.about
+        client, need = self.client, self.need
         targets: list[tuple[str, str]] = []
         outcome = "cancelled"  # by the end of the request
         try:
-            if self.need.everywhere:
-                self.scope.require_everything()
-            if about == "run":
-                row = await self.narrowed.runs.get(given[0])
-                targets.append((row.namespace, row.run_id))
-                self.scope.require(row.namespace)
-                given = (row.run_id, *given[1:])
-            elif about == "schedule":
-                several = [given[0]] if isinstance(given[0], str) else given[0]
-                for one in several:
-                    schedule = (await self.narrowed.schedules.get(one)).schedule
-                    targets.append((schedule.namespace, f"{schedule.namespace}/{schedule.name}"))
-                    self.scope.require(schedule.namespace)
-            elif about == "runs":
-                rows = [await self.narrowed.runs.get(one) for one in given[0]]
-                targets += [(row.namespace, row.run_id) for row in rows]
-                given = ([row.run_id for row in rows], *given[1:])
-            if self.action in _REASONS and self.client.caller != LOCAL:
-                named["reason"] = _signed(named.get("reason", ""), self.client.caller)
-            result = await cast("Awaitable[Any]", found(*given, **named))
+            scope = await self._declared()
+            if need.everywhere:
+                scope.require_everything()
+            narrowed = client.within(scope)
+            given = await self._found(narrowed, scope, targets, given)
+            if self.action in _REASONS and client.caller != LOCAL:
+                named["reason"] = _signed(named.get("reason", ""), client.caller)
+            part, name = self.action.split(".")
+            result = await cast("Awaitable[Any]", getattr(getattr(narrowed, part), name)(*given, **named))
             outcome = OK
-            targets += [one async for one in self._named(about, result)]
+            targets += [one async for one in self._named(narrowed, result)]
         except BaseException as error:
             outcome = outcome_of(error)
             raise
         finally:
-            if self.client.trail is not None and self.need.writes:
-                await self.client.trail.write(self.client.caller, self.action, targets, outcome)
+            if client.trail is not None and need.writes:
+                await client.trail.write(client.caller, self.action, targets, outcome)
         return result
 
-    async def _named(self, about: About, result: Any) -> AsyncIterator[tuple[str, str]]:
+    async def _declared(self) -> NamespaceScope:
+        """The scope, with the namespaces in which something may be made."""
+        directory = self.client.directory
+        if directory is None or self.need.about not in ("new run", "applied") or self.client.caller == LOCAL:
+            return self.scope
+        return replace(self.scope, declared=await directory.names())
+
+    async def _found(
+        self, narrowed: Client, scope: NamespaceScope, targets: list[tuple[str, str]], given: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Find what the first argument names, note it as a target, and require that it may be changed."""
+        if self.need.about == "run":
+            row = await narrowed.runs.get(given[0])
+            targets.append((row.namespace, row.run_id))
+            scope.require(row.namespace)
+            return (row.run_id, *given[1:])
+        if self.need.about == "schedule":
+            for one in [given[0]] if isinstance(given[0], str) else given[0]:
+                schedule = (await narrowed.schedules.get(one)).schedule
+                targets.append((schedule.namespace, f"{schedule.namespace}/{schedule.name}"))
+                scope.require(schedule.namespace)
+        elif self.need.about == "runs":
+            rows = [await narrowed.runs.get(one) for one in given[0]]
+            targets += [(row.namespace, row.run_id) for row in rows]
+            return ([row.run_id for row in rows], *given[1:])
+        return given
+
+    async def _named(self, narrowed: Client, result: Any) -> AsyncIterator[tuple[str, str]]:
         """What the result names: (namespace, target)."""
-        if about == "new run":
+        if self.need.about == "new run":
             run_id = result if isinstance(result, str) else result.run_id
-            row = await self.narrowed.runs.get(run_id)
+            row = await narrowed.runs.get(run_id)
             yield row.namespace, row.run_id
-        elif about == "applied":
+        elif self.need.about == "applied":
             for one in _documents_of(result):
                 yield one
 

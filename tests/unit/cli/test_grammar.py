@@ -67,6 +67,13 @@ FORMS = {
     "db info": LISTED,
     "db migrate": LISTED,
     "db vacuum": LISTED,
+    "token create": LISTED,
+    "token ls": LISTED,
+    "token revoke": LISTED,
+    "namespace create": LISTED,
+    "namespace ls": LISTED,
+    "namespace rm": LISTED,
+    "audit": LISTED,
 }
 
 # Short spelling -> (the long one that it always stands for, the one command that has it, or None: any).

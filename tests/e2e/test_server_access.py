@@ -1,0 +1,117 @@
+"""A server that knows its callers, as processes: tokens by the command, over HTTP, and for workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from tests.e2e.process import AETHER, environment
+from tests.e2e.servers import PATIENCE_S, Served, script, served
+
+
+def aether(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [*AETHER, *words]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+def token(folder: Path, *words: str) -> str:
+    made = aether(folder, "token", "create", "--store", f"sqlite:{folder / 'runs.db'}", *words)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() not in made.stderr
+    return made.stdout.strip()
+
+
+def call(server: Served, method: str, path: str, text: str, body: Any = None) -> httpx.Response:
+    headers = {"authorization": f"Bearer {text}"}
+    return httpx.request(method, f"{server.url}/v1{path}", json=body, headers=headers, timeout=PATIENCE_S)
+
+
+def test_tenants_of_one_server(tmp_path: Path) -> None:
+    admin = token(tmp_path, "--name", "root", "--role", "admin", "--all-namespaces")
+    ours = token(tmp_path, "--name", "alice", "--role", "operator", "-n", "ours")
+    theirs = token(tmp_path, "--name", "bob", "--role", "operator", "-n", "theirs")
+    store = ("--store", f"sqlite:{tmp_path / 'runs.db'}")
+    with served(tmp_path) as server:
+        assert "authentication is off" not in server.said
+        assert httpx.get(f"{server.url}/v1/runs").status_code == 401
+        document = script("echo a word of ours")
+        document["metadata"]["namespace"] = "ours"
+        run = call(server, "POST", "/runs", ours, {"document": document}).json()["runId"]
+        result = call(server, "GET", f"/runs/{run}/result?wait=30s", ours)
+        assert (result.status_code, result.json()["phase"]) == (200, "Succeeded")
+        for path in ("", "/report", "/logs", "/events", "/result?wait=1s"):
+            foreign = call(server, "GET", f"/runs/{run}{path}", theirs)
+            assert (path, foreign.status_code, "word" in foreign.text) == (path, 404, False), foreign.text
+        assert call(server, "POST", "/runs", theirs, {"document": document}).status_code == 403
+        made = call(server, "POST", "/tokens", admin, {"kind": "person", "name": "eve", "roles": {"ours": "viewer"}}).json()
+        assert call(server, "GET", "/runs", made["token"]).json()["runs"][0]["runId"] == run
+        assert call(server, "POST", f"/runs/{run}/retry", made["token"], {}).status_code == 403
+        assert call(server, "DELETE", f"/tokens/{made['id']}", admin).status_code == 204
+        assert aether(tmp_path, "token", "revoke", theirs.split("_")[1], *store).returncode == 0
+        time.sleep(2.1)  # how long a server believes a token without a look
+        assert call(server, "GET", "/runs", made["token"]).status_code == 401
+        assert call(server, "GET", "/runs", theirs).status_code == 401
+        assert call(server, "PUT", "/namespaces/other", admin, {"limit": 1}).status_code == 200
+        time.sleep(2.1)
+        refused = call(server, "POST", "/runs", ours, {"document": document})
+        assert (refused.status_code, "not declared" in refused.text) == (400, True)
+        records = call(server, "GET", "/audit?limit=1000", admin).json()["records"]
+        _, said = server.end()
+    assert ("alice", "control.submit", "ours", run, "ok") in [
+        (one["actor"], one["action"], one["namespace"], one["target"], one["outcome"]) for one in records
+    ]
+    assert ("bob", "control.submit", "forbidden") in [(one["actor"], one["action"], one["outcome"]) for one in records]
+    listed = json.loads(aether(tmp_path, "token", "ls", "-o", "json", *store).stdout)
+    assert {one["name"] for one in listed if one["usedAt"]} == {"root", "alice", "bob", "eve"}
+    for text in (admin, ours, theirs, made["token"]):
+        assert text not in said
+        assert text.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("runs.db*"))
+
+
+def test_a_token_of_a_worker_is_for_its_namespaces_and_pools(tmp_path: Path) -> None:
+    worker = token(tmp_path, "--name", "w", "--kind", "worker", "-n", "ours", "--pool", "gpu")
+    other = token(tmp_path, "--name", "o", "--kind", "worker", "-n", "ours")
+    admin = token(tmp_path, "--name", "root", "--role", "admin", "--all-namespaces")
+    hello = {"worker": "w", "protocols": [1], "executors": [{"name": "script"}], "slots": {"tasks": 4}, "pool": "gpu"}
+    with served(tmp_path, "--no-workers") as server:
+        assert call(server, "GET", "/runs", worker).status_code == 403
+        assert call(server, "POST", "/workers", worker, {**hello, "pool": ""}).status_code == 403
+        session = call(server, "POST", "/workers", worker, hello).json()["session"]
+        assert call(server, "POST", f"/workers/{session}/beat", other, {"poll": 0, "holding": []}).status_code == 410
+        runs = {}
+        for space in ("theirs", "ours"):
+            document = script("echo 1")
+            document["metadata"]["namespace"] = space
+            runs[space] = call(server, "POST", "/runs", admin, {"document": document}).json()["runId"]
+        session = call(server, "POST", "/workers", other, {**hello, "pool": ""}).json()["session"]
+        poll = {"poll": 1, "free": 4, "holding": []}
+        work = call(server, "POST", f"/workers/{session}/poll", other, poll).json()["work"]
+        assert [one["assignment"]["workflowRunId"] for one in work] == [runs["ours"]]
+        rows = call(server, "GET", "/runs", admin).json()["runs"]
+        assert {row["runId"] for row in rows} == set(runs.values())
+
+
+@pytest.mark.parametrize("words", [["--host", "0.0.0.0"], ["--cors", "https://a.example"], ["--token", "short"]])
+def test_a_server_that_would_be_open_does_not_start(tmp_path: Path, words: list[str]) -> None:
+    refused = aether(tmp_path, "serve", "--http-port", "0", *words)
+    assert refused.returncode == 2, refused.stderr
+    assert "hint:" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_token_closes_a_server_of_this_machine(tmp_path: Path) -> None:
+    text = "a-token-that-is-long-enough"
+    with served(tmp_path, AETHER_SERVER_TOKEN=text) as server:
+        assert httpx.get(f"{server.url}/v1/runs").status_code == 401
+        assert call(server, "GET", "/runs", text).status_code == 200
+        assert text not in server.end()[1]
+    with served(tmp_path) as server:
+        assert "authentication is off" in server.said
+        assert httpx.get(f"{server.url}/v1/runs").status_code == 200
+        assert httpx.get(f"{server.url}/v1/runs", headers={"host": "evil.example"}).status_code == 403
