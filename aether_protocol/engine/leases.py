@@ -202,12 +202,12 @@ class LeaseKeeper:
                 continue
             self._asked.add(request.id)
             if isinstance(request.request, dict) and request.request.get("kind") == KEY:
-                self._reply(request.id, {"done": True, "key": self._key.public})
+                self._reply(request.id, self._own_key())
                 continue
             try:
                 question = opened(self._key, request.request)
-            except UsageError as error:  # sealed for the engine that had the run before
-                self._reply(request.id, {**told(error), "again": True})
+            except AetherError as error:  # sealed for the engine that had the run before, or nothing here opens it
+                self._reply(request.id, {**told(error), "again": isinstance(error, UsageError)})
                 continue
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             answer.add_done_callback(lambda done, request=request: self._answered(request, done))  # type: ignore[misc]
@@ -215,6 +215,13 @@ class LeaseKeeper:
                 driver.put(run, to_event(run.state, question), answer)
             except AetherError as error:
                 answer.set_exception(error)
+
+    def _own_key(self) -> Json:
+        """The key to seal with, as an answer."""
+        try:
+            return {**told(None), "key": self._key.public}
+        except PortError as error:
+            return told(error)
 
     def _answered(self, request: Request, done: asyncio.Future[None]) -> None:
         error = None if done.cancelled() else done.exception()

@@ -46,7 +46,7 @@ from aether_protocol.plan.model import Definition, TaskDef
 from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
-from aether_protocol.ports.wire import TaskResult
+from aether_protocol.ports.wire import ERROR, TaskResult
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import (
     AttemptLost,
@@ -201,9 +201,12 @@ class RunLoop:
         """Put an event into the inbox, masked where it comes from outside (DATA-12)."""
         if run.secrets and isinstance(event, ResumeRequested):
 
-            def put(masker: Masker | None) -> None:
-                mask_resume(event, masker)
-                self._put(run, event, reply)
+            def put(masker: Masker | None, unmasked: UsageError | None) -> None:
+                refused = mask_resume(event, masker, unmasked)
+                if refused is None:
+                    self._put(run, event, reply)
+                elif isinstance(reply, asyncio.Future) and not reply.done():
+                    reply.set_exception(refused)
 
             self.outside.take(run, put, lambda: refuse_closed(reply))
             return
@@ -282,7 +285,7 @@ class RunLoop:
         if delivery is not None:
             run = delivery.run
             target = run.state.nodes[delivery.node].call.target
-            self.outside.take(run, lambda masker: self.reports.finished(_sealed(masker, target, result)))
+            self.outside.take(run, lambda *known: self.reports.finished(_sealed(result, target, *known)))
 
     # --- the loop ---
 
@@ -471,5 +474,9 @@ def _append(run: ActiveRun) -> RunAppend:
 def _severity(error: AetherError) -> Severity:
     return "internal" if isinstance(error, BrokenInvariant) else "error"
 
-def _sealed(masker: Masker | None, target: Definition, result: TaskResult) -> TaskResult:
+def _sealed(
+    result: TaskResult, target: Definition, masker: Masker | None, unmasked: UsageError | None
+) -> TaskResult:
+    if unmasked is not None:
+        return TaskResult(result.ref, ERROR, unmasked.message)
     return result if masker is None or not isinstance(target, TaskDef) else sealed(masker, target, result)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import suggest
-from aether_protocol.errors import BusyError, ConflictError, NotFoundError, UsageError
+from aether_protocol.errors import BusyError, ConflictError, NotFoundError, PortError, UsageError
 from aether_protocol.execution.sealing import SealingKey, seal
 from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json
@@ -82,7 +82,7 @@ def wants_answer(question: Json) -> bool:
     return not isinstance(question, dict) or question.get("reply") is not False
 
 
-def told(error: BaseException | None) -> Json:
+def told(error: BaseException | None) -> dict[str, Json]:
     """An answer as it is stored: done, or why not."""
     if error is None:
         return {"done": True}
@@ -148,7 +148,10 @@ async def ask(store: Store, clock: Clock, run_id: str, question: Question, *, pr
 
 async def _sealed(store: Store, clock: Clock, run_id: str, question: Question) -> Question:
     """Seal what a person wrote for the engine that drives the run now."""
-    key = (await _answer(store, clock, run_id, {"kind": KEY})).get("key")
+    answer = await _answer(store, clock, run_id, {"kind": KEY})
+    if not answer.get("done"):
+        raise PortError(f"the engine of run {run_id!r} cannot be answered: {answer.get('message')}", hint=answer.get("hint"))
+    key = answer.get("key")
     written = {name: question[name] for name in ("payload", "reason") if name in question}
     return {**{name: value for name, value in question.items() if name not in written}, "sealed": seal(str(key), written)}
 

@@ -8,22 +8,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.recovery import secret_references
-from aether_protocol.execution.masking import Masker
+from aether_protocol.errors import UsageError
+from aether_protocol.execution.masking import MASK, Masker
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.scheduler.events import ResumeRequested
 from aether_protocol.scheduler.state import RunState
 
-Put = Callable[[Masker | None], None]
+Put = Callable[[Masker | None, UsageError | None], None]
+
+_PLAIN: Final = (True, False, None)
 
 
-def mask_resume(event: ResumeRequested, masker: Masker | None) -> None:
-    """Mask what a resume brings from outside."""
-    if masker is not None:
+def mask_resume(event: ResumeRequested, masker: Masker | None, unmasked: UsageError | None) -> UsageError | None:
+    """Mask what a resume brings from outside.
+
+    Args:
+        event: it.
+        masker: of its run; None: the run has used no secret.
+        unmasked: why that does not know all that the run has used.
+
+    Returns:
+        Why the answer is refused, where it may hold what cannot be masked; `approved` alone holds no text.
+    """
+    if unmasked is not None:
+        if not all(key == "approved" and any(value is one for one in _PLAIN) for key, value in event.payload.items()):
+            return unmasked
+        event.reason = MASK if event.reason else ""
+    elif masker is not None:
         event.reason = masker.text(event.reason)
         event.payload = masker.value(event.payload)
+    return None
 
 
 class OutsideAnswers:
@@ -34,16 +52,17 @@ class OutsideAnswers:
         self._asking: dict[asyncio.Task[None], tuple[ActiveRun, Callable[[], None]]] = {}
 
     def take(self, run: ActiveRun, put: Put, drop: Callable[[], None] = lambda: None) -> None:
-        """Call `put` with the masker of the run: now, or once the providers of its secrets have answered.
+        """Call `put` with the masker of the run: now, or once the providers of its secrets have answered; where they did not
+        give all that the run has used, also with the error that says so.
 
         `drop` is called in its place where the engine is closed first.
         """
         if not run.secrets:
-            put(None)
+            put(None, None)
             return
         known = self._book.at_once(run.id, run.secrets)
         if known is not None:
-            put(known.masker)
+            put(known.masker, self._unmasked(run))
             return
         task = asyncio.get_running_loop().create_task(self._ask(run, put), name="aether-secrets")
         self._asking[task] = run, drop
@@ -58,7 +77,16 @@ class OutsideAnswers:
         return await self._book.mask(state.header.run_id, sorted(secret_references(state)), text)
 
     async def _ask(self, run: ActiveRun, put: Put) -> None:
-        put((await self._book.recall(run.id, run.secrets)).masker)
+        known = await self._book.recall(run.id, run.secrets)
+        put(known.masker, self._unmasked(run))
+
+    def _unmasked(self, run: ActiveRun) -> UsageError | None:
+        lacking = self._book.lacks(run.id, run.secrets)
+        if not lacking:
+            return None
+        name, key = lacking[0]
+        text = f"what was sent cannot be masked: secret {name!r}, key {key!r}, which the run has used, cannot be read now"
+        return UsageError(text, hint="answer again once its provider has it; approved=true or false alone needs no mask")
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         _, drop = self._asking.pop(task)

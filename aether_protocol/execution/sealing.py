@@ -2,102 +2,90 @@
 
 Theory of operation. A request that goes through the mailbox lies in the store until the engine that drives the run takes it.
 What a person writes there (an answer, a reason) may hold the text of a secret, and only that engine knows which texts are to
-be masked (DATA-12). So the sender asks for the engine's key first, and posts the text sealed with it. Both keys live in the
-memory of their processes alone and are used for nothing else: not even who has the file of the store, a copy or its journal
-can read what was sent. It does not protect from a program that can write to the store.
+be masked (DATA-12). So the sender asks for the engine's key first, and posts the text sealed with it. The private key lives in
+the memory of its engine alone and is used for nothing else: whoever has the file of the store, a copy or its journal cannot
+read what was sent. It does not protect from a program that can write to the store.
 
-The two sides agree on a key by Diffie-Hellman in the 2048-bit group 14 of RFC 3526; the text is combined with a keystream of
-SHAKE-256 and authenticated with keyed BLAKE2b. A sender makes a new key for every text, so no keystream is used twice.
+Sealing is HPKE (RFC 9180) as the package `cryptography` has it: X25519, HKDF-SHA256 and ChaCha20-Poly1305. It is imported when
+something is sealed or opened, and not before.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import os
 from base64 import b64decode, b64encode
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.expressions.values import Json
 
-_PRIME: Final = int(
-    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
-    "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
-    "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F"
-    "83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B"
-    "E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510"
-    "15728E5A8AACAA68FFFFFFFFFFFFFFFF",
-    16,
-)
-_GENERATOR: Final = 2
-_EXPONENT_BITS: Final = 256
-_SIZE: Final = 256  # bytes of a number of the group
-_MAC: Final = 32
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from cryptography.hazmat.primitives.hpke import Suite
+
+_PURPOSE: Final = b"aether-mailbox"  # what was sealed for another purpose is not opened
 
 
 class SealingKey:
     """The key of one engine; it lives as long as the object, and is made when it is first needed."""
 
     @cached_property
-    def _secret(self) -> int:
-        return _exponent()
+    def _private(self) -> X25519PrivateKey:
+        _suite()
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+        return X25519PrivateKey.generate()
 
     @cached_property
     def public(self) -> str:
-        """What a sender needs."""
-        return _text(_bytes(pow(_GENERATOR, self._secret, _PRIME)))
+        """What a sender needs. Raises PortError where `cryptography` is not installed."""
+        return _text(self._private.public_key().public_bytes_raw())
 
     def open(self, sealed: str) -> Json:
-        """Give what was sealed for this key. Raises UsageError where it was sealed for another one, or is damaged."""
+        """Give what was sealed for this key.
+
+        Raises:
+            UsageError: it was sealed for another engine, or is damaged.
+            PortError: `cryptography` is not installed.
+        """
+        suite = _suite()
+        from cryptography.exceptions import InvalidTag
+
         try:
-            data = b64decode(sealed, validate=True)
-            sender, mac, hidden = data[:_SIZE], data[_SIZE : _SIZE + _MAC], data[_SIZE + _MAC :]
-            stream, tag = _keys(sender, self._secret)
-            if not hmac.compare_digest(mac, _mac(tag, hidden)):
-                raise ValueError("it was sealed for another engine")
-            return json.loads(_combined(hidden, stream))
+            return json.loads(suite.decrypt(b64decode(sealed, validate=True), self._private, _PURPOSE))
+        except InvalidTag:
+            raise UsageError("what was sent sealed cannot be opened: it is damaged or sealed for another engine") from None
         except (ValueError, TypeError) as error:
             raise UsageError(f"what was sent sealed cannot be opened: {error}") from None
 
 
 def seal(public: str, value: Json) -> str:
-    """Seal a value for the engine that has this public key. Raises UsageError for what is not a key."""
-    own = _exponent()
+    """Seal a value for the engine that has this public key.
+
+    Raises:
+        UsageError: that is not a key.
+        PortError: `cryptography` is not installed.
+    """
+    suite = _suite()
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
     try:
-        stream, tag = _keys(b64decode(public, validate=True), own)
+        key = X25519PublicKey.from_public_bytes(b64decode(public, validate=True))
+        return _text(suite.encrypt(json.dumps(value).encode("ascii"), key, _PURPOSE))
     except (ValueError, TypeError):
         raise UsageError("the engine gave no key to seal with") from None
-    hidden = _combined(json.dumps(value).encode("ascii"), stream)
-    return _text(_bytes(pow(_GENERATOR, own, _PRIME)) + _mac(tag, hidden) + hidden)
 
 
-def _exponent() -> int:
-    return int.from_bytes(os.urandom(_EXPONENT_BITS // 8), "big") | 1 << (_EXPONENT_BITS - 1)
-
-
-def _keys(public: bytes, secret: int) -> tuple[bytes, bytes]:
-    """The keys of the keystream and of the authentication. Raises ValueError for a number outside of the group."""
-    other = int.from_bytes(public, "big")
-    if len(public) != _SIZE or not 1 < other < _PRIME - 1:
-        raise ValueError("its key is damaged")
-    shared = hashlib.blake2b(_bytes(pow(other, secret, _PRIME)), digest_size=64, person=b"aether-mailbox").digest()
-    return shared[:32], shared[32:]
-
-
-def _combined(data: bytes, stream: bytes) -> bytes:
-    pad = hashlib.shake_256(stream).digest(len(data))
-    return (int.from_bytes(data, "big") ^ int.from_bytes(pad, "big")).to_bytes(len(data), "big")
-
-
-def _mac(key: bytes, data: bytes) -> bytes:
-    return hashlib.blake2b(data, key=key, digest_size=_MAC).digest()
-
-
-def _bytes(number: int) -> bytes:
-    return number.to_bytes(_SIZE, "big")
+def _suite() -> Suite:
+    try:
+        from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+    except ImportError:
+        raise PortError(
+            "an answer for a run that uses secrets goes sealed through the store, and what seals it is not installed",
+            hint="pip install 'cryptography>=47'",
+        ) from None
+    return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
 
 def _text(data: bytes) -> str:

@@ -99,6 +99,10 @@ class SecretBook:
             return MASK
         return text if known.masker is None else known.masker.text(text)
 
+    def lacks(self, run_id: str, used: Iterable[Reference]) -> list[Reference]:
+        """The secrets that a run has `used` and whose texts are not known here: what holds them cannot be masked."""
+        return self._missing(run_id, used)
+
     # --- filling in ---
 
     def must_wait(self, assignment: TaskAssignment) -> bool:

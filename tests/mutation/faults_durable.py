@@ -346,6 +346,23 @@ FAULTS = (
         "SELECT 1 FROM runs WHERE number=? AND token>=?",
         tests="tests/contracts/test_stores_sqlite.py",
     ),
+    # --- what comes from outside ---
+    Fault(
+        "masked",
+        "an answer that cannot be masked is recorded as it came",
+        "engine/outside.py",
+        "    if unmasked is not None:\n        if not all(",
+        "    if unmasked is not None and False:\n        if not all(",
+        tests="tests/unit/engine/test_secrets.py",
+    ),
+    Fault(
+        "masked",
+        "a result by hand that cannot be masked is recorded as it came",
+        "engine/loop.py",
+        "    if unmasked is not None:\n        return TaskResult(",
+        "    if unmasked is not None and False:\n        return TaskResult(",
+        tests="tests/unit/engine/test_secrets.py",
+    ),
     # --- passivation ---
     Fault(
         "ends",

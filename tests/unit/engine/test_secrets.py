@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether_protocol.errors import PortError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.masking import MASK, Masker, StreamMask
 from aether_protocol.plan.model import InputBinding, Literal
-from aether_protocol.ports.wire import TaskAssignment, TaskResult
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.codec import encode_entry
 from aether_protocol.service import client_of
-from aether_protocol.testing.harness import EngineWorld, run_on, succeed
+from aether_protocol.testing.harness import Cluster, EngineWorld, run_on, succeed
 from aether_protocol.views.report import make_report
 from tests.unit.engine.plans import dag, plan, retry, secret, task
 
@@ -256,3 +258,61 @@ def test_a_flood_of_what_might_begin_a_long_secret_costs_little() -> None:
     """Seen by its work, not by a clock: 2 MB in lines against 64 kB of secret."""
     mask = StreamMask(masker("y" * 65_536))
     assert "".join(mask.feed("x" * 65_535 + "\n") for _ in range(32)) == ("x" * 65_535 + "\n") * 32
+
+
+class Vault:
+    """A provider of another machine; it may be down, or have lost what it had."""
+
+    def __init__(self, *, blocking: bool) -> None:
+        self.blocking = blocking
+        self.state = "up"
+
+    def get(self, name: str, key: str) -> str | None:
+        if self.state == "down":
+            raise PortError("the vault is sealed")
+        return "hunter2" if self.state == "up" else None
+
+
+@pytest.mark.rule("DATA-12", "RT-119")
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("state", ["down", "empty"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_after_a_takeover_without_its_vault_nothing_is_recorded_unmasked(
+    tmp_path: Path, blocking: bool, state: str, elsewhere: bool
+) -> None:
+    vault = Vault(blocking=blocking)
+    asks = plan(dag(task("a", "echo", None, secret("p", "db", "p")), task("ask", "await", after=(0,))))
+
+    async def body(cluster: Cluster) -> None:
+        first = await cluster.start("first")
+        runs = [await first.submit(asks, run_id=name) for name in ("told", "approved", "by-hand")]
+        await cluster.pass_time(1)
+        await cluster.kill(first)
+        vault.state = state
+        second = await cluster.start("second")
+        await cluster.pass_time(20)
+        assert sorted(await second.recover()) == sorted(runs)
+        asking = client_of(await cluster.start("third") if elsewhere else second).control
+        answers: list[dict[str, Any]] = [{"say": "it is hunter2"}, {"hunter2": True}, {"approved": "hunter2"}, {"n": 1}]
+        for answer in answers:
+            asked = asyncio.ensure_future(asking.resume("told", "ask", answer, reason="hunter2 was seen"))
+            await cluster.pass_time(cluster.elapsed() + 5)
+            with pytest.raises(UsageError, match="cannot be masked: secret 'db', key 'p'"):
+                await asked
+        approved = asyncio.ensure_future(asking.resume("approved", "ask", {"approved": True}, reason="hunter2 was seen"))
+        await cluster.pass_time(cluster.elapsed() + 5)
+        await approved
+        second.deliver(TaskResult(AttemptRef("by-hand", "main.ask", 1), 0, "hunter2", {"x": "hunter2"}))
+        vault.state = "up"
+        again = asyncio.ensure_future(asking.resume("told", "ask", {"say": "it is hunter2"}))
+        await cluster.pass_time(cluster.elapsed() + 5)
+        await again
+        reports = [await client_of(second).runs.report(run) for run in runs]
+        assert [str(one.phase) for one in reports[:2]] == ["Succeeded", "Succeeded"]
+        assert reports[0].tasks[2].outputs == {"say": "it is ***"}
+        assert [one.message for one in reports[1].warnings if "resumed" in one.message] == ["resumed: ***"]
+
+    cluster = Cluster(tmp_path, lease_s=15)
+    cluster._secrets = [vault]  # type: ignore[list-item]
+    run_on(cluster, body)
+    assert b"hunter2" not in b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether_protocol.engine.mailbox import is_private, resume_question
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.sealing import SealingKey, seal
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -46,7 +48,7 @@ def test_only_its_key_opens_it() -> None:
         SealingKey().open(seal(KEY.public, TEXT))
 
 
-@pytest.mark.parametrize("place", [0, 255, 256, 287, 288, -1])
+@pytest.mark.parametrize("place", [0, 31, 32, 47, -17, -16, -1])
 def test_what_was_changed_is_refused(place: int) -> None:
     data = bytearray(b64decode(seal(KEY.public, TEXT)))
     data[place] ^= 1
@@ -60,11 +62,25 @@ def test_what_is_not_sealed_is_refused(sealed: str) -> None:
         KEY.open(sealed)
 
 
-@pytest.mark.parametrize("number", [0, 1, (1 << 2048) - 1])
-def test_a_number_outside_of_the_group_is_not_a_key(number: int) -> None:
-    """It would give a keystream that everybody can make."""
+@pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31), bytes(31), bytes(256), b""])
+def test_what_gives_no_secret_of_two_is_not_a_key(key: bytes) -> None:
+    """Numbers of a small order would give a text that everybody can open."""
     with pytest.raises(UsageError, match="no key"):
-        seal(b64encode(number.to_bytes(256, "big")).decode(), TEXT)
+        seal(b64encode(key).decode(), TEXT)
+
+
+def test_a_program_that_is_never_asked_loads_no_cryptography() -> None:
+    code = "import sys, aether_protocol.engine.api, aether_protocol.cli.drive; print('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_without_its_library_what_would_be_sealed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    public, sealed = KEY.public, seal(KEY.public, TEXT)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.hpke", None)  # as where it is not installed, or too old
+    for asked in (lambda: SealingKey().public, lambda: seal(public, TEXT), lambda: KEY.open(sealed)):
+        with pytest.raises(PortError) as refused:
+            asked()
+        assert refused.value.hint == "pip install 'cryptography>=47'"
 
 
 def test_what_may_hold_a_secret_is_private() -> None:
@@ -134,5 +150,22 @@ def test_what_was_sealed_for_an_engine_that_is_gone_is_sealed_again(tmp_path: Pa
 
     async def answered(engine: object) -> bool:
         return "public" in vars(engine._keeper._key)  # type: ignore[attr-defined]  # it was asked for
+
+    run_on(Cluster(tmp_path, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
+
+
+@pytest.mark.rule("RT-119")
+def test_an_engine_without_the_library_says_so_to_who_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(cluster: Cluster) -> None:
+        driving, other = await cluster.start("driving"), await cluster.start("other")
+        run = await driving.submit(asking())
+        await cluster.pass_time(1)
+        monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.hpke", None)
+        asked = asyncio.ensure_future(client_of(other).control.resume(run, "ask", {"say": "it is hunter2"}))
+        await cluster.pass_time(10)
+        with pytest.raises(PortError, match="is not installed") as refused:
+            await asked
+        assert refused.value.hint == "pip install 'cryptography>=47'"
+        assert b"hunter2" not in everything_in(tmp_path)
 
     run_on(Cluster(tmp_path, lease_s=15, secrets={"db": {"p": "hunter2"}}), body)
