@@ -18,7 +18,7 @@ Modules by role:
 
     put together     app, parts, host, reports
     who may ask      gate, access
-    routes           runs, feeds, workers, artifacts, administration
+    routes           runs, feeds, documents, schedules, workers, artifacts, administration
     how is answered  answers, problems, sse
 """
 
