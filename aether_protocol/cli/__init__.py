@@ -7,7 +7,8 @@ Modules by role:
     from start to exit code   __main__, entry, root, lazy_group, exits
     what a command takes      command, options, value_types, configured, arguments, instants, paths, target
     documents and the store   document_inputs, stored, freeing, schedules
-    runs driven here          drive, session, hosting, serving, process, administering
+    runs driven here          drive, session, hosting, serving, working, process, administering
+    a server elsewhere        fleet_calls
     packages                  commands, render, terminal
 """
 

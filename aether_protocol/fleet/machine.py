@@ -39,12 +39,13 @@ class Fleet:
 
     Args:
         settings: leases and limits of time.
-        at: when the server started (microseconds, the clock of the events).
         first: the number of the first delivery: higher than any that an earlier server may have given.
     """
 
-    def __init__(self, settings: FleetSettings, *, at: int, first: int = 1) -> None:
-        self._state = FleetState(settings, at=at, first=first)
+    def __init__(self, settings: FleetSettings, *, first: int = 1) -> None:
+        self._state = FleetState(settings, first=first)
+        self._asked: dict[AttemptRef, int] = {}  # when it was first asked for what cannot be told yet
+        self.expects = True  # that workers which have not said hello here hold attempts of earlier or other servers
 
     @property
     def state(self) -> FleetState:
@@ -60,14 +61,17 @@ class Fleet:
     def held(self, refs: Iterable[AttemptRef], now: int) -> Mapping[AttemptRef, Literal["held", "unknown"]]:
         """Say what became of attempts that an earlier server may have delivered (`ports.broker.Broker.held`).
 
-        Those that a worker may still bring back are left out, until the time for that is over.
+        Those that a worker may still bring back are left out, until the time for that is over: it begins when they are first
+        asked for, since another server may have had their workers until then.
         """
         found: dict[AttemptRef, Literal["held", "unknown"]] = {}
         for ref in refs:
             if self._state.running(ref) or self._state.waits(ref) or ref in self._state.results:
                 found[ref] = "held"
-            elif now >= self._state.opened_at + self._state.settings.reattach:
+            elif not self.expects or now >= self._asked.setdefault(ref, now) + self._state.settings.reattach:
                 found[ref] = "unknown"
+            if ref in found:
+                self._asked.pop(ref, None)
         return found
 
     def next_due(self) -> int | None:

@@ -26,6 +26,7 @@ def joined(fleet: FleetState, event: e.Joined) -> None:
         streaming=event.streaming,
         seen_at=event.at,
         lease_end=event.at + fleet.settings.lease,
+        instance=event.instance,
     )
     if known is not None:
         session.used, session.deliveries, session.losses = known.used, known.deliveries, known.losses

@@ -40,6 +40,7 @@ class WorkerSession(Struct, eq=False):
     classes: dict[Need, WorkClass] = field(default_factory=dict)
     losses: deque[tuple[int, str]] = field(default_factory=deque)
     drain_until: int | None = None
+    instance: str = ""
 
     def has_room(self, slots: Slots) -> bool:
         """Whether these are free at it."""

@@ -19,7 +19,7 @@ _FAVOURITES: Final = 10_000  # runs whose last worker is remembered; beyond that
 
 
 class FleetSettings(Struct, frozen=True, kw_only=True, gc=False):
-    """Times in microseconds. `lease`: how long a session lives after its last message. `reattach`: how long after the start
+    """Times in microseconds. `lease`: how long a session lives after its last message. `reattach`: for how long
     workers of an earlier server may come back with what they hold. `refusal_delay` doubles with each refusal in a row up to
     `longest_delay`; after `refused_at_most` it is an Error. A worker that lost `quarantine_losses` different task runs
     within `quarantine_window` by the death of their own processes gets no more work for as long."""
@@ -38,13 +38,11 @@ class FleetState:
 
     Args:
         settings: leases and limits of time.
-        at: when the server started (microseconds, the clock of the events).
         first: the number of the first delivery: higher than any that an earlier server may have given.
     """
 
-    def __init__(self, settings: FleetSettings, *, at: int, first: int = 1) -> None:
+    def __init__(self, settings: FleetSettings, *, first: int = 1) -> None:
         self.settings = settings
-        self.opened_at = at
         self.waiting = Waiting()
         self.deliveries: dict[int, WorkerDelivery] = {}
         self.of_task: dict[str, dict[int, WorkerDelivery]] = {}  # those that may still run, by task run

@@ -16,7 +16,7 @@ its caller; `app.make_app` puts routes and parts together. All of it needs the e
 
 Modules by role:
 
-    put together     app, parts, host, reports
+    put together     app, parts, host, reports, known_workers
     who may ask      gate, access
     routes           runs, feeds, documents, schedules, workers, artifacts, administration
     how is answered  answers, problems, sse

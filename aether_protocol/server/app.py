@@ -24,7 +24,7 @@ from aether_protocol.server.problems import of_error
 from aether_protocol.server.runs import RunController
 from aether_protocol.server.schedules import ScheduleController
 from aether_protocol.server.sse import OpenStreams
-from aether_protocol.server.workers import WorkerController
+from aether_protocol.server.workers import WorkerController, waiting
 
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
 
@@ -50,7 +50,7 @@ def make_app(parts: ServerParts) -> Litestar:
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:
-        routes.append(WorkerController)
+        routes += [WorkerController, waiting]
         if parts.artifacts is not None:
             routes.append(ArtifactController)
     cors = parts.access.cors

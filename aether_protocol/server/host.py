@@ -36,6 +36,7 @@ from aether_protocol.ports.broker import BrokerParts
 from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import AccessRules, make_rules
+from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sse import end_streams
@@ -155,6 +156,8 @@ class ServerHost:
             await store.close()
             raise
         self._reports.watch(self.engine)
+        self._workers = KnownWorkers(store, self.broker)
+        await self._workers.begin()
         self._http = _HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
 
@@ -179,6 +182,7 @@ class ServerHost:
             directory=NamespaceDirectory(self._store.namespaces, clock),
             administer=lambda caller: AccessAdministration(self._store, clock, caller, trail),
             workers=self.broker,
+            known_workers=self._workers,
             is_ready=lambda: self._ready,
             public_url=settings.public_url,
             access=self.access,
@@ -197,7 +201,6 @@ class ServerHost:
 
     async def serve(self, leaving: asyncio.Event) -> None:
         """Drive what is in the store, and answer, until `leaving` is set."""
-        self._begin("recovery", self._recover_on())
         if self._settings.cron and self._store.schedules is not None:
             runner = ScheduleRunner(
                 self.engine, self._store, self.engine.clock, witness=self._reports, artifacts=self.engine.artifacts
@@ -206,7 +209,9 @@ class ServerHost:
         worker = None
         if self._settings.workers:
             worker = self._embedded()
+            await self._workers.note(worker.hello, this_process())
             self._begin("worker", worker.run())
+        self._begin("recovery", self._recover_on())
         self._ready = True
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
         self._ready = False
@@ -273,6 +278,7 @@ class ServerHost:
                     await release_dead_owners(self._store)
                     if first:
                         await remove_shared_folders(self._store, root)
+                await self._workers.tend()
                 for run_id in await self.engine.recover():
                     self._reports.adopted(run_id)
                 first = False

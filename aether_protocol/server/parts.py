@@ -11,6 +11,7 @@ from msgspec import Struct
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.server.gate import AccessRules
+from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.caller import Caller
@@ -33,6 +34,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         directory: the namespaces that were declared; None: none are.
         administer: gives a caller what looks after tokens, namespaces and the audit; None: it cannot be done here.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
+        known_workers: keeps which workers there are; None: they are not kept.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
         is_ready: whether requests are taken now.
@@ -45,6 +47,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     directory: NamespaceDirectory | None = None
     administer: Callable[[Caller], AccessAdministration] | None = None
     workers: WorkerBroker | None = None
+    known_workers: KnownWorkers | None = None
     access: AccessRules = AccessRules()
     artifacts: ArtifactTransfers | None = None
     is_ready: Callable[[], bool] = _always

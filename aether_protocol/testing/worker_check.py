@@ -388,7 +388,8 @@ CHECKS: Final[Sequence[Check]] = (
 async def check_worker(
     worker: WorkerToCheck, *, checks: Sequence[Check] = CHECKS, port: int = 0
 ) -> AsyncIterator[CheckOutcome]:
-    """Start a worker, and give the outcome of each check as it is known. The worker is asked to end at last (SIGTERM).
+    """Start a worker, and give the outcome of each check as it is known. The worker is asked to end at last (SIGTERM); where it
+    ends by itself, no more checks are made.
 
     Args:
         worker: what to start.
@@ -409,7 +410,15 @@ async def check_worker(
         )
         try:
             for check in checks:
-                yield await _outcome(check, judge, worker)
+                outcome = asyncio.create_task(_outcome(check, judge, worker))
+                ended = asyncio.create_task(process.wait())
+                done, _ = await asyncio.wait({outcome, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if outcome not in done:  # all other checks would wait for nothing
+                    outcome.cancel()
+                    told = f"the worker ended before it was asked to, with exit code {ended.result()}"
+                    yield CheckOutcome(_name_of(check), told)
+                    return
+                yield outcome.result()
             yield await _leaves(process)
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -422,7 +431,7 @@ async def check_worker(
 async def _outcome(
     check: Callable[[Judge, WorkerToCheck], Awaitable[None]], judge: Judge, worker: WorkerToCheck
 ) -> CheckOutcome:
-    name = (check.__doc__ or check.__name__).strip()
+    name = _name_of(check)
     try:
         await check(judge, worker)
     except CheckFailedError as error:
@@ -430,6 +439,10 @@ async def _outcome(
     except (KeyError, TypeError, ValueError) as error:  # a message without what every message has
         return CheckOutcome(name, f"a message does not fit: {type(error).__name__} {error}")
     return CheckOutcome(name, None)
+
+
+def _name_of(check: Callable[[Judge, WorkerToCheck], Awaitable[None]]) -> str:
+    return (check.__doc__ or check.__name__).strip()
 
 
 async def _leaves(process: asyncio.subprocess.Process) -> CheckOutcome:

@@ -23,7 +23,7 @@ Modules by role:
 
     process     process, supervisor, held, outbox, spool
     children    pool, processes, pipes, child
-    transport   transport, http, direct
+    transport   transport, http, turns, direct
     artifacts   artifacts, http_artifacts, cache
 """
 

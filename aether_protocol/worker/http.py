@@ -96,4 +96,9 @@ def _detail(answer: httpx.Response) -> str:
         body = answer.json()
     except ValueError:
         return answer.text[:200]
-    return str(body.get("detail", body)) if isinstance(body, dict) else str(body)
+    if not isinstance(body, dict):
+        return str(body)
+    errors = body.get("errors")
+    told = str(body.get("detail", body))
+    more = [str(one.get("message", one)) for one in errors[:3] if isinstance(one, dict)] if isinstance(errors, list) else []
+    return f"{told} ({'; '.join(more)})" if more else told

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import os
 import platform
+import secrets
 import signal
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aether_protocol import __version__
 from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
+from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
@@ -24,7 +26,7 @@ from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
 from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.spool import MOST_BYTES as MOST_LOG_BYTES
-from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings
+from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings, WorkerNews
 
 __all__ = ["Worker"]
 
@@ -32,10 +34,11 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
-    """A worker for one server.
+    """A worker for a server.
 
     Args:
-        url: where the server is: `http://127.0.0.1:7234`, or `https://...` on another machine.
+        url: where the server is: `http://127.0.0.1:7234`, or `https://...` on another machine. Several servers of one store are
+            tried in turn.
         name: how it is shown; the machine's name and the process id unless given.
         token: that of the worker, where the server wants one.
         slots: how much it offers of each kind; `tasks` (how many attempts at a time) is the number of processors unless given.
@@ -47,6 +50,7 @@ class Worker:
         cache_bytes: how much of them is kept; what was not used for longest goes first.
         log_bytes: how much of logs is kept on disk while the server does not take them; then the oldest go, with a note.
         grace_s: how long attempts may continue after a first signal.
+        report: called with what becomes of the worker; it is logged unless given.
 
     Raises:
         UsageError: the address would carry secrets in clear over a network, an executor is not there, or the extra `[server]`
@@ -55,7 +59,7 @@ class Worker:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         name: str | None = None,
         token: str | None = None,
@@ -68,16 +72,19 @@ class Worker:
         cache_bytes: int = MOST_BYTES,
         log_bytes: int = MOST_LOG_BYTES,
         grace_s: float = 600.0,
+        report: Callable[[WorkerNews], None] | None = None,
     ) -> None:
-        check_address(url)
+        self.urls = [url] if isinstance(url, str) else list(url)
+        for one in self.urls:
+            check_address(one)
         _check_extra()
-        self.url = url
         self.hello = hello_of(name, slots=slots, labels=labels, pool=pool, executors=executors)
         self._token = token
         self._modules = tuple(modules)
         self._cache = ArtifactCache(Path(os.path.abspath(usual_cache() if cache is None else cache)), cache_bytes)
         self._grace_s = grace_s
         self._log_bytes = log_bytes
+        self._report = report
         self._supervisor: Supervisor | None = None
 
     def run(self) -> None:
@@ -91,12 +98,21 @@ class Worker:
     async def work(self) -> None:
         """`run`, in an event loop that is there already. Signals are handled while it runs."""
         from aether_protocol.worker.http import HttpTransport
+        from aether_protocol.worker.turns import TurnTransport
 
+        clock = SystemClock()
         pool = ChildProcesses(self._modules, settings=ChildSettings(cache=str(self._cache.repository.folder)))
         settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
-        transport = HttpTransport(self.url, token=self._token)
-        artifacts = (transport.artifacts, self._cache)
-        self._supervisor = Supervisor(transport, pool, self.hello, artifacts=artifacts, settings=settings)
+        transport = TurnTransport([HttpTransport(url, token=self._token) for url in self.urls], clock)
+        self._supervisor = Supervisor(
+            transport,
+            pool,
+            self.hello,
+            artifacts=(transport, self._cache),
+            settings=settings,
+            clock=clock,
+            report=self._report,
+        )
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
             for number in _SIGNALS:
@@ -126,6 +142,7 @@ def hello_of(
         slots={"tasks": os.cpu_count() or 1, **(slots or {})},
         labels={"os": platform.system().lower(), "arch": platform.machine(), **(labels or {})},
         pool=pool,
+        instance=secrets.token_hex(8),
     )
 
 

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -36,7 +36,7 @@ from aether_protocol.worker.pool import AttemptPool
 from aether_protocol.worker.spool import MOST_BYTES
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
 
-__all__ = ["Supervisor", "SupervisorSettings"]
+__all__ = ["Supervisor", "SupervisorSettings", "WorkerNews"]
 
 _log = logging.getLogger("aether_protocol")
 
@@ -63,6 +63,17 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, gc=False):
     log_bytes: int = MOST_BYTES
 
 
+class WorkerNews(Struct, frozen=True, gc=False):
+    """What became of a worker, for people: `text` says it, `kind` to programs."""
+
+    kind: Literal["connected", "away", "back", "stopping", "draining"]
+    text: str
+
+
+def _log_news(news: WorkerNews) -> None:
+    _log.log(logging.WARNING if news.kind in ("away", "stopping") else logging.INFO, "%s", news.text)
+
+
 class Supervisor:
     """Keeps one session after the other with a server, until it is drained or cancelled.
 
@@ -74,6 +85,7 @@ class Supervisor:
         settings: pauses and the grace of a drain.
         seed: of the jitter of pauses.
         clock: the time of leases, beats and pauses; it must never jump. That of this machine unless given.
+        report: called with what becomes of the worker; it is logged unless given.
     """
 
     def __init__(
@@ -86,7 +98,10 @@ class Supervisor:
         settings: SupervisorSettings | None = None,
         seed: int | None = None,
         clock: Clock | None = None,
+        report: Callable[[WorkerNews], None] | None = None,
     ) -> None:
+        self._report = report or _log_news
+        self._is_away = False  # the server does not answer, which was reported
         self._transport = transport
         self._pool = pool
         self._hello = hello
@@ -107,6 +122,11 @@ class Supervisor:
         self._expired = asyncio.Event()  # the session's lease is over
         self._draining = asyncio.Event()
         self._drain_until: int | None = None
+
+    @property
+    def hello(self) -> Hello:
+        """What the worker says of itself."""
+        return self._hello
 
     @property
     def session(self) -> str:
@@ -152,6 +172,7 @@ class Supervisor:
         until = self._clock.now() + round((self._settings.grace_s if grace_s is None else grace_s) * _SECOND)
         if self._drain_until is None or until < self._drain_until:
             self._drain_until = until
+            self._report(WorkerNews("draining", f"no more work is taken; attempts that still run: {self.running}"))
         self._draining.set()
         self._held.freed.set()
 
@@ -166,11 +187,13 @@ class Supervisor:
             try:
                 self._welcome = await self._transport.hello(self._hello)
             except TransportError as error:
-                _log.warning("no server yet: %s", error.message)
+                self._away(error)
                 await self._pause(pause)
                 pause = min(pause * 2, self._settings.longest_retry_s)
                 continue
             self._session, self._answered_at = self._welcome.session, sent
+            self._is_away = False
+            self._report(WorkerNews("connected", f"connected to {self._welcome.server} as {self._hello.worker!r}"))
             self._poll = self._received = 0
             self._expired.clear()
             self._welcomed.set()
@@ -238,7 +261,7 @@ class Supervisor:
             try:
                 orders = await self._transport.beat(self._session, beat)
             except TransportError as error:
-                _log.debug("a beat was not answered: %s", error.message)
+                self._away(error)
                 continue
             self._answered(sent)
             self._obey(orders)
@@ -321,7 +344,8 @@ class Supervisor:
             if silent >= kill_at:
                 self._drop_all()
             elif silent >= stop_at and not stopped:
-                _log.warning("no answer for %.3g s: attempts are stopped, since the lease ends soon", silent / _SECOND)
+                told = f"no answer for {silent / _SECOND:.3g} s: attempts are stopped, since the lease ends soon"
+                self._report(WorkerNews("stopping", told))
                 self._stop_all()
             if silent >= lease:
                 self._expired.set()
@@ -384,6 +408,14 @@ class Supervisor:
 
     def _answered(self, sent: int) -> None:
         self._answered_at = max(self._answered_at, sent)
+        if self._is_away:
+            self._is_away = False
+            self._report(WorkerNews("back", "the server answers again"))
+
+    def _away(self, error: TransportError) -> None:
+        if not self._is_away:
+            self._is_away = True
+            self._report(WorkerNews("away", f"{error.message}; it is tried again, and what runs continues"))
 
     async def _pause(self, seconds: float) -> None:
         await self._clock.sleep(seconds * (0.5 + self._chance.random()))

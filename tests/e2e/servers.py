@@ -100,3 +100,35 @@ def wait_for(holds: Callable[[], bool], seconds: float = 20.0) -> float:
 def lines_in(file: Path) -> list[str]:
     """The lines of a file, which may not be there yet."""
     return file.read_text().split() if file.exists() else []
+
+
+class Working:
+    """`aether worker` as a process. `process` says what becomes of it on standard error."""
+
+    def __init__(self, server: str, *options: str, **env: str) -> None:
+        command = [*AETHER, "worker", "--server", server, *options]
+        self.process = subprocess.Popen(
+            command, env=environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )
+
+    def connected(self) -> None:
+        """Wait until it has a session."""
+        read_until(self.process.stderr, "connected to")
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal and wait; the exit code and what it still said."""
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, err
+
+
+@contextmanager
+def working(server: str, *options: str, **env: str) -> Iterator[Working]:
+    """A worker for as long as the block runs."""
+    worker = Working(server, *options, **env)
+    try:
+        yield worker
+    finally:
+        worker.process.kill()
+        worker.process.communicate()

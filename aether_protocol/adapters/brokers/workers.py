@@ -104,14 +104,13 @@ class WorkerBroker:
     ) -> None:
         self.settings = settings or FleetSettings()
         self.server = server
-        self._clock = clock
+        self.clock = clock
         self._beat_s, self._poll_s = beat_s, poll_s
         self._tokens = Tokens(key)
         self._secrets = SecretBook(secrets)
         self._artifacts = artifacts
-        now = clock.now()
         # A server that counts no terms starts at the microsecond: no earlier one came as far, if the clock was not set back.
-        self.fleet = Fleet(self.settings, at=now, first=term << _NUMBER_BITS if term else now)
+        self.fleet = Fleet(self.settings, first=term << _NUMBER_BITS if term else clock.now())
         self._is_paused = False
         self._sessions: dict[str, _Session] = {}
         self._logs = WorkerLogs(clock, self._tokens, self._secrets)
@@ -131,20 +130,20 @@ class WorkerBroker:
         works: list[Work] = []
         for assignment in batch:
             try:
-                works.append(_work(assignment, self._clock.now()))
+                works.append(_work(assignment, self.clock.now()))
             except ValueError as error:
                 self.sink.finished(TaskResult(assignment.ref, ERROR, clean(str(error))))
-        self._send(e.Offered(self._clock.now(), works))
+        self._send(e.Offered(self.clock.now(), works))
         return _NONE_REFUSED
 
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
-        self._send(e.Withdrawn(self._clock.now(), refs))
+        self._send(e.Withdrawn(self.clock.now(), refs))
 
     async def release(self, refs: Sequence[AttemptRef]) -> None:
-        self._send(e.Released(self._clock.now(), refs))
+        self._send(e.Released(self.clock.now(), refs))
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
-        return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self._clock.now()))
+        return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self.clock.now()))
 
     async def close(self) -> None:
         """Answer all polls. Attempts live on at their workers, and are taken over by the next server."""
@@ -179,7 +178,7 @@ class WorkerBroker:
         self._sessions[name] = _Session(holder)
         self._send(
             e.Joined(
-                self._clock.now(),
+                self.clock.now(),
                 name,
                 hello.worker,
                 frozenset(offer.name for offer in hello.executors),
@@ -188,6 +187,7 @@ class WorkerBroker:
                 pool=hello.pool,
                 namespaces=namespaces,
                 holding=holding,
+                instance=hello.instance,
             )
         )
         lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)
@@ -212,15 +212,15 @@ class WorkerBroker:
         answer = session.answer = asyncio.get_running_loop().create_future()
         free = 0 if self._is_paused else poll.free
         holding = [one for one in self._tokens.read_all(poll.holding) if _serves(namespaces, one)]
-        self._send(e.Polled(self._clock.now(), name, poll.poll, free, holding))
-        due = self._clock.call_at(self._clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
+        self._send(e.Polled(self.clock.now(), name, poll.poll, free, holding))
+        due = self.clock.call_at(self.clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
         try:
             await answer
         finally:
             due.cancel()
             if session.poll == poll.poll:
                 session.answer = None
-                self._send(e.PollEnded(self._clock.now(), name, poll.poll))
+                self._send(e.PollEnded(self.clock.now(), name, poll.poll))
         self._session(name)
         return _take(session) if session.poll == poll.poll else Orders()
 
@@ -232,7 +232,7 @@ class WorkerBroker:
         """
         session = self._session(name)
         holding = [one for one in self._tokens.read_all(beat.holding) if _serves(namespaces, one)]
-        self._send(e.Beat(self._clock.now(), name, beat.poll, holding))
+        self._send(e.Beat(self.clock.now(), name, beat.poll, holding))
         orders = Orders(stop=session.orders.stop, drain_ms=session.orders.drain_ms)
         session.orders.stop, session.orders.drain_ms = [], None
         return orders
@@ -249,7 +249,7 @@ class WorkerBroker:
         if session is None and not (report.results or report.logs):
             raise SessionOverError(name)
         absent = await _absent_of(self._artifacts, report.results)
-        now = self._clock.now()
+        now = self.clock.now()
         unknown: list[str] = []
         started = _of_session(self.fleet, self._tokens, name, report.started, unknown)
         if started:
@@ -268,9 +268,9 @@ class WorkerBroker:
             self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
         receipt = Receipt(unknown=unknown)
         if recorded:
-            await _all_done([one.done for one in recorded.values()], self._clock)
+            await _all_done([one.done for one in recorded.values()], self.clock)
             receipt.recorded = [token for token, one in recorded.items() if one.done.done()]
-            self._send(e.Recorded(self._clock.now(), [recorded[token].holding for token in receipt.recorded]))
+            self._send(e.Recorded(self.clock.now(), [recorded[token].holding for token in receipt.recorded]))
         elif report.logs or report == WorkReport():
             await self._logs.settled(name)
         receipt.logged = self._logs.receipts(name)
@@ -309,22 +309,22 @@ class WorkerBroker:
 
     def leave(self, name: str) -> None:
         """End a session: its worker carries nothing out any more."""
-        self._send(e.Left(self._clock.now(), name))
+        self._send(e.Left(self.clock.now(), name))
 
     def pause(self) -> None:
         """Assign no more: this server is about to stop. What workers have continues, and is reported here or to the next."""
         self._is_paused = True
         for name, session in self._sessions.items():
             if session.answer is not None:
-                self._send(e.PollEnded(self._clock.now(), name, session.poll))
+                self._send(e.PollEnded(self.clock.now(), name, session.poll))
 
     def share(self, weights: Mapping[str, int], limits: Mapping[str, int]) -> None:
         """Say how namespaces share the workers: weights (1 unless given), and the most attempts at a time."""
-        self._send(e.LimitsSet(self._clock.now(), weights, limits))
+        self._send(e.LimitsSet(self.clock.now(), weights, limits))
 
     def drain(self, name: str, grace_s: float) -> None:
         """Give a worker no more work, and ask it to return what has not ended after `grace_s`."""
-        now = self._clock.now()
+        now = self.clock.now()
         self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
 
     # --- commands ---------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ class WorkerBroker:
                     told.add(name)
                 case c.AskDrain(session=name, until=until):
                     if name in self._sessions:
-                        self._sessions[name].orders.drain_ms = max(0, until - self._clock.now()) // 1000
+                        self._sessions[name].orders.drain_ms = max(0, until - self.clock.now()) // 1000
                         told.add(name)
                 case c.CloseSession(session=name):
                     closed = self._sessions.pop(name, None)
@@ -375,12 +375,12 @@ class WorkerBroker:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self._clock.call_at(due, self._tick)
+        self._timer = self.clock.call_at(due, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         self._logs.forget(self.fleet.state.deliveries)
-        self._send(e.Ticked(self._clock.now()))
+        self._send(e.Ticked(self.clock.now()))
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -409,7 +409,7 @@ class WorkerBroker:
             self.sink.finished(result, lambda future=future: _set(future))  # type: ignore[misc]
             held.append(holding)
         if held:
-            self._send(e.Finished(self._clock.now(), name, held))
+            self._send(e.Finished(self.clock.now(), name, held))
         return recorded
 
     def _session(self, name: str) -> _Session:

@@ -38,7 +38,7 @@ def test_no_namespace_with_waiting_work_gets_less_than_its_share(
     sizes: list[int], slots: list[int], runs: int, seed: int
 ) -> None:
     chance = random.Random(seed)
-    fleet = Fleet(FleetSettings(), at=0)
+    fleet = Fleet(FleetSettings())
     works = [
         Work(AttemptRef(f"{ns}-{n % runs}", f"t{n}", 1), f"ns{ns}", Need("script"))
         for ns, size in enumerate(sizes)
@@ -122,7 +122,7 @@ def steps_to_serve(waiting: int) -> int:
     """How many lines of the fleet run while one worker asks for one attempt, with so many waiting."""
     import sys
 
-    fleet = Fleet(FleetSettings(), at=0)
+    fleet = Fleet(FleetSettings())
     works = [
         Work(AttemptRef(f"r{n % 50}", f"t{n}", 1), f"ns{n % 5}", Need("script", selector=f"a!={n % 3}")) for n in range(waiting)
     ]
@@ -181,7 +181,7 @@ class World:
         self.chance = random.Random(seed)
         self.now = 0
         self.trouble = True
-        self.fleet = Fleet(FleetSettings(lease=LEASE * SECOND), at=0)
+        self.fleet = Fleet(FleetSettings(lease=LEASE * SECOND))
         self.workers = [ModelWorker(f"w{n}") for n in range(self.chance.randint(1, 4))]
         self.open: dict[str, AttemptRef] = {}  # by task run: the attempt that the engine waits for
         self.results: list[AttemptRef] = []

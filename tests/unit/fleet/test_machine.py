@@ -36,7 +36,7 @@ class Bench:
 
     def __init__(self, **settings: int) -> None:
         self.now = 0
-        self.fleet = Fleet(FleetSettings(**settings), at=0)
+        self.fleet = Fleet(FleetSettings(**settings))
         self.polls: dict[str, int] = {}
         self.holding: dict[str, dict[int, AttemptRef]] = {}
 
@@ -405,7 +405,16 @@ def test_a_server_that_restarts_takes_over_what_workers_hold() -> None:
     assert bench.fleet.held([ref("a")], 30 * SECOND) == {ref("a"): "held"}, "its worker keeps the result until it is recorded"
     assert (bench.offer(work("a")), bench.poll()) == ([], []), "and sends it again"
     bench.send(e.Recorded(bench.now, [e.Holding(77, ref("a"))]))
-    assert bench.fleet.held([ref("a")], 30 * SECOND) == {ref("a"): "unknown"}
+    assert bench.fleet.held([ref("a")], 30 * SECOND) == {}
+    assert bench.fleet.held([ref("a")], 59 * SECOND) == {}
+    assert bench.fleet.held([ref("a")], 60 * SECOND) == {ref("a"): "unknown"}
+
+
+def test_what_another_server_had_is_waited_for_from_the_moment_it_is_asked_for() -> None:
+    bench = Bench(reattach=30 * SECOND)
+    assert bench.fleet.held([ref("a")], 900 * SECOND) == {}, "its worker may have been at that server until now"
+    bench.fleet.expects = False
+    assert bench.fleet.held([ref("a")], 900 * SECOND) == {ref("a"): "unknown"}, "all workers that there are were seen"
 
 
 def test_a_result_that_goes_with_its_worker_before_it_is_recorded_is_lost() -> None:
@@ -503,6 +512,7 @@ def test_a_released_attempt_is_left_to_the_next_engine_where_it_runs_and_offered
     bench.offer(work("a"), work("b"))
     assert assigned(bench.poll(free=1)) == ["a"]
     assert bench.send(e.Released(bench.now, [ref("a"), ref("b"), ref("z")])) == [], "nothing is stopped"
+    bench.fleet.expects = False
     assert bench.fleet.held([ref("a"), ref("b")], 30 * SECOND) == {ref("a"): "held", ref("b"): "unknown"}
     assert bench.offer(work("a"), work("b")) == []
     assert assigned(bench.poll()) == ["b"]

@@ -12,7 +12,7 @@ from aether_protocol.worker import Worker
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:7234", "http://localhost:1", "http://[::1]:7234", "https://aether.example.com"])
 def test_secrets_go_over_tls_or_inside_of_one_machine(url: str) -> None:
-    assert Worker(url).url == url
+    assert Worker(url).urls == [url]
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1:7234", "http://aether.example.com", "http://localhost.example.com", "http://0.0.0.0:1"])

@@ -1,0 +1,39 @@
+"""`aether worker drain NAME`: a worker gets no more work, and ends once what it has is done."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import click
+from msgspec import Struct
+
+from aether_protocol.cli.command import argument, command_with, option
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.fleet_calls import ServerOptions, ask_server
+from aether_protocol.cli.value_types import Number
+
+EPILOG = """\b
+Examples:
+  aether worker drain gpu-3
+  aether worker drain gpu-3 --grace 60"""
+
+
+class DrainOptions(Struct, frozen=True, kw_only=True):
+    name: Annotated[str, argument("NAME")]
+    grace: Annotated[
+        float,
+        option("--grace", type=Number(0, 86_400, fraction=True), default=600, show_default=True, metavar="SECONDS",
+               help="How long its tasks may continue; what has not ended goes to another worker."),
+    ] = 600
+    server: ServerOptions
+
+
+@command_with(DrainOptions, "drain", epilog=EPILOG)
+def command(options: DrainOptions) -> int:
+    """Give the worker NAME no more work; it ends by itself once what it carries out has ended."""
+    path = f"/workers/{quote(options.name, safe='')}/drain"
+    done = ask_server(options.server, "POST", path, {"graceSeconds": options.grace})
+    several = "" if done["drained"] == 1 else f" ({done['drained']} of that name)"
+    click.echo(f"{options.name} is being drained{several}")
+    return FINE

@@ -1,0 +1,59 @@
+"""`aether worker ls`: the workers of a server, and why tasks wait."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import click
+from msgspec import Struct
+
+from aether_protocol.cli.command import command_with, output_option
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.fleet_calls import ServerOptions, ask_server
+from aether_protocol.cli.options import ToOption
+from aether_protocol.views.text import printable
+
+EPILOG = """\b
+Examples:
+  aether worker ls
+  aether worker ls --server https://aether.example.com -o json"""
+
+
+class WorkerListOptions(Struct, frozen=True, kw_only=True):
+    output: Annotated[str, output_option("text", "json")] = "text"
+    to: ToOption = None
+    server: ServerOptions
+
+
+@command_with(WorkerListOptions, "ls", epilog=EPILOG)
+def command(options: WorkerListOptions) -> int:
+    """List the workers of a server: slots, state, what each carries out; and why tasks wait."""
+    found = ask_server(options.server, "GET", "/workers")
+    if options.output == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return FINE
+    from aether_protocol.cli.render.table import show_table
+    from aether_protocol.cli.terminal import messages
+
+    rows = [_row(one) for one in found["workers"]]
+    if rows:
+        show_table(("NAME", "STATE", "POOL", "SLOTS", "SEEN", "LABELS", "RUNNING"), rows, least=("LABELS", "SEEN", "POOL"))
+    else:
+        messages.note("no worker is connected", "'aether worker --server URL' starts one")
+    for reason, count in found["waiting"].items():
+        click.echo(printable(f"{count} waiting: {reason}"))
+    return FINE
+
+
+def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
+    used = worker["used"]
+    slots = ", ".join(f"{kind} {used.get(kind, 0)}/{total}" for kind, total in sorted(worker["slots"].items()))
+    labels = ", ".join(f"{name}={text}" for name, text in sorted(worker["labels"].items()))
+    running = worker["running"]
+    first = ", ".join(f"{one['path']} of {one['runId']}" for one in running[:2])
+    more = f" and {len(running) - 2} more" if len(running) > 2 else ""
+    seen = f"{worker['seenSecondsAgo']:.0f}s ago"
+    cells = worker["name"], worker["state"], worker["pool"] or "-", slots, seen, labels or "-", f"{first}{more}" or "-"
+    return tuple(map(printable, cells))

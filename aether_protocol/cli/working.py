@@ -1,0 +1,144 @@
+"""The process of `aether worker`: what it takes becomes a `worker.Worker`, and what becomes of that is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import click
+from msgspec import Struct
+
+from aether_protocol.cli.command import option
+from aether_protocol.cli.configured import configuration, debugs
+from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.terminal import messages
+from aether_protocol.cli.value_types import Number, Text
+
+if TYPE_CHECKING:
+    from aether_protocol.worker.supervisor import WorkerNews
+
+_COLORS: Final = {"connected": "green", "back": "green", "away": "yellow", "stopping": "red"}
+_BAD: Final = frozenset({"away", "stopping"})  # said also with --quiet
+
+
+class _Pair(Text):
+    """NAME=TEXT."""
+
+    name = "pair"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        name, sign, _ = text.partition("=")
+        if not sign or not name:
+            self.fail(f"{text!r} is not NAME=TEXT", param, ctx)
+        return text
+
+
+class _Slots(Text):
+    """N, or KIND=N."""
+
+    name = "slots"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        kind, _, number = text.rpartition("=")
+        if not number.isdecimal() or (not kind and "=" in text):
+            self.fail(f"{text!r} is neither a number of tasks nor KIND=N", param, ctx)
+        return text
+
+
+def _configured_servers(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    if given or context.resilient_parsing:
+        return given
+    found = configuration().value("server.url")
+    return () if found is None else (found,)
+
+
+class WorkerOptions(Struct, frozen=True, kw_only=True):
+    """What `aether worker` takes."""
+
+    servers: Annotated[
+        tuple[str, ...],
+        option("--server", multiple=True, metavar="URL", callback=_configured_servers,
+               help="The server, http://HOST:PORT or https://...; by default AETHER_SERVER, or url of [server] in aether.toml. "
+                    "Several are tried in turn."),
+    ] = ()
+    token: Annotated[
+        str | None,
+        option("--token", envvar="AETHER_TOKEN", metavar="TOKEN",
+               help="The worker's, where the server wants one. AETHER_TOKEN keeps it out of lists of processes."),
+    ] = None
+    name: Annotated[
+        str | None, option("--name", metavar="NAME", help="How it is shown; the machine's name and its process id by default.")
+    ] = None
+    labels: Annotated[
+        tuple[str, ...],
+        option("--label", multiple=True, type=_Pair(), metavar="NAME=TEXT",
+               help="What tasks select workers by; os and arch are there already."),
+    ] = ()
+    slots: Annotated[
+        tuple[str, ...],
+        option("--slots", multiple=True, type=_Slots(), metavar="[KIND=]N",
+               help="How many tasks at a time, by default one for each processor; with a kind, how much of that it offers."),
+    ] = ()
+    pool: Annotated[str, option("--pool", metavar="NAME", default="", help="The pool that it belongs to.")] = ""
+    executors: Annotated[
+        str | None,
+        option("--executors", metavar="LIST", help="The types that it carries out, with commas; by default all it has."),
+    ] = None
+    modules: Annotated[
+        tuple[str, ...],
+        option("--import", multiple=True, metavar="MODULE", help="A module that each process of it imports before it works."),
+    ] = ()
+    grace: Annotated[
+        float,
+        option("--grace", type=Number(0, 86_400, fraction=True), default=600, show_default=True, metavar="SECONDS",
+               help="How long tasks may continue after a signal."),
+    ] = 600
+
+
+def work(options: WorkerOptions) -> int:
+    """Work until a signal comes and what runs has ended. Raises UsageError where the server refuses this worker."""
+    from aether_protocol.cli.serving import require_server
+
+    require_server("aether worker")
+    from aether_protocol.cli.fleet_calls import named_server
+    from aether_protocol.cli.process import log_to
+    from aether_protocol.cli.render.journal import JournalHandler
+    from aether_protocol.cli.render.times import here
+    from aether_protocol.engine.clock import WallClock
+    from aether_protocol.views.text import printable
+    from aether_protocol.worker.process import Worker
+
+    now = WallClock().now
+
+    def report(news: WorkerNews) -> None:
+        if not messages.is_quiet() or news.kind in _BAD:
+            click.echo(f"{here(now())}  ", nl=False, err=True)
+            click.secho(printable(news.text), fg=_COLORS.get(news.kind), err=True)
+
+    if not debugs():
+        log_to(JournalHandler(now))
+    worker = Worker(
+        options.servers or (named_server(None),),
+        name=options.name,
+        token=options.token,
+        slots=_slots(options.slots),
+        labels=dict(pair.split("=", 1) for pair in options.labels),
+        pool=options.pool,
+        executors=None if options.executors is None else [one.strip() for one in options.executors.split(",") if one.strip()],
+        modules=options.modules,
+        grace_s=options.grace,
+        report=report,
+    )
+    messages.note(f"worker {worker.hello.worker!r} for {', '.join(worker.urls)}: {worker.hello.slots['tasks']} tasks at a time")
+    worker.run()
+    messages.note("the worker ends")
+    return FINE
+
+
+def _slots(given: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in given:
+        kind, _, number = one.rpartition("=")
+        found[kind or "tasks"] = int(number)
+    return found

@@ -1,0 +1,94 @@
+"""Which workers there are, kept in the store: so that a server that begins knows whether attempts may live on elsewhere.
+
+Law: a worker is noted before it can get an attempt, and as gone only once its session is over. A server waits for the workers
+of others (for one lease) where some are noted that it has not seen itself; where there are none, what an earlier server
+dispatched is repeated at once. The worker that a server brings along dies with it: it is noted under the server's own name.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.ports.store import KnownWorker, Store
+from aether_protocol.ports.worker import Hello
+from aether_protocol.service.process_identity import is_dead
+
+REFRESH_US: Final = 20_000_000  # between two notes of a worker that is there
+FORGET_US: Final = 7 * 86_400_000_000  # what a worker declared that was not seen for so long does not count any more
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Hello).decode
+
+
+def hello_in(known: KnownWorker) -> Hello | None:
+    """Return what a worker said of itself; None where a server of another version wrote it."""
+    try:
+        return _decode(known.hello)
+    except msgspec.MsgspecError:
+        return None
+
+
+class KnownWorkers:
+    """The workers of one server's broker, in the store.
+
+    Args:
+        store: that of the server.
+        broker: gives attempts to the workers.
+    """
+
+    def __init__(self, store: Store, broker: WorkerBroker) -> None:
+        self._store = store
+        self._broker = broker
+        self._here: dict[str, KnownWorker] = {}  # by the name in the store
+
+    async def note(self, hello: Hello, name: str | None = None) -> None:
+        """Note a worker that is about to begin a session. `name`: under which; its own and its instance unless given."""
+        name = name or f"{hello.worker}#{hello.instance}"
+        bare = _encode(replace_holding(hello)).decode()
+        known = self._here[name] = KnownWorker(name, bare, _now(), connected=True)
+        await self._store.fleet.put_workers([known])
+
+    async def begin(self) -> None:
+        """Find out, before the engine recovers anything, whether attempts may live on at workers."""
+        await self.tend()
+        await self._store.fleet.forget_workers(_now() - FORGET_US)
+
+    async def tend(self) -> None:
+        """Note who is still there and who is gone, and look who is expected."""
+        now = _now()
+        there = {(one.worker, one.instance) for one in self._broker.fleet.state.sessions.values()}
+        changed: list[KnownWorker] = []
+        for name, known in list(self._here.items()):
+            hello = hello_in(known)
+            if hello is None or (hello.worker, hello.instance) not in there:
+                if now - known.at < 2 * self._broker.settings.lease:
+                    continue  # its session may be about to begin
+                del self._here[name]
+                changed.append(replace(known, at=now, connected=False))
+            elif now - known.at >= REFRESH_US:
+                self._here[name] = replace(known, at=now)
+                changed.append(self._here[name])
+        if changed:
+            await self._store.fleet.put_workers(changed)
+        self._broker.fleet.expects = any(self._is_expected(one, now) for one in await self._store.fleet.workers())
+
+    def _is_expected(self, known: KnownWorker, now: int) -> bool:
+        """Whether a worker may hold attempts and has not shown them here. One that no server has heard of for a lease stopped
+        its work itself."""
+        if not known.connected or known.name in self._here or is_dead(known.name):
+            return False
+        return abs(now - known.at) < REFRESH_US * 2 + self._broker.settings.lease
+
+
+def replace_holding(hello: Hello) -> Hello:
+    """Return the message without the deliveries that the worker holds."""
+    return replace(hello, holding=[])
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
