@@ -25,6 +25,11 @@ def has_scheme(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
+def is_server_url(text: str) -> bool:
+    """Say whether a URL is one of a server, and not of a store."""
+    return text.startswith(("http://", "https://"))
+
+
 class StoreUrl(Struct, frozen=True):
     """A URL taken apart. `options` is the text behind the question mark; `path` is empty where there is none."""
 

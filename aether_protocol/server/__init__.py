@@ -18,7 +18,7 @@ Modules by role:
 
     put together     app, parts, host, reports, known_workers
     who may ask      gate, access
-    routes           runs, feeds, documents, schedules, workers, artifacts, administration
+    routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration
     how is answered  answers, problems, sse
 """
 

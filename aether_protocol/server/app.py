@@ -19,11 +19,13 @@ from aether_protocol.server.administration import AdministrationController
 from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.documents import DocumentController
 from aether_protocol.server.gate import AccessGate
+from aether_protocol.server.inspections import InspectionController
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
 from aether_protocol.server.runs import RunController
 from aether_protocol.server.schedules import ScheduleController
 from aether_protocol.server.sse import OpenStreams
+from aether_protocol.server.store import StoreController
 from aether_protocol.server.workers import WorkerController, waiting
 
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
@@ -46,7 +48,8 @@ def make_app(parts: ServerParts) -> Litestar:
     """Return the ASGI application of a server; it has the routes for which there are parts."""
     routes: list[ControllerRouterHandler] = [healthz, readyz]
     if parts.client is not None:
-        routes += [RunController, *feeds.ROUTES, DocumentController, ScheduleController]
+        routes += [RunController, InspectionController, StoreController, *feeds.ROUTES]
+        routes += [DocumentController, ScheduleController]
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:

@@ -80,6 +80,7 @@ async def follow_logs(
     state: State,
     path: Path = None,
     after: After = 0,
+    before: Annotated[int | None, QueryParameter(ge=0, description="With follow=false: only pieces before.")] = None,
     tail: Annotated[int | None, QueryParameter(ge=0, le=100_000, description="Begin with so many lines.")] = None,
     search: Search = None,
     follow: Follow = True,
@@ -88,7 +89,7 @@ async def follow_logs(
     start = resume_point(request, after) or 0
     run_id = (await client.runs.get(run)).run_id
     wanted = tail if start == after else None  # what is resumed is known up to there
-    feed = client.runs.logs(run_id, path, after=start, tail=wanted, search=search, follow=follow)
+    feed = client.runs.logs(run_id, path, after=start, before=before, tail=wanted, search=search, follow=follow)
     return EventStreamResponse(messages(feed.batches(), _log_seq, log_json), _streams(state))
 
 

@@ -14,10 +14,10 @@ from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.server.access import OPERATOR, VIEWER
 from aether_protocol.server.answers import answers
 from aether_protocol.service.client import Client
-from aether_protocol.service.documents.texts import StoredWorkflow
+from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
 from aether_protocol.service.wire.reports import ReportBody, TaskPage
-from aether_protocol.service.wire.requests import ResumeBody, RetryBody, SubmitBody, WhyBody
-from aether_protocol.service.wire.runs import MOST_LISTED, RunBody, RunFilter, RunPage, cursor, read_labels
+from aether_protocol.service.wire.requests import ResumeBody, RetryBody, SubmitBody, WhyBody, read_libraries
+from aether_protocol.service.wire.runs import MOST_LISTED, MendedBody, RunBody, RunFilter, RunPage, cursor, read_labels
 from aether_protocol.service.wire.values import read_optional
 from aether_protocol.views.summary import row_json
 
@@ -55,12 +55,16 @@ class RunController(Controller):
         key = data.idempotency_key if data.idempotency_key is not None else key_header
         if key_header not in (None, key):
             raise UsageError("idempotencyKey and the header Idempotency-Key differ", hint="give one of them")
-        given: dict[str, Any] = {"run_id": data.run_id, "scheduled_time": _instant("scheduledTime", data.scheduled_time)}
-        source = _source(data)
+        given: dict[str, Any] = {
+            "run_id": data.run_id,
+            "scheduled_time": _instant("scheduledTime", data.scheduled_time),
+            "workflow": data.workflow,
+            "library": read_libraries(data.library),
+        }
         if key is None:
-            run_id = await client.control.submit(source, data.parameters, **given)
+            run_id = await client.control.submit(_source(data), data.parameters, **given)
             return await _row(client, run_id, 201)
-        once = await client.control.submit_once(key, source, data.parameters, **given)
+        once = await client.control.submit_once(key, _source(data), data.parameters, **given)
         return await _row(client, once.run_id, 201 if once.is_new else 200)
 
     @get("/", summary="List runs, newest first", opt=VIEWER, responses=answers((200, RunPage, "A page of runs.")))
@@ -198,11 +202,10 @@ class RunController(Controller):
         status_code=200,
         summary="Let a run that was set aside be tried once more",
         opt=OPERATOR,
-        responses=answers((200, RunBody, "The run; where it was not set aside, nothing has changed."), problems=_UNKNOWN),
+        responses=answers((200, MendedBody, "Whether it was set aside."), problems=_UNKNOWN),
     )
-    async def mend(self, run: Run, client: Asked) -> Answer:
-        await client.control.mend(run)
-        return await _row(client, run, 200)
+    async def mend(self, run: Run, client: Asked) -> dict[str, Any]:
+        return {"mended": await client.control.mend(run)}
 
     @delete(
         "/{run:str}",
@@ -239,7 +242,7 @@ def _instant(name: str, text: str | None) -> int | None:
         raise UsageError(f"{name} is not an instant: {error}", hint="RFC 3339, for example 2026-01-31T12:00:00Z") from None
 
 
-def _source(data: SubmitBody) -> dict[str, Any] | str | StoredWorkflow:
+def _source(data: SubmitBody) -> dict[str, Any] | str | DocumentText | StoredWorkflow:
     """What is to be run: a document, or the name of a stored one. Raises UsageError."""
     if (data.document is UNSET) == (data.name is None):
         raise UsageError("give a document, or the name of a stored workflow", hint="document or name, one of them")
@@ -248,4 +251,6 @@ def _source(data: SubmitBody) -> dict[str, Any] | str | StoredWorkflow:
     if data.version is not None:
         raise UsageError("a version is that of a stored workflow", hint="give its name in place of a document")
     assert data.document is not UNSET
+    if isinstance(data.document, str) and data.file is not None:
+        return DocumentText(data.file, data.document)
     return data.document

@@ -11,10 +11,16 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aether_protocol.errors import UsageError
-from aether_protocol.service.local import LocalClient, connect
+from aether_protocol.service.local import connect
+
+if TYPE_CHECKING:
+    from aether_protocol.service.local import LocalClient
+    from aether_protocol.service.remote import RemoteClient
+
+    AnyClient = LocalClient | RemoteClient
 
 _PARTS = ("runs", "inspect", "control", "schedules", "documents", "store")
 _Answer = TypeVar("_Answer")
@@ -56,7 +62,7 @@ class BlockingClient:
     documents: BlockingPart
     store: BlockingPart
 
-    def __init__(self, make: Callable[[], LocalClient]) -> None:
+    def __init__(self, make: Callable[[], AnyClient]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="aether-client", daemon=True)
         self._thread.start()
@@ -100,7 +106,7 @@ def connect_blocking(store: str | None = None, **options: Any) -> BlockingClient
     """Make a client for code without an event loop.
 
     Args:
-        store: the URL of a store; by default as `connect` finds it.
+        store: the URL of a store or a server; by default as `connect` finds it.
         options: as those of `connect`.
 
     Raises:
@@ -110,7 +116,7 @@ def connect_blocking(store: str | None = None, **options: Any) -> BlockingClient
     return BlockingClient(lambda: connect(store, **options))
 
 
-async def _made(make: Callable[[], LocalClient]) -> LocalClient:
+async def _made(make: Callable[[], AnyClient]) -> AnyClient:
     return make()
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Documents = Mapping[str, Json] | str | Sequence[DocumentText]  # as JSON, as text, or the texts of files
     # A document as JSON or text, what was compiled from one, or the name of a stored one.
-    Source = Mapping[str, Json] | str | Plan | StoredWorkflow
+    Source = Mapping[str, Json] | str | DocumentText | Plan | StoredWorkflow
 
 
 class RunReader(Protocol):
@@ -172,6 +172,8 @@ class RunControl(Protocol):
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        workflow: str | None = None,
+        library: Sequence[LibraryTexts] = (),
     ) -> str:
         """Record a run, to be driven by an engine; its id.
 
@@ -181,6 +183,8 @@ class RunControl(Protocol):
             arguments: values of its parameters.
             run_id: the run's id; a new one by default.
             scheduled_time: what `workflow.scheduledTime` says.
+            workflow: which of several workflows in the document.
+            library: where references are looked up first.
 
         Raises:
             DocumentError: the document is invalid.
@@ -197,6 +201,8 @@ class RunControl(Protocol):
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        workflow: str | None = None,
+        library: Sequence[LibraryTexts] = (),
     ) -> OnceSubmitted:
         """Record a run as `submit` does, or find the one that this key named before.
 
@@ -206,6 +212,8 @@ class RunControl(Protocol):
             arguments: see `submit`.
             run_id: the id of a run that is new.
             scheduled_time: see `submit`.
+            workflow: see `submit`.
+            library: see `submit`.
 
         Raises:
             KeyTakenError: the key named a run of other content: another workflow, or other arguments.

@@ -12,6 +12,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from aether_protocol.errors import UsageError
 from aether_protocol.service.local.context import ClientContext, DocumentContext
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.local.runs import LocalRuns
     from aether_protocol.service.local.schedules import LocalSchedules
     from aether_protocol.service.local.store import LocalStore
+    from aether_protocol.service.remote import RemoteClient
 
 __all__ = ["DocumentContext", "LocalClient", "client_of", "connect"]
 
@@ -104,19 +106,32 @@ def connect(
     library: DocumentContext | None = None,
     workspaces: str | Path | None = None,
     clock: Clock | None = None,
-) -> LocalClient:
-    """Make a client of a store; it drives nothing.
+    token: str | None = None,
+) -> LocalClient | RemoteClient:
+    """Make a client of a store, or of a server; it drives nothing.
 
     Args:
         store: a store, which the client closes, or its URL; by default that of AETHER_STORE, else `.aether/aether.db`.
+            `http://HOST:PORT` and `https://...` are servers.
         library: where documents that are submitted and applied look up what they lack; by default the store alone.
         workspaces: the folder below which workspaces of the store's runs lie; beside the store by default.
         clock: by default the machine's.
+        token: whose bearer asks a server; a store has none.
 
     Raises:
-        UsageError: the URL is wrong.
+        UsageError: the URL is wrong, or what is given does not go with it.
         PortError: the store cannot be used.
     """
+    from aether_protocol.assembly.store_urls import is_server_url
+
+    if isinstance(store, str) and is_server_url(store):
+        from aether_protocol.service.remote import RemoteClient
+
+        if library is not None or workspaces is not None or clock is not None:
+            raise UsageError("a server has its own library, workspaces and clock", hint="leave them out")
+        return RemoteClient(store, token=token)
+    if token is not None:
+        raise UsageError("a token is for a server, and this is a store", hint="a server is http://HOST:PORT")
     from aether_protocol.assembly.stores import open_store, workspaces_root
 
     opened = open_store(store) if store is None or isinstance(store, str) else store

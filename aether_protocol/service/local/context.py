@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly.workspace import DocumentWorkspace, Readable, Template
+    from aether_protocol.assembly.workspace import DocumentWorkspace, Template
     from aether_protocol.documents.load import LoadedFile
     from aether_protocol.engine.api import RunEngine
     from aether_protocol.engine.driven import DrivenRuns
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.variables import VariableSource
     from aether_protocol.scheduler.state import RunState
     from aether_protocol.service.access.scope import NamespaceScope
+    from aether_protocol.service.client import Source
     from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 
 SMALL: Final = 300  # task runs of which a report is made within a few milliseconds
@@ -170,23 +172,31 @@ class ClientContext(Struct, frozen=True):
         """Make a workspace in which documents are compiled."""
         return self.library.workspace() if self.compiler is None else self.compiler()
 
-    async def plan(self, document: Readable | Plan | StoredWorkflow) -> Plan:
-        """Give the plan of a document. Raises DocumentError, and NotFoundError for a stored workflow that is not there."""
-        from aether_protocol.assembly.documents import load_with
+    async def plan(
+        self, document: Source, name: str | None = None, library: Sequence[LibraryTexts] = ()
+    ) -> Plan:
+        """Give the plan of a document, or of one of several in it.
+
+        Raises DocumentError, UsageError, and NotFoundError for a stored workflow that is not there.
+        """
         from aether_protocol.plan.model import Plan
-        from aether_protocol.service.documents.texts import StoredWorkflow
+        from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
 
         if isinstance(document, Plan):
             return document
-        workspace = self.workspace()
-        if not isinstance(document, StoredWorkflow):
-            return workspace.plan(await load_with(workspace, document, self.store))
-        from msgspec.structs import replace
+        if isinstance(document, StoredWorkflow):
+            return await self._stored_plan(document)
+        workspace, files = self.take([document] if isinstance(document, DocumentText) else document, library)
+        await self.reach(workspace, files)
+        plan = workspace.plan(files[0], name)
+        return replace(plan, folder=document.folder) if isinstance(document, DocumentText) else plan
 
+    async def _stored_plan(self, document: StoredWorkflow) -> Plan:
         from aether_protocol.assembly.templates import as_file
         from aether_protocol.service.documents.changes import WORKFLOW
         from aether_protocol.service.documents.find import find_document, read_document_name
 
+        workspace = self.workspace()
         found = await find_document(self.store, WORKFLOW, read_document_name(document.name, None), document.digest)
         file = workspace.take_given(as_file(found))
         await self.reach(workspace, [file])

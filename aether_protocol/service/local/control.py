@@ -29,6 +29,7 @@ from aether_protocol.views.report import not_run
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
     from aether_protocol.service.client import Source
+    from aether_protocol.service.documents.texts import LibraryTexts
 
 _PAGE = 500
 
@@ -47,8 +48,10 @@ class LocalControl:
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        workflow: str | None = None,
+        library: Sequence[LibraryTexts] = (),
     ) -> str:
-        plan = await self._context.plan(document)
+        plan = await self._context.plan(document, workflow, library)
         return await self._submit(plan, arguments or {}, run_id, scheduled_time, None)
 
     async def submit_once(
@@ -59,8 +62,10 @@ class LocalControl:
         *,
         run_id: str | None = None,
         scheduled_time: int | None = None,
+        workflow: str | None = None,
+        library: Sequence[LibraryTexts] = (),
     ) -> OnceSubmitted:
-        plan = await self._context.plan(document)
+        plan = await self._context.plan(document, workflow, library)
         made = make_run_key(key, plan, arguments or {})
         try:
             return OnceSubmitted(await self._submit(plan, arguments or {}, run_id, scheduled_time, made), is_new=True)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
 from aether_protocol.service.feed import Feed
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.local.logs import LogsWanted, log_batches
-from aether_protocol.service.runs.find import driven_by
+from aether_protocol.service.runs.find import driven_by, not_ended
 
 if TYPE_CHECKING:
     from aether_protocol.views.event_feed import EventRecord
@@ -50,13 +50,13 @@ class LocalRuns:
             from aether_protocol.service.local.waiting import within
 
             if not await within(clock, timeout_s, here.join(row.run_id, or_suspended=or_suspended)):
-                raise _not_ended(await self._again(row))
+                raise not_ended(await self._again(row))
             here.state(row.run_id)  # raises what broke the run
             return await self.report(row.run_id)
         end = None if timeout_s is None else clock.now() + round(timeout_s * 1_000_000)
         while not row.closed and not (or_suspended and row.phase == "Suspended"):
             if end is not None and clock.now() >= end:
-                raise _not_ended(row)
+                raise not_ended(row)
             await clock.sleep(POLL_S)
             row = await self._again(row)
         return await self.report(row.run_id)
@@ -107,7 +107,3 @@ class LocalRuns:
 
     async def driver(self, run: str) -> str | None:
         return await driven_by(self._context.store, await self._context.row(run))
-
-
-def _not_ended(row: RunSummary) -> BusyError:
-    return BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")

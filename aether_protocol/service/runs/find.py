@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import did_you_mean
-from aether_protocol.errors import NotFoundError, UsageError
+from aether_protocol.errors import BusyError, NotFoundError, UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary, Store
 from aether_protocol.service.process_identity import is_alive, is_dead
 
@@ -62,3 +62,8 @@ async def driven_by(store: Store, row: RunSummary) -> str | None:
     if held is None or is_dead(held.owner):
         return None
     return held.owner if held.live or is_alive(held.owner) else None  # of another machine: only its lease says
+
+
+def not_ended(row: RunSummary) -> BusyError:
+    """Make the error for a run that was waited for in vain."""
+    return BusyError(f"run {row.run_id!r} has not ended: it is {row.phase}")

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, to_builtins
 
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.artifacts import KeptArtifact
 from aether_protocol.ports.store import StoreInfo
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.delete import Freed
 from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
 from aether_protocol.service.runs.overview import FailedTask, RunDifferences, RunOverview, RunStep
+from aether_protocol.service.store_check import StoreFindings
 from aether_protocol.service.wire.feeds import LogBody, log_json, read_log
 from aether_protocol.service.wire.reports import TaskBody, Values
 from aether_protocol.service.wire.runs import RunBody, read_row
@@ -99,12 +101,27 @@ class StoreBody(Struct, rename="camel"):
     details: dict[str, str]
 
 
+class ArtifactBody(Struct, rename="camel"):
+    """A content of the repository of artifacts. `size` is in bytes."""
+
+    digest: str
+    size: int
+    put_at: Instant
+
+
 class FindingsBody(Struct):
     """What is wrong with the store, in words; where nothing is, also the artifacts that no run names."""
 
     faults: list[str]
     store: StoreBody
-    orphans: list[dict[str, Any]]
+    orphans: list[ArtifactBody]
+
+
+class ChangedBody(Struct):
+    """A number before and after something was done to the store."""
+
+    before: int
+    after: int
 
 
 class FreedBody(Struct):
@@ -151,6 +168,12 @@ def store_json(info: StoreInfo) -> dict[str, Json]:
     }
 
 
+def findings_json(found: StoreFindings) -> dict[str, Json]:
+    """Write what was found in a store."""
+    orphans = [{"digest": one.digest, "size": one.size, "putAt": rfc3339(one.put_at)} for one in found.orphans]
+    return {"faults": list(found.faults), "store": store_json(found.info), "orphans": orphans}
+
+
 # --- and back ---
 
 
@@ -188,6 +211,12 @@ def read_workspace(body: WorkspaceBody) -> KeptWorkspace:
 def read_store(body: StoreBody) -> StoreInfo:
     """Give what a body was made of."""
     return StoreInfo(body.schema, body.runs, body.open_runs, body.size, body.details)
+
+
+def read_findings(body: FindingsBody) -> StoreFindings:
+    """Give what a body was made of."""
+    orphans = [KeptArtifact(one.digest, one.size, read_instant(one.put_at)) for one in body.orphans]
+    return StoreFindings(body.faults, read_store(body.store), orphans)
 
 
 def read_freed(body: FreedBody) -> Freed:

@@ -120,8 +120,7 @@ def read_problem(status: int, document: Any, whose: str) -> AetherError:
 
 def _other(status: int, body: ProblemBody, whose: str) -> AetherError:
     """What the server says of itself: it is at fault from 500 on, and busy where it says so."""
-    faults = "; ".join(f"{one.key}: {one.message}" if one.key else one.message for one in body.errors or ())
-    told = f"{whose}: {body.detail}" + (f" ({faults})" if faults else "")
+    told = f"{whose}: {body.detail}"
     if status in (429, 503):
         return BusyError(told, hint=body.hint)
     return (PortError if status >= 500 else UsageError)(told, hint=body.hint)

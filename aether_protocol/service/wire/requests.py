@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.wire.runs import RunFilter
 from aether_protocol.service.wire.values import Instant
 
@@ -18,6 +20,20 @@ NewRunId = Annotated[str, Meta(description="The id of the new run; one is made w
 Reason = Annotated[str, Meta(description="Why; it is recorded, and shown with the run.", examples=["the source was wrong"])]
 
 
+class TextBody(Struct, forbid_unknown_fields=True):
+    """The text of a file; `name` is how findings call it."""
+
+    name: str
+    text: str
+
+
+class LibraryBody(Struct, forbid_unknown_fields=True):
+    """WorkflowTemplates in which references are looked up before those of the server; `name` is how findings call it."""
+
+    name: str
+    documents: list[TextBody]
+
+
 class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Begin a run of a document, or of a stored workflow by its name. `idempotencyKey`: the same key with the same content
     gives the first run again."""
@@ -25,10 +41,15 @@ class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=Tru
     document: Document | UnsetType = UNSET
     name: Annotated[str, Meta(description="A stored workflow: NAME or NAMESPACE/NAME.", examples=["ops/nightly"])] | None = None
     version: Annotated[int, Meta(ge=1, description="Of the stored workflow; the newest where it is left out.")] | None = None
+    file: Annotated[str | None, Meta(description="The name of the document's file, where it is text.")] = None
+    workflow: Annotated[str | None, Meta(description="Which of several workflows in it.")] = None
+    library: list[LibraryBody] = field(default_factory=list)
     parameters: Arguments = field(default_factory=dict)
     run_id: NewRunId | None = None
     scheduled_time: Instant | None = None
-    idempotency_key: Annotated[str, Meta(max_length=255, min_length=1)] | None = None
+    idempotency_key: Annotated[
+        str | None, Meta(description="1 to 255 printable characters, for example a UUID.", examples=["order-42"])
+    ] = None
 
 
 class WhyBody(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -72,8 +93,14 @@ class DryRunBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=Tru
     dry_run: bool = False
 
 
-class ValidateBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """Check documents: text (YAML or JSON), which may hold several."""
+def read_libraries(bodies: Sequence[LibraryBody]) -> list[LibraryTexts]:
+    """Give the libraries that bodies say."""
+    return [LibraryTexts(one.name, [DocumentText(text.name, text.text) for text in one.documents]) for one in bodies]
 
-    text: str
-    file: Annotated[str, Meta(description="Its name in findings.")] = "<text>"
+
+def write_libraries(libraries: Sequence[LibraryTexts]) -> list[dict[str, Any]]:
+    """Write libraries."""
+    return [
+        {"name": one.name, "documents": [{"name": text.name, "text": text.text} for text in one.documents]}
+        for one in libraries
+    ]

@@ -72,6 +72,12 @@ class RunIds(Struct):
     runs: list[str]
 
 
+class MendedBody(Struct):
+    """Whether the run was set aside; it is tried once more."""
+
+    mended: bool
+
+
 def read_row(body: RunBody) -> RunSummary:
     """Give the row that a body was made of (`views.summary.row_json`); `wake_at` is not said."""
     ended, _, known = body.progress.partition("/")

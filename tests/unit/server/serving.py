@@ -18,7 +18,8 @@ from aether_protocol import Engine
 from aether_protocol.server.app import make_app
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.sse import end_streams
-from aether_protocol.service import client_of
+from aether_protocol.service import client_of, connect
+from aether_protocol.service.client import Client
 
 
 def workflow(name: str, executor: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -53,11 +54,11 @@ def serving(**parts: Any) -> Iterator[TestClient[Any]]:
 class Server:
     """A server on a port of the loopback, which can be stopped and started again at the same port."""
 
-    def __init__(self, engine: Engine, port: int | None = None) -> None:
+    def __init__(self, engine: Engine, port: int | None = None, client: Client | None = None) -> None:
         self.engine = engine
         self.port = free_port() if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
-        self.app = make_app(ServerParts(client=client_of(engine)))
+        self.app = make_app(ServerParts(client=client or client_of(engine)))
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -92,10 +93,11 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def listening(folder: Path) -> AsyncIterator[Server]:
-    """A server over a SQLite store in a folder."""
-    async with Engine(store=f"sqlite:{folder}/aether.db") as engine:
-        server = Server(engine)
+async def listening(folder: Path, *, drives: bool = True) -> AsyncIterator[Server]:
+    """A server over a SQLite store in a folder, which drives what is submitted, or only records it."""
+    url = f"sqlite:{folder}/aether.db"
+    async with Engine(store=url) as engine, connect(url) as recording:
+        server = Server(engine, client=None if drives else recording)
         await server.start()
         try:
             yield server

@@ -1,0 +1,82 @@
+"""The Client over HTTP: the same questions, asked of a server.
+
+Theory of operation. Each method is one request (docs/reference/http-api.md), its answer read strictly by the structs of
+`service.wire`; an error comes back as the class that the server raised, with its message, hint and findings. Feeds are read as
+server-sent events: where the connection breaks in mid-stream (a server that restarts) it is made again and resumed after the
+last message that came whole, so that nothing is lost and nothing comes twice. A server that does not answer is a PortError;
+for how long a feed or a wait puts up with that is `patience_s`. What changes something is sent once and never repeated here:
+use `submit_once` where it may be repeated. This package alone knows HTTP; it needs httpx2 (the extra `[server]`).
+
+    calls      one request and its answer; feeds that are resumed      sse        messages of an event stream
+    runs, inspector, control, store                                    the parts of a client
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from aether_protocol.errors import UsageError
+from aether_protocol.service.remote.calls import PATIENCE_S, ServerCalls
+from aether_protocol.service.remote.control import RemoteControl
+from aether_protocol.service.remote.inspector import RemoteInspector
+from aether_protocol.service.remote.runs import RemoteRuns
+from aether_protocol.service.remote.store import RemoteStore
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["RemoteClient"]
+
+
+class RemoteClient:
+    """See `service.client.Client`.
+
+    Args:
+        url: where the server is: `http://HOST:PORT` or `https://...`.
+        token: whose bearer asks; None for a server without authentication.
+        verify: an SSL context, where the system's does not do.
+        patience_s: how long feeds and waits put up with a server that is away.
+
+    Raises:
+        UsageError: the URL is not one of a server, or httpx2 is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        verify: ssl.SSLContext | bool = True,
+        patience_s: float = PATIENCE_S,
+        transport: Any = None,
+    ) -> None:
+        self._calls = ServerCalls(url, token=token, verify=verify, patience_s=patience_s, transport=transport)
+        self.runs = RemoteRuns(self._calls)
+        self.inspect = RemoteInspector(self._calls)
+        self.control = RemoteControl(self._calls)
+        self.store = RemoteStore(self._calls)
+        self.schedules: Any = _Elsewhere("schedules")
+        self.documents: Any = _Elsewhere("documents")
+
+    async def close(self) -> None:
+        """Close the connections. Runs stay as they are."""
+        await self._calls.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Elsewhere:
+    """A part that a server does not answer for yet."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        raise UsageError(f"{self._name} cannot be reached over a server yet", hint="--store names the store itself")

@@ -1,0 +1,246 @@
+"""One request to a server and its answer, and feeds that are resumed.
+
+Law: what the server refuses is raised as the class that it was there; what is not an answer of an Aether server is said to be
+none. A request is sent once; a feed, and what only waits, is asked for again as long as `patience_s` allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from aether_protocol.errors import PortError, UsageError
+from aether_protocol.service.remote.sse import read_messages
+from aether_protocol.service.wire.problems import read_problem
+
+if TYPE_CHECKING:
+    import ssl
+
+PATIENCE_S: Final = 60.0  # a server that is started anew is back by then
+ANSWER_S: Final = 30.0  # for what the server is not asked to wait
+SILENCE_S: Final = 45.0  # a stream says something every 15 seconds
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 3.0
+
+_AWAY: Final = frozenset({502, 503, 504})  # it may be back in a moment
+
+Parameters = Sequence[tuple[str, Any]]
+Piece = TypeVar("Piece")
+Answer = TypeVar("Answer")
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class ServerCalls:
+    """See `RemoteClient`."""
+
+    def __init__(
+        self, url: str, *, token: str | None, verify: ssl.SSLContext | bool, patience_s: float, transport: Any
+    ) -> None:
+        self._httpx = _library()
+        self.url = _checked(url)
+        self.patience_s = patience_s
+        headers = {"content-type": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        limits = self._httpx.Limits(max_connections=None)  # a feed keeps its connection
+        self._client = self._httpx.AsyncClient(
+            base_url=self.url, headers=headers, verify=verify, timeout=ANSWER_S, limits=limits, transport=transport
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    # --- one answer ---
+
+    async def get(self, path: str, shape: type[Answer], parameters: Parameters = (), wait_s: float = 0.0) -> Answer:
+        """Read something; the server may take `wait_s` to answer."""
+        return self._decode(path, await self._ask("GET", path, parameters, wait_s=wait_s), shape)
+
+    async def send(self, method: str, path: str, body: Any, shape: type[Answer], wait_s: float = 0.0) -> tuple[int, Answer]:
+        """Change something; the status, and the answer."""
+        answer = await self._ask(method, path, body=_encode(body), wait_s=wait_s)
+        return answer.status_code, self._decode(path, answer, shape)
+
+    async def put(self, path: str, chunks: AsyncIterator[bytes], shape: type[Answer], parameters: Parameters = ()) -> Answer:
+        """Send what is not JSON."""
+        headers = {"content-type": "application/octet-stream"}
+        return self._decode(path, await self._ask("PUT", path, parameters, body=chunks, headers=headers), shape)
+
+    async def status(self, path: str, parameters: Parameters, wait_s: float) -> tuple[int, bytes]:
+        """Read something whose status says what it is."""
+        answer = await self._ask("GET", path, parameters, wait_s=wait_s)
+        return answer.status_code, answer.content
+
+    async def lines(self, path: str) -> AsyncGenerator[str, None]:
+        """Read lines as they come. Raises PortError where they are cut."""
+        try:
+            async with self._client.stream("GET", path, timeout=SILENCE_S) as answer:
+                await self._check(path, answer)
+                rest = b""
+                async for chunk in answer.aiter_bytes():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield f"{line.decode()}\n"
+        except self._httpx.HTTPError as error:
+            raise self._away(error) from error
+
+    # --- feeds ---
+
+    async def follow(
+        self, path: str, parameters: Mapping[str, Any], read: Callable[[Any], Piece], shape: Any
+    ) -> AsyncGenerator[Sequence[Piece], None]:
+        """Give the batches of a feed to its end, whatever happens to the connection meanwhile.
+
+        Args:
+            path: of the route.
+            parameters: of the first request; `after` changes, and `tail` counts as long as nothing has come.
+            read: makes a piece of a body.
+            shape: what bodies are read as.
+        """
+        asked = dict(parameters)
+        patience = _Patience(self.patience_s)
+        while True:
+            try:
+                async with self._client.stream("GET", path, params=_given(asked.items()), timeout=SILENCE_S) as answer:
+                    await self._check(path, answer)
+                    patience.renew()
+                    async for message in read_messages(answer.aiter_bytes()):
+                        if message.event == "end":
+                            return
+                        if message.event == "problem":
+                            raise read_problem(0, msgspec.json.decode(message.data), self._whose(path))
+                        if message.event:
+                            continue  # of a newer server
+                        asked["after"], asked["tail"] = message.id, None
+                        yield [read(body) for body in msgspec.json.decode(message.data, type=shape)]
+            except self._httpx.TransportError as error:
+                await patience.spend(self._away(error))
+            except ServerAwayError as error:
+                await patience.spend(error)
+            else:
+                await patience.spend(PortError(f"{self.url} ends its answers before they are complete"))
+
+    async def persist(self, ask: Callable[[], Any]) -> Any:
+        """Ask for something that only waits, also of a server that is away for a while."""
+        patience = _Patience(self.patience_s)
+        while True:
+            try:
+                return await ask()
+            except ServerAwayError as error:
+                await patience.spend(error)
+
+    # --- inside ---
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters = (),
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        wait_s: float = 0.0,
+    ) -> Any:
+        try:
+            answer = await self._client.request(
+                method, path, params=_given(parameters), content=body, headers=headers, timeout=ANSWER_S + wait_s
+            )
+        except self._httpx.HTTPError as error:
+            raise self._away(error) from error
+        await self._check(path, answer)
+        return answer
+
+    async def _check(self, path: str, answer: Any) -> None:
+        """Raise what the server refuses."""
+        status = answer.status_code
+        if 200 <= status < 300:
+            return
+        try:
+            document = msgspec.json.decode(await answer.aread())
+        except msgspec.MsgspecError:
+            document = None
+        error = read_problem(status, document, self._whose(path))
+        if status in _AWAY and isinstance(error, PortError):
+            raise ServerAwayError(error.message, hint=error.hint)
+        raise error
+
+    def _decode(self, path: str, answer: Any, shape: type[Answer]) -> Answer:
+        try:
+            return msgspec.json.decode(answer.content, type=shape)
+        except msgspec.MsgspecError as error:
+            hint = "is there a server of another version, or another program?"
+            raise PortError(f"the answer of {self._whose(path)} does not fit: {error}", hint=hint) from None
+
+    def _whose(self, path: str) -> str:
+        return f"{self.url}{path}"
+
+    def _away(self, error: Exception) -> ServerAwayError:
+        reason = str(error).lower() or type(error).__name__
+        if isinstance(error, self._httpx.TimeoutException):
+            reason = "it does not answer in time"
+        hint = "is it running? --server (or AETHER_SERVER) names another"
+        return ServerAwayError(f"the server {self.url} cannot be reached: {reason}", hint=hint)
+
+
+class ServerAwayError(PortError):
+    """There was no answer: the server is away, or something between."""
+
+
+class _Patience:
+    """How long something that is away is put up with; pauses grow."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """It is there."""
+        self._until: float | None = None
+        self._pause_s = FIRST_PAUSE_S
+
+    async def spend(self, error: PortError) -> None:
+        """Pause before the next try. Raises `error` once there were enough."""
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self._seconds
+        if now >= self._until:
+            raise error
+        await asyncio.sleep(min(self._pause_s * random.uniform(0.8, 1.2), self._until - now))
+        self._pause_s = min(self._pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def path_of(*parts: str) -> str:
+    """Write a path; each part may hold anything."""
+    return "/".join(("/v1", *(quote(part, safe="") for part in parts)))
+
+
+def _given(parameters: Any) -> list[tuple[str, str]]:
+    """Leave out what is None, and write flags as JSON does."""
+    told = [(name, value) for name, value in parameters if value is not None]
+    return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in told]
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"{url!r} is not the URL of a server", hint="it is http://HOST:PORT or https://HOST")
+    if parts.username or parts.password:
+        raise UsageError("the URL of a server has no user and no password", hint="give a token: AETHER_TOKEN")
+    return url.rstrip("/")
+
+
+def _library() -> Any:
+    try:
+        import httpx2
+    except ImportError:
+        hint = "pip install 'aether-protocol[server]'"
+        raise UsageError("a client of a server needs httpx2, which is not installed", hint=hint) from None
+    return httpx2
