@@ -18,7 +18,8 @@ in a way that replay would not repeat.
 many dependencies are open and which tasks depend on it (integer lists), and the state counts leaves and live hooks. No rule
 walks siblings or the document. `invariants` recounts everything from the nodes, at the end of every pure test.
 
-**The ready queue** holds (container, index) of children that may start, oldest first. Facts that make work ready push to it,
+**The ready queue** holds container and index of children that may start, oldest first (in two columns: a pair for each of
+100 000 tasks would be as much work for the collector as the tasks themselves). Facts that make work ready push to it,
 `NodeCreated` pops, so that what is still to be started follows from the facts. A step starts at most `START_LIMIT` children
 and then asks to `Continue`: a fan-out of 100 000 never blocks the engine, and a cancel gets in between. Of a container that
 was ended from above the entries stay in the queue and are passed over at its head, because to remove them at once would

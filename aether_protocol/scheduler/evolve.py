@@ -7,8 +7,8 @@ many tasks the run has (amortised: a node's dependents are walked once, when it 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from typing import Any, Final
 
 from aether_protocol.expressions.values import Json, has_secret
@@ -67,8 +67,8 @@ def apply_node_created(state: RunState, fact: f.NodeCreated) -> None:
         call = state.plan.root
         apply_node_made(state, fact, None, call)
     else:
-        scope, index = state.ready[0]
-        apply_node_made(state, fact, scope, scope.child_call(index))
+        scope = state.ready[0]
+        apply_node_made(state, fact, scope, scope.child_call(state.ready_children[0]))
 
 
 def apply_node_made(state: RunState, fact: f.NodeCreated, scope: Container | None, call: Call) -> Node:
@@ -76,8 +76,9 @@ def apply_node_made(state: RunState, fact: f.NodeCreated, scope: Container | Non
     if scope is not None:
         ready = state.ready
         ready.popleft()
-        if ready and ready[0][0].ended_at is not None:
-            _pass_over(ready)
+        state.ready_children.popleft()
+        if ready and ready[0].ended_at is not None:
+            _pass_over(state)
         scope.queued -= 1
         scope.live += 1
         scope.children[fact.index] = fact.node
@@ -124,7 +125,8 @@ def apply_scope_opened(state: RunState, fact: f.ScopeOpened) -> None:
         scope.children = [-1] * len(dag.tasks)
         state.leaves_known += dag.leaves
         scope.queued = len(dag.roots)
-        state.ready.extend([(scope, index) for index in dag.roots])
+        state.ready.extend(repeat(scope, len(dag.roots)))
+        state.ready_children.extend(dag.roots)
     elif isinstance(scope, LoopNode) and fact.items is not None:
         scope.items = fact.items
         scope.secret = scope.secret or has_secret(fact.items)
@@ -134,7 +136,8 @@ def apply_scope_opened(state: RunState, fact: f.ScopeOpened) -> None:
             state.leaves_known += count
         first = min(scope.target.concurrency or count, count)
         scope.granted = scope.queued = first
-        state.ready.extend([(scope, index) for index in range(first)])
+        state.ready.extend(repeat(scope, first))
+        state.ready_children.extend(range(first))
 
 
 def apply_iteration_granted(state: RunState, fact: f.IterationGranted) -> None:
@@ -146,7 +149,8 @@ def apply_iteration_granted(state: RunState, fact: f.IterationGranted) -> None:
     loop.rank, loop.culprit = 0, None  # LOOP-5: the last iteration alone decides
     if loop.target.body.kind is Kind.TASK:
         state.leaves_known += 1
-    state.ready.append((loop, fact.index))
+    state.ready.append(loop)
+    state.ready_children.append(fact.index)
 
 
 def _leave_suspension(node: Node) -> None:
@@ -255,7 +259,7 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
         state.leaves_ended += 1
     elif node.queued:  # type: ignore[attr-defined]
         node.queued = 0  # type: ignore[attr-defined]
-        _pass_over(state.ready)
+        _pass_over(state)
     if scope is not None:
         _child_ended(state, scope, node, phase)
 
@@ -280,9 +284,11 @@ def _child_ended(state: RunState, scope: Container, node: Node, phase: Phase) ->
                 unmet[index] -= 1
                 if not unmet[index]:
                     scope.queued += 1
-                    state.ready.append((scope, index))
+                    state.ready.append(scope)
+                    state.ready_children.append(index)
     elif isinstance(scope, LoopNode) and scope.items is not None and scope.granted < len(scope.items):
-        state.ready.append((scope, scope.granted))
+        state.ready.append(scope)
+        state.ready_children.append(scope.granted)
         scope.granted += 1
         scope.queued += 1
 
@@ -311,11 +317,13 @@ def _blame(scope: Container, node: Node, rank: int) -> None:
         scope.culprit = node
 
 
-def _pass_over(ready: deque[tuple[Container, int]]) -> None:
+def _pass_over(state: RunState) -> None:
     """A container that was ended from above starts nothing more. What it has further down is met when it is its turn: to look
     for it now would cost the whole queue for each container that a cancel ends."""
-    while ready and ready[0][0].ended_at is not None:
+    ready = state.ready
+    while ready and ready[0].ended_at is not None:
         ready.popleft()
+        state.ready_children.popleft()
 
 
 def _hook_ended(state: RunState, node: Node) -> None:

@@ -146,7 +146,7 @@ def _check_dag(state: RunState, scope: DagNode, waiting: Set[int]) -> None:
 
 def _check_queue(state: RunState) -> None:
     if state.ready:
-        scope = state.ready[0][0]
+        scope = state.ready[0]
         _require(scope.ended_at is None, scope, "has ended with a child at the head of the ready queue")
     for scope, index in state.waiting:
         _require(scope.children[index] < 0, scope, f"has child {index} both made and queued")

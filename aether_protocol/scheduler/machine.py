@@ -69,9 +69,9 @@ class Machine(StepBuilder):
         state = self.state
         if self.requested_hooks:
             hooks.fire_requested(self)
-        ready, make = state.ready, self._make
+        ready, children, make = state.ready, state.ready_children, self._make
         for _ in range(START_LIMIT):
-            make(*ready[0])
+            make(ready[0], children[0])
             if not ready:
                 return
         if ready:

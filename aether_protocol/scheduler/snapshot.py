@@ -255,7 +255,8 @@ def restore(plan: Plan, text: str) -> RunState:
         if isinstance(node, HookNode):
             enter_hook(state, node)
     state.root = nodes[0] if nodes else None
-    state.ready = deque((_container(nodes[scope]), index) for scope, index in record.ready)
+    state.ready = deque(_container(nodes[scope]) for scope, _ in record.ready)
+    state.ready_children = deque(index for _, index in record.ready)
     state.hooks_live = dict(record.hooks)
     state.exits = set(record.exits)
     state.closed = record.closed

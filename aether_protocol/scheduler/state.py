@@ -19,10 +19,10 @@ WORKFLOW: Final = -1  # where a fact or timer names the workflow instead of a no
 class RunState:
     """Everything that holds in one run. `seq` numbers its log entries from 1, `now` is the instant of the last one.
 
-    `ready` holds (container, index) of children to start, oldest first. What is in it of a container that has ended since is
-    passed over, and never stands at its head: the head of a queue that is not empty is to be started. `exits` are the scopes
-    (node id, WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs by scope,
-    `hook_numbers` all of them by scope and event. `notes` are (node, message) for people.
+    `ready` holds the containers of children to start, oldest first, and `ready_children` which child of each. What is in it of
+    a container that has ended since is passed over, and never stands at its head: the head of a queue that is not empty is to
+    be started. `exits` are the scopes (node id, WORKFLOW) whose onExit has been fired; `hooks_live` counts unfinished hook runs
+    by scope, `hook_numbers` all of them by scope and event. `notes` are (node, message) for people.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class RunState:
         "now",
         "plan",
         "ready",
+        "ready_children",
         "root",
         "secret",
         "seq",
@@ -51,7 +52,8 @@ class RunState:
         self.now = 0
         self.nodes: list[Node] = []
         self.root: Node | None = None
-        self.ready: deque[tuple[Container, int]] = deque()
+        self.ready: deque[Container] = deque()
+        self.ready_children: deque[int] = deque()
         self.hook_nodes: list[HookNode] = []
         self.hook_numbers: dict[tuple[int, str], int] = {}
         self.hooks_live: dict[int, int] = {}
@@ -74,7 +76,8 @@ class RunState:
     @property
     def waiting(self) -> list[tuple[Container, int]]:
         """(container, index) of the children to start, oldest first. Costs the length of the ready queue."""
-        return [entry for entry in self.ready if entry[0].ended_at is None]
+        both = zip(self.ready, self.ready_children, strict=True)
+        return [(scope, index) for scope, index in both if scope.ended_at is None]
 
     @property
     def deadline(self) -> int:

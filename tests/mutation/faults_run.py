@@ -48,8 +48,8 @@ SCHED = (
         "SCHED-1",
         "ready tasks start in the reverse order of the document",
         EVOLVE,
-        "[(scope, index) for index in dag.roots]",
-        "[(scope, index) for index in reversed(dag.roots)]",
+        "state.ready_children.extend(dag.roots)",
+        "state.ready_children.extend(reversed(dag.roots))",
     ),
     Fault(
         "SCHED-2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -239,3 +240,9 @@ def _depth() -> int:
     while frame is not None:
         depth, frame = depth + 1, frame.f_back
     return depth
+
+
+def test_a_node_has_no_dict_of_its_own() -> None:
+    """It would be a second object a task for the collector: Python knows also the fields that nodes get later."""
+    for node in drive(wide(200)).nodes:
+        assert not any(isinstance(one, dict) and "created_at" in one for one in gc.get_referents(node)), node.path
