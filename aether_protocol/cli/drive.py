@@ -23,7 +23,7 @@ from aether_protocol.cli.configured import configuration, debugs, names_store, u
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DrivingOptions
 from aether_protocol.cli.process import freeze, log_to, release_leftovers
-from aether_protocol.cli.render.views import LineView, QuietView, Sheltered, View
+from aether_protocol.cli.render.views import JsonView, LineView, QuietView, Sheltered, View
 from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import apart, shows
@@ -70,6 +70,7 @@ class RunToAnswer(Struct, frozen=True):
 Target = str | RunToAnswer | FinishedRun | None  # the id of a run; None: there is nothing to do or show
 Begin = Callable[["Engine", "Client"], Awaitable[Target]]
 After = Callable[[], Awaitable[None]]
+Watch = Callable[["Engine"], None]
 
 
 async def nothing() -> None:
@@ -86,7 +87,16 @@ def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: A
     store = open_for_writing(driving)
     freeze()
     with apart():
-        return asyncio.run(_drive(driving, store, begin, after))
+        if driving.metrics_file is None:
+            return asyncio.run(_drive(driving, store, begin, after, lambda engine: None))
+
+        from aether_protocol.service.file_metrics import FileMetrics
+
+        metrics = FileMetrics(driving.metrics_file, messages.warn)
+        try:
+            return asyncio.run(_drive(driving, metrics.measured(store), begin, after, metrics.watch))
+        finally:
+            metrics.write()
 
 
 def open_for_writing(driving: Driving) -> Store:
@@ -121,7 +131,7 @@ def _joined(first: str | None, second: str) -> str:
     return f"{first} {second}" if first.endswith("?") else f"{first}; {second}"
 
 
-async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> int:
+async def _drive(driving: Driving, store: Store, begin: Begin, after: After, watch: Watch) -> int:
     from aether_protocol.assembly import build_engine
     from aether_protocol.cli.session import Session
     from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
@@ -149,14 +159,13 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After) -> 
             await store.close()
             raise
         try:
+            watch(engine)
             if store.durable:
                 await release_leftovers(store)
             client = client_of(engine)
             target = await session.begin(engine, lambda: begin(engine, client))
-            if isinstance(target, FinishedRun):
-                return await show_again(client.runs, target.run_id, driving)
-            if target is None:
-                return FINE
+            if target is None or isinstance(target, FinishedRun):
+                return FINE if target is None else await show_again(client.runs, target.run_id, driving)
             run = RunToAnswer(target) if isinstance(target, str) else target
             ending = await session.run(engine, run.run_id, run.act)
             show_ending(ending.report, driving.output)
@@ -206,6 +215,8 @@ def choose_view(shows_progress: bool) -> View:
     """Choose a view: none, a live one on a terminal, or lines."""
     if not shows_progress:
         return QuietView()
+    if messages.is_json():
+        return Sheltered(JsonView())
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and shows("".join(PHASE_MARKS.values())):
         from aether_protocol.cli.render.live import LiveView
 
@@ -250,10 +261,17 @@ def _beforehand(path: str) -> str:
 
 def log_without_traces() -> None:
     """Warnings of the engine as one line each. What broke a run is reported by `entry`, once and without a traceback."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if messages.is_json():
+        handler = _JsonHandler()
     handler.setFormatter(_LogLine())
     handler.addFilter(lambda record: record.exc_info is None)
     log_to(handler)
+
+
+class _JsonHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        messages.record(record.levelname.lower(), record.getMessage())
 
 
 class _LogLine(logging.Formatter):

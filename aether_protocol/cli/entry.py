@@ -98,6 +98,12 @@ def explain(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         messages.error(*usage(error))
         return USAGE
+    if isinstance(error, DocumentError) and error.diagnostics and messages.is_json():
+        for one in error.diagnostics:
+            place = {"file": one.file, "line": one.line, "column": one.column, "path": one.path}
+            messages.record(one.severity, one.message, kind="diagnostic", hint=one.hint, code=one.code, **place)
+        messages.error(error.message, error.hint)
+        return error.exit_code
     if isinstance(error, DocumentError) and error.diagnostics:
         from aether_protocol.cli.render.diagnostics import show_diagnostics, summary
 

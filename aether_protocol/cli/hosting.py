@@ -17,6 +17,7 @@ from aether_protocol.cli.options import HostingOptions
 from aether_protocol.cli.process import freeze, leave, log_to, release_leftovers
 from aether_protocol.cli.render.journal import Journal, JournalHandler, entries_left_out, entry_of
 from aether_protocol.cli.stored import open_at
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.messages import is_quiet
 from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError
@@ -73,6 +74,12 @@ async def _host(hosting: Hosting, store: Store, body: Body) -> int:
     from aether_protocol.engine.clock import WallClock
 
     clock = WallClock()
+    metrics = None
+    if hosting.metrics_file is not None:
+        from aether_protocol.service.file_metrics import FileMetrics
+
+        metrics = FileMetrics(hosting.metrics_file, messages.warn)
+        store = metrics.measured(store)
     leaving = asyncio.Event()
     journal = Journal(clock.now, as_events=hosting.output == "events", quiet=is_quiet())
     _log_to(JournalHandler(clock.now))
@@ -87,11 +94,15 @@ async def _host(hosting: Hosting, store: Store, body: Body) -> int:
 
     with interrupts(interrupted):
         at = await open_host(store, clock, hosting.options, report, leaving)
+        if metrics is not None:
+            metrics.watch(at.engine)
         try:
             await release_leftovers(store)
             code = await body(at, journal)
         finally:
             at.runs.close()
+            if metrics is not None:
+                metrics.write()
             await _close(at.engine, leaving, hosting.left_code)
         return hosting.left_code if leaving.is_set() else code
 

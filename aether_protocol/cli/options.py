@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import PROFILE, argument, option, output_option, quiet
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
+from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneOf
 
 if TYPE_CHECKING:
@@ -126,6 +127,24 @@ DurabilityOption = Annotated[
 ]
 
 
+def _hear_log_format(context: click.Context, parameter: click.Parameter, given: str | None) -> str:
+    if given == "json":
+        messages.set_json()
+    return given or "text"
+
+
+LogFormat = Annotated[
+    str,
+    option("--log-format", type=OneOf(["text", "json"]), callback=_hear_log_format, is_eager=True,
+           help="How to write what standard error has: lines for people (the default), or a JSON object a line."),
+]
+MetricsFile = Annotated[
+    str | None,
+    option("--metrics-file", type=Location(FILE), metavar="FILE",
+           help="Write metrics to this file at the end, in Prometheus' text format, for a collector of such files."),
+]
+
+
 class DrivingOptions(Struct, frozen=True, kw_only=True):
     """The options of every command that may drive a run in the foreground."""
 
@@ -146,6 +165,8 @@ class DrivingOptions(Struct, frozen=True, kw_only=True):
     workspaces: WorkspacesFolder = None
     store: StoreOption
     durability: DurabilityOption = None
+    log_format: LogFormat = "text"
+    metrics_file: MetricsFile = None
 
 
 class HostingOptions(Struct, frozen=True, kw_only=True):
@@ -162,3 +183,5 @@ class HostingOptions(Struct, frozen=True, kw_only=True):
     workspaces: WorkspacesFolder = None
     store: StoreOption
     durability: DurabilityOption = None
+    log_format: LogFormat = "text"
+    metrics_file: MetricsFile = None

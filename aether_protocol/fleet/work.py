@@ -26,7 +26,8 @@ class Need(Struct, frozen=True, gc=False):
 class Work(Struct, eq=False):
     """One attempt that an engine offers.
 
-    `namespace` is that of its run. `sticky`: a worker that had an attempt of this run before is asked first. `wait_until`
+    `namespace` is that of its run. `at` is when it was offered (microseconds).
+    `sticky`: a worker that had an attempt of this run before is asked first. `wait_until`
     (microseconds) is when it becomes an Error where it still waits for a worker. `eager`: it is offered again as soon as its
     worker's connection is lost, in place of at the end of the lease. `load` is what is to be delivered. The other fields
     belong to the fleet: `order` is its place in the order of becoming ready, `refusals` how often workers returned it in a
@@ -37,6 +38,7 @@ class Work(Struct, eq=False):
     namespace: str
     need: Need
     priority: int = 0
+    at: int = 0
     sticky: bool = False
     wait_until: int | None = None
     eager: bool = False

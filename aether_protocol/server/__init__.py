@@ -18,7 +18,8 @@ Modules by role:
 
     put together     app, parts, host, reports, known_workers
     who may ask      gate, access
-    routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration
+    routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration, monitoring
+    monitoring       metrics, pools
     how is answered  answers, problems, sse
 """
 

@@ -20,6 +20,7 @@ from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.documents import DocumentController
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.inspections import InspectionController
+from aether_protocol.server.monitoring import get_pool, list_pools, metrics
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
 from aether_protocol.server.runs import RunController
@@ -53,9 +54,11 @@ def make_app(parts: ServerParts) -> Litestar:
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:
-        routes += [WorkerController, waiting]
+        routes += [WorkerController, waiting, list_pools, get_pool]
         if parts.artifacts is not None:
             routes.append(ArtifactController)
+    if parts.metrics is not None:
+        routes.append(metrics)
     cors = parts.access.cors
     app = Litestar(
         route_handlers=routes,
@@ -69,6 +72,7 @@ def make_app(parts: ServerParts) -> Litestar:
             title="Aether Protocol", version=__version__, path="/docs", servers=[Server(url=parts.public_url or "/")]
         ),
         logging_config=None,
+        middleware=[parts.metrics.middleware] if parts.metrics is not None else [],
     )
     app.asgi_handler = AccessGate(app.asgi_handler, parts.access)  # around all of it: also what no route answers
     return app

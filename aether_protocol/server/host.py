@@ -24,6 +24,8 @@ from msgspec import Struct
 
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.telemetry.measured import Measured
+from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.assembly import Engine, build_engine
 from aether_protocol.assembly.artifacts import artifacts_place
 from aether_protocol.assembly.executors import InstalledExecutors
@@ -37,6 +39,7 @@ from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import AccessRules, make_rules
 from aether_protocol.server.known_workers import KnownWorkers
+from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sse import end_streams
@@ -76,6 +79,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         cron: whether the schedules of the store are served.
         grace_s: how long attempts of the embedded worker may continue once the server is asked to leave.
         lease_s: how long a worker that gives no sign of life keeps what it has.
+        metrics: whether `/metrics` is answered.
+        metrics_port: a port of its own for it, 0 a free one; None: that of HTTP.
         secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
     """
 
@@ -91,6 +96,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     cron: bool = True
     grace_s: float = 10.0
     lease_s: float = 30.0
+    metrics: bool = True
+    metrics_port: int | None = None
     secrets: Sequence[str] = ()
     workspaces: str | None = None
     library: Sequence[str] = ()
@@ -118,8 +125,14 @@ class ServerHost:
         self._reports = RunReports(report)
         self._ready = False
         self.access = AccessRules()
-        self._socket = _listen(settings.host, settings.port)
         self._namespaces: list[NamespaceEntry] = []
+        self._metrics = RunMetrics() if settings.metrics else None
+        self._socket = _listen(settings.host, settings.port)
+        self._metrics_socket: socket.socket | None = None
+        self._metrics_http: _HttpServer | None = None
+        self._metrics_serving: asyncio.Task[None] | None = None
+        if self._metrics is not None and settings.metrics_port is not None:
+            self._metrics_socket = _listen(settings.host, settings.metrics_port)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.engine: Engine
@@ -141,7 +154,7 @@ class ServerHost:
             self.access = make_rules(settings.host, token=settings.token, tokens=tokens, cors=settings.cors)
             term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
             self.engine = await build_engine(
-                store=store,
+                store=store if self._metrics is None else Measured(store, self._metrics),
                 broker=lambda parts: self._broker(parts, term),
                 owner=this_process(),
                 secrets_files=settings.secrets,
@@ -158,6 +171,9 @@ class ServerHost:
         self._reports.watch(self.engine)
         self._workers = KnownWorkers(store, self.broker)
         await self._workers.begin()
+        if self._metrics is not None:
+            self.engine.observers.append(self._metrics.observe_entry)
+            self.engine.log_observers.append(self._metrics.logged)
         self._http = _HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
 
@@ -176,6 +192,9 @@ class ServerHost:
     def _http_config(self) -> uvicorn.Config:
         settings, clock = self._settings, WallClock()
         trail = AuditTrail(self._store.audit, clock)
+        measured = ServerMetrics(self._metrics, self.broker) if self._metrics is not None else None
+        if self._metrics_socket is not None:
+            self._serve_metrics(self._metrics_socket, ServerParts(metrics=measured, access=self.access))
         parts = ServerParts(
             client=client_of(self.engine),
             trail=trail,
@@ -187,6 +206,7 @@ class ServerHost:
             public_url=settings.public_url,
             access=self.access,
             artifacts=ArtifactTransfers(self.engine.artifacts),
+            metrics=measured if self._metrics_socket is None else None,
         )
         self._app = make_app(parts)
         return uvicorn.Config(
@@ -198,6 +218,20 @@ class ServerHost:
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
+
+    def _serve_metrics(self, at: socket.socket, parts: ServerParts) -> None:
+        """Answer `/metrics` on a port of its own."""
+        settings = self._settings
+        config = uvicorn.Config(
+            make_app(parts),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        self._metrics_http = _HttpServer(config)
+        self._metrics_serving = asyncio.create_task(self._metrics_http.serve(sockets=[at]), name="aether-metrics")
 
     async def serve(self, leaving: asyncio.Event) -> None:
         """Drive what is in the store, and answer, until `leaving` is set."""
@@ -227,6 +261,9 @@ class ServerHost:
         self._stopping.set()
         end_streams(self._app)
         self._http.should_exit = True
+        if self._metrics_http is not None and self._metrics_serving is not None:
+            self._metrics_http.should_exit = True
+            await self._metrics_serving
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -235,6 +272,8 @@ class ServerHost:
             await self._serving
         self._socket.close()
         await self._tokens.write_uses()
+        if self._metrics_socket is not None:
+            self._metrics_socket.close()
         await self.engine.close()
 
     def _begin(self, name: str, work: Any) -> None:
@@ -281,6 +320,8 @@ class ServerHost:
                 await self._workers.tend()
                 for run_id in await self.engine.recover():
                     self._reports.adopted(run_id)
+                    if self._metrics is not None:
+                        self._metrics.recovered()
                 first = False
             except (PortError, BusyError) as error:
                 _log.warning("the store does not answer: %s", error.message)

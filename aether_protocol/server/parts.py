@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from litestar.datastructures import State
 from msgspec import Struct
@@ -17,6 +17,9 @@ from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.caller import Caller
 from aether_protocol.service.access.guarded import ScopedClient
 from aether_protocol.service.access.scope import NamespaceDirectory
+
+if TYPE_CHECKING:
+    from aether_protocol.server.metrics import ServerMetrics
 
 MOST_BODY_BYTES: Final = 10 * 2**20
 
@@ -37,6 +40,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         known_workers: keeps which workers there are; None: they are not kept.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
+        metrics: what `/metrics` answers; None: the route is not there.
         is_ready: whether requests are taken now.
         public_url: under which address others reach it, where that is another one.
         most_body_bytes: the longest body of a request.
@@ -50,6 +54,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     known_workers: KnownWorkers | None = None
     access: AccessRules = AccessRules()
     artifacts: ArtifactTransfers | None = None
+    metrics: ServerMetrics | None = None
     is_ready: Callable[[], bool] = _always
     public_url: str | None = None
     most_body_bytes: int = MOST_BODY_BYTES

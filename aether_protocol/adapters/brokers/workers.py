@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from msgspec import Struct, field
@@ -113,6 +113,7 @@ class WorkerBroker:
         self.fleet = Fleet(self.settings, first=term << _NUMBER_BITS if term else clock.now())
         self._is_paused = False
         self._sessions: dict[str, _Session] = {}
+        self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self._logs = WorkerLogs(clock, self._tokens, self._secrets)
         self._timer: TimerHandle | None = None
         self._timer_due = 0
@@ -333,6 +334,8 @@ class WorkerBroker:
         """Let the fleet take an event in, and carry out what it orders."""
         told: set[str] = set()
         for command in self.fleet.handle(event):
+            for watch in self.watchers:
+                watch(command, event.at)
             match command:
                 case c.Assign(session=name, number=number, work=work):
                     item = e.Holding(number, work.ref, work.namespace, work.need.slots)
@@ -436,6 +439,7 @@ def _work(assignment: TaskAssignment, now: int) -> Work:
         assignment.namespace,
         need,
         assignment.priority,
+        at=now,
         wait_until=now + parse_duration(longest) if isinstance(longest, str) else None,
         sticky=asked.get("sticky") == "run",
         eager=asked.get("redeliver") == "on-disconnect",

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.times import here, in_zone
+from aether_protocol.cli.terminal import messages
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.schedules import BACKFILLED, MISSED, SKIPPED, STARTED, TRIGGERED, FireRecord, StoredSchedule
 from aether_protocol.scheduler.state import RunState
@@ -72,6 +73,9 @@ class Journal:
         if self._as_events:
             record = {"at": rfc3339(at), "kind": entry.kind, **entry.fields}
             click.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        elif messages.is_json():
+            fields = {name: value for name, value in entry.fields.items() if name not in ("time", "level", "message")}
+            messages.record("warning" if entry.bad else "info", entry.text, kind=entry.kind, **fields)
         else:
             click.echo(f"{here(at)}  ", nl=False, err=True)
             click.secho(printable(entry.text), fg=entry.color, err=True)
@@ -90,6 +94,9 @@ class JournalHandler(logging.Handler):
         text, at = record.getMessage(), self._now()
         if record.exc_info is None and not (text == self._last[0] and 0 <= at - self._last[1] < AGAIN_US):
             self._last = (text, at)
+            if messages.is_json():
+                messages.record("warning", text)
+                return
             click.echo(f"{here(at)}  warning: {printable(text)}", err=True)
 
 

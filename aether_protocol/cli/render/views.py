@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 import click
 
@@ -21,6 +21,8 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.phase_changes import phase_after
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import counted, duration, one_line, printable
+
+BAD_PHASES: Final = frozenset({"Failed", "Error", "Timeout"})
 
 
 class View(Protocol):
@@ -184,6 +186,33 @@ class LineView(QuietView):
     def _log_line(self, node: Node | None, line: str) -> None:
         name = label(node) if node is not None else ""
         click.echo(f"           {printable(name)} | {printable(line)}", err=True)
+
+
+class JsonView(LineView):
+    """`--log-format json`: the same things, each as one JSON object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run: str | None = None
+
+    def resume(self, state: RunState) -> None:
+        self._run = state.header.run_id
+        super().resume(state)
+
+    def step(self, state: RunState, step: LogEntry) -> None:
+        self._run = state.header.run_id
+        super().step(state, step)
+
+    def note(self, text: str) -> None:
+        messages.record("info", text, run=self._run)
+
+    def _say(self, since: float, node: Node, text: str, phase: str) -> None:
+        level = "warning" if phase in BAD_PHASES else "info"
+        messages.record(level, text, kind="task", run=self._run, task=label(node), phase=phase)
+
+    def _log_line(self, node: Node | None, line: str) -> None:
+        task = label(node) if node is not None else None
+        messages.record("info", line, kind="log", run=self._run, task=task)
 
 
 def label(node: Node) -> str:

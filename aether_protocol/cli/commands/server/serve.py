@@ -114,6 +114,15 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
         _place("server.lease", "--lease", type=Number(1, 86_400), metavar="SECONDS",
                help="How long a worker that gives no sign of life keeps its tasks; by default 30."),
     ]
+    metrics: Annotated[
+        bool,
+        _place("metrics.enabled", "--metrics/--no-metrics", default=None, help="Answer /metrics (the default), or do not."),
+    ]
+    metrics_port: Annotated[
+        int | None,
+        _place("metrics.port", "--metrics-port", type=Number(0, 65_535), metavar="PORT",
+               help="A port of its own for /metrics; by default it is that of HTTP."),
+    ] = None
     library: LibraryOption = ()
     db: Annotated[
         str | None,
@@ -173,6 +182,8 @@ def _settings(options: ServeOptions) -> HostSettings:
         cron=options.cron,
         grace_s=options.grace,
         lease_s=options.lease,
+        metrics=options.metrics,
+        metrics_port=options.metrics_port,
         secrets=options.hosting.secrets,
         workspaces=options.hosting.workspaces,
         library=options.library,
