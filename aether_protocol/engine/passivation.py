@@ -203,6 +203,8 @@ class Passivation:
             due = min([*run.timers.values(), *_wakings(run)], default=None)
             if not _only_waits(run) or self._loop.is_concerned(run) or (due is not None and due - now <= self._after_us):
                 continue  # what comes next touches it
+            if due is not None and run.skew_us:
+                continue  # its time is ahead of the clock: what passes while it sleeps would not be known (RT-87)
             if run.waiters or run.pause_waiters or run.streams:
                 self._watched[run] = None
             else:

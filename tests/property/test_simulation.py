@@ -62,7 +62,9 @@ def test_every_law_holds_whatever_fails(part: int) -> None:
         counts.update(played.counts)
     for name in ("crashes", "takeovers", "messages doubled", "messages delayed", "store failures"):
         assert counts[name] > 100, name  # the faults do happen
-    for name in ("messages lost", "attempts lost", "dispatches refused", "clocks an hour apart", "acknowledged"):
+    for name in ("messages lost", "attempts lost"):  # 89 to 158 of each: of about 4 300 messages one in 45
+        assert counts[name] > 80, name
+    for name in ("dispatches refused", "clocks an hour apart", "acknowledged"):
         assert counts[name] > 50, name
     assert counts["runs compared"] > 100
     assert counts["artifacts named"] > 100

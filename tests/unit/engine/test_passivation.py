@@ -200,6 +200,24 @@ def test_a_sleep_ends_in_time_after_a_kill_and_a_cancel_wakes_it(tmp_path: Path,
     run_on(Cluster(tmp_path, tier=tier, lease_s=15, passivate_after_s=10), body)
 
 
+def test_a_run_whose_record_is_ahead_of_the_clock_is_not_put_down_with_a_timer(tmp_path: Path) -> None:
+    """How much of its wait has passed is known in memory alone, since the clock cannot say (RT-87)."""
+    document, functions = flaky(50)
+
+    async def body(cluster: Cluster) -> None:
+        first = await cluster.start("first")
+        run, asks = await first.submit(document, run_id="paused"), await first.submit(waiting(), run_id="asks")
+        await cluster.pass_time(1)
+        await cluster.kill(first)
+        second = await cluster.start("second", ahead_us=-3_600 * SECOND)
+        assert sorted(await second.recover([run, asks])) == [asks, run]
+        await cluster.pass_time(200)
+        report = await client_of(second).runs.report(run)
+        assert (report.phase, report.tasks[1].retries) == ("Succeeded", 1), "not an hour later"
+
+    run_on(Cluster(tmp_path, functions, lease_s=15, passivate_after_s=0), body)
+
+
 def test_what_is_asked_beside_a_sleep_wakes_the_run_and_the_sleep_continues(tmp_path: Path) -> None:
     both = plan(dag(task("nap", "sleep", {"duration": "1h"}), task("ask", "await")))
 

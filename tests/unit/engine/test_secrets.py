@@ -283,9 +283,12 @@ def test_after_a_takeover_without_its_vault_nothing_is_recorded_unmasked(
     vault = Vault(blocking=blocking)
     asks = plan(dag(task("a", "echo", None, secret("p", "db", "p")), task("ask", "await", after=(0,))))
 
+    hangs = plan(dag(task("a", "echo", None, secret("p", "db", "p")), task("hang", "sleep", {"duration": "1d"}, after=(0,))))
+
     async def body(cluster: Cluster) -> None:
         first = await cluster.start("first")
-        runs = [await first.submit(asks, run_id=name) for name in ("told", "approved", "by-hand")]
+        runs = [await first.submit(asks, run_id=name) for name in ("told", "approved")]
+        runs.append(await first.submit(hangs, run_id="by-hand"))
         await cluster.pass_time(1)
         await cluster.kill(first)
         vault.state = state
@@ -302,13 +305,15 @@ def test_after_a_takeover_without_its_vault_nothing_is_recorded_unmasked(
         approved = asyncio.ensure_future(asking.resume("approved", "ask", {"approved": True}, reason="hunter2 was seen"))
         await cluster.pass_time(cluster.elapsed() + 5)
         await approved
-        second.deliver(TaskResult(AttemptRef("by-hand", "main.ask", 1), 0, "hunter2", {"x": "hunter2"}))
+        second.deliver(TaskResult(AttemptRef("by-hand", "main.hang", 1), 0, "hunter2", {"x": "hunter2"}))
+        await cluster.pass_time(cluster.elapsed() + 5)
         vault.state = "up"
         again = asyncio.ensure_future(asking.resume("told", "ask", {"say": "it is hunter2"}))
         await cluster.pass_time(cluster.elapsed() + 5)
         await again
         reports = [await client_of(second).runs.report(run) for run in runs]
-        assert [str(one.phase) for one in reports[:2]] == ["Succeeded", "Succeeded"]
+        assert [str(one.phase) for one in reports] == ["Succeeded", "Succeeded", "Error"]
+        assert "cannot be masked" in reports[2].tasks[2].message
         assert reports[0].tasks[2].outputs == {"say": "it is ***"}
         assert [one.message for one in reports[1].warnings if "resumed" in one.message] == ["resumed: ***"]
 
