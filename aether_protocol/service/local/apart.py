@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 
 from aether_protocol.assembly.stores import open_store
 from aether_protocol.engine.recovery import load_state
+from aether_protocol.plan.model import Plan
+from aether_protocol.scheduler.snapshot import restore
 from aether_protocol.scheduler.state import RunState
 
 _View = TypeVar("_View")
@@ -92,3 +94,13 @@ def make_apart(state: RunState, make: Callable[[RunState], _View]) -> _View:
     """Make something of a state that does not change any more, in the thread that calls this."""
     with considerate:
         return make(state)
+
+
+def make_of_copy(plan: Plan, copy: str, make: Callable[[RunState], _View]) -> _View:
+    """Make something of the copy of a state, as `snapshot` writes it, in the thread that calls this."""
+    with considerate:
+        state = restore(plan, copy)
+        try:
+            return make(state)
+        finally:
+            _free(state)

@@ -128,7 +128,8 @@ class ClientContext(Struct, frozen=True):
         """Make something of the state of a run, beside the event loop where the run is large.
 
         An engine may drive runs in this loop meanwhile. A small run is read in the loop, from the memory of the engine that
-        drives it or from the store; a large one in a thread, which reads the store by itself (ports point 7).
+        drives it or from the store; a large one in a thread, which reads the store by itself (ports point 7), or a copy of the
+        state where the store is this process's memory: to write the copy takes a third of the time of a report.
 
         Args:
             row: which run.
@@ -137,16 +138,20 @@ class ClientContext(Struct, frozen=True):
         """
         here = self.driven(row.run_id) if at is None else None
         run = here.get(row.run_id) if here is not None else None
-        if run is not None and run.error is None and (len(run.state.nodes) <= SMALL or not self.store.durable):
+        if run is not None and run.error is None and len(run.state.nodes) <= SMALL:
             return make(run.state)
         if run is None and row.leaves_known <= SMALL:
             return make(await self.state(row.run_id, at))
         from asyncio import to_thread
 
-        from aether_protocol.service.local.apart import make_apart, read_apart
+        from aether_protocol.service.local.apart import make_apart, make_of_copy, read_apart
 
         if run is not None and run.over and run.error is None:  # it does not change any more
             return await to_thread(make_apart, run.state, make)
+        if self.store.file is None and run is not None and run.error is None:
+            from aether_protocol.scheduler.snapshot import snapshot
+
+            return await to_thread(make_of_copy, run.plan, snapshot(run.state), make)
         if self.store.file is None:
             return await to_thread(make_apart, await self.state(row.run_id, at), make)
         return await to_thread(read_apart, self.store.file, row.run_id, make, at)

@@ -19,6 +19,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.service import client_of, connect
 from aether_protocol.service.client import Client
 from aether_protocol.service.local.apart import SWITCH_S, considerate, read_apart
+from aether_protocol.views.report import make_report
 
 TASKS = 20_000
 BEATS = 100  # that the loop must have come to while one report was made; made in the loop, a report leaves it a few
@@ -57,6 +58,23 @@ def test_a_beat_beside_reports_of_20_000_tasks(tmp_path: Path, ended: bool) -> N
             await client_of(engine).runs.wait(run, or_suspended=True)
             for client in (client_of(engine), other):
                 assert await beats_beside(client, run) >= BEATS
+
+    asyncio.run(go())
+
+
+def test_a_beat_beside_reports_of_a_run_that_is_in_memory_alone() -> None:
+    """A copy of the state is written at once, and all else is made of it in a thread."""
+
+    async def go() -> None:
+        document = fan_out(TASKS)
+        document["spec"]["templates"][0]["dag"]["tasks"][0]["executor"] = {"type": "await"}
+        async with Engine(store="memory", library=()) as engine:
+            run = await engine.submit(document)
+            client = client_of(engine)
+            await client.runs.wait(run, or_suspended=True)
+            assert await beats_beside(client, run) >= BEATS
+            expected = make_report(engine.driven.state(run)).to_json()
+            assert (await client.runs.report(run)).to_json() == expected
 
     asyncio.run(go())
 
