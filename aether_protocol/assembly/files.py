@@ -53,7 +53,7 @@ def read_files(path: str, limits: DocumentLimits = DEFAULT) -> Iterator[FileByte
     if not os.path.isdir(path):
         yield read_file(path, limits)
         return
-    for file in _walk(Path(path)):
+    for file in document_paths(Path(path)):
         read = read_file(file, limits)
         if is_document(read):
             yield read
@@ -73,7 +73,8 @@ def is_case_file(file: FileBytes) -> bool:
     return bool(re.search(_CASE_MARK, file.data)) or bool(re.search(_YAML_CASE_MARK, file.data, flags=re.MULTILINE))
 
 
-def _walk(top: Path) -> Iterator[str]:
+def document_paths(top: Path) -> Iterator[str]:
+    """Every file in the folder `top` and below that may hold documents, in order of names; hidden ones are passed over."""
     for folder, folders, names in os.walk(top):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
         for name in sorted(names):

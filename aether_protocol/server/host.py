@@ -49,6 +49,7 @@ from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.scope import NamespaceDirectory
 from aether_protocol.service.access.tokens import StoredTokens
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
+from aether_protocol.service.documents.folder import FOLLOW_S, DocumentFolder
 from aether_protocol.service.process_identity import this_process
 from aether_protocol.service.run_host import Report
 from aether_protocol.worker.direct import embedded_worker
@@ -81,6 +82,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         lease_s: how long a worker that gives no sign of life keeps what it has.
         metrics: whether `/metrics` is answered.
         metrics_port: a port of its own for it, 0 a free one; None: that of HTTP.
+        documents: a folder whose documents are applied, and followed.
         secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
     """
 
@@ -101,10 +103,13 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     secrets: Sequence[str] = ()
     workspaces: str | None = None
     library: Sequence[str] = ()
+    documents: str | None = None
     configuration: Configuration | None = None  # type: ignore[name-defined,unused-ignore]
 
     def check(self) -> None:
         """Raise UsageError for what cannot be."""
+        if self.documents is not None and not os.path.isdir(self.documents):
+            raise UsageError(f"there is no folder {self.documents!r}", hint="--documents names a folder with documents")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
 
@@ -240,6 +245,8 @@ class ServerHost:
                 self.engine, self._store, self.engine.clock, witness=self._reports, artifacts=self.engine.artifacts
             )
             self._begin("schedules", runner.serve(self._stopping))
+        if self._settings.documents is not None:
+            self._begin("documents", self._follow(self._settings.documents))
         worker = None
         if self._settings.workers:
             worker = self._embedded()
@@ -285,6 +292,20 @@ class ServerHost:
         waiting.cancel()
         for one in done - {waiting}:
             one.result()  # what broke ends the server: nothing that was begun here returns by itself
+
+    async def _follow(self, path: str) -> None:
+        """Apply the documents of a folder, and what changes there."""
+        client = client_of(self.engine)
+        folder = DocumentFolder(path, client, self._store.library, self.engine.clock, self._reports.applied)
+        begun = False
+        while not self._stopping.is_set():
+            try:
+                await (folder.look() if begun else folder.begin())
+                begun = True
+            except (PortError, BusyError) as error:
+                self._reports.failed(f"documents of {path}", error)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), FOLLOW_S)
 
     def _embedded(self) -> Supervisor:
         settings = self._settings

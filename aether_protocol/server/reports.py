@@ -15,7 +15,9 @@ from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import RunClosed, TaskSuspended
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.documents.folder import FolderReport
 from aether_protocol.service.run_host import (
+    DocumentsApplied,
     FireReported,
     HostEvent,
     HostFailure,
@@ -72,6 +74,14 @@ class RunReports:
             self._suspended(state)
         else:
             self.report(RunRecovered(state))
+
+    def applied(self, report: FolderReport) -> None:
+        """Report what came of the folder that is followed."""
+        if report.changes:
+            names = [f"{one.action} {one.kind} {one.namespace}/{one.name}" for one in report.changes]
+            self.report(DocumentsApplied(names))
+        for detail in report.faults.values():
+            self.report(HostFailure("documents", f"{detail}; what was applied before is kept"))
 
     def deleted(self, run_ids: Sequence[str]) -> None:
         """Report runs that the history limits deleted."""

@@ -86,7 +86,23 @@ class HostFailure(Struct, frozen=True):
     message: str
 
 
-HostEvent = FireReported | FireLeftOut | RunRecovered | RunSuspended | RunEnded | RunLost | RunsDeleted | HostFailure
+class DocumentsApplied(Struct, frozen=True):
+    """Documents of a folder that is followed were applied; each is named KIND NAMESPACE/NAME, with what was done."""
+
+    names: Sequence[str]
+
+
+HostEvent = (
+    FireReported
+    | FireLeftOut
+    | RunRecovered
+    | RunSuspended
+    | RunEnded
+    | RunLost
+    | RunsDeleted
+    | DocumentsApplied
+    | HostFailure
+)
 Report = Callable[[HostEvent], None]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -141,3 +143,32 @@ def test_settings_of_a_file_count_and_flags_win(tmp_path: Path) -> None:
         assert server.call("GET", f"/runs/{run}")["phase"] == "Ready", "no worker is there"
     info = aether("db", "info", "--store", f"sqlite:{tmp_path}/runs.db", cwd=tmp_path, AETHER_CONFIG="")
     assert "snapshot" in info.stdout
+
+
+@pytest.mark.rule("RT-128")
+def test_it_follows_a_folder_of_documents(tmp_path: Path) -> None:
+    flows = tmp_path / "flows"
+    shutil.copytree(Path(__file__).parents[2] / "examples" / "served", flows)
+    with served(tmp_path, "--documents", str(flows)) as server:
+
+        def documents() -> dict[str, Any]:
+            return {one["name"]: one for one in server.call("GET", "/documents")["documents"]}
+
+        wait_for(lambda: set(documents()) == {"greet", "welcome"})
+        assert [one["name"] for one in server.call("GET", "/schedules")["schedules"]] == ["nightly"]
+        run = server.call("POST", "/runs", {"name": "team/welcome", "parameters": {"who": "Ada"}})
+        assert run["documentVersion"] == 1
+        assert server.result(run["runId"])["outputs"] == {"said": "hello, Ada"}
+        (flows / "welcome.yaml").write_text((flows / "welcome.yaml").read_text().replace("value: world", "value: all"))
+        wait_for(lambda: documents()["welcome"]["version"] == 2)
+        (flows / "welcome.yaml").write_text("apiVersion: aether/v1\nkind: Workflow\n")
+        (flows / "greet.yaml").rename(flows / "hello.yaml")
+        wait_for(lambda: (documents()["welcome"]["folder"] or {}).get("state") == "faulty")
+        assert documents()["welcome"]["folder"]["detail"].startswith("welcome.yaml:1:1: ")
+        assert (documents()["welcome"]["version"], documents()["greet"]["folder"]["file"]) == (2, "hello.yaml")
+        code, said = server.end()
+    assert code == 0
+    assert "documents: created WorkflowTemplate team/greet" in said
+    assert "documents: welcome.yaml:1:1: " in said
+    listed = aether("library", "ls", "--store", f"sqlite:{tmp_path / 'runs.db'}")
+    assert "faulty: welcome.yaml" in listed.stdout

@@ -22,6 +22,7 @@ from aether_protocol.ports.store.schedules import BACKFILLED, MISSED, SKIPPED, S
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 from aether_protocol.service.run_host import (
+    DocumentsApplied,
     FireLeftOut,
     FireReported,
     HostEvent,
@@ -117,6 +118,8 @@ def entry_of(event: HostEvent, more: str) -> JournalEntry:
             return lost_entry(run_id, message)
         case RunsDeleted(run_ids=run_ids):
             return deleted_entry(run_ids)
+        case DocumentsApplied(names=names):
+            return applied_entry(names)
         case HostFailure(about=about, message=message):
             return failure_entry(about, message)
     assert_never(event)
@@ -191,6 +194,12 @@ def deleted_entry(run_ids: Sequence[str]) -> JournalEntry:
     """Runs beyond the history limits (CRON-5)."""
     shown = ", ".join(run_ids[:5]) + (", ..." if len(run_ids) > 5 else "")
     return JournalEntry("RunsDeleted", f"deleted {counted(len(run_ids), 'old run')}: {shown}", {"runIds": list(run_ids)})
+
+
+def applied_entry(names: Sequence[str]) -> JournalEntry:
+    """Documents of the folder that a server follows."""
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return JournalEntry("DocumentsApplied", f"documents: {shown}", {"documents": list(names)})
 
 
 def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> JournalEntry:

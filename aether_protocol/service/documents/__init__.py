@@ -7,5 +7,6 @@ may refer to what comes with it, and a stored document that refers to what comes
 one transaction, or nothing. A run of a stored workflow is compiled when it begins, with the templates as they are then, and
 keeps all that it needs; so versions can be removed at any time.
 
-`changes` has the values, `weigh` finds out what applying comes to, `find` reads names and versions, `remove` removes.
+`changes` has the values, `texts` what a client is given, `weigh` finds out what applying comes to, `find` reads names and
+versions, `users` finds what refers to a template, `remove` removes, `folder` follows a folder, `as_json` writes all of it.
 """

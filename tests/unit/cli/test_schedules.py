@@ -23,6 +23,7 @@ from aether_protocol.cli.render.journal import (
     Journal,
     JournalEntry,
     JournalHandler,
+    applied_entry,
     began_entry,
     deleted_entry,
     ended_entry,
@@ -329,6 +330,7 @@ def test_the_page_of_events_has_every_kind_with_its_fields() -> None:
     made += [fire_entry(stored(), FireRecord(0, kind, 0, count=101, first=0)) for kind in (SKIPPED, MISSED)]
     made += [left_out_entry(stored(), 0, "r", "why"), recovered_entry(state), suspended_entry(state, ["a"], "")]
     made += [ended_entry(state), lost_entry("r", "why"), failure_entry("r", "why"), deleted_entry(["r"])]
+    made += [applied_entry(["created Workflow default/flow"])]
     made += [began_entry("memory", [stored()]), leaving_entry(["r"], 1), left_entry(["r"])]
     source = Path(journal.__file__).read_text("utf-8")
     kinds = {*journal.KINDS.values(), *re.findall(r'JournalEntry\(\s*"(\w+)"', source)}

@@ -11,7 +11,7 @@ from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.configured import configured, note_flag
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import HostingOptions, LibraryOption
-from aether_protocol.cli.value_types import FILE, Location, Number, OneOf, WrongUsageError
+from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneOf, WrongUsageError
 from aether_protocol.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ EPILOG = """\b
 Examples:
   aether serve
   aether serve --db /data/aether.db --http-port 8080 --concurrency 8
+  aether serve --documents flows/
   aether serve --no-workers --tls-cert server.pem --tls-key server.key
 
 It keeps runs and schedules in the store, answers HTTP (GET /docs shows what), and carries tasks out itself with a worker
@@ -124,6 +125,12 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
                help="A port of its own for /metrics; by default it is that of HTTP."),
     ] = None
     library: LibraryOption = ()
+    documents: Annotated[
+        str | None,
+        option("--documents", type=Location(FOLDER, exists=True), metavar="DIR",
+               help="Apply the documents of this folder (or checkout), as 'aether apply' does, and follow what changes "
+                    "there. A faulty file keeps the version before; what is gone from the folder is kept."),
+    ] = None
     db: Annotated[
         str | None,
         option("--db", type=Location(FILE), metavar="PATH", is_eager=True, callback=_hear_file,
@@ -187,6 +194,7 @@ def _settings(options: ServeOptions) -> HostSettings:
         secrets=options.hosting.secrets,
         workspaces=options.hosting.workspaces,
         library=options.library,
+        documents=options.documents,
         configuration=configuration(),
     )
     try:
