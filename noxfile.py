@@ -88,6 +88,13 @@ def mutation(session: nox.Session) -> None:
     use(session, "python", "-m", "tests.mutation", *session.posargs)
 
 
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill workers (200 times) and the server (50 times), cut connections, and hold side effects against the record (about 10
+    minutes; `-- --seed 2` for others)."""
+    use(session, "python", "-m", "tests.e2e.chaos", *session.posargs)
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it alone in a clean environment and use it as a new user would."""
