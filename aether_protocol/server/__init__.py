@@ -17,7 +17,7 @@ its caller; `app.make_app` puts routes and parts together. All of it needs the e
 Modules by role:
 
     put together     app, parts, host, reports, known_workers
-    who may ask      gate, access
+    who may ask      gate, access, login, bounds
     routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration, monitoring
     monitoring       metrics, pools
     how is answered  answers, problems, sse

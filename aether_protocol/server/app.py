@@ -20,6 +20,7 @@ from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.documents import DocumentController
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.inspections import InspectionController
+from aether_protocol.server.login import login, logout, me
 from aether_protocol.server.monitoring import get_pool, list_pools, metrics
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
@@ -47,7 +48,7 @@ def readyz(state: State) -> Response[dict[str, str]]:
 
 def make_app(parts: ServerParts) -> Litestar:
     """Return the ASGI application of a server; it has the routes for which there are parts."""
-    routes: list[ControllerRouterHandler] = [healthz, readyz]
+    routes: list[ControllerRouterHandler] = [healthz, readyz, login, logout, me]
     if parts.client is not None:
         routes += [RunController, InspectionController, StoreController, *feeds.ROUTES]
         routes += [DocumentController, ScheduleController]

@@ -8,14 +8,18 @@ whether the name that was asked for is this machine's: a foreign name that was m
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 import json
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.enums import ScopeType
 from msgspec import Struct
 
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
+from aether_protocol.server.bounds import MOST_HEADER_BYTES, RateBounds, RateLimiter, bounded
 from aether_protocol.server.problems import problem_body
 from aether_protocol.service.access.authenticator import Authenticator, GivenToken
 from aether_protocol.service.access.caller import LOCAL, Caller
@@ -31,6 +35,9 @@ OFF_NOTE: Final = (
 _NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})  # of Sec-Fetch-Site: a page of this server, or the address bar
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER: Final = b"x-aether-csrf"
+WATCH_S: Final = 2.0  # between two looks whether the token of an open stream still counts
+TOKEN_USED: Final = "aether.token"  # in the scope's state: the token of a cookie, for what has to go beside it
 CALLER: Final = "aether.caller"  # in the scope's state: the Caller, or None where the credentials are of no caller
 NO_CREDENTIALS: Final = "aether.no-credentials"  # in the scope's state: whether the request has none
 
@@ -41,9 +48,11 @@ class AccessRules(Struct, frozen=True, kw_only=True):
     Args:
         authenticator: says whose token a text is; None: authentication is off, and the server answers this machine alone.
         cors: origins whose pages may call the server, with a token.
+        bounds: how often callers may ask; None: as often as they like.
     """
 
     authenticator: Authenticator | None = None
+    bounds: RateBounds | None = None
     cors: Sequence[str] = ()
 
     @property
@@ -81,7 +90,7 @@ def make_rules(
         return AccessRules()
     from aether_protocol.service.access.authenticator import FirstOf
 
-    return AccessRules(authenticator=known[0] if len(known) == 1 else FirstOf(known), cors=cors)
+    return AccessRules(authenticator=known[0] if len(known) == 1 else FirstOf(known), cors=cors, bounds=RateBounds())
 
 
 def _check_origin(origin: str) -> None:
@@ -96,28 +105,128 @@ class AccessGate:
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
         self._app = app
         self._rules = rules
+        self._limiter = None if rules.bounds is None else RateLimiter(rules.bounds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:  # there are none
             await send({"type": "websocket.close", "code": 1008, "reason": "not served"})
             return
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
-        if self._rules.is_off:
-            refusal = why_foreign(scope["method"], headers)
-            if refusal is not None:
-                await send_problem(send, 403, *refusal)
-                return
-        caller = await self._caller(headers)
+        method = scope["method"]
+        if sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
+            await send_problem(send, 431, "headers-too-large", f"the headers have more than {MOST_HEADER_BYTES} bytes")
+            return
+        token, from_cookie = _credentials(headers)
+        refusal = why_foreign(method, headers) if self._rules.is_off else None
+        if from_cookie and not self._rules.is_off and refusal is None:
+            refusal = _why_forged(method, headers, token or "")
+        if refusal is not None:
+            await send_problem(send, 403, *refusal)
+            return
+        caller = await self._caller(token)
+        wait = self._limited(caller, scope)
+        if wait is not None:
+            hint, after = f"try again in {wait} s", [(b"retry-after", str(wait).encode())]
+            await send_problem(send, 429, "too-many-requests", "too many requests", hint, after)
+            return
         scope["state"][CALLER] = caller
-        scope["state"][NO_CREDENTIALS] = caller is None and not _all_of(headers, b"authorization")
-        await self._app(scope, receive, send)
+        scope["state"][NO_CREDENTIALS] = token is None
+        scope["state"][TOKEN_USED] = token if from_cookie else None
+        types = _all_of(headers, b"content-type")
+        bounded_receive = receive if method in _SAFE else bounded(receive, is_bytes=types == ["application/octet-stream"])
+        if token is None or caller is None or self._rules.is_off:
+            await self._app(scope, bounded_receive, send)
+        else:
+            await self._watched(token, scope, bounded_receive, send)
 
-    async def _caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
+    async def _caller(self, token: str | None) -> Caller | None:
         authenticator = self._rules.authenticator
         if authenticator is None:
             return LOCAL
-        token = _bearer(headers)
         return None if token is None else await authenticator.caller(token)
+
+    def _limited(self, caller: Caller | None, scope: Scope) -> int | None:
+        """After how many seconds a caller that asks too often may ask again; None: it may ask now."""
+        if self._limiter is None or (caller is not None and caller.kind == "worker"):
+            return None
+        if caller is not None:
+            return self._limiter.take(f"token {caller.token}", is_known=True)
+        address = scope.get("client")
+        return self._limiter.take(f"address {address[0] if address else ''}", is_known=False)
+
+    async def _watched(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and end a stream soon after its token counts no longer."""
+        request = asyncio.current_task()
+        watcher: asyncio.Task[None] | None = None
+        has_ended = False
+
+        async def watch() -> None:
+            nonlocal has_ended
+            while True:
+                await asyncio.sleep(WATCH_S)
+                try:
+                    if await self._caller(token) is not None:
+                        continue
+                except PortError:  # the store is away: what was allowed stays so
+                    continue
+                has_ended = True
+                assert request is not None
+                request.cancel()
+                return
+
+        async def send_on(message: Any) -> None:
+            nonlocal watcher
+            if message["type"] == "http.response.start" and _is_stream(message["headers"]):
+                watcher = asyncio.create_task(watch())
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except asyncio.CancelledError:
+            if not has_ended:
+                raise
+            end: Any = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(end)
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+
+
+def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+
+
+def cookie_name(*, is_secure: bool) -> str:
+    """Return the name of the cookie; over TLS one that only this very host can have set."""
+    return "__Host-aether" if is_secure else "aether"
+
+
+def csrf_of(token: str) -> str:
+    """Return what the header X-Aether-CSRF has to be beside a cookie with this token."""
+    return sha256(f"csrf:{token}".encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _credentials(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str | None, bool]:
+    """The token of a request, and whether it is from its cookie."""
+    if _all_of(headers, b"authorization"):
+        return _bearer(headers), False
+    for cookies in _all_of(headers, b"cookie"):
+        pairs = dict(part.strip().partition("=")[::2] for part in cookies.split(";"))
+        for name in (cookie_name(is_secure=True), cookie_name(is_secure=False)):
+            if pairs.get(name):
+                return pairs[name].strip('"'), True
+    return None, False
+
+
+def _why_forged(method: str, headers: Sequence[tuple[bytes, bytes]], token: str) -> tuple[str, str, str] | None:
+    """Say why a request with a cookie may be another site's; None: it is not, or it changes nothing."""
+    if method in _SAFE:
+        return None
+    given = _all_of(headers, CSRF_HEADER)
+    if len(given) == 1 and hmac.compare_digest(given[0].encode("latin-1", "replace"), csrf_of(token).encode()):
+        return None
+    hint = "GET /v1/me says what it has to be; a program sends its token as a bearer token"
+    return "csrf", "a request with a cookie that changes something needs the header X-Aether-CSRF", hint
 
 
 def why_foreign(method: str, headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str, str] | None:

@@ -21,13 +21,17 @@ TEXT_FORMAT: Final = "text/plain; version=1.0.0; charset=utf-8"
 @get("/metrics", tags=["server"], summary="Metrics for Prometheus", sync_to_thread=False, opt=VIEWER, media_type="text/plain")
 def metrics(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """Answer all metrics in the text format. Where tokens are wanted, it needs one that may read all namespaces."""
-    caller = caller_of(request)
-    if not caller.may("viewer", EVERYWHERE):
-        hint = "aether token create --kind service --role viewer, without a namespace"
-        raise ApiError(403, "forbidden", "metrics speak of all namespaces", hint=hint)
+    _require_everywhere(request, "metrics")
     known = parts_of(state).metrics
     assert known is not None  # the route is there only where there are some
     return Response(known.runs.text(), media_type=TEXT_FORMAT)
+
+
+def _require_everywhere(request: Request[Any, Any, Any], what: str) -> None:
+    """Raise ApiError (403) for a caller that may not read all namespaces."""
+    if not caller_of(request).may("viewer", EVERYWHERE):
+        hint = "aether token create --name NAME --kind service --role viewer --all-namespaces"
+        raise ApiError(403, "forbidden", f"{what} speak of all namespaces", hint=hint)
 
 
 def _pools(state: State) -> Iterator[WorkerPool]:
@@ -37,14 +41,16 @@ def _pools(state: State) -> Iterator[WorkerPool]:
 
 
 @get("/v1/pools", tags=["workers"], summary="All pools of workers", sync_to_thread=False, opt=VIEWER)
-def list_pools(state: State) -> list[WorkerPool]:
+def list_pools(request: Request[Any, Any, Any], state: State) -> list[WorkerPool]:
     """Answer what waits and what is free, by pool; the workers without one are the pool `default`."""
+    _require_everywhere(request, "pools")
     return list(_pools(state))
 
 
 @get("/v1/pools/{name:str}", tags=["workers"], summary="A pool of workers, for autoscalers", sync_to_thread=False, opt=VIEWER)
-def get_pool(name: FromPath[str], state: State) -> WorkerPool:
+def get_pool(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> WorkerPool:
     """Answer what waits for a pool and what is free in it; one that was scaled down to nothing is answered with zeros."""
+    _require_everywhere(request, "pools")
     if len(name) > 256:
         raise ApiError(400, "usage", "a pool's name has at most 256 characters")
     return next((one for one in _pools(state) if one.name == name), WorkerPool(name=name))
