@@ -20,13 +20,18 @@ Payload = dict[str, Json]
 
 def read_parameters(pairs: Sequence[str], plan: Plan) -> dict[str, Json]:
     """`name=value` pairs as values (DATA-14); the last one of a name wins."""
+    return read_texts(plan, read_pairs(pairs))
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """`name=value` pairs by name; the last one of a name wins."""
     texts: dict[str, str] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name:
             raise UsageError(f"-p {pair!r} is not name=value", hint="for example: -p rows=5 -p region=east")
         texts[name] = text
-    return read_texts(plan, texts)
+    return texts
 
 
 def read_payload(text: str) -> Payload | None:

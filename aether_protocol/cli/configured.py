@@ -71,11 +71,17 @@ def flag_alone(key: str) -> Callback:
 
 
 def configured_store(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
-    """The callback of `--store`: the URL that it is given, else that of the configured, the nearest or a new store."""
+    """The callback of `--store`: the URL that it is given, else that of the configured server (where the command can ask one),
+    or of the configured, the nearest or a new store."""
     if context.resilient_parsing:
         return given
     from aether_protocol.assembly.configuration.store_place import store_url
+    from aether_protocol.assembly.store_urls import is_server_url
 
+    if "--server" in option.opts:
+        server = given or configuration().value("server.url")
+        if server is not None and is_server_url(server):
+            return str(server)
     if given is not None:
         note_flag(context, option, "store.url", given)
     return store_url(configuration(), given)

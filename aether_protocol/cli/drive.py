@@ -12,13 +12,13 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from aether_protocol.assembly.store_urls import PROJECT
+from aether_protocol.assembly.store_urls import PROJECT, is_server_url
 from aether_protocol.cli.configured import configuration, debugs, names_store, usual_store
 from aether_protocol.cli.exits import FINE, FINE_PHASES, PHASE_EXITS, SUSPENDED
 from aether_protocol.cli.options import DrivingOptions
@@ -80,7 +80,7 @@ async def nothing() -> None:
 def drive(driving: Driving, begin: Begin, *, makes_store: bool = False, after: After = nothing) -> int:
     """Open the store and an engine, let `begin` say what to drive, see it to its end, do what comes `after` that while the
     store is still open; the exit code."""
-    if not makes_store:
+    if not makes_store or is_server_url(driving.store):
         check_there(driving.store)
     if not debugs():
         log_without_traces()
@@ -242,6 +242,19 @@ def tell_what_next(report: Report, driving: Driving) -> None:
         run_id, more = report.run_id, _store_option(driving)
         messages.hint(f"aether show {run_id}{more} shows why")
         messages.hint(f"aether retry {run_id}{more} repeats what failed")
+
+
+def tell_what_next_at(report: Report) -> None:
+    """`tell_what_next` of a run of a server."""
+    if report.phase not in FINE_PHASES and report.phase != "Suspended":
+        messages.hint(f"aether show {report.run_id} shows why")
+        messages.hint(f"aether retry {report.run_id} repeats what failed")
+
+
+def tell_how_to_answer_at(run_id: str, paths: Sequence[str]) -> None:
+    """What to do about a run of a server that waits for an answer."""
+    hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true" for path in paths]
+    messages.note(f"run {run_id} is suspended: it waits for an answer", *hints, color="yellow")
 
 
 def _store_option(driving: Driving) -> str:

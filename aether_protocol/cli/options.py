@@ -65,11 +65,19 @@ MaxOption = Annotated[
 
 # --- the store ---
 
+_STORE_HELP: Final = (
+    "Where runs are kept: sqlite:PATH, or memory for nowhere. By default AETHER_STORE, that of aether.toml, the "
+    "nearest .aether/aether.db up to the root of the repository, or a new one here."
+)
 StoreOption = Annotated[
     str,
-    option("--store", metavar="URL", type=click.UNPROCESSED, callback=configured_store,
-           help="Where runs are kept: sqlite:PATH, or memory for nowhere. By default AETHER_STORE, that of aether.toml, the "
-                "nearest .aether/aether.db up to the root of the repository, or a new one here."),
+    option("--store", "--server", metavar="URL", type=click.UNPROCESSED, callback=configured_store,
+           help="Where runs are kept: http://HOST:PORT of a server (AETHER_SERVER, with AETHER_TOKEN), sqlite:PATH, or memory "
+                "for nowhere. By default AETHER_STORE, that of aether.toml, the nearest .aether/aether.db up to the root of "
+                "the repository, or a new one here."),
+]
+StoreAlone = Annotated[
+    str, option("--store", metavar="URL", type=click.UNPROCESSED, callback=configured_store, help=_STORE_HELP)
 ]
 LookedUpStore = Annotated[
     str,
@@ -181,7 +189,7 @@ class HostingOptions(Struct, frozen=True, kw_only=True):
     quiet: Annotated[bool, quiet("Report only what does not go well.")] = False
     secrets: SecretsFiles = ()
     workspaces: WorkspacesFolder = None
-    store: StoreOption
+    store: StoreAlone
     durability: DurabilityOption = None
     log_format: LogFormat = "text"
     metrics_file: MetricsFile = None

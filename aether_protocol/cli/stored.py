@@ -7,11 +7,13 @@ read-only one can be read. Every store that is opened here is closed here.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.configured import configuration, names_store
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
@@ -34,6 +36,8 @@ _Result = TypeVar("_Result")
 def ask(url: str, body: Callable[[Client], Awaitable[_Result]], *, writes: bool = False, waits: bool = True) -> _Result:
     """What `body` makes of a client of the store at `url`, which must be there. `waits` False: it only reads, so that it may
     begin anew."""
+    if is_server_url(url):
+        return ask_server(url, body)
     made: list[_Result] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is
 
     async def go() -> None:
@@ -61,6 +65,8 @@ def ask_new(
         compiler: makes the workspace in which the client compiles documents.
         writes: False: no store is made or changed, and in place of one that is not there an empty one answers.
     """
+    if is_server_url(url):
+        return ask_server(url, body)
     import asyncio
 
     made: list[_Result] = []  # see `ask`
@@ -78,6 +84,22 @@ def ask_new(
     if writes or not made:
         asyncio.run(go(url))
     return made[-1]
+
+
+def ask_server(url: str, body: Callable[[Client], Awaitable[_Result]]) -> _Result:
+    """What `body` makes of a client of a server."""
+    import asyncio
+
+    from aether_protocol.service.remote import RemoteClient
+
+    made: list[_Result] = []  # see `ask`
+
+    async def go() -> None:
+        async with RemoteClient(url, token=os.environ.get("AETHER_TOKEN") or None) as client:
+            made.append(await body(client))
+
+    asyncio.run(go())
+    return made[0]
 
 
 def client_on(store: Store, compiler: Compiler | None = None, place: str = "the store") -> Client:
@@ -148,6 +170,8 @@ def refuse_memory(url: str) -> None:
 
 def check_there(url: str) -> None:
     """Refuse a store that is not there, in the same words for every command. Raises UsageError."""
+    if is_server_url(url):
+        raise UsageError(f"this command works on a store, and {url} is a server", hint="--store sqlite:PATH names a store")
     if url == MEMORY:
         hint = "--store sqlite:PATH (or AETHER_STORE) names one that lasts"
         raise UsageError("the store 'memory' ends with its process: there is nothing to read", hint=hint)

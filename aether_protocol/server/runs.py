@@ -60,6 +60,7 @@ class RunController(Controller):
             "scheduled_time": _instant("scheduledTime", data.scheduled_time),
             "workflow": data.workflow,
             "library": read_libraries(data.library),
+            "texts": data.parameter_texts,
         }
         if key is None:
             run_id = await client.control.submit(_source(data), data.parameters, **given)

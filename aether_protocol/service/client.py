@@ -174,6 +174,7 @@ class RunControl(Protocol):
         scheduled_time: int | None = None,
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> str:
         """Record a run, to be driven by an engine; its id.
 
@@ -185,6 +186,7 @@ class RunControl(Protocol):
             scheduled_time: what `workflow.scheduledTime` says.
             workflow: which of several workflows in the document.
             library: where references are looked up first.
+            texts: more values of parameters, as people write them: JSON, unless the parameter is a string (DATA-14).
 
         Raises:
             DocumentError: the document is invalid.
@@ -203,6 +205,7 @@ class RunControl(Protocol):
         scheduled_time: int | None = None,
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> OnceSubmitted:
         """Record a run as `submit` does, or find the one that this key named before.
 
@@ -214,6 +217,7 @@ class RunControl(Protocol):
             scheduled_time: see `submit`.
             workflow: see `submit`.
             library: see `submit`.
+            texts: see `submit`.
 
         Raises:
             KeyTakenError: the key named a run of other content: another workflow, or other arguments.

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, checked_reason, is_private, resume_question
-from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_variables, retry_header
+from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_texts, read_variables, retry_header
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
@@ -50,9 +50,10 @@ class LocalControl:
         scheduled_time: int | None = None,
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> str:
         plan = await self._context.plan(document, workflow, library)
-        return await self._submit(plan, arguments or {}, run_id, scheduled_time, None)
+        return await self._submit(plan, _with_texts(plan, arguments, texts), run_id, scheduled_time, None)
 
     async def submit_once(
         self,
@@ -64,11 +65,13 @@ class LocalControl:
         scheduled_time: int | None = None,
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> OnceSubmitted:
         plan = await self._context.plan(document, workflow, library)
-        made = make_run_key(key, plan, arguments or {})
+        given = _with_texts(plan, arguments, texts)
+        made = make_run_key(key, plan, given)
         try:
-            return OnceSubmitted(await self._submit(plan, arguments or {}, run_id, scheduled_time, made), is_new=True)
+            return OnceSubmitted(await self._submit(plan, given, run_id, scheduled_time, made), is_new=True)
         except KeyTakenError as taken:
             if taken.first != made.digest:
                 raise
@@ -166,3 +169,7 @@ class LocalControl:
         asked = replace(query, closed=True, limit=query.limit or _PAGE)
         pages = prune_runs(context.store, asked, root=context.root, dry_run=dry_run)
         return [run_id async for ids, _ in pages for run_id in ids]
+
+
+def _with_texts(plan: Plan, arguments: Mapping[str, Json] | None, texts: Mapping[str, str] | None) -> Mapping[str, Json]:
+    return {**(arguments or {}), **read_texts(plan, texts)} if texts else arguments or {}

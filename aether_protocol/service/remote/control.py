@@ -39,8 +39,9 @@ class RemoteControl:
         scheduled_time: int | None = None,
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> str:
-        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library)
+        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts)
         return (await self._calls.send("POST", path_of("runs"), body, RunBody))[1].run_id
 
     async def submit_once(
@@ -53,8 +54,10 @@ class RemoteControl:
         scheduled_time: int | None = None,
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
+        texts: Mapping[str, str] | None = None,
     ) -> OnceSubmitted:
-        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library) | {"idempotencyKey": key}
+        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts)
+        body["idempotencyKey"] = key
         status, made = await self._calls.send("POST", path_of("runs"), body, RunBody)
         return OnceSubmitted(made.run_id, status == 201)
 
@@ -114,8 +117,9 @@ def _stored(document: StoredWorkflow) -> dict[str, Any]:
     return {"name": name} | ({"version": int(version)} if at else {})
 
 
-def _more(workflow: str | None, library: Sequence[LibraryTexts]) -> dict[str, Any]:
-    return ({} if workflow is None else {"workflow": workflow}) | ({"library": write_libraries(library)} if library else {})
+def _more(workflow: str | None, library: Sequence[LibraryTexts], texts: Mapping[str, str] | None) -> dict[str, Any]:
+    told = {"workflow": workflow, "library": write_libraries(library), "parameterTexts": dict(texts or {})}
+    return {name: value for name, value in told.items() if value}
 
 
 def _mapping(what: str, given: Any) -> dict[str, Json] | None:

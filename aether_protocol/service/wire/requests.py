@@ -45,6 +45,9 @@ class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=Tru
     workflow: Annotated[str | None, Meta(description="Which of several workflows in it.")] = None
     library: list[LibraryBody] = field(default_factory=list)
     parameters: Arguments = field(default_factory=dict)
+    parameter_texts: Annotated[
+        dict[str, str], Meta(description="More of them, as people write them: JSON, unless the parameter is a string.")
+    ] = field(default_factory=dict)
     run_id: NewRunId | None = None
     scheduled_time: Instant | None = None
     idempotency_key: Annotated[

@@ -2,7 +2,7 @@
 
 Modules by role:
 
-    start and steer      run, resume, cancel, retry, wait
+    start and steer      run, resume, cancel, retry, wait, there
     lists                ls, workflow
     one run              show, status, logs, events
     past and difference  replay, diff

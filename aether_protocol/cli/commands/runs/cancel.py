@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.command import command_with
 from aether_protocol.cli.drive import Driving, Target, drive
 from aether_protocol.cli.exits import CANCELLED, FINE
 from aether_protocol.cli.options import DrivingOptions, ReasonOption, RunArgument
+from aether_protocol.cli.stored import ask_server
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
 
@@ -53,8 +55,28 @@ def command(options: CancelOptions) -> int:
             raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
         return row.run_id if await cancel(engine, client.control, row.run_id, options.reason) else None
 
+    if is_server_url(options.driving.store):
+        return cancel_there(options)
     code = drive(Driving.by(options.driving), begin)
     return FINE if code == CANCELLED else code
+
+
+def cancel_there(options: CancelOptions) -> int:
+    """Cancel a run of a server."""
+    from aether_protocol.cli.commands.runs.there import refuse_what_is_here_alone
+
+    refuse_what_is_here_alone()
+
+    async def body(client: Client) -> str:
+        row = await client.runs.get(options.run)
+        if row.closed:
+            raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}")
+        await client.control.cancel(row.run_id, reason=options.reason)
+        return row.run_id
+
+    run_id = ask_server(options.driving.store, body)
+    messages.note(f"run {run_id} is cancelled by the process that drives it")
+    return FINE
 
 
 async def cancel(engine: Engine, control: RunControl, run_id: str, reason: str) -> bool:

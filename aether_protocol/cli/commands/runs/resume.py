@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.arguments import read_answers, read_given, read_payload
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.drive import Driving, RunToAnswer, Target, drive
-from aether_protocol.cli.exits import FINE_PHASES
+from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
+from aether_protocol.cli.stored import ask_server
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.expressions.values import Json
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -85,4 +88,36 @@ def command(options: ResumeOptions) -> int:
             return None
         return RunToAnswer(row.run_id, lambda: control.resume(row.run_id, path, answer, reason=options.reason))
 
+    if is_server_url(options.driving.store):
+        return resume_there(options, given)
     return drive(Driving.by(options.driving, read_answers(options.answers)), begin)
+
+
+def resume_there(options: ResumeOptions, given: dict[str, Json]) -> int:
+    """Answer a task of a run of a server, or have the server continue the run and see it to its end."""
+    from aether_protocol.cli.commands.runs.there import begin_there, refuse_what_is_here_alone
+
+    async def find(client: Client) -> str:
+        row = await client.runs.get(options.run)
+        if row.closed:
+            hint = None if row.phase in FINE_PHASES else f"'aether retry {row.run_id}' runs again what did not succeed"
+            raise UsageError(f"run {row.run_id!r} has ended: it is {row.phase}", hint=hint)
+        if await client.control.mend(row.run_id):
+            messages.note(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more")
+        return row.run_id
+
+    task = options.task
+    if task is None:
+        return begin_there(options.driving, find)
+    refuse_what_is_here_alone()
+
+    async def answer(client: Client) -> str:
+        run_id = await find(client)
+        asked = await client.inspect.question(run_id, task)
+        payload = {**given, **read_given(options.parameters, asked.types)}
+        await client.control.resume(run_id, asked.path, payload, reason=options.reason)
+        return asked.path
+
+    path = ask_server(options.driving.store, answer)
+    messages.note(f"{path} was answered; the run is driven by another process")
+    return FINE

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.drive import Driving, drive
@@ -14,7 +15,6 @@ from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly import Engine
     from aether_protocol.service.client import Client
 
 EPILOG = """\b
@@ -44,7 +44,7 @@ def command(options: RetryOptions) -> int:
     latest.
     """
 
-    async def begin(engine: Engine, client: Client) -> str:
+    async def retry(client: Client) -> str:
         row = await client.runs.get(options.run)
         if not row.closed:
             hint = f"'aether resume {row.run_id}' continues it, 'aether cancel {row.run_id}' ends it"
@@ -53,4 +53,8 @@ def command(options: RetryOptions) -> int:
         messages.note(f"retrying run {row.run_id} as {new_id}")
         return new_id
 
-    return drive(Driving.by(options.driving, read_answers(options.answers)), begin)
+    if is_server_url(options.driving.store):
+        from aether_protocol.cli.commands.runs.there import begin_there
+
+        return begin_there(options.driving, retry)
+    return drive(Driving.by(options.driving, read_answers(options.answers)), lambda engine, client: retry(client))

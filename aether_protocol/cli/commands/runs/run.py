@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from aether_protocol.cli.arguments import read_answers, read_parameters
+from aether_protocol.assembly.store_urls import is_server_url
+from aether_protocol.cli.arguments import read_answers, read_pairs, read_parameters
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.drive import Driving, FinishedRun, drive
-from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.exits import FINE, FINE_PHASES
 from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, LibraryOption, MaxOption
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FILE, Location, OneOf
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 from aether_protocol.service.runs.find import LATEST
 
 if TYPE_CHECKING:
@@ -102,6 +106,9 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     dry_run: Annotated[
         bool, option("--dry-run", is_flag=True, help="Show what would run, with its inputs, and start nothing.")
     ] = False
+    detach: Annotated[
+        bool, option("--detach", is_flag=True, help="Leave the run to the server, and print its id: needs a server (--server).")
+    ] = False
     answers: AnswersOption = ()
     driving: DrivingOptions
 
@@ -113,6 +120,10 @@ def command(options: RunOptions) -> int:
     FILE is a document, or - for standard input. Without it, --name is that of a workflow which 'aether apply' keeps in the
     store; the run records which version it was.
     """
+    if is_server_url(options.driving.store):
+        return run_there(options)
+    if options.detach:
+        raise UsageError("--detach leaves the run to a server, and none is named", hint="--server URL, or AETHER_SERVER")
     inputs = DocumentInputs(options.library, options.max, options.driving.store, writes=not options.dry_run)
     plan = read_plan(options, inputs)
     texts = {binding.name for binding in plan.parameters if binding.type == "string"}
@@ -128,6 +139,49 @@ def command(options: RunOptions) -> int:
     check_answers(plan, answers)
     driving = Driving.by(options.driving, answers, keeps=request.run_id is not None)
     return drive(driving, lambda engine, client: begin(request, engine, client), makes_store=True)
+
+
+def run_there(options: RunOptions) -> int:
+    """Begin the run at a server, or find it there as it is."""
+    from aether_protocol.cli.commands.runs.there import begin_there
+
+    inputs = DocumentInputs(options.library, options.max)
+    arguments = inputs.read_mapping(options.params_file) if options.params_file else {}
+    texts = read_pairs(options.parameters)
+    source, libraries = what_to_run(options, inputs)
+    name = options.name if options.file is not None else None
+
+    async def begin(client: Client) -> str:
+        row = None if options.run_id is None else await client.inspect.newest(options.run_id)
+        if row is not None:
+            if options.again and row.closed and row.phase not in FINE_PHASES:
+                new_id = await client.control.retry(row.run_id)
+                messages.note(f"run {row.run_id} is {row.phase}: retrying it as {new_id}")
+                return new_id
+            return row.run_id
+        return await client.control.submit(
+            source, arguments, run_id=options.run_id, workflow=name, library=libraries, texts=texts
+        )
+
+    if options.again and options.run_id is None:
+        raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a server")
+    try:
+        return begin_there(options.driving, begin, detach=options.detach)
+    except DocumentError as error:
+        message = error.message if options.file is None else f"{options.file!r} is not valid"
+        raise DocumentError(message, diagnostics=error.diagnostics, sources=inputs.sources, hint=error.hint) from None
+
+
+def what_to_run(
+    options: RunOptions, inputs: DocumentInputs
+) -> tuple[DocumentText | StoredWorkflow, Sequence[LibraryTexts]]:
+    """The text of a file, with the texts of its library; or the name of a workflow that the server keeps."""
+    if options.file is not None:
+        documents, libraries = inputs.texts([options.file])
+        return replace(documents[0], folder=None), libraries
+    if options.name is None:
+        raise UsageError("what is to be run?", hint="give FILE, or --name NAME of a workflow that 'aether apply' keeps")
+    return StoredWorkflow(options.name), ()
 
 
 def read_plan(options: RunOptions, inputs: DocumentInputs) -> Plan:

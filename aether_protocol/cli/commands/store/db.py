@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from aether_protocol.cli.command import command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.lazy_group import CommandGroup
-from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
+from aether_protocol.cli.options import StoreAlone, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError
@@ -31,7 +31,7 @@ class DatabaseOptions(Struct, frozen=True, kw_only=True):
 
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreOption
+    store: StoreAlone
 
 
 @command_with(DatabaseOptions, "info")
