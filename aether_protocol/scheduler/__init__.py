@@ -36,11 +36,12 @@ reads older runs. `codec` writes log entries, `snapshot` a whole state, so that 
 ordered and has not come back: timers and continuations are issued again, attempts that are gone are reported as
 `AttemptLost` events and repeated under the same number.
 
-**Where the hot path takes a shorter way.** `StepBuilder.emit` appends a fact and applies it through a table. Four places do
+**Where the hot path takes a shorter way.** `StepBuilder.emit` appends a fact and applies it through a table. Five places do
 the same two things themselves, because the look-up and the call cost a tenth of a task (bench/bench_core.py): making a node
-(`Machine._make`), dispatching (`tasks.dispatch`), a confirmed start (`tasks.running`), an end (`StepBuilder.end`). What nearly
-always happens at once is one fact: that a leaf is made and dispatched (`NodeCreated.attempt`), and that it started and ended
-(`NodeEnded.started`); `facts.unfold` tells the two apart for those that look on. The
+(`Machine._make`), dispatching (`tasks.dispatch`), a confirmed start (`tasks.running`), an end (`StepBuilder.end`), an end that
+is the first word of the start (`tasks.finished`). What nearly always happens at once is one fact: that a leaf is made and
+dispatched (`NodeCreated.attempt`), and that it started and ended (`NodeEnded.started`); `facts.unfold` tells the two apart for
+those that look on. The
 machine itself sets the run's time and its entry number (`state.now`, `state.seq`), which every entry carries. After an
 exception the state may be ahead of the log: the caller drops the machine and recovers the run from the store.
 

@@ -234,34 +234,48 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
     node = state.nodes[fact.node]
     phase = fact.phase
     scope = node.parent
+    node.ended_at = state.now
+    if fact.started and scope is not None:  # a leaf to which nothing has happened yet: there is nothing to take back
+        scope.live -= 1
+        state.leaves_ended += 1
+        node.started_at = state.now
+    elif not _taken_back(state, node, scope):
+        scope = None
+    node.phase = phase
+    node.code = fact.code
+    if fact.message:
+        node.message = fact.message
+    if fact.outputs:
+        node.outputs = fact.outputs
+    if fact.artifacts:
+        node.artifacts = fact.artifacts
+    if scope is not None:
+        _child_ended(state, scope, node, phase)
+
+
+def _taken_back(state: RunState, node: Node, scope: Container | None) -> bool:
+    """Take back what holds only of a node that has not ended, and count its end; false for a hook's run."""
     if scope is not None:
         scope.live -= 1
         if node.phase is SUSPENDED:
             scope.suspended -= 1
-    now = state.now
-    if fact.started:
-        node.started_at = now
-    node.phase = phase
-    node.code = fact.code
-    node.ended_at = now
-    if fact.message or node.message:
-        node.message = fact.message
-    if fact.outputs or node.outputs:
-        node.outputs = fact.outputs
-    if fact.artifacts or node.artifacts:
-        node.artifacts = fact.artifacts
+    if node.message:
+        node.message = ""
+    if node.outputs:
+        node.outputs = NO_VALUES
+    if node.artifacts:
+        node.artifacts = NO_VALUES
     if node.timeout_due != NEVER:
         node.timeout_due = NEVER
     if node.call.kind is TASK:
         if node.hook is not None:
             _hook_ended(state, node)
-            return
+            return False
         state.leaves_ended += 1
     elif node.queued:  # type: ignore[attr-defined]
         node.queued = 0  # type: ignore[attr-defined]
         _pass_over(state)
-    if scope is not None:
-        _child_ended(state, scope, node, phase)
+    return True
 
 
 def _child_ended(state: RunState, scope: Container, node: Node, phase: Phase) -> None:

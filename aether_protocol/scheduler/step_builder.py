@@ -1,6 +1,6 @@
 """Build the step of one event: collect its facts and commands, and offer the few moves that all rules share.
 
-Law: a rule changes the state by facts alone, and each is applied as it is recorded: by `emit`, or by one of the four shorter
+Law: a rule changes the state by facts alone, and each is applied as it is recorded: by `emit`, or by one of the five shorter
 ways that the package's docstring names. Hooks are requested here and fired by the machine after the rules, so that rules and
 hooks do not call each other.
 """
@@ -88,10 +88,8 @@ class StepBuilder:
         message: str,
         outputs: Mapping[str, Json] | None = None,
         artifacts: Mapping[str, Json] | None = None,
-        *,
-        started: bool = False,
     ) -> None:
-        """Give `node` its terminal phase, clear its timeout and request its hooks. `started`: see `NodeEnded`.
+        """Give `node` its terminal phase, clear its timeout and request its hooks.
 
         The container above is not looked at: that is `containers.settle`. Outputs that are left out stay as they are.
         """
@@ -99,7 +97,7 @@ class StepBuilder:
             self.clear_timeout(node)
         if outputs is None:
             outputs, artifacts = node.outputs, node.artifacts
-        fact = NodeEnded(node.id, phase, code, message, outputs, artifacts if artifacts is not None else {}, started=started)
+        fact = NodeEnded(node.id, phase, code, message, outputs, artifacts if artifacts is not None else {})
         self.facts.append(fact)
         apply_node_ended(self.state, fact)
         if node.call.hooks and node.hook is None:

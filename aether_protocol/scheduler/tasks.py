@@ -18,11 +18,12 @@ from aether_protocol.scheduler.binding import BindError, bind_inputs, check_valu
 from aether_protocol.scheduler.commands import DispatchTask, SetTimer
 from aether_protocol.scheduler.containers import dispatched, settle, started
 from aether_protocol.scheduler.events import AttemptLost, TimerKind
-from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_task_dispatched, apply_task_running
+from aether_protocol.scheduler.evolve import HOOK_TIMEOUT_US, apply_node_ended, apply_task_dispatched, apply_task_running
 from aether_protocol.scheduler.facts import (
     ArtifactsFetched,
     AttemptRepeated,
     InputsBound,
+    NodeEnded,
     RetryScheduled,
     TaskDispatched,
     TaskResumed,
@@ -146,29 +147,30 @@ def finished(step: StepBuilder, node: TaskNode, result: TaskResult) -> None:
     """A result for the current attempt."""
     call, code = node.call, result.code
     declared = call.target.outputs
-    plain = code == 0 and not declared and call.phase_conditions is None and not node.outputs
-    begins = node.phase is READY
-    if begins:
+    plain = code == 0 and not declared and call.phase_conditions is None
+    outputs, artifacts = result.outputs or NO_VALUES, result.artifacts or NO_VALUES
+    if node.phase is READY:
         scope = node.parent
         # nothing follows from the start of this attempt but that it is Running: its end says so too
-        alone = node.started_at is None and not call.hooks and scope is not None and scope.started_at is not None
-        if not (plain and alone):
-            running(step, node, watch=code == 1)
-            begins = False
-    if result.warnings:
-        for warning in result.warnings:
-            step.report(node, warning)
+        alone = scope is not None and scope.started_at is not None and node.started_at is None and not call.hooks
+        if plain and alone and not result.warnings and not result.fetched:
+            fact = NodeEnded(node.id, SUCCEEDED, 0, result.message, outputs, artifacts, started=True)
+            step.facts.append(fact)
+            apply_node_ended(step.state, fact)
+            settle(step, node)
+            return
+        running(step, node, watch=code == 1)
+    for warning in result.warnings:
+        step.report(node, warning)
     if result.fetched:
         step.emit(ArtifactsFetched(node.id, result.fetched))
-    if plain:
-        outputs, artifacts = result.outputs or NO_VALUES, result.artifacts or NO_VALUES
-        step.end(node, SUCCEEDED, 0, result.message, outputs, artifacts, started=begins)
+    if plain and not node.outputs:
+        step.end(node, SUCCEEDED, 0, result.message, outputs, artifacts)
         if node.hook is None:
             settle(step, node)
         return
     phase = CODE_PHASES.get(code, ERROR)
     message = result.message
-    outputs, artifacts = result.outputs or NO_VALUES, result.artifacts or NO_VALUES
     if declared and outputs:
         names = {output.name for output in declared}
         outputs = {name: value for name, value in outputs.items() if name in names}

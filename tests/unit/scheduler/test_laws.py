@@ -1,4 +1,4 @@
-"""Laws of the scheduler's code: only `evolve` writes to the state, and shorter ways than `emit` are the four that are named."""
+"""Laws of the scheduler's code: only `evolve` writes to the state, and shorter ways than `emit` are the five that are named."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ SHORT_WAYS = {
     ("step_builder", "end", "apply_node_ended"),
     ("tasks", "dispatch", "apply_task_dispatched"),
     ("tasks", "running", "apply_task_running"),
+    ("tasks", "finished", "apply_node_ended"),
 }
 CHANGING = {"append", "extend", "appendleft", "popleft", "pop", "add", "update", "clear", "insert", "remove", "setdefault"}
 
@@ -63,7 +64,7 @@ def test_only_evolve_writes_to_the_state() -> None:
     assert found == OWN_STATE | CLOCK
 
 
-def test_facts_are_applied_by_emit_and_in_four_named_places() -> None:
+def test_facts_are_applied_by_emit_and_in_five_named_places() -> None:
     found = {
         (name, function.name, call.func.id)
         for name, tree in modules()
