@@ -21,7 +21,6 @@ from aether_protocol.service.wire.documents import (
     MarksBody,
     RemoveBody,
     RemovedBody,
-    read_library,
     read_page,
     read_texts,
     removed_json,
@@ -30,6 +29,7 @@ from aether_protocol.service.wire.documents import (
     whole_mark_json,
     write_page,
 )
+from aether_protocol.service.wire.requests import read_libraries
 from aether_protocol.service.wire.runs import MOST_LISTED
 
 Namespace = Annotated[FromPath[str], "its namespace"]
@@ -58,7 +58,7 @@ class DocumentController(Controller):
         done = await client.documents.apply(
             read_texts(data.documents),
             kinds=KINDS if data.kinds is None else data.kinds,
-            library=read_library(data.library),
+            library=read_libraries(data.library),
             replaces=data.replace,
             dry_run=data.dry_run,
         )

@@ -14,7 +14,8 @@ from aether_protocol.server.access import AUTHOR, OPERATOR, VIEWER
 from aether_protocol.server.answers import answers
 from aether_protocol.server.runs import Asked
 from aether_protocol.service.schedules.times import fires_of
-from aether_protocol.service.wire.documents import read_library, read_texts
+from aether_protocol.service.wire.documents import read_texts
+from aether_protocol.service.wire.requests import read_libraries
 from aether_protocol.service.wire.runs import MOST_LISTED
 from aether_protocol.service.wire.schedules import (
     AppliedSchedulesBody,
@@ -59,7 +60,7 @@ class ScheduleController(Controller):
     )
     async def apply(self, data: JSONBody[ApplySchedulesBody], client: Asked) -> dict[str, Any]:
         done = await client.schedules.apply(
-            read_texts(data.documents), replaces=data.replace, library=read_library(data.library)
+            read_texts(data.documents), replaces=data.replace, library=read_libraries(data.library)
         )
         return applied_schedules_json(done)
 

@@ -8,7 +8,7 @@ for how long a feed or a wait puts up with that is `patience_s`. What changes so
 use `submit_once` where it may be repeated. This package alone knows HTTP; it needs httpx2 (the extra `[server]`).
 
     calls      one request and its answer; feeds that are resumed      sse        messages of an event stream
-    runs, inspector, control, store                                    the parts of a client
+    runs, inspector, control, schedules, documents, store              the parts of a client
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aether_protocol.errors import UsageError
 from aether_protocol.service.remote.calls import PATIENCE_S, ServerCalls
 from aether_protocol.service.remote.control import RemoteControl
+from aether_protocol.service.remote.documents import RemoteDocuments
 from aether_protocol.service.remote.inspector import RemoteInspector
 from aether_protocol.service.remote.runs import RemoteRuns
+from aether_protocol.service.remote.schedules import RemoteSchedules
 from aether_protocol.service.remote.store import RemoteStore
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class RemoteClient:
         self.inspect = RemoteInspector(self._calls)
         self.control = RemoteControl(self._calls)
         self.store = RemoteStore(self._calls)
-        self.schedules: Any = _Elsewhere("schedules")
-        self.documents: Any = _Elsewhere("documents")
+        self.schedules = RemoteSchedules(self._calls)
+        self.documents = RemoteDocuments(self._calls)
 
     async def close(self) -> None:
         """Close the connections. Runs stay as they are."""
@@ -70,13 +71,3 @@ class RemoteClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-class _Elsewhere:
-    """A part that a server does not answer for yet."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        raise UsageError(f"{self._name} cannot be reached over a server yet", hint="--store names the store itself")

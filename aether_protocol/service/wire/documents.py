@@ -15,27 +15,14 @@ from aether_protocol.ports.store.library import DocumentKey
 from aether_protocol.service.documents.as_json import applied_json, change_json, document_json, mark_json
 from aether_protocol.service.documents.changes import KINDS, Action, AppliedDocuments, DocumentChange, LeftOutDocument
 from aether_protocol.service.documents.remove import RemovedDocuments
-from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
+from aether_protocol.service.documents.texts import DocumentText
 from aether_protocol.service.documents.users import DocumentUser
 from aether_protocol.service.wire.problems import DiagnosticBody
+from aether_protocol.service.wire.requests import LibraryBody, TextBody
 from aether_protocol.service.wire.values import Instant, read_instant, read_optional
 
 Kind = Annotated[str, Meta(description="Workflow, WorkflowTemplate or CronWorkflow.", examples=["Workflow"])]
 Digest = Annotated[str, Meta(description="The sha256 of the text, in hex.")]
-
-
-class GivenTextBody(Struct, forbid_unknown_fields=True):
-    """The text of a file, which may hold several documents; `name` is how findings call it."""
-
-    name: str
-    text: str
-
-
-class GivenLibraryBody(Struct, forbid_unknown_fields=True):
-    """Texts in which references are looked up; `name` is what people call their file or folder."""
-
-    name: str
-    documents: list[GivenTextBody]
 
 
 class ApplyBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -45,8 +32,8 @@ class ApplyBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True
     say what would become of each.
     """
 
-    documents: list[GivenTextBody]
-    library: list[GivenLibraryBody] = field(default_factory=list)
+    documents: list[TextBody]
+    library: list[LibraryBody] = field(default_factory=list)
     kinds: list[Literal["Workflow", "WorkflowTemplate", "CronWorkflow"]] | None = None
     replace: bool = False
     dry_run: bool = False
@@ -161,24 +148,9 @@ class DifferenceBody(Struct):
 # --- requests ---
 
 
-def read_texts(bodies: Sequence[GivenTextBody]) -> list[DocumentText]:
+def read_texts(bodies: Sequence[TextBody]) -> list[DocumentText]:
     """Give the texts that were sent."""
     return [DocumentText(one.name, one.text) for one in bodies]
-
-
-def read_library(bodies: Sequence[GivenLibraryBody]) -> list[LibraryTexts]:
-    """Give the libraries that were sent."""
-    return [LibraryTexts(one.name, read_texts(one.documents)) for one in bodies]
-
-
-def write_texts(texts: Sequence[DocumentText]) -> list[Json]:
-    """Write texts; where they lie on this machine means nothing to another."""
-    return [{"name": one.name, "text": one.text} for one in texts]
-
-
-def write_library(library: Sequence[LibraryTexts]) -> list[Json]:
-    """Write libraries."""
-    return [{"name": one.name, "documents": write_texts(one.documents)} for one in library]
 
 
 def write_page(document: StoredDocument) -> str:

@@ -16,8 +16,9 @@ from aether_protocol.service.schedules.backfill import BackfillFire
 from aether_protocol.service.schedules.check import AppliedSchedule, AppliedSchedules
 from aether_protocol.service.schedules.find import ScheduleOverview
 from aether_protocol.service.schedules.suspend import SuspendedSchedule
-from aether_protocol.service.wire.documents import GivenLibraryBody, GivenTextBody, LeftOutDocumentBody
+from aether_protocol.service.wire.documents import LeftOutDocumentBody
 from aether_protocol.service.wire.problems import DiagnosticBody
+from aether_protocol.service.wire.requests import LibraryBody, TextBody
 from aether_protocol.service.wire.runs import RunBody, read_row
 from aether_protocol.service.wire.values import Instant, optional_instant, read_instant, read_optional
 from aether_protocol.views.summary import row_json
@@ -28,8 +29,8 @@ ScheduleName = Annotated[str, Meta(description="NAME or NAMESPACE/NAME.", exampl
 class ApplySchedulesBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Apply CronWorkflows: all of them or none. `replace`: another workflowSpec makes a new schedule of that name."""
 
-    documents: list[GivenTextBody]
-    library: list[GivenLibraryBody] = field(default_factory=list)
+    documents: list[TextBody]
+    library: list[LibraryBody] = field(default_factory=list)
     replace: bool = False
 
 

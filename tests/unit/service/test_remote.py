@@ -26,7 +26,7 @@ from aether_protocol.service.client import Client
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.remote import RemoteClient
 from aether_protocol.testing.contracts.client import ASKS, HELLO, ClientContract, Stage
-from aether_protocol.testing.contracts.client_documents import USES, WORDS, DocumentClientContract
+from aether_protocol.testing.contracts.client_documents import USES, WORDS
 from tests.unit.server.serving import Server, free_port, listening, until, workflow
 
 NINE = "for n in 1 2 3 4 5 6 7 8 9; do echo $n; sleep 0.15; done"
@@ -41,10 +41,6 @@ class TestRemoteClient(ClientContract):
         async with listening(folder, drives=False) as server, connect(server.url) as client:
             checked: Client = client
             yield Stage(checked, server.engine.recover)
-
-
-for _name in [one for one in vars(DocumentClientContract) if one.startswith("test_")]:
-    setattr(TestRemoteClient, _name, None)  # the routes of documents and schedules, and their parts of the client, are to come
 
 
 @asynccontextmanager
