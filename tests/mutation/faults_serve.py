@@ -9,6 +9,8 @@ from tests.mutation.faults import Fault
 
 RUNS = "tests/unit/server/test_runs.py"
 FEEDS = "tests/unit/server/test_feeds.py"
+GUARDED = "tests/unit/service/test_guarded.py"
+GATE = "tests/unit/server/test_gate.py"
 
 FAULTS = (
     Fault(
@@ -90,5 +92,29 @@ FAULTS = (
         "lines[:limit] if before is None else lines[-limit:]",
         "lines[:limit]",
         "tests/contracts/test_stores_sqlite.py",
+    ),
+    Fault(
+        "RT-129",
+        "a run of another namespace is found by its id",
+        "service/access/scoped_store.py",
+        "return row if row is not None and self.scope.sees(row.namespace) else None",
+        "return row",
+        GUARDED,
+    ),
+    Fault(
+        "RT-129",
+        "a run is begun in any namespace",
+        "service/local/control.py",
+        "self._context.require(plan.namespace)",
+        "pass",
+        GUARDED,
+    ),
+    Fault(
+        "RT-129",
+        "any name of the machine is answered",
+        "server/gate.py",
+        "if name not in _NAMES or port is None:",
+        "if port is None:",
+        GATE,
     ),
 )

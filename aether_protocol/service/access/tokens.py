@@ -26,6 +26,7 @@ TOKEN: Final = re.compile(r"aeth_([0-9a-z]{12})_[A-Za-z0-9_-]{43}")
 NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,100}")
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
 SERVES: Final = "worker"  # in place of a role: a worker serves the namespace, and reads nothing
+LONGEST_US: Final = 100 * 366 * 86_400 * 1_000_000
 REMEMBERED_US: Final = 2_000_000  # how long a token is believed without a look: a revoked one ends within this
 USES_WRITTEN_US: Final = 60_000_000  # between two writes of last uses
 _MOST_REMEMBERED: Final = 10_000
@@ -62,6 +63,9 @@ def make_token(
     _check(kind, name, roles, pools)
     if expires_at is not None and expires_at <= now:
         raise UsageError("the token would have expired already")
+    if expires_at is not None and expires_at - now > LONGEST_US:
+        hint = "leave the expiry out: it counts until it is revoked"
+        raise UsageError("the token would count for more than 100 years", hint=hint)
     id_ = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     text = f"aeth_{id_}_{secrets.token_urlsafe(32)}"
     kept = AccessToken(

@@ -112,6 +112,7 @@ def test_last_uses_are_written_now_and_then() -> None:
         ("worker", "a", {"ops": "admin"}, (), None),
         ("person", "a", {"ops": "viewer"}, ("gpu",), None),
         ("person", "a", {"ops": "viewer"}, (), 0),
+        ("person", "a", {"ops": "viewer"}, (), 1 << 60),
     ],
 )
 def test_a_token_that_cannot_be_is_refused(
