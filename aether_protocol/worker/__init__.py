@@ -22,7 +22,7 @@ server.
 Modules by role:
 
     process     process, supervisor, held, outbox, spool
-    children    pool, processes, pipes, child
+    children    pool, processes, batches, pipes, child
     transport   transport, http, turns, direct
     artifacts   artifacts, http_artifacts, cache
 """

@@ -48,6 +48,7 @@ class ChildSide:
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._offsets = {"stdout": 0, "stderr": 0}
         self._token = ""
+        self._together: list[dict[str, Any]] | None = None  # what a batch says
         self._broker = LocalBroker(
             InstalledExecutors(),
             SystemClock(),
@@ -70,6 +71,8 @@ class ChildSide:
             match message["do"]:
                 case "begin":
                     await self._begin(message["token"], message["assignment"])
+                case "several":
+                    await self._carry_out(message["items"])
                 case "texts" | "moved":
                     asked = self._asked.pop(message["id"], None)
                     if asked is not None and not asked.done():
@@ -77,6 +80,15 @@ class ChildSide:
                 case "stop":
                     break
         await self._broker.close()
+
+    async def _carry_out(self, items: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Carry out a batch of inline attempts, and say all that came of them together."""
+        self._together = []
+        for token, message in items:
+            await self._begin(token, message)
+        said, self._together = self._together, None
+        self._out.write(pipes.frame({"say": "several", "all": said}))
+        self._out.flush()
 
     async def _begin(self, token: str, message: dict[str, Any]) -> None:
         self._token, self._offsets = token, {"stdout": 0, "stderr": 0}
@@ -89,7 +101,11 @@ class ChildSide:
         await self._broker.dispatch([assignment])
 
     def _say(self, what: str, **fields: Any) -> None:
-        self._out.write(pipes.frame({"say": what, "token": self._token, **fields}))
+        message = {"say": what, "token": self._token, **fields}
+        if self._together is not None:
+            self._together.append(message)
+            return
+        self._out.write(pipes.frame(message))
         self._out.flush()
 
     # --- ResultSink ---
@@ -106,7 +122,10 @@ class ChildSide:
         *,
         part: LogPart | None = None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._log, stream, text)
+        if self._together is not None:  # inline: in this thread
+            self._log(stream, text)
+        else:
+            self._loop.call_soon_threadsafe(self._log, stream, text)
 
     def _log(self, stream: Literal["stdout", "stderr"], text: str) -> None:
         self._say("logged", stream=stream, offset=self._offsets[stream], text=text)
@@ -119,7 +138,10 @@ class ChildSide:
         self._say("lost", reason=reason)
 
     def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
-        self._loop.call_soon(self._say_finished, result)  # after what it logged from threads
+        if self._together is not None:
+            self._say_finished(result)
+        else:
+            self._loop.call_soon(self._say_finished, result)  # after what it logged from threads
 
     def _say_finished(self, result: TaskResult) -> None:
         self._say("finished", result=encode_result(result))

@@ -5,12 +5,14 @@ The child reads from its standard input and writes to a pipe of its own, so that
 To the child (`do`):
 
     begin   token, assignment             carry out this attempt
+    several items: [token, assignment]... carry these out, one after the other
     texts   id, texts or fault            the answer to `secrets`
     moved   id, and a fault if there is one   the answer to `artifact`
     stop                                  stop, in your own time, and end
 
 From the child (`say`, each with the token of its attempt):
 
+    several  all                          these messages, of a batch
     started                               the executor has begun
     logged  stream, offset, text          it wrote this
     progressed  details                   how far it is

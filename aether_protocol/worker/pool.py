@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from aether_protocol.ports.worker import SecretName, SecretText
 from aether_protocol.worker.artifacts import Move
+
+STOPPED: Final = "it was stopped"
 
 
 class PoolObserver(Protocol):
@@ -26,8 +28,8 @@ class PoolObserver(Protocol):
         """What carried this attempt out, and nothing else, is dead."""
         ...
 
-    def stopped(self, token: str) -> None:
-        """An attempt that was to be stopped is not carried out any more."""
+    def returned(self, token: str, reason: str) -> None:
+        """An attempt is not carried out any more, through no fault of its own; STOPPED where it was to be stopped."""
         ...
 
     async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:

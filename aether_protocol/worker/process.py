@@ -101,7 +101,9 @@ class Worker:
         from aether_protocol.worker.turns import TurnTransport
 
         clock = SystemClock()
-        pool = ChildProcesses(self._modules, settings=ChildSettings(cache=str(self._cache.repository.folder)))
+        settings_of_children = ChildSettings(cache=str(self._cache.repository.folder))
+        inline = inline_executors(offer.name for offer in self.hello.executors)
+        pool = ChildProcesses(self._modules, settings=settings_of_children, inline=inline)
         settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
         transport = TurnTransport([HttpTransport(url, token=self._token) for url in self.urls], clock)
         self._supervisor = Supervisor(
@@ -176,6 +178,12 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def inline_executors(names: Iterable[str]) -> list[str]:
+    """Return those of these installed executors that are inline."""
+    installed = InstalledExecutors()
+    return [name for name in names if name in installed and installed[name].mode == "inline"]
 
 
 def _offers(names: Iterable[str] | None) -> Iterable[ExecutorOffer]:

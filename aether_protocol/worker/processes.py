@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import to_builtins
@@ -18,8 +18,9 @@ from msgspec import to_builtins
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.worker import SecretName
 from aether_protocol.worker import pipes
+from aether_protocol.worker.batches import InlineBatches
 from aether_protocol.worker.pipes import ChildSettings
-from aether_protocol.worker.pool import PoolObserver
+from aether_protocol.worker.pool import STOPPED, PoolObserver
 
 _SPARE: Final = 4  # children without work that are kept
 _LAST_LINES: Final = 10  # of what a child wrote to its standard error, reported with its death
@@ -54,6 +55,7 @@ class ChildProcesses:
         modules: imported in each child before it works, for executors and functions that they register.
         environment: of the children; that of this process unless given.
         settings: where children find and keep files.
+        inline: the names of inline executors; their attempts share children.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class ChildProcesses:
         environment: dict[str, str] | None = None,
         *,
         settings: ChildSettings | None = None,
+        inline: Iterable[str] = (),
     ) -> None:
+        self._batches = InlineBatches(frozenset(inline), self._spawn, self._listen)
         self._modules = tuple(modules)
         self._settings = pipes.encode_settings(settings or ChildSettings())
         self._environment = environment
@@ -76,9 +80,12 @@ class ChildProcesses:
     # --- AttemptPool ---
 
     def start(self, observer: PoolObserver) -> None:
-        self._observer = observer
+        self._observer = self._batches.observer = observer
 
     def begin(self, token: str, assignment: dict[str, Any]) -> None:
+        if self._batches.takes(assignment):
+            self._batches.begin(token, assignment)
+            return
         while self._idle:
             child = self._idle.pop()
             if child.process.returncode is None:
@@ -89,7 +96,9 @@ class ChildProcesses:
 
     def stop(self, token: str) -> None:
         child = self._busy.get(token)
-        if token in self._starting:
+        if self._batches.has(token):
+            self._batches.stop(token, STOP_S)
+        elif token in self._starting:
             self._starting[token] = False
         elif child is not None and not child.stopping:
             child.stopping = True
@@ -103,9 +112,11 @@ class ChildProcesses:
         elif child is not None:
             child.stopping = True
             child.kill()
+        self._batches.kill(token)
 
     async def close(self) -> None:
         self._closing = True
+        self._batches.close()
         children = [*self._busy.values(), *self._idle]
         for child in children:
             child.kill()
@@ -128,7 +139,7 @@ class ChildProcesses:
             self._give(child, token, assignment)
         else:
             self._idle.append(child)
-            self._observer.stopped(token)
+            self._observer.returned(token, STOPPED)
         await self._watch(child)
 
     def _give(self, child: _ChildProcess, token: str, assignment: dict[str, Any]) -> None:
@@ -175,9 +186,20 @@ class ChildProcesses:
             if self._closing:
                 return
             if child.stopping:
-                self._observer.stopped(token)
+                self._observer.returned(token, STOPPED)
             else:
                 self._observer.died(token, _reason(status, child.errors))
+
+    async def _listen(self, child: _ChildProcess, hear: Callable[[dict[str, Any]], None]) -> None:
+        """Hear what a child of batches says, until it is gone."""
+        errors = asyncio.create_task(self._read_errors(child))
+        try:
+            while (message := await pipes.read(child.reader)) is not None:
+                hear(message)
+            await child.process.wait()
+        finally:
+            child.kill()
+            errors.cancel()
 
     @staticmethod
     async def _read_errors(child: _ChildProcess) -> None:

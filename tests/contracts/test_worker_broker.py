@@ -68,7 +68,7 @@ class Attempt:
     async def stop(self) -> None:
         await self.broker.close()
         if self.pool.live.pop(self.token, None) is not None:
-            self.pool.observer.stopped(self.token)
+            self.pool.observer.returned(self.token, "it was stopped")
             self.pool.events += 1
 
     def started(self, ref: AttemptRef) -> None:

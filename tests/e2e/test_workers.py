@@ -177,3 +177,18 @@ def test_a_long_log_arrives_whole_once_and_in_order_also_where_the_server_is_awa
             assert found == expected
 
     asyncio.run(go())
+
+
+def test_inline_attempts_share_few_processes(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with place(tmp_path) as (at, engine):
+            worker = at.begin_worker("w1", tasks=200)
+            document = script("true")
+            document["spec"]["templates"][0]["dag"]["tasks"] = [  # type: ignore[index]
+                {"name": f"t{number}", "executor": {"type": "noop"}} for number in range(300)
+            ]
+            report = await ended(engine, await engine.submit(document))
+            assert report.phase == "Succeeded"
+            assert len(children_of(worker.pid)) <= (os.cpu_count() or 1)
+
+    asyncio.run(go())

@@ -19,6 +19,7 @@ from aether_protocol.fleet.work import Slots
 from aether_protocol.ports.wire import AttemptRef
 
 _MAC_BYTES: Final = 16  # 128 bits
+_KNOWN: Final = 20_000  # tokens
 
 
 class _Claims(Struct, array_like=True, gc=False):
@@ -44,6 +45,7 @@ class Tokens:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._known: dict[str, Holding] = {}  # what was made or read here: each is read several times
 
     def make(self, holding: Holding) -> str:
         """Return the token of a delivery."""
@@ -52,10 +54,15 @@ class Tokens:
             holding.number, ref.run_id, ref.path, ref.attempt, epoch=ref.epoch, namespace=holding.namespace, slots=holding.slots
         )
         body = _encoder.encode(claims)
-        return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+        token = urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+        self._note(token, holding)
+        return token
 
     def read(self, token: str) -> Holding | None:
         """Return what a token names; None where no server of this store made it."""
+        known = self._known.get(token)
+        if known is not None:
+            return known
         try:
             raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except ValueError:
@@ -68,11 +75,18 @@ class Tokens:
         except msgspec.MsgspecError:  # made by a server of another version
             return None
         ref = AttemptRef(claims.run_id, claims.path, claims.attempt, claims.epoch)
-        return Holding(claims.number, ref, claims.namespace, claims.slots)
+        holding = Holding(claims.number, ref, claims.namespace, claims.slots)
+        self._note(token, holding)
+        return holding
 
     def read_all(self, tokens: Iterable[str]) -> list[Holding]:
         """Return what tokens name, without those that are none."""
         return [holding for token in tokens if (holding := self.read(token)) is not None]
+
+    def _note(self, token: str, holding: Holding) -> None:
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[token] = holding
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)[:_MAC_BYTES]

@@ -147,7 +147,7 @@ class Pool:
     def stop(self, token: str) -> None:
         self.events.append(("stop", token, now()))
         if not self.deaf:
-            self.observer.stopped(token)
+            self.observer.returned(token, "it was stopped")
 
     def kill(self, token: str) -> None:
         self.events.append(("kill", token, now()))

@@ -1,0 +1,334 @@
+"""What a task costs through a server and a worker, beside the bare HTTP that carries the same messages, and beside Celery.
+
+    python bench/bench_fleet.py [--tasks 5000] [--rounds 3] [--celery PYTHON]
+
+Real processes over the loopback: a server (engine, store in memory, fleet, HTTP), a worker (supervisor and children) and a
+fan-out of no-ops. The floor is Litestar and httpx2 with the same JSON bodies, 32 tasks in each, and nothing behind them. CPU is
+that of all processes of a side, in microseconds a task; rounds take turns, and the median counts. Celery (with Redis from the
+system; `--celery PYTHON` names an interpreter that has celery[redis]) is the same fan-out by `group`, with one worker process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import json
+import os
+import pstats
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from aether_protocol.ports.worker import Orders, Poll, Receipt, ResultReport, WorkItem, WorkReport
+
+LIMIT: Final = 3.0  # of the floor's CPU
+CELERY_LIMIT: Final = 5.0  # times faster
+BATCH: Final = 32  # tasks in a message of the floor
+KEY: Final = b"0123456789abcdef0123456789abcdef"
+
+
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU of a process and of all below it."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total, todo = 0.0, [pid]
+    while todo:
+        one = todo.pop()
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])) / ticks
+            for task in Path(f"/proc/{one}/task").iterdir():
+                todo += map(int, (task / "children").read_text().split())
+        except OSError:
+            continue
+    return total
+
+
+# --- the floor ---
+
+
+def floor_server(port: int, assignment: bytes) -> None:
+    """Answers polls with BATCH assignments, and takes reports."""
+    import uvicorn
+    from litestar import Litestar, post
+
+    one = msgspec.json.decode(assignment)
+
+    @post("/poll", status_code=200)
+    async def poll(data: Poll) -> Orders:
+        return Orders(work=[WorkItem(token=f"token-{number}", assignment=one) for number in range(min(data.free, BATCH))])
+
+    @post("/report", status_code=200)
+    async def report(data: WorkReport) -> Receipt:
+        return Receipt(recorded=[result.token for result in data.results])
+
+    app = Litestar([poll, report], openapi_config=None, logging_config=None, request_max_body_size=None)
+    uvicorn.run(app, port=port, log_config=None, access_log=False)
+
+
+async def floor_worker(port: int, tasks: int) -> None:
+    """Polls and reports until so many tasks are done."""
+    import httpx2 as httpx
+
+    encode, names = msgspec.json.Encoder().encode, ("taskRunId", "workflowRunId", "attempt", "epoch")
+    headers = {"content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        done = 0
+        while done < tasks:
+            poll = Poll(poll=done + 1, free=min(BATCH, tasks - done), holding=[])
+            work = msgspec.json.decode((await client.post("/poll", content=encode(poll))).content, type=Orders).work
+            results = [
+                ResultReport(token=item.token, result={**{name: item.assignment[name] for name in names}, "code": 0})
+                for item in work
+            ]
+            body = encode(WorkReport(started=[item.token for item in work], results=results))
+            done += len(msgspec.json.decode((await client.post("/report", content=body)).content, type=Receipt).recorded)
+
+
+# --- ours ---
+
+
+def document(tasks: int) -> dict[str, Any]:
+    """A fan-out of no-ops."""
+    each = [{"name": f"t{number}", "executor": {"type": "noop"}} for number in range(tasks)]
+    return {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "fan"},
+        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": each}}]},
+    }
+
+
+async def our_server(port: int, tasks: int) -> None:
+    """Serves one fan-out for each line on standard input; writes how long it took, in seconds."""
+    import uvicorn
+
+    from aether_protocol import Engine
+    from aether_protocol.adapters.brokers.workers import WorkerBroker
+    from aether_protocol.engine.clock import SystemClock
+    from aether_protocol.server.app import make_app
+    from aether_protocol.server.parts import ServerParts
+    from aether_protocol.service import client_of
+
+    broker = WorkerBroker(SystemClock(), KEY)
+    async with Engine(broker=broker) as engine:
+        app = make_app(ServerParts(workers=broker))
+        server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
+        serving = asyncio.create_task(server.serve())
+        plan = engine.plan(document(tasks))
+        print("ready", flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            begun, cpu = time.perf_counter(), time.process_time()
+            profile = cProfile.Profile() if os.environ.get("BENCH_PROFILE") else None
+            if profile is not None:
+                profile.enable()
+            run = await engine.submit(plan)
+            report = await client_of(engine).runs.wait(run)
+            if profile is not None:
+                profile.disable()
+                pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(25)
+            took = time.perf_counter() - begun
+            print(json.dumps([took, time.process_time() - cpu, str(report.phase)]), flush=True)
+        server.should_exit = True
+        await serving
+
+
+def our_worker(port: int, slots: int) -> None:
+    from aether_protocol.worker import Worker
+
+    with tempfile.TemporaryDirectory() as cache:
+        Worker(f"http://127.0.0.1:{port}", slots={"tasks": slots}, executors=["noop"], cache=cache).run()
+
+
+def role(*arguments: object, **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, __file__, *map(str, arguments)], text=True, **more)
+
+
+class Floor:
+    """CPU and time of the floor."""
+
+    def __init__(self, assignment: bytes) -> None:
+        self.port = free_port()
+        self.server = role("floor-server", self.port, assignment.decode())
+        wait_for(self.port)
+
+    def round(self, tasks: int) -> tuple[float, float]:
+        """CPU and wall time of one round, in microseconds a task; what the worker's start costs is taken off."""
+        idle = role("floor-worker", self.port, 0)
+        start = usage_of(idle)
+        before, begun = cpu_of(self.server.pid), time.perf_counter()
+        worker = usage_of(role("floor-worker", self.port, tasks))
+        took = time.perf_counter() - begun
+        return (cpu_of(self.server.pid) - before + worker - start) / tasks * 1e6, took / tasks * 1e6
+
+    def close(self) -> None:
+        end(self.server)
+
+
+class Ours:
+    """CPU and time of a server and one worker."""
+
+    def __init__(self, tasks: int, slots: int) -> None:
+        port = free_port()
+        self.tasks = tasks
+        self.server = role("our-server", port, tasks, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.server.stdout is not None
+        assert self.server.stdout.readline() == "ready\n"
+        wait_for(port)
+        self.worker = role("our-worker", port, slots)
+        self.parts = (0.0, 0.0)
+
+    def round(self) -> tuple[float, float]:
+        """CPU and wall time of one fan-out, in microseconds a task."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        pids = self.server.pid, self.worker.pid
+        before = [cpu_of(pid) for pid in pids]
+        print("go", file=self.server.stdin, flush=True)
+        took, _, phase = json.loads(self.server.stdout.readline())
+        assert phase == "Succeeded", phase
+        server, worker = (cpu_of(pid) - first for pid, first in zip(pids, before, strict=True))
+        self.parts = server / self.tasks * 1e6, worker / self.tasks * 1e6
+        return sum(self.parts), took / self.tasks * 1e6
+
+    def close(self) -> None:
+        end(self.worker)
+        end(self.server)
+
+
+def usage_of(process: subprocess.Popen[str]) -> float:
+    """Seconds of CPU of a process that ends."""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = status
+    assert status == 0, status
+    return used.ru_utime + used.ru_stime
+
+
+def wait_for(port: int) -> None:
+    for _ in range(500):
+        with socket.socket() as made:
+            if made.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise SystemExit("a server did not begin")
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+# --- celery ---
+
+CELERY_APP: Final = """
+import sys
+from celery import Celery, group
+app = Celery("bench", broker="redis://127.0.0.1:PORT/0", backend="redis://127.0.0.1:PORT/1")
+app.conf.update(task_ignore_result=False, worker_prefetch_multiplier=64)
+@app.task
+def noop():
+    return None
+if __name__ == "__main__":
+    import time
+    tasks = int(sys.argv[1])
+    begun = time.perf_counter()
+    group(noop.s() for _ in range(tasks)).apply_async().join(timeout=300)
+    print(time.perf_counter() - begun)
+"""
+
+
+def celery_round(python: str, tasks: int) -> float | None:
+    """Wall time of the fan-out through Celery and Redis, in microseconds a task; None where they are not installed."""
+    if shutil.which("redis-server") is None:
+        return None
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "bench_app.py").write_text(CELERY_APP.replace("PORT", str(port)))
+        more: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        redis = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--dir", folder], **more)
+        wait_for(port)
+        command = [python, "-m", "celery", "-A", "bench_app", "worker", "-P", "solo", "--without-gossip", "-l", "ERROR"]
+        worker = subprocess.Popen(command, **more)
+        try:
+            time.sleep(4)
+            command = [python, "bench_app.py", str(tasks)]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+            return float(done.stdout) / tasks * 1e6
+        finally:
+            worker.kill()
+            worker.wait()
+            redis.kill()
+            redis.wait()
+
+
+def assignment_of_ours() -> bytes:
+    """The assignment of a no-op as it goes over the wire."""
+    from aether_protocol.ports.wire_json import encode_assignment
+    from aether_protocol.testing.contracts.broker import work
+
+    return msgspec.json.encode(encode_assignment(work(1, "noop")))
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--tasks", type=int, default=5_000)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--slots", type=int, default=1_000)
+    options.add_argument("--celery", metavar="PYTHON", help="also the same through Celery and Redis")
+    given = options.parse_args()
+    floor, ours = Floor(assignment_of_ours()), Ours(given.tasks, given.slots)
+    floors: list[tuple[float, float]] = []
+    all_ours: list[tuple[float, float]] = []
+    try:
+        ours.round()  # children are begun
+        for _ in range(given.rounds):
+            floors.append(floor.round(given.tasks))
+            all_ours.append(ours.round())
+    finally:
+        floor.close()
+        ours.close()
+    bare, cost = (statistics.median(one[0] for one in several) for several in (floors, all_ours))
+    wall = statistics.median(one[1] for one in all_ours)
+    print(f"bare batched HTTP     {bare:8.1f} us CPU a task")
+    parts = f"server {ours.parts[0]:.0f}, worker {ours.parts[1]:.0f}"
+    print(f"server and worker     {cost:8.1f} us CPU a task ({parts}), {wall:.1f} wall")
+    print(f"ratio                 {cost / bare:8.2f}   limit {LIMIT}")
+    missed = cost / bare > LIMIT
+    if given.celery:
+        theirs = celery_round(given.celery, min(given.tasks, 2_000))
+        if theirs is None:
+            print("Celery                not measured: there is no redis-server")
+        else:
+            ratio = f"{theirs / wall:.1f} times faster, limit {CELERY_LIMIT}"
+            print(f"Celery and Redis      {theirs:8.1f} us wall a task; ours is {ratio}")
+            missed |= theirs / wall < CELERY_LIMIT
+    return int(missed)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["floor-server", port, assignment]:
+            floor_server(int(port), assignment.encode())
+        case ["floor-worker", port, tasks]:
+            asyncio.run(floor_worker(int(port), int(tasks)))
+        case ["our-server", port, tasks]:
+            asyncio.run(our_server(int(port), int(tasks)))
+        case ["our-worker", port, slots]:
+            our_worker(int(port), int(slots))
+        case _:
+            sys.exit(main())
