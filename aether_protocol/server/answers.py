@@ -1,13 +1,16 @@
-"""What routes say about their answers, for the OpenAPI document: the body by status, and the problems that there can be."""
+"""The API described: what routes say of their answers and problems, the OpenAPI document, and a page that shows it to people
+without any network but this server's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from litestar import Request, Response, get
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 
+from aether_protocol.server.access import PUBLIC
 from aether_protocol.service.wire.problems import MEDIA_TYPE, ProblemBody
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -45,3 +48,48 @@ def answers(
 
 
 FOR_EVER: Final = [ResponseHeader(name="Cache-Control", value="public, max-age=31536000, immutable")]
+
+_PAGE: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Aether Protocol API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color-scheme: light dark }
+summary { cursor: pointer; padding: .2rem 0 } code, b { font-family: ui-monospace, monospace }
+b { display: inline-block; width: 5rem }
+table { border-collapse: collapse; margin: .5rem 0 .5rem 5rem } td { border-top: 1px solid #8884; padding: .2rem .8rem .2rem 0 }
+</style>
+<h1>Aether Protocol API</h1><p>The document for programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
+<main>Loading...</main>
+<script>
+const make = (name, text, ...inside) => {
+  const made = document.createElement(name); made.textContent = text; made.append(...inside); return made;
+};
+const row = (...cells) => make("tr", "", ...cells.map(cell => make("td", cell)));
+fetch("openapi.json").then(answer => answer.json()).then(api => {
+  const groups = {};
+  for (const [path, methods] of Object.entries(api.paths)) for (const [method, route] of Object.entries(methods)) {
+    if (!route.responses) continue;
+    const rows = (route.parameters || []).map(one => row(one.name, one.in, one.description || ""));
+    if (route.requestBody) rows.push(row("body", "JSON", route.requestBody.description || ""));
+    for (const [status, one] of Object.entries(route.responses)) rows.push(row(status, "answer", one.description || ""));
+    const head = make("summary", "", make("b", method.toUpperCase()), make("code", path), ` ${route.summary || ""}`);
+    const item = make("details", "", head, make("table", "", ...rows));
+    (groups[(route.tags || ["other"])[0]] ||= []).push(item);
+  }
+  const main = document.querySelector("main"); main.textContent = "";
+  for (const name of Object.keys(groups).sort()) main.append(make("h2", name), ...groups[name]);
+});
+</script></html>
+"""
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False, opt=PUBLIC)
+def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """Give the OpenAPI document of the routes that this server has."""
+    return Response(request.app.openapi_schema.to_schema(), media_type="application/json")
+
+
+@get("/docs", include_in_schema=False, sync_to_thread=False, opt=PUBLIC, media_type="text/html")
+def page() -> str:
+    """Give the page for people."""
+    return _PAGE

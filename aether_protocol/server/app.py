@@ -9,6 +9,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Server
 from litestar.types import ControllerRouterHandler
 
@@ -16,6 +17,7 @@ from aether_protocol import __version__
 from aether_protocol.server import feeds
 from aether_protocol.server.access import PUBLIC, client_for, require
 from aether_protocol.server.administration import AdministrationController
+from aether_protocol.server.answers import openapi, page
 from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.documents import DocumentController
 from aether_protocol.server.gate import AccessGate
@@ -48,7 +50,7 @@ def readyz(state: State) -> Response[dict[str, str]]:
 
 def make_app(parts: ServerParts) -> Litestar:
     """Return the ASGI application of a server; it has the routes for which there are parts."""
-    routes: list[ControllerRouterHandler] = [healthz, readyz, login, logout, me]
+    routes: list[ControllerRouterHandler] = [openapi, page, healthz, readyz, login, logout, me]
     if parts.client is not None:
         routes += [RunController, InspectionController, StoreController, *feeds.ROUTES]
         routes += [DocumentController, ScheduleController]
@@ -70,7 +72,9 @@ def make_app(parts: ServerParts) -> Litestar:
         exception_handlers={Exception: of_error},
         request_max_body_size=parts.most_body_bytes,
         openapi_config=OpenAPIConfig(
-            title="Aether Protocol", version=__version__, path="/docs", servers=[Server(url=parts.public_url or "/")]
+            title="Aether Protocol", version=__version__, path="/docs/schema",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            servers=[Server(url=parts.public_url or "/")]
         ),
         logging_config=None,
         middleware=[parts.metrics.middleware] if parts.metrics is not None else [],
