@@ -38,7 +38,7 @@ ADVICE: Final = {
 
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
-    if not debugs():  # what fails where nothing can catch it (a loop that was never whole, say) follows a message of ours
+    if not debugs():  # what fails where nothing can catch it (a loop that was never whole, say) follows our message
         sys.unraisablehook = lambda _: None
     fill_standard_streams()
     raise_descriptors()

@@ -38,7 +38,7 @@ class BadValueError(click.BadParameter):
 
 
 class Text(_TextType):
-    """What stands on the command line as text. Python hands over bytes that its locale cannot read as halves of surrogate
+    """What stands on the command line as text. Python gives bytes that its locale cannot read as halves of surrogate
     pairs: where they are UTF-8 they are read as that, else they are refused. Names of files may be any bytes."""
 
     name = "text"

@@ -20,7 +20,7 @@ costs the same with 10 and with 100 000 waiting.
 
 **Order** (`queue`). Highest priority first; then the namespace that was served longest ago (of weight w: w times in a row);
 then the run that was served longest ago; then the order in which attempts became ready. With equal weights no namespace with
-waiting work gets less than one of n starts, for whoever was served stands behind all others. Nothing is owed: a namespace
+waiting work gets less than one of n starts, for the one that was served stands behind all others. Nothing is owed: a namespace
 that could not be served for a while does not catch up at the cost of others.
 
 **Losses.** A delivery that a worker never received (it polls again and does not hold it) goes back to the head of its queue.

@@ -27,7 +27,7 @@ class Stop(Struct, gc=False):
 
 
 class AskDrain(Struct, gc=False):
-    """Tell a worker to take no more work, and to give back at `until` (microseconds) what has not ended."""
+    """Tell a worker to take no more work, and to return at `until` (microseconds) what has not ended."""
 
     session: str
     until: int

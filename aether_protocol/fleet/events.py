@@ -126,10 +126,10 @@ class Died(Struct, gc=False):
 
 
 class Returned(Struct, gc=False):
-    """A worker gives back what it did not begin or did not end, and does not work on it any more.
+    """A worker returns what it did not begin or did not end, and does not work on it any more.
 
     `refused`: it could not do it (an executor of another version, secrets that it cannot get): it is offered again after a
-    while, and is an Error when that went on for long. Otherwise (a drain) it is offered again at once.
+    while, and is an Error when that lasted for long. Otherwise (a drain) it is offered again at once.
     """
 
     at: int
@@ -155,7 +155,7 @@ class Left(Struct, gc=False):
 
 class DrainAsked(Struct, gc=False):
     """An operator, or the worker itself, wants no more work for it. `until` (microseconds): what has not ended by then is
-    given back."""
+    returned."""
 
     at: int
     session: str

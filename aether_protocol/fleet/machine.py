@@ -44,7 +44,7 @@ class Fleet:
 
     def __init__(self, settings: FleetSettings, *, first: int = 1) -> None:
         self._state = FleetState(settings, first=first)
-        self._asked: dict[AttemptRef, int] = {}  # when it was first asked for what cannot be told yet
+        self._asked: dict[AttemptRef, int] = {}  # when it was first asked for what cannot be said yet
         self.expects = True  # that workers which have not said hello here hold attempts of earlier or other servers
 
     @property

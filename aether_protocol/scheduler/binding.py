@@ -182,7 +182,7 @@ def resolve_outputs(
             report(str(error))
 
 
-# --- workflow parameters at submission (DATA-14): all problems are told together, and nothing starts while there is one ---
+# --- workflow parameters at submission (DATA-14): all problems are reported together, and nothing starts while there is one ---
 
 
 def bind_parameters(plan: Plan, given: Mapping[str, Json], header: RunHeader) -> tuple[dict[str, Json], list[str]]:

@@ -165,7 +165,7 @@ def _outputs(
 
 
 def impose(step: StepBuilder, top: Node, phase: Phase, code: int | None, message: str) -> None:
-    """Give `top` and all beneath it that has not ended this phase (SCHED-10, CTRL-3); workers are told to stop.
+    """Give `top` and all beneath it that has not ended this phase (SCHED-10, CTRL-3); workers are asked to stop.
 
     A container ends before its children, so that none of their ends starts anything; its outputs see theirs all the same.
     Hooks are asked for innermost first.

@@ -167,6 +167,7 @@ class ServerHost:
                 workspaces=settings.workspaces,
                 library=settings.library,
                 configuration=settings.configuration,
+                passivate_after_s=None if settings.configuration is None else settings.configuration.passivation.after,
                 on_error=self._reports.lost,
             )
         except BaseException:

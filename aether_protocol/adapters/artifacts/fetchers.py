@@ -152,7 +152,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def _address(url: str) -> str:
-    """Scheme, host, port and path: what may be told. User, password and query may be secret."""
+    """Scheme, host, port and path: what may be shown. User, password and query may be secret."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port is not None else ""

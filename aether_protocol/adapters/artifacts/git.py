@@ -64,7 +64,7 @@ class GitFetcher:
         _check(url, revision)
         steps = [part for part in path.split("/") if part not in ("", ".")]
         if path.startswith("/") or ".." in steps or ".git" in steps or "\0" in path:
-            raise PortError(f"source git: path {path!r} is no path in a repository")
+            raise PortError(f"source git: path {path!r} is not a path in a repository")
         import shutil  # here: few runs fetch anything from git
         import tempfile
 

@@ -34,7 +34,7 @@ _groups: set[int] = set()  # the process groups that are alive
 
 
 class ProcessSpec(Struct, frozen=True):
-    """What is to be run, and how it is told to stop: `signal` first, SIGKILL after `grace_s`."""
+    """What is to be run, and how it is asked to stop: `signal` first, SIGKILL after `grace_s`."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -53,7 +53,7 @@ class ChildEnd(Struct):
 
 
 class Excess:
-    """Told that a stream has become larger than it may, which ends the child."""
+    """Called when a stream has become larger than it may, which ends the child."""
 
     def __init__(self) -> None:
         self.stream: str | None = None
@@ -171,7 +171,7 @@ def _watch(process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) ->
 
 
 def kill_all() -> None:
-    """For a process that leaves at once: no child of ours outlives it."""
+    """For a process that leaves at once: no child of it outlives it."""
     for group in tuple(_groups):
         signal_group(group, signal.SIGKILL)
 

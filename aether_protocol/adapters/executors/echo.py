@@ -1,4 +1,4 @@
-"""`echo`: gives back what it is given (EXEC-1), and fails or suspends on request. For tests and examples.
+"""`echo`: returns what it is given (EXEC-1), and fails or suspends on request. For tests and examples.
 
 Law: a control comes as an input or in the config; an input wins. First it suspends, then it fails, then it gives
 outputs: an attempt that does not succeed gives none.

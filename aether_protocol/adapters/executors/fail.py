@@ -1,4 +1,4 @@
-"""`fail`: ends with the code that it is told (EXEC-2)."""
+"""`fail`: ends with the code that its config names (EXEC-2)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from aether_protocol.expressions.values import Json, as_text
 
 @contextlib.contextmanager
 def laid(files: Mapping[str, Json] | None, workspace: Path) -> Iterator[None]:
-    """Write `files` below `workspace`, and take them away at the end. Raises ValueError for what is no path there, OSError."""
+    """Write `files` below `workspace`, and remove them at the end. Raises ValueError for what is not a path there, OSError."""
     with contextlib.ExitStack() as undo:
         for name, value in (files or {}).items():
             _lay(name, as_text(value), workspace, undo)
@@ -27,7 +27,7 @@ def laid(files: Mapping[str, Json] | None, workspace: Path) -> Iterator[None]:
 def _lay(name: str, text: str, workspace: Path, undo: contextlib.ExitStack) -> None:
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name or name.endswith("/"):
-        raise ValueError(f"files: {name!r} is no path below the workspace")
+        raise ValueError(f"files: {name!r} is not a path below the workspace")
     place = workspace
     for part in parts[:-1]:
         place /= part
@@ -36,7 +36,7 @@ def _lay(name: str, text: str, workspace: Path, undo: contextlib.ExitStack) -> N
         except FileExistsError:
             if place.is_symlink() or not place.is_dir():
                 folder = str(place.relative_to(workspace))
-                raise ValueError(f"files: {name!r} cannot be written: {folder!r} is no folder") from None
+                raise ValueError(f"files: {name!r} cannot be written: {folder!r} is not a folder") from None
         else:
             undo.callback(_remove, os.rmdir, place)
     place /= parts[-1]

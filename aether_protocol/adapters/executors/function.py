@@ -173,7 +173,7 @@ def _keywords(arguments: Mapping[str, Json]) -> dict[str, Json]:
 def to_outputs(value: Any) -> dict[str, Json]:
     """A function's result as outputs: a dict as it is, None as nothing, anything else as `result`.
 
-    Raises ValueError, saying what and where, for what is no JSON.
+    Raises ValueError, saying what and where, for what is not JSON.
     """
     if value is None:
         return {}
@@ -193,18 +193,18 @@ def _json(value: Any, where: str) -> Json:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value!r} at {where!r}, which is no JSON")
+            raise ValueError(f"{value!r} at {where!r}, which is not JSON")
         return float(value)
     if isinstance(value, Mapping):
         return {_key(name, where): _json(item, f"{where}.{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json(item, f"{where}[{position}]") for position, item in enumerate(value)]
-    raise ValueError(f"a {type(value).__name__} at {where!r}, which is no JSON")
+    raise ValueError(f"a {type(value).__name__} at {where!r}, which is not JSON")
 
 
 def _key(name: Any, where: str) -> str:
     if not isinstance(name, str):
-        raise ValueError(f"the key {name!r}{f' at {where!r}' if where else ''}, which is no text")
+        raise ValueError(f"the key {name!r}{f' at {where!r}' if where else ''}, which is not text")
     return str.__str__(name)
 
 

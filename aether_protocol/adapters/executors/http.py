@@ -134,7 +134,7 @@ def _request(config: Mapping[str, Json], mask: Callable[[str], str]) -> dict[str
     """What the client needs for this request. Raises ValueError."""
     url = config["url"]
     if not url.lower().startswith(("http://", "https://")):
-        raise ValueError(f"url {mask(url)!r} is no absolute http or https address")
+        raise ValueError(f"url {mask(url)!r} is not an absolute http or https address")
     headers = {name: as_text(value) for name, value in (config.get("headers") or {}).items()}
     for name, value in headers.items():
         if not name or not name.isascii() or any(character in name + value for character in "\r\n\0"):

@@ -53,7 +53,7 @@ class Exchange:
         name folders) among it.
 
         Inputs that the system could not carry in the environment are left out and `note`d: the JSON file has them all.
-        Raises ValueError for a name in `env` that is no environment variable.
+        Raises ValueError for a name in `env` that is not an environment variable.
         """
         env = inherited(config.get("inherit"))
         for name, value in (config.get("env") or {}).items():
@@ -121,7 +121,7 @@ def read_file(file: Path, what: str) -> str:
         # not waiting for a process at the other end, should it be a named pipe
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise OutputsError(f"{what} is no regular file")
+                raise OutputsError(f"{what} is not a regular file")
             data = stream.read(FILE_LIMIT + 1)
     except FileNotFoundError:
         raise OutputsError(f"{what} does not exist") from None

@@ -27,7 +27,7 @@ class _Kind(NamedTuple):
     option: str  # of prlimit
     letter: str  # of ulimit
     unit: int  # bytes or seconds of ulimit's unit
-    more: int  # that the hard limit is higher by: between the two a program is told by a signal
+    more: int  # that the hard limit is higher by: between the two a program is warned by a signal
 
 
 _KINDS: Final = {
@@ -53,7 +53,7 @@ def read_limits(config: Json) -> dict[str, int]:
 
 def limited(argv: Sequence[str], limits: Mapping[str, int], cwd: str | None) -> list[str]:
     """The command line that sets the limits and then becomes `argv`, whose first word is a path. Raises OSError where the
-    program cannot be started, which could not be told from its own failure later."""
+    program cannot be started, which could not be distinguished from its own failure later."""
     wanted: dict[str, tuple[int, int | None]] = {name: (value, value + _KINDS[name].more) for name, value in limits.items()}
     soft = given_descriptors()
     if soft is not None and "files" not in wanted:

@@ -1,6 +1,6 @@
 """Nothing that a process started or laid down outlives it, even where it is killed: a small shell beside it tidies up.
 
-Law: the guard holds one end of a pipe and we the other; it is told which process groups begin and end and which folders are
+Law: the guard holds one end of a pipe and we the other; it learns which process groups begin and end and which folders are
 ours, and when the pipe ends we are gone. Then it ends the groups that are left, SIGTERM first, removes the folders, and ends.
 A group is known by the process that began it and the instant of its start, so a number that the system has given to another
 one is not touched. Where there is no `/bin/sh` there is no guard: programs of a killed engine then go on to their own end.
@@ -15,7 +15,7 @@ from typing import Final
 
 from aether_protocol.execution.capacity import is_full
 
-GRACE_S: Final = 0.2  # between SIGTERM and SIGKILL: whoever goes on with the run needs longer to begin
+GRACE_S: Final = 0.2  # between SIGTERM and SIGKILL: the engine that recovers the run needs longer to begin
 _STARTED: Final = 19  # where /proc/PID/stat has the start, counted after the name, which may hold anything
 
 _SCRIPT: Final = """
@@ -84,7 +84,7 @@ def ready() -> None:
 
 
 def begun(pid: int) -> str:
-    """A process group began with this process, which nobody has waited for yet. Gives the name to end it by."""
+    """A process group began with this process, which was not waited for yet. Gives the name to end it by."""
     name = f"{pid}:{_start_of(pid)}"
     _tell(f"+ {name}\n")
     return name

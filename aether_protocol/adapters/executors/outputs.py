@@ -1,6 +1,6 @@
 """What a program wrote, read as the outputs of its task (EXEC-3, DATA-9).
 
-Law: a value comes out whole or not at all, and what nothing keeps is told. A fault keeps the outputs from being what they
+Law: a value comes out whole or not at all, and what nothing keeps is reported. A fault keeps the outputs from being what they
 should be; a warning says what was left out and changes nothing. What is quoted is masked before it is cut.
 """
 
@@ -50,7 +50,7 @@ def read_outputs(text: str, declared: Collection[OutputBinding], found: Collecte
         try:
             written = dict(read_json(text))
         except ValueError as error:
-            raise OutputsError(f"the outputs file is no JSON object: {error}") from None
+            raise OutputsError(f"the outputs file is not a JSON object: {error}") from None
         found.values.update(written)
     else:
         written = _read_lines(text, types, found)

@@ -215,7 +215,7 @@ def process_command(config: Config, exchange: Exchange, env: Environment, cwd: s
 
 
 def script_command(config: Config, exchange: Exchange, env: Environment, cwd: str) -> list[str]:
-    """The command line of `script`, its source in a file. Raises _CommandError where the runtime is no command.
+    """The command line of `script`, its source in a file. Raises _CommandError where the runtime is not a command.
 
     Python takes modules from the working directory, as with `python -c`, and shows its output as it comes.
     """
@@ -225,7 +225,7 @@ def script_command(config: Config, exchange: Exchange, env: Environment, cwd: st
     try:
         command = shlex.split(runtime)
     except ValueError as error:
-        raise _CommandError(f"runtime {{}} is no command: {str(error).lower()}", runtime) from None
+        raise _CommandError(f"runtime {{}} is not a command: {str(error).lower()}", runtime) from None
     if not command:
         raise _CommandError("runtime is empty")
     _refuse_nul("runtime", runtime)
@@ -336,7 +336,7 @@ def _program(name: str, env: dict[str, str]) -> str:
 
 
 def _name(config: Config, program: str, mask: Callable[[str], str]) -> str:
-    """The program as it is told: from the runtime as it was written, where a secret in it was taken apart."""
+    """The program as it is named: from the runtime as it was written, where a secret in it was taken apart."""
     runtime = config.get("runtime")
     if isinstance(runtime, str) and (masked := mask(runtime)) != runtime:
         return masked

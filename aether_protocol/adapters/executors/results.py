@@ -23,7 +23,7 @@ def read_json(text: str) -> Json:
 def read_typed(text: str, type_: str) -> Json:
     """Text as the value of an output of type `type_`: read as JSON where the type is not string (EXEC-3).
 
-    Text that is no JSON stays text; whether that fits the declared type is for the scheduler to say (DATA-9). So does a number
+    Text that is not JSON stays text; whether that fits the declared type is for the scheduler to say (DATA-9). So does a number
     that would lose its spelling and that no declared type asks for (DOC-10).
     """
     if type_ == "string":
@@ -36,7 +36,7 @@ def read_typed(text: str, type_: str) -> Json:
 
 
 def _refuse(name: str) -> Json:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:

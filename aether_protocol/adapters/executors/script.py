@@ -47,7 +47,7 @@ _COMMON = (
     ConfigField(
         "stop",
         "object",
-        "How it is told to stop on a cancel or timeout.",
+        "How it is asked to stop on a cancel or timeout.",
         fields=(
             ConfigField(
                 "signal",

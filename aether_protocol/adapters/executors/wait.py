@@ -20,9 +20,9 @@ SLEEP = ExecutorType(
 
 AWAIT = ExecutorType(
     "await",
-    "Suspends the task until somebody resumes it. The payload of the resume becomes its outputs; a payload with "
+    "Suspends the task until it is resumed. The payload of the resume becomes its outputs; a payload with "
     "`approved: false` makes it Failed.",
-    config=(ConfigField("message", "string", "What is asked, for whoever answers.", default="waiting for a resume"),),
+    config=(ConfigField("message", "string", "What is asked, for the person who answers.", default="waiting for a resume"),),
     outputs=(
         OutputField("approved", "boolean", "By convention; `false` makes the task Failed."),
         OutputField("<field>", "any", "Each field of the payloads; of several payloads the last one wins."),

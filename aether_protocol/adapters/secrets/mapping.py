@@ -1,6 +1,6 @@
 """Secrets from a mapping {name: {key: text}}: case files, tests, and what `--secrets-file` holds.
 
-Law: a value is text. A number or a boolean is refused and not written out as text, because nobody knows which spelling of
+Law: a value is text. A number or a boolean is refused and not written out as text, because it is not known which spelling of
 `0123` or `yes` was meant.
 """
 
@@ -27,11 +27,11 @@ class MappingSecrets:
             for key, text in keys.items():
                 if not isinstance(key, str) or not isinstance(text, str):
                     raise PortError(
-                        f"{origin}: {name!r} key {key!r} is no text but {type(text).__name__}",
+                        f"{origin}: {name!r} key {key!r} is not text but {type(text).__name__}",
                         hint="put the value in quotes",
                     )
                 if not is_whole(text):
-                    raise PortError(f"{origin}: {name!a} key {key!a} holds half of a surrogate pair, which is no character")
+                    raise PortError(f"{origin}: {name!a} key {key!a} holds half of a surrogate pair, which is not a character")
                 self._secrets[name, key] = text
 
     def get(self, name: str, key: str) -> str | None:

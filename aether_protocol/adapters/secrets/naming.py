@@ -1,7 +1,7 @@
 """How a secret's (name, key) is spelled where only one flat name is to be had.
 
 Law: environment variables and dotenv files use the same spelling. It is not one to one (`a-b`/`c` and `a`/`b-c` are both
-`A_B_C`): whoever needs to tell such secrets apart uses files, a mapping, or the dotted spelling of a dotenv file.
+`A_B_C`): where such secrets must be distinguished, use files, a mapping, or the dotted spelling of a dotenv file.
 """
 
 from __future__ import annotations

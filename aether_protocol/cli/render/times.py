@@ -1,7 +1,7 @@
 """Instants and spans as people read them: the one place where text gets its time zone.
 
 Law: `TZ` decides in which zone an instant is shown; where it is not set, that is the machine's own, and for the times of a
-schedule the schedule's. The zone is named behind the time, so that an hour that comes twice is no riddle. JSON is not made
+schedule the schedule's. The zone is named behind the time, so that an hour that comes twice is not a riddle. JSON is not made
 here: it has UTC.
 """
 

@@ -143,7 +143,7 @@ class LocalStager:
     def _keep(self, output: ArtifactOutput, source: Path, scratch: Path) -> dict[str, Json]:
         mode = source.stat().st_mode if source.exists() else 0
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-            raise PortError(f"{output.path!r} is missing" if mode == 0 else f"{output.path!r} is no file or folder")
+            raise PortError(f"{output.path!r} is missing" if mode == 0 else f"{output.path!r} is not a file or folder")
         more: dict[str, Json] = {}
         archive = output.archive or ("tar.gz" if stat.S_ISDIR(mode) else "none")
         if archive == "none":

@@ -50,7 +50,7 @@ class Tree:
         parts = split_name(of)
         origin = self._root.joinpath(*parts)
         if parts[:-1] not in self._folders or not stat.S_ISREG(_mode(origin)):
-            raise PortError(f"entry {name!r} is a link to {of!r}, which is no file before it in the archive")
+            raise PortError(f"entry {name!r} is a link to {of!r}, which is not a file before it in the archive")
         with origin.open("rb") as source:
             self.file(name, source, _mode(origin))
 
@@ -77,7 +77,7 @@ class Tree:
         if mode == 0:
             path.mkdir(mode=0o700)
         elif not stat.S_ISDIR(mode):
-            raise PortError(f"{str(path)!r} is in the way: it is no folder")
+            raise PortError(f"{str(path)!r} is in the way: it is not a folder")
         self._folders.add(parts)
         return path
 
@@ -125,5 +125,5 @@ def _mode(path: Path) -> int:
 
 
 def kept_mode(mode: int) -> int:
-    """What is kept of a mode. No more than there is, so that a key stays a key; nobody else may write."""
+    """What is kept of a mode. No more than there is, so that a key stays a key; no other user may write."""
     return mode & 0o755

@@ -44,7 +44,7 @@ def unpack(file: Path, archive: str, target: Path, limits: Limits) -> bool:
     except _FAULTS as fault:
         if isinstance(fault, OSError) and fault.errno is not None:
             raise PortError(f"cannot unpack {file.name!r}: {(fault.strerror or '').lower()}") from fault
-        raise PortError(f"cannot unpack {file.name!r}: it is no {archive} archive or damaged") from fault
+        raise PortError(f"cannot unpack {file.name!r}: it is not a {archive} archive, or damaged") from fault
     return single
 
 

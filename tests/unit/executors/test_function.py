@@ -58,9 +58,9 @@ def test_what_is_returned_becomes_outputs(value: object, outputs: dict[str, Any]
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({1: 2}, "function 'f' returned the key 1, which is no text"),
-        ({"a": {"b": {3}}}, "function 'f' returned a set at 'a.b', which is no JSON"),
-        ([float("nan")], "function 'f' returned nan at 'result[0]', which is no JSON"),
+        ({1: 2}, "function 'f' returned the key 1, which is not text"),
+        ({"a": {"b": {3}}}, "function 'f' returned a set at 'a.b', which is not JSON"),
+        ([float("nan")], "function 'f' returned nan at 'result[0]', which is not JSON"),
     ],
 )
 def test_what_is_no_json_is_an_error(value: object, message: str) -> None:

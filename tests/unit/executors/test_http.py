@@ -179,7 +179,7 @@ class TestTrouble:
     @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/path", "127.0.0.1", "file:///etc/hosts"])
     def test_no_http_address(self, url: str) -> None:
         given = send(url)
-        assert (given.code, given.message) == (3, f"url {url!r} is no absolute http or https address")
+        assert (given.code, given.message) == (3, f"url {url!r} is not an absolute http or https address")
 
     @pytest.mark.parametrize("url", ["http://", "http://[::1", "http://a b/"])
     def test_a_broken_address(self, url: str) -> None:

@@ -111,7 +111,7 @@ class TestInputs:
             (script("true", env={"A": "a\0"}), "env 'A' has a NUL character in its value, which no variable can hold"),
             (script("true", env={"A\0": "a"}), "env 'A\\x00' cannot be an environment variable"),
             (script("true", workingDir="a\0b"), "workingDir has a NUL character, which no name of a folder can have"),
-            (script("true", files={"a\0b": ""}), "files: 'a\\x00b' is no path below the workspace"),
+            (script("true", files={"a\0b": ""}), "files: 'a\\x00b' is not a path below the workspace"),
         ):
             assert (given.code, given.message) == (3, message)
 
@@ -137,9 +137,9 @@ class TestOutputs:
             ("a=1\nno equals sign", f"line 2 {NEITHER}: 'no equals sign'"),
             ("=1", f"line 1 {NEITHER}: '=1'"),
             ("[1]", f"line 1 {NEITHER}: '[1]'"),
-            ('{"a": NaN}', "the outputs file is no JSON object: NaN is no JSON"),
-            ('{"a": 1e999}', "the outputs file is no JSON object: number 1e999 is too large"),
-            ('{"a": ' + "[" * 100_000, "the outputs file is no JSON object: JSON is nested too deeply"),
+            ('{"a": NaN}', "the outputs file is not a JSON object: NaN is not JSON"),
+            ('{"a": 1e999}', "the outputs file is not a JSON object: number 1e999 is too large"),
+            ('{"a": ' + "[" * 100_000, "the outputs file is not a JSON object: JSON is nested too deeply"),
         ],
     )
     def test_what_is_neither_is_an_error(self, text: str, message: str, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ class TestEnds:
 
     @pytest.mark.parametrize(
         ("runtime", "message"),
-        [(" ", "runtime is empty"), ("'bash", 'runtime "\'bash" is no command: no closing quotation')],
+        [(" ", "runtime is empty"), ("'bash", 'runtime "\'bash" is not a command: no closing quotation')],
     )
     def test_a_runtime_that_is_none(self, runtime: str, message: str) -> None:
         given = script("true", runtime=runtime)
@@ -419,13 +419,13 @@ class TestFilesThatAreNone:
 
     def test_the_outputs_file(self) -> None:
         given = script('rm "$AETHER_OUTPUTS"; mkfifo "$AETHER_OUTPUTS"')
-        assert (given.code, given.message) == (3, "the outputs file is no regular file")
+        assert (given.code, given.message) == (3, "the outputs file is not a regular file")
 
     def test_the_file_of_an_output(self, tmp_path: Path) -> None:
         pipe = str(tmp_path / "pipe")
         output = OutputBinding("x", "any", (), None, file=pipe)
         given = script(f"mkfifo {pipe}", bindings=(output,))
-        assert (given.code, given.message) == (3, f"file {pipe!r} of output 'x' is no regular file")
+        assert (given.code, given.message) == (3, f"file {pipe!r} of output 'x' is not a regular file")
 
 
 def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -498,13 +498,14 @@ class TestLaidFiles:
     @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "", ".", "a/", "a\0b"])
     def test_only_below_the_workspace(self, name: str) -> None:
         given = script("true", files={name: "x"})
-        assert (given.code, given.message) == (3, f"files: {name!r} is no path below the workspace")
+        assert (given.code, given.message) == (3, f"files: {name!r} is not a path below the workspace")
 
     def test_nothing_is_written_over_or_through_a_link(self, tmp_path: Path) -> None:
         context = RecordingContext()
         (context.workspace / "there").write_text("kept")
         (context.workspace / "link").symlink_to(tmp_path)
-        for name, reason in [("there", "file exists"), ("link/x", "'link' is no folder"), ("there/x", "'there' is no folder")]:
+        wrong = {"there": "file exists", "link/x": "'link' is not a folder", "there/x": "'there' is not a folder"}
+        for name, reason in wrong.items():
             task = assignment("script", Sample({"source": "true", "files": {name: "x"}}))
             given = asyncio.run(ScriptExecutor().execute(task, context))
             assert (given.code, given.message) == (3, f"files: {name!r} cannot be written: {reason}")
@@ -668,7 +669,7 @@ class TestMasking:
         context = RecordingContext(secrets=[self.SECRET])
         if program == "runtime":
             given = script("", runtime=f"'{self.SECRET}'", context=context)
-            assert given.message == "runtime \"'***'\" is no command: no closing quotation"
+            assert given.message == "runtime \"'***'\" is not a command: no closing quotation"
             given = script("", runtime=f"x'-{self.SECRET}", context=context)
             assert given.message.startswith("cannot start \"x'-***\"")
         else:

@@ -118,8 +118,8 @@ def test_files_that_cannot_be_secrets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.yaml", "db: {port: 5432}", "is no text but int"),
-        ("a.yaml", "db: {on: true}", "is no text but bool"),
+        ("a.yaml", "db: {port: 5432}", "is not text but int"),
+        ("a.yaml", "db: {on: true}", "is not text but bool"),
         ("a.yaml", "db: hunter2", "needs a mapping"),
         ("a.yaml", "- hunter2", "a mapping of names"),
         ("a.yaml", "db: {password: 'hunter2", "not yaml"),
