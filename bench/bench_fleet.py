@@ -240,7 +240,7 @@ import sys
 from celery import Celery, group
 app = Celery("bench", broker="redis://127.0.0.1:PORT/0", backend="redis://127.0.0.1:PORT/1")
 app.conf.update(task_ignore_result=False, worker_prefetch_multiplier=64)
-@app.task
+@app.task(name="noop")
 def noop():
     return None
 if __name__ == "__main__":
@@ -267,7 +267,9 @@ def celery_round(python: str, tasks: int) -> float | None:
         try:
             time.sleep(4)
             command = [python, "bench_app.py", str(tasks)]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(done.stderr)
             return float(done.stdout) / tasks * 1e6
         finally:
             worker.kill()
