@@ -34,6 +34,10 @@ class MissingSecretError(Exception):
     """No provider has it. The text names name and key."""
 
 
+class SecretsAwayError(MissingSecretError):
+    """A provider does not answer, or fails: it may have it, and another time it can be asked."""
+
+
 class RunSecrets:
     """What is known of the secrets of one run. `masker` is None as long as none went out."""
 
@@ -172,7 +176,7 @@ class SecretBook:
         except TimeoutError:
             name, key = [*needed, *others][0]
             text = f"secret {name!r}, key {key!r}, cannot be read: no secret provider answered within {ASK_S:g} s"
-            raise MissingSecretError(text) from None
+            raise SecretsAwayError(text) from None
 
 
 def _texts(
@@ -199,9 +203,9 @@ def _ask(provider: SecretProvider, name: str, key: str) -> str | None:
     try:
         text = provider.get(name, key)
     except PortError as error:
-        raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
+        raise SecretsAwayError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
     except Exception as error:
-        raise MissingSecretError(f"secret {name!r}, key {key!r}, cannot be read: {type(error).__name__}") from error
+        raise SecretsAwayError(f"secret {name!r}, key {key!r}, cannot be read: {type(error).__name__}") from error
     if text is None:
         return None
     if not isinstance(text, str):

@@ -41,7 +41,7 @@ def polled(fleet: FleetState, event: e.Polled) -> None:
     session = fleet.seen(event.session, event.at)
     if session is None or event.poll <= session.poll:
         return
-    _reconcile(fleet, session, event.holding, before=event.poll)
+    _reconcile(fleet, session, event.holding, before=event.poll, again=False)
     session.poll, session.credit = event.poll, max(0, event.free)
     fleet.waiting.mark_unready(session)
     fleet.waiting.mark_ready(session)
@@ -101,13 +101,17 @@ def ticked(fleet: FleetState, event: e.Ticked) -> None:
             fleet.queue(work)
 
 
-def _reconcile(fleet: FleetState, session: WorkerSession, holding: Collection[e.Holding], before: int | None) -> None:
+def _reconcile(
+    fleet: FleetState, session: WorkerSession, holding: Collection[e.Holding], before: int | None, *, again: bool = True
+) -> None:
     """Compare what a worker has with what was assigned to it.
 
     Args:
         session: that of the worker.
         holding: all that it has.
         before: it has received the answers to all polls with a lower number; None: to all.
+        again: orders to stop are given once more. Not at a poll, which each order answers: a worker that takes its time to
+            stop an attempt would poll without a pause.
     """
     held = {one.number: one for one in holding}
     for number in sorted(session.deliveries - held.keys(), reverse=True):  # each goes before those that came later
@@ -126,7 +130,7 @@ def _reconcile(fleet: FleetState, session: WorkerSession, holding: Collection[e.
             _adopt(fleet, session, one)
         elif known.session != session.name:
             _move(fleet, known, session)
-        elif known.state == "stopping":
+        elif known.state == "stopping" and again:
             fleet.emit(c.Stop(session.name, number, one.ref))  # the first order may be lost
 
 

@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 
 from aether_protocol.adapters.brokers.workers import SessionOverError
 from aether_protocol.errors import AetherError, UsageError
-from aether_protocol.execution.secrets import MissingSecretError
+from aether_protocol.execution.secrets import MissingSecretError, SecretsAwayError
 from aether_protocol.ports.wire_json import WireError
 from aether_protocol.service.wire.problems import CODES, MEDIA_TYPE, problem_members
 
@@ -20,7 +20,8 @@ _log = logging.getLogger("aether_protocol")
 
 _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     SessionOverError: (410, "session-over"),
-    MissingSecretError: (503, "secret-missing"),
+    SecretsAwayError: (503, "secrets-away"),
+    MissingSecretError: (404, "secret-missing"),
     WireError: (400, "message-invalid"),
     **{kind: (status, code) for kind, status, code in CODES},
 }

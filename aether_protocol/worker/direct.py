@@ -11,7 +11,7 @@ from typing import TypeVar
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.execution.capacity import is_full
-from aether_protocol.execution.secrets import MissingSecretError
+from aether_protocol.execution.secrets import MissingSecretError, SecretsAwayError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.worker import (
     BeatMessage,
@@ -63,8 +63,10 @@ class DirectTransport:
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
         try:
             return await _answer(self._broker.secrets(session, request))
-        except MissingSecretError as error:
+        except SecretsAwayError as error:
             raise TransportError(str(error)) from None
+        except MissingSecretError as error:
+            raise RefusedError(str(error)) from None
 
     async def leave(self, session: str) -> None:
         self._broker.leave(session)

@@ -124,9 +124,9 @@ class HeldDeliveries:
         elif before is not None:
             self._outbox.add_died(DiedReport(token=token, reason=reason))
 
-    def returned(self, token: str, reason: str) -> None:
+    def returned(self, token: str, reason: str, *, refused: bool = False) -> None:
         if self._end(token) is not None:
-            self._outbox.add_returned(ReturnedReport(token=token, reason=reason))
+            self._outbox.add_returned(ReturnedReport(token=token, reason=reason, refused=refused))
 
     async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:
         return await self._ask(token, wanted)

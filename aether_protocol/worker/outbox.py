@@ -38,13 +38,15 @@ class Outbox:
         self._report = WorkReport()
         self.logs = LogSpool(self._filled, spool, spool_bytes)
         self._results: deque[tuple[int, ResultReport]] = deque()  # and until when each waits for its log
+        self._is_sending = False  # a message is on its way, and not answered yet
         self._later: list[ResultReport] = []
         self._later_at = 0  # when they are sent again (microseconds)
         self._progress: dict[str, ProgressReport] = {}  # by delivery: the newest counts
 
     def is_empty(self) -> bool:
-        """Whether there is nothing to report but logs."""
-        return not (self._later or self._results or self._progress) and self._report == WorkReport()
+        """Whether there is nothing to report but logs, and what was reported has arrived."""
+        waits = self._is_sending or self._later or self._results or self._progress
+        return not waits and self._report == WorkReport()
 
     async def wait(self, resend_s: float) -> None:
         """Wait until there is something; what was sent before and is not recorded comes again after `resend_s`."""
@@ -70,7 +72,12 @@ class Outbox:
         self._progress = {}
         report.logs = self.logs.take()
         self._take_results(report)
-        return None if report == WorkReport() else report
+        self._is_sending = report != WorkReport()
+        return report if self._is_sending else None
+
+    def arrived(self) -> None:
+        """The last message was answered."""
+        self._is_sending = False
 
     def _take_results(self, report: WorkReport) -> None:
         """Take the results whose logs are sent, or have been waited for."""
@@ -88,6 +95,7 @@ class Outbox:
 
     def put_back(self, report: WorkReport) -> None:
         """A message was not taken: it goes before what came since."""
+        self._is_sending = False
         now = self._report
         self._report = WorkReport(
             started=report.started + now.started,

@@ -28,8 +28,9 @@ class PoolObserver(Protocol):
         """What carried this attempt out, and nothing else, is dead."""
         ...
 
-    def returned(self, token: str, reason: str) -> None:
-        """An attempt is not carried out any more, through no fault of its own; STOPPED where it was to be stopped."""
+    def returned(self, token: str, reason: str, *, refused: bool = False) -> None:
+        """An attempt is not carried out any more, through no fault of its own; STOPPED where it was to be stopped.
+        `refused`: what is needed for it cannot be had now: it is offered again after a while."""
         ...
 
     async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:

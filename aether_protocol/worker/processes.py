@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec import to_builtins
 
-from aether_protocol.errors import AetherError
+from aether_protocol.errors import AetherError, PortError
 from aether_protocol.ports.worker import SecretName
 from aether_protocol.worker import pipes
 from aether_protocol.worker.batches import InlineBatches
@@ -244,6 +244,12 @@ class ChildProcesses:
         wanted = [SecretName(name=one["name"], key=one["key"]) for one in message["secrets"]]
         try:
             texts = await self._observer.secrets(token, wanted)
+        except PortError as error:  # the vault or the server is away: not the attempt's fault
+            if child.token == token and not child.stopping:
+                child.stopping = True
+                self._observer.returned(token, f"its secrets cannot be had now: {error.message}", refused=True)
+                child.kill()
+            return
         except AetherError as error:
             child.send({"do": "texts", "id": message["id"], "fault": error.message})
             return

@@ -143,6 +143,11 @@ class Supervisor:
         """How many attempts it carries out now."""
         return len(self._held.running)
 
+    @property
+    def holding(self) -> list[str]:
+        """The tokens of the deliveries that it has: it works on them, or keeps their results until they are recorded."""
+        return self._held.tokens
+
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -290,6 +295,7 @@ class Supervisor:
                 raise
             pause = self._settings.retry_s
             self._answered(sent)
+            self._outbox.arrived()
             self._held.taken(report, receipt)
             self._obey(Orders(stop=receipt.stop))
             if self._is_over():
@@ -373,7 +379,8 @@ class Supervisor:
 
     def _obey(self, orders: Orders) -> None:
         for item in orders.work:
-            if self._held.add(item.token):
+            # An answer that came after the lease may have ended (this machine was frozen) brings what others have by now.
+            if not self._is_late() and self._held.add(item.token):
                 self._pool.begin(item.token, item.assignment)
                 self._held.freed.set()  # a drain whose grace is over stops it
         for token in orders.stop:
@@ -405,6 +412,11 @@ class Supervisor:
         except SessionEndedError:
             raise TransportError("the session with the server has ended") from None
         return answer.texts
+
+    def _is_late(self) -> bool:
+        """Whether the lease ends soon, or has ended, so that what runs is to stop."""
+        lease = 0 if self._welcome is None else self._welcome.lease_ms * 1000
+        return self._clock.now() - self._answered_at >= round(lease * STOP_AT)
 
     def _answered(self, sent: int) -> None:
         self._answered_at = max(self._answered_at, sent)

@@ -22,7 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.mutation import faults_data, faults_durable, faults_fleet, faults_run, faults_serve, faults_share
+from tests.mutation import (
+    faults_data,
+    faults_durable,
+    faults_fleet,
+    faults_run,
+    faults_serve,
+    faults_share,
+    faults_simulated_fleet,
+)
 from tests.mutation.faults import RULES, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +39,7 @@ CASES = Path(__file__).with_name("judge.py")
 SEEDS = Path(__file__).with_name("judge_simulation.py")
 LIMIT_S = 120  # of one process: a fault may make it hang
 MANY = 400  # seeds by which a fault must have been detected
+SIMULATED: tuple[Fault, ...] = (*faults_durable.FAULTS, *faults_simulated_fleet.FAULTS)
 FAULTS: tuple[Fault, ...] = (
     *faults_data.FAULTS,
     *faults_run.FAULTS,
@@ -43,7 +52,7 @@ FAULTS: tuple[Fault, ...] = (
 def problems() -> list[str]:
     """What is wrong with the list of faults itself."""
     found = [f"no fault breaks {rule}" for rule in RULES if not any(fault.rule == rule for fault in FAULTS)]
-    for fault in (*FAULTS, *faults_durable.FAULTS):
+    for fault in (*FAULTS, *SIMULATED):
         count = (PACKAGE / fault.file).read_text("utf-8").count(fault.old)
         if count != 1:
             found.append(f"{fault.rule}, {fault.title!r}: its text stands {count} times in {fault.file}")
@@ -137,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
     if wrong:
         print("\n".join(wrong))
         return 1
-    faults = faults_durable.FAULTS if options.simulation else FAULTS
+    faults = SIMULATED if options.simulation else FAULTS
     judge = (SEEDS, [str(options.seeds)]) if options.simulation else (CASES, options.cases)
     chosen = [f for f in faults if not options.rules or any(word == f.rule or word in f.title for word in options.rules)]
     alive = 0

@@ -328,11 +328,20 @@ class WorkerBroker:
         now = self.clock.now()
         self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
 
+    def set_limits(self, weights: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        """Say how namespaces share the workers.
+
+        Args:
+            weights: how many attempts of a namespace are started in its turn; 1 unless given.
+            limits: the most attempts of a namespace at a time; no limit unless given.
+        """
+        self._send(e.LimitsSet(self.clock.now(), weights, limits))
+
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def _send(self, event: e.Event) -> None:
         """Let the fleet take an event in, and carry out what it orders."""
-        told: set[str] = set()
+        told: dict[str, None] = {}  # in this order
         for command in self.fleet.handle(event):
             for watch in self.watchers:
                 watch(command, event.at)
@@ -341,14 +350,16 @@ class WorkerBroker:
                     item = e.Holding(number, work.ref, work.namespace, work.need.slots)
                     message = encode_assignment(cast("TaskAssignment", work.load))
                     self._sessions[name].orders.work.append(WorkItem(token=self._tokens.make(item), assignment=message))
-                    told.add(name)
+                    told[name] = None
                 case c.Stop(session=name):
-                    self._stop(name, command)
-                    told.add(name)
+                    token = self._tokens.make(_item_of(self.fleet.state.deliveries[command.number]))
+                    if token not in self._sessions[name].orders.stop:
+                        self._sessions[name].orders.stop.append(token)
+                    told[name] = None
                 case c.AskDrain(session=name, until=until):
                     if name in self._sessions:
                         self._sessions[name].orders.drain_ms = max(0, until - self.clock.now()) // 1000
-                        told.add(name)
+                        told[name] = None
                 case c.CloseSession(session=name):
                     closed = self._sessions.pop(name, None)
                     self._logs.close(name)
@@ -363,13 +374,6 @@ class WorkerBroker:
         for name in told:
             _answer(self._sessions[name])
         self._set_timer()
-
-    def _stop(self, name: str, command: c.Stop) -> None:
-        delivery = self.fleet.state.deliveries[command.number]
-        item = e.Holding(command.number, command.ref, delivery.work.namespace, delivery.work.need.slots)
-        token = self._tokens.make(item)
-        if token not in self._sessions[name].orders.stop:
-            self._sessions[name].orders.stop.append(token)
 
     def _set_timer(self) -> None:
         due = self.fleet.next_due()
@@ -423,7 +427,7 @@ class WorkerBroker:
 
 
 def _work(assignment: TaskAssignment, now: int) -> Work:
-    """Raises ValueError: what it asks of a worker cannot be read."""
+    """What the fleet has to know of an attempt. Raises ValueError: what it asks of a worker cannot be read."""
     extensions = assignment.call.extensions or {}
     asked = cast("Mapping[str, object]", extensions.get("placement") or {})
     longest = asked.get("waitAtMost")
@@ -478,6 +482,12 @@ def _of_session(
 def _serves(namespaces: frozenset[str] | None, holding: e.Holding) -> bool:
     """Whether a worker that may serve `namespaces` may have this delivery."""
     return namespaces is None or holding.namespace in namespaces
+
+
+def _item_of(delivery: WorkerDelivery) -> e.Holding:
+    """What the token of a delivery says."""
+    work = delivery.work
+    return e.Holding(delivery.number, work.ref, work.namespace, work.need.slots)
 
 
 def _references(assignment: TaskAssignment) -> frozenset[tuple[str, str]]:

@@ -93,6 +93,7 @@ class Deliveries:
         self._count = 0
         self._alarm: TimerHandle | None = None
         self._outage = 0  # refusals in a row of stops and questions
+        self._rounds = 0  # questions in a row that left something unclear
         self._silent = False  # an outage was reported
 
     # --- what the loop puts in ---
@@ -279,7 +280,10 @@ class Deliveries:
         answered |= {one: answers[one.ref] for one in asked if one.ref in answers}
         if len(answered) < len(deliveries):
             self._unclear += [one for one in deliveries if one not in answered]
-            self._arm(self._clock.now() + _backoff(self._outage + 1))
+            self._rounds += 1
+            self._arm(self._clock.now() + _backoff(self._rounds))
+        else:
+            self._rounds = 0
         return answered
 
     async def _ask_again(self) -> None:

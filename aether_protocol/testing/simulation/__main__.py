@@ -14,7 +14,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from aether_protocol.testing.simulation.play import COMMAND, Played, command_of, play_cron_seed, play_seed
+from aether_protocol.testing.simulation.play import (
+    COMMAND,
+    Played,
+    command_of,
+    play_cron_seed,
+    play_fleet_seed,
+    play_seed,
+)
 from aether_protocol.testing.simulation.shrink import shrink
 
 _SHOWN = 10  # failing seeds that are reported in full
@@ -26,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aether_protocol").setLevel(logging.CRITICAL)  # what breaks in a simulation is meant to
     counts: Counter[str] = Counter()
     failed: list[Played] = []
-    player = play_cron_seed if options.cron else play_seed
+    player = play_cron_seed if options.cron else play_fleet_seed if options.fleet else play_seed
     start = time.perf_counter()
     for done, seed in enumerate(options.seeds, 1):
         played = player(seed)
@@ -52,7 +59,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=_one, dest="seeds", metavar="N", help="play one seed")
     which.add_argument("--seeds", type=_several, metavar="A..B", help="play seeds A to B, without B")
-    parser.add_argument("--cron", action="store_true", help="with schedules: schedulers that compete, fail and come back")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--cron", action="store_true", help="with schedules: schedulers that compete, fail and come back")
+    kind.add_argument("--fleet", action="store_true", help="with workers of a server: partitions, freezes, drains, upgrades")
     parser.add_argument("--shrink", action="store_true", help="make failing ones smaller before they are reported")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--progress", type=int, default=0, metavar="N", help="tell the state on standard error every N seeds")

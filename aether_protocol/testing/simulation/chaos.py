@@ -31,6 +31,24 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "worker-lost": (0.03, 30),  # an attempt is lost with its worker, which the broker reports without blame
     "child-lost": (0.03, 6),  # what carried out an attempt alone died: the broker blames it (ten in a row would be an Error)
     "clock-apart": (0.06, 3),  # an engine's clock is an hour ahead of the store's, or behind it
+    # of a fleet; the first are asked for each message, the others for each worker every two seconds
+    "frame-lost": (0.004, 12),  # the connection breaks before a message arrives
+    "answer-lost": (0.004, 12),
+    "frame-doubled": (0.01, 100),
+    "frame-late": (0.008, 40),
+    "beat-late": (0.01, 12),
+    "child-killed": (0.03, 6),
+    "worker-killed": (0.008, 2),
+    "worker-frozen": (0.008, 2),  # the machine with all that runs on it
+    "supervisor-frozen": (0.006, 2),  # while what it started runs on
+    "worker-drained": (0.006, 2),  # by a signal
+    "worker-asked-to-drain": (0.006, 2),  # by an operator, through the server
+    "partition-to-server": (0.006, 2),
+    "partition-from-server": (0.006, 2),
+    "partition": (0.006, 2),
+    "server-killed": (0.012, 2),
+    "server-frozen": (0.01, 2),
+    "secrets-down": (0.02, 2),
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _SITES: Final = {kind: number for number, kind in enumerate(KINDS, 1)}
@@ -50,9 +68,9 @@ class Chaos:
     def strikes(self, kind: str) -> bool:
         """Whether a fault of this kind happens now."""
         likely, most = KINDS[kind]
-        self._asked[kind] += 1
-        number = self._asked[kind]
-        if fraction(self._seed, _SITES[kind], number) >= likely * self._strength or self.counts[kind] >= most:
+        number = self._asked[kind] = self._asked[kind] + 1
+        likely *= self._strength
+        if not likely or self.counts[kind] >= most or fraction(self._seed, _SITES[kind], number) >= likely:
             return False
         name = f"{kind}#{number}"
         if name in self._without:

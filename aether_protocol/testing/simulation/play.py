@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG
 from aether_protocol.testing.simulation.document_generator import compile_value
+from aether_protocol.testing.simulation.fleet.scenario import FleetScenario, fleet_scenario
+from aether_protocol.testing.simulation.fleet.world import FleetWorld
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import RunOutcome, compare, ending
 from aether_protocol.testing.simulation.schedules import CronScenario, CronWorld, cron_scenario
@@ -23,10 +25,13 @@ from aether_protocol.testing.simulation.world import SAME, Scenario, World, scen
 COMMAND: Final = "python -m aether_protocol.testing.simulation"
 
 
+AnyScenario = Scenario | CronScenario | FleetScenario
+
+
 class Played(Struct):
     """What came of one scenario. `law` is the broken one, None if all held; `faults` are those that happened."""
 
-    scenario: Scenario | CronScenario
+    scenario: AnyScenario
     counts: Counter[str]
     faults: list[str]
     law: str | None = None
@@ -89,14 +94,70 @@ def play_cron_seed(seed: int) -> Played:
     return play_cron(cron_scenario(seed))
 
 
-def play_again(played: Scenario | CronScenario) -> Played:
-    """Play a scenario of either kind."""
+class _Fleet(Struct):
+    """What the seeds of one fleet have in common: the plans of its runs, and how they end when nothing fails."""
+
+    plans: tuple[Plan, ...]
+    calm: list[RunOutcome] | None = None
+
+
+def play_fleet(played: FleetScenario, common: _Fleet | None = None) -> Played:
+    """Play one scenario of a fleet. Raises InvalidDocumentError, and nothing for what happens in it."""
+    common = common or _fleet_of(played)
+    loop = QuietLoop()
+    world = FleetWorld(played, loop, common.plans)
+    counts, faults = world.counts, world.chaos.happened
+    try:
+        loop.run(world.run())
+        counts["runs"] += len(world.outcomes)
+        if not played.timed:
+            if common.calm is None:
+                common.calm = _calm_fleet(played, common.plans)
+            for calm, ended in zip(common.calm, world.outcomes, strict=True):
+                comparable = not (ended.excused or calm.excused)
+                if comparable:
+                    compare(calm, ended)
+                counts["runs compared" if comparable else "runs not comparable"] += 1
+    except Exception as error:
+        return Played(played, counts, faults, getattr(error, "law", type(error).__name__), str(error))
+    return Played(played, counts, faults)
+
+
+def _fleet_of(played: FleetScenario) -> _Fleet:
+    return _Fleet(tuple(compile_value(dict(run.document)) for run in played.runs))
+
+
+def _calm_fleet(played: FleetScenario, plans: tuple[Plan, ...]) -> list[RunOutcome]:
+    loop = QuietLoop()
+    calm = FleetWorld(replace(played, strength=0.0, sqlite=False, thorough=False), loop, plans)
+    loop.run(calm.run())
+    return calm.outcomes
+
+
+@lru_cache(maxsize=1)
+def _common(work: int) -> _Fleet:
+    return _fleet_of(fleet_scenario(work * SAME))
+
+
+def play_fleet_seed(seed: int) -> Played:
+    """Play the scenario of a seed that has a fleet in it."""
+    played = fleet_scenario(seed)
+    return play_fleet(played, _common(played.work))
+
+
+def play_again(played: AnyScenario) -> Played:
+    """Play a scenario of any kind."""
+    if isinstance(played, FleetScenario):
+        return play_fleet(played)
     return play_cron(played) if isinstance(played, CronScenario) else play(played)
 
 
-def command_of(played: Scenario | CronScenario) -> str:
+_OPTIONS: Final = {Scenario: "", CronScenario: "--cron ", FleetScenario: "--fleet "}
+
+
+def command_of(played: AnyScenario) -> str:
     """What repeats it."""
-    return f"{COMMAND} {'--cron ' if isinstance(played, CronScenario) else ''}--seed {played.seed}"
+    return f"{COMMAND} {_OPTIONS[type(played)]}--seed {played.seed}"
 
 
 def _calm(played: Scenario, plan: Plan) -> RunOutcome:

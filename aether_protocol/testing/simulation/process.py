@@ -16,6 +16,7 @@ from msgspec import Struct
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.snapshots import SnapshotPolicy
 from aether_protocol.errors import PortError
+from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.store import NewRun, RunAppend, Store
 from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
@@ -25,7 +26,7 @@ from aether_protocol.testing.clock import ManualClock, SequentialIds, SkewedCloc
 from aether_protocol.testing.gate import GatedStore
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.local_broker import broker_of
-from aether_protocol.testing.simulation.workers import SECOND, SimWorkers
+from aether_protocol.testing.simulation.workers import SECOND, BrokerProcess, SimWorkers
 
 LEASE_US: Final = 15 * SECOND
 _READS: Final = frozenset(
@@ -67,14 +68,18 @@ class ProcessObserver(BrokerObserver, Protocol):
 
 
 class ProcessOptions(Struct, frozen=True):
-    """What a process runs on: `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages
-    between engine and broker may get lost (`faulty`), the steps between two snapshots of a run, and how long a run only waits
-    before it is passivated (None: it stays in memory)."""
+    """What a process runs on.
+
+    `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages between engine and broker may get
+    lost (`faulty`), the steps between two snapshots of a run, how long a run only waits before it is passivated (None: it stays
+    in memory), and what makes its broker (`broker`, in place of the simulated ones).
+    """
 
     slots: int | None = None
     faulty: bool = True
     snapshot_steps: int = 20
     passivate_after_s: float | None = None
+    broker: Callable[[BrokerProcess], Broker] | None = None
 
 
 class Process:
@@ -97,7 +102,9 @@ class Process:
         self.store: Store = GatedStore(store, self)
         self.engine = RunEngine(
             store=self.store,
-            broker=broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
+            broker=machine.broker(self)
+            if machine.broker is not None
+            else broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
             clock=self.clock,
             ids=SequentialIds(workers.seed),
             secrets=workers.secrets.providers,
@@ -113,6 +120,10 @@ class Process:
 
     def die(self) -> None:
         self.dead = True
+
+    def cut_off_until(self, instant: int) -> None:
+        """Its store is out of its reach until then (microseconds of the world)."""
+        self._reachable_at = max(self._reachable_at, instant)
 
     @property
     def cut_off(self) -> bool:

@@ -235,9 +235,14 @@ class Deed(Struct):
     duration: int
 
 
+def place_of(task: TaskAssignment) -> int:
+    """A number for a task run, the same in all attempts."""
+    return crc32(f"{task.hook}/{task.path}".encode())
+
+
 def deed_of(seed: int, task: TaskAssignment) -> Deed:
     """What this attempt does, in every world with this seed."""
-    place = crc32(f"{task.hook}/{task.path}".encode())
+    place = place_of(task)
     dice = [fraction(seed, place, task.attempt, site) for site in range(4)]
     token = task.inputs.get("token")
     says = f"here is {token}\n" if isinstance(token, str) else "at work\n" if dice[1] < 0.1 else ""

@@ -1,0 +1,150 @@
+"""Faults in what carries attempts to workers and back: the fleet, its broker, the supervisor. The simulation of a fleet must
+notice each.
+
+Law: see faults.py. `rule` is FLEET and the number of the law that is broken, as `testing.simulation.fleet.laws` has them;
+another law that is reported first counts.
+"""
+
+from __future__ import annotations
+
+from tests.mutation.faults import Fault
+
+ATTEMPTS = "fleet/attempts.py"
+MEMBERSHIP = "fleet/membership.py"
+QUEUE = "fleet/queue.py"
+STATE = "fleet/state.py"
+WAITING = "fleet/waiting.py"
+BROKER = "adapters/brokers/workers.py"
+SUPERVISOR = "worker/supervisor.py"
+HELD = "worker/held.py"
+OUTBOX = "worker/outbox.py"
+
+FAULTS = (
+    Fault(
+        "FLEET-2",
+        "a worker goes on for as long as it likes after its lease",
+        SUPERVISOR,
+        "stop_at, kill_at = round(lease * STOP_AT), round(lease * KILL_AT)",
+        "stop_at, kill_at = lease * 9, lease * 10",
+    ),
+    Fault(
+        "FLEET-2",
+        "a server gives attempts away before the lease has ended",
+        MEMBERSHIP,
+        "if session.lease_end <= event.at:",
+        "if session.lease_end <= event.at + 20_000_000:",
+    ),
+    Fault(
+        "FLEET-2",
+        "an attempt is offered while the earlier one of its task run still stops",
+        ATTEMPTS,
+        "            fleet.waiting.hold_behind(work)\n        else:\n",
+        "            fleet.queue(work)\n        else:\n",
+    ),
+    Fault(
+        "FLEET-2",
+        "a restarted server does not wait for workers that may have it",
+        "fleet/machine.py",
+        "            elif now >= self._state.opened_at + self._state.settings.reattach:\n",
+        "            else:\n",
+    ),
+    Fault(
+        "FLEET-3",
+        "what never arrived at a worker is forgotten",
+        MEMBERSHIP,
+        "                fleet.queue(delivery.work, first=True)\n        else:\n",
+        "                pass\n        else:\n",
+    ),
+    Fault(
+        "FLEET-3",
+        "what a lost worker had is not reported",
+        STATE,
+        "            self.emit(c.ReportLost(ref, reason, blamed=False))",
+        "            pass",
+    ),
+    Fault(
+        "FLEET-4",
+        "a slot that became free is not noticed",
+        STATE,
+        "                session.release(work.need.slots)\n                self.waiting.mark_ready(session)\n",
+        "                pass\n",
+    ),
+    Fault(
+        "FLEET-5",
+        "the lowest priority is first",
+        QUEUE,
+        "            insort(self._priorities, -work.priority)",
+        "            self._priorities.insert(0, -work.priority)",
+    ),
+    Fault(
+        "FLEET-6",
+        "a namespace that was served stays in front",
+        QUEUE,
+        "        self._left[key] -= 1\n        if self._left[key] <= 0:\n",
+        "        if self._left[key] <= 0:\n",
+    ),
+    Fault(
+        "FLEET-7",
+        "an assignment goes out with its secrets filled in",
+        "execution/masking.py",
+        "        if isinstance(value, str):\n            return self.text(value)\n        if isinstance(value, Mapping):",
+        "        if isinstance(value, str):\n            return value\n        if isinstance(value, Mapping):",
+    ),
+    Fault(
+        "FLEET-8",
+        "a worker that drains leaves while it has work",
+        SUPERVISOR,
+        "return self._drain_until is not None and not self._held and self._outbox.is_empty()",
+        "return self._drain_until is not None",
+    ),
+    Fault(
+        "FLEET-8",
+        "what is returned counts as lost by its own fault",
+        HELD,
+        "            self._outbox.add_returned(ReturnedReport(token=token, reason=reason, refused=refused is not None))",
+        "            self._outbox.add_died(DiedReport(token=token, reason=reason))",
+    ),
+    Fault(
+        "FLEET-9",
+        "an order to stop is given once",
+        MEMBERSHIP,
+        '        elif known.state == "stopping" and again:\n'
+        "            fleet.emit(c.Stop(session.name, number, one.ref))  # the first order may be lost\n",
+        "",
+    ),
+    Fault(
+        "FLEET-10",
+        "a result is called recorded before it is",
+        BROKER,
+        "if future.done()]",
+        "]",
+    ),
+    Fault(
+        "FLEET-12",
+        "what comes twice of a log is written twice",
+        "ports/wire.py",
+        "    return text if offset >= seen else",
+        "    return text if offset >= 0 else",
+    ),
+    Fault(
+        "FLEET-12",
+        "a log that could not be sent comes in another order",
+        OUTBOX,
+        "self._logs.extendleft(reversed(report.logs))",
+        "self._logs.extend(report.logs)",
+    ),
+    Fault(
+        "FLEET-12",
+        "a worker that stops an attempt is answered at once, again and again",
+        MEMBERSHIP,
+        'elif known.state == "stopping" and again:',
+        'elif known.state == "stopping":',
+    ),
+    Fault(
+        "FLEET-13",
+        "attempts are blamed for the death of their worker",
+        STATE,
+        "self.emit(c.ReportLost(ref, reason, blamed=False))",
+        "self.emit(c.ReportLost(ref, reason, blamed=True))",
+    ),
+)
