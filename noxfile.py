@@ -95,6 +95,13 @@ def chaos(session: nox.Session) -> None:
     use(session, "python", "-m", "tests.e2e.chaos", *session.posargs)
 
 
+@nox.session(default=False)
+def fleet(session: nox.Session) -> None:
+    """The long trial of the simulation of a fleet: 20 000 seeds, or those named (`-- 0..1000`)."""
+    seeds = session.posargs[0] if session.posargs else "100000..120000"
+    use(session, "python", "-m", "aether_protocol.testing.simulation", "--fleet", "--seeds", seeds, "--progress", "500")
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it alone in a clean environment and use it as a new user would."""

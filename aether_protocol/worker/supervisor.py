@@ -86,6 +86,8 @@ class Supervisor:
         seed: of the jitter of pauses.
         clock: the time of leases, beats and pauses; it must never jump. That of this machine unless given.
         report: called with what becomes of the worker; it is logged unless given.
+
+    `held`: the deliveries that it has.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Supervisor:
         carrier = None
         if artifacts is not None:
             carrier = ArtifactCarrier(artifacts[1], artifacts[0], lambda: self._session, self._clock)
-        self._held = HeldDeliveries(self._outbox, self._secrets, carrier)
+        self.held = HeldDeliveries(self._outbox, self._secrets, carrier)
         self._session = ""
         self._welcome: Welcome | None = None
         self._poll = 0
@@ -141,12 +143,7 @@ class Supervisor:
     @property
     def running(self) -> int:
         """How many attempts it carries out now."""
-        return len(self._held.running)
-
-    @property
-    def holding(self) -> list[str]:
-        """The tokens of the deliveries that it has: it works on them, or keeps their results until they are recorded."""
-        return self._held.tokens
+        return len(self.held.running)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -156,7 +153,7 @@ class Supervisor:
         Raises:
             RefusedError: the server refuses this worker.
         """
-        self._pool.start(self._held)
+        self._pool.start(self.held)
         guard = asyncio.create_task(self._guard_lease(), name="aether-worker-lease")
         try:
             while not self._is_over():
@@ -179,16 +176,16 @@ class Supervisor:
             self._drain_until = until
             self._report(WorkerNews("draining", f"no more work is taken; attempts that still run: {self.running}"))
         self._draining.set()
-        self._held.freed.set()
+        self.held.freed.set()
 
     def _is_over(self) -> bool:
-        return self._drain_until is not None and not self._held and self._outbox.is_empty()
+        return self._drain_until is not None and not self.held and self._outbox.is_empty()
 
     async def _say_hello(self) -> None:
         pause = self._settings.retry_s
         while not self._is_over():
             sent = self._clock.now()
-            self._hello.holding = self._held.tokens
+            self._hello.holding = self.held.tokens
             try:
                 self._welcome = await self._transport.hello(self._hello)
             except TransportError as error:
@@ -239,11 +236,11 @@ class Supervisor:
             if self._drain_until is not None:
                 await asyncio.Event().wait()  # no more work: the other loops end the session
             if free <= 0:
-                self._held.freed.clear()
-                await self._held.freed.wait()
+                self.held.freed.clear()
+                await self.held.freed.wait()
                 continue
             self._poll += 1
-            poll = Poll(poll=self._poll, free=free, holding=self._held.tokens)
+            poll = Poll(poll=self._poll, free=free, holding=self.held.tokens)
             sent = self._clock.now()
             wait_s = (self._welcome.poll_ms if self._welcome else 25_000) / 1000
             try:
@@ -262,7 +259,7 @@ class Supervisor:
         while True:
             await self._clock.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
             sent = self._clock.now()
-            beat = BeatMessage(poll=self._received, holding=self._held.tokens)
+            beat = BeatMessage(poll=self._received, holding=self.held.tokens)
             try:
                 orders = await self._transport.beat(self._session, beat)
             except TransportError as error:
@@ -296,7 +293,7 @@ class Supervisor:
             pause = self._settings.retry_s
             self._answered(sent)
             self._outbox.arrived()
-            self._held.taken(report, receipt)
+            self.held.taken(report, receipt)
             self._obey(Orders(stop=receipt.stop))
             if self._is_over():
                 return
@@ -361,7 +358,7 @@ class Supervisor:
 
     async def _drain_loop(self) -> None:
         await self._draining.wait()
-        changed = self._held.freed
+        changed = self.held.freed
         while not self._is_over():
             changed.clear()
             until = self._drain_until or 0
@@ -378,13 +375,15 @@ class Supervisor:
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def _obey(self, orders: Orders) -> None:
+        lease = 0 if self._welcome is None else self._welcome.lease_ms * 1000
+        late = self._clock.now() - self._answered_at >= round(lease * STOP_AT)
         for item in orders.work:
             # An answer that came after the lease may have ended (this machine was frozen) brings what others have by now.
-            if not self._is_late() and self._held.add(item.token):
+            if not late and self.held.add(item.token):
                 self._pool.begin(item.token, item.assignment)
-                self._held.freed.set()  # a drain whose grace is over stops it
+                self.held.freed.set()  # a drain whose grace is over stops it
         for token in orders.stop:
-            one = self._held.get(token)
+            one = self.held.get(token)
             if one is not None:
                 self._stop(one)
         if orders.drain_ms is not None:
@@ -396,12 +395,12 @@ class Supervisor:
             self._pool.stop(one.token)
 
     def _stop_all(self) -> None:
-        for one in self._held.running:
+        for one in self.held.running:
             self._stop(one)
 
     def _drop_all(self) -> None:
         """The lease ends: what runs must not run any longer, and is not this worker's any more."""
-        for token in self._held.drop_without_result():
+        for token in self.held.drop_without_result():
             self._pool.kill(token)
 
     # --- small things -----------------------------------------------------------------------------------------------
@@ -412,11 +411,6 @@ class Supervisor:
         except SessionEndedError:
             raise TransportError("the session with the server has ended") from None
         return answer.texts
-
-    def _is_late(self) -> bool:
-        """Whether the lease ends soon, or has ended, so that what runs is to stop."""
-        lease = 0 if self._welcome is None else self._welcome.lease_ms * 1000
-        return self._clock.now() - self._answered_at >= round(lease * STOP_AT)
 
     def _answered(self, sent: int) -> None:
         self._answered_at = max(self._answered_at, sent)

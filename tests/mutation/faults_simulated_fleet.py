@@ -17,7 +17,6 @@ WAITING = "fleet/waiting.py"
 BROKER = "adapters/brokers/workers.py"
 SUPERVISOR = "worker/supervisor.py"
 HELD = "worker/held.py"
-OUTBOX = "worker/outbox.py"
 
 FAULTS = (
     Fault(
@@ -45,7 +44,7 @@ FAULTS = (
         "FLEET-2",
         "a restarted server does not wait for workers that may have it",
         "fleet/machine.py",
-        "            elif now >= self._state.opened_at + self._state.settings.reattach:\n",
+        "            elif not self.expects or now >= self._asked.setdefault(ref, now) + self._state.settings.reattach:\n",
         "            else:\n",
     ),
     Fault(
@@ -94,7 +93,7 @@ FAULTS = (
         "FLEET-8",
         "a worker that drains leaves while it has work",
         SUPERVISOR,
-        "return self._drain_until is not None and not self._held and self._outbox.is_empty()",
+        "return self._drain_until is not None and not self.held and self._outbox.is_empty()",
         "return self._drain_until is not None",
     ),
     Fault(
@@ -116,7 +115,7 @@ FAULTS = (
         "FLEET-10",
         "a result is called recorded before it is",
         BROKER,
-        "if future.done()]",
+        " if one.done.done()]",
         "]",
     ),
     Fault(
@@ -127,11 +126,11 @@ FAULTS = (
         "    return text if offset >= 0 else",
     ),
     Fault(
-        "FLEET-12",
-        "a log that could not be sent comes in another order",
-        OUTBOX,
-        "self._logs.extendleft(reversed(report.logs))",
-        "self._logs.extend(report.logs)",
+        "FLEET-2",
+        "work that arrives after the lease is begun all the same",
+        SUPERVISOR,
+        "            if not late and self.held.add(item.token):",
+        "            if self.held.add(item.token):",
     ),
     Fault(
         "FLEET-12",

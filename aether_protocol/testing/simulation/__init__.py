@@ -10,7 +10,7 @@ Law: a seed gives the same run on every machine. `python -m aether_protocol.test
 
 Modules by role:
 
-    scenarios          world, schedules, document_generator
+    scenarios          world, schedules, document_generator, fleet
     what they share    base_world, loop, process, store, workers, local_broker, artifacts
     faults             chaos
     judging            oracles

@@ -212,7 +212,7 @@ class FleetLaws:
     def _look_for_held(
         self, state: FleetState, living: Sequence[SimMachine], outstanding: Iterable[AttemptRef], now: int
     ) -> None:
-        held = {one.pool.refs[token] for one in living for token in one.supervisor.holding if token in one.pool.refs}
+        held = {one.pool.refs[token] for one in living for token in one.supervisor.held.tokens if token in one.pool.refs}
         waiting = {work.ref for work in state.waiting.newest.values()}
         self._unheld = {ref: self._unheld.get(ref, now) for ref in outstanding if ref not in held and ref not in waiting}
         for ref, since in self._unheld.items():
@@ -241,7 +241,7 @@ class FleetLaws:
         """A worker that was to drain has ended."""
         left = [str(one.ref) for one in machine.pool.running.values()]
         self._counts["workers drained"] += 1
-        self._demand(not left and not machine.supervisor.holding, DRAINED, f"{machine.name} still has {left}")
+        self._demand(not left and not machine.supervisor.held.tokens, DRAINED, f"{machine.name} still has {left}")
 
     def judge_logs(self, run_id: str, lines: Sequence[LogLine]) -> None:
         """Every line that an execution wrote is there in order and once; all of them where its worker lived on."""

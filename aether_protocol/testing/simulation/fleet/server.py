@@ -6,7 +6,7 @@ Law: a dead server reports nothing and answers nothing. Its key is that of its s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -18,8 +18,8 @@ from aether_protocol.fleet.commands import Command
 from aether_protocol.fleet.events import Event
 from aether_protocol.fleet.machine import Fleet, FleetSettings
 from aether_protocol.fleet.state import FleetState
-from aether_protocol.ports.broker import Holding, ResultSink, Stored
-from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+from aether_protocol.ports.broker import Holding, LogPart, ResultSink, Stored
+from aether_protocol.ports.wire import AttemptRef, Stream, TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import SECRET
@@ -32,6 +32,12 @@ KEY: Final = b"the key of a store, for all servers"
 TOKENS: Final = Tokens(KEY)
 
 
+class ServerProcess(BrokerProcess, Protocol):
+    """The process of a server; `number` counts those of its store."""
+
+    number: int
+
+
 class FleetObserver(Protocol):
     """Who watches what a fleet decides."""
 
@@ -41,8 +47,8 @@ class FleetObserver(Protocol):
 class WatchedFleet(Fleet):
     """The fleet of a server, each step of which is judged."""
 
-    def __init__(self, at: int, watch: FleetObserver) -> None:
-        super().__init__(SETTINGS, at=at, first=at)
+    def __init__(self, first: int, watch: FleetObserver) -> None:
+        super().__init__(SETTINGS, first=first)
         self._watch = watch
 
     def handle(self, event: Event) -> Sequence[Command]:
@@ -81,10 +87,10 @@ class FleetParts(Struct, frozen=True):
 class SimulatedFleet:
     """The broker of one server process. See `ports.broker.Broker`, and `network.ServerSide`."""
 
-    def __init__(self, parts: FleetParts, host: BrokerProcess) -> None:
+    def __init__(self, parts: FleetParts, host: ServerProcess) -> None:
         self.clock = MachineClock(parts.clock)
         self.broker = WorkerBroker(self.clock, KEY, secrets=[parts.vault], settings=SETTINGS, beat_s=parts.beat_s)
-        self.broker.fleet = WatchedFleet(self.clock.now(), parts.watch)
+        self.broker.fleet = WatchedFleet(host.number << 40, parts.watch)
         self.broker.set_limits(parts.weights, parts.limits)
         self._host = host
         self._chaos = parts.chaos
@@ -136,9 +142,11 @@ class _Sink:
         if not self._host.dead:
             self._inner.started(ref)
 
-    def logged(self, ref: AttemptRef, stream: Literal["stdout", "stderr"], text: str, offset: int | None = None) -> None:
+    def logged(
+        self, ref: AttemptRef, stream: Stream, text: str, offset: int | None = None, *, part: LogPart | None = None
+    ) -> None:
         if not self._host.dead:
-            self._inner.logged(ref, stream, text, offset)
+            self._inner.logged(ref, stream, text, offset, part=part)
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         if not self._host.dead:

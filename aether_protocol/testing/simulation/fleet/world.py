@@ -140,7 +140,7 @@ class FleetWorld(BaseWorld):
         machine.begin(SimTransport(self.network, machine))
 
     async def _look_at_tasks(self) -> None:
-        """Supervisors that have ended: they were to, or an error of ours ended them."""
+        """Supervisors that have ended: they were to, or an internal error ended them."""
         for machine in [one for one in self.machines if one.task.done()]:
             self.machines.remove(machine)
             if not machine.dead:
