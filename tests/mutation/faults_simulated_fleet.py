@@ -100,7 +100,7 @@ FAULTS = (
         "FLEET-8",
         "what is returned counts as lost by its own fault",
         HELD,
-        "            self._outbox.add_returned(ReturnedReport(token=token, reason=reason, refused=refused is not None))",
+        "            self._outbox.add_returned(ReturnedReport(token=token, reason=reason, refused=refused))",
         "            self._outbox.add_died(DiedReport(token=token, reason=reason))",
     ),
     Fault(
