@@ -9,6 +9,7 @@ import platform
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -20,6 +21,7 @@ from aether_protocol import __version__
 from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import UsageError
+from aether_protocol.execution.folders import LIVE, Area, remove, temporary_root
 from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
 from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
@@ -30,6 +32,8 @@ from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings, Wo
 
 __all__ = ["Worker"]
 
+SWEEP_S: Final = 3_600.0
+OLD_S: Final = 86_400.0  # a run that had no task here for a day finds an empty folder, as on another machine
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -101,7 +105,10 @@ class Worker:
         from aether_protocol.worker.turns import TurnTransport
 
         clock = SystemClock()
-        settings_of_children = ChildSettings(cache=str(self._cache.repository.folder))
+        area = Area(temporary_root())  # all children share it, so that a run has one folder on this machine (AETHER_RUN_DIR)
+        rooms = area.folder / "runs"
+        sweeping = asyncio.create_task(_sweep_on(rooms), name="aether-worker-sweep")
+        settings_of_children = ChildSettings(cache=str(self._cache.repository.folder), workspaces=str(rooms))
         inline = inline_executors(offer.name for offer in self.hello.executors)
         pool = ChildProcesses(self._modules, settings=settings_of_children, inline=inline)
         settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
@@ -119,12 +126,30 @@ class Worker:
         with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
             for number in _SIGNALS:
                 loop.add_signal_handler(number, self.drain)
-        await self._supervisor.run()
+        try:
+            await self._supervisor.run()
+        finally:
+            sweeping.cancel()
+            area.close()
 
     def drain(self) -> None:
         """Take no more work; called again, return at once what has not ended."""
         if self._supervisor is not None:
             self._supervisor.drain(0.0 if self._supervisor.is_draining else None)
+
+
+async def _sweep_on(rooms: Path) -> None:
+    """Remove the shared folders of runs that did nothing here for long: a worker is not told when a run ends."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        await asyncio.to_thread(_sweep, rooms, time.time() - OLD_S)
+
+
+def _sweep(rooms: Path, before: float) -> None:
+    with contextlib.suppress(OSError):
+        for run in list(rooms.iterdir()):
+            if run.name != LIVE and max(one.stat().st_mtime for one in (run, *run.iterdir())) < before:
+                remove(run)
 
 
 def hello_of(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.process import aether
-from tests.e2e.servers import Served, lines_in, served, wait_for, working
+from tests.e2e.servers import Served, lines_in, script, served, wait_for, working
 
 
 def workers_of(server: Served) -> list[dict[str, Any]]:
@@ -108,6 +108,25 @@ def test_after_a_restart_without_other_workers_what_the_server_itself_ran_is_rep
         assert second.result(run)["phase"] == "Succeeded"
     assert time.monotonic() - began < 12, "no lease of 30 s was waited for"
     assert lines_in(tmp_path / "began") == ["x", "x"]
+
+
+def test_tasks_of_a_run_share_a_folder_on_a_machine_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    after = f"cat $AETHER_RUN_DIR/x > {tmp_path}/NAME; echo $AETHER_RUN_DIR > {tmp_path}/shared; sleep 0.1"
+    tasks = [
+        {"name": "a", "executor": {"type": "script", "config": {"source": "echo hi > $AETHER_RUN_DIR/x"}}},
+        {"name": "b", "dependencies": ["a"], "executor": {"type": "script", "config": {"source": after.replace("NAME", "y")}}},
+        {"name": "c", "dependencies": ["a"], "executor": {"type": "script", "config": {"source": after.replace("NAME", "z")}}},
+    ]
+    document = script("")
+    document["spec"]["templates"] = [{"dag": {"name": "main", "tasks": tasks}}]
+    with served(tmp_path, "--no-workers") as server, working(server.url, "--slots", "2") as worker:
+        worker.connected()
+        run = server.call("POST", "/runs", {"document": document})["runId"]
+        assert server.result(run)["phase"] == "Succeeded"
+        assert lines_in(tmp_path / "y") == lines_in(tmp_path / "z") == ["hi"]
+        (shared,) = lines_in(tmp_path / "shared")
+        assert worker.end()[0] == 0
+        assert not Path(shared).exists()
 
 
 def test_a_worker_goes_over_to_the_next_server_with_what_it_holds(tmp_path: Path) -> None:
