@@ -6,10 +6,11 @@ Law: wiring only. Every choice that is made here can be made by the caller.
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
@@ -48,6 +49,7 @@ from aether_protocol.engine.observers import OnError, OnEvent
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Broker, BrokerParts
@@ -167,7 +169,9 @@ class Engine(api.RunEngine):
         parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
-        self._types, self._limits = InstalledTypes(InstalledExecutors(given), disabled), parts.limits
+        self._installed: ExecutorTypes = InstalledTypes(InstalledExecutors(given), disabled)
+        self._types: ExecutorTypes = self._installed
+        self._limits = parts.limits
         self._library, self._namespaces = as_several(parts.library), frozenset(source.namespace for source in sources)
         opened, ticking = store_part("memory" if parts.store is None else parts.store), named_part("clocks", clock or "system")
         self.artifacts = artifacts_of(opened) if artifacts is None else open_repository(artifacts)
@@ -191,6 +195,11 @@ class Engine(api.RunEngine):
         )
         self.recorded_configuration = parts.recorded
         self.observers.append(rooms.stored)
+
+    def declare(self, types: ExecutorTypes) -> None:
+        """Accept documents with these types of executors, too: those that only workers elsewhere have. Types that are installed
+        here win; what was declared before is forgotten."""
+        self._types = ChainMap(cast("dict[str, ExecutorType]", self._installed), dict(types))
 
     def plan(self, document: Document) -> Plan:
         """The plan of a document, checked against what this engine has. Templates are looked up in the document and in

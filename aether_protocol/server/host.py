@@ -340,6 +340,7 @@ class ServerHost:
                     if first:
                         await remove_shared_folders(self._store, root)
                 await self._workers.tend()
+                self.engine.declare(self._workers.declared())
                 for run_id in await self.engine.recover():
                     self._reports.adopted(run_id)
                     if self._metrics is not None:

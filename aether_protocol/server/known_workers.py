@@ -14,8 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.ports.store import KnownWorker, Store
-from aether_protocol.ports.worker import Hello
+from aether_protocol.ports.worker import ExecutorOffer, Hello
 from aether_protocol.service.process_identity import is_dead
 
 REFRESH_US: Final = 20_000_000  # between two notes of a worker that is there
@@ -45,6 +46,7 @@ class KnownWorkers:
         self._store = store
         self._broker = broker
         self._here: dict[str, KnownWorker] = {}  # by the name in the store
+        self._seen: list[KnownWorker] = []
 
     async def note(self, hello: Hello, name: str | None = None) -> None:
         """Note a worker that is about to begin a session. `name`: under which; its own and its instance unless given."""
@@ -52,6 +54,17 @@ class KnownWorkers:
         bare = _encode(replace_holding(hello)).decode()
         known = self._here[name] = KnownWorker(name, bare, _now(), connected=True)
         await self._store.fleet.put_workers([known])
+        self._seen.append(known)
+
+    def declared(self) -> ExecutorTypes:
+        """Return what live and recently seen workers have, by type, as they declare it; of a type that several declare the word
+        of the one seen last counts."""
+        found: dict[str, ExecutorType] = {}
+        for known in sorted(self._seen, key=lambda one: one.at):
+            hello = hello_in(known)
+            for offer in hello.executors if hello is not None else ():
+                found[offer.name] = _type_of(offer)
+        return found
 
     async def begin(self) -> None:
         """Find out, before the engine recovers anything, whether attempts may live on at workers."""
@@ -75,7 +88,8 @@ class KnownWorkers:
                 changed.append(self._here[name])
         if changed:
             await self._store.fleet.put_workers(changed)
-        self._broker.fleet.expects = any(self._is_expected(one, now) for one in await self._store.fleet.workers())
+        self._seen = await self._store.fleet.workers()
+        self._broker.fleet.expects = any(self._is_expected(one, now) for one in self._seen)
 
     def _is_expected(self, known: KnownWorker, now: int) -> bool:
         """Whether a worker may hold attempts and has not shown them here. One that no server has heard of for a lease stopped
@@ -83,6 +97,19 @@ class KnownWorkers:
         if not known.connected or known.name in self._here or is_dead(known.name):
             return False
         return abs(now - known.at) < REFRESH_US * 2 + self._broker.settings.lease
+
+
+def _type_of(offer: ExecutorOffer) -> ExecutorType:
+    """Return a type that is known by what a worker says alone. A worker of ours wraps what it declares: text with a placeholder
+    fits everything."""
+    schema = offer.config or {}
+    inner = schema.get("else")
+    if isinstance(inner, dict):
+        schema = inner
+    told = f"carried out by workers alone (version {offer.version})" if offer.version else "carried out by workers alone"
+    if not schema:
+        return ExecutorType(offer.name, told, open_config=True, open_outputs=True)
+    return ExecutorType.of_schema(offer.name, told, schema, open_outputs=True)
 
 
 def replace_holding(hello: Hello) -> Hello:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
-from tests.e2e.process import aether
+from tests.e2e.process import ROOT, aether
 from tests.e2e.servers import Served, lines_in, script, served, wait_for, working
 
 
@@ -127,6 +130,32 @@ def test_tasks_of_a_run_share_a_folder_on_a_machine_and_nothing_of_it_stays(tmp_
         (shared,) = lines_in(tmp_path / "shared")
         assert worker.end()[0] == 0
         assert not Path(shared).exists()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="the example needs Node")
+def test_a_document_may_ask_for_what_only_a_worker_has(tmp_path: Path) -> None:
+    def with_type(type_: str) -> dict[str, Any]:
+        document = script("")
+        task = {"name": "job", "executor": {"type": type_}, "inputs": {"parameters": [{"name": "text", "value": "hey"}]}}
+        document["spec"]["templates"] = [{"dag": {"name": "main", "tasks": [task]}}]
+        return document
+
+    with served(tmp_path, "--no-workers") as server:
+        refused = httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shout")})
+        assert refused.status_code == 422, "no worker ever declared it"
+        worker = subprocess.Popen(["node", str(ROOT / "examples" / "workers" / "worker.mjs"), server.url])
+        try:
+            wait_for(lambda: bool(workers_of(server)))
+            wait_for(lambda: httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shout")}).status_code == 201)
+            run = server.call("POST", "/runs", {"document": with_type("shout")})["runId"]
+            assert server.result(run)["phase"] == "Succeeded"
+            wrong = httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shoud")})
+            assert "shout" in wrong.text, "the nearest name is proposed"
+        finally:
+            worker.kill()
+            worker.wait()
+        waits = server.call("POST", "/runs", {"document": with_type("shout")})["runId"]
+        assert server.call("GET", f"/runs/{waits}")["phase"] == "Ready", "its workers are away: it waits"
 
 
 def test_a_worker_goes_over_to_the_next_server_with_what_it_holds(tmp_path: Path) -> None:
