@@ -139,7 +139,7 @@ class Worker:
 
 
 async def _sweep_on(rooms: Path) -> None:
-    """Remove the shared folders of runs that did nothing here for long: a worker is not told when a run ends."""
+    """Remove the shared folders of runs that did nothing here for long: no worker learns when a run ends."""
     while True:
         await asyncio.sleep(SWEEP_S)
         await asyncio.to_thread(_sweep, rooms, time.time() - OLD_S)
