@@ -143,6 +143,8 @@ class Engine(api.RunEngine):
     profile are recorded with every run that begins here.
     """
 
+    _types: ExecutorTypes
+
     def __init__(
         self,
         *,
@@ -169,10 +171,8 @@ class Engine(api.RunEngine):
         parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
-        self._installed: ExecutorTypes = InstalledTypes(InstalledExecutors(given), disabled)
-        self._types: ExecutorTypes = self._installed
-        self._limits = parts.limits
-        self._library, self._namespaces = as_several(parts.library), frozenset(source.namespace for source in sources)
+        self._types = self._installed = InstalledTypes(InstalledExecutors(given), disabled)  # see `declare`
+        self._limits, self._library = parts.limits, as_several(parts.library)
         opened, ticking = store_part("memory" if parts.store is None else parts.store), named_part("clocks", clock or "system")
         self.artifacts = artifacts_of(opened) if artifacts is None else open_repository(artifacts)
         providers = [*secret_providers(parts.secrets), EnvironmentSecrets()]
@@ -193,7 +193,7 @@ class Engine(api.RunEngine):
             on_event=on_event,
             on_error=on_error,
         )
-        self.recorded_configuration = parts.recorded
+        self._namespaces, self.recorded_configuration = frozenset(one.namespace for one in sources), parts.recorded
         self.observers.append(rooms.stored)
 
     def declare(self, types: ExecutorTypes) -> None:

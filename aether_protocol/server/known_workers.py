@@ -100,8 +100,8 @@ class KnownWorkers:
 
 
 def _type_of(offer: ExecutorOffer) -> ExecutorType:
-    """Return a type that is known by what a worker says alone. A worker of ours wraps what it declares: text with a placeholder
-    fits everything."""
+    """Return a type that is known by what a worker says alone. One of this package wraps what it declares: text with a
+    placeholder fits everything."""
     schema = offer.config or {}
     inner = schema.get("else")
     if isinstance(inner, dict):
