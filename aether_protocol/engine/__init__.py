@@ -7,7 +7,7 @@ goes out that is not stored, one write serves many runs, and each round awaits t
 
 **Ownership.** On a durable store an engine drives the runs that it holds a lease of; the fencing token of the lease goes with
 every append, and an append that is refused ends the run here: its state is ahead of the log. The run is recovered from the
-store by the engine that has it then. Recovery is no second way: the machine is rebuilt from the record, what is outstanding is
+store by the engine that has it then. Recovery is the same way: the machine is rebuilt from the record, what is outstanding is
 derived from its state, the broker says which attempts it still holds, and the rest is ordered again under the same names.
 
 **Attempts.** What the machine dispatches waits in the engine until the broker has room and takes it; a broker that is away

@@ -60,8 +60,8 @@ class ActiveRun:
     `epoch` is that of its attempts (AttemptRef); `open` are the attempts that are dispatched and have not come back, by path.
     `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
     why no engine can continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
-    `recovering`: not all has been dealt with yet that was due or asked for when it was taken over. `waiters` are told of its
-    end, `pause_waiters` also when it is paused, `streams` of each step.
+    `recovering`: not all that was due or requested when its lease was claimed has been handled yet. `waiters` are resolved at
+    its end, `pause_waiters` also when it is paused; `streams` receive each step.
     `names_artifacts`: steps may name artifacts, for a result brought one, or an earlier run did, or one may have in the past.
     `followers` are called at its end, and where it is passivated: they do not keep it in memory.
     """

@@ -199,15 +199,15 @@ class RunEngine:
         return await self._begin(self._draft(plan, header))
 
     async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool | str = False) -> list[str]:
-        """Carry on with unfinished runs of the store: those named, or all that nobody drives. Gives their ids.
+        """Recover unfinished runs of the store: those named, or all without a live lease. Return their ids.
 
-        Timers go on as they were; attempts that were under way when their engine went are handed over again under the same
-        numbers. It returns once all that was due or asked for by then has been dealt with. With `cancel` (which may
+        Timers keep their instants; attempts that were running when their engine was lost are dispatched again under the same
+        numbers. It returns once all that was due or requested by then has been handled. With `cancel` (which may
         be the reason) the runs are cancelled instead: nothing but their hooks is started.
 
         Of named runs, one that has ended is left out; raises UsageError for an unknown one and one that was set aside (`mend`
         lets it be tried again), BusyError for one that another engine drives, PortError and BrokenInvariant for one whose
-        record is damaged. Of all runs such a one is told in the log and left alone.
+        record is damaged. Without `run_ids` such a run is logged and left alone.
         """
         self.guard.require_open()
         async with self._claiming():

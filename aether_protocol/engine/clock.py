@@ -1,8 +1,8 @@
 """The real clocks, on the running event loop: one that is steady, one that is right.
 
 Law: `SystemClock.now` never goes back and never jumps: it is the machine's time when the clock was made plus what has passed
-since, so durations are right even where somebody sets the machine's clock. `WallClock.now` is the machine's time, whatever
-happens to it: for whoever goes by the time of day for weeks, on a machine that sleeps or whose clock is corrected.
+since, so durations are right even where the machine's clock is set. `WallClock.now` is the machine's time, whatever
+happens to it: for callers that follow the time of day for weeks, on a machine that sleeps or whose clock is corrected.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class SystemClock:
 class WallClock:
     """Microseconds since the epoch, as the machine's clock says; see `ports.clock.Clock`.
 
-    It may jump either way. No wait lasts longer than `look_s` seconds at a time, so that whoever waits notices that soon;
-    and no alarm comes later for it than it would have come, so that whoever set one notices that the clock was set back.
+    It may jump either way. No wait lasts longer than `look_s` seconds at a time, so that a waiter detects that soon;
+    and a jump delays no alarm, so that its caller detects that the clock was set back.
     """
 
     def __init__(self, look_s: float = _LOOK_S) -> None:
@@ -60,8 +60,8 @@ class WallClock:
         return _Alarm(self, due_us, callback, self._look_s)
 
     async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
-        """Until so much time has passed, or the machine's clock has gone on by that much, whichever is first: a clock that
-        was set back keeps nobody, and after a sleep of the machine nobody sleeps on."""
+        """Sleep until so much time has passed, or the machine's clock has advanced by that much, whichever is first: a clock
+        that was set back delays no waiter, and after a sleep of the machine waiters wake at once."""
         if seconds == math.inf:
             await asyncio.get_running_loop().create_future()
         end, due = time.monotonic() + seconds, time.time() + seconds

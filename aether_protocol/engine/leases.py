@@ -46,7 +46,7 @@ class Drives(Protocol):
 class LeaseKeeper:
     """`owner` names the engine in the store. `lease_us` None: it never ends, and nothing is done by the clock.
 
-    `due`: the loop shall call `work` before its next turn; `wake` wakes it for that. `errors` are told of a silent store.
+    `due`: the loop shall call `work` before its next turn; `wake` wakes it for that. `errors` receives failures of the store.
     """
 
     def __init__(self, store: Store, clock: Clock, owner: str, lease_us: int | None, errors: Observers) -> None:

@@ -1,7 +1,7 @@
-"""The logs of tasks on their way to whoever listens, and into a durable store.
+"""Deliver the logs of tasks to observers, and into a durable store.
 
 Law: what comes here is masked already, where the attempt runs (DATA-12). What waits to be stored is bounded: of a flood the
-oldest part goes, and a note says so. An observer that raises, or a store that fails, is told of and harms no run.
+oldest part goes, and a note says so. An observer that raises, or a store that fails, is reported and harms no run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LINE: Final = 8_192  # characters; pieces that follow each other are put togethe
 FULL: Final = 65_536  # characters that are not left waiting
 FLOOD: Final = 4_194_304  # characters that may wait at all
 WAIT_US: Final = 500_000  # how long a piece waits for others
-WAITED_US: Final = 50_000  # the same, where a worker waits to be told that it is stored
+WAITED_US: Final = 50_000  # the same, where a worker waits for the acknowledgement
 
 _log = logging.getLogger("aether_protocol")
 
@@ -49,7 +49,7 @@ LogObserver = Callable[[LogRecord], None]
 class Logs:
     """Takes pieces of logs, hands them to `observers`, and gives them to `store` in batches.
 
-    `due`: `save` is to be called before long; `wake` wakes the loop for that. `errors` are told of what cannot be stored.
+    `due`: `save` is to be called before long; `wake` wakes the loop for that. `errors` receives what cannot be stored.
     """
 
     def __init__(self, clock: Clock, store: LogStore | None, wake: Callable[[], None], errors: Observers) -> None:

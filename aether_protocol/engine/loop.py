@@ -2,7 +2,7 @@
 
 Law: everything that happens to a run goes through the inbox and `Machine.handle`, in the order of arrival, on the event
 loop's thread. No command goes out before its step is stored. A turn takes up to TURN_EVENTS events and then yields once, so
-a busy run starves nobody. Whatever breaks ends the runs that it concerns with an error for those who wait; none hangs.
+a busy run starves no other. Whatever breaks ends the runs that it concerns with an error for their waiters; none hangs.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class RunLoop:
             self._passivation.start(referring, self._wake)
 
     async def close(self) -> None:
-        """Stop executors and forget unfinished runs; those who wait for them get a UsageError."""
+        """Stop executors and forget unfinished runs; waiters for them get a UsageError."""
         await self.outside.close()
         await asyncio.gather(*(broker.close() for broker in self._brokers))
         await self.halt()
@@ -129,7 +129,7 @@ class RunLoop:
         await self.logs.save()
 
     async def halt(self) -> None:
-        """Do nothing more: the loop, the timers and the chores end. Executors are left alone, nothing is given back."""
+        """Do nothing more: the loop, the timers and the chores end. Executors are left alone, nothing is released."""
         self.keeper.stop()
         if self._passivation is not None:
             await self._passivation.close()
@@ -256,8 +256,8 @@ class RunLoop:
     # --- the clock ---
 
     def _follow_clock(self) -> int:
-        """What the clock shows. Where it was set back, every run goes on as if it had not been: with what was left of its
-        timers, and at the instants that follow those in its record."""
+        """Return what the clock shows. Where it was set back, every run continues as if it had not been: with what was left of
+        its timers, and at the instants that follow those in its record."""
         now, seen = self._clock.now(), self._seen_us
         self._seen_us = now
         if now < seen:
@@ -273,7 +273,7 @@ class RunLoop:
             run.skew_us += by_us
             if by_us >= SECOND and run.state.root is not None:
                 by_us -= by_us % SECOND
-                told = "the clock is %s behind the last step of run %s, which goes on from there"
+                told = "the clock is %s behind the last step of run %s, which continues from there"
                 _log.warning(told, duration_text(by_us), run.id)
                 self.put(run, ClockSetBack(NO_TIME, by_us, "driver"))
 
@@ -426,7 +426,7 @@ class RunLoop:
     # --- ends ---
 
     def abandon(self, run: ActiveRun, error: BaseException, *, blamed: bool = False) -> None:
-        """Give up on a run: its state cannot be trusted any more. Those who wait are told. `blamed`: it is this run's doing."""
+        """Give up on a run: its state cannot be trusted any more. Its waiters get `error`. `blamed`: this run caused it."""
         if run.error is not None:
             return
         if not isinstance(error, AetherError):

@@ -1,4 +1,4 @@
-"""Callbacks of those who embed the engine: what happened to a run, and what went wrong.
+"""Callbacks for programs that embed the engine: what happened to a run, and what went wrong.
 
 Law: a callback can neither steer nor break a run. It is called after the store has the step, is given records of its own, and
 what it raises is logged. One that takes long holds up the loop: it should hand its work to a thread or a task.
@@ -24,7 +24,7 @@ _log = logging.getLogger("aether_protocol")
 
 
 class OnError(Protocol):
-    """Told of what went wrong beside the ends of tasks. `run` and `task` (as in an AttemptRef) where it concerns one;
+    """Receives what went wrong beside the ends of tasks. `run` and `task` (as in an AttemptRef) where it concerns one;
     `operation` is what the engine was at: `drive`, `dispatch`, `stop`, `held`, `observe`, `logs` (pieces
     of logs were not stored), `store` (it does not answer the engine). `severity`: `warning` heals by
     itself, `error` ends the run here, `internal` is an internal error, to be reported."""

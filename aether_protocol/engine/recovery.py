@@ -1,7 +1,7 @@
-"""Having a run back from its record: its state as of any step, and what is needed to carry on with it.
+"""Rebuild a run from its record: its state as of any step, and what is needed to recover it.
 
 Law: facts alone rebuild the state; no rule is asked and nothing is decided here. A record that does not fit together is the
-outside's fault and is told with its step; a state that breaks a law of ours is never carried on with.
+outside's fault and is reported with its step; a run whose state breaks an invariant is never recovered.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def rebuild(stored: StoredRun) -> RunState:
 
 
 def revive(stored: StoredRun) -> RunState:
-    """`rebuild`, for somebody who carries on: the record is complete and every law of the state holds."""
+    """Rebuild a run in order to continue it: the record is complete and every invariant of the state holds."""
     state = rebuild(stored)
     _require_sound(stored, state)
     return state
@@ -113,7 +113,7 @@ def _misfits(stored: StoredRun, going: Replay) -> Iterator[str | None]:
 
 
 def _untimely(at: int | None) -> str | None:
-    return None if at is None or 0 <= at < _END_OF_TIME else f"{at} is no instant"
+    return None if at is None or 0 <= at < _END_OF_TIME else f"{at} is not an instant"
 
 
 async def load_state(store: Store, run_id: str, at: int | None = None) -> RunState:
@@ -144,7 +144,7 @@ async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
     while going.state.seq < seq:
         lines = await store.runs.lines(run_id, going.state.seq, _AT_ONCE)
         if not lines or lines[0][0] != going.state.seq + 1:
-            hint = "only a run of tier state-action-log can be taken back to any step"
+            hint = "only a run of tier state-action-log can be restored to any step"
             raise NotFoundError(f"the steps of run {run_id!r} up to {seq} were not kept", hint=hint)
         for number, line in lines:
             if number > seq:

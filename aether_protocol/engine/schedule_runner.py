@@ -1,7 +1,7 @@
-"""The scheduler of schedules: starts what is due through an engine, and tidies up after it.
+"""Run schedules: start what is due through an engine, and tidy up after it.
 
-Law: what follows from a fire is decided by cron.policy alone and written in one turn of the store before anything is run;
-whoever was second learns that there and looks again. A run that was written and not begun is gone on with like any other
+Law: what follows from a fire is decided by cron.policy alone and written in one transaction of the store before any run;
+a runner that was second learns that there and reads again. A run that was written and not begun is recovered like any other
 that lost its engine. Nothing that fails for one schedule keeps the others from their fires.
 """
 
@@ -37,7 +37,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 
 POLL_S: Final = 1.0  # schedules of others come and change while one waits
-ORPHANS_US: Final = 5_000_000  # between two looks for runs that nobody drives
+ORPHANS_US: Final = 5_000_000  # between two looks for runs without a live lease
 COLLECT_US: Final = 600_000_000  # between two looks for artifacts that no run names: it costs a look at all of them
 _TRIES: Final = 20  # against other schedulers, for one schedule
 
@@ -45,14 +45,14 @@ _log = logging.getLogger("aether_protocol")
 
 
 class ScheduleObserver(Protocol):
-    """Who is told of what the scheduler of schedules does. What it raises is not caught."""
+    """Receives what the schedule runner does. What it raises is not caught."""
 
     def fired(self, schedule: StoredSchedule, record: FireRecord) -> None:
         """This became of a fire, and is recorded; a run that it started has begun."""
         ...
 
     def adopted(self, run_id: str) -> None:
-        """An unfinished run that nobody drove is gone on with here."""
+        """Receive the id of an unfinished run without an engine that is recovered here."""
         ...
 
     def deleted(self, run_ids: Sequence[str]) -> None:
@@ -60,13 +60,13 @@ class ScheduleObserver(Protocol):
         ...
 
     def failed(self, what: str, error: AetherError) -> None:
-        """A schedule that cannot be dealt with, or a run that cannot be gone on with; told again only if the reason changes."""
+        """Receive a schedule that cannot be handled, or a run that cannot be recovered; again only if the reason changes."""
         ...
 
 
 class ScheduleRunner:
     """Deals with the schedules of `store`, which is the engine's. `clock` tells the time of day; `poll_s`: seconds after which
-    it looks, at the latest, what others changed. `witness` is told what happens; by default the log is. `artifacts`: where
+    it looks, at the latest, what others changed. `witness` receives what happens; by default it is logged. `artifacts`: where
     those lie that the runs name; what none names any more is deleted with runs that the history limits delete.
 
     All methods belong to the engine's event loop.
@@ -86,13 +86,13 @@ class ScheduleRunner:
         self._collected_at = -COLLECT_US
         self._poll_s = poll_s
         self._witness = witness or _LogWitness()
-        self._failing: dict[str, str] = {}  # what cannot be dealt with, and the reason that was told
+        self._failing: dict[str, str] = {}  # what cannot be handled, and the reason that was reported
         self._engine = engine
         self._store = store
         self._schedules = schedules_of(store)
         self._clock = clock
         self._to_tidy: set[tuple[str, str]] = set()
-        self._hopeless: set[str] = set()  # runs that cannot be gone on with: told once
+        self._hopeless: set[str] = set()  # runs that cannot be recovered: reported once
         self._looked_at = 0
         self._woken = asyncio.Event()
         engine.observers.append(self._saw)
@@ -103,7 +103,7 @@ class ScheduleRunner:
         """Deal with every fire that is due by now, of the schedules that are wanted when it is their turn; the ids of the runs
         that were started, one schedule after the other.
 
-        The witness is told what is wrong with one schedule. Raises PortError where the store cannot be asked at all.
+        The witness receives what is wrong with one schedule. Raises PortError where the store cannot be asked at all.
         """
         now = self._clock.now()
         started: list[str] = []
@@ -144,7 +144,7 @@ class ScheduleRunner:
                 return begun
             found = await self._schedules.get(schedule.namespace, schedule.name)
             if found is None or found.next_at is None or found.next_at > now:
-                return []  # somebody else has dealt with it
+                return []  # another runner has handled it
             schedule = found
         raise BusyError("others change it all the time")
 
@@ -156,7 +156,7 @@ class ScheduleRunner:
     async def _turn(
         self, after: StoredSchedule, records: list[FireRecord], drafts: Sequence[Draft], cancel: list[str]
     ) -> list[str] | None:
-        """Write a decision and begin its runs; None where somebody else changed the schedule."""
+        """Write a decision and begin its runs; None where the schedule was changed meanwhile."""
         turn = ScheduleDecision(after, records, [draft.new for draft in drafts], cancel)
         try:
             tokens = await self._schedules.decide(turn)
@@ -205,7 +205,7 @@ class ScheduleRunner:
     # --- what is left behind ---
 
     async def adopt_orphans(self, run_ids: Collection[str] | None = None) -> list[str]:
-        """Go on with the unfinished runs of schedules that nobody drives, of all or of those named; their ids."""
+        """Recover the unfinished runs of schedules without a live lease, all or those named; return their ids."""
         self._looked_at = self._clock.now()
         adopted: list[str] = []
         for run_id in await self._unfinished():
@@ -219,7 +219,7 @@ class ScheduleRunner:
             try:
                 taken = await self._engine.recover([run_id])
             except BusyError:
-                continue  # somebody else was first
+                continue  # another engine was first
             except AetherError as error:
                 self._hopeless.add(run_id)
                 self._witness.failed(f"run {run_id}", error)
@@ -262,7 +262,7 @@ class ScheduleRunner:
     # --- in the foreground ---
 
     async def serve(self, stopping: asyncio.Event) -> None:
-        """Start what is due, go on with what was left, tidy up; until `stopping` is set. Runs may still be under way then."""
+        """Start what is due, recover what was left, tidy up; until `stopping` is set. Runs may still be open then."""
         fresh = True
         while not stopping.is_set():
             self._woken.clear()
@@ -272,7 +272,7 @@ class ScheduleRunner:
                     break
                 if abs(self._clock.now() - self._looked_at) >= ORPHANS_US:
                     await self.adopt_orphans()
-                if fresh:  # whoever was here before may not have come to it
+                if fresh:  # the runner before may not have come to it
                     self._to_tidy |= {(one.namespace, one.name) for one in await self._schedules.find()}
                     fresh = False
                 await self.tidy()
@@ -313,7 +313,7 @@ def _records(schedule: StoredSchedule, decision: Decision, now: int) -> list[Fir
 def _missed(schedule: StoredSchedule, missed: Missed, now: int) -> list[FireRecord]:
     if missed.times:
         return [_record(schedule, at, MISSED, now, reason=_why_missed(schedule, at, now)) for at in missed.times]
-    several = _record(schedule, missed.last, MISSED, now, reason=f"missed: {missed.count} fires, nobody was there in time")
+    several = _record(schedule, missed.last, MISSED, now, reason=f"missed: {missed.count} fires, no scheduler was running then")
     return [replace(several, count=missed.count, first=missed.first)]
 
 
@@ -321,7 +321,7 @@ def _why_missed(schedule: StoredSchedule, at: int, now: int) -> str:
     deadline_s = schedule.settings.deadline_s
     if deadline_s is not None and now - at > deadline_s * 1_000_000:
         return f"missed: more than startingDeadlineSeconds ({deadline_s}) late"
-    return "missed: nobody was there in time, and a later one was due as well"
+    return "missed: no scheduler was running then, and a later one was due as well"
 
 
 class _LogWitness:

@@ -86,7 +86,7 @@ async def plan_change(store: ScheduleStore, given: ScheduleSpec, now: int, *, re
 
 
 async def apply_change(store: ScheduleStore, change: ScheduleChange) -> StoredSchedule:
-    """Do what was weighed; how the schedule stands. BusyError where somebody else has changed it since."""
+    """Apply a planned change; return the schedule as it is then. Raises BusyError where it was changed since."""
     return change.schedule if change.what == "unchanged" else await store.put(change.schedule, change.plan)
 
 
@@ -96,7 +96,7 @@ async def apply(
     """Make or change a schedule; how it stands, and what was done.
 
     `replaces`: another workflowSpec makes a new schedule of that name, which keeps the history. Raises ChangedSpecError where
-    that is not wanted, NoFireError, BusyError where somebody else changes it at the same time.
+    that is not wanted, NoFireError, BusyError where it is changed at the same time.
     """
     change = await plan_change(store, given, now, replaces=replaces)
     return await apply_change(store, change), change.what

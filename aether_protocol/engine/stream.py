@@ -20,7 +20,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.event_feed import EventRecord, step_records
 
 PAGE: Final = 200  # steps of the past that are fetched, and replayed, at a time: the loop is held up for a few milliseconds
-LOOK_S: Final = 0.5  # between two looks at a run that somebody else drives
+LOOK_S: Final = 0.5  # between two looks at a run that another engine drives
 
 
 class EventStream:
@@ -134,7 +134,7 @@ class LiveEvents(EventStream):
 
 
 class StoredEvents(EventStream):
-    """Of a run in the store, whoever drives it; with `follow` until it is closed, else until what there is now."""
+    """Of a run in the store, in whatever engine; with `follow` until it is closed, else until what there is now."""
 
     def __init__(self, store: Store, clock: Clock, run_id: str, *, follow: bool, after: int = 0) -> None:
         super().__init__(after)

@@ -1,6 +1,6 @@
 """What a caller gives to a run, read and checked before the run exists (DATA-4, DATA-14).
 
-Law: every problem is told at once, as a UsageError, and nothing has happened when it is raised.
+Law: every problem is reported at once, as a UsageError, and nothing has happened when it is raised.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def check_run_id(run_id: str) -> None:
     """Raises UsageError for what cannot be the id of a run."""
     if not isinstance(run_id, str) or re.fullmatch(_RUN_ID, run_id) is None:
         hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
-        raise UsageError(f"{run_id!r} is no run id", hint=hint)
+        raise UsageError(f"{run_id!r} is not a run id", hint=hint)
 
 
 def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, Json]]:

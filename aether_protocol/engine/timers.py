@@ -71,7 +71,7 @@ class Timers:
         self._arm()
 
     def tidy(self) -> None:
-        """Between turns: the clock shall not wait for a timer that nobody wants any more."""
+        """Between turns: the clock shall not wait for a timer that no run needs any more."""
         if self._maybe_idle:
             self._arm()
 

@@ -275,14 +275,14 @@ async def _to_the_end(move: Callable[[], _T]) -> _T:
     except asyncio.CancelledError:
         await asyncio.wait([moving])
         if not moving.cancelled():
-            moving.exception()  # nobody wants to know, and asyncio shall not complain
+            moving.exception()  # its outcome has no reader, and asyncio shall not complain
         raise
 
 
 async def _in_thread(
     attempt: Attempt, assignment: TaskAssignment, executor: Executor, context: Context, host: Host
 ) -> Any:
-    """Run in a thread of the pool; the start is told when a thread is free for it (SCHED-10)."""
+    """Run in a thread of the pool; the start is reported when a thread is free for it (SCHED-10)."""
     loop = asyncio.get_running_loop()
     attempt.threaded = True
 

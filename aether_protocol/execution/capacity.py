@@ -1,7 +1,7 @@
 """Room on the machine: descriptors, processes, memory and space that an attempt needs to begin.
 
-Law: that the machine is full is no fault of a task. What cannot begin for want of room waits, in the order of arrival, while
-others end; only where nothing of ours is under way that could free anything does it give up, after `GIVE_UP_S`. What has begun
+Law: a full machine is never a task's fault. What cannot begin for want of room waits, in the order of arrival, while
+others end; only where this process runs nothing that could free anything does it give up, after `GIVE_UP_S`. What has begun
 is never begun a second time. A reserve of descriptors stays free for the engine itself: stores, logs, artifacts.
 """
 
@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 Tell = Callable[[str], None]
 
-POLL_S: Final = 0.25  # between tries while others, of whose end nobody tells us, may free something
-GIVE_UP_S: Final = 60.0  # of waiting while nothing of ours is under way
+POLL_S: Final = 0.25  # between tries while other processes, whose ends are not reported, may free something
+GIVE_UP_S: Final = 60.0  # of waiting while this process runs nothing
 LEAST: Final = 8  # descriptors that a start itself needs
 RESERVE: Final = 32  # descriptors that stay free beside what runs, where there are many
 
@@ -42,7 +42,7 @@ class FullError(OSError):
 
 
 class _Room:
-    """What an event loop knows of the room: how many things are under way, who is next, and that something has ended."""
+    """What an event loop knows of the room: how many things are running, which is next, and that something has ended."""
 
     def __init__(self) -> None:
         self.running = 0
@@ -64,7 +64,7 @@ def is_full(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def under_way() -> Iterator[None]:
-    """Something that holds descriptors, processes or space is under way, and frees them at its end."""
+    """Count something that holds descriptors, processes or space, and frees them at its end."""
     room = _room()
     room.running += 1
     try:
@@ -78,7 +78,7 @@ async def begin(start: Callable[[], T], tell: Tell) -> T:
     """What `start` gives. It is called again when there is room if it raises the OSError of a full machine (or what that
     caused); it must have undone then what it did, for what waits here may hold nothing that others wait for.
 
-    `tell` is told once that this waits. Raises FullError, and what else `start` raises.
+    `tell` is called once that this waits. Raises FullError, and what else `start` raises.
     """
     room = _room()
     patience = Patience(tell)
@@ -114,7 +114,7 @@ class Patience:
             self._alone_since = now
         elif now - self._alone_since >= GIVE_UP_S:
             advice = _ADVICE.get(reason, _RAISE)
-            text = f"no room for {GIVE_UP_S:g} s, and nothing is under way that could free any: {os.strerror(reason).lower()}"
+            text = f"no room for {GIVE_UP_S:g} s, and nothing is running that could free any: {os.strerror(reason).lower()}"
             raise FullError(reason, f"{text}; {advice}") from error
         if not self._told:
             self._told = True

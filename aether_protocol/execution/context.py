@@ -47,7 +47,7 @@ class Host(Protocol):
 
 
 class Running(Protocol):
-    """What a context needs of its attempt: whether it was told to stop, how long that may take, how many sleeps it is in."""
+    """What a context needs of its attempt: whether it was asked to stop, how long that may take, how many sleeps it is in."""
 
     stopped: bool
     stop_s: float

@@ -1,4 +1,4 @@
-"""The limit of open files: raised for ourselves, and given back to the programs that we start.
+"""Raise the limit of open files for this process, and restore it for the programs that it starts.
 
 Law: this file is free to import; every command line begins with it.
 """

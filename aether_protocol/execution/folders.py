@@ -1,8 +1,8 @@
 """Folders of a process that must not outlive it, and folders that are kept within bounds.
 
 Law: what a process lays down beneath its area is gone when the process is, however that ended: it removes the area itself, or
-whoever watches over it does, or the next process that works on the same root. A process holds a lock on the file beside its
-area for as long as it lives; the system gives the lock back when it dies, so nobody has to guess who is alive.
+its guard does, or the next process that works on the same root. A process holds a lock on the file beside its
+area for as long as it lives; the system releases the lock when it dies, so it is never a guess which process is alive.
 """
 
 from __future__ import annotations

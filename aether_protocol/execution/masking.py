@@ -2,8 +2,8 @@
 
 Law: text is searched once, for all secrets in all their spellings, by one automaton over a folded copy (lower case, no line
 breaks), so that a case or a wrapped line hides nothing; of matches that overlap all is hidden. A secret of fewer than LONG
-bytes is found as it is written alone, since its derived forms occur by chance. True, false and null are not masked: no secret
-can be told from them.
+bytes is found as it is written alone, since its derived forms occur by chance. True, false and null are not masked: they
+identify no secret.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ class Forms:
         return spans
 
     def beginning(self, text: str) -> int:
-        """The first place from which on `text` may be the beginning of a secret that goes on; its length where there is none.
+        """The first place from which on `text` may be the beginning of a secret that continues; its length where there is none.
 
-        After a line break nothing that stands in one line goes on, but for an encoding that is wrapped.
+        After a line break nothing that stands in one line continues, but for an encoding that is wrapped.
         """
         lower = _lower(text[-2 * self.longest :])
         found = len(lower)

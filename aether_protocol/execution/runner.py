@@ -70,7 +70,7 @@ class RunnerPool:
         for task in left:
             self._all[task].abandon()
         if left:
-            _log.warning("%d executors ignored that they were told to stop, and are left behind", len(left))
+            _log.warning("%d executors ignored the request to stop, and are left behind", len(left))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         attempt = self._all.pop(task).attempt

@@ -3,8 +3,8 @@
 Theory of operation. A request that goes through the mailbox lies in the store until the engine that drives the run takes it.
 What a person writes there (an answer, a reason) may hold the text of a secret, and only that engine knows which texts are to
 be masked (DATA-12). So the sender asks for the engine's key first, and posts the text sealed with it. The private key lives in
-the memory of its engine alone and is used for nothing else: whoever has the file of the store, a copy or its journal cannot
-read what was sent. It does not protect from a program that can write to the store.
+the memory of its engine alone and is used for nothing else: the file of the store, a copy or its journal does not reveal
+what was sent. It does not protect from a program that can write to the store.
 
 Sealing is HPKE (RFC 9180) as the package `cryptography` has it: X25519, HKDF-SHA256 and ChaCha20-Poly1305. It is imported when
 something is sealed or opened, and not before.

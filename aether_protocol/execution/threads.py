@@ -1,7 +1,7 @@
 """Threads for foreign code, for whichever adapter needs one.
 
-Law: nobody ever has to wait for such a thread. The threads are daemons, so code that never returns keeps neither the event
-loop nor the interpreter from ending; a caller that is cancelled goes on at once, and what its thread still says is dropped.
+Law: a caller never has to wait for such a thread. The threads are daemons, so code that never returns keeps neither the event
+loop nor the interpreter from ending; a caller that is cancelled continues at once, and what its thread still says is dropped.
 """
 
 from __future__ import annotations

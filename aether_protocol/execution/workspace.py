@@ -1,6 +1,6 @@
 """Workspaces: every attempt has an empty folder of its own, the working directory of what it runs (ART-4).
 
-Law: two attempts never see each other's files unless they are told to. A folder is made when it is first needed, private, in
+Law: two attempts never see each other's files unless configured to. A folder is made when it is first needed, private, in
 the area of this process (see `folders`), so that nothing of a killed process stays. What an attempt lays down that holds
 secrets stands in its scratch folder, which goes when the attempt is over, whatever became of it. The workspace itself goes
 once its attempt is recorded as Succeeded, and is kept within bounds, for people to look at, when it did not succeed.
@@ -31,7 +31,7 @@ KEPT_FOLDERS: Final = 100  # of attempts that did not succeed, for each root
 KEPT_BYTES: Final = 1_073_741_824
 TOLD: Final = 3  # files that a warning names
 LOOKED_AT: Final = 1_000  # files that are counted for a warning
-SHARED: Final = "shared"  # the folder of a run, while it goes on
+SHARED: Final = "shared"  # the folder of a run, while it is open
 _SUSPENDED: Final = 1  # the code of a result that suspends its task
 _CACHES: Final = frozenset({"__pycache__"})
 _UNSAFE: Final = r"[^A-Za-z0-9._\[\]-]"
@@ -113,7 +113,7 @@ class Workspaces:
     """Gives attempts their workspaces, below the folder `root`; without one, below the system's folder for temporary files,
     where nothing is kept.
 
-    `announce` is called with the folder that must not outlive this process, once, as soon as there is one. Whoever calls
+    `announce` is called with the folder that must not outlive this process, once, as soon as there is one. A caller of
     `stored` for every step says so with `hears`: workspaces then wait until their attempts are recorded.
     """
 
@@ -241,7 +241,7 @@ class Workspaces:
             self._keep(run_id, name, folder)
 
     def _run_ended(self, run_id: str, *, succeeded: bool) -> None:
-        """Nobody waits for a record of this run any more."""
+        """Discard workspaces that wait for a record of this run: none will come."""
         for _, folder in self._waiting.pop(run_id, {}).values():
             self.discard(folder)
         if not self._keeps:
@@ -365,7 +365,7 @@ def _cannot_make(what: str, root: Path, fault: OSError) -> PortError:
 
 
 def warning_of(strays: list[str]) -> str:
-    """What is told of files that nothing keeps."""
+    """Return the warning about files that nothing keeps."""
     more = len(strays) - TOLD
     count = f"at least {LOOKED_AT - TOLD}" if len(strays) >= LOOKED_AT else str(more)
     told = ", ".join(repr(one) for one in strays[:TOLD]) + (f" and {count} more" if more > 0 else "")

@@ -26,7 +26,7 @@ class DispatchTask(Struct, gc=False):
 
 
 class StopTask(Struct, gc=False):
-    """Tell whoever runs this attempt to stop; what it still says changes nothing."""
+    """Request that this attempt stops; what it still reports changes nothing."""
 
     node: int
     attempt: int

@@ -45,7 +45,7 @@ def open_scope(step: StepBuilder, scope: Container) -> None:
 
 
 def dispatched(step: StepBuilder, scope: Container | None) -> None:
-    """A leaf beneath was handed over: Created containers are Ready, suspended ones go on."""
+    """Follow the dispatch of a leaf beneath: Created containers are Ready, suspended ones continue."""
     if scope is not None and scope.phase is SUSPENDED:
         step.refresh(scope)
     while scope is not None and scope.phase is CREATED:
@@ -99,7 +99,7 @@ def end_run(step: StepBuilder, root: Node) -> None:
 def decider(root: Node) -> Node | None:
     """HOOK-2: the task whose end decided the run's phase: a leaf, or a container whose end was not its children's doing.
 
-    None where the end of the root container was nobody's doing but its own: a cancel, a timeout, phaseConditions.
+    None where the end of the root container had a cause of its own: a cancel, a timeout, phaseConditions.
     """
     node = root
     while isinstance(node, Container):

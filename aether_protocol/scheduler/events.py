@@ -2,7 +2,7 @@
 
 Law: an event carries everything that the rules may not find out for themselves: the time `at` (microseconds since the
 epoch), ids and seeds. `cause` names the stimulus (`api`, `broker`, `timer`, `driver`, `recovery`, `case`).
-Events are made on the hot path: slots, not frozen at run time, yet nobody changes one.
+Events are made on the hot path: slots, not frozen at run time, yet never changed.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class AttemptLost(Struct, gc=False):
 
 
 class ClockSetBack(Struct, gc=False):
-    """The machine's clock is `by_us` behind the run's time, which goes on from where it was."""
+    """The machine's clock is `by_us` behind the run's time, which continues from where it was."""
 
     at: int
     by_us: int

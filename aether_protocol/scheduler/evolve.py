@@ -235,7 +235,7 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
     phase = fact.phase
     scope = node.parent
     node.ended_at = state.now
-    if fact.started and scope is not None:  # a leaf to which nothing has happened yet: there is nothing to take back
+    if fact.started and scope is not None:  # a leaf to which nothing has happened yet: there is nothing to undo
         scope.live -= 1
         state.leaves_ended += 1
         node.started_at = state.now
@@ -254,7 +254,7 @@ def apply_node_ended(state: RunState, fact: f.NodeEnded) -> None:
 
 
 def _taken_back(state: RunState, node: Node, scope: Container | None) -> bool:
-    """Take back what holds only of a node that has not ended, and count its end; false for a hook's run."""
+    """Undo what holds only of a node that has not ended, and count its end; false for a hook's run."""
     if scope is not None:
         scope.live -= 1
         if node.phase is SUSPENDED:
@@ -386,7 +386,7 @@ def apply_attempt_repeated(state: RunState, fact: f.AttemptRepeated) -> None:
     assert isinstance(node, TaskNode)
     node.losses = fact.losses
     node.phase = READY
-    if not (node.payloads or fact.goes_on):  # else it goes on from before the suspension, or the loss (SCHED-10)
+    if not (node.payloads or fact.goes_on):  # else it continues from before the suspension, or the loss (SCHED-10)
         node.timeout_due = NEVER
 
 

@@ -28,8 +28,8 @@ _DISPATCHED: Final = frozenset({READY, RUNNING, SUSPENDED, SUCCEEDED})
 
 
 def check(state: RunState) -> None:
-    """Raise BrokenInvariant naming the first law that does not hold. Costs the number of nodes: a run that is carried on
-    with is checked first, so the laws of every node are questions here, and words only where one does not hold."""
+    """Raise BrokenInvariant naming the first law that does not hold. Costs the number of nodes: a run that is
+    recovered is checked first, so the laws of every node are questions here, and words only where one does not hold."""
     reused = state.header.reused
     queued: dict[int, set[int]] = {}  # by container
     for scope, index in state.waiting:
@@ -117,7 +117,7 @@ def _check_container(state: RunState, scope: Container, waiting: Set[int]) -> No
     _require(scope.succeeded == succeeded, scope, "counts its succeeded children")
     _require(bool(live) or bool(queued) or not scope.opened, scope, "is open with nothing left to do")
     if scope.phase is SUSPENDED:
-        _require(len(live) == scope.suspended and not queued, scope, "is Suspended while something is under way")
+        _require(len(live) == scope.suspended and not queued, scope, "is Suspended while something is running")
     elif live and not queued:
         _require(len(live) > scope.suspended, scope, "is not Suspended though all in it is")
     if isinstance(scope, DagNode):

@@ -67,7 +67,7 @@ def _resolve_items(target: LoopDef, resolver: name_resolution.Resolver) -> Json:
 
 
 def _json_array(text: str) -> Json:
-    """The array that a text holds as JSON (LOOP-2). Raises ValueError that says what is no JSON in it."""
+    """The array that a text holds as JSON (LOOP-2). Raises ValueError that says what in it is not JSON."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as fault:

@@ -41,7 +41,7 @@ def outstanding(state: RunState) -> list[Command]:
 
 
 def under_way(state: RunState) -> list[TaskNode]:
-    """Leaves and hooks whose attempt was handed over and has not come back, in the order of dispatch."""
+    """Leaves and hooks whose attempt was dispatched and has not come back, in the order of dispatch."""
     return [n for n in state.nodes if isinstance(n, TaskNode) and _is_out(n)]
 
 

@@ -83,7 +83,7 @@ def _refuse(step: StepBuilder, node: Node, message: str) -> bool:
 
 
 def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = None) -> None:
-    """Hand over the next attempt (or the `lost` one again): its config is resolved from its inputs now (DATA-1)."""
+    """Dispatch the next attempt (or the `lost` one again): its config is resolved from its inputs now (DATA-1)."""
     state = step.state
     call = node.call
     target: TaskDef = call.target  # type: ignore[assignment]
@@ -119,7 +119,7 @@ def dispatch(step: StepBuilder, node: TaskNode, lost: AttemptRepeated | None = N
 
 
 def begin(step: StepBuilder, node: TaskNode) -> None:
-    """Hand over a leaf that was dispatched as it was made: it has nothing to bind, and its config is as the plan has it."""
+    """Dispatch a leaf that counted as dispatched when made: it has nothing to bind, and its config is as the plan has it."""
     assignment = step.assignments.first(node, node.call.target.config.fixed)  # type: ignore[union-attr]
     step.commands.append(DispatchTask(node.id, assignment, step.cause))
     scope = node.parent

@@ -61,7 +61,7 @@ TRANSITIONS: Final[dict[Phase, dict[Phase, str]]] = {
         CANCELLED: "the run was cancelled",
     },
     RUNNING: {
-        SUSPENDED: "the executor returned code 1 (a container: nothing else is under way)",
+        SUSPENDED: "the executor returned code 1 (a container: nothing else is running)",
         CREATED: "a retry waits for its backoff",
         SUCCEEDED: "code 0, or phaseConditions",
         FAILED: "code 2, or phaseConditions",
@@ -71,7 +71,7 @@ TRANSITIONS: Final[dict[Phase, dict[Phase, str]]] = {
     },
     SUSPENDED: {
         READY: "resumed and dispatched again",
-        RUNNING: "a container: something in it was resumed or goes on",
+        RUNNING: "a container: something in it was resumed or continues",
         CREATED: "its timeout passed and a retry waits",
         SUCCEEDED: "a container whose last suspended task ended",
         FAILED: "a container whose last suspended task ended",

@@ -261,7 +261,7 @@ def test_a_store_that_cannot_be_used_is_told_before_anything_runs(cli: Cli, tmp_
     [
         (("--again", "failed"), "--again needs --run-id"),
         (("--lock", "x", "--store", "memory"), "--lock needs a store"),
-        (("--run-id", "a b"), "no run id"),
+        (("--run-id", "a b"), "not a run id"),
         (("--store", "sqllite:x"), "unknown store"),
         (("--lock-mode", "perhaps"), "perhaps"),
     ],

@@ -287,7 +287,7 @@ def test_a_clock_that_was_set_back_loses_nothing(tmp_path: Path, tier: str) -> N
         killed_at_work(tmp_path, path, "| waiting")
         (tmp_path / "again").touch()
         done = aether("run", path, "--run-id", "r1", "--output", "json", command=AN_HOUR_AGO, **given)
-        assert "behind the last step of run r1, which goes on from there" in done.stderr
+        assert "behind the last step of run r1, which continues from there" in done.stderr
         assert times(tmp_path) == sorted(times(tmp_path))
         assert Counter((tmp_path / "effects").read_text().split()) == {"a": 1, "r1:main.b": 2}
     assert done.returncode == 0, done.stderr

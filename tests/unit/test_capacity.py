@@ -71,7 +71,7 @@ def test_it_gives_up_where_nothing_could_free_anything(monkeypatch: pytest.Monke
     monkeypatch.setattr(capacity, "POLL_S", 0.01)
     with pytest.raises(FullError) as caught:
         asyncio.run(begin(Machine(0, errno.ENOSPC).take, lambda text: None))
-    assert "nothing is under way that could free any: no space left on device" in caught.value.strerror
+    assert "nothing is running that could free any: no space left on device" in caught.value.strerror
     assert "TMPDIR" in caught.value.strerror
 
 

@@ -264,7 +264,7 @@ def test_run_ids_are_given_once_and_must_be_plain() -> None:
         with pytest.raises(UsageError, match="exists already"):
             await world.engine.submit(plan(dag(task("a"))), run_id="mine")
         for wrong in ("", "a/b", "-a", "a" * 129):
-            with pytest.raises(UsageError, match="is no run id"):
+            with pytest.raises(UsageError, match="is not a run id"):
                 await world.engine.submit(plan(dag(task("a"))), run_id=wrong)
         with pytest.raises(UsageError, match="not driven here"):
             world.engine.driven.state("other")
