@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import random
 import resource
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +26,7 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Ear, work
 
-CONTENT = os.urandom(3 * BLOCK + 17)
+CONTENT = random.Random(1).randbytes(3 * BLOCK + 17)  # the same in each process: it is in the names of tests
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 OTHER = f"sha256:{hashlib.sha256(b'other').hexdigest()}"
 
