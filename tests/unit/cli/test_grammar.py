@@ -74,6 +74,10 @@ FORMS = {
     "namespace ls": LISTED,
     "namespace rm": LISTED,
     "audit": LISTED,
+    "serve": HOSTS,
+    "worker ls": LISTED,
+    "worker drain": LISTED,
+    "worker-check": LISTED,
 }
 
 # Short spelling -> (the long one that it always stands for, the one command that has it, or None: any).

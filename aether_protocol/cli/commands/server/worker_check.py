@@ -16,7 +16,7 @@ from aether_protocol.errors import PortError, UsageError
 
 EPILOG = """\b
 Examples:
-  aether worker-check --executor shout --inputs '{"text": "a"}' -- node worker.mjs {server}
+  aether worker-check --executor shout -- node worker.mjs {server}
   aether worker-check -- aether worker --slots 4
 
 COMMAND is started with the address of the judge in AETHER_SERVER, and in place of {server} in its arguments. The judge

@@ -24,7 +24,7 @@ SECTIONS = {
 EPILOG = """\b
 Examples:
   aether worker --server https://aether.example.com
-  aether worker --server http://127.0.0.1:7234 --slots 8 --slots gpu=2 --label zone=a
+  aether worker --slots 8 --slots gpu=2 --label zone=a
   aether worker ls
 
 The token comes from AETHER_TOKEN or --token, and is never shown. Several --server are servers of one store, tried in turn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.fleet_calls import ServerOptions, ask_server
+from aether_protocol.cli.options import TextOrJson, ToOption
 from aether_protocol.cli.value_types import Number
 
 EPILOG = """\b
@@ -26,6 +28,8 @@ class DrainOptions(Struct, frozen=True, kw_only=True):
         option("--grace", type=Number(0, 86_400, fraction=True), default=600, show_default=True, metavar="SECONDS",
                help="How long its tasks may continue; what has not ended goes to another worker."),
     ] = 600
+    output: TextOrJson = "text"
+    to: ToOption = None
     server: ServerOptions
 
 
@@ -34,6 +38,9 @@ def command(options: DrainOptions) -> int:
     """Give the worker NAME no more work; it ends by itself once what it carries out has ended."""
     path = f"/workers/{quote(options.name, safe='')}/drain"
     done = ask_server(options.server, "POST", path, {"graceSeconds": options.grace})
+    if options.output == "json":
+        click.echo(json.dumps(done, indent=2, ensure_ascii=False))
+        return FINE
     several = "" if done["drained"] == 1 else f" ({done['drained']} of that name)"
     click.echo(f"{options.name} is being drained{several}")
     return FINE
