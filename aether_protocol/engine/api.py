@@ -226,6 +226,8 @@ class RunEngine:
         """What ends with each recovery, and what is done with each cancel."""
         known = self._driver.runs
         wanted = None if run_ids is None else [one for one in dict.fromkeys(run_ids) if one not in known or known[one].error]
+        if wanted is None and not self._store.durable:
+            wanted = []  # all of its runs are here, and not under a lease that would keep them from being claimed
         await self._keeper.tell_breaks()
         scope: Scope = "all" if self._passivation is None else "ready"
         claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, None, wanted, scope)

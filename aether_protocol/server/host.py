@@ -17,6 +17,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -27,13 +28,14 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.telemetry.measured import Measured
 from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.assembly import Engine, build_engine
-from aether_protocol.assembly.artifacts import artifacts_place
+from aether_protocol.assembly.artifacts import artifacts_of, artifacts_place
 from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.assembly.stores import workspaces_root
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.fleet.machine import FleetSettings
+from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import BrokerParts
 from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
@@ -53,6 +55,7 @@ from aether_protocol.service.documents.folder import FOLLOW_S, DocumentFolder
 from aether_protocol.service.process_identity import this_process
 from aether_protocol.service.run_host import Report
 from aether_protocol.worker.direct import embedded_worker
+from aether_protocol.worker.process import shared_rooms
 from aether_protocol.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -138,6 +141,7 @@ class ServerHost:
         self._metrics_serving: asyncio.Task[None] | None = None
         if self._metrics is not None and settings.metrics_port is not None:
             self._metrics_socket = _listen(settings.host, settings.metrics_port)
+        self._rooms = contextlib.AsyncExitStack()  # of the embedded worker, where the store has no place
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.engine: Engine
@@ -158,9 +162,11 @@ class ServerHost:
             tokens = self._tokens if await store.tokens.list() else None  # also where all of them were revoked
             self.access = make_rules(settings.host, token=settings.token, tokens=tokens, cors=settings.cors)
             term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
+            artifacts = artifacts_of(store)
             self.engine = await build_engine(
                 store=store if self._metrics is None else Measured(store, self._metrics),
-                broker=lambda parts: self._broker(parts, term),
+                broker=lambda parts: self._broker(parts, term, artifacts),
+                artifacts=artifacts,
                 owner=this_process(),
                 secrets_files=settings.secrets,
                 clock=WallClock(),
@@ -183,12 +189,13 @@ class ServerHost:
         self._http = _HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
 
-    def _broker(self, parts: BrokerParts, term: ServerTerm) -> WorkerBroker:
+    def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> WorkerBroker:
         lease = round(self._settings.lease_s * 1_000_000)
         self.broker = WorkerBroker(
             SystemClock(),  # leases go by what has passed: the machine's clock may be set
             term.key,
             secrets=parts.secrets,
+            artifacts=artifacts,
             settings=FleetSettings(lease=lease, reattach=lease),
             term=term.number,
             beat_s=self._settings.lease_s / BEATS,
@@ -250,7 +257,7 @@ class ServerHost:
             self._begin("documents", self._follow(self._settings.documents))
         worker = None
         if self._settings.workers:
-            worker = self._embedded()
+            worker = await self._embedded()
             await self._workers.note(worker.hello, this_process())
             self._begin("worker", worker.run())
         self._begin("recovery", self._recover_on())
@@ -275,6 +282,7 @@ class ServerHost:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rooms.aclose()
         with contextlib.suppress(asyncio.CancelledError):
             await self.broker.close()  # polls end, so that their connections do
             await self._serving
@@ -308,10 +316,10 @@ class ServerHost:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), FOLLOW_S)
 
-    def _embedded(self) -> Supervisor:
+    async def _embedded(self) -> Supervisor:
         settings = self._settings
         disabled = settings.configuration.disabled_executors() if settings.configuration is not None else {}
-        root = workspaces_root(self._store, settings.workspaces or _configured_workspaces(settings.configuration))
+        root = self._workspaces_root() or await self._rooms.enter_async_context(shared_rooms())
         return embedded_worker(
             self.broker,
             slots=settings.slots,
@@ -319,6 +327,11 @@ class ServerHost:
             workspaces=root,
             artifacts=artifacts_place(self._store, self.engine.artifacts),
         )
+
+    def _workspaces_root(self) -> Path | None:
+        settings = self._settings
+        configured = None if settings.configuration is None else settings.configuration.workspaces.path
+        return workspaces_root(self._store, settings.workspaces or configured)
 
     async def _share(self) -> None:
         """Give the workers' broker the weights and limits of namespaces, where they have changed."""
@@ -330,7 +343,7 @@ class ServerHost:
 
     async def _recover_on(self) -> None:
         """Recover what no engine drives, now and then."""
-        root = workspaces_root(self._store, self._settings.workspaces)
+        root = self._workspaces_root()
         first = True
         while not self._stopping.is_set():
             try:
@@ -358,10 +371,6 @@ class _HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _configured_workspaces(configuration: Configuration | None) -> str | None:
-    return None if configuration is None else configuration.workspaces.path
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -26,7 +26,7 @@ from aether_protocol.ports.worker import (
 )
 from aether_protocol.worker.artifacts import ServerFullError
 from aether_protocol.worker.pipes import ChildSettings
-from aether_protocol.worker.process import hello_of
+from aether_protocol.worker.process import hello_of, inline_executors
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
@@ -115,7 +115,8 @@ def embedded_worker(
         artifacts: the folder or URL of the artifacts of the server's store.
     """
     hello = hello_of(f"{socket.gethostname()}-server", slots=slots, executors=executors)
-    pool = ChildProcesses(settings=ChildSettings(workspaces=str(workspaces or ""), artifacts=artifacts))
+    settings = ChildSettings(workspaces=str(workspaces or ""), artifacts=artifacts)
+    pool = ChildProcesses(settings=settings, inline=inline_executors(offer.name for offer in hello.executors))
     return Supervisor(DirectTransport(broker), pool, hello)
 
 

@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -101,13 +101,14 @@ class Worker:
 
     async def work(self) -> None:
         """`run`, in an event loop that is there already. Signals are handled while it runs."""
+        async with shared_rooms() as rooms:
+            await self._work(rooms)
+
+    async def _work(self, rooms: Path) -> None:
         from aether_protocol.worker.http import HttpTransport
         from aether_protocol.worker.turns import TurnTransport
 
         clock = SystemClock()
-        area = Area(temporary_root())  # all children share it, so that a run has one folder on this machine (AETHER_RUN_DIR)
-        rooms = area.folder / "runs"
-        sweeping = asyncio.create_task(_sweep_on(rooms), name="aether-worker-sweep")
         settings_of_children = ChildSettings(cache=str(self._cache.repository.folder), workspaces=str(rooms))
         inline = inline_executors(offer.name for offer in self.hello.executors)
         pool = ChildProcesses(self._modules, settings=settings_of_children, inline=inline)
@@ -126,16 +127,26 @@ class Worker:
         with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
             for number in _SIGNALS:
                 loop.add_signal_handler(number, self.drain)
-        try:
-            await self._supervisor.run()
-        finally:
-            sweeping.cancel()
-            area.close()
+        await self._supervisor.run()
 
     def drain(self) -> None:
         """Take no more work; called again, return at once what has not ended."""
         if self._supervisor is not None:
             self._supervisor.drain(0.0 if self._supervisor.is_draining else None)
+
+
+@contextlib.asynccontextmanager
+async def shared_rooms() -> AsyncIterator[Path]:
+    """Make a folder that all children of a worker use, so that a run has one folder on this machine (AETHER_RUN_DIR). It goes
+    with the block."""
+    area = Area(temporary_root())
+    rooms = area.folder / "runs"
+    sweeping = asyncio.create_task(_sweep_on(rooms), name="aether-worker-sweep")
+    try:
+        yield rooms
+    finally:
+        sweeping.cancel()
+        area.close()
 
 
 async def _sweep_on(rooms: Path) -> None:

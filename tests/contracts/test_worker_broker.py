@@ -17,7 +17,7 @@ from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.expressions.values import Json
 from aether_protocol.fleet.machine import FleetSettings
-from aether_protocol.ports.broker import ResultSink, Stored
+from aether_protocol.ports.broker import Holding, ResultSink, Stored
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
@@ -197,6 +197,12 @@ class Server(WorkerBroker):
         self.site.pool.events += 1
         await super().stop(refs)
 
+    async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
+        found = await super().held(refs)
+        if len(found) < len(refs):  # the time in which workers may bring the others back has begun
+            self.site.pool.events += 1
+        return found
+
     async def close(self) -> None:
         if self.site.server is self:
             self.site.cut_off(None)
@@ -234,6 +240,7 @@ class WorkerSite:
         self.term += 1
         settings = FleetSettings(reattach=5 * SECOND)
         server = Server(self.clock, b"k" * 32, settings=settings, term=self.term)
+        server.fleet.expects = self.term > 1  # a server knows from its store whether there were workers before it
         server.site = self
         return server
 
@@ -266,7 +273,7 @@ class WorkerSite:
         if blamed:
             self.pool.observer.died(token, "its process was killed by signal 9")
         else:  # a supervisor that knows nothing of it, like one that was restarted
-            self.supervisor._held._held.pop(token)
+            self.supervisor.held._held.pop(token)
         await self.quiet()
 
     async def close(self) -> None:
