@@ -189,17 +189,19 @@ class DocumentWorkspace:
         return compile_document(document, self._seen_from(file), options)
 
     @collector_held()
-    def check(self, files: Iterable[Iterable[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
+    def check(
+        self, files: Iterable[Iterable[LoadedFile]], *, strict: bool = False, pedantic: bool = False
+    ) -> list[Diagnostic]:
         """Everything that is wrong with these files. They come as they were given, each folder as one: what nothing uses is
-        reported of folders (and single files) that hold a workflow and have no error. `strict`: as for a run on this machine,
-        and pedantic."""
+        reported of folders (and single files) that hold a workflow and have no error. `strict`: as for a run on this machine;
+        `pedantic`: what has no effect is an error, too."""
         groups = [list(group) for group in files]
         found: list[Diagnostic] = []
         uses: set[Use] = set()
         for file in dict.fromkeys(file for group in groups for file in group):
             found += file.diagnostics
             for document in file.documents:
-                compiled = self.compile(document, file, strict=strict, pedantic=strict)
+                compiled = self.compile(document, file, strict=strict, pedantic=pedantic)
                 found += compiled.diagnostics
                 if document.kind in RUNNABLE:
                     uses |= compiled.uses

@@ -119,7 +119,7 @@ class DocumentInputs:
     def check(self, files: Sequence[Sequence[LoadedFile]], *, strict: bool = False) -> list[Diagnostic]:
         """Everything that is wrong with these files, as `aether validate` reports it; with `--strict` where `strict`."""
         self.reach([file for several in files for file in several])
-        return self.workspace.check(files, strict=strict)
+        return self.workspace.check(files, strict=strict, pedantic=strict)
 
     def plan(self, file: LoadedFile, name: str | None, *, strict: bool) -> Plan:
         """The plan of the one runnable document, or the one named (DOC-1).

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import click
 from msgspec import Struct
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.command import PROFILE, argument, option, output_option, quiet
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
 from aether_protocol.cli.terminal import messages
@@ -22,7 +23,7 @@ MEMORY: Final = "memory"
 def _check_named_store(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
     """A store that a command only reads is there, if it was named on the command line."""
     url = configured_store(context, parameter, given)
-    if url is not None and given not in (None, MEMORY):
+    if url is not None and given not in (None, MEMORY) and not ("--server" in parameter.opts and is_server_url(given)):
         from aether_protocol.cli.stored import check_there
 
         check_there(url)
@@ -84,6 +85,14 @@ LookedUpStore = Annotated[
     option("--store", metavar="URL", type=click.UNPROCESSED, callback=_check_named_store,
            help="Where templates are looked up that neither the files nor --library have; by default the store that "
                 "'aether run' would use. It is only read, and never made."),
+]
+
+CheckedStore = Annotated[
+    str,
+    option("--store", "--server", metavar="URL", type=click.UNPROCESSED, callback=_check_named_store,
+           help="Where templates are looked up that neither the files nor --library have; by default the store that "
+                "'aether run' would use. It is only read, and never made. A server (http://HOST:PORT, AETHER_SERVER) checks "
+                "everything itself, as it would a run."),
 ]
 
 ProfileOption = Annotated[str | None, PROFILE]

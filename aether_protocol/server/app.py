@@ -19,7 +19,7 @@ from aether_protocol.server.access import PUBLIC, client_for, require
 from aether_protocol.server.administration import AdministrationController
 from aether_protocol.server.answers import openapi, page
 from aether_protocol.server.artifacts import ArtifactController
-from aether_protocol.server.documents import DocumentController
+from aether_protocol.server.documents import DocumentController, validate
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.inspections import InspectionController
 from aether_protocol.server.login import login, logout, me
@@ -53,7 +53,7 @@ def make_app(parts: ServerParts) -> Litestar:
     routes: list[ControllerRouterHandler] = [openapi, page, healthz, readyz, login, logout, me]
     if parts.client is not None:
         routes += [RunController, InspectionController, StoreController, *feeds.ROUTES]
-        routes += [DocumentController, ScheduleController]
+        routes += [DocumentController, ScheduleController, validate]
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:

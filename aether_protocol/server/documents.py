@@ -21,10 +21,14 @@ from aether_protocol.service.wire.documents import (
     MarksBody,
     RemoveBody,
     RemovedBody,
+    ValidateBody,
+    ValidityBody,
+    read_checked,
     read_page,
     read_texts,
     removed_json,
     text_json,
+    validity_json,
     whole_applied_json,
     whole_mark_json,
     write_page,
@@ -174,3 +178,17 @@ class DocumentController(Controller):
         force: Annotated[bool, QueryParameter(description="Also what documents and schedules refer to.")] = False,
     ) -> dict[str, Any]:
         return removed_json(await client.documents.remove([f"{namespace}/{document}"], kind=kind, force=force))
+
+
+@post(
+    "/v1/validate",
+    status_code=200,
+    tags=["documents"],
+    summary="Check documents, and keep nothing",
+    opt=VIEWER,
+    responses=answers((200, ValidityBody, "All that was found, also where that is nothing."), problems=(413,)),
+)
+async def validate(data: JSONBody[ValidateBody], client: Asked) -> dict[str, Any]:
+    """Check documents as a submission does, against what this server and its workers have."""
+    found = await client.documents.check(read_checked(data), library=read_libraries(data.library), strict=data.strict)
+    return validity_json(found)

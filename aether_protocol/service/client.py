@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from aether_protocol.service.documents.changes import KINDS
 
 if TYPE_CHECKING:
+    from aether_protocol.diagnostics import Diagnostic
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
     from aether_protocol.ports.store import Change, DocumentMark, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
@@ -434,6 +435,19 @@ class DocumentControl(Protocol):
         Raises:
             NotFoundError: one is not there.
             ConflictError: something refers to one of them.
+        """
+        ...
+
+    async def check(
+        self, documents: Documents, *, library: Sequence[LibraryTexts] = (), strict: bool = False
+    ) -> Sequence[Diagnostic]:
+        """Find what is wrong with documents, as a submission to this client would; nothing is kept (RT-130).
+
+        Args:
+            documents: as JSON, as text, or the texts of files.
+            library: where references are looked up, before the store. One whose texts are all among the documents is the
+                folder that they are from: they find each other there, and what nothing in it uses is reported.
+            strict: report as an error, too, what has no effect.
         """
         ...
 

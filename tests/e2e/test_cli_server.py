@@ -133,6 +133,36 @@ def test_a_faulty_document_is_shown_in_its_lines(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("simple.yaml", 0), ("faulty.yaml", 3), ("faulty.yaml --strict -o json", 3), ("faulty.yaml -o github", 3),
+        ("flows --strict", 0), ("flows/uses.yaml --strict", 3), ("flows/uses.yaml -L flows", 0),
+        ("binary.yaml", 3), ("empty", 2),
+    ],
+)  # fmt: skip
+def test_a_server_checks_documents_as_this_machine_does(place: Place, command: str, code: int) -> None:
+    (place.folder / "flows").mkdir(exist_ok=True)
+    (place.folder / "empty").mkdir(exist_ok=True)
+    header = "apiVersion: aether/v1\nkind: {}\nmetadata: {{ name: {} }}\n"
+    task = "spec: { templates: [{ task: { name: say, executor: { type: noop } } }] }\n"
+    for name in ("words", "spare"):
+        (place.folder / "flows" / f"{name}.yaml").write_text(header.format("WorkflowTemplate", name) + task)
+    refers = "{ name: a, templateRef: { name: words, template: say } }"
+    spec = f"spec: {{ entrypoint: main, templates: [{{ dag: {{ name: main, tasks: [{refers}] }} }}] }}\n"
+    (place.folder / "flows" / "uses.yaml").write_text(header.format("Workflow", "uses") + spec)
+    (place.folder / "binary.yaml").write_bytes(header.format("Workflow", "\udcff").encode("utf-8", "surrogateescape"))
+    theirs, ours = place.there("validate", *command.split()), place.here("validate", *command.split())
+    assert (ours.returncode, theirs.returncode) == (code, code), theirs.stderr + ours.stderr
+    assert (theirs.stdout, theirs.stderr) == (ours.stdout.replace(f"the store {place.store}", "the store"), ours.stderr)
+
+
+def test_what_a_server_would_refuse_to_run_is_an_error(place: Place) -> None:
+    (place.folder / "other.yaml").write_text(SIMPLE.replace("type: script", "type: warehouse"))
+    assert place.here("validate", "other.yaml").returncode == 0, "another machine may have it"
+    assert place.there("validate", "other.yaml").returncode == 3
+
+
+@pytest.mark.parametrize(
     ("command", "said"),
     [
         ("run simple.yaml --dry-run", "--dry-run"),

@@ -149,6 +149,9 @@ def test_a_document_may_ask_for_what_only_a_worker_has(tmp_path: Path) -> None:
             wait_for(lambda: httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shout")}).status_code == 201)
             run = server.call("POST", "/runs", {"document": with_type("shout")})["runId"]
             assert server.result(run)["phase"] == "Succeeded"
+            (tmp_path / "shout.json").write_text(json.dumps(with_type("shout")))
+            assert aether("validate", str(tmp_path / "shout.json"), "--server", server.url).returncode == 0
+            assert aether("validate", str(tmp_path / "shout.json"), "--strict").returncode == 3, "not on this machine"
             wrong = httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shoud")})
             assert "shout" in wrong.text, "the nearest name is proposed"
         finally:

@@ -78,7 +78,7 @@ NEEDS: Final[Mapping[str, MethodNeed]] = {
     "schedules.suspend": MethodNeed("author", writes=True, about="schedule"),
     "schedules.trigger": MethodNeed("operator", writes=True, about="schedule"),
     "schedules.backfill": MethodNeed("operator", writes=True, about="schedule"),
-    **{f"documents.{one}": _READ for one in ("get", "list", "versions", "marks")},
+    **{f"documents.{one}": _READ for one in ("get", "list", "versions", "marks", "check")},
     "documents.apply": _APPLY,
     "documents.remove": _APPLY,
     "store.info": MethodNeed("admin", everywhere=True),

@@ -55,6 +55,31 @@ def take_documents(
     return list(dict.fromkeys(workspace.take_given(_bytes(one)) for one in several))
 
 
+def take_grouped(
+    workspace: DocumentWorkspace, documents: Mapping[str, Json] | str | Sequence[DocumentText], library: Sequence[LibraryTexts]
+) -> list[list[LoadedFile]]:
+    """Read documents with their libraries: the files in their order, those of a folder together.
+
+    A library whose texts are all among the documents is the folder that they are from.
+    """
+    files = take_documents(workspace, documents)
+    by_name = {file.file: file for file in files}
+    folder_of: dict[LoadedFile, list[LoadedFile]] = {}
+    for one in library:
+        names = [text.name for text in one.documents]
+        if names and by_name.keys() >= set(names):
+            folder = [by_name[name] for name in dict.fromkeys(names)]
+            workspace.add_folder(folder)
+            folder_of |= dict.fromkeys(folder, folder)
+        else:
+            workspace.add_libraries([given_library(one)])
+    groups: dict[LoadedFile, list[LoadedFile]] = {}  # by the first file of each
+    for file in files:
+        folder = folder_of.get(file, [file])
+        groups.setdefault(folder[0], folder)
+    return list(groups.values())
+
+
 def folders_of(documents: Mapping[str, Json] | str | Sequence[DocumentText]) -> dict[str, str | None]:
     """Give the folder of each text that has one, by name."""
     return {} if isinstance(documents, Mapping | str) else {one.name: one.folder for one in documents}

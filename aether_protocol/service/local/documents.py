@@ -10,6 +10,7 @@ from aether_protocol.service.documents.find import choose_version, find_versions
 from aether_protocol.service.local.context import ClientContext
 
 if TYPE_CHECKING:
+    from aether_protocol.diagnostics import Diagnostic
     from aether_protocol.ports.store import DocumentMark, StoredDocument
     from aether_protocol.ports.store.library import DocumentKey
     from aether_protocol.service.client import Documents
@@ -80,6 +81,16 @@ class LocalDocuments:
 
         several = [read_document_name(name, None) for name in ([names] if isinstance(names, str) else names)]
         return await remove_documents(self._context.store, kind, several, force=force)
+
+    async def check(
+        self, documents: Documents, *, library: Sequence[LibraryTexts] = (), strict: bool = False
+    ) -> Sequence[Diagnostic]:
+        from aether_protocol.service.documents.texts import take_grouped
+
+        workspace = self._context.workspace()
+        groups = take_grouped(workspace, documents, library)
+        await self._context.reach(workspace, [file for group in groups for file in group])
+        return workspace.check(groups, strict=True, pedantic=strict)
 
     async def marks(self) -> Sequence[DocumentMark]:
         return await self._context.store.library.marks()

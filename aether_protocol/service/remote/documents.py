@@ -19,7 +19,9 @@ from aether_protocol.service.wire.documents import (
     DocumentPage,
     MarksBody,
     RemovedBody,
+    ValidityBody,
     read_applied,
+    read_diagnostics,
     read_document,
     read_mark,
     read_removed,
@@ -28,6 +30,7 @@ from aether_protocol.service.wire.requests import write_libraries
 from aether_protocol.service.wire.runs import MOST_LISTED
 
 if TYPE_CHECKING:
+    from aether_protocol.diagnostics import Diagnostic
     from aether_protocol.ports.store import DocumentMark, StoredDocument
     from aether_protocol.ports.store.library import DocumentKey
     from aether_protocol.service.client import Documents
@@ -93,6 +96,15 @@ class RemoteDocuments:
         several = [str(read_document_name(name, None)) for name in ([names] if isinstance(names, str) else names)]
         body = {"names": several, "kind": kind, "force": force}
         return read_removed((await self._calls.send("POST", path_of("documents", "remove"), body, RemovedBody))[1])
+
+    async def check(
+        self, documents: Documents, *, library: Sequence[LibraryTexts] = (), strict: bool = False
+    ) -> Sequence[Diagnostic]:
+        given: Any = {"document": documents}
+        if not isinstance(documents, str | Mapping):
+            given = {"documents": [{"name": one.name, "text": one.text} for one in documents]}
+        body = {**given, "library": write_libraries(library), "strict": strict}
+        return read_diagnostics((await self._calls.send("POST", path_of("validate"), body, ValidityBody))[1].diagnostics)
 
     async def marks(self) -> Sequence[DocumentMark]:
         answer = await self._calls.get(path_of("documents", "folder"), MarksBody)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, convert, field, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, convert, field, to_builtins
 
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.errors import UsageError
@@ -18,7 +18,7 @@ from aether_protocol.service.documents.remove import RemovedDocuments
 from aether_protocol.service.documents.texts import DocumentText
 from aether_protocol.service.documents.users import DocumentUser
 from aether_protocol.service.wire.problems import DiagnosticBody
-from aether_protocol.service.wire.requests import LibraryBody, TextBody
+from aether_protocol.service.wire.requests import Document, LibraryBody, TextBody
 from aether_protocol.service.wire.values import Instant, read_instant, read_optional
 
 Kind = Annotated[str, Meta(description="Workflow, WorkflowTemplate or CronWorkflow.", examples=["Workflow"])]
@@ -37,6 +37,24 @@ class ApplyBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True
     kinds: list[Literal["Workflow", "WorkflowTemplate", "CronWorkflow"]] | None = None
     replace: bool = False
     dry_run: bool = False
+
+
+class ValidateBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Check a document, or the texts of files. `file`: how findings call the document; `strict`: what has no effect is an
+    error, too. A library whose texts are all among the documents is the folder that they are from."""
+
+    document: Document | UnsetType = UNSET
+    file: str | None = None
+    documents: list[TextBody] | UnsetType = UNSET
+    library: list[LibraryBody] = field(default_factory=list)
+    strict: bool = False
+
+
+class ValidityBody(Struct):
+    """What is wrong with documents. `valid`: no finding is an error."""
+
+    valid: bool
+    diagnostics: list[DiagnosticBody]
 
 
 class RemoveBody(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -153,6 +171,18 @@ def read_texts(bodies: Sequence[TextBody]) -> list[DocumentText]:
     return [DocumentText(one.name, one.text) for one in bodies]
 
 
+def read_checked(body: ValidateBody) -> dict[str, Json] | str | list[DocumentText]:
+    """Give the documents that are to be checked. Raises UsageError."""
+    if (body.document is UNSET) == (body.documents is UNSET):
+        raise UsageError("give a document, or the texts of several", hint="document or documents, one of them")
+    if body.documents is not UNSET:
+        return read_texts(body.documents)
+    assert body.document is not UNSET
+    if isinstance(body.document, str) and body.file is not None:
+        return [DocumentText(body.file, body.document)]
+    return body.document
+
+
 def write_page(document: StoredDocument) -> str:
     """Write the cursor behind a document."""
     return f"{document.kind}/{document.namespace}/{document.name}"
@@ -222,11 +252,21 @@ def read_mark(body: MarkBody) -> DocumentMark:
     )
 
 
+def validity_json(found: Sequence[Diagnostic]) -> dict[str, Json]:
+    """Write what is wrong with documents."""
+    return {"valid": all(one.severity != "error" for one in found), "diagnostics": [dict(one.to_json()) for one in found]}
+
+
+def read_diagnostics(bodies: Sequence[DiagnosticBody]) -> list[Diagnostic]:
+    """Give the findings that bodies were made of."""
+    return [convert(to_builtins(one), Diagnostic) for one in bodies]
+
+
 def read_applied(body: AppliedBody) -> AppliedDocuments:
     """Give what applying came to."""
     return AppliedDocuments(
         changes=[_read_change(one) for one in body.documents],
-        warnings=[convert(to_builtins(one), Diagnostic) for one in body.warnings],
+        warnings=read_diagnostics(body.warnings),
         left_out=[LeftOutDocument(one.kind, one.name, one.file, one.line) for one in body.left_out],
         dry_run=body.dry_run,
     )

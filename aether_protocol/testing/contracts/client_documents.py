@@ -18,7 +18,7 @@ from aether_protocol.errors import ConflictError, DocumentError, NotFoundError, 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.service.client import Client
-from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 
 _DAY = 86_400_000_000
 
@@ -163,6 +163,31 @@ class DocumentClientContract:
             with pytest.raises(NotFoundError, match="no WorkflowTemplate 'words'"):
                 await documents.get("words", kind="WorkflowTemplate")
             assert await documents.marks() == []
+
+        self.play(tmp_path, body)
+
+    def test_documents_are_checked_and_nothing_is_kept(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            documents = stage.client.documents
+            assert await documents.check(HELLO) == []
+            assert [(one.file, one.line) for one in await documents.check({**HELLO, "spec": {}})] == [("<document>", 0)]
+            uses = DocumentText("flows/uses.json", msgspec.json.encode(USES).decode())
+            (lacks,) = await documents.check([uses])
+            assert (lacks.file, lacks.severity) == ("flows/uses.json", "error")
+            words = DocumentText("flows/words.yaml", WORDS)
+            assert await documents.check([uses], library=[LibraryTexts("flows", [words])]) == []
+            more = DocumentText("flows/more.yaml", WORDS.replace("words", "more"))
+            folder = [uses, words, more]
+            (spare,) = await documents.check(folder, library=[LibraryTexts("flows", folder)])
+            assert (spare.file, spare.severity) == ("flows/more.yaml", "warning"), "nothing in the folder uses it"
+            (unknown,) = await documents.check(msgspec.json.encode(workflow("x", {"type": "nope"})).decode())
+            assert (unknown.file, unknown.severity) == ("<text>", "error"), "a run would be refused"
+            path = tmp_path / "here.json"
+            path.write_text(uses.text)
+            assert [one.severity for one in await documents.check(str(path))] == ["error"], "a text is never opened as a path"
+            await documents.apply(WORDS)
+            assert await documents.check([uses]) == []
+            assert [one.name for one in await documents.list()] == ["words"]
 
         self.play(tmp_path, body)
 

@@ -129,3 +129,20 @@ def test_schedules_are_applied_suspended_fired_and_removed() -> None:
 
 
 DOCUMENT_TEXT = str(DOCUMENT).replace("'", '"')
+
+
+def test_documents_are_checked_and_all_findings_come_with_their_places() -> None:
+    with serving() as client:
+        assert client.post("/v1/validate", json={"document": DOCUMENT}).json() == {"valid": True, "diagnostics": []}
+        text = workflow().replace("noop", "nope")
+        named = {"document": text, "file": "a.yaml"}
+        for body, file in (({"document": text}, "<text>"), (named, "a.yaml"), (given(text), "0.yaml")):
+            answer = client.post("/v1/validate", json=body)
+            assert (answer.status_code, answer.json()["valid"]) == (200, False), answer.text
+            first = answer.json()["diagnostics"][0]
+            assert (first["file"], first["line"] > 0, first["column"] > 0) == (file, True, True)
+            assert first["code"].startswith("AE")
+            assert "hint" in first
+        for body in ({}, {"document": text, "documents": []}):
+            assert client.post("/v1/validate", json=body).status_code == 400
+        assert client.get("/v1/documents").json()["documents"] == []

@@ -253,3 +253,17 @@ def test_every_method_of_a_client_says_what_it_needs() -> None:
     }
     methods = {f"{part}.{name}" for part, kind in parts.items() for name in vars(kind) if not name.startswith("_")}
     assert methods == NEEDS.keys()
+
+
+def test_what_is_checked_does_not_find_templates_of_others() -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        ours = client({"ours": "viewer"})
+        for namespace, count in (("ours", 0), ("theirs", 1)):
+            document = workflow("w", namespace)
+            call = {"name": "a", "templateRef": {"name": "words", "template": "one"}}
+            document["spec"]["templates"][0]["dag"]["tasks"] = [call]
+            assert len(await ours.documents.check(document)) == count
+            assert await whole.documents.check(document) == []
+        assert await store.audit.read() == []
+
+    play(body)
