@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from aether_protocol.assembly.documents import load_plan
+from aether_protocol.assembly.workspace import collector_held
 from aether_protocol.compiler.compile import CompileOptions, compile_document
-from aether_protocol.documents.collector import collector_held
 from aether_protocol.documents.library import TemplateLibrary
 from aether_protocol.documents.load import load_bytes
 from aether_protocol.documents.parse import parse

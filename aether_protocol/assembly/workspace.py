@@ -7,8 +7,10 @@ diagnostics.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +24,6 @@ from aether_protocol.compiler.checks.unused import unused
 from aether_protocol.compiler.compile import Compiled, CompileOptions, Use, compile_document
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.diagnostics.bounds import first_of
-from aether_protocol.documents.collector import collector_held
 from aether_protocol.documents.library import StoredLibrary, TemplateLibrary, leads_out
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, load_value
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
@@ -33,6 +34,32 @@ from aether_protocol.plan.model import Plan
 
 RUNNABLE: Final = ("Workflow", "CronWorkflow")
 _LIBRARY: Final = "its templates run where a Workflow refers to them: give it with --library beside one"
+
+
+@contextmanager
+def collector_held() -> Iterator[None]:
+    """Collect nothing inside; afterwards as before. It may be nested, and used as a decorator.
+
+    Trees, models and plans are many objects and none of them is garbage. The collector would walk all of them again and again
+    while the rest is made: a tenth to a third of the time, and more than in proportion to the size of a document.
+
+    Two threads at once: the first to leave lets the collector run again, which costs the other time and nothing else.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            _promote()
+            gc.enable()
+
+
+def _promote() -> None:
+    """Count what was made as old, so that the next collection does not begin with a walk over all of it."""
+    if not gc.get_freeze_count():  # what the program itself has frozen stays so
+        gc.freeze()
+        gc.unfreeze()
 
 
 class GivenLibrary(Struct, frozen=True):

@@ -22,7 +22,7 @@ is hostile until it has been read.
 Modules by role:
 
     door        load, library, source_texts
-    reading     source, parse, json_text, yaml_text, scalars, values, tree, collector, other_files
-    checking    acceptance, schema, explain, messages, instants, spelling
+    reading     source, parse, json_text, yaml_text, scalars, values, tree, other_files
+    checking    acceptance, schema, explain, messages, spelling
     vocabulary  models, definitions
 """

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.documents.acceptance import accepted
 from aether_protocol.documents.explain import Repaired, explain
 from aether_protocol.documents.messages import Path, format_path
-from aether_protocol.documents.models import Document
-from aether_protocol.documents.models.read import model_of
+from aether_protocol.documents.models import KINDS, Document
 from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.other_files import OtherFile, by_bytes, by_content
 from aether_protocol.documents.parse import parse
 from aether_protocol.documents.schema import published
 from aether_protocol.documents.source import DEFAULT, DocumentLimits, Source, TooManyFaultsError
-from aether_protocol.documents.spelling import restore_texts
+from aether_protocol.documents.spelling import restore_texts, with_whole_numbers
 from aether_protocol.documents.tree import DocumentTree, readable
 from aether_protocol.documents.values import read_value
 from aether_protocol.expressions.values import Json
@@ -247,3 +246,20 @@ def taken(document: LoadedDocument, first: LoadedDocument) -> tuple[str, str]:
     line, column = first.locate(("metadata", "name"))
     where = f", at {first.file}:{line}:{column}" if line else "" if first.file == document.file else f", in {first.file}"
     return f"{document.kind} {document.name!r} is already there{where}", "give each its own name or namespace"
+
+
+def model_of(root: Json) -> Document | None:
+    """The document in `root`; None where it has not the types that the schema asks for.
+
+    Nothing is checked a second time, so this also reads a repaired tree, which may hold ill-formed text and empty lists.
+    """
+    if type(root) is not dict or (kind := KINDS.get(str(root.get("kind")))) is None:
+        return None
+    try:
+        return convert(root, kind)
+    except ValidationError:
+        pass
+    try:
+        return convert(with_whole_numbers(root), kind)
+    except ValidationError:
+        return None

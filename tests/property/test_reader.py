@@ -19,9 +19,8 @@ from aether_protocol.documents.acceptance import Acceptance
 from aether_protocol.documents.definitions.documents import KINDS
 from aether_protocol.documents.definitions.fields import Definition
 from aether_protocol.documents.explain import explain
-from aether_protocol.documents.load import LoadedFile, load_bytes, load_value
+from aether_protocol.documents.load import LoadedFile, load_bytes, load_value, model_of
 from aether_protocol.documents.models import ONE_OF, Part
-from aether_protocol.documents.models.read import model_of
 from aether_protocol.documents.models.rules import problems
 from aether_protocol.documents.schema import published, python_verdict, rust_verdict
 from aether_protocol.documents.source import DocumentLimits

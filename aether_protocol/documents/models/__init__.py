@@ -1,7 +1,7 @@
 """The documents of aether/v1 as typed values.
 
 Theory: `definitions` (beside this folder) is the one source of the fields. Generated from it are the published schema, by which
-every document is checked on its way in, and `_structs`, into which `read` puts what was accepted. So a document costs no import
+every document is checked on its way in, and `_structs`, into which `load` puts what was accepted. So a document costs no import
 of pydantic and no second check. What JSON Schema cannot express stands in `rules`.
 """
 

@@ -1,7 +1,8 @@
 """Single runs, found by what the caller calls them, and what is done with them.
 
 Theory of operation. A run is named by its id, the beginning of its id or `latest` (`find`); retries of one run share a base
-name, and the name means the newest of them (`retry_ids`). A submission that may be repeated has a key (`once`). A run is
-inspected by replaying its record, never by asking its engine (`inspect`). It is deleted with all that belongs to it alone: its
-workspaces and the artifacts that no other run names (`delete`).
+name, and the name means the newest of them (`retry_ids`). A submission that may be repeated has a key (`once`). What a
+run would do is shown without one (`dry_run`). A run is inspected by replaying its record, never by asking its engine
+(`inspect`). It is deleted with all that belongs to it alone: its workspaces and the artifacts that no other run names
+(`delete`).
 """

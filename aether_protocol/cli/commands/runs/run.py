@@ -132,7 +132,9 @@ def command(options: RunOptions) -> int:
     request = read_request(plan, arguments, options)
     answers = read_answers(options.answers)
     if options.dry_run:
-        show_what_would_run(request, as_json=options.driving.output != "text")
+        from aether_protocol.cli.render.preview import show_what_would_run
+
+        show_what_would_run(request.plan, request.arguments, as_json=options.driving.output != "text")
         return FINE
     from aether_protocol.cli.session import check_answers
 
@@ -206,19 +208,6 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) ->
     if options.lock and options.driving.store == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
     return RunRequest(plan, arguments, options.run_id, bool(options.again), options.lock, lock_mode=options.lock_mode)
-
-
-def show_what_would_run(request: RunRequest, *, as_json: bool) -> None:
-    """`--dry-run`. Arguments that do not fit are refused as a run would refuse them."""
-    from aether_protocol.cli.configured import variable_sources
-    from aether_protocol.cli.instants import now_us
-    from aether_protocol.cli.render.preview import show_preview
-    from aether_protocol.service.runs.dry_run import dry_run_header
-    from aether_protocol.views.preview import preview
-
-    header = dry_run_header(request.plan, request.arguments, now_us(), variable_sources())
-    entries = preview(request.plan, header)
-    show_preview(request.plan, entries, header.parameters, as_json=as_json)
 
 
 async def begin(request: RunRequest, engine: Engine, client: Client) -> str | FinishedRun | None:
