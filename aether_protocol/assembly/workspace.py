@@ -92,6 +92,7 @@ class DocumentWorkspace:
         self.limits = limits
         self.sources: dict[str, bytes] = {}
         self.warnings: tuple[Diagnostic, ...] = ()  # about the document that was planned last
+        self.elsewhere = False  # whether others carry out what is compiled here (RT-131)
         self._types = types
         self._namespaces = frozenset(namespaces)
         self._libraries = tuple(libraries)
@@ -136,7 +137,9 @@ class DocumentWorkspace:
 
     def beside(self) -> DocumentWorkspace:
         """Make another workspace with the same settings, in which nothing was read yet and no library is looked in."""
-        return DocumentWorkspace(types=self._types, namespaces=self._namespaces, limits=self.limits)
+        made = DocumentWorkspace(types=self._types, namespaces=self._namespaces, limits=self.limits)
+        made.elsewhere = self.elsewhere
+        return made
 
     def add_folder(self, files: Iterable[LoadedFile]) -> None:
         """Let the files of a folder be libraries, for each other too."""
@@ -212,6 +215,7 @@ class DocumentWorkspace:
             strict=strict,
             pedantic=pedantic,
             missing_modules=missing_modules,
+            elsewhere=self.elsewhere,
         )
         return compile_document(document, self._seen_from(file), options)
 

@@ -20,6 +20,7 @@ from aether_protocol.compiler.checks.names import NameChecks
 from aether_protocol.compiler.checks.no_effect import EffectChecks
 from aether_protocol.compiler.checks.order import OrderChecks
 from aether_protocol.compiler.checks.pitfalls import PitfallChecks
+from aether_protocol.compiler.checks.places import PlaceChecks
 from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.checks.texts import TextChecks
 from aether_protocol.compiler.checks.types import TypeChecks
@@ -50,7 +51,8 @@ class CompileOptions(Struct, frozen=True):
 
     `namespaces` are those that variable sources inject. `strict`: the document is to be run, so that unknown executor
     types and unknown namespaces in expressions are errors. `pedantic`: so is a retry on the call of a dag or loop (SPEC-3).
-    `missing_modules` gives what an executor type imports and is not installed here.
+    `missing_modules` gives what an executor type imports and is not installed here. `elsewhere`: the document is carried out by
+    others, so that it can take nothing from the machine on which it lies (RT-131).
     """
 
     executor_types: ExecutorTypes | None = None
@@ -59,6 +61,7 @@ class CompileOptions(Struct, frozen=True):
     strict: bool = False
     pedantic: bool = False
     missing_modules: Callable[[ExecutorType], Sequence[str]] | None = None
+    elsewhere: bool = False
 
 
 Use = tuple[LoadedDocument, str]
@@ -266,8 +269,19 @@ class _Compilation:
                 executors.site(site)
                 pitfalls.site(site)
                 effects.site(site)
+        if self.options.elsewhere:
+            self._check_places(settings)
         if runs and settings.library is None and self.root is not None and self.table.complete and settings.own.whole:
             pitfalls.unused(self.table.symbols, self._reached())
+
+    def _check_places(self, settings: EffectiveSpec) -> None:
+        places = PlaceChecks(self.findings, self.options.executor_types)
+        own = settings.own
+        places.artifacts(list(settings.artifacts.values()), own, (*own.base, "arguments", "artifacts"))
+        for symbol in self._definitions():
+            places.symbol(symbol)
+            for site in symbol.sites:
+                places.site(site)
 
     def _reached(self) -> set[int]:
         """What the entrypoint and the workflow's hooks run, directly or not."""

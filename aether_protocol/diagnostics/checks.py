@@ -248,6 +248,13 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "The configuration turns this type of executor off (`[executors.TYPE] enabled = false`). Tasks of it are neither "
         "accepted nor carried out. The hint says which file and line it is.",
     ),
+    _error(
+        "AE407",
+        "a file of a machine that is not there",
+        "A server carries out documents for others, on whichever machine has room: `workingDir: document`, AETHER_DOCUMENT_DIR "
+        "and sources of type `local` name files that lie beside the document or on one machine. Give files as artifacts, from "
+        "an address, from git or from another task; what only one machine has is found by a label of its worker.",
+    ),
     # surprises
     _warning(
         "AE901",

@@ -51,4 +51,4 @@ def asgi(engine: RunEngine, *, workers: WorkerBroker | None = None, access: Acce
     from aether_protocol.service import client_of
 
     rules = AccessRules() if access is None else access
-    return make_app(ServerParts(client=client_of(engine), workers=workers, access=rules))
+    return make_app(ServerParts(client=client_of(engine, elsewhere=True), workers=workers, access=rules))

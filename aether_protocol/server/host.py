@@ -209,7 +209,7 @@ class ServerHost:
         if self._metrics_socket is not None:
             self._serve_metrics(self._metrics_socket, ServerParts(metrics=measured, access=self.access))
         parts = ServerParts(
-            client=client_of(self.engine),
+            client=client_of(self.engine, elsewhere=True),
             trail=trail,
             directory=NamespaceDirectory(self._store.namespaces, clock),
             administer=lambda caller: AccessAdministration(self._store, clock, caller, trail),
@@ -304,7 +304,7 @@ class ServerHost:
 
     async def _follow(self, path: str) -> None:
         """Apply the documents of a folder, and what changes there."""
-        client = client_of(self.engine)
+        client = client_of(self.engine, elsewhere=True)
         folder = DocumentFolder(path, client, self._store.library, self.engine.clock, self._reports.applied)
         begun = False
         while not self._stopping.is_set():

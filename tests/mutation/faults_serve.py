@@ -9,6 +9,7 @@ from tests.mutation.faults import Fault
 
 RUNS = "tests/unit/server/test_runs.py"
 FEEDS = "tests/unit/server/test_feeds.py"
+PLACES = "tests/unit/server/test_places.py"
 GUARDED = "tests/unit/service/test_guarded.py"
 GATE = "tests/unit/server/test_gate.py"
 
@@ -116,5 +117,21 @@ FAULTS = (
         "if name not in _NAMES or port is None:",
         "if port is None:",
         GATE,
+    ),
+    Fault(
+        "RT-131",
+        "a text over HTTP is opened where it looks like a path",
+        "service/documents/texts.py",
+        'several = [DocumentText("<text>", documents)] if isinstance(documents, str) else documents',
+        "if isinstance(documents, str):\n        return [workspace.load(documents)]\n    several = documents",
+        PLACES,
+    ),
+    Fault(
+        "RT-131",
+        "a server takes documents that need files of one machine",
+        "service/local/context.py",
+        "made.elsewhere = self.elsewhere",
+        "made.elsewhere = False",
+        PLACES,
     ),
 )

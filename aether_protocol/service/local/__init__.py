@@ -140,7 +140,11 @@ def connect(
 
 
 def client_of(
-    engine: RunEngine, *, library: DocumentContext | None = None, workspaces: str | Path | None = None
+    engine: RunEngine,
+    *,
+    library: DocumentContext | None = None,
+    workspaces: str | Path | None = None,
+    elsewhere: bool = False,
 ) -> LocalClient:
     """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open.
 
@@ -148,6 +152,7 @@ def client_of(
         engine: an engine that is open, or will be when the client is used.
         library: where documents look up what they lack; by default where the engine does.
         workspaces: the folder below which workspaces of the engine's runs lie; beside its store by default.
+        elsewhere: it answers callers of other machines, whose files are not here (RT-131).
     """
     from aether_protocol.assembly.public import Engine as DocumentEngine
     from aether_protocol.assembly.stores import workspaces_root
@@ -160,5 +165,6 @@ def client_of(
         engine,
         engine.clock,
         compiler=engine.workspace if library is None and isinstance(engine, DocumentEngine) else None,
+        elsewhere=elsewhere,
     )
     return LocalClient(context, closes=False)

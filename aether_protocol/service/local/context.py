@@ -65,7 +65,8 @@ class ClientContext(Struct, frozen=True):
     """`engine` drives runs of `store` in this process; None where this process drives none. `root`: of workspaces.
 
     `compiler` makes the workspace in which documents are compiled; by default that of the library. `place` is what people call
-    the store. `scope`: the namespaces to which a caller is bound; the store is one in which no others are.
+    the store. `scope`: the namespaces to which a caller is bound; the store is one in which no others are. `elsewhere`: what is
+    submitted and applied comes from other machines (RT-131).
     """
 
     store: Store
@@ -76,6 +77,7 @@ class ClientContext(Struct, frozen=True):
     compiler: Callable[[], DocumentWorkspace] | None = None
     place: str = "the store"
     scope: NamespaceScope | None = None
+    elsewhere: bool = False
 
     @property
     def clock(self) -> Clock:
@@ -175,7 +177,9 @@ class ClientContext(Struct, frozen=True):
 
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which documents are compiled."""
-        return self.library.workspace() if self.compiler is None else self.compiler()
+        made = self.library.workspace() if self.compiler is None else self.compiler()
+        made.elsewhere = self.elsewhere
+        return made
 
     async def plan(
         self, document: Source, name: str | None = None, library: Sequence[LibraryTexts] = ()

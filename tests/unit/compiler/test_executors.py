@@ -307,3 +307,17 @@ def test_an_executor_that_is_turned_off_is_an_error_and_its_config_is_not_looked
     assert [(d.code, d.severity, d.path, d.message, d.hint) for d in result.diagnostics] == [
         ("AE406", "error", "spec.templates[0].task.executor.type", "executor 'closed' is turned off", "by line 3")
     ]
+
+
+@pytest.mark.rule("RT-131")
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_files_of_one_machine_are_refused_where_others_carry_the_document_out(elsewhere: bool, compiled: Compile) -> None:
+    """Also where the types are not known; the working directory of another kind of executor is its own affair."""
+    spec = """
+- task: {name: main, executor: {type: %s, config: {workingDir: document, source: 'cat $AETHER_DOCUMENT_DIR/x'}}}
+"""
+    options = CompileOptions(elsewhere=elsewhere)
+    found = [(d.code, d.path) for d in compiled(spec % "script", options).diagnostics]
+    at = "spec.templates[0].task.executor.config"
+    assert found == ([("AE407", f"{at}.workingDir"), ("AE407", f"{at}.source")] if elsewhere else [])
+    assert compiled(spec % "other", options).diagnostics == ()

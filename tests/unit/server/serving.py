@@ -44,7 +44,7 @@ FAILS = workflow("fails", {"type": "fail", "config": {"message": "no"}})
 def serving(**parts: Any) -> Iterator[TestClient[Any]]:
     """Answer requests without a network, over a store in memory."""
     engine = Engine()
-    app = make_app(ServerParts(client=client_of(engine), **parts))
+    app = make_app(ServerParts(client=client_of(engine, elsewhere=True), **parts))
     app.on_startup.append(engine.__aenter__)
     app.on_shutdown.append(engine.close)
     with TestClient(app, base_url="http://127.0.0.1") as client:
@@ -58,7 +58,7 @@ class Server:
         self.engine = engine
         self.port = free_port() if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
-        self.app = make_app(ServerParts(client=client or client_of(engine)))
+        self.app = make_app(ServerParts(client=client or client_of(engine, elsewhere=True)))
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
