@@ -53,6 +53,7 @@ inputs from there rather than by `{{inputs.parameters.name}}` in the source: wha
 
 **Environment**: first the engine's own, or what `inherit` takes of it, then `env`, then `AETHER_INPUT_*`, `AETHER_INPUTS`,
 `AETHER_OUTPUTS`, `AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`. Standard input is empty.
+Where an attempt has a trace context, `TRACEPARENT` (W3C) gives it to the program, unless `env` sets that variable.
 
 **Where it runs**: in the attempt's own workspace, an empty private folder that goes when the attempt has Succeeded.
 `AETHER_WORKSPACE` names it, `AETHER_RUN_DIR` a folder that all attempts of the run on this machine share, and

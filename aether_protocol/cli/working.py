@@ -10,8 +10,10 @@ from msgspec import Struct
 from aether_protocol.cli.command import option
 from aether_protocol.cli.configured import configuration, debugs
 from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.options import LogFormat
 from aether_protocol.cli.terminal import messages
-from aether_protocol.cli.value_types import Number, Text
+from aether_protocol.cli.value_types import FOLDER, BadValueError, Location, Number, Text
+from aether_protocol.expressions.sizes import parse_size
 
 if TYPE_CHECKING:
     from aether_protocol.worker.supervisor import WorkerNews
@@ -51,6 +53,20 @@ def _configured_servers(context: click.Context, _: click.Parameter, given: tuple
         return given
     found = configuration().value("server.url")
     return () if found is None else (found,)
+
+
+class _Size(Text):
+    """A number of bytes, as in documents: 512Mi."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:  # type: ignore[override]
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            raise BadValueError(str(error), "like 512Mi or 20Gi", ctx=ctx, param=param) from None
 
 
 class WorkerOptions(Struct, frozen=True, kw_only=True):
@@ -94,6 +110,23 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
         option("--grace", type=Number(0, 86_400, fraction=True), default=600, show_default=True, metavar="SECONDS",
                help="How long tasks may continue after a signal."),
     ] = 600
+    cache: Annotated[
+        str | None,
+        option("--cache", type=Location(FOLDER), metavar="DIR",
+               help="Where artifacts are kept by digest; by default aether/artifacts in the user's cache folder. Workers of "
+                    "one machine may share it."),
+    ] = None
+    cache_size: Annotated[
+        int,
+        option("--cache-size", type=_Size(), default="5Gi", show_default=True, metavar="SIZE",
+               help="How much of them is kept; what was not used for longest goes first."),
+    ] = 5 * 2**30
+    spool_size: Annotated[
+        int,
+        option("--spool-size", type=_Size(), default="64Mi", show_default=True, metavar="SIZE",
+               help="How much of logs waits on disk while the server is away; then the oldest go, with a note."),
+    ] = 64 * 2**20
+    log_format: LogFormat = "text"
 
 
 def work(options: WorkerOptions) -> int:
@@ -112,7 +145,9 @@ def work(options: WorkerOptions) -> int:
     now = WallClock().now
 
     def report(news: WorkerNews) -> None:
-        if not messages.is_quiet() or news.kind in _BAD:
+        if messages.is_json():
+            messages.record("warning" if news.kind in _BAD else "info", news.text, kind=news.kind)
+        elif not messages.is_quiet() or news.kind in _BAD:
             click.echo(f"{here(now())}  ", nl=False, err=True)
             click.secho(printable(news.text), fg=_COLORS.get(news.kind), err=True)
 
@@ -127,6 +162,9 @@ def work(options: WorkerOptions) -> int:
         pool=options.pool,
         executors=None if options.executors is None else [one.strip() for one in options.executors.split(",") if one.strip()],
         modules=options.modules,
+        cache=options.cache,
+        cache_bytes=options.cache_size,
+        log_bytes=options.spool_size,
         grace_s=options.grace,
         report=report,
     )

@@ -219,3 +219,24 @@ def test_a_worker_is_judged() -> None:
     assert [one["passed"] for one in found] == [False] * len(found)
     assert aether("worker-check", "--", "/nowhere/worker").returncode == 9
     assert aether("worker-check", "--listen", "here", "--", "true").returncode == 2
+
+
+def test_where_artifacts_and_logs_are_kept_and_how_messages_are_written_can_be_said(tmp_path: Path) -> None:
+    options = ("--cache", str(tmp_path / "kept"), "--cache-size", "20Mi", "--spool-size", "2Mi", "--log-format", "json")
+    with served(tmp_path, "--no-workers") as server, working(server.url, "--name", "w1", *options) as worker:
+        artifact = {"artifacts": [{"name": "file", "path": "file"}]}
+        assert server.result(server.submit("echo more > file", outputs=artifact))["phase"] == "Succeeded"
+        assert [one for one in (tmp_path / "kept").rglob("*") if one.is_file()], "the artifact is in its cache"
+        code, said = worker.end()
+        assert code == 0
+    told = [json.loads(line) for line in said.splitlines()]
+    assert ("connected", "info") in [(one.get("kind"), one["level"]) for one in told]
+    assert [one["message"] for one in told][-1] == "the worker ends"
+
+
+@pytest.mark.parametrize("option", ["--cache-size", "--spool-size"])
+@pytest.mark.parametrize("size", ["0", "much", "-1Gi", ""])
+def test_what_is_no_size_is_wrong_usage(option: str, size: str) -> None:
+    done = aether("worker", "--server", "http://127.0.0.1:1", option, size)
+    assert done.returncode == 2
+    assert "hint: like 512Mi or 20Gi" in done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -61,6 +62,8 @@ Config = dict[str, Json]
 Environment = dict[str, str]
 CommandLine = Callable[[Config, Exchange, Environment, str], list[str]]
 
+TRACEPARENT: Final = "TRACEPARENT"
+_TRACE_CONTEXT: Final = r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
 DOCUMENT: Final = "document"  # the workingDir that is the document's folder
 
 
@@ -122,7 +125,7 @@ def _prepare(task: TaskAssignment, context: ExecutionContext, command_line: Comm
         exchange = undo.enter_context(Exchange.opened(task, context.scratch))
         workspace = context.workspace
         folder = working_folder(task, context, config.get("workingDir"))
-        env = exchange.environment(task, config, places(task, context), _note(context))
+        env = exchange.environment(task, config, places(task, context) | trace(task, config), _note(context))
         try:
             argv = command_line(config, exchange, env, str(folder))
         except _CommandError as error:
@@ -202,6 +205,14 @@ def places(task: TaskAssignment, context: ExecutionContext) -> dict[str, str]:
     """The variables that name folders (ART-4)."""
     named = {"AETHER_WORKSPACE": str(context.workspace), "AETHER_RUN_DIR": str(context.shared)}
     return named if task.folder is None else {**named, "AETHER_DOCUMENT_DIR": task.folder}
+
+
+def trace(task: TaskAssignment, config: Config) -> dict[str, str]:
+    """The variable with the W3C trace context of the attempt, so that a program continues its trace; `env` wins."""
+    context = task.trace_context
+    if context is None or TRACEPARENT in (config.get("env") or {}) or re.fullmatch(_TRACE_CONTEXT, context) is None:
+        return {}
+    return {TRACEPARENT: context}
 
 
 def process_command(config: Config, exchange: Exchange, env: Environment, cwd: str) -> list[str]:
