@@ -1,4 +1,4 @@
-"""An engine's chores on a durable store: its lease, and what others ask of its runs.
+"""Renew an engine's lease on a durable store, claim and release runs, and check the mailbox for requests to them.
 
 Law: an engine drives a run only while it holds it, and its locks. The lease is renewed well before it ends, and at once where
 the machine's clock was set; what was taken over, or could not be renewed in time, is given up here at once. All of it happens

@@ -54,6 +54,21 @@ MANY_PARAMETERS = 3  # from here on a docstring lists them under Args
 UNDESCRIBED_YET = {  # each goes with the work on that package
     *(f"aether_protocol.assembly.public.{name}" for name in ("Engine.__init__", "Engine.submit", "run")),
 }
+OUTSIDE = tuple(  # what sees attempts, and neither the runs that they are of nor the leases of these
+    f"aether_protocol.{name}"
+    for name in ("ports.broker", "ports.executor", "ports.wire", "ports.worker", "adapters.brokers", "fleet", "worker")
+)
+INNER_NAMES = {"node", "nodes", "node_id", "fence", "fencing_token", "lease_token"}
+INSTANTS = {"now", "at", "at_us", "until", "clock", "instant"}
+SETTLING = {"busy", "quiet", "settled"}
+UNMEASURED = ("scheduler", "engine", "execution", "adapters.stores", "adapters.brokers")
+WHERE = {  # what people search for, and the module that does it
+    "renew": "engine.leases",
+    "retry": "service.runs.retry_ids",
+    "DST": "service.schedules.dst_notes",
+    "CronWorkflow": "compiler.checks.schedules",
+    "acknowledge": "engine.dispatch.reports",
+}
 UNFINISHED = re.compile(r"raise NotImplementedError|\b(TODO|FIXME|HACK)\b")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -361,6 +376,66 @@ def test_the_map_of_the_tests_names_every_folder() -> None:
     }
     assert lost == set()
     assert {name for name in named if name.startswith("unit/") and not (ROOT / "tests" / name).exists()} == set()
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """The attributes, parameters and fields that a module names."""
+    return {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [node.attr] if isinstance(node, ast.Attribute) else
+            [node.arg] if isinstance(node, ast.arg) else
+            [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
+        )
+    }
+
+
+def methods_of(module: str, name: str | None = None) -> Iterator[Function]:
+    """The methods of the classes of a module, or of one of them."""
+    for node in parsed(source_of(module)).body:
+        if isinstance(node, ast.ClassDef) and name in (None, node.name):
+            yield from (one for one in node.body if isinstance(one, Function))
+
+
+def test_node_numbers_and_fencing_tokens_never_leave_the_engine() -> None:
+    """Brokers, workers and executors know an attempt by its AttemptRef alone."""
+    seen = {
+        module_name(path): inner
+        for path in MODULES
+        if f"{module_name(path)}.".startswith(tuple(f"{name}." for name in OUTSIDE))
+        if (inner := names_in(parsed(path)) & INNER_NAMES)
+    }
+    assert seen == {}
+    assert {"node", "at"} <= names_in(ast.parse("def f(at): x.node")), "the check bites"
+
+
+def test_leases_are_measured_by_the_store_alone() -> None:
+    taken = {one.name: {a.arg for a in one.args.args} for one in methods_of("aether_protocol.ports.store.leases", "LeaseStore")}
+    assert {"claim", "renew", "lock"} <= set(taken)
+    assert {name: names & INSTANTS for name, names in taken.items() if names & INSTANTS} == {}
+
+
+def test_no_port_has_what_only_tests_need() -> None:
+    ports = [module_name(path) for path in MODULES if path.is_relative_to(PACKAGE / "ports")]
+    assert [f"{port}.{one.name}" for port in ports for one in methods_of(port) if one.name in SETTLING] == []
+    assert SETTLING & {one.name for one in methods_of("aether_protocol.testing.settling")} == {"busy", "quiet"}
+
+
+def test_what_is_measured_and_traced_does_not_know_it() -> None:
+    """Telemetry wraps ports: neither the loop nor what runs attempts imports it."""
+    telling = {
+        (name, target)
+        for name, targets in graph().items()
+        for target in targets
+        if name.startswith(tuple(f"aether_protocol.{package}" for package in UNMEASURED)) and ".telemetry" in target
+    }
+    assert telling == set()
+
+
+def test_what_people_search_for_is_found_where_it_is_done() -> None:
+    texts = {module: ast.get_docstring(parsed(source_of(f"aether_protocol.{module}"))) or "" for module in WHERE.values()}
+    assert [word for word, module in WHERE.items() if word.lower() not in texts[module].partition("\n\n")[0].lower()] == []
 
 
 def test_nothing_is_left_unfinished() -> None:

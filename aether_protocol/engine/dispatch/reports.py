@@ -1,4 +1,4 @@
-"""What brokers report (`ports.broker.ResultSink`), as events in the inbox.
+"""Turn what brokers report (`ports.broker.ResultSink`) into events in the inbox, and acknowledge results once stored.
 
 Law: what is late, double, unknown or of another epoch changes nothing (SCHED-12), and is acknowledged all the same, in its
 turn: after what came before it is stored.

@@ -1,4 +1,4 @@
-"""Name runs and their retries, and continue the run that a name means (RT-42).
+"""Make the id of a retry of a run, and continue the run that a name means (RT-42).
 
 Law: a retry of ID is ID.2, the next one ID.3, and so is a retry of such a retry; the name ID means the newest of them all.
 What was recorded is what is continued: plan and parameters are never taken from the caller.

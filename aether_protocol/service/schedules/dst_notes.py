@@ -1,4 +1,4 @@
-"""What is odd about a fire: its local time was skipped by the clock of the zone, or comes twice (CRON-1).
+"""Explain fires at a change to or from daylight saving time (DST): a local time that is skipped, or comes twice (CRON-1).
 
 Law: pure; the zone alone is asked. A fire that is like every other has no note.
 """
