@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import Request, Response, get
-from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 
 from aether_protocol.server.access import PUBLIC
@@ -47,7 +46,20 @@ def answers(
     return told
 
 
-FOR_EVER: Final = [ResponseHeader(name="Cache-Control", value="public, max-age=31536000, immutable")]
+# For the caller alone: another one may not read it. What is kept is asked for no more.
+FOR_EVER: Final = "private, max-age=31536000, immutable"
+
+
+
+def tagged(request: Request[Any, Any, Any], digest: str, body: Any, cache: str) -> Response[Any]:
+    """Answer with a body whose ETag is a digest, or 304 where the caller has it."""
+    tag = f'"{digest}"'
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    headers = {"etag": tag, "cache-control": cache}
+    if tag in known or "*" in known:
+        return Response(None, status_code=304, headers=headers)
+    return Response(body, headers=headers)
+
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Aether Protocol API</title>

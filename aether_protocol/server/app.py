@@ -21,7 +21,7 @@ from aether_protocol.server.answers import openapi, page
 from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.documents import DocumentController, validate
 from aether_protocol.server.gate import AccessGate
-from aether_protocol.server.inspections import InspectionController
+from aether_protocol.server.inspections import InspectionController, PlanController
 from aether_protocol.server.login import login, logout, me
 from aether_protocol.server.monitoring import get_pool, list_pools, metrics
 from aether_protocol.server.parts import ServerParts, parts_of
@@ -52,7 +52,7 @@ def make_app(parts: ServerParts) -> Litestar:
     """Return the ASGI application of a server; it has the routes for which there are parts."""
     routes: list[ControllerRouterHandler] = [openapi, page, healthz, readyz, login, logout, me]
     if parts.client is not None:
-        routes += [RunController, InspectionController, StoreController, *feeds.ROUTES]
+        routes += [RunController, InspectionController, PlanController, StoreController, *feeds.ROUTES]
         routes += [DocumentController, ScheduleController, validate]
     if parts.administer is not None:
         routes.append(AdministrationController)

@@ -8,7 +8,7 @@ from litestar import Controller, Request, Response, delete, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from aether_protocol.server.access import AUTHOR, VIEWER
-from aether_protocol.server.answers import answers
+from aether_protocol.server.answers import answers, tagged
 from aether_protocol.server.runs import Asked
 from aether_protocol.service.documents.as_json import by_document, marked_json
 from aether_protocol.service.documents.changes import KINDS, difference
@@ -120,12 +120,7 @@ class DocumentController(Controller):
         digest: Annotated[str | None, QueryParameter(description="The digest of a version, or its beginning.")] = None,
     ) -> Response[Any]:
         found = await client.documents.get(f"{namespace}/{document}", kind=kind, version=version, digest=digest)
-        tag = f'"{found.digest}"'
-        known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-        headers = {"etag": tag, "cache-control": "no-cache"}
-        if tag in known or "*" in known:
-            return Response(None, status_code=304, headers=headers)
-        return Response(text_json(found), headers=headers)
+        return tagged(request, found.digest, text_json(found), "no-cache")
 
     @get(
         f"{_ONE}/versions",

@@ -1,17 +1,18 @@
-"""Closer looks at runs over HTTP: overviews, steps, what differs, what waits for an answer, and who drives."""
+"""Closer looks at runs over HTTP: overviews, steps, what differs, what waits for an answer, who drives; and their plans."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from litestar import Controller, get
-from litestar.params import QueryParameter
+from litestar import Controller, Request, Response, get
+from litestar.params import FromPath, QueryParameter
 from msgspec import to_builtins
 
 from aether_protocol.errors import NotFoundError
 from aether_protocol.server.access import VIEWER
-from aether_protocol.server.answers import answers
+from aether_protocol.server.answers import FOR_EVER, answers, tagged
 from aether_protocol.server.runs import Asked, Run
+from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire.inspections import (
     DifferencesBody,
     DriverBody,
@@ -28,6 +29,7 @@ from aether_protocol.service.wire.inspections import (
 from aether_protocol.service.wire.runs import RunBody
 from aether_protocol.views.summary import row_json
 
+PlanDigest = Annotated[FromPath[str], "`digest` of a run"]
 Task = Annotated[str, QueryParameter(description="A task, by its path or name; a hook by its name.")]
 
 
@@ -141,3 +143,33 @@ class InspectionController(Controller):
     )
     async def driver(self, run: Run, client: Asked) -> dict[str, Any]:
         return {"driver": await client.runs.driver(run)}
+
+
+class PlanController(Controller):
+    """Plans of the runs that the caller sees, by their digests. What a digest names never changes."""
+
+    path = "/v1/plans"
+    tags: ClassVar[list[str]] = ["plans"]  # type: ignore[misc]
+    opt: ClassVar[dict[str, Any]] = dict(VIEWER)  # type: ignore[misc]
+
+    @get(
+        "/{plan:str}",
+        summary="Read the documents of a plan",
+        responses=answers((200, PlanDocuments, "To be kept for ever; its digest is the ETag."), problems=(404,)),
+    )
+    async def read(self, plan: PlanDigest, client: Asked, request: Request[Any, Any, Any]) -> Response[Any]:
+        return tagged(request, plan, to_builtins(await client.plans.get(plan)), FOR_EVER)
+
+    @get(
+        "/{plan:str}/layout",
+        summary="Read where the boxes of a plan's picture lie",
+        responses=answers((200, PlanLayout, "To be kept for ever; its digest is the ETag."), problems=(404,)),
+    )
+    async def layout(
+        self,
+        plan: PlanDigest,
+        client: Asked,
+        request: Request[Any, Any, Any],
+        depth: Annotated[int | None, QueryParameter(ge=0, description="Dags and loops below it are closed boxes.")] = None,
+    ) -> Response[Any]:
+        return tagged(request, plan, to_builtins(await client.plans.layout(plan, depth=depth)), FOR_EVER)

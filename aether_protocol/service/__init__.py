@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.blocking import connect_blocking as connect_blocking
     from aether_protocol.service.client import Client as Client
     from aether_protocol.service.client import DocumentControl as DocumentControl
+    from aether_protocol.service.client import PlanReader as PlanReader
     from aether_protocol.service.client import RunControl as RunControl
     from aether_protocol.service.client import RunInspector as RunInspector
     from aether_protocol.service.client import RunReader as RunReader
@@ -41,6 +42,7 @@ _HOMES = {
     "DocumentControl": "client",
     "DocumentText": "documents.texts",
     "LibraryTexts": "documents.texts",
+    "PlanReader": "client",
     "RunControl": "client",
     "RunInspector": "client",
     "RunReader": "client",

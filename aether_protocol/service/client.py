@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
     from aether_protocol.service.runs.once import OnceSubmitted
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
+    from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
     from aether_protocol.service.schedules.backfill import BackfillFire
     from aether_protocol.service.schedules.check import AppliedSchedules
     from aether_protocol.service.schedules.find import ScheduleOverview
@@ -160,6 +161,26 @@ class RunInspector(Protocol):
 
     async def workspace(self, run: str, task: str) -> KeptWorkspace:
         """Find the workspace that was kept of a task, on the machine of the store."""
+        ...
+
+
+class PlanReader(Protocol):
+    """Read the plans of runs, by the digest that a run's row has. What a digest names never changes."""
+
+    async def get(self, digest: str) -> PlanDocuments:
+        """Give the documents that a plan was compiled from. Raises NotFoundError where no run has that plan."""
+        ...
+
+    async def layout(self, digest: str, *, depth: int | None = None) -> PlanLayout:
+        """Lay a plan out as a picture.
+
+        Args:
+            digest: of the plan.
+            depth: dags and loops below this depth are closed boxes.
+
+        Raises:
+            NotFoundError: no run has that plan.
+        """
         ...
 
 
@@ -512,6 +533,11 @@ class Client(Protocol):
     @property
     def inspect(self) -> RunInspector:
         """Look closer at runs."""
+        ...
+
+    @property
+    def plans(self) -> PlanReader:
+        """Read the plans of runs."""
         ...
 
     @property

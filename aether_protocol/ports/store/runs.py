@@ -166,6 +166,7 @@ class RunQuery(Struct):
     closed: bool | None = None
     limit: int | None = None
     before: tuple[int, str] | None = None
+    digest: str | None = None
     prefix: str = ""  # of the run id
     retries: bool = False  # only runs that retry another one
     asleep: bool = False

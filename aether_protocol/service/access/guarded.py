@@ -25,6 +25,7 @@ from aether_protocol.service.documents.changes import SCHEDULE
 if TYPE_CHECKING:
     from aether_protocol.service.client import (
         DocumentControl,
+        PlanReader,
         RunControl,
         RunInspector,
         RunReader,
@@ -64,6 +65,8 @@ NEEDS: Final[Mapping[str, MethodNeed]] = {
         f"inspect.{one}": _READ
         for one in ("overview", "step", "compare", "compare_steps", "log_place", "question", "newest", "workspace")
     },
+    "plans.get": _READ,
+    "plans.layout": _READ,
     "control.submit": MethodNeed("operator", writes=True, about="new run"),
     "control.submit_once": MethodNeed("operator", writes=True, about="new run"),
     "control.resume": _ANSWER,
@@ -122,6 +125,11 @@ class GuardedClient:
     def inspect(self) -> RunInspector:
         """Look closer at runs."""
         return cast("RunInspector", _Part(self, "inspect"))
+
+    @property
+    def plans(self) -> PlanReader:
+        """Read the plans of the caller's namespaces."""
+        return cast("PlanReader", _Part(self, "plans"))
 
     @property
     def control(self) -> RunControl:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.access.scope import NamespaceScope
     from aether_protocol.service.local.control import LocalControl
     from aether_protocol.service.local.documents import LocalDocuments
-    from aether_protocol.service.local.inspector import LocalInspector
+    from aether_protocol.service.local.inspector import LocalInspector, LocalPlans
     from aether_protocol.service.local.runs import LocalRuns
     from aether_protocol.service.local.schedules import LocalSchedules
     from aether_protocol.service.local.store import LocalStore
@@ -53,6 +53,13 @@ class LocalClient:
         from aether_protocol.service.local.inspector import LocalInspector
 
         return LocalInspector(self._context)
+
+    @cached_property
+    def plans(self) -> LocalPlans:
+        """Read the plans of runs."""
+        from aether_protocol.service.local.inspector import LocalPlans
+
+        return LocalPlans(self._context)
 
     @cached_property
     def control(self) -> LocalControl:

@@ -1,4 +1,4 @@
-"""Closer looks at runs of a store (`client.RunInspector`).
+"""Closer looks at runs of a store (`client.RunInspector`), and their plans (`client.PlanReader`).
 
 Law: nothing here changes a run; a large one is read beside the event loop.
 """
@@ -9,7 +9,9 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from aether_protocol.ports.store import LogLine, RunSummary
+from aether_protocol.errors import NotFoundError
+from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.find import driven_by
 from aether_protocol.service.runs.inspect import (
@@ -30,6 +32,7 @@ from aether_protocol.service.runs.overview import (
     take_excerpt,
     take_step,
 )
+from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout, documents_of, lay_out
 from aether_protocol.service.runs.retry_ids import newest_of
 from aether_protocol.views.diff import differences
 
@@ -86,3 +89,24 @@ class LocalInspector:
     async def workspace(self, run: str, task: str) -> KeptWorkspace:
         context = self._context
         return await context.view(await context.row(run), lambda state: find_workspace(state, context.root, task))
+
+
+class LocalPlans:
+    """See `client.PlanReader`."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+
+    async def get(self, digest: str) -> PlanDocuments:
+        return documents_of(await self._plan(digest))
+
+    async def layout(self, digest: str, *, depth: int | None = None) -> PlanLayout:
+        from asyncio import to_thread
+
+        return await to_thread(lay_out, await self._plan(digest), depth)
+
+    async def _plan(self, digest: str) -> Plan:
+        runs = self._context.store.runs
+        for row in await runs.rows(RunQuery(digest=digest, limit=1)):
+            return (await runs.load(row.run_id)).plan
+        raise NotFoundError(f"no run has the plan {digest!r}", hint="'digest' of a run names its plan, as a whole")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aether_protocol.service.remote.calls import PATIENCE_S, ServerCalls
 from aether_protocol.service.remote.control import RemoteControl
 from aether_protocol.service.remote.documents import RemoteDocuments
-from aether_protocol.service.remote.inspector import RemoteInspector
+from aether_protocol.service.remote.inspector import RemoteInspector, RemotePlans
 from aether_protocol.service.remote.runs import RemoteRuns
 from aether_protocol.service.remote.schedules import RemoteSchedules
 from aether_protocol.service.remote.store import RemoteStore
@@ -55,6 +55,7 @@ class RemoteClient:
         self._calls = ServerCalls(url, token=token, verify=verify, patience_s=patience_s, transport=transport)
         self.runs = RemoteRuns(self._calls)
         self.inspect = RemoteInspector(self._calls)
+        self.plans = RemotePlans(self._calls)
         self.control = RemoteControl(self._calls)
         self.store = RemoteStore(self._calls)
         self.schedules = RemoteSchedules(self._calls)

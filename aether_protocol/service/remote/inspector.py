@@ -1,4 +1,4 @@
-"""Closer looks at runs of a server (`client.RunInspector`)."""
+"""Closer looks at runs of a server (`client.RunInspector`), and their plans (`client.PlanReader`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from aether_protocol.ports.store import RunSummary
 from aether_protocol.service.remote.calls import ServerCalls, path_of
 from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
 from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
+from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire import inspections as wire
 from aether_protocol.service.wire.runs import RunBody, read_row
 
@@ -48,3 +49,16 @@ class RemoteInspector:
     async def workspace(self, run: str, task: str) -> KeptWorkspace:
         path = path_of("runs", run, "workspace")
         return wire.read_workspace(await self._calls.get(path, wire.WorkspaceBody, [("task", task)]))
+
+
+class RemotePlans:
+    """See `client.PlanReader`."""
+
+    def __init__(self, calls: ServerCalls) -> None:
+        self._calls = calls
+
+    async def get(self, digest: str) -> PlanDocuments:
+        return await self._calls.get(path_of("plans", digest), PlanDocuments)
+
+    async def layout(self, digest: str, *, depth: int | None = None) -> PlanLayout:
+        return await self._calls.get(path_of("plans", digest, "layout"), PlanLayout, [("depth", depth)])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from aether_protocol.errors import ConflictError, DocumentError, NotFoundError, UsageError
+from aether_protocol.errors import AetherError, ConflictError, DocumentError, NotFoundError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.service.client import Client
@@ -188,6 +188,30 @@ class DocumentClientContract:
             await documents.apply(WORDS)
             assert await documents.check([uses]) == []
             assert [one.name for one in await documents.list()] == ["words"]
+
+        self.play(tmp_path, body)
+
+    def test_a_plan_is_found_by_its_digest_and_laid_out(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            await client.documents.apply(WORDS)
+            digest = (await client.runs.get(await client.control.submit(USES))).digest
+            plan = await client.plans.get(digest)
+            assert (plan.digest, plan.name, plan.namespace, len(plan.library)) == (digest, "uses", "default", 1)
+            assert isinstance(plan.workflow, dict)
+            assert plan.workflow["kind"] == "Workflow"
+            layout = await client.plans.layout(digest)
+            assert [(one.id, one.parent, one.kind, one.path) for one in layout.nodes] == [
+                (0, None, "dag", "main"), (1, 0, "task", "main.a"),
+            ]
+            group, inside = layout.nodes
+            assert (group.width, group.height) == (layout.width, layout.height)
+            assert group.x < inside.x < inside.x + inside.width < group.x + group.width
+            closed = await client.plans.layout(digest, depth=0)
+            assert [one.lines for one in closed.nodes] == [["(1 task inside)"]]
+            for unknown in ("0" * 64, digest[:12], ""):
+                with pytest.raises(NotFoundError, match="plan") if unknown else pytest.raises(AetherError):
+                    await client.plans.get(unknown)
 
         self.play(tmp_path, body)
 

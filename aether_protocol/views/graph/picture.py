@@ -28,6 +28,7 @@ class Box(Struct):
     title: str
     lines: list[str]
     tooltip: str
+    path: str
     optional: bool = False
     children: list[int] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
@@ -91,7 +92,16 @@ def _box(call: Call, id_: int, parent: int, path: str) -> Box:
     tooltip = path if target.name == call.name else f"{path} (template {target.name})"
     if call.when is not None:
         tooltip += f"\nwhen {call.when.text}"
-    return Box(id_, parent, kind, one_line(call.name, LABEL), lines, tooltip, optional=call.when is not None)
+    return Box(
+        id=id_,
+        parent=parent,
+        kind=kind,
+        title=one_line(call.name, LABEL),
+        lines=lines,
+        tooltip=tooltip,
+        path=path,
+        optional=call.when is not None,
+    )
 
 
 def _loop_line(loop: LoopDef) -> str:

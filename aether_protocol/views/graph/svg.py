@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from aether_protocol.views.graph.layout import Arrow, Metrics, Rect, arrange
+from aether_protocol.views.graph.layout import Arrow, Layout, Metrics, Rect, arrange
 from aether_protocol.views.graph.picture import Box, Picture
 from aether_protocol.views.text import cells, printable
 
@@ -26,7 +26,7 @@ path { fill: none; stroke: #6b7280; stroke-width: 1.4 } marker path { fill: #6b7
 
 def as_svg(picture: Picture) -> str:
     """The whole file."""
-    layout = arrange(picture, Metrics(_size, (MARGIN, 44, MARGIN, MARGIN), _least, 24, _layer_gap))
+    layout = place_boxes(picture)
     width, height = (side + 2 * MARGIN for side in layout.size)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
@@ -40,6 +40,11 @@ def as_svg(picture: Picture) -> str:
     parts += [_box(box, layout.rects[box.id]) for box in picture.boxes if not box.group]
     parts.append("</g></svg>\n")
     return "\n".join(parts)
+
+
+def place_boxes(picture: Picture) -> Layout:
+    """Give each box its place, in pixels, as large as its texts need."""
+    return arrange(picture, Metrics(_size, (MARGIN, 44, MARGIN, MARGIN), _least, 24, _layer_gap))
 
 
 def _size(box: Box) -> tuple[int, int]:

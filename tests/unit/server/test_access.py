@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
@@ -48,6 +49,7 @@ PARAMETERS = {  # of paths, by name: what stands for it in a namespace
     "namespace": "{space}",
     "token": "{space}token",
     "document": "{mark}",
+    "plan": "{plan}",
     "schedule": "{mark}",
 }
 OF_THE_WHOLE = ("/metrics", "/v1/pools")  # these speak of all namespaces: a role in some of them is not enough
@@ -67,6 +69,11 @@ def workflow(space: str, name: str) -> Body:
         "metadata": {"name": name, "namespace": space, "labels": {"team": name}, "annotations": {"said": name}},
         "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
     }
+
+
+@cache
+def plan_of(space: str, mark: str) -> str:
+    return Engine().plan(workflow(space, mark)).digest
 
 
 def waiting(space: str, name: str) -> Body:
@@ -222,7 +229,7 @@ def filled(path: str, space: str, mark: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1].partition(":")[0]
         assert name in PARAMETERS, f"add the path parameter {name!r} to PARAMETERS"
-        return PARAMETERS[name].format(space=space, mark=mark)
+        return PARAMETERS[name].format(space=space, mark=mark, plan=plan_of(space, mark))
 
     plain = re.sub(r"{([^}]*)}", value, path)
     query = QUERIES.get(path)
@@ -341,5 +348,15 @@ def test_a_route_that_declares_nothing_is_refused_to_all() -> None:
         app.register(forgotten)
         for role in (*ROLES, "worker"):
             assert (await ask(app, "GET", "/v1/forgotten", bearer(role))).status == 403
+
+    play(body)
+
+
+def test_the_plans_that_are_asked_for_are_there() -> None:
+    async def body(app: Litestar, whole: LocalClient, store: MemoryStore) -> None:
+        for space, mark in (("ours", "own-mark"), ("theirs", MARK)):
+            assert (await whole.runs.get(f"{space}-1")).digest == plan_of(space, mark)
+            status = (await ask(app, "GET", f"/v1/plans/{plan_of(space, mark)}", bearer("viewer"))).status
+            assert status == (200 if space == "ours" else 404)
 
     play(body)

@@ -146,3 +146,16 @@ def test_documents_are_checked_and_all_findings_come_with_their_places() -> None
         for body in ({}, {"document": text, "documents": []}):
             assert client.post("/v1/validate", json=body).status_code == 400
         assert client.get("/v1/documents").json()["documents"] == []
+
+
+def test_a_plan_is_kept_for_ever() -> None:
+    with serving() as client:
+        digest = client.post("/v1/runs", json={"document": DOCUMENT}).json()["digest"]
+        for path in (f"/v1/plans/{digest}", f"/v1/plans/{digest}/layout"):
+            read = client.get(path)
+            assert (read.status_code, read.json()["digest"]) == (200, digest)
+            assert read.headers["cache-control"] == "private, max-age=31536000, immutable"
+            again = client.get(path, headers={"if-none-match": read.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+        tag = {"if-none-match": f'"{"0" * 64}"'}
+        assert client.get(f"/v1/plans/{'0' * 64}", headers=tag).status_code == 404

@@ -249,6 +249,7 @@ def test_every_method_of_a_client_says_what_it_needs() -> None:
         "control": protocols.RunControl,
         "schedules": protocols.ScheduleControl,
         "documents": protocols.DocumentControl,
+        "plans": protocols.PlanReader,
         "store": protocols.StoreControl,
     }
     methods = {f"{part}.{name}" for part, kind in parts.items() for name in vars(kind) if not name.startswith("_")}
@@ -265,5 +266,20 @@ def test_what_is_checked_does_not_find_templates_of_others() -> None:
             assert len(await ours.documents.check(document)) == count
             assert await whole.documents.check(document) == []
         assert await store.audit.read() == []
+
+    play(body)
+
+
+def test_plans_of_others_are_not_found() -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        viewer = client({"ours": "viewer"})
+        for run, seen in (("ours-1", True), ("theirs-1", False)):
+            digest = (await whole.runs.get(run)).digest
+            for read in (viewer.plans.get, viewer.plans.layout):
+                if seen:
+                    assert (await read(digest)).digest == digest
+                else:
+                    with pytest.raises(NotFoundError, match="no run has the plan"):
+                        await read(digest)
 
     play(body)

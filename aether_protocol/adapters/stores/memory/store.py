@@ -397,6 +397,7 @@ def _fits(row: RunSummary, query: RunQuery) -> bool:
         and (query.until is None or row.created_at < query.until)
         and (query.ended_before is None or (row.ended_at is not None and row.ended_at < query.ended_before))
         and query.closed in (None, row.closed)
+        and query.digest in (None, row.digest)
         and (query.before is None or (row.created_at, row.run_id) < query.before)
         and row.run_id.startswith(query.prefix)
         and (row.retry_of is not None or not query.retries)

@@ -231,6 +231,7 @@ def condition(query: RunQuery) -> tuple[str, list[Json]]:
         ("created_at < ?", query.until),
         ("ended_at < ?", query.ended_before),
         ("closed = ?", query.closed),
+        ("digest = ?", query.digest),
     ]
     held = [(text, value) for text, value in table if value is not None]
     held += [("instr(labels, ?)", clean(to_json({key: value})[1:-1])) for key, value in query.labels.items()]

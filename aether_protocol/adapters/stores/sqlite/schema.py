@@ -50,6 +50,7 @@ _RUNS: Final = (
         head BLOB
     )""",
     "CREATE INDEX runs_newest ON runs (created_at, run_id)",
+    "CREATE INDEX runs_plan ON runs (digest)",
     "CREATE INDEX runs_open ON runs (owner) WHERE closed = 0 AND wake_at IS NULL",
     "CREATE INDEX runs_asleep ON runs (wake_at) WHERE closed = 0 AND wake_at IS NOT NULL",
     "CREATE TABLE plans (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL)",

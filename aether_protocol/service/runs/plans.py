@@ -1,0 +1,93 @@
+"""Plans as others see them: the documents that one was compiled from, and its picture with a place for each box.
+
+Law: both are made of the plan alone, so that what a digest names never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import Plan
+from aether_protocol.views.graph.picture import picture
+from aether_protocol.views.graph.svg import place_boxes
+
+
+class PlanDocuments(Struct, frozen=True):
+    """A plan by what it was compiled from: the workflow, and the templates of other documents that it refers to."""
+
+    digest: str
+    name: str
+    namespace: str
+    version: str | None
+    workflow: Json
+    library: Sequence[Json]
+
+
+class PlanNode(Struct, rename="camel", frozen=True, gc=False):
+    """A box of the picture. `parent` is the id of the group around it, null at the top; `kind` is task, dag or loop; `lines`:
+    what is said below its title; `optional`: it has a `when`."""
+
+    id: int
+    parent: int | None
+    kind: str
+    title: str
+    path: str
+    lines: list[str]
+    optional: bool
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class PlanEdge(Struct, frozen=True):
+    """An arrow between neighbours in a group. `points`: x, top and bottom of a vertical piece in each layer that it passes."""
+
+    source: int
+    target: int
+    points: list[tuple[int, int, int]]
+
+
+class PlanLayout(Struct, frozen=True):
+    """Where the boxes of a plan lie, in pixels; each comes after the group around it."""
+
+    digest: str
+    width: int
+    height: int
+    nodes: list[PlanNode]
+    edges: list[PlanEdge]
+
+
+def documents_of(plan: Plan) -> PlanDocuments:
+    """Give the documents of a plan."""
+    snapshot = plan.snapshot if isinstance(plan.snapshot, dict) else {}
+    library = snapshot.get("library")
+    several = library if isinstance(library, list) else []
+    return PlanDocuments(plan.digest, plan.name, plan.namespace, plan.version, snapshot.get("workflow"), several)
+
+
+def lay_out(plan: Plan, depth: int | None = None) -> PlanLayout:
+    """Lay a plan out; groups nested deeper than `depth` are closed."""
+    shown = picture(plan, depth)
+    placed = place_boxes(shown)
+    nodes = [
+        PlanNode(
+            id=box.id,
+            parent=None if box.parent < 0 else box.parent,
+            kind=box.kind,
+            title=box.title,
+            path=box.path,
+            lines=box.lines,
+            optional=box.optional,
+            x=rect.x,
+            y=rect.y,
+            width=rect.width,
+            height=rect.height,
+        )
+        for box, rect in zip(shown.boxes, placed.rects, strict=True)
+    ]
+    edges = [PlanEdge(arrow.source, arrow.target, arrow.points) for arrow in placed.arrows]
+    return PlanLayout(plan.digest, *placed.size, nodes, edges)
