@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = ["lint", "types", "walls", "wheel", "cases", "tests"]
+nox.options.sessions = ["lint", "types", "walls", "wheel", "cases", "api", "tests"]
 nox.options.default_venv_backend = "none"
 
 DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
@@ -79,6 +79,16 @@ def cases(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, on two processes unless told otherwise. No test may hang."""
     use(session, "pytest", "--timeout", "300", *(session.posargs or ("-n", "2")))
+
+
+@nox.session
+def api(session: nox.Session) -> None:
+    """Hold a server's answers against its OpenAPI document (schemathesis, in an environment of its own; `-- 7` for another
+    seed)."""
+    st = environment("api") / "st"
+    if not st.exists():
+        session.run(str(st.with_name("pip")), "install", "--quiet", "schemathesis", external=True)
+    use(session, "python", "-m", "tests.e2e.api_check", str(st), *session.posargs)
 
 
 @nox.session(default=False)

@@ -12,6 +12,7 @@ from msgspec import Struct, field, to_builtins
 from aether_protocol.errors import UsageError
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.server.access import ADMIN, VIEWER, caller_of
+from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.service.access.administration import MOST_READ, AccessAdministration
 from aether_protocol.service.access.tokens import token_record
@@ -42,7 +43,7 @@ class AdministrationController(Controller):
     path = "/v1"
     tags: ClassVar[list[str]] = ["administration"]  # type: ignore[misc]
 
-    @post("/tokens", summary="Make a token; its text is in this answer and nowhere else", opt=ADMIN)
+    @post("/tokens", summary="Make a token; its text is in this answer and nowhere else", opt=ADMIN, responses=answers())
     async def create_token(self, data: JSONBody[TokenRequest], request: _Any) -> dict[str, Any]:
         expires_at = None if data.expires_at is None else _instant(data.expires_at)
         made = await _administration(request).create_token(
@@ -50,15 +51,15 @@ class AdministrationController(Controller):
         )
         return {**token_record(made.token), "token": made.text}
 
-    @get("/tokens", summary="List tokens, without their texts", opt=ADMIN)
+    @get("/tokens", summary="List tokens, without their texts", opt=ADMIN, responses=answers())
     async def tokens(self, request: _Any) -> dict[str, Any]:
         return {"tokens": [token_record(one) for one in await _administration(request).tokens()]}
 
-    @delete("/tokens/{token:str}", summary="Revoke a token", opt=ADMIN)
+    @delete("/tokens/{token:str}", summary="Revoke a token", opt=ADMIN, responses=answers(problems=(404,)))
     async def revoke(self, token: FromPath[str], request: _Any) -> None:
         await _administration(request).revoke_token(token)
 
-    @get("/namespaces", summary="List the namespaces that were declared", opt=VIEWER)
+    @get("/namespaces", summary="List the namespaces that were declared", opt=VIEWER, responses=answers())
     async def namespaces(self, request: _Any) -> dict[str, Any]:
         found = await _administration(request).namespaces()
         return {
@@ -68,18 +69,23 @@ class AdministrationController(Controller):
             ]
         }
 
-    @put("/namespaces/{namespace:str}", summary="Declare a namespace, or change it", opt=ADMIN)
+    @put("/namespaces/{namespace:str}", summary="Declare a namespace, or change it", opt=ADMIN, responses=answers())
     async def declare(
         self, namespace: FromPath[str], data: JSONBody[NamespaceRequest], request: _Any
     ) -> dict[str, Any]:
         is_new = await _administration(request).declare_namespace(namespace, weight=data.weight, limit=data.limit)
         return {"name": namespace, "isNew": is_new}
 
-    @delete("/namespaces/{namespace:str}", summary="Take the declaration of a namespace away", opt=ADMIN)
+    @delete(
+        "/namespaces/{namespace:str}",
+        summary="Take the declaration of a namespace away",
+        opt=ADMIN,
+        responses=answers(problems=(404, 409)),
+    )
     async def remove(self, namespace: FromPath[str], request: _Any) -> None:
         await _administration(request).remove_namespace(namespace)
 
-    @get("/audit", summary="What was changed, and by which caller, newest first", opt=ADMIN)
+    @get("/audit", summary="What was changed, and by which caller, newest first", opt=ADMIN, responses=answers())
     async def audit(
         self,
         request: _Any,

@@ -16,13 +16,21 @@ EVENT_STREAM: Final = "text/event-stream"
 
 _PROBLEMS: Final[Mapping[int, str]] = {
     400: "The request is wrong: `detail` says what, `errors` where.",
+    401: "The token is missing, unknown, expired or revoked.",
+    403: "The caller may not do this, or the request may not come from where it comes from.",
     404: "What was named is not there.",
+    408: "The body did not come in time.",
     409: "It does not fit what is there: an id or a key that is taken, a run that has ended, or has not; or it is busy.",
+    410: "The session is over: begin another one.",
     413: "The body is too large.",
-    422: "The document is invalid: `diagnostics` has all findings.",
+    416: "The range begins behind the end.",
+    422: "The content is invalid; of a document `diagnostics` has all findings.",
+    429: "Too many requests: `retry-after` says when to ask again.",
+    431: "The headers are too large.",
     503: "The store, or what the server needs, cannot be used now.",
+    507: "The disk is full.",
 }
-_ALWAYS: Final = (400, 503)  # any request may be misspelt, and any store away
+_ALWAYS: Final = (400, 401, 403, 408, 413, 429, 431, 503)  # any request may be wrong or too large, and any store away
 
 
 def answers(
@@ -39,7 +47,7 @@ def answers(
         status: ResponseSpec(body, description=text, media_type=media_type, generate_examples=False)
         for status, body, text in bodies
     }
-    for status in sorted({*_ALWAYS, *problems}):
+    for status in sorted({*_ALWAYS, *problems} - {*told}):
         told[status] = ResponseSpec(
             ProblemBody, description=_PROBLEMS[status], media_type=MEDIA_TYPE, generate_examples=False
         )

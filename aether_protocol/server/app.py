@@ -17,7 +17,7 @@ from aether_protocol import __version__
 from aether_protocol.server import feeds
 from aether_protocol.server.access import PUBLIC, client_for, require
 from aether_protocol.server.administration import AdministrationController
-from aether_protocol.server.answers import openapi, page
+from aether_protocol.server.answers import answers, openapi, page
 from aether_protocol.server.artifacts import ArtifactController
 from aether_protocol.server.documents import DocumentController, validate
 from aether_protocol.server.gate import AccessGate
@@ -35,13 +35,20 @@ from aether_protocol.server.workers import WorkerController, waiting
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
 
 
-@get("/healthz", tags=["server"], summary="Whether the process is alive", sync_to_thread=False, opt=PUBLIC)
+@get("/healthz", tags=["server"], summary="Whether the process is alive", sync_to_thread=False, opt=PUBLIC, responses=answers())
 def healthz() -> dict[str, str]:
     """Answer as long as the process does."""
     return {"status": "ok"}
 
 
-@get("/readyz", tags=["server"], summary="Whether it takes requests", sync_to_thread=False, opt=PUBLIC)
+@get(
+    "/readyz",
+    tags=["server"],
+    summary="Whether it takes requests",
+    sync_to_thread=False,
+    opt=PUBLIC,
+    responses=answers((503, dict[str, str], "Not yet, or no more.")),
+)
 def readyz(state: State) -> Response[dict[str, str]]:
     """Answer 200 once the engine has the store, 503 before and while the server stops."""
     ready = parts_of(state).is_ready()

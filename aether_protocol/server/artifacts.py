@@ -19,6 +19,7 @@ from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers, Tran
 from aether_protocol.adapters.brokers.workers import digests_of
 from aether_protocol.errors import PortError
 from aether_protocol.server.access import WORKER
+from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError, problem
 
@@ -40,7 +41,7 @@ class ArtifactController(Controller):
     opt: ClassVar[dict[str, Any]] = dict(WORKER)  # type: ignore[misc]
     tags: ClassVar[list[str]] = ["workers"]  # type: ignore[misc]
 
-    @head("/{digest:str}", summary="Whether an artifact is there, or how much of it came")
+    @head("/{digest:str}", summary="Whether an artifact is there, or how much of it came", responses=answers(problems=(404,)))
     async def look(self, digest: FromPath[str], request: _Any, state: State) -> Response[None]:
         transfers, sender = _transfers(state), _sender(request, state)
         size = None if (offset := _offset(transfers, digest, sender)) is None else await transfers.size(digest)
@@ -48,7 +49,12 @@ class ArtifactController(Controller):
             return Response(None, status_code=404, headers={"upload-offset": str(offset or 0)})
         return Response(None, headers={"artifact-size": str(size)})
 
-    @get("/{digest:str}", summary="Get an artifact, or a part of it", media_type=_BYTES)
+    @get(
+        "/{digest:str}",
+        summary="Get an artifact, or a part of it",
+        media_type=_BYTES,
+        responses=answers((206, bytes, "A part of it."), problems=(404, 416), media_type=_BYTES),
+    )
     async def give(self, digest: FromPath[str], request: _Any, state: State) -> Stream:
         transfers = _transfers(state)
         _sender(request, state, digest)
@@ -62,7 +68,15 @@ class ArtifactController(Controller):
         pieces = transfers.read(digest, start or 0, size)
         return Stream(pieces, media_type=_BYTES, status_code=200 if start is None else 206, headers=headers)
 
-    @put("/{digest:str}", summary="Send an artifact, or a part of it", request_max_body_size=None)
+    @put(
+        "/{digest:str}",
+        status_code=201,
+        summary="Send an artifact, or a part of it",
+        request_max_body_size=None,
+        responses=answers(
+            (201, None, "All of it is here."), (202, None, "A part is here: the rest is awaited."), problems=(409, 422, 507)
+        ),
+    )
     async def take(self, digest: FromPath[str], request: _Any, state: State) -> Response[Any]:
         transfers, sender = _transfers(state), _sender(request, state)
         offset, total = _place(request.headers.get("content-range"), request.headers.get("content-length"))

@@ -15,6 +15,7 @@ from litestar.params import JSONBody
 from msgspec import Struct
 
 from aether_protocol.server.access import PUBLIC, caller_of
+from aether_protocol.server.answers import answers
 from aether_protocol.server.gate import TOKEN_USED, cookie_name, csrf_of
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
@@ -30,7 +31,14 @@ class LoginRequest(Struct, forbid_unknown_fields=True, kw_only=True):
     token: str
 
 
-@post("/v1/login", status_code=200, tags=_TAGS, summary="Log in with a token, for browsers: sets a cookie", opt=PUBLIC)
+@post(
+    "/v1/login",
+    status_code=200,
+    tags=_TAGS,
+    summary="Log in with a token, for browsers: sets a cookie",
+    opt=PUBLIC,
+    responses=answers(problems=(409,)),
+)
 async def login(data: JSONBody[LoginRequest], request: _Any) -> Response[dict[str, Any]]:
     """Set the cookie, and say what the header X-Aether-CSRF has to be in requests that change something."""
     authenticator = parts_of(request.app.state).access.authenticator
@@ -46,7 +54,7 @@ async def login(data: JSONBody[LoginRequest], request: _Any) -> Response[dict[st
     return answer
 
 
-@post("/v1/logout", status_code=204, tags=_TAGS, summary="Log out: removes the cookie", opt=PUBLIC)
+@post("/v1/logout", status_code=204, tags=_TAGS, summary="Log out: removes the cookie", opt=PUBLIC, responses=answers())
 async def logout(request: _Any) -> Response[None]:
     """Let the browser forget the token. The token itself counts on; an admin revokes it."""
     answer = Response(None, status_code=204)
@@ -54,7 +62,7 @@ async def logout(request: _Any) -> Response[None]:
     return answer
 
 
-@get("/v1/me", tags=_TAGS, summary="Who the caller is, and what it may do", opt=PUBLIC)
+@get("/v1/me", tags=_TAGS, summary="Who the caller is, and what it may do", opt=PUBLIC, responses=answers())
 async def me(request: _Any) -> Response[dict[str, Any]]:
     """Say who asks; to a browser also what the header X-Aether-CSRF has to be."""
     token = request.scope["state"].get(TOKEN_USED)

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from aether_protocol.server.access import VIEWER, caller_of
+from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.pools import WorkerPool, pools_of
 from aether_protocol.server.problems import ApiError
@@ -40,14 +41,21 @@ def _pools(state: State) -> Iterator[WorkerPool]:
     return iter(pools_of(broker))
 
 
-@get("/v1/pools", tags=["workers"], summary="All pools of workers", sync_to_thread=False, opt=VIEWER)
+@get("/v1/pools", tags=["workers"], summary="All pools of workers", sync_to_thread=False, opt=VIEWER, responses=answers())
 def list_pools(request: Request[Any, Any, Any], state: State) -> list[WorkerPool]:
     """Answer what waits and what is free, by pool; the workers without one are the pool `default`."""
     _require_everywhere(request, "pools")
     return list(_pools(state))
 
 
-@get("/v1/pools/{name:str}", tags=["workers"], summary="A pool of workers, for autoscalers", sync_to_thread=False, opt=VIEWER)
+@get(
+    "/v1/pools/{name:str}",
+    tags=["workers"],
+    summary="A pool of workers, for autoscalers",
+    sync_to_thread=False,
+    opt=VIEWER,
+    responses=answers(),
+)
 def get_pool(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> WorkerPool:
     """Answer what waits for a pool and what is free in it; one that was scaled down to nothing is answered with zeros."""
     _require_everywhere(request, "pools")

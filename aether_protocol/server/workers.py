@@ -25,6 +25,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.server.access import ADMIN, VIEWER, WORKER, caller_of
+from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
 from aether_protocol.server.runs import Asked
@@ -32,6 +33,8 @@ from aether_protocol.service.access.caller import EVERYWHERE, Caller
 
 _Any = Request[Any, Any, Any]
 DRAIN_S: Final = 600.0
+_SESSION: Final = answers(problems=(410,))
+_SECRETS: Final = answers(problems=(404, 410))
 
 
 def _broker(state: State) -> WorkerBroker:
@@ -73,7 +76,7 @@ class WorkerController(Controller):
     opt: ClassVar[dict[str, Any]] = dict(WORKER)  # type: ignore[misc]
     tags: ClassVar[list[str]] = ["workers"]  # type: ignore[misc]
 
-    @post("/", status_code=201, summary="Begin a session")
+    @post("/", status_code=201, summary="Begin a session", responses=answers(problems=(409,)))
     async def hello(self, data: JSONBody[Hello], request: _Any) -> Welcome:
         caller = caller_of(request)
         if caller.pools and data.pool not in caller.pools:
@@ -84,34 +87,45 @@ class WorkerController(Controller):
             await known_workers.note(data)
         return _broker(request.app.state).hello(data, namespaces=_served(caller), holder=caller.token or "")
 
-    @post("/{session:str}/poll", status_code=200, summary="Ask for work, and wait for it")
+    @post("/{session:str}/poll", status_code=200, summary="Ask for work, and wait for it", responses=_SESSION)
     async def poll(self, session: FromPath[str], data: JSONBody[Poll], request: _Any) -> Orders:
         return await _held(request, session).poll(session, data, namespaces=_served(caller_of(request)))
 
-    @post("/{session:str}/beat", status_code=200, summary="Renew the session")
+    @post("/{session:str}/beat", status_code=200, summary="Renew the session", responses=_SESSION)
     async def beat(self, session: FromPath[str], data: JSONBody[BeatMessage], request: _Any) -> Orders:
         return _held(request, session).beat(session, data, namespaces=_served(caller_of(request)))
 
-    @post("/{session:str}/report", status_code=200, summary="Report what became of deliveries")
+    @post("/{session:str}/report", status_code=200, summary="Report what became of deliveries", responses=_SESSION)
     async def report(self, session: FromPath[str], data: JSONBody[WorkReport], request: _Any) -> Receipt:
         return await _held(request, session).report(session, data, namespaces=_served(caller_of(request)))
 
-    @post("/{session:str}/secrets", status_code=200, summary="Get the texts of secrets that a delivery refers to")
+    @post(
+        "/{session:str}/secrets",
+        status_code=200,
+        summary="Get the texts of secrets that a delivery refers to",
+        responses=_SECRETS,
+    )
     async def secrets(self, session: FromPath[str], data: JSONBody[SecretRequest], request: _Any) -> SecretAnswer:
         return await _held(request, session).secrets(session, data)
 
-    @delete("/{session:str}", summary="End a session")
+    @delete("/{session:str}", summary="End a session", responses=_SESSION)
     async def leave(self, session: FromPath[str], request: _Any) -> None:
         _held(request, session).leave(session)
 
     # --- for operators ---
 
-    @get("/", summary="List workers, and what each carries out", opt=ADMIN)
+    @get("/", summary="List workers, and what each carries out", opt=ADMIN, responses=answers())
     async def workers(self, request: _Any) -> dict[str, Any]:
         broker = _shared(request)
         return {"workers": to_builtins(workers_of(broker, broker.clock.now())), "waiting": reasons_of(broker)}
 
-    @post("/{session:str}/drain", status_code=202, summary="Give a worker, by name, no more work", opt=ADMIN)
+    @post(
+        "/{session:str}/drain",
+        status_code=202,
+        summary="Give a worker, by name, no more work",
+        opt=ADMIN,
+        responses=answers(problems=(404,)),
+    )
     async def drain(self, session: FromPath[str], data: JSONBody[DrainRequest], request: _Any) -> dict[str, Any]:
         broker = _shared(request)
         found = sessions_named(broker, session)
@@ -124,7 +138,13 @@ class WorkerController(Controller):
         return {"drained": len(found)}
 
 
-@get("/v1/runs/{run:str}/waiting", tags=["runs"], summary="Say why attempts of a run wait for a worker", opt=VIEWER)
+@get(
+    "/v1/runs/{run:str}/waiting",
+    tags=["runs"],
+    summary="Say why attempts of a run wait for a worker",
+    opt=VIEWER,
+    responses=answers(problems=(404,)),
+)
 async def waiting(run: FromPath[str], state: State, client: Asked) -> dict[str, Any]:
     row = await client.runs.get(run)
     return {"runId": row.run_id, "waiting": to_builtins(waiting_of(_broker(state), row.run_id))}
