@@ -133,8 +133,8 @@ class Engine(api.RunEngine):
     that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
     With `passivate_after_s` runs that only wait for so long are dropped from memory and woken in time (by default they stay).
     `artifacts` is the repository of what its runs keep, its folder or its URL, by default beside the file of the store. `clock`
-    and `ids` are the machine's by default. `on_event(run id, record)` is called with each record of the event feed,
-    `on_error(error, run=, task=, operation=, severity=)` with what goes wrong beside the ends of tasks; neither can steer or
+    and `ids` are the machine's by default. `on_event` is called with each record of the event feed (run id, record),
+    `on_error` with what goes wrong beside the ends of tasks (error, run=, task=, operation=, severity=); neither can steer or
     break a run.
 
     No file is read for settings, and no variable but that of the secrets, unless `configuration` asks for it: what
@@ -230,7 +230,22 @@ class Engine(api.RunEngine):
         scheduled_time: int | None = None,
         key: RunKey | None = None,
     ) -> str:
-        """Begin a run of a document (a dict, a path, text, a Plan) and give its id. Raises DocumentError, UsageError."""
+        """Begin a run of a document.
+
+        Args:
+            document: A dict, a path, text or a Plan.
+            arguments: Values of the workflow's parameters, by name.
+            run_id: The id of the run; by default a new one.
+            scheduled_time: The fire that it is the run of, in microseconds; None where it is of no schedule.
+            key: The idempotency key of the submission.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            DocumentError: The document is not valid.
+            UsageError: An argument, the id or the key does not fit.
+        """
         plan = await self.resolve(document)
         return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key)
 
@@ -267,7 +282,19 @@ def run(
 ) -> Report:
     """Run a document to its end and give the report. A run that waits for an answer is returned Suspended.
 
-    Raises DocumentError where the document is invalid, UsageError where the arguments are.
+    Args:
+        document: A dict, a path, text or a Plan.
+        arguments: Values of the workflow's parameters, by name.
+        store: A store or its URL.
+        executors: As for `Engine`, like the rest.
+        concurrency: How many attempts run at once; None: no limit.
+        secrets: Providers or their URLs, texts by name and key, or paths of secrets files.
+        variables: Values by namespace, sources or their URLs.
+        library: Files, folders or dicts with WorkflowTemplates.
+
+    Raises:
+        DocumentError: The document is not valid.
+        UsageError: An argument does not fit, or an event loop runs already.
     """
 
     made: list[Report] = []  # not the coroutine's result: `asyncio.run` writes a `repr` of that, however large it is

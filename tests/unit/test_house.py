@@ -25,18 +25,15 @@ MAX_MODULE_LINES = 600
 MAX_FUNCTION_LINES = 50
 MAX_POSITIONAL = 6  # what is given by keyword alone does not count
 MAX_METHODS, MAX_CLASS_LINES, MAX_PROTOCOL_METHODS = 25, 400, 8
-LARGER_YET: set[str] = set()  # each goes with a split that is still to be made
 HEAVY = (
     *("pydantic", "jsonschema", "jsonschema_rs", "rich", "ruamel", "simpleeval", "httpx2", "asyncio", "croniter"),
     *("re2", "jmespath", "zoneinfo"),
 )
 MAPPED_FROM = 12
-NOT_MAPPED_YET: set[str] = set()
 SHORT = 40  # lines; a module with less is a port, an adapter, an entry point, or shared
 SHARED = 3  # modules, or two packages: what so many use belongs to none of them, and may be short
 MAY_BE_SHORT = tuple(f"aether_protocol.{name}." for name in ("adapters", "ports", "cli.commands", "service.local"))
 THEORY = 65  # characters: less than that does not say what a package is for
-NO_THEORY_YET: set[str] = set()
 # What texts for people do not say, and what they say instead: in docstrings, comments and messages alike.
 WORDS = {
     r"whoever|somebody|someone|nobody|those who": "the caller, the engine that holds the lease, no engine, waiters",
@@ -51,9 +48,6 @@ WORDS = {
 }
 PUBLIC = ("aether_protocol", "aether_protocol.service", "aether_protocol.testing", "aether_protocol.ports.store")
 MANY_PARAMETERS = 3  # from here on a docstring lists them under Args
-UNDESCRIBED_YET = {  # each goes with the work on that package
-    *(f"aether_protocol.assembly.public.{name}" for name in ("Engine.__init__", "Engine.submit", "run")),
-}
 OUTSIDE = tuple(  # what sees attempts, and neither the runs that they are of nor the leases of these
     f"aether_protocol.{name}"
     for name in ("ports.broker", "ports.executor", "ports.wire", "ports.worker", "adapters.brokers", "fleet", "worker")
@@ -166,7 +160,7 @@ def test_classes_and_protocols_stay_small() -> None:
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if len(methods) > MAX_METHODS or lines > MAX_CLASS_LINES or not few:
                 large.add(f"{module_name(path)}.{node.name}")
-    assert large == LARGER_YET
+    assert large == set()
 
 
 def test_a_public_class_name_stands_for_one_thing() -> None:
@@ -239,8 +233,7 @@ def test_every_module_states_its_law() -> None:
 def test_every_package_says_what_it_is_for() -> None:
     doors = [path for path in MODULES if path.name == "__init__.py"]
     bare = {module_name(path) for path in doors if len(ast.get_docstring(parsed(path)) or "") < THEORY}
-    assert bare - NO_THEORY_YET == set()
-    assert NO_THEORY_YET - bare == set(), "no longer on the list"
+    assert bare == set()
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
@@ -327,8 +320,7 @@ def test_the_public_api_is_described() -> None:
                 public = not one.name.startswith("_") or one.name == "__init__"
                 if public and not (text.startswith("See ") or "See `" in text) and not described(one, text):
                     lacking.add(f"{where}.{name}" if one is node else f"{where}.{name}.{one.name}")
-    assert lacking - UNDESCRIBED_YET == set()
-    assert UNDESCRIBED_YET - lacking == set(), "no longer on the list"
+    assert lacking == set()
 
 
 def map_of(package: Path) -> set[str] | None:
@@ -359,8 +351,7 @@ def test_large_packages_have_a_complete_map() -> None:
             wrong[module_name(door)] = sorted(named ^ (modules | packages))
         elif len(modules) >= MAPPED_FROM:
             wrong[module_name(door)] = ["has no map"]
-    assert {name: what for name, what in wrong.items() if what and name not in NOT_MAPPED_YET} == {}
-    assert {name for name in NOT_MAPPED_YET if not wrong.get(name)} == set(), "no longer on the list"
+    assert {name: what for name, what in wrong.items() if what} == {}
 
 
 def test_the_map_of_the_tests_names_every_folder() -> None:
