@@ -22,7 +22,7 @@ from aether_protocol.cli.terminal.messages import is_quiet
 from aether_protocol.cli.terminal.streams import apart
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.store import Store
-from aether_protocol.service.run_host import HostContext, HostEvent, HostOptions, open_host
+from aether_protocol.service.run_host import FireReported, HostContext, HostEvent, HostOptions, open_host
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -90,6 +90,8 @@ async def _host(hosting: Hosting, store: Store, body: Body) -> int:
         leaving.set()
 
     def report(event: HostEvent) -> None:
+        if metrics is not None and isinstance(event, FireReported):
+            metrics.fired(event.record)
         journal.tell(entry_of(event, hosting.more))
 
     with interrupts(interrupted):

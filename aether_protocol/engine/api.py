@@ -50,7 +50,8 @@ class RunEngine:
     """Runs plans. An async context manager; all methods belong to the event loop that entered it.
 
     `observers` are called with (run id, state, step) after each stored step; the state may be some steps ahead.
-    `log_observers` are called with each `LogRecord`. Both lists may be added to. `on_event(run id, record)` is called with each
+    `log_observers` are called with each `LogRecord`, `log_drops` with how many bytes of logs were not stored. Add to
+    these lists. `on_event(run id, record)` is called with each
     record of the event feed, `on_error(error, run=, task=, operation=, severity=)` with what goes wrong beside the ends of
     tasks; neither can steer or break a run. `secrets` are asked in order; of `variables` the later one of a namespace counts.
 
@@ -109,6 +110,7 @@ class RunEngine:
         self._keeper = keeper
         self.observers = watched.steps
         self.log_observers = self._driver.logs.observers
+        self.log_drops = self._driver.logs.drops
         self.log_observers.extend(log_observers)
         self.guard = LoopGuard()
         self.driven = DrivenRuns(self._driver, store, clock, self.guard, self._passivation)

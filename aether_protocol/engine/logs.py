@@ -7,7 +7,7 @@ oldest part goes, and a note says so. An observer that raises, or a store that f
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -54,6 +54,7 @@ class Logs:
 
     def __init__(self, clock: Clock, store: LogStore | None, wake: Callable[[], None], errors: Observers) -> None:
         self.observers: list[LogObserver] = []
+        self.drops: list[Callable[[int], None]] = []  # called with how many bytes were not stored
         self.pending: list[LogLine] = []
         self.due = False
         self._clock = clock
@@ -93,6 +94,7 @@ class Logs:
             await self._store.write(lines)
         except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
+            self._dropped(line for line in lines if not line.delivery)  # of a delivery they come again
             for run_id in dict.fromkeys(line.run_id for line in lines):
                 self._errors.failed(error, "logs", run=run_id, severity="warning")
             return
@@ -179,4 +181,20 @@ class Logs:
             )
             for line, count in gone.values()
         ]
+        self._dropped(self.pending[:kept])
         self.pending = notes + self.pending[kept:]
+
+    def _dropped(self, lines: Iterable[LogLine]) -> None:
+        if not self.drops:
+            return
+        count = sum(bytes_of(line.text) for line in lines if line.stream != "note")
+        for observer in self.drops:
+            try:
+                observer(count)
+            except Exception:
+                _log.exception("an observer of dropped logs raised")
+
+
+def bytes_of(text: str) -> int:
+    """How many bytes a text has in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -14,6 +14,15 @@ class CallMeter(Protocol):
         """Count one call of `name`, which took so long. `labels` are few and of few values."""
         ...
 
+    def appended(self, steps: int, fenced: int) -> None:
+        """Count an append to the store.
+
+        Args:
+            steps: how many it had, of all runs.
+            fenced: of how many runs it was refused, since another writer was first.
+        """
+        ...
+
 
 class Tracer(Protocol):
     """Makes spans; must not raise, and must not wait."""

@@ -67,14 +67,17 @@ def make_app(parts: ServerParts) -> Litestar:
         routes += [WorkerController, waiting, list_pools, get_pool]
         if parts.artifacts is not None:
             routes.append(ArtifactController)
+    streams = OpenStreams()
     if parts.metrics is not None:
-        routes.append(metrics)
+        parts.metrics.streams.append(streams)
+        if parts.shows_metrics:
+            routes.append(metrics)
     cors = parts.access.cors
     app = Litestar(
         route_handlers=routes,
         guards=[require],
         cors_config=CORSConfig(allow_origins=list(cors), allow_headers=_CORS_HEADERS) if cors else None,
-        state=State({"parts": parts, "streams": OpenStreams()}),
+        state=State({"parts": parts, "streams": streams}),
         dependencies={"client": Provide(client_for, sync_to_thread=False)},
         exception_handlers={Exception: of_error},
         request_max_body_size=parts.most_body_bytes,

@@ -53,7 +53,7 @@ from aether_protocol.service.access.tokens import StoredTokens
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 from aether_protocol.service.documents.folder import FOLLOW_S, DocumentFolder
 from aether_protocol.service.process_identity import this_process
-from aether_protocol.service.run_host import Report
+from aether_protocol.service.run_host import FireReported, HostEvent, Report
 from aether_protocol.worker.direct import embedded_worker
 from aether_protocol.worker.process import shared_rooms
 from aether_protocol.worker.supervisor import Supervisor
@@ -130,7 +130,8 @@ class ServerHost:
         settings.check()
         self._store = store
         self._settings = settings
-        self._reports = RunReports(report)
+        self._report = report
+        self._reports = RunReports(self._reported)
         self._ready = False
         self.access = AccessRules()
         self._namespaces: list[NamespaceEntry] = []
@@ -153,6 +154,11 @@ class ServerHost:
         host, port = self._settings.host, self._socket.getsockname()[1]
         scheme = "http" if self._settings.tls_cert is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def _reported(self, event: HostEvent) -> None:
+        if self._metrics is not None and isinstance(event, FireReported):
+            self._metrics.fired(event.record)
+        self._report(event)
 
     async def open(self) -> None:
         """Open the engine, and answer requests. Raises PortError, UsageError; then all is closed."""
@@ -184,8 +190,7 @@ class ServerHost:
         self._workers = KnownWorkers(store, self.broker)
         await self._workers.begin()
         if self._metrics is not None:
-            self.engine.observers.append(self._metrics.observe_entry)
-            self.engine.log_observers.append(self._metrics.logged)
+            self._metrics.watch(self.engine)
         self._http = _HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
 
@@ -219,7 +224,8 @@ class ServerHost:
             public_url=settings.public_url,
             access=self.access,
             artifacts=ArtifactTransfers(self.engine.artifacts),
-            metrics=measured if self._metrics_socket is None else None,
+            metrics=measured,
+            shows_metrics=self._metrics_socket is None,
         )
         self._app = make_app(parts)
         return uvicorn.Config(

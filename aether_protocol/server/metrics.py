@@ -6,7 +6,7 @@ Law: a scrape costs the number of workers and of classes of waiting attempts, ne
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.enums import ScopeType
@@ -39,11 +39,15 @@ class ServerMetrics:
         from prometheus_client import Counter, Histogram
         from prometheus_client.registry import Collector
 
-        class FleetCollector(Collector):
+        class Now(Collector):
             def collect(self) -> Iterator[Any]:
-                return _fleet(broker) if broker is not None else iter(())
+                yield _clients(sum(map(len, streams)))
+                if broker is not None:
+                    yield from _fleet(broker)
 
         self.runs = runs
+        self.streams: list[Sized] = []  # those that are open, of each application that is counted here
+        streams = self.streams
         made: dict[str, Any] = {"registry": runs.registry}
         self._wait = Histogram(
             "aether_task_wait_seconds",
@@ -56,7 +60,7 @@ class ServerMetrics:
         self._requests = Histogram(
             "aether_http_request_seconds", "Requests, open polls left out.", ("route", "code"), buckets=_REQUESTS, **made
         )
-        runs.registry.register(FleetCollector())
+        runs.registry.register(Now())
         if broker is not None:
             broker.watchers.append(self._ordered)
 
@@ -108,6 +112,12 @@ def _route(scope: Any) -> str:
 
 def _level(priority: int) -> str:
     return "low" if priority < 400 else "high" if priority > 600 else "normal"
+
+
+def _clients(count: int) -> Any:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return GaugeMetricFamily("aether_sse_clients", "Feeds that are open.", value=count)
 
 
 def _fleet(broker: WorkerBroker) -> Iterator[Any]:

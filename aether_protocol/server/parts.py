@@ -40,7 +40,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         known_workers: keeps which workers there are; None: they are not kept.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
-        metrics: what `/metrics` answers; None: the route is not there.
+        metrics: what is counted; None: nothing is.
+        shows_metrics: whether `/metrics` answers with it here.
         is_ready: whether requests are taken now.
         public_url: under which address others reach it, where that is another one.
         most_body_bytes: the longest body of a request.
@@ -55,6 +56,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     access: AccessRules = AccessRules()
     artifacts: ArtifactTransfers | None = None
     metrics: ServerMetrics | None = None
+    shows_metrics: bool = True
     is_ready: Callable[[], bool] = _always
     public_url: str | None = None
     most_body_bytes: int = MOST_BODY_BYTES

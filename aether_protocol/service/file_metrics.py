@@ -14,6 +14,7 @@ from aether_protocol.errors import PortError
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
     from aether_protocol.ports.store import Store
+    from aether_protocol.ports.store.schedules import FireRecord
 
 
 class FileMetrics:
@@ -42,8 +43,11 @@ class FileMetrics:
 
     def watch(self, engine: Engine) -> None:
         """Count what happens in an engine."""
-        engine.observers.append(self._metrics.observe_entry)
-        engine.log_observers.append(self._metrics.logged)
+        self._metrics.watch(engine)
+
+    def fired(self, record: FireRecord) -> None:
+        """Count a fire of a schedule."""
+        self._metrics.fired(record)
 
     def write(self) -> None:
         """Write the file; one that cannot be written is a warning, and changes nothing about the exit code."""

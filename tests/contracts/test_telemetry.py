@@ -34,9 +34,13 @@ class Notes:
     def __init__(self) -> None:
         self.measures: list[tuple[str, float, dict[str, str]]] = []
         self.spans: list[tuple[str, dict[str, str], str]] = []
+        self.appends: list[tuple[int, int]] = []
 
     def observe(self, name: str, seconds: float, labels: Mapping[str, str]) -> None:
         self.measures.append((name, seconds, dict(labels)))
+
+    def appended(self, steps: int, fenced: int) -> None:
+        self.appends.append((steps, fenced))
 
     @contextmanager
     def span(self, name: str, attributes: Mapping[str, str]) -> Iterator[None]:

@@ -1,17 +1,23 @@
 """A store whose calls are measured.
 
-Law: every call goes through, and raises what the store raises; a meter sees its name, how long it took, and how it ended.
+Law: every call goes through, and raises what the store raises; a meter sees its name, how long it took, and how it ended. What
+is asked in a run's mailbox is `store.mailbox` besides, from the question to its answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Final
 
-from aether_protocol.ports.store import FACETS, Store
+from aether_protocol.errors import AetherError, BusyError
+from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store import FACETS, RunAppend, Store
 from aether_protocol.ports.telemetry import CallMeter
+
+MOST_ASKED: Final = 1_000  # questions whose answers are waited for; of more the oldest are not measured
 
 
 class Measured:
@@ -24,9 +30,9 @@ class Measured:
         self.tier = store.tier
         self.file = store.file
         facets = {name: MeasuredFacet(getattr(store, name), name, meter, now) for name in FACETS}
-        self.runs: Any = facets["runs"]
+        self.runs: Any = _MeasuredRuns(store.runs, "runs", meter, now)
         self.leases: Any = facets["leases"]
-        self.mailbox: Any = facets["mailbox"]
+        self.mailbox: Any = _MeasuredMailbox(store.mailbox, "mailbox", meter, now)
         self.logs: Any = facets["logs"]
         self.library: Any = facets["library"]
         self.changes: Any = facets["changes"]
@@ -56,7 +62,7 @@ class Measured:
 class MeasuredFacet:
     """A facet of a store; its methods are wrapped as they are first used."""
 
-    def __init__(self, facet: object, name: str, meter: CallMeter, now: Callable[[], float]) -> None:
+    def __init__(self, facet: Any, name: str, meter: CallMeter, now: Callable[[], float]) -> None:
         self._facet = facet
         self._name = name
         self._meter = meter
@@ -87,3 +93,42 @@ class MeasuredFacet:
             raise
         finally:
             self._meter.observe(name, self._now() - begun, {"outcome": outcome})
+
+
+class _MeasuredRuns(MeasuredFacet):
+    async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
+        steps = sum(len(one.steps) for one in batch)  # before: the lists are the store's then
+        refused: Mapping[str, AetherError] = await self._measured("store.runs.append", self._facet.append)(batch)
+        self._meter.appended(steps, sum(isinstance(error, BusyError) for error in refused.values()))
+        return refused
+
+
+class _MeasuredMailbox(MeasuredFacet):
+    def __init__(self, facet: Any, name: str, meter: CallMeter, now: Callable[[], float]) -> None:
+        super().__init__(facet, name, meter, now)
+        self._asked: OrderedDict[int, float] = OrderedDict()
+
+    async def post(self, run_id: str, request: Json) -> int:
+        begun = self._now()
+        number: int = await self._measured("store.mailbox.post", self._facet.post)(run_id, request)
+        self._asked[number] = begun
+        if len(self._asked) > MOST_ASKED:  # the answers of some are not waited for
+            self._asked.popitem(last=False)
+        return number
+
+    async def answer(self, id_: int) -> Json | None:
+        answer: Json | None = await self._measured("store.mailbox.answer", self._facet.answer)(id_)
+        if answer is not None:
+            self._over(id_, "ok")
+        return answer
+
+    async def withdraw(self, id_: int) -> bool:
+        withdrawn: bool = await self._measured("store.mailbox.withdraw", self._facet.withdraw)(id_)
+        if withdrawn:
+            self._over(id_, "withdrawn")
+        return withdrawn
+
+    def _over(self, number: int, outcome: str) -> None:
+        begun = self._asked.pop(number, None)
+        if begun is not None:
+            self._meter.observe("store.mailbox", self._now() - begun, {"outcome": outcome})

@@ -12,13 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from aether_protocol.engine.logs import bytes_of
 from aether_protocol.errors import PortError, UsageError
+from aether_protocol.ports.store.schedules import STARTED, FireRecord
 from aether_protocol.scheduler.facts import AttemptRepeated, NodeEnded, RunClosed, RunCreated
 from aether_protocol.scheduler.nodes import TaskNode
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from aether_protocol.engine.api import RunEngine
+    from aether_protocol.engine.logs import LogRecord
     from aether_protocol.scheduler.commands import LogEntry
     from aether_protocol.scheduler.state import RunState
 
@@ -26,6 +30,8 @@ MOST_NAMES: Final = 200
 OTHER: Final = "other"
 _SECOND: Final = 1_000_000
 _TASKS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
+_STEPS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_LATE: Final = (0.01, 0.1, 0.5, 1, 2, 5, 10, 60, 600, 3600, 86_400)
 _CALLS: Final = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 
 
@@ -81,13 +87,29 @@ class RunMetrics:
         )
         self._lost = Counter("aether_attempts_lost", "Attempts that were lost and repeated.", ("reason",), **made)
         self._append = Histogram("aether_step_append_seconds", "Appends to the store.", buckets=_CALLS, **made)
+        self._steps = Histogram("aether_steps_per_append", "Steps that went to the store together.", buckets=_STEPS, **made)
+        self._fenced = Counter("aether_fenced_writes", "Appends to a run that were refused: another writer was first.", **made)
+        self._mailbox = Histogram(
+            "aether_mailbox_seconds",
+            "From a question to a run of another process to its answer.",
+            ("outcome",),
+            buckets=_CALLS,
+            **made,
+        )
+        self._late = Histogram("aether_schedule_late_seconds", "How late fires of schedules were.", buckets=_LATE, **made)
         self._calls = Histogram(
             "aether_store_call_seconds", "Calls of the store.", ("call", "outcome"), buckets=_CALLS, **made
         )
-        self._log_bytes = Counter("aether_log_bytes", "Characters of logs of tasks.", ("dropped",), **made)
+        self._log_bytes = Counter("aether_log_bytes", "Bytes of logs of tasks.", ("dropped",), **made)
         self._takeovers = Counter("aether_lease_takeovers", "Runs that were recovered from the store.", **made)
 
     # --- what happens ---
+
+    def watch(self, engine: RunEngine) -> None:
+        """Count what happens in an engine from now on."""
+        engine.observers.append(self.observe_entry)
+        engine.log_observers.append(self.logged)
+        engine.log_drops.append(self.log_dropped)
 
     def observe_entry(self, run_id: str, state: RunState, entry: LogEntry) -> None:
         """An engine has stored a log entry of a run."""
@@ -117,13 +139,31 @@ class RunMetrics:
     def observe(self, name: str, seconds: float, labels: Mapping[str, str]) -> None:
         """A call of the store was made; see `adapters.telemetry.measured`."""
         outcome = labels.get("outcome", "ok")
+        if name == "store.mailbox":
+            self._mailbox.labels(outcome).observe(seconds)
+            return
         if name == "store.runs.append":
             self._append.observe(seconds)
         self._calls.labels(name.removeprefix("store."), outcome if outcome == "ok" else "error").observe(seconds)
 
-    def logged(self, record: Any) -> None:
+    def appended(self, steps: int, fenced: int) -> None:
+        """Steps went to the store together; see `adapters.telemetry.measured`."""
+        self._steps.observe(steps)
+        if fenced:
+            self._fenced.inc(fenced)
+
+    def logged(self, record: LogRecord) -> None:
         """A task wrote to its log."""
-        self._log_bytes.labels("no").inc(len(record.text))
+        self._log_bytes.labels("no").inc(bytes_of(record.text))
+
+    def log_dropped(self, count: int) -> None:
+        """Bytes of logs were not stored."""
+        self._log_bytes.labels("yes").inc(count)
+
+    def fired(self, record: FireRecord) -> None:
+        """Something became of a fire of a schedule."""
+        if record.kind == STARTED:
+            self._late.observe(max(0, record.noted_at - record.at) / _SECOND)
 
     def recovered(self, count: int = 1) -> None:
         """Runs were recovered from the store."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from aether_protocol.assembly.stores import open_store
@@ -41,6 +42,12 @@ async def hosting(store: str, **settings: Any) -> AsyncIterator[ServerHost]:
 
 async def ended(host: ServerHost, run: str) -> Report:
     return await asyncio.wait_for(client_of(host.engine).runs.wait(run), 30)
+
+
+def children_of_workers() -> list[int]:
+    """Children of this process that carry attempts out."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children_of(os.getpid())}
+    return [pid for pid, line in lines.items() if "aether_protocol.worker.child" in line]
 
 
 def document(*tasks: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +83,7 @@ def test_inline_attempts_of_the_embedded_worker_share_few_processes(tmp_path: Pa
             tasks = [{"name": f"t{number}", "executor": {"type": "noop"}} for number in range(150)]
             report = await ended(host, await host.engine.submit(document(*tasks)))
             assert report.phase == "Succeeded"
-            assert len(children_of(os.getpid())) <= (os.cpu_count() or 1)
+            assert 1 <= len(children_of_workers()) <= (os.cpu_count() or 1)
 
     asyncio.run(go())
 
@@ -106,3 +113,23 @@ def test_tasks_of_a_run_share_its_folder_at_the_embedded_worker(tmp_path: Path, 
 
     asyncio.run(go())
     assert not Path((tmp_path / "where").read_text().strip()).exists(), "it ends with its run, or the server"
+
+
+def test_feeds_fires_and_requests_are_counted_also_with_a_port_of_its_own_for_metrics(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with hosting(f"sqlite:{tmp_path}/runs.db", workers=False, metrics_port=0) as host, httpx.AsyncClient() as client:
+            assert (await client.get(f"{host.url}/metrics")).status_code == 404
+            assert (await client.get(f"{host.url}/v1/runs")).status_code == 200
+            assert host._metrics is not None
+            async with client.stream("GET", f"{host.url}/v1/changes/follow", headers={"accept": "text/event-stream"}) as feed:
+                assert feed.status_code == 200
+                assert "aether_sse_clients 1.0" in host._metrics.text().decode()
+            for _ in range(100):
+                if "aether_sse_clients 0.0" in host._metrics.text().decode():
+                    break
+                await asyncio.sleep(0.02)
+            found = host._metrics.text().decode()
+            assert "aether_sse_clients 0.0" in found
+            assert 'aether_http_request_seconds_count{code="200",route="/v1/runs"} 1.0' in found
+
+    asyncio.run(go())

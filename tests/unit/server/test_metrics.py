@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from litestar.testing import AsyncTestClient
@@ -14,7 +17,11 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.telemetry.measured import Measured
 from aether_protocol.adapters.telemetry.prometheus import MOST_NAMES, OTHER, LabelNames, RunMetrics
 from aether_protocol.assembly import open_store
-from aether_protocol.errors import PortError
+from aether_protocol.engine.logs import FLOOD, Logs
+from aether_protocol.engine.observers import Observers
+from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.broker import LogPart
+from aether_protocol.ports.store.schedules import MISSED, STARTED, FireRecord
 from aether_protocol.ports.worker import ExecutorOffer, Hello, Poll, ResultReport, WorkReport
 from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import make_rules
@@ -75,6 +82,81 @@ def test_runs_tasks_logs_and_calls_of_the_store_are_counted(tmp_path: Path) -> N
 
     asyncio.run(go())
     assert [file.name for file in tmp_path.glob("*.prom*")] == ["aether.prom"]
+
+
+def test_appends_and_fences_are_counted_by_steps_and_runs(tmp_path: Path) -> None:
+    async def go() -> None:
+        metrics = RunMetrics()
+        url = f"sqlite:{tmp_path}/runs.db"
+        store = Measured(open_store(url), metrics)
+        async with Engine(store=store, lease_s=None) as engine, Engine(store=url, owner="other") as other:
+            run = await engine.submit(workflow("await"))
+            await engine.driven.join(run, or_suspended=True)
+            before = values(metrics.text())
+            stored = await store.runs.load(run)
+            assert before["aether_steps_per_append_sum", ()] == stored.row.seq
+            assert before["aether_fenced_writes_total", ()] == 0
+            await store.leases.release(engine.owner, [run])
+            assert await other.recover([run]) == [run]
+            with contextlib.suppress(BusyError):
+                await client_of(engine).control.cancel(run)
+            assert values(metrics.text())["aether_fenced_writes_total", ()] == 1
+
+    asyncio.run(go())
+
+
+def test_a_question_to_another_process_is_measured_until_its_answer(tmp_path: Path) -> None:
+    async def go() -> None:
+        metrics = RunMetrics()
+        url = f"sqlite:{tmp_path}/runs.db"
+        async with Engine(store=url) as engine, Engine(store=Measured(open_store(url), metrics)) as asking:
+            run = await engine.submit(workflow("await"))
+            await engine.driven.join(run, or_suspended=True)
+            await client_of(asking).control.cancel(run)
+            await client_of(engine).runs.wait(run)
+        found = values(metrics.text())
+        assert found["aether_mailbox_seconds_count", (("outcome", "ok"),)] == 1
+        assert 0 < found["aether_mailbox_seconds_sum", (("outcome", "ok"),)] < 10
+
+    asyncio.run(go())
+
+
+def test_logs_are_counted_in_bytes_and_what_is_dropped_besides() -> None:
+    async def go() -> None:
+        metrics = RunMetrics()
+        async with Engine() as engine:
+            metrics.watch(engine)
+            document = workflow("script")
+            source = {"source": "printf 'gr\\303\\274n'"}
+            document["spec"]["templates"][0]["dag"]["tasks"][0]["executor"]["config"] = source  # type: ignore[index]
+            await client_of(engine).runs.wait(await engine.submit(document))
+        assert values(metrics.text())["aether_log_bytes_total", (("dropped", "no"),)] == len("gr\u00fcn".encode())
+
+        class Away:
+            async def write(self, lines: object) -> None:
+                raise PortError("the disk is full")
+
+        logs = Logs(ManualClock(), cast("Any", Away()), lambda: None, Observers())
+        logs.drops.append(metrics.log_dropped)
+        run = cast("Any", SimpleNamespace(id="r", state=SimpleNamespace(nodes=[SimpleNamespace(path="main")])))
+        logs.take(run, 0, 1, "stdout", "\u00fc" * 10)
+        logs.take(run, 0, 2, "stdout", "again", part=LogPart(7, 5, lambda: None))
+        await logs.save()
+        assert values(metrics.text())["aether_log_bytes_total", (("dropped", "yes"),)] == 20, "what a worker keeps comes again"
+        for _ in range(FLOOD // 8192 + 2):
+            logs.take(run, 0, 1, "stdout", "x" * 8192)
+        dropped = values(metrics.text())["aether_log_bytes_total", (("dropped", "yes"),)] - 20
+        assert FLOOD // 2 <= dropped < FLOOD
+
+    asyncio.run(go())
+
+
+def test_how_late_fires_are_is_counted_for_those_that_start_a_run() -> None:
+    metrics = RunMetrics()
+    metrics.fired(FireRecord(at=10 * SECOND, kind=STARTED, noted_at=12 * SECOND))
+    metrics.fired(FireRecord(at=10 * SECOND, kind=MISSED, noted_at=900 * SECOND))
+    found = values(metrics.text())
+    assert (found["aether_schedule_late_seconds_sum", ()], found["aether_schedule_late_seconds_count", ()]) == (2, 1)
 
 
 def test_labels_are_bounded() -> None:
