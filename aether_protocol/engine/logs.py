@@ -18,6 +18,7 @@ from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.broker import LogPart
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
+from aether_protocol.ports.wire import bytes_of
 from aether_protocol.scheduler.nodes import HookNode
 from aether_protocol.views.report import hook_name
 
@@ -193,8 +194,3 @@ class Logs:
                 observer(count)
             except Exception:
                 _log.exception("an observer of dropped logs raised")
-
-
-def bytes_of(text: str) -> int:
-    """How many bytes a text has in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -57,6 +57,11 @@ class LogMessage(Struct, gc=False):
     text: str
 
 
+def bytes_of(text: str) -> int:
+    """How many bytes a text has in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def cut_known(known: dict[str, int], stream: str, text: str, offset: int) -> str:
     """Return what of a piece of a log has not come yet: pieces may come twice, and overlap.
 

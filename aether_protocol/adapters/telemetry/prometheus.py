@@ -12,17 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.engine.logs import bytes_of
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store.schedules import STARTED, FireRecord
+from aether_protocol.ports.wire import bytes_of
 from aether_protocol.scheduler.facts import AttemptRepeated, NodeEnded, RunClosed, RunCreated
 from aether_protocol.scheduler.nodes import TaskNode
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from aether_protocol.engine.api import RunEngine
-    from aether_protocol.engine.logs import LogRecord
     from aether_protocol.scheduler.commands import LogEntry
     from aether_protocol.scheduler.state import RunState
 
@@ -105,8 +103,8 @@ class RunMetrics:
 
     # --- what happens ---
 
-    def watch(self, engine: RunEngine) -> None:
-        """Count what happens in an engine from now on."""
+    def watch(self, engine: Any) -> None:
+        """Count what happens in an `engine.api.RunEngine` from now on."""
         engine.observers.append(self.observe_entry)
         engine.log_observers.append(self.logged)
         engine.log_drops.append(self.log_dropped)
@@ -152,7 +150,7 @@ class RunMetrics:
         if fenced:
             self._fenced.inc(fenced)
 
-    def logged(self, record: LogRecord) -> None:
+    def logged(self, record: Any) -> None:
         """A task wrote to its log."""
         self._log_bytes.labels("no").inc(bytes_of(record.text))
 
