@@ -46,7 +46,7 @@ what it names. It is chosen by `--profile NAME` or `AETHER_PROFILE`.
 
 | variable | what it does |
 |---|---|
-| `AETHER_CONFIG` | names one file to read in place of all others, whoever owns it; `/dev/null` stands for none |
+| `AETHER_CONFIG` | names one file to read in place of all others, whatever its owner; `/dev/null` stands for none |
 | `AETHER_PROFILE` | chooses a profile |
 | `XDG_CONFIG_HOME` | the folder above the user's `aether/aether.toml`, if not `~/.config` |
 """

@@ -16,7 +16,7 @@ INTRODUCTION = """\
 # Diagnostics
 
 Everything that `aether validate` finds has a code, which never changes its meaning. `aether explain AE204` prints what
-stands here. All findings of a file are told together, each with its file, line and column, its path in the document and,
+stands here. All findings of a file are reported together, each with its file, line and column, its path in the document and,
 where there is one, a hint. An **error** keeps a document from running; a **warning** does not.
 """
 

@@ -59,7 +59,7 @@ Where an attempt has a trace context, `TRACEPARENT` (W3C) gives it to the progra
 `AETHER_WORKSPACE` names it, `AETHER_RUN_DIR` a folder that all attempts of the run on this machine share, and
 `AETHER_DOCUMENT_DIR` the folder of the document, where it came from a file. `workingDir: document` runs the program there;
 a relative `workingDir` is relative to the workspace. `bin/` beside the document comes first on PATH. A file in the workspace
-that nothing keeps is told in a warning of the task.
+that nothing keeps is reported in a warning of the task.
 
 **Outputs** are written to the file named by `AETHER_OUTPUTS`: either one JSON object, or lines `name=value` (empty lines
 are fine, the last of two wins) and, for values of several lines, blocks: `name<<END`, the lines of the value, `END` (any word
@@ -70,7 +70,7 @@ there is standard output, read in the same way. A declared output with `valueFro
 working directory, without its last newline; it is read as JSON where the declared type is neither `string` nor `any`. A file
 that is missing, over 10 MiB or no UTF-8 is an Error.
 
-**Nothing is shortened.** Standard output over 1 MiB is no value: an Error where `stdout` or `result` is declared, else
+**Nothing is shortened.** Standard output over 1 MiB is not a value: an Error where `stdout` or `result` is declared, else
 left out, with a warning if nothing is declared. With `stdout: {artifact: NAME}` it becomes an [artifact](artifacts.md) of
 any size; memory does not grow with it, and it is in neither log nor outputs. `stderr` likewise; both may go to the same
 one.
@@ -98,14 +98,14 @@ POSIX only.
     "process": "Everything said of `script` holds here too, but for its source and runtime.\n",
     "function": """\
 Functions are registered by name: `FunctionExecutor({"publish": publish})` in Python, or by an installed package under
-the entry-point group `aether.functions`. A document can call nothing else; a module path is no name. An unknown name is
+the entry-point group `aether.functions`. A document can call nothing else; a module path is not a name. An unknown name is
 an Error that lists near ones.
 
 A parameter that is annotated `ExecutionContext` gets the context of the attempt: `context.workspace` is the folder in which
 input artifacts lie and output artifacts are looked for, `context.log` writes to the run's log.
 
 A sync function runs in a thread, an async one on the loop. A dict becomes the outputs, None none, anything else the
-output `result`; what is no JSON is an Error. Whatever is raised is an Error with the exception's type and text. A cancel
+output `result`; what is not JSON is an Error. Whatever is raised is an Error with the exception's type and text. A cancel
 or timeout reaches an async function as `CancelledError`; a sync one runs on, and what it gives is dropped.
 """,
     "http": """\

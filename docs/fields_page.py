@@ -20,7 +20,7 @@ INTRODUCTION = """\
 # Fields
 
 Every field of a document, with its type, its default and the rules about it. The same table as JSON Schema, for editors, is
-what `aether schema` prints. What the fields mean when a workflow runs is told in [the rules](../protocol.md), to which the
+what `aether schema` prints. What the fields mean when a workflow runs is described in [the rules](../protocol.md), to which the
 IDs refer. **Bold** fields must be there. A field that is not listed is an error (DOC-5), and so is an explicit `null` except
 in `value`, `default` and the elements of lists and objects that are free.
 
