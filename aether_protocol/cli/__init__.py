@@ -8,7 +8,6 @@ Modules by role:
     what a command takes      command, options, value_types, configured, arguments, instants, paths, target
     documents and the store   document_inputs, stored, freeing, schedules
     runs driven here          drive, session, hosting, serving, working, process, administering
-    a server elsewhere        fleet_calls
     packages                  commands, render, terminal
 """
 

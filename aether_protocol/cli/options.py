@@ -13,6 +13,7 @@ from aether_protocol.cli.command import PROFILE, argument, option, output_option
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneOf
+from aether_protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from aether_protocol.documents.source import DocumentLimits
@@ -202,3 +203,25 @@ class HostingOptions(Struct, frozen=True, kw_only=True):
     durability: DurabilityOption = None
     log_format: LogFormat = "text"
     metrics_file: MetricsFile = None
+
+
+class ServerOptions(Struct, frozen=True, kw_only=True):
+    """Which server is asked."""
+
+    server: Annotated[
+        str | None,
+        option("--server", metavar="URL", callback=configured("server.url"),
+               help="The server, http://HOST:PORT or https://...; by default AETHER_SERVER, or url of [server]."),
+    ] = None
+    token: Annotated[
+        str | None,
+        option("--token", envvar="AETHER_TOKEN", metavar="TOKEN",
+               help="Yours, where the server wants one. AETHER_TOKEN keeps it out of lists of processes."),
+    ] = None
+
+
+def named_server(server: str | None) -> str:
+    """Return the server that is named. Raises UsageError where none is."""
+    if server is None:
+        raise UsageError("no server is named", hint="--server URL, or AETHER_SERVER; 'aether serve' starts one")
+    return server

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aether_protocol.documents.library import StoredLibrary
     from aether_protocol.documents.source import DocumentLimits
     from aether_protocol.service.client import Client, RunReader
+    from aether_protocol.service.remote import RemoteClient
 
     Compiler = Callable[[], DocumentWorkspace]
 
@@ -86,8 +87,8 @@ def ask_new(
     return made[-1]
 
 
-def ask_server(url: str, body: Callable[[Client], Awaitable[_Result]]) -> _Result:
-    """What `body` makes of a client of a server."""
+def ask_server(url: str, body: Callable[[RemoteClient], Awaitable[_Result]], token: str | None = None) -> _Result:
+    """What `body` makes of a client of a server; `token`: that of AETHER_TOKEN by default."""
     import asyncio
 
     from aether_protocol.service.remote import RemoteClient
@@ -95,7 +96,7 @@ def ask_server(url: str, body: Callable[[Client], Awaitable[_Result]]) -> _Resul
     made: list[_Result] = []  # see `ask`
 
     async def go() -> None:
-        async with RemoteClient(url, token=os.environ.get("AETHER_TOKEN") or None) as client:
+        async with RemoteClient(url, token=token or os.environ.get("AETHER_TOKEN") or None) as client:
             made.append(await body(client))
 
     asyncio.run(go())

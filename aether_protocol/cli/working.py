@@ -134,7 +134,7 @@ def work(options: WorkerOptions) -> int:
     from aether_protocol.cli.serving import require_server
 
     require_server("aether worker")
-    from aether_protocol.cli.fleet_calls import named_server
+    from aether_protocol.cli.options import named_server
     from aether_protocol.cli.process import log_to
     from aether_protocol.cli.render.journal import JournalHandler
     from aether_protocol.cli.render.times import here

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 from litestar import Controller, Request, Response, get
+from litestar.datastructures import State
 from litestar.params import FromPath, QueryParameter
 from msgspec import to_builtins
+from msgspec.structs import replace
 
+from aether_protocol.adapters.brokers.fleet_view import waiting_of
 from aether_protocol.errors import NotFoundError
 from aether_protocol.server.access import VIEWER
 from aether_protocol.server.answers import FOR_EVER, answers, tagged
+from aether_protocol.server.parts import parts_of
 from aether_protocol.server.runs import Asked, Run
+from aether_protocol.service.runs.overview import WaitingTask
 from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire.inspections import (
     DifferencesBody,
@@ -49,10 +54,16 @@ class InspectionController(Controller):
         self,
         run: Run,
         client: Asked,
+        state: State,
         lines: Annotated[int, QueryParameter(ge=0, le=10_000, description="Task runs up to which the report is whole.")] = 60,
         reasons: Annotated[int, QueryParameter(ge=0, le=100, description="Failed tasks that come with their logs.")] = 5,
     ) -> dict[str, Any]:
-        return overview_json(await client.inspect.overview(run, lines=lines, reasons=reasons))
+        overview = await client.inspect.overview(run, lines=lines, reasons=reasons)
+        broker = parts_of(state).workers
+        if broker is not None and not overview.row.closed:
+            waiting = waiting_of(broker, overview.row.run_id)
+            overview = replace(overview, waiting=[WaitingTask(one.path, one.attempt, one.code, one.reason) for one in waiting])
+        return overview_json(overview)
 
     @get(
         "/{run:str}/step",

@@ -50,6 +50,12 @@ def test_a_worker_is_seen_carries_out_what_it_is_for_and_is_drained(tmp_path: Pa
         assert [(one["runId"], one["state"]) for one in seen["running"]] == [(run, "running")]
         (reason,) = server.call("GET", f"/runs/{waits}/waiting")["waiting"]
         assert reason["code"] == "no-slots"
+        shown = aether("show", waits, "--server", server.url)
+        assert f"{reason['path']} waits for a worker: all 1 workers that fit are busy" in shown.stdout, shown.stderr
+        assert json.loads(aether("show", waits, "-o", "json", "--server", server.url).stdout)["waiting"] == [
+            {name: reason[name] for name in ("path", "attempt", "code", "reason")}
+        ]
+        assert "waiting" not in json.loads(aether("show", run, "-o", "json", "--server", server.url).stdout)
         text = aether("worker", "ls", "--server", server.url).stdout
         assert "w1" in text
         assert "1 waiting: all 1 workers that fit are busy" in text
@@ -209,7 +215,7 @@ def test_what_cannot_be_is_wrong_usage(options: tuple[str, ...], words: str) -> 
 def test_workers_of_a_server_that_is_away_cannot_be_listed() -> None:
     done = aether("worker", "ls", "--server", "http://127.0.0.1:1")
     assert done.returncode == 9
-    assert "http://127.0.0.1:1 does not answer" in done.stderr
+    assert "the server http://127.0.0.1:1 cannot be reached" in done.stderr
 
 
 def test_a_worker_is_judged() -> None:

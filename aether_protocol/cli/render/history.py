@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +21,11 @@ from aether_protocol.service.process_identity import called
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import as_value, counted, one_line, printable
 
+if TYPE_CHECKING:
+    from aether_protocol.service.runs.overview import WaitingTask
+
 TAIL_LINES = 8
+WAITING_LINES = 20
 
 
 def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
@@ -38,6 +43,14 @@ def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[st
             if task["phase"] == "Suspended" and task["templateType"] == "task":
                 command = f"aether resume {row.run_id} {shlex.quote(printable(task['path']))} -p NAME=VALUE"
                 click.echo(f"{printable(task['path'])} waits for an answer: {command}")
+
+
+def show_waiting(waiting: Sequence[WaitingTask]) -> None:
+    """Why attempts wait for a worker, a line for each."""
+    for one in waiting[:WAITING_LINES]:
+        click.echo(printable(f"{one.path} waits for a worker: {one.reason}"))
+    if len(waiting) > WAITING_LINES:
+        click.echo(f"({counted(len(waiting) - WAITING_LINES, 'more task')} wait)")
 
 
 def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,14 +21,22 @@ from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.report import Report
 from aether_protocol.views.text import as_value, cells, counted, duration, one_line
 
+if TYPE_CHECKING:
+    from aether_protocol.service.runs.overview import WaitingTask
+
 MAX_LINES = 60  # of tasks; of a longer run only what did not succeed is listed
 
 
-def print_report(report: Report) -> None:
-    """The JSON form, on standard output."""
+def print_report(report: Report, waiting: Sequence[WaitingTask] = ()) -> None:
+    """The JSON form, on standard output; with the attempts that wait for a worker, where there are any."""
     from aether_protocol.cli.render.pretty import pretty
 
-    click.echo(pretty(report.to_json()))
+    told = report.to_json()
+    if waiting:
+        told["waiting"] = [
+            {"path": one.path, "attempt": one.attempt, "code": one.code, "reason": one.reason} for one in waiting
+        ]
+    click.echo(pretty(told))
 
 
 def show_report(report: Mapping[str, Json]) -> None:

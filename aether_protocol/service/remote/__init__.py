@@ -9,6 +9,7 @@ use `submit_once` where it may be repeated. This package alone knows HTTP; it ne
 
     calls      one request and its answer; feeds that are resumed      sse        messages of an event stream
     runs, inspector, control, schedules, documents, store              the parts of a client
+    fleet      the workers of a server: besides what every client has
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aether_protocol.service.remote.calls import PATIENCE_S, ServerCalls
 from aether_protocol.service.remote.control import RemoteControl
 from aether_protocol.service.remote.documents import RemoteDocuments
+from aether_protocol.service.remote.fleet import RemoteFleet
 from aether_protocol.service.remote.inspector import RemoteInspector, RemotePlans
 from aether_protocol.service.remote.runs import RemoteRuns
 from aether_protocol.service.remote.schedules import RemoteSchedules
@@ -60,6 +62,7 @@ class RemoteClient:
         self.store = RemoteStore(self._calls)
         self.schedules = RemoteSchedules(self._calls)
         self.documents = RemoteDocuments(self._calls)
+        self.fleet = RemoteFleet(self._calls)
 
     async def close(self) -> None:
         """Close the connections. Runs stay as they are."""

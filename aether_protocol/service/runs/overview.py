@@ -25,6 +25,15 @@ class FailedTask(Struct, frozen=True):
     logs: Sequence[LogLine]
 
 
+class WaitingTask(Struct, frozen=True, gc=False):
+    """An attempt that no worker has yet. `code` says why to programs, `reason` to people."""
+
+    path: str
+    attempt: int
+    code: str
+    reason: str
+
+
 class RunOverview(Struct, frozen=True):
     """What people look at first.
 
@@ -38,6 +47,7 @@ class RunOverview(Struct, frozen=True):
     reasons: Sequence[FailedTask]
     more: int
     owner: str | None
+    waiting: Sequence[WaitingTask] = ()
 
 
 class RunStep(Struct, frozen=True):

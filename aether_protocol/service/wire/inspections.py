@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, to_builtins
+from msgspec.structs import replace
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import KeptArtifact
@@ -13,7 +14,7 @@ from aether_protocol.ports.store import StoreInfo
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.delete import Freed
 from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
-from aether_protocol.service.runs.overview import FailedTask, RunDifferences, RunOverview, RunStep
+from aether_protocol.service.runs.overview import FailedTask, RunDifferences, RunOverview, RunStep, WaitingTask
 from aether_protocol.service.store_check import StoreFindings
 from aether_protocol.service.wire.feeds import LogBody, log_json, read_log
 from aether_protocol.service.wire.reports import TaskBody, Values
@@ -40,6 +41,7 @@ class OverviewBody(Struct):
     reasons: list[ReasonBody]
     more: int
     owner: Annotated[str | None, Meta(description="Which engine drives the run now.")]
+    waiting: Annotated[list[WaitingTask], Meta(description="Attempts that no worker has yet, and why.")] = []
 
 
 class StepBody(Struct):
@@ -144,6 +146,7 @@ def overview_json(overview: RunOverview) -> dict[str, Json]:
         "reasons": [{"task": one.task, "logs": [log_json(line) for line in one.logs]} for one in overview.reasons],
         "more": overview.more,
         "owner": overview.owner,
+        "waiting": [to_builtins(one) for one in overview.waiting],
     }
 
 
@@ -180,7 +183,8 @@ def findings_json(found: StoreFindings) -> dict[str, Json]:
 def read_overview(body: OverviewBody) -> RunOverview:
     """Give the overview that a body was made of."""
     reasons = [FailedTask(to_builtins(one.task), [read_log(line) for line in one.logs]) for one in body.reasons]
-    return RunOverview(read_row(body.run), body.report, body.parameters, reasons, body.more, body.owner)
+    overview = RunOverview(read_row(body.run), body.report, body.parameters, reasons, body.more, body.owner)
+    return replace(overview, waiting=tuple(body.waiting))
 
 
 def read_step(body: StepBody) -> RunStep:

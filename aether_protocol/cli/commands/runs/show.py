@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import Struct
@@ -13,6 +14,11 @@ from aether_protocol.cli.options import RunArgument, StoreOption, TextOrJson, To
 from aether_protocol.cli.render.report import MAX_LINES, print_report
 from aether_protocol.cli.stored import ask
 from aether_protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from aether_protocol.service.client import Client
+    from aether_protocol.service.runs.overview import WaitingTask
+    from aether_protocol.views.report import Report
 
 EPILOG = """\b
 Examples:
@@ -34,7 +40,7 @@ class ShowOptions(Struct, frozen=True, kw_only=True):
 
 @command_with(ShowOptions, "show", epilog=EPILOG)
 def command(options: ShowOptions) -> int:
-    """Show a run: its tasks with their times, its outputs, and why it failed.
+    """Show a run: its tasks with their times, its outputs, and why it failed or, of a server, waits for a worker.
 
     RUN is a run's id, the beginning of it, or latest. TASK, a path or name as for 'aether resume', is for --workspace alone.
     """
@@ -56,12 +62,21 @@ def show(options: ShowOptions) -> int:
         click.echo(str(kept.folder))
         return FINE
     if options.output == "json":
-        print_report(ask(options.store, lambda client: client.runs.report(options.run)))
+        print_report(*ask(options.store, lambda client: _report(client, options.run)))
         return FINE
-    from aether_protocol.cli.render.history import show_reasons, show_run
+    from aether_protocol.cli.render.history import show_reasons, show_run, show_waiting
 
     found = ask(options.store, lambda client: client.inspect.overview(options.run, lines=MAX_LINES))
     show_run(found.row, found.report, found.parameters, found.owner)
+    show_waiting(found.waiting)
     show_reasons([(one.task, one.logs) for one in found.reasons], found.more)
     return FINE
+
+
+async def _report(client: Client, run: str) -> tuple[Report, Sequence[WaitingTask]]:
+    """The report, and why attempts wait for a worker."""
+    report = await client.runs.report(run)
+    if report.finished_at is not None:
+        return report, ()
+    return report, (await client.inspect.overview(run, lines=0, reasons=0)).waiting
 

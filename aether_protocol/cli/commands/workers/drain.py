@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Annotated
-from urllib.parse import quote
 
 import click
 from msgspec import Struct
 
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.fleet_calls import ServerOptions, ask_server
-from aether_protocol.cli.options import TextOrJson, ToOption
+from aether_protocol.cli.options import ServerOptions, TextOrJson, ToOption, named_server
+from aether_protocol.cli.stored import ask_server
 from aether_protocol.cli.value_types import Number
 
 EPILOG = """\b
@@ -36,11 +35,11 @@ class DrainOptions(Struct, frozen=True, kw_only=True):
 @command_with(DrainOptions, "drain", epilog=EPILOG)
 def command(options: DrainOptions) -> int:
     """Give the worker NAME no more work; it ends by itself once what it carries out has ended."""
-    path = f"/workers/{quote(options.name, safe='')}/drain"
-    done = ask_server(options.server, "POST", path, {"graceSeconds": options.grace})
+    asked = options.server
+    done = ask_server(named_server(asked.server), lambda client: client.fleet.drain(options.name, options.grace), asked.token)
     if options.output == "json":
-        click.echo(json.dumps(done, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"drained": done}, indent=2, ensure_ascii=False))
         return FINE
-    several = "" if done["drained"] == 1 else f" ({done['drained']} of that name)"
+    several = "" if done == 1 else f" ({done} of that name)"
     click.echo(f"{options.name} is being drained{several}")
     return FINE

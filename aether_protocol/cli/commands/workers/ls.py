@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from aether_protocol.cli.command import command_with, output_option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.fleet_calls import ServerOptions, ask_server
-from aether_protocol.cli.options import ToOption
+from aether_protocol.cli.options import ServerOptions, ToOption, named_server
+from aether_protocol.cli.stored import ask_server
 from aether_protocol.views.text import printable
 
 EPILOG = """\b
@@ -30,7 +30,8 @@ class WorkerListOptions(Struct, frozen=True, kw_only=True):
 @command_with(WorkerListOptions, "ls", epilog=EPILOG)
 def command(options: WorkerListOptions) -> int:
     """List the workers of a server: slots, state, what each carries out; and why tasks wait."""
-    found = ask_server(options.server, "GET", "/workers")
+    asked = options.server
+    found = ask_server(named_server(asked.server), lambda client: client.fleet.workers(), asked.token)
     if options.output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return FINE

@@ -1,0 +1,42 @@
+"""The workers of a server, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aether_protocol.service.remote.calls import ServerCalls, path_of
+
+DRAIN_S = 600.0  # how long the attempts of a drained worker may continue
+
+
+class RemoteFleet:
+    """Look after the workers of a server. A store has none of its own, so `service.client.Client` does not have this.
+
+    Args:
+        calls: asks the server.
+    """
+
+    def __init__(self, calls: ServerCalls) -> None:
+        self._calls = calls
+
+    async def workers(self) -> dict[str, Any]:
+        """Give `workers`, each with what it carries out, and `waiting`: how many attempts wait, by the reason.
+
+        Raises:
+            ForbiddenError: the caller is not an admin of all namespaces.
+        """
+        return await self._calls.get(path_of("workers"), dict[str, Any])
+
+    async def drain(self, name: str, grace_s: float = DRAIN_S) -> int:
+        """Give the workers of that name no more work; how many there are.
+
+        Args:
+            name: of the worker.
+            grace_s: how long its attempts may continue.
+
+        Raises:
+            UsageError: there is none.
+        """
+        body = {"graceSeconds": grace_s}
+        _, done = await self._calls.send("POST", path_of("workers", name, "drain"), body, dict[str, int])
+        return done["drained"]
