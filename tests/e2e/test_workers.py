@@ -211,6 +211,7 @@ class Notes:
         return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
+@pytest.mark.rule("RT-135")
 @pytest.mark.parametrize("env", [{}, {"TRACEPARENT": "mine"}, {"TRACEPARENT": None}])
 def test_programs_at_workers_continue_the_trace_unless_their_env_says_otherwise(tmp_path: Path, env: dict[str, Any]) -> None:
     async def go() -> None:

@@ -26,6 +26,8 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Ear, work
 
+pytestmark = pytest.mark.rule("RT-132")
+
 CONTENT = random.Random(1).randbytes(3 * BLOCK + 17)  # the same in each process: it is in the names of tests
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 OTHER = f"sha256:{hashlib.sha256(b'other').hexdigest()}"

@@ -59,6 +59,7 @@ def document(*tasks: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.rule("RT-132")
 @pytest.mark.parametrize("digest", [ABSENT, "none"])
 def test_a_result_whose_artifact_was_never_sent_is_an_error(tmp_path: Path, digest: str) -> None:
     async def go() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from aether_protocol import Engine
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.engine.clock import SystemClock
@@ -21,6 +23,8 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.service import client_of
+
+pytestmark = pytest.mark.rule("RT-133")
 
 KEY = b"k" * 32
 

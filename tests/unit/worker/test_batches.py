@@ -17,6 +17,9 @@ from aether_protocol.worker.pool import STOPPED
 Message = dict[str, Any]
 
 
+pytestmark = pytest.mark.rule("RT-134")
+
+
 def assignment(number: int, **more: Any) -> Message:
     return {"executorType": "noop", "taskRunId": f"run/t{number}", "artifacts": {"inputs": {}, "outputs": []}, **more}
 

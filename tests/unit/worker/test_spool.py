@@ -13,6 +13,8 @@ import pytest
 from aether_protocol.ports.worker import LogReceipt, LogReport
 from aether_protocol.worker.spool import FLIGHT_BYTES, HEAD_BYTES, TAIL_BYTES, LogSpool
 
+pytestmark = pytest.mark.rule("RT-133")
+
 MB = 2**20
 
 
