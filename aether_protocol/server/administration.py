@@ -55,9 +55,9 @@ class AdministrationController(Controller):
     async def tokens(self, request: _Any) -> dict[str, Any]:
         return {"tokens": [token_record(one) for one in await _administration(request).tokens()]}
 
-    @delete("/tokens/{token:str}", summary="Revoke a token", opt=ADMIN, responses=answers(problems=(404,)))
-    async def revoke(self, token: FromPath[str], request: _Any) -> None:
-        await _administration(request).revoke_token(token)
+    @delete("/tokens/{token:str}", status_code=200, summary="Revoke a token", opt=ADMIN, responses=answers(problems=(404,)))
+    async def revoke(self, token: FromPath[str], request: _Any) -> dict[str, Any]:
+        return token_record(await _administration(request).revoke_token(token))
 
     @get("/namespaces", summary="List the namespaces that were declared", opt=VIEWER, responses=answers())
     async def namespaces(self, request: _Any) -> dict[str, Any]:
@@ -78,12 +78,14 @@ class AdministrationController(Controller):
 
     @delete(
         "/namespaces/{namespace:str}",
+        status_code=200,
         summary="Take the declaration of a namespace away",
         opt=ADMIN,
         responses=answers(problems=(404, 409)),
     )
-    async def remove(self, namespace: FromPath[str], request: _Any) -> None:
+    async def remove(self, namespace: FromPath[str], request: _Any) -> dict[str, Any]:
         await _administration(request).remove_namespace(namespace)
+        return {"removed": namespace}
 
     @get("/audit", summary="What was changed, and by which caller, newest first", opt=ADMIN, responses=answers())
     async def audit(

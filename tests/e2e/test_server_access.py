@@ -52,7 +52,7 @@ def test_tenants_of_one_server(tmp_path: Path) -> None:
         made = call(server, "POST", "/tokens", admin, {"kind": "person", "name": "eve", "roles": {"ours": "viewer"}}).json()
         assert call(server, "GET", "/runs", made["token"]).json()["runs"][0]["runId"] == run
         assert call(server, "POST", f"/runs/{run}/retry", made["token"], {}).status_code == 403
-        assert call(server, "DELETE", f"/tokens/{made['id']}", admin).status_code == 204
+        assert call(server, "DELETE", f"/tokens/{made['id']}", admin).json()["id"] == made["id"]
         assert aether(tmp_path, "token", "revoke", theirs.split("_")[1], *store).returncode == 0
         time.sleep(2.1)  # how long a server believes a token without a look
         assert call(server, "GET", "/runs", made["token"]).status_code == 401
@@ -115,3 +115,45 @@ def test_a_token_closes_a_server_of_this_machine(tmp_path: Path) -> None:
         assert "authentication is off" in server.said
         assert httpx.get(f"{server.url}/v1/runs").status_code == 200
         assert httpx.get(f"{server.url}/v1/runs", headers={"host": "evil.example"}).status_code == 403
+
+
+def test_a_server_is_administered_by_the_same_commands_with_the_same_output(tmp_path: Path) -> None:
+    """Over a store and over a server, row by row; what is refused, too."""
+    admin = token(tmp_path, "--name", "root", "--role", "admin", "--all-namespaces")
+    viewer = token(tmp_path, "--name", "eve", "--role", "viewer", "-n", "ours")
+
+    def remote(bearer: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command, said = [*AETHER, *words, "--server", server.url], environment() | {"AETHER_TOKEN": bearer}
+        return subprocess.run(command, cwd=tmp_path, env=said, capture_output=True, text=True, timeout=PATIENCE_S)
+
+    def local(*words: str) -> subprocess.CompletedProcess[str]:
+        return aether(tmp_path, *words, "--store", f"sqlite:{tmp_path / 'runs.db'}")
+
+    with served(tmp_path) as server:
+        made = remote(admin, "token", "create", "--name", "ci", "--kind", "service", "--role", "operator", "-n", "ours",
+                      "--expires", "90d")
+        assert (made.returncode, made.stdout.startswith("aeth_")) == (0, True), made.stderr
+        known = made.stdout.strip().split("_")[1]
+        assert known in made.stderr
+        assert made.stdout.strip() not in made.stderr
+        declared = remote(admin, "namespace", "create", "ours", "--weight", "3", "--most", "5", "-o", "json")
+        assert json.loads(declared.stdout) == {"name": "ours", "weight": 3, "most": 5, "isNew": True}
+        assert remote(admin, "namespace", "create", "gone").stdout == "namespace gone was declared\n"
+        assert remote(admin, "namespace", "rm", "gone").stdout == "namespace gone is not declared any more\n"
+        assert remote(admin, "token", "revoke", known).stdout == f"{known} (ci) is revoked\n"
+        pages = (["namespace", "ls"], ["namespace", "ls", "-o", "json"], ["audit"], ["audit", "-o", "json", "--limit", "2"])
+        for words in pages:
+            there, here = remote(admin, *words), local(*words)
+            assert (there.returncode, there.stdout, there.stderr) == (0, here.stdout, here.stderr), words
+            assert "ours" in there.stdout or "gone" in there.stdout
+        rows, others = json.loads(remote(admin, "token", "ls", "-o", "json").stdout), local("token", "ls", "-o", "json")
+        for one in (rows, told := json.loads(others.stdout)):
+            assert [row.pop("usedAt", None) is not None for row in one][2] is False  # when it was used is written later
+        assert rows == told
+        for words in (["token", "revoke", known], ["namespace", "rm", "gone"], ["token", "revoke", "unknown"]):
+            there, here = remote(admin, *words), local(*words)
+            assert (there.returncode, there.stderr) == (here.returncode, here.stderr)
+            assert there.returncode == 2
+        refused = remote(viewer, "audit")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "may not do this" in refused.stderr

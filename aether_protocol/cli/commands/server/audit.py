@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from aether_protocol.cli.administering import administer
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.exits import FINE
-from aether_protocol.cli.options import NamespaceFilter, PageSize, StoreAlone, TextOrJson, ToOption
+from aether_protocol.cli.options import NamespaceFilter, PageSize, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Number
 from aether_protocol.service.access.administration import MOST_READ
@@ -36,7 +36,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
     ] = None
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(AuditOptions, "audit", epilog=EPILOG)

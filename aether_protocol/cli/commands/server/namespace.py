@@ -12,7 +12,7 @@ from aether_protocol.cli.administering import administer
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.lazy_group import CommandGroup
-from aether_protocol.cli.options import StoreAlone, TextOrJson, ToOption
+from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Number
 
@@ -46,7 +46,7 @@ class NamespaceCreateOptions(Struct, frozen=True, kw_only=True):
     ] = None
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(NamespaceCreateOptions, "create", epilog=CREATE_EPILOG)
@@ -70,7 +70,7 @@ class NamespaceListOptions(Struct, frozen=True, kw_only=True):
 
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(NamespaceListOptions, "ls")
@@ -102,7 +102,7 @@ class NamespaceRemoveOptions(Struct, frozen=True, kw_only=True):
     name: Annotated[str, argument("NAME")]
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(NamespaceRemoveOptions, "rm")

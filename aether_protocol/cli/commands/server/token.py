@@ -14,7 +14,7 @@ from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Ahead
 from aether_protocol.cli.lazy_group import CommandGroup
-from aether_protocol.cli.options import StoreAlone, TextOrJson, ToOption
+from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import OneOf
 from aether_protocol.errors import UsageError
@@ -69,7 +69,7 @@ class TokenCreateOptions(Struct, frozen=True, kw_only=True):
     ] = None
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(TokenCreateOptions, "create", epilog=CREATE_EPILOG)
@@ -109,7 +109,7 @@ class TokenListOptions(Struct, frozen=True, kw_only=True):
 
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(TokenListOptions, "ls")
@@ -132,7 +132,7 @@ class TokenRevokeOptions(Struct, frozen=True, kw_only=True):
     token: Annotated[str, argument("ID")]
     output: TextOrJson = "text"
     to: ToOption = None
-    store: StoreAlone
+    store: StoreOption
 
 
 @command_with(TokenRevokeOptions, "revoke")
