@@ -55,7 +55,7 @@ from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.store import RunKey, Store
-from aether_protocol.scheduler.events import RunConfiguration
+from aether_protocol.scheduler.events import MOST_DEATHS, RunConfiguration
 from aether_protocol.views.report import Report, make_report
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class _Parts(Struct):
     workspaces: str | Path | None = None
     limits: DocumentLimits = DEFAULT
     recorded: RunConfiguration | None = None
+    most_deaths: int | None = None
 
     def fill(
         self, library: Libraries, workspaces: str | Path | None, settings: Configuration | None
@@ -97,6 +98,8 @@ class _Parts(Struct):
             self.library = settings.library.paths
         if self.broker is None:
             self.broker = settings.broker.url
+        if self.most_deaths is None:
+            self.most_deaths = settings.broker.deaths
         if self.notifiers == {}:
             self.notifiers = settings.notifiers()
         if self.variables == ():
@@ -107,6 +110,8 @@ class _Parts(Struct):
         return settings.disabled_executors()
 
     def _check(self) -> None:
+        if self.most_deaths is not None and (type(self.most_deaths) is not int or self.most_deaths < 1):
+            raise UsageError(f"most_deaths is {self.most_deaths!r}, not a number from 1 on")
         if self.concurrency is not None and (type(self.concurrency) is not int or self.concurrency < 0):
             raise UsageError(f"concurrency is {self.concurrency!r}, not a number of attempts (None or 0: no limit)")
 
@@ -132,6 +137,7 @@ class Engine(api.RunEngine):
     continues them. The engine closes it. On such a store the engine holds its runs as `owner` (text; by default a name
     that no other engine has) under a lease of `lease_s` seconds (by default 15; None: without an end), which it renews.
     With `passivate_after_s` runs that only wait for so long are dropped from memory and woken in time (by default they stay).
+    An attempt whose own process died `most_deaths` times in a row (by default 3) is an Error.
     `artifacts` is the repository of what its runs keep, its folder or its URL, by default beside the file of the store. `clock`
     and `ids` are the machine's by default. `on_event` is called with each record of the event feed (run id, record),
     `on_error` with what goes wrong beside the ends of tasks (error, run=, task=, operation=, severity=); neither can steer or
@@ -165,10 +171,11 @@ class Engine(api.RunEngine):
         owner: str | None = None,
         lease_s: float | None = LEASE_S,
         passivate_after_s: float | None = None,
+        most_deaths: int | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
     ) -> None:
-        parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers)
+        parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers, most_deaths=most_deaths)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
         self._types = self._installed = InstalledTypes(InstalledExecutors(given), disabled)  # see `declare`
@@ -187,9 +194,8 @@ class Engine(api.RunEngine):
             ids=named_part("ids", ids or "uuid7"),
             secrets=providers,
             variables=[SystemVariables(), *sources],
-            owner=owner,
-            lease_s=lease_s,
-            passivate_after_s=passivate_after_s,
+            owner=owner, lease_s=lease_s, passivate_after_s=passivate_after_s,
+            most_deaths=parts.most_deaths or MOST_DEATHS,
             on_event=on_event,
             on_error=on_error,
         )

@@ -41,7 +41,7 @@ from aether_protocol.ports.store import NewRun, RunKey, Store
 from aether_protocol.ports.store.leases import BREAKS, Scope
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
-from aether_protocol.scheduler.events import RunConfiguration, RunHeader, Submitted
+from aether_protocol.scheduler.events import MOST_DEATHS, RunConfiguration, RunHeader, Submitted
 
 _log = logging.getLogger("aether_protocol")
 
@@ -65,6 +65,7 @@ class RunEngine:
     called with the id of each run that this engine has woken.
 
     `site` carries out the executors that are the engine's own affair; without one all of them go to the broker.
+    `most_deaths`: an attempt whose own process died so often in a row is an Error (RT-22).
 
     `recorded_configuration` is recorded with every run that begins here, for people; it changes nothing.
     """
@@ -89,6 +90,7 @@ class RunEngine:
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
         site: EngineSite | None = None,
+        most_deaths: int = MOST_DEATHS,
     ) -> None:
         self._store = store
         self.brokers: tuple[Broker, ...] = (broker,) if site is None else (broker, site.carrier)
@@ -105,7 +107,10 @@ class RunEngine:
             self._passivation = Passivation(store, clock, keeper, after_us, self._recover_woken)
         self.woken = [] if self._passivation is None else self._passivation.woken
         self._driver = RunLoop(
-            store, broker, clock, SecretBook(secrets), keeper, watched, site=site, passivation=self._passivation
+            *(store, broker, clock, SecretBook(secrets), keeper, watched),
+            site=site,
+            passivation=self._passivation,
+            most_deaths=most_deaths,
         )
         self._keeper = keeper
         self.observers = watched.steps

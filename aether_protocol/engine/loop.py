@@ -49,6 +49,7 @@ from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import ERROR, TaskResult
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import (
+    MOST_DEATHS,
     AttemptLost,
     CancelRequested,
     ClockSetBack,
@@ -81,6 +82,7 @@ class RunLoop:
         *,
         site: EngineSite | None = None,
         passivation: Passivation | None = None,
+        most_deaths: int = MOST_DEATHS,
     ) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers = observers
@@ -94,7 +96,10 @@ class RunLoop:
         self.outside = OutsideAnswers(book)
         self.deliveries = Deliveries(broker, clock, self._wake, observers, lambda *lost: self.reports.gone(*lost), site=site)
         self._late = LateResults(store)
-        self.reports = Reports(self.runs, self.deliveries, self.logs, self._put, self._late.take)
+        mask = self.outside.mask_then
+        self.reports = Reports(
+            self.runs, self.deliveries, self.logs, self._put, self._late.take, mask=mask, most_deaths=most_deaths
+        )
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._commands = CommandRunner(self.deliveries, self._timers, self._closed)
         self._seen_us = 0  # what the clock showed when it was looked at last

@@ -72,6 +72,15 @@ class OutsideAnswers:
         """Mask a text without waiting for a provider; `***` in its place where the secrets of the run are not at hand."""
         return self._book.mask_at_once(run.id, run.secrets, text)
 
+    def mask_then(self, run: ActiveRun, text: str, then: Callable[[str], None]) -> None:
+        """Call `then` with the text, masked: now, or once the providers have answered; `***` in its place where the secrets of
+        the run cannot be had."""
+
+        def masked(masker: Masker | None, unmasked: UsageError | None) -> None:
+            then(MASK if unmasked is not None else text if masker is None else masker.text(text))
+
+        self.take(run, masked)
+
     async def mask(self, state: RunState, text: str) -> str:
         """Mask a text about any run; `***` in its place where the secrets that the run has used cannot be had."""
         return await self._book.mask(state.header.run_id, sorted(secret_references(state)), text)

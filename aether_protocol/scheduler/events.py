@@ -24,6 +24,7 @@ class RunConfiguration(Struct, gc=False):
     profile: str | None = None
 
 
+MOST_DEATHS: Final = 3  # of the process of one attempt in a row, unless settings say otherwise
 DOCUMENT: Final = "document"  # the kind of program that a compiled document is
 
 
@@ -121,8 +122,9 @@ class CancelRequested(Struct, gc=False):
 class AttemptLost(Struct, gc=False):
     """The engine or worker that held this attempt is gone; it is repeated under the same number (SCHED-9).
 
-    `blamed`: it may be what ended its worker, and the loss counts towards the ten in a row that are an Error (RT-22).
-    `goes_on`: the repetition does what is left of it, and does not begin again.
+    `blamed`: its own process died, and the loss counts towards the `most` in a row that are an Error (RT-22). `goes_on`: the
+    repetition does what is left of it, and does not begin again. `reason`: how its process died, then the last lines of its
+    log.
     """
 
     at: int
@@ -131,6 +133,8 @@ class AttemptLost(Struct, gc=False):
     cause: str
     blamed: bool = False
     goes_on: bool = False
+    reason: str = ""
+    most: int = MOST_DEATHS
 
 
 class ClockSetBack(Struct, gc=False):

@@ -7,7 +7,6 @@ What is late, double or for another attempt never gets that far (SCHED-12).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from aether_protocol.expressions import ExpressionError
 from aether_protocol.expressions.values import Json
@@ -43,8 +42,6 @@ from aether_protocol.scheduler.transitions import (
     SUSPENDED,
     TIMEOUT,
 )
-
-MAX_LOSSES: Final = 10  # the tenth blamed loss of one attempt is an Error (RT-22)
 
 
 def admit(step: StepBuilder, node: Node) -> bool:
@@ -293,8 +290,11 @@ def resume(step: StepBuilder, node: TaskNode, payload: Mapping[str, Json]) -> st
 def lost(step: StepBuilder, node: TaskNode, event: AttemptLost) -> None:
     """Repeat the current attempt, which is gone, under its number. No retry (SCHED-9); only blamed losses count (RT-22)."""
     losses = node.losses + event.blamed
-    if losses >= MAX_LOSSES:
-        message = f"attempt {node.attempt} was lost {MAX_LOSSES} times in a row"
+    if event.blamed and losses >= event.most:
+        how, _, lines = event.reason.partition("\n")
+        times = "once" if losses == 1 else f"{losses} times in a row"
+        message = f"its process died {times}" + (f" ({how})" if how else "") + (f"\n{lines}" if lines else "")
+        step.stop(node)  # it is gone, and where its broker thinks otherwise, it is not wanted
         step.end(node, ERROR, ENGINE_ERROR, message)
         if node.hook is None:
             settle(step, node)

@@ -10,12 +10,14 @@ import contextlib
 import os
 import signal
 import sys
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import to_builtins
 
 from aether_protocol.errors import AetherError, PortError
+from aether_protocol.execution.masking import Masker, StreamMask
 from aether_protocol.ports.worker import SecretName
 from aether_protocol.worker import pipes
 from aether_protocol.worker.batches import InlineBatches
@@ -23,8 +25,8 @@ from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.pool import STOPPED, PoolObserver
 
 _SPARE: Final = 4  # children without work that are kept
-_LAST_LINES: Final = 10  # of what a child wrote to its standard error, reported with its death
-_LAST_BYTES: Final = 8192
+_LAST_LINES: Final = 10  # of what an attempt logged and its child wrote to its standard error, reported with its death
+_LAST_BYTES: Final = 8192  # characters
 STOP_S: Final = 7.0  # how long a child may take to stop: the local broker's 5 s, and a margin
 
 
@@ -37,7 +39,19 @@ class _ChildProcess:
         self.token: str | None = None
         self.stopping = False
         self.watch: asyncio.Task[None] | None = None
-        self.errors = b""  # the end of what it wrote to its standard error
+        self.masker = Masker()  # of the secrets that it was given
+        self._said = ""  # the end of what its attempt logged and what it wrote to its standard error, masked
+
+    def says(self, text: str) -> None:
+        """Keep the end of what it writes. `text` is masked: what is cut first cannot be recognized any more."""
+        self._said = (self._said + text)[-_LAST_BYTES:]
+
+    def forget(self) -> None:
+        """What it wrote so far was of another attempt, perhaps of another namespace."""
+        self._said = ""
+
+    def last_lines(self) -> list[str]:
+        return self._said.splitlines()[-_LAST_LINES:]
 
     def send(self, message: dict[str, Any]) -> None:
         if self.process.stdin is not None and not self.process.stdin.is_closing():
@@ -143,6 +157,7 @@ class ChildProcesses:
         await self._watch(child)
 
     def _give(self, child: _ChildProcess, token: str, assignment: dict[str, Any]) -> None:
+        child.forget()
         child.token = token
         self._busy[token] = child
         child.send({"do": "begin", "token": token, "assignment": assignment})
@@ -188,7 +203,7 @@ class ChildProcesses:
             if child.stopping:
                 self._observer.returned(token, STOPPED)
             else:
-                self._observer.died(token, _reason(status, child.errors))
+                self._observer.died(token, "\n".join([_reason(status), *child.last_lines()]))
 
     async def _listen(self, child: _ChildProcess, hear: Callable[[dict[str, Any]], None]) -> None:
         """Hear what a child of batches says, until it is gone."""
@@ -205,8 +220,10 @@ class ChildProcesses:
     async def _read_errors(child: _ChildProcess) -> None:
         """Keep the end of what it writes; all of it is read, however long its lines are, or the child would wait."""
         assert child.process.stderr is not None
+        mask, decoder = StreamMask(child.masker), getincrementaldecoder("utf-8")("replace")
         while piece := await child.process.stderr.read(65_536):
-            child.errors = (child.errors + piece)[-_LAST_BYTES:]
+            child.says(mask.feed(decoder.decode(piece)))
+        child.says(mask.feed(decoder.decode(b"", final=True)) + mask.flush())
 
     def _hear(self, child: _ChildProcess, message: dict[str, Any]) -> None:
         token = message.get("token")
@@ -218,6 +235,7 @@ class ChildProcesses:
             case "started":
                 self._observer.started(token)
             case "logged":
+                child.says(message["text"])
                 self._observer.logged(token, message["stream"], message["offset"], message["text"])
             case "progressed":
                 self._observer.progressed(token, message["details"])
@@ -253,6 +271,7 @@ class ChildProcesses:
         except AetherError as error:
             child.send({"do": "texts", "id": message["id"], "fault": error.message})
             return
+        child.masker.learn(one.text for one in texts)
         child.send({"do": "texts", "id": message["id"], "texts": to_builtins(texts)})
 
     async def _move(self, child: _ChildProcess, token: str, message: dict[str, Any]) -> None:
@@ -269,13 +288,10 @@ class ChildProcesses:
         task.add_done_callback(self._tasks.discard)
 
 
-def _reason(status: int, errors: bytes) -> str:
-    """How a child ended, with the last lines that it wrote."""
-    if status < 0:
-        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        text = f"its process was killed by {name}"
-        if -status == signal.SIGKILL:
-            text += " (the system does that where memory runs out)"
-    else:
-        text = f"its process ended with exit code {status}"
-    return "\n".join([text, *errors.decode("utf-8", "replace").splitlines()[-_LAST_LINES:]])
+def _reason(status: int) -> str:
+    """How a child ended."""
+    if status >= 0:
+        return f"exit code {status}"
+    if -status == signal.SIGKILL:
+        return "signal 9, SIGKILL: the system sends it where memory runs out"
+    return f"signal {-status}, {signal.Signals(-status).name}" if -status in set(signal.Signals) else f"signal {-status}"

@@ -15,7 +15,7 @@ import pytest
 
 from aether_protocol.adapters.telemetry.traced import Traced
 from aether_protocol.service import client_of
-from tests.e2e.worker_place import children_of, ended, is_alive, pids_in, place, script, slow, until
+from tests.e2e.worker_place import Vault, children_of, ended, is_alive, pids_in, place, script, slow, until
 
 
 def test_a_run_is_carried_out_by_workers_and_its_log_is_whole(tmp_path: Path) -> None:
@@ -44,6 +44,28 @@ def test_a_child_that_is_killed_is_reported_within_a_second_and_the_attempt_repe
             assert (tmp_path / "again").exists()
 
     asyncio.run(go())
+
+
+@pytest.mark.rule("RT-22")
+@pytest.mark.parametrize("known", [True, False])
+def test_an_attempt_whose_child_dies_three_times_in_a_row_is_an_error_with_its_last_lines(tmp_path: Path, known: bool) -> None:
+    async def go(secrets: list[Vault]) -> None:
+        async with place(tmp_path, secrets=secrets) as (at, engine):
+            at.begin_worker("w1")
+            text = f"echo $PPID >> {tmp_path}/pids; echo it says $PASSWORD; sleep 0.3; kill -9 $PPID; sleep 5"
+            secret = {"name": "p", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+            run = await engine.submit(
+                script("export PASSWORD={{inputs.parameters.p}}; " + text, inputs={"parameters": [secret]}, retry={"limit": 3})
+            )
+            report = await ended(engine, run)
+            assert report.phase == "Error"
+            assert len(pids_in(tmp_path)) == 3, "an Error of the engine is not retried"
+            first, *lines = str(report.tasks[-1].message).splitlines()
+            assert first.startswith("its process died 3 times in a row (signal 9")
+            assert lines == (["it says ***"] if secrets else ["***"]), "what cannot be masked is not shown"
+            assert not [path for one in engine._driver.runs.values() for path in one.open]
+
+    asyncio.run(go([Vault()] if known else []))
 
 
 def test_children_of_a_killed_worker_die_and_another_worker_takes_over_after_the_lease(tmp_path: Path) -> None:

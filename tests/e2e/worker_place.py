@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -104,12 +105,13 @@ async def until(holds: Callable[[], bool], timeout_s: float = 15.0) -> float:
 
 @contextlib.asynccontextmanager
 async def place(
-    folder: Path, lease_s: float = 30.0, *, before: Callable[[Broker], Broker] = lambda broker: broker
+    folder: Path, lease_s: float = 30.0, *, before: Callable[[Broker], Broker] = lambda broker: broker, **options: Any
 ) -> AsyncIterator[tuple[Place, Engine]]:
     """A place and an engine over it. `before`: what stands before the broker of the workers."""
     at = Place(folder, lease_s)
+    store = f"sqlite:{folder}/runs.db"
     try:
-        async with Engine(store=f"sqlite:{folder}/runs.db", broker=before(at.broker), artifacts=at.artifacts) as engine:
+        async with Engine(store=store, broker=before(at.broker), artifacts=at.artifacts, **options) as engine:
             await at.open()
             try:
                 yield at, engine

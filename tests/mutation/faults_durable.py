@@ -149,6 +149,14 @@ FAULTS = (
     ),
     Fault(
         "blame",
+        "the delivery of an attempt that died too often is kept",
+        LEAF,
+        "        step.stop(node)  # it is gone, and where its broker thinks otherwise, it is not wanted\n",
+        "",
+        tests="tests/unit/engine/test_delivery.py tests/unit/scheduler/test_losses.py",
+    ),
+    Fault(
+        "blame",
         "every loss is blamed",
         LEAF,
         "losses = node.losses + event.blamed",

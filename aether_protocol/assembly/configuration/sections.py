@@ -57,6 +57,14 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
             "AETHER_BROKER", form="part",
         ),
     ] = None
+    deaths: Annotated[
+        _Count,
+        _says(
+            "How often in a row the process of one attempt may die at a worker: with the last of these deaths the task is an "
+            "Error. The death of a worker, or of its machine, does not count.",
+            "AETHER_BROKER_DEATHS",
+        ),
+    ] = 3
 
 
 class VariablesSection(Struct, frozen=True, forbid_unknown_fields=True):

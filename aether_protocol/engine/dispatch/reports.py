@@ -8,36 +8,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
+from aether_protocol.execution.masking import MASK
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import LogPart, Stored
 from aether_protocol.ports.wire import AttemptRef, TaskResult, cut_known
-from aether_protocol.scheduler.events import AttemptLost, Event, TaskFinished, TaskStarted
+from aether_protocol.scheduler.events import MOST_DEATHS, AttemptLost, Event, TaskFinished, TaskStarted
 from aether_protocol.scheduler.nodes import TaskNode
 from aether_protocol.scheduler.outstanding import goes_on
 
 Put = Callable[[ActiveRun, Event | None, Reply | None], None]
 Stranger = Callable[[str, Stored], None]
+Mask = Callable[[ActiveRun, str, Callable[[str], None]], None]
+
+_HOW: Final = re.compile(r"(?:signal|exit code) [0-9]{1,3}\b")
+_MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its end but for the first line
 
 
 class Reports:
-    """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have."""
+    """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have.
+    `mask` hides the secrets of a run in what its processes wrote, and gives it back then; `most_deaths` in a row of one
+    attempt's process are an Error."""
 
     def __init__(
-        self, runs: Mapping[str, ActiveRun], deliveries: Deliveries, logs: Logs, put: Put, stranger: Stranger
+        self,
+        runs: Mapping[str, ActiveRun],
+        deliveries: Deliveries,
+        logs: Logs,
+        put: Put,
+        stranger: Stranger,
+        *,
+        mask: Mask,
+        most_deaths: int = MOST_DEATHS,
     ) -> None:
         self._runs = runs
         self._deliveries = deliveries
         self._logs = logs
         self._put = put
         self._stranger = stranger
+        self._mask = mask
+        self._most_deaths = most_deaths
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -74,8 +92,18 @@ class Reports:
         run = delivery.run
         node = run.state.nodes[delivery.node]
         if isinstance(node, TaskNode):
-            delivery.reason = reason
-            self._put(run, AttemptLost(NO_TIME, node.id, delivery.ref.attempt, "broker", blamed, goes_on(node)), None)
+            event = AttemptLost(NO_TIME, node.id, delivery.ref.attempt, "broker", blamed, goes_on(node))
+            if not blamed:
+                self._put(run, event, None)
+                return
+
+            def put(masked: str) -> None:
+                how = _HOW.match(reason) if masked == MASK else None  # a number tells no secret
+                event.reason = _shortened(masked if how is None else f"{how[0]}\n{MASK}")
+                event.most = self._most_deaths
+                self._put(run, event, None)
+
+            self._mask(run, reason, put)
 
     def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         ref = result.ref
@@ -127,3 +155,10 @@ class Reports:
         node = run.find(ref.path) if run is not None else None  # logs may come after the result
         if run is not None and node is not None:
             self._logs.take(run, node, ref.attempt, stream, text, part=part, offset=offset or 0)
+
+
+def _shortened(reason: str) -> str:
+    """Its first line, which says how, and the end of what follows."""
+    how, _, lines = reason.partition("\n")
+    how = how[:_MOST_OF_REASON]
+    return f"{how}\n{lines[-_MOST_OF_REASON:]}" if lines else how

@@ -29,7 +29,7 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "dispatch-refused": (0.05, 30),  # a queue has no room for it, or takes it for too large at this moment
     "broker-away": (0.01, 3),  # for a while it takes nothing, and can tell of nothing
     "worker-lost": (0.03, 30),  # an attempt is lost with its worker, which the broker reports without blame
-    "child-lost": (0.03, 6),  # what carried out an attempt alone died: the broker blames it (ten in a row would be an Error)
+    "child-lost": (0.03, 6),  # what carried out an attempt alone died: the broker blames it (`most_deaths` would be an Error)
     "clock-apart": (0.06, 3),  # an engine's clock is an hour ahead of the store's, or behind it
     # of a fleet; the first are asked for each message, the others for each worker every two seconds
     "frame-lost": (0.004, 12),  # the connection breaks before a message arrives

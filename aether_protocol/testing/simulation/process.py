@@ -112,6 +112,7 @@ class Process:
             owner=self.engine_name,
             lease_s=LEASE_US / SECOND,
             passivate_after_s=machine.passivate_after_s,
+            most_deaths=10,  # of those that chaos brings
             snapshots=SnapshotPolicy(steps=machine.snapshot_steps, saved_steps=machine.snapshot_steps),
         )
 

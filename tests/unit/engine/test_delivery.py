@@ -233,15 +233,18 @@ def test_a_lost_attempt_is_repeated_under_its_number_and_only_blame_counts() -> 
             site.depot.sink.lost(site.depot.ref("a"), "its worker is gone", False)
             await settled(site.engine)
             assert sorted(site.depot.names()) == ["a@1", "b@1"]
-        for _ in range(10):
-            site.depot.sink.lost(site.depot.ref("b"), "killed by signal 9", True)
+        lost = site.depot.ref("b")
+        for _ in range(3):
+            site.depot.sink.lost(lost, "signal 9\nthe last line", True)
             await settled(site.engine)
+        assert site.depot.stopped == [lost], "nothing of it is kept"
+        assert [one for run_ in site.engine._driver.runs.values() for one in run_.open] == ["main.a"]
         site.depot.give("a")
         await settled(site.engine)
         assert site.phase(run) == "Error"
         state = site.engine.driven.state(run)
         assert state.find("main.a").phase == "Succeeded"  # type: ignore[union-attr]
-        assert "lost 10 times in a row" in state.find("main.b").message  # type: ignore[union-attr]
+        assert state.find("main.b").message == "its process died 3 times in a row (signal 9)\nthe last line"  # type: ignore[union-attr]
 
     at(Site(), body)
 

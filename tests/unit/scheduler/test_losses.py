@@ -1,4 +1,4 @@
-"""Attempts that are lost: which losses count, and what the tenth blamed one is."""
+"""Attempts that are lost: which losses count, and what the last blamed one is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler.attempts import AttemptRef, TaskResult
-from aether_protocol.scheduler.commands import DispatchTask
+from aether_protocol.scheduler.commands import DispatchTask, StopTask
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
 from tests.unit.engine.plans import dag, plan, retry, task
@@ -39,9 +39,9 @@ class Run:
 
 @pytest.mark.rule("SCHED-9", "RT-22")
 @pytest.mark.parametrize("begun", [True, False])
-def test_the_tenth_blamed_loss_is_an_error_and_no_retry(begun: bool) -> None:
+def test_the_third_blamed_loss_is_an_error_and_no_retry(begun: bool) -> None:
     run = Run("a", "b")
-    for number in range(1, 10):
+    for number in range(1, 3):
         if begun:
             run.start("a")
         assert run.lose("a", blamed=True) == [("main.a", 1)], "under the same number"
@@ -50,7 +50,7 @@ def test_the_tenth_blamed_loss_is_an_error_and_no_retry(begun: bool) -> None:
         run.start("a")
     assert run.lose("a", blamed=True) == []
     assert (run.node("a").phase, run.node("a").code, run.node("a").retries) == ("Error", 3, 0)
-    assert run.node("a").message == "attempt 1 was lost 10 times in a row"
+    assert run.node("a").message == "its process died 3 times in a row"
     assert run.node("b").phase == "Ready"
 
 
@@ -69,10 +69,10 @@ def test_losses_without_blame_are_repeated_for_ever(type_: str, begun: bool) -> 
 @pytest.mark.rule("RT-22")
 def test_losses_without_blame_do_not_end_the_row() -> None:
     run = Run("a")
-    for _ in range(9):
+    for _ in range(2):
         run.lose("a", blamed=True)
         run.lose("a", blamed=False)
-    assert (run.node("a").phase, run.node("a").losses) == ("Ready", 9)
+    assert (run.node("a").phase, run.node("a").losses) == ("Ready", 2)
     run.lose("a", blamed=True)
     assert run.node("a").phase == "Error"
 
@@ -80,9 +80,39 @@ def test_losses_without_blame_do_not_end_the_row() -> None:
 @pytest.mark.rule("SCHED-9", "RT-22")
 def test_another_attempt_begins_to_count_anew() -> None:
     run = Run("a", "b")
-    for _ in range(9):
+    for _ in range(2):
         run.lose("a", blamed=True)
     node = run.node("a")
     run.handle(e.TaskFinished(0, node.id, TaskResult(AttemptRef("run", "main.a", 1), 3), "test"))
     run.handle(e.TimerFired(node.backoff_due, node.id, e.TimerKind.BACKOFF, node.backoff_due, "test"))
     assert (node.attempt, node.losses, node.phase) == (2, 0, "Ready")
+
+
+@pytest.mark.rule("RT-22")
+@pytest.mark.parametrize(
+    ("most", "reason", "message"),
+    [
+        (1, "signal 9", "its process died once (signal 9)"),
+        (2, "signal 11\none\ntwo", "its process died 2 times in a row (signal 11)\none\ntwo"),
+        (5, "", "its process died 5 times in a row"),
+    ],
+)
+def test_the_number_is_a_setting_and_the_message_has_the_last_lines(most: int, reason: str, message: str) -> None:
+    run = Run("a", "b")
+    for number in range(1, most + 1):
+        assert run.node("a").phase == "Ready"
+        node = run.node("a")
+        made = run.machine.handle(e.AttemptLost(0, node.id, 1, "test", True, False, reason, most)).commands
+        assert any(isinstance(one, StopTask) for one in made) is (number == most), "nothing is kept of it"
+    assert (run.node("a").phase, run.node("a").message) == ("Error", message)
+    assert run.node("b").phase == "Ready"
+
+
+@pytest.mark.rule("RT-22")
+def test_a_loss_without_blame_is_never_the_last_one_whatever_the_number_became() -> None:
+    run = Run("a")
+    run.lose("a", blamed=True)
+    run.lose("a", blamed=True)
+    node = run.node("a")
+    run.handle(e.AttemptLost(0, node.id, 1, "test", False, False, "", 1))
+    assert (node.phase, node.losses) == ("Ready", 2)
