@@ -56,7 +56,7 @@ def answers(
 
 # For the caller alone: another one may not read it. What is kept is asked for no more.
 FOR_EVER: Final = "private, max-age=31536000, immutable"
-
+NOT_CHANGED: Final = (304, None, "The caller has it.")
 
 
 def tagged(request: Request[Any, Any, Any], digest: str, body: Any, cache: str) -> Response[Any]:

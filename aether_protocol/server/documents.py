@@ -8,7 +8,7 @@ from litestar import Controller, Request, Response, delete, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from aether_protocol.server.access import AUTHOR, VIEWER
-from aether_protocol.server.answers import answers, tagged
+from aether_protocol.server.answers import NOT_CHANGED, answers, tagged
 from aether_protocol.server.runs import Asked
 from aether_protocol.service.documents.as_json import by_document, marked_json
 from aether_protocol.service.documents.changes import KINDS, difference
@@ -106,7 +106,7 @@ class DocumentController(Controller):
         _ONE,
         summary="Read a document",
         opt=VIEWER,
-        responses=answers((200, DocumentBody, "The version with its text; its digest is the ETag."), problems=_UNKNOWN),
+        responses=answers((200, DocumentBody, "The version; its digest is the ETag."), NOT_CHANGED, problems=_UNKNOWN),
     )
     async def read(
         self,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from aether_protocol.adapters.brokers.fleet_view import waiting_of
 from aether_protocol.errors import NotFoundError
 from aether_protocol.server.access import VIEWER
-from aether_protocol.server.answers import FOR_EVER, answers, tagged
+from aether_protocol.server.answers import FOR_EVER, NOT_CHANGED, answers, tagged
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.runs import Asked, Run
 from aether_protocol.service.runs.overview import WaitingTask
@@ -166,7 +166,7 @@ class PlanController(Controller):
     @get(
         "/{plan:str}",
         summary="Read the documents of a plan",
-        responses=answers((200, PlanDocuments, "To be kept for ever; its digest is the ETag."), problems=(404,)),
+        responses=answers((200, PlanDocuments, "To be kept for ever; its digest is the ETag."), NOT_CHANGED, problems=(404,)),
     )
     async def read(self, plan: PlanDigest, client: Asked, request: Request[Any, Any, Any]) -> Response[Any]:
         return tagged(request, plan, to_builtins(await client.plans.get(plan)), FOR_EVER)
@@ -174,7 +174,7 @@ class PlanController(Controller):
     @get(
         "/{plan:str}/layout",
         summary="Read where the boxes of a plan's picture lie",
-        responses=answers((200, PlanLayout, "To be kept for ever; its digest is the ETag."), problems=(404,)),
+        responses=answers((200, PlanLayout, "To be kept for ever; its digest is the ETag."), NOT_CHANGED, problems=(404,)),
     )
     async def layout(
         self,
