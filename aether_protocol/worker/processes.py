@@ -145,7 +145,7 @@ class ChildProcesses:
         try:
             child = await self._spawn()
         except OSError as error:
-            self._observer.died(token, f"no process could be started: {error.strerror}")
+            self._observer.returned(token, f"no process could be started: {error.strerror}", refused=True)
             return
         finally:
             wanted = self._starting.pop(token)
