@@ -27,14 +27,27 @@ def joined(fleet: FleetState, event: e.Joined) -> None:
         seen_at=event.at,
         lease_end=event.at + fleet.settings.lease,
         instance=event.instance,
+        number=event.number,
+        holder=event.holder,
     )
     if known is not None:
         session.used, session.deliveries, session.losses = known.used, known.deliveries, known.losses
         session.state, session.drain_until = known.state, known.drain_until
     fleet.waiting.add_session(session)
     _reconcile(fleet, session, event.holding, before=None)
+    _end_earlier(fleet, session)
     if session.drain_until is not None:
         fleet.emit(c.AskDrain(session.name, session.drain_until))
+
+
+def _end_earlier(fleet: FleetState, session: WorkerSession) -> None:
+    """End the sessions that the same process had before: what it did not show of them runs nowhere."""
+    if session.instance:
+        process = session.instance, session.holder
+        for one in list(fleet.sessions.values()):
+            if (one.instance, one.holder) == process and one.number < session.number:
+                _reconcile(fleet, one, (), before=None)
+                fleet.close(one, f"worker {session.worker!r} began a new session")
 
 
 def polled(fleet: FleetState, event: e.Polled) -> None:

@@ -41,6 +41,8 @@ class WorkerSession(Struct, eq=False):
     losses: deque[tuple[int, str]] = field(default_factory=deque)
     drain_until: int | None = None
     instance: str = ""
+    number: int = 0  # of the hello
+    holder: str = ""
 
     def has_room(self, slots: Slots) -> bool:
         """Whether these are free at it."""

@@ -186,6 +186,7 @@ class Supervisor:
         while not self._is_over():
             sent = self._clock.now()
             self._hello.holding = self.held.tokens
+            self._hello.number += 1
             try:
                 self._welcome = await self._transport.hello(self._hello)
             except TransportError as error:

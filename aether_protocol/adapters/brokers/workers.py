@@ -189,6 +189,8 @@ class WorkerBroker:
                 namespaces=namespaces,
                 holding=holding,
                 instance=hello.instance,
+                holder=holder,
+                number=hello.number,
             )
         )
         lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)

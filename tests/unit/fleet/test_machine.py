@@ -107,6 +107,43 @@ def test_an_open_poll_takes_what_is_offered_later_up_to_what_it_asked_for() -> N
     assert assigned(bench.offer(work("a"), work("b"), work("c"))) == ["a", "b"]
 
 
+def test_a_process_that_says_hello_anew_ends_its_session_before_and_keeps_what_it_shows() -> None:
+    bench = Bench()
+    bench.join("first", instance="p", number=1)
+    bench.offer(work("a"), work("b"))
+    bench.poll("first")
+    bench.start("first", "a")
+    out = bench.join("second", instance="p", number=2, holding=bench.held("first", [bench.number_of("first", "a")]))
+    assert [one.session for one in out if isinstance(one, c.CloseSession)] == ["first"]
+    assert assigned(bench.poll("second")) == ["b"], "it never arrived"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"instance": "p", "number": 1},  # the same message once more
+        {"instance": "p", "number": 0},  # one that comes late
+        {"instance": "q", "number": 9},
+        {"instance": "p", "number": 9, "holder": "another token"},
+        {"number": 9},
+    ],
+)
+def test_no_other_hello_ends_a_session(given: dict[str, object]) -> None:
+    bench = Bench()
+    bench.join("first", instance="p", number=1)
+    bench.offer(work("a"))
+    bench.poll("first")
+    out = bench.join("second", **given)
+    assert [one for one in out if isinstance(one, c.CloseSession)] == []
+    assert assigned(bench.poll("second")) == []
+
+
+def test_a_process_without_an_instance_ends_no_session() -> None:
+    bench = Bench()
+    bench.join("first", number=1)
+    assert [one for one in bench.join("second", number=2) if isinstance(one, c.CloseSession)] == []
+
+
 def test_a_stream_stays_open_until_its_credit_is_used() -> None:
     bench = Bench()
     bench.join(streaming=True)

@@ -186,6 +186,7 @@ class SimMachine:
             slots=dict(self.offer.slots),
             labels=dict(self.offer.labels),
             pool=self.offer.pool,
+            instance=f"{self.name} {self.version}",
         )
         settings = SupervisorSettings(grace_s=20.0)
         self.supervisor = Supervisor(transport, self.pool, hello, settings=settings, seed=1, clock=self.clock)
