@@ -25,6 +25,8 @@ def offered(fleet: FleetState, event: e.Offered) -> None:
         if running:
             fleet.stop(running.values())
             fleet.waiting.hold_behind(work)
+        elif (until := fleet.strays.pop(work.task_run_id, event.at)) > event.at and fleet.expects:
+            fleet.waiting.delay(work, until)
         else:
             fleet.queue(work)
 
@@ -34,7 +36,10 @@ def withdrawn(fleet: FleetState, event: e.Withdrawn) -> None:
         waits = fleet.waiting.newest.get(ref.task_run_id)
         if waits is not None and waits.ref == ref:
             fleet.waiting.remove(waits)
-        fleet.stop(one for one in fleet.of_task.get(ref.task_run_id, {}).values() if one.work.ref == ref)
+        running = [one for one in fleet.of_task.get(ref.task_run_id, {}).values() if one.work.ref == ref]
+        fleet.stop(running)
+        if waits is None and not running and ref not in fleet.results and fleet.expects:
+            fleet.strays[ref.task_run_id] = event.at + fleet.settings.reattach
 
 
 def released(fleet: FleetState, event: e.Released) -> None:

@@ -49,7 +49,7 @@ class Joined(Struct, gc=False):
     `executors`: names of the executors that it has. `namespaces`: those that it may serve, None: all. `slots`: the amounts
     that it offers by kind; `tasks` is one of them, and of a kind that it does not name it has none, but for `cpu` and
     `memory`, which then are not counted. `holding`: what it has from an earlier session. `streaming`: an answer to a poll
-    does not end it. `instance`: what tells workers of one name apart; `number` counts the hellos of one: a message of an earlier
+    does not end it. `instance`: what tells workers of one name apart; `number` counts the hellos of one: an earlier
     one may come late. `holder`: whose token it has; none ends a session of another one.
     """
 

@@ -45,7 +45,15 @@ class Fleet:
     def __init__(self, settings: FleetSettings, *, first: int = 1) -> None:
         self._state = FleetState(settings, first=first)
         self._asked: dict[AttemptRef, int] = {}  # when it was first asked for what cannot be said yet
-        self.expects = True  # that workers which have not said hello here hold attempts of earlier or other servers
+
+    @property
+    def expects(self) -> bool:
+        """Whether workers that have not said hello here may hold attempts of earlier or other servers."""
+        return self._state.expects
+
+    @expects.setter
+    def expects(self, expects: bool) -> None:
+        self._state.expects = expects
 
     @property
     def state(self) -> FleetState:
@@ -65,10 +73,11 @@ class Fleet:
         asked for, since another server may have had their workers until then.
         """
         found: dict[AttemptRef, Literal["held", "unknown"]] = {}
+        state = self._state
         for ref in refs:
-            if self._state.running(ref) or self._state.waits(ref) or ref in self._state.results:
+            if state.running(ref) or state.waits(ref) or ref in state.results:
                 found[ref] = "held"
-            elif not self.expects or now >= self._asked.setdefault(ref, now) + self._state.settings.reattach:
+            elif not state.expects or now >= self._asked.setdefault(ref, now) + state.settings.reattach:
                 found[ref] = "unknown"
             if ref in found:
                 self._asked.pop(ref, None)

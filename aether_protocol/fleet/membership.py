@@ -105,6 +105,8 @@ def ticked(fleet: FleetState, event: e.Ticked) -> None:
             session.state = "active"
             session.losses.clear()
             fleet.waiting.mark_ready(session)
+    for task_run in [one for one, until in fleet.strays.items() if until <= event.at]:
+        del fleet.strays[task_run]
     for work in fleet.waiting.pop_due(event.at):
         if work.wait_until is not None and work.wait_until <= event.at:
             fleet.waiting.remove(work)

@@ -47,6 +47,8 @@ class FleetState:
         self.deliveries: dict[int, WorkerDelivery] = {}
         self.of_task: dict[str, dict[int, WorkerDelivery]] = {}  # those that may still run, by task run
         self.results: dict[AttemptRef, set[int]] = {}  # the deliveries whose results are not recorded yet
+        self.expects = True  # that workers which have not said hello here hold attempts of earlier or other servers
+        self.strays: dict[str, int] = {}  # task runs of which such a worker may still carry out what was withdrawn; until when
         self._next = first
         self._favourites: OrderedDict[str, str] = OrderedDict()  # run -> session
         self._out: list[c.Command] = []

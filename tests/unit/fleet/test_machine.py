@@ -138,6 +138,29 @@ def test_no_other_hello_ends_a_session(given: dict[str, object]) -> None:
     assert assigned(bench.poll("second")) == []
 
 
+def test_what_follows_an_attempt_that_an_absent_worker_may_carry_out_waits_for_that_worker() -> None:
+    bench = Bench(lease=100 * SECOND, reattach=30 * SECOND)
+    bench.join("here")
+    bench.withdraw(ref("a"), ref("b"))  # they timed out; an earlier server had given them out
+    bench.offer(work("a", 2), work("b", 2), work("c", 2))
+    assert assigned(bench.poll("here")) == ["c"]
+    bench.tick(10)
+    bench.join("back", holding=[e.Holding(900, ref("a"), slots=ONE)], tasks=1)
+    bench.tick(20)
+    assert assigned(bench.poll("here")) == ["b"], "its time is over; that of a is not: it still runs"
+    bench.finish("back", "a")
+    assert assigned(bench.poll("here")) == ["a"]
+
+
+def test_nothing_waits_for_workers_that_are_not_expected() -> None:
+    bench = Bench()
+    bench.fleet.expects = False
+    bench.join("here")
+    bench.withdraw(ref("a"))
+    bench.offer(work("a", 2))
+    assert assigned(bench.poll("here")) == ["a"]
+
+
 def test_a_process_without_an_instance_ends_no_session() -> None:
     bench = Bench()
     bench.join("first", number=1)
