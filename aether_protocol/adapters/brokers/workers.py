@@ -322,15 +322,6 @@ class WorkerBroker:
                 self._send(e.PollEnded(self.clock.now(), name, session.poll))
 
     def share(self, weights: Mapping[str, int], limits: Mapping[str, int]) -> None:
-        """Say how namespaces share the workers: weights (1 unless given), and the most attempts at a time."""
-        self._send(e.LimitsSet(self.clock.now(), weights, limits))
-
-    def drain(self, name: str, grace_s: float) -> None:
-        """Give a worker no more work, and ask it to return what has not ended after `grace_s`."""
-        now = self.clock.now()
-        self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
-
-    def set_limits(self, weights: Mapping[str, int], limits: Mapping[str, int]) -> None:
         """Say how namespaces share the workers.
 
         Args:
@@ -338,6 +329,11 @@ class WorkerBroker:
             limits: the most attempts of a namespace at a time; no limit unless given.
         """
         self._send(e.LimitsSet(self.clock.now(), weights, limits))
+
+    def drain(self, name: str, grace_s: float) -> None:
+        """Give a worker no more work, and ask it to return what has not ended after `grace_s`."""
+        now = self.clock.now()
+        self._send(e.DrainAsked(now, name, now + round(grace_s * _SECOND)))
 
     # --- commands ---------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class FleetLaws:
         self._passed: dict[tuple[str, int], Counter[str]] = {}  # (namespace, priority): who was served before it
         self._since_rest = 0  # messages
         self._stops: dict[int, int] = {}
-        self._unheld: dict[AttemptRef, int] = {}
+        self._unheld: dict[AttemptRef, tuple[int, int]] = {}  # the delivery that did not arrive yet, and since when
         self._queued: dict[AttemptRef, int] = {}
 
     def _demand(self, holds: bool, law: str, told: str) -> None:
@@ -214,8 +214,15 @@ class FleetLaws:
     ) -> None:
         held = {one.pool.refs[token] for one in living for token in one.supervisor.held.tokens if token in one.pool.refs}
         waiting = {work.ref for work in state.waiting.newest.values()}
-        self._unheld = {ref: self._unheld.get(ref, now) for ref in outstanding if ref not in held and ref not in waiting}
-        for ref, since in self._unheld.items():
+        given = {one.work.ref: number for number, one in state.deliveries.items()}
+        unheld: dict[AttemptRef, tuple[int, int]] = {}
+        for ref in outstanding:
+            if ref not in held and ref not in waiting:
+                number = given.get(ref, 0)  # given out once more, it may be lost on its way once more
+                before = self._unheld.get(ref)
+                unheld[ref] = before if before is not None and before[0] == number else (number, now)
+        self._unheld = unheld
+        for ref, (_, since) in unheld.items():
             self._demand(now - since <= 2 * LEASE + PATIENCE, UNHELD, f"{ref}, for {(now - since) / SECOND} s")
 
     @staticmethod

@@ -91,7 +91,7 @@ class SimulatedFleet:
         self.clock = MachineClock(parts.clock)
         self.broker = WorkerBroker(self.clock, KEY, secrets=[parts.vault], settings=SETTINGS, beat_s=parts.beat_s)
         self.broker.fleet = WatchedFleet(host.number << 40, parts.watch)
-        self.broker.set_limits(parts.weights, parts.limits)
+        self.broker.share(parts.weights, parts.limits)
         self._host = host
         self._chaos = parts.chaos
         parts.network.server = self
