@@ -20,6 +20,7 @@ from aether_protocol.compiler.checks.names import NameChecks
 from aether_protocol.compiler.checks.no_effect import EffectChecks
 from aether_protocol.compiler.checks.order import OrderChecks
 from aether_protocol.compiler.checks.pitfalls import PitfallChecks
+from aether_protocol.compiler.checks.placement import PlacementChecks
 from aether_protocol.compiler.checks.places import PlaceChecks
 from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.checks.texts import TextChecks
@@ -261,14 +262,19 @@ class _Compilation:
         effects = EffectChecks(self.findings, self.texts, executors.files, pedantic=self.options.pedantic)
         effects.workflow(settings, self.root.target if runs and self.root is not None else None)
         executors.artifacts(list(settings.artifacts.values()), settings.own, (*settings.own.base, "arguments", "artifacts"))
+        placement = PlacementChecks(self.findings)
+        placement.extensions(self.model.metadata.extensions, settings.own, ("metadata", "extensions"))
+        placement.extensions(settings.extensions, settings.extensions_at.origin, settings.extensions_at.path)
         for symbol in self._definitions():
             executors.symbol(symbol)
             pitfalls.symbol(symbol)
             effects.symbol(symbol)
+            placement.symbol(symbol)
             for site in symbol.sites:
                 executors.site(site)
                 pitfalls.site(site)
                 effects.site(site)
+                placement.site(site)
         if self.options.elsewhere:
             self._check_places(settings)
         if runs and settings.library is None and self.root is not None and self.table.complete and settings.own.whole:

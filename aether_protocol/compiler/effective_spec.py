@@ -57,6 +57,7 @@ class EffectiveSpec(Struct):
     retry_at: From
     library: LoadedDocument | None
     extensions: dict[str, Json] | None
+    extensions_at: From
     parameters: dict[str, Parameter] = field(default_factory=dict)
     parameters_at: dict[str, From] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
@@ -94,6 +95,7 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
     hooks, hooks_at = pick("hooks")
     retry, retry_at = pick("retry")
     timeout, _ = pick("timeout")
+    extensions, extensions_at = pick("extensions")
     unit = Unit(templates_at, False, {})
     settings = EffectiveSpec(
         unit=unit,
@@ -109,7 +111,8 @@ def _merged(layers: list[tuple[Spec, Origin]], library: LoadedDocument | None, s
         retry=retry.retry,
         retry_at=at(retry_at, "retry"),
         library=library,
-        extensions=pick("extensions")[0].extensions,
+        extensions=extensions.extensions,
+        extensions_at=at(extensions_at, "extensions"),
     )
     for spec, origin in reversed(layers):
         if spec.arguments is not None:

@@ -255,6 +255,13 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
         "and sources of type `local` name files that lie beside the document or on one machine. Give files as artifacts, from "
         "an address, from git or from another task; what only one machine has is found by a label of its worker.",
     ),
+    _error(
+        "AE408",
+        "a demand on workers that cannot be read",
+        "`extensions.placement.selector` and `prefer` are conditions on labels with commas between them: `key`, `!key`, "
+        "`key=value`, `key!=value`, `key in (a, b)`, `key notin (a, b)`. `resources` are amounts: `500m` or 2 for `cpu`, "
+        "`512Mi` or `2G` for `memory`, a whole number for `gpu`. With another text no worker could be chosen.",
+    ),
     # surprises
     _warning(
         "AE901",

@@ -113,4 +113,12 @@ FAULTS: tuple[Fault, ...] = (
         "        if wanted is None and self._store.durable is None:\n",
         tests="tests/unit/server/test_host.py",
     ),
+    Fault(
+        "demands on workers",
+        "a selector that cannot be read is found only when a worker is looked for",
+        "compiler/checks/placement.py",
+        "                if isinstance(text, str):\n",
+        "                if isinstance(text, bytes):\n",
+        tests="tests/unit/compiler/test_placement.py",
+    ),
 )
