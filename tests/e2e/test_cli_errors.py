@@ -24,7 +24,7 @@ ONE_LOOK = re.compile(r"(?:.*\n)*?error: [^\n]*[^.\n](?:\n  hint: [^\n]*(?:[^.\n
 # What an argument must be so that the option beside it is the only fault.
 ARGUMENTS = {
     "RUN": "good", "NAME": "nightly", "NAME...": "nightly", "RUN...": "good", "FILE": "good.yaml", "PATH...": "good.yaml",
-    "FILE...": "words.yaml", "NAME|FILE": "nightly", "FILE|NAME": "nightly",
+    "FILE...": "words.yaml", "NAME|FILE": "nightly", "FILE|NAME": "nightly", "ID": "1234567890ab", "COMMAND...": "true",
 }  # fmt: skip
 
 
