@@ -21,9 +21,11 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments (default: the process's own); gives the exit code, never raises."""
+    import gc
     import signal
     from contextlib import suppress
 
+    collects = gc.isenabled()
     _spare_the_collector(own_process=arguments is None)
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is signal.SIG_DFL}
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 signal.signal(number, signal.SIG_IGN)  # pressed again: there is nothing left to interrupt
         return _interrupted()
     finally:
+        if collects and arguments is not None:  # in a process of its own nothing more is worth a collection
+            gc.enable()
         with suppress(ValueError):
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -285,6 +285,7 @@ class Supervisor:
                 self._outbox.put_back(report)
                 if isinstance(error, SessionEndedError):
                     raise
+                self._away(error)
                 await self._pause(pause)
                 pause = min(pause * 2, self._settings.longest_retry_s)
                 continue

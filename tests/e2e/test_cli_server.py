@@ -190,5 +190,7 @@ def test_the_environment_names_the_server(place: Place) -> None:
     away = aether("ls", cwd=place.folder, AETHER_SERVER="http://127.0.0.1:9")
     assert (away.returncode, "cannot be reached" in away.stderr) == (9, True)
     assert aether("ls", "--store", place.store, cwd=place.folder, AETHER_SERVER="http://127.0.0.1:9").returncode == 0
-    assert aether("validate", "simple.yaml", cwd=place.folder, AETHER_SERVER="http://127.0.0.1:9").returncode == 0
+    checked = aether("validate", "simple.yaml", cwd=place.folder, AETHER_SERVER="http://127.0.0.1:9")
+    assert (checked.returncode, "cannot be reached" in checked.stderr) == (9, True), "the server's library counts"
+    assert aether("validate", "simple.yaml", cwd=place.folder).returncode == 0
     assert aether("db", "info", "--store", place.store, cwd=place.folder, AETHER_SERVER="http://127.0.0.1:9").returncode == 0
