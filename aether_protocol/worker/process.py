@@ -12,13 +12,12 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from aether_protocol import __version__
 from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
+from aether_protocol.assembly.server_urls import check_server_url
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.folders import LIVE, Area, remove, temporary_root
@@ -78,9 +77,7 @@ class Worker:
         grace_s: float = 600.0,
         report: Callable[[WorkerNews], None] | None = None,
     ) -> None:
-        self.urls = [url] if isinstance(url, str) else list(url)
-        for one in self.urls:
-            check_address(one)
+        self.urls = [check_server_url(one, "secrets") for one in ([url] if isinstance(url, str) else url)]
         _check_extra()
         self.hello = hello_of(name, slots=slots, labels=labels, pool=pool, executors=executors)
         self._token = token
@@ -184,36 +181,10 @@ def hello_of(
     )
 
 
-def check_address(url: str) -> None:
-    """Secrets are sent over TLS or inside of one machine only.
-
-    Raises:
-        UsageError: this address is neither.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(
-            f"{url!r} is not the address of a server", hint="like http://127.0.0.1:7234 or https://aether.example.com"
-        )
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        hint = "use https://, or a tunnel whose end is on this machine"
-        raise UsageError(f"{url!r} would carry secrets in clear over the network", hint=hint)
-
-
 def _check_extra() -> None:
     if find_spec("httpx2") is None:
         hint = "pip install 'aether-protocol[server]'"
         raise UsageError("a worker needs httpx2 to talk to its server, which is not installed", hint=hint)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def inline_executors(names: Iterable[str]) -> list[str]:

@@ -11,10 +11,11 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
+from aether_protocol.assembly.server_urls import check_server_url
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service.remote.sse import read_messages
 from aether_protocol.service.wire.problems import read_problem
@@ -44,7 +45,7 @@ class ServerCalls:
         self, url: str, *, token: str | None, verify: ssl.SSLContext | bool, patience_s: float, transport: Any
     ) -> None:
         self._httpx = _library()
-        self.url = _checked(url)
+        self.url = check_server_url(url, None if token is None else "the token")
         self.patience_s = patience_s
         headers = {"content-type": "application/json"}
         if token is not None:
@@ -226,15 +227,6 @@ def _given(parameters: Any) -> list[tuple[str, str]]:
     """Leave out what is None, and write flags as JSON does."""
     told = [(name, value) for name, value in parameters if value is not None]
     return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in told]
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"{url!r} is not the URL of a server", hint="it is http://HOST:PORT or https://HOST")
-    if parts.username or parts.password:
-        raise UsageError("the URL of a server has no user and no password", hint="give a token: AETHER_TOKEN")
-    return url.rstrip("/")
 
 
 def _library() -> Any:

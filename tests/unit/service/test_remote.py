@@ -254,3 +254,13 @@ def test_a_blocking_client_asks_a_server_too(tmp_path: Path) -> None:
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize("url", ["http://aether.example.com", "http://192.0.2.1:7234", "http://localhost.example.com"])
+def test_a_token_goes_over_no_network_in_clear(url: str) -> None:
+    with pytest.raises(UsageError, match="would carry the token in clear") as refused:
+        connect(url, token="aeth_x")
+    assert refused.value.hint == "use https://, or a tunnel whose end is on this machine"
+    assert "aeth_x" not in refused.value.message
+    connect(url)  # without a token there is nothing to be read
+    connect("http://[::1]:7234", token="aeth_x")

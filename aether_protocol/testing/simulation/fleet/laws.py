@@ -69,7 +69,7 @@ class FleetLaws:
         self._since_rest = 0  # messages
         self._stops: dict[int, int] = {}
         self._unheld: dict[AttemptRef, tuple[int, int]] = {}  # the delivery that did not arrive yet, and since when
-        self._queued: dict[AttemptRef, int] = {}
+        self._queued: dict[AttemptRef, dict[str, int]] = {}  # by machine that has room for it: since when
 
     def _demand(self, holds: bool, law: str, told: str) -> None:
         try:
@@ -197,17 +197,22 @@ class FleetLaws:
             else:
                 told = f"{delivery.work.ref} was to stop {(now - since) / SECOND} s ago"
                 self._demand(now - since <= STOPS_WITHIN, STOPPED, told)
-        queued = state.waiting.queued
-        self._queued = {ref: self._queued.get(ref, now) for ref in queued}
-        for ref, since in self._queued.items():
-            work = queued[ref]
-            if now - since <= PATIENCE or work.namespace in state.waiting.full:
+        self._look_for_room(state, living, calm_since, now)
+
+    def _look_for_room(self, state: FleetState, living: Sequence[SimMachine], calm_since: int, now: int) -> None:
+        queued: dict[AttemptRef, dict[str, int]] = {}
+        for ref, work in state.waiting.queued.items():
+            before = self._queued.get(ref, {})
+            queued[ref] = {}
+            if work.namespace in state.waiting.full:
                 continue
             for machine in living:
-                calm = max(since, machine.trouble_until, calm_since)
-                free = now - calm > PATIENCE and self._has_place(machine, work, state)
-                told = f"{ref} waits for {(now - since) / SECOND} s, {machine.name} has room for it"
-                self._demand(not free, WAITING, told)
+                if self._has_place(machine, work, state):
+                    since = queued[ref][machine.name] = before.get(machine.name, now)
+                    calm = max(since, machine.trouble_until, calm_since)
+                    told = f"{ref} waits, and {machine.name} has had room for it for {(now - since) / SECOND} s"
+                    self._demand(now - calm <= PATIENCE, WAITING, told)
+        self._queued = queued
 
     def _look_for_held(
         self, state: FleetState, living: Sequence[SimMachine], outstanding: Iterable[AttemptRef], now: int

@@ -1,0 +1,43 @@
+"""What a server's URL may be, for clients and workers alike: where secrets go over the network they are encrypted.
+
+Law: one place judges these URLs, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from aether_protocol.errors import UsageError
+
+
+def check_server_url(url: str, secret: str | None) -> str:
+    """Return a server's URL without a slash at its end.
+
+    Args:
+        url: `http://HOST:PORT` or `https://HOST`, with a path where the server stands below one.
+        secret: what is sent to it and that others must not read, such as a token; None: nothing.
+
+    Raises:
+        UsageError: it is another kind of URL, or `secret` would go over a network in clear.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        hint = "like http://127.0.0.1:7234 or https://aether.example.com"
+        raise UsageError(f"{url!r} is not the address of a server", hint=hint)
+    if parts.username or parts.password:
+        raise UsageError("the address of a server has no user and no password", hint="give a token: AETHER_TOKEN")
+    if secret is not None and parts.scheme == "http" and not _is_loopback(parts.hostname):
+        hint = "use https://, or a tunnel whose end is on this machine"
+        raise UsageError(f"{url!r} would carry {secret} in clear over the network", hint=hint)
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
