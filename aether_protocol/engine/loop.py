@@ -156,6 +156,8 @@ class RunLoop:
         AetherError, and the run is released, where the mailbox cannot be read.
         """
         self.runs[run.id] = run
+        if self._passivation is not None:
+            self._passivation.recovered(run.id)
         state = run.state
         run.secrets = tuple(sorted(secret_references(state)))
         now = self._follow_clock()

@@ -249,6 +249,10 @@ class Passivation:
 
     # --- waking ---
 
+    def recovered(self, run_id: str) -> None:
+        """Note that a run is in memory again, whatever recovered it: a release of it that failed is not tried again."""
+        self._unclear.pop(run_id, None)
+
     def poke(self) -> None:
         """Look now for what is due or was asked for something."""
         self._calm.clear()
@@ -325,7 +329,6 @@ class Passivation:
             self._keeper.lease_taken()
         recovered = 0
         for run_id, token in claimed:
-            self._unclear.pop(run_id, None)
             if await self._recover(run_id, token, asked) is not None:
                 recovered += 1
                 for callback in self.woken:

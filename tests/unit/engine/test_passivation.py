@@ -390,6 +390,41 @@ def test_a_release_that_fails_is_tried_again(tmp_path: Path, written: bool, leas
     run_on(Cluster(tmp_path, functions, lease_s=lease_s, passivate_after_s=0), body)
 
 
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_release_that_failed_is_not_tried_again_once_the_run_is_recovered(tmp_path: Path, written: bool, named: bool) -> None:
+    """The run is in memory again by another way than the waking: to release it then would take it from its own engine."""
+
+    async def body(cluster: Cluster) -> None:
+        engine = await cluster.start("first")
+        leases, failing = engine.store.leases, [True]
+        release = leases.release
+
+        async def fails(*given: Any) -> None:
+            if failing[0] and len(given) > 2:
+                if written:
+                    await release(*given)
+                raise PortError("the disk reports an error")
+            await release(*given)
+
+        leases.release = fails  # type: ignore[method-assign]
+        run = await engine.submit(waiting())
+        await cluster.pass_time(1)
+        assert engine.driven.ids == []
+        recovering = asyncio.create_task(engine.recover([run] if named else None))
+        await settled(engine)
+        recovered = [run] if named or not written else []  # what sleeps is recovered where it is named
+        assert (await recovering, engine.driven.ids) == (recovered, recovered)
+        failing[0] = False
+        await engine.driven.ask(run, resume_question("main.ask", {}))
+        await settled(engine)
+        await cluster.pass_time(30)
+        row = await row_of(engine, run)
+        assert (row.phase, row.wake_at) == ("Succeeded", None)
+
+    run_on(Cluster(tmp_path, lease_s=15, passivate_after_s=1), body)
+
+
 def test_a_request_that_crosses_the_putting_down_is_not_lost(tmp_path: Path) -> None:
     """It is in the mailbox when the run is released, and the engine has not looked."""
 
