@@ -27,7 +27,7 @@ TASKS = {"": "", "dag": "the dag", "caller": "the dag that calls the loop", "unk
 
 NOTES = """\
 SELF is the name of the call, in a loop that of the body; BODY is the name of the body. `tasks.SELF.*` is how the attempt ended,
-`tasks.BODY.*` the iteration that has just ended. `hook.*` is seen where the template runs as a hook. Every name goes on into
+`tasks.BODY.*` the iteration that has just ended. `hook.*` is seen where the template runs as a hook. Every name continues into
 its value with `.FIELD` and `[i]`."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,10 @@ import pytest
 
 from aether_protocol.testing import worker_check as judge
 from aether_protocol.testing.worker_check import CHECKS, Check, CheckOutcome, WorkerToCheck, check_worker
+from tests.e2e.node import NODE, needs_node
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "workers" / "worker.mjs"
 SHOUT = {"executor": "shout", "inputs": {"text": "a"}, "slow_inputs": {"seconds": 5}}
-
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="the example needs Node")
 
 FAULTS = [  # what is changed, into what, and the check that names it
     ("if (held.has(token)) return;\n", "", judge.begins_once),
@@ -42,7 +40,7 @@ def judged(worker: WorkerToCheck, checks: Sequence[Check] = CHECKS) -> list[Chec
 
 @needs_node
 def test_the_example_in_javascript_keeps_the_protocol() -> None:
-    outcomes = judged(WorkerToCheck(command=["node", str(EXAMPLE), "{server}"], **SHOUT))  # type: ignore[arg-type]
+    outcomes = judged(WorkerToCheck(command=[NODE, str(EXAMPLE), "{server}"], **SHOUT))  # type: ignore[arg-type]
     assert [one for one in outcomes if one.fault] == []
     assert len(outcomes) == len(CHECKS) + 1
 
@@ -70,5 +68,5 @@ def test_a_worker_with_a_fault_does_not_pass(tmp_path: Path, text: str, changed:
     faulty = tmp_path / "worker.mjs"
     faulty.write_text(source.replace(text, changed), "utf-8")
     checks = [judge.says_hello, judge.polls_and_beats, *([check] if check else [])]
-    outcomes = judged(WorkerToCheck(command=["node", str(faulty), "{server}"], **SHOUT), checks)  # type: ignore[arg-type]
+    outcomes = judged(WorkerToCheck(command=[NODE, str(faulty), "{server}"], **SHOUT), checks)  # type: ignore[arg-type]
     assert [one.fault is None for one in outcomes] == [True, True, False, True] if check else [True, True, False]

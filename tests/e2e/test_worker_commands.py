@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.e2e.node import NODE, needs_node
 from tests.e2e.process import ROOT, aether
 from tests.e2e.servers import Served, lines_in, script, served, wait_for, working
 
@@ -138,7 +138,7 @@ def test_tasks_of_a_run_share_a_folder_on_a_machine_and_nothing_of_it_stays(tmp_
         assert not Path(shared).exists()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="the example needs Node")
+@needs_node
 def test_a_document_may_ask_for_what_only_a_worker_has(tmp_path: Path) -> None:
     def with_type(type_: str) -> dict[str, Any]:
         document = script("")
@@ -149,7 +149,7 @@ def test_a_document_may_ask_for_what_only_a_worker_has(tmp_path: Path) -> None:
     with served(tmp_path, "--no-workers") as server:
         refused = httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shout")})
         assert refused.status_code == 422, "no worker ever declared it"
-        worker = subprocess.Popen(["node", str(ROOT / "examples" / "workers" / "worker.mjs"), server.url])
+        worker = subprocess.Popen([NODE, str(ROOT / "examples" / "workers" / "worker.mjs"), server.url])
         try:
             wait_for(lambda: bool(workers_of(server)))
             wait_for(lambda: httpx.post(f"{server.url}/v1/runs", json={"document": with_type("shout")}).status_code == 201)

@@ -260,6 +260,20 @@ def test_prose_is_plain_technical_english() -> None:
     assert found == []
 
 
+def test_the_docs_are_plain_technical_english() -> None:
+    """Nor are they in the pages for people, outside of code."""
+    pattern = re.compile("|".join(rf"\b(?:{words})\b" for words in WORDS), re.IGNORECASE)
+    code = re.compile(r"^ *(```+).*?^ *\1$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+    found = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = code.sub(lambda block: re.sub(r"\S", "x", block[0]), page.read_text("utf-8"))
+        found += [
+            f"{page.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
+            for match in pattern.finditer(re.sub(r"\s", " ", text))
+        ]
+    assert found == []
+
+
 def source_of(module: str) -> Path:
     plain = ROOT / Path(*module.split(".")).with_suffix(".py")
     return plain if plain.exists() else ROOT / Path(*module.split(".")) / "__init__.py"
