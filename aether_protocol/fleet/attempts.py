@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.state import FleetState, seconds
-from aether_protocol.fleet.work import Work
+from aether_protocol.fleet.work import Work, WorkerDelivery
 
 
 def offered(fleet: FleetState, event: e.Offered) -> None:
     for work in event.works:
         waits = fleet.waiting.newest.get(work.task_run_id)
-        running = fleet.of_task.get(work.task_run_id, {})
+        running = fleet.of_task.get(work.task_run_id)
         if work.ref in fleet.results:
             continue  # its worker sends the result again until it is recorded
-        if (waits is not None and not work.ref.is_after(waits.ref)) or not all(
-            work.ref.is_after(one.work.ref) or (one.work.ref == work.ref and one.state == "stopping")
-            for one in running.values()
-        ):
+        if (waits is not None and not work.ref.is_after(waits.ref)) or (running and not _follows(work, running.values())):
             continue  # known already, or later than what is here
         if waits is not None:
             fleet.waiting.remove(waits)
@@ -29,6 +28,13 @@ def offered(fleet: FleetState, event: e.Offered) -> None:
             fleet.waiting.delay(work, until)
         else:
             fleet.queue(work)
+
+
+def _follows(work: Work, running: Iterable[WorkerDelivery]) -> bool:
+    """Whether an attempt is later than all deliveries of its task run, or the same as one that is being stopped."""
+    return all(
+        work.ref.is_after(one.work.ref) or (one.work.ref == work.ref and one.state == "stopping") for one in running
+    )
 
 
 def withdrawn(fleet: FleetState, event: e.Withdrawn) -> None:
@@ -68,10 +74,12 @@ def finished(fleet: FleetState, event: e.Finished) -> None:
         delivery.work.refusals = 0
         fleet.end(delivery, "reported")
     for holding in event.holding:  # the first result of an attempt counts, from whichever delivery
-        waits = fleet.waiting.newest.get(holding.ref.task_run_id)
+        task_run = holding.ref.task_run_id
+        waits = fleet.waiting.newest.get(task_run)
         if waits is not None and waits.ref == holding.ref:
             fleet.waiting.remove(waits)
-        fleet.stop(fleet.running(holding.ref))
+        if task_run in fleet.of_task:
+            fleet.stop(fleet.running(holding.ref))
 
 
 def recorded(fleet: FleetState, event: e.Recorded) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Container, Hashable, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Container, Iterator
+
+from msgspec import Struct
 
 from aether_protocol.fleet.work import Work
 from aether_protocol.ports.wire import AttemptRef
@@ -21,95 +22,104 @@ __all__ = ["ClassQueue", "Turns", "Urgency"]
 Urgency = tuple[int, int, int, int]  # -priority, turn of the namespace, turn of the run, order; the least is first
 
 
-class Turns:
-    """Who was served when, at each priority. A key comes in behind all others, and is forgotten with its last attempt."""
+class Turn(Struct, eq=False):
+    """When a namespace or a run was last served at one priority (`stamp`), and how many more times it is in a row. It lasts
+    for as long as something of it waits: `queues` counts where."""
 
-    def __init__(self, weight: Callable[[str], int] = lambda key: 1) -> None:
+    name: str
+    stamp: int = 0
+    left: int = 0
+    queues: int = 0
+
+
+class Turns:
+    """Who was served when, at each priority. A newcomer is behind all others, and is forgotten with its last attempt."""
+
+    def __init__(self, weight: Callable[[str], int] = lambda name: 1) -> None:
         self._weight = weight
         self._clock = 0
-        self._stamps: dict[Hashable, int] = {}
-        self._left: dict[Hashable, int] = {}  # how many more times in a row
-        self._waiting: dict[Hashable, int] = {}
+        self._turns: dict[tuple[int, str], Turn] = {}
 
-    def stamp(self, key: Hashable) -> int:
-        return self._stamps[key]
+    def enter(self, priority: int, name: str) -> Turn:
+        """Return the turn of who has something waiting in one more queue."""
+        turn = self._turns.get((priority, name))
+        if turn is None:
+            turn = self._turns[priority, name] = Turn(name)
+            self._advance(turn)
+        turn.queues += 1
+        return turn
 
-    def enter(self, key: Hashable, name: str) -> None:
-        """Count one more waiting attempt of this key."""
-        count = self._waiting.get(key, 0)
-        self._waiting[key] = count + 1
-        if not count:
-            self._advance(key, name)
+    def leave(self, priority: int, turn: Turn) -> None:
+        """Note that nothing of it waits in one of its queues any more."""
+        turn.queues -= 1
+        if not turn.queues:
+            del self._turns[priority, turn.name]
 
-    def leave(self, key: Hashable) -> None:
-        """Count one waiting attempt less."""
-        self._waiting[key] -= 1
-        if not self._waiting[key]:
-            del self._waiting[key], self._stamps[key], self._left[key]
-
-    def serve(self, key: Hashable, name: str) -> None:
+    def serve(self, turn: Turn) -> None:
         """Note a start: after as many as its weight it goes behind all others."""
-        self._left[key] -= 1
-        if self._left[key] <= 0:
-            self._advance(key, name)
+        turn.left -= 1
+        if turn.left <= 0:
+            self._advance(turn)
 
-    def _advance(self, key: Hashable, name: str) -> None:
+    def _advance(self, turn: Turn) -> None:
         self._clock += 1
-        self._stamps[key] = self._clock
-        self._left[key] = max(1, self._weight(name))
+        turn.stamp = self._clock
+        turn.left = max(1, self._weight(turn.name))
 
 
 class Rotation:
-    """Keys with something waiting, the one served longest ago first."""
+    """Who has something waiting, the one served longest ago first."""
 
-    def __init__(self, stamp: Callable[[str], int]) -> None:
-        self._stamp = stamp
+    def __init__(self) -> None:
         self._heap: list[tuple[int, str]] = []
         self._listed: set[str] = set()  # has an entry in the heap, whose stamp may be old
-        self._present: set[str] = set()
+        self._present: dict[str, Turn] = {}
 
-    def add(self, key: str) -> None:
-        self._present.add(key)
-        if key not in self._listed:
-            self._listed.add(key)
-            heapq.heappush(self._heap, (self._stamp(key), key))
+    def add(self, turn: Turn) -> None:
+        self._present[turn.name] = turn
+        if turn.name not in self._listed:
+            self._listed.add(turn.name)
+            heapq.heappush(self._heap, (turn.stamp, turn.name))
 
-    def discard(self, key: str) -> None:
-        self._present.discard(key)  # its entry goes when it comes to the head
+    def discard(self, name: str) -> None:
+        self._present.pop(name, None)  # its entry goes when it comes to the head
 
     def head(self) -> str | None:
-        heap = self._heap
+        heap, present = self._heap, self._present
         while heap:
-            stamp, key = heap[0]
-            if key not in self._present:
+            stamp, name = heap[0]
+            turn = present.get(name)
+            if turn is None:
                 self._listed.discard(heapq.heappop(heap)[1])
-                continue
-            current = self._stamp(key)
-            if current == stamp:
-                return key
-            heapq.heapreplace(heap, (current, key))
+            elif turn.stamp == stamp:
+                return name
+            else:
+                heapq.heapreplace(heap, (turn.stamp, name))
         return None
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._present
 
-    def __bool__(self) -> bool:
-        return bool(self._present)
+class _RunQueue:
+    """What waits of one run at one priority, in the order of becoming ready."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.works: OrderedDict[AttemptRef, Work] = OrderedDict()
 
 
 class _NamespaceQueue:
-    """What waits of one namespace at one priority: of each run in the order of becoming ready."""
+    """What waits of one namespace at one priority."""
 
-    def __init__(self, stamp: Callable[[str], int]) -> None:
-        self.rotation = Rotation(stamp)
-        self.runs: dict[str, OrderedDict[AttemptRef, Work]] = {}
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.rotation = Rotation()
+        self.runs: dict[str, _RunQueue] = {}
 
 
 class _Level:
     """What waits at one priority."""
 
-    def __init__(self, stamp: Callable[[str], int]) -> None:
-        self.rotation = Rotation(stamp)
+    def __init__(self) -> None:
+        self.rotation = Rotation()
         self.namespaces: dict[str, _NamespaceQueue] = {}
 
 
@@ -130,51 +140,52 @@ class ClassQueue:
         for level in self._levels.values():
             for queue in level.namespaces.values():
                 for run in queue.runs.values():
-                    yield from run.values()
+                    yield from run.works.values()
 
     def add(self, work: Work, *, first: bool = False) -> None:
         """Queue an attempt; `first`: before the others of its run, since it was there before."""
-        level = self._levels.get(work.priority)
+        priority, namespace, run_id = work.priority, work.namespace, work.ref.run_id
+        level = self._levels.get(priority)
         if level is None:
-            level = self._levels[work.priority] = _Level(partial(self._stamp, self._namespaces, work.priority))
-            insort(self._priorities, -work.priority)
-        self._namespaces.enter((work.priority, work.namespace), work.namespace)
-        self._runs.enter((work.priority, work.run_id), work.run_id)
-        queue = level.namespaces.get(work.namespace)
+            level = self._levels[priority] = _Level()
+            insort(self._priorities, -priority)
+        queue = level.namespaces.get(namespace)
         if queue is None:
-            queue = level.namespaces[work.namespace] = _NamespaceQueue(partial(self._stamp, self._runs, work.priority))
-        run = queue.runs.get(work.run_id)
+            queue = level.namespaces[namespace] = _NamespaceQueue(self._namespaces.enter(priority, namespace))
+            level.rotation.add(queue.turn)
+        run = queue.runs.get(run_id)
         if run is None:
-            run = queue.runs[work.run_id] = OrderedDict()
-        run[work.ref] = work
+            run = queue.runs[run_id] = _RunQueue(self._runs.enter(priority, run_id))
+            queue.rotation.add(run.turn)
+        run.works[work.ref] = work
         if first:
-            run.move_to_end(work.ref, last=False)
-        queue.rotation.add(work.run_id)
-        level.rotation.add(work.namespace)
+            run.works.move_to_end(work.ref, last=False)
         self._count += 1
 
     def remove(self, work: Work, *, started: bool = False) -> None:
         """Take an attempt out; `started`: its namespace and its run have had their turn."""
-        level = self._levels[work.priority]
+        priority = work.priority
+        level = self._levels[priority]
         queue = level.namespaces[work.namespace]
-        run = queue.runs[work.run_id]
-        del run[work.ref]
+        run = queue.runs[work.ref.run_id]
+        del run.works[work.ref]
         self._count -= 1
-        for turns, name in ((self._namespaces, work.namespace), (self._runs, work.run_id)):
-            if started:
-                turns.serve((work.priority, name), name)
-            turns.leave((work.priority, name))
-        if run:
+        if started:
+            self._namespaces.serve(queue.turn)
+            self._runs.serve(run.turn)
+        if run.works:
             return
-        del queue.runs[work.run_id]
-        queue.rotation.discard(work.run_id)
+        del queue.runs[run.turn.name]
+        queue.rotation.discard(run.turn.name)
+        self._runs.leave(priority, run.turn)
         if queue.runs:
             return
-        del level.namespaces[work.namespace]
-        level.rotation.discard(work.namespace)
+        del level.namespaces[queue.turn.name]
+        level.rotation.discard(queue.turn.name)
+        self._namespaces.leave(priority, queue.turn)
         if not level.namespaces:
-            del self._levels[work.priority]
-            self._priorities.remove(-work.priority)
+            del self._levels[priority]
+            self._priorities.remove(-priority)
 
     def peek(self, served: Collection[str] | None, full: Container[str]) -> tuple[Urgency, Work] | None:
         """Return the attempt that is next, and how urgent it is beside those of other classes.
@@ -185,22 +196,23 @@ class ClassQueue:
         """
         for negated in self._priorities:
             level = self._levels[-negated]
-            namespace = self._next_namespace(level, -negated, served, full)
+            namespace = self._next_namespace(level, served, full)
             if namespace is None:
                 continue
             queue = level.namespaces[namespace]
             run_id = queue.rotation.head()
             if run_id is None:  # pragma: no cover (a namespace is listed while a run of it waits)
                 raise AssertionError(f"namespace {namespace!r} is listed and has nothing waiting")
-            work = next(iter(queue.runs[run_id].values()))
-            turn = self._namespaces.stamp((-negated, namespace)), self._runs.stamp((-negated, run_id))
-            return (negated, *turn, work.order), work
+            run = queue.runs[run_id]
+            work = next(iter(run.works.values()))
+            return (negated, queue.turn.stamp, run.turn.stamp, work.order), work
         return None
 
-    def _next_namespace(self, level: _Level, priority: int, served: Collection[str] | None, full: Container[str]) -> str | None:
+    @staticmethod
+    def _next_namespace(level: _Level, served: Collection[str] | None, full: Container[str]) -> str | None:
         if served is not None:
             open_ones = [name for name in served if name in level.namespaces and name not in full]
-            return min(open_ones, key=lambda name: self._namespaces.stamp((priority, name)), default=None)
+            return min(open_ones, key=lambda name: level.namespaces[name].turn.stamp, default=None)
         while (name := level.rotation.head()) is not None and name in full:
             level.rotation.discard(name)
         return name
@@ -208,9 +220,6 @@ class ClassQueue:
     def reopen(self, namespace: str) -> None:
         """Offer what waits of a namespace that was at its limit."""
         for level in self._levels.values():
-            if namespace in level.namespaces:
-                level.rotation.add(namespace)
-
-    @staticmethod
-    def _stamp(turns: Turns, priority: int, name: str) -> int:
-        return turns.stamp((priority, name))
+            queue = level.namespaces.get(namespace)
+            if queue is not None:
+                level.rotation.add(queue.turn)

@@ -111,13 +111,14 @@ class FleetState:
     def end(self, delivery: WorkerDelivery, left: Literal["reported", "ended"] | None = None) -> None:
         """Note that a session does not carry out an attempt any more, and what is left of the delivery; None: nothing."""
         session = self.sessions.get(delivery.session)
-        work = delivery.work
+        work, successor = delivery.work, None
         if not delivery.is_over:
             self.waiting.count_end(work.namespace)
             running = self.of_task[work.task_run_id]
             del running[delivery.number]
             if not running:
                 del self.of_task[work.task_run_id]
+                successor = self.waiting.behind.get(work.task_run_id)
             if session is not None:
                 session.release(work.need.slots)
                 self.waiting.mark_ready(session)
@@ -134,8 +135,7 @@ class FleetState:
             delivery.state = left
             if left == "reported":
                 self.results.setdefault(work.ref, set()).add(delivery.number)
-        successor = self.waiting.behind.get(work.task_run_id)
-        if successor is not None and work.task_run_id not in self.of_task:
+        if successor is not None:
             self.waiting.remove(successor)
             self.queue(successor)
 

@@ -62,8 +62,9 @@ class Waiting:
         group = self._class_of(work.need)
         self.newest[work.task_run_id] = work
         self.queued[work.ref] = work
+        if not group.queue:
+            self._busy[work.need] = group
         group.queue.add(work, first=first)
-        self._busy[work.need] = group
 
     def delay(self, work: Work, until: int) -> None:
         """Let an attempt wait until then (microseconds) before it is queued again."""
@@ -79,13 +80,14 @@ class Waiting:
     def remove(self, work: Work, *, started: bool = False) -> None:
         """Take an attempt from where it waits; `started`: since it was assigned."""
         self.newest.pop(work.task_run_id, None)
-        self.behind.pop(work.task_run_id, None)
-        self.delayed.pop(work.ref, None)
         if self.queued.pop(work.ref, None) is not None:
             group = self.classes[work.need]
             group.queue.remove(work, started=started)
             if not group.queue:
                 del self._busy[work.need]
+        else:
+            self.behind.pop(work.task_run_id, None)
+            self.delayed.pop(work.ref, None)
 
     def pop_due(self, now: int) -> Iterator[Work]:
         """Yield what has waited for as long as it may, or whose delay is over. The caller looks which of the two it is."""
@@ -153,11 +155,13 @@ class Waiting:
 
     def count_start(self, namespace: str) -> None:
         self._running[namespace] = self._running.get(namespace, 0) + 1
-        self._judge(namespace)
+        if self._limits:
+            self._judge(namespace)
 
     def count_end(self, namespace: str) -> None:
         self._running[namespace] -= 1
-        self._judge(namespace)
+        if self._limits:
+            self._judge(namespace)
         if not self._running[namespace]:
             del self._running[namespace]
 

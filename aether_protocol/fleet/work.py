@@ -31,7 +31,7 @@ class Work(Struct, eq=False):
     (microseconds) is when it becomes an Error where it still waits for a worker. `eager`: it is offered again as soon as its
     worker's connection is lost, in place of at the end of the lease. `load` is what is to be delivered. The other fields
     belong to the fleet: `order` is its place in the order of becoming ready, `refusals` how often workers returned it in a
-    row, since when, and the last reason.
+    row, since when, and the last reason; `task_run_id` is that of `ref`, made once since it is looked up by again and again.
     """
 
     ref: AttemptRef
@@ -47,14 +47,14 @@ class Work(Struct, eq=False):
     refusals: int = 0
     refused_since: int | None = None
     reason: str = ""
+    task_run_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.task_run_id = self.ref.task_run_id
 
     @property
     def run_id(self) -> str:
         return self.ref.run_id
-
-    @property
-    def task_run_id(self) -> str:
-        return self.ref.task_run_id
 
 
 DeliveryState = Literal["assigned", "running", "stopping", "reported", "ended"]

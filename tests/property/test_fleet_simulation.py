@@ -67,7 +67,7 @@ def first_failure(seeds: int = 400) -> Played:
         (supervisor, "KILL_AT", 9.0, laws.OVERLAP),
         (FleetState, "lose", lambda self, delivery, reason: self.end(delivery), laws.UNHELD),
         (FleetState, "match", lambda self, now: None, laws.WAITING),
-        (Turns, "serve", lambda self, key, name: None, laws.SHARE),
+        (Turns, "serve", lambda self, turn: None, laws.SHARE),
         (Masker, "value", lambda self, value: value, laws.SECRET_LAW),
         (Supervisor, "_is_over", lambda self: self._drain_until is not None, laws.DRAINED),
     ],
