@@ -1,4 +1,5 @@
-"""What a server's URL may be, for clients and workers alike: where secrets go over the network they are encrypted.
+"""What a server's URL may be, for clients and workers alike: where secrets go over the network they are encrypted; and why a
+server was not reached.
 
 Law: one place judges these URLs, before anything is sent.
 """
@@ -31,6 +32,28 @@ def check_server_url(url: str, secret: str | None) -> str:
         hint = "use https://, or a tunnel whose end is on this machine"
         raise UsageError(f"{url!r} would carry {secret} in clear over the network", hint=hint)
     return url.rstrip("/")
+
+
+def why_unreachable(url: str, error: Exception) -> tuple[str, str | None]:
+    """Say why a server was not reached, and what to do about it, if that is known.
+
+    Args:
+        url: of the server.
+        error: what the HTTP library raised; a timeout is known by its class.
+    """
+    text = str(error)
+    if "timeout" in type(error).__name__.lower():
+        return "it does not answer in time", None
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        reason = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        if "mismatch" in reason:
+            return f"its certificate is for another name: {reason}", "call it by a name that is in the certificate"
+        return f"its certificate is not trusted: {reason}", "SSL_CERT_FILE=FILE names the certificates that are (PEM)"
+    if url.startswith("https:") and ("WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text):
+        return "what answers there does not speak TLS", "is it http://...?"
+    if url.startswith("http:") and "disconnected without" in text:
+        return "it ends the connection without an answer", "does it speak TLS? then it is https://..."
+    return text[:1].lower() + text[1:] or type(error).__name__, None
 
 
 def _is_loopback(host: str) -> bool:

@@ -39,8 +39,8 @@ def require_server(command: str) -> None:
     """Raise UsageError where the extra `[server]` is not installed."""
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        hint = "pip install 'aether-protocol[server]'"
-        raise UsageError(f"'{command}' needs {', '.join(missing)}, which is not installed", hint=hint)
+        hint, verb = "pip install 'aether-protocol[server]'", "is" if len(missing) == 1 else "are"
+        raise UsageError(f"'{command}' needs {', '.join(missing)}, which {verb} not installed", hint=hint)
 
 
 def serve(hosting: HostingOptions, settings: HostSettings, *, tier: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -27,6 +27,9 @@ ReasonCode = Literal[
     "no-slots",
     "not-asked",
 ]
+
+
+_OF_ALL: Final = frozenset({"no-workers", "no-namespace", "no-pool"})
 
 
 class Reason(Struct, frozen=True, gc=False):
@@ -57,7 +60,7 @@ def _of_workers(fleet: FleetState, work: Work) -> Reason:
     """Narrow the workers down by one demand after the other, until none is left."""
     need = work.need
     fitting = fleet.waiting.sessions_for(need)
-    pool = f"pool {need.pool!r}" if need.pool else "the workers without a pool"
+    pool = f"no worker is in pool {need.pool!r}" if need.pool else "all workers are in pools, and it asks for none"
     steps: list[tuple[ReasonCode, str, Callable[[WorkerSession], bool]]] = [
         ("no-workers", "no worker is connected", lambda one: True),
         (
@@ -65,7 +68,7 @@ def _of_workers(fleet: FleetState, work: Work) -> Reason:
             f"no worker serves namespace {work.namespace!r}",
             lambda one: one.group is None or work.namespace in one.group,
         ),
-        ("no-pool", f"no worker belongs to {pool}", lambda one: one.pool == need.pool),
+        ("no-pool", pool, lambda one: one.pool == need.pool),
         ("no-executor", f"no worker offers executor {need.executor!r}", lambda one: need.executor in one.executors),
         ("too-large", f"no worker is large enough for {_slots(work)}", lambda one: one.could_take(need.slots)),
         ("no-labels", f"no worker has the labels {need.selector!r}", lambda one: one.name in fitting),
@@ -74,7 +77,7 @@ def _of_workers(fleet: FleetState, work: Work) -> Reason:
     for code, text, holds in steps:
         left = [one for one in found if holds(one)]
         if not left:
-            beside = f" (of {len(found)} that would do otherwise)" if code not in ("no-workers", "no-namespace") else ""
+            beside = f" (of {len(found)} that would do otherwise)" if code not in _OF_ALL else ""
             return Reason(code, text + beside)
         found = left
     return _of_fitting(fleet, work, found)
@@ -91,7 +94,8 @@ def _of_fitting(fleet: FleetState, work: Work, found: list[WorkerSession]) -> Re
         count = fleet.waiting.running(work.namespace)
         return Reason("namespace-limit", f"namespace {work.namespace!r} is at its limit of running attempts ({count})")
     if not any(one.has_room(work.need.slots) for one in active):
-        return Reason("no-slots", f"all {len(active)} workers that fit are busy; {len(fleet.waiting)} attempts wait")
+        busy = "the one worker that fits is busy" if len(active) == 1 else f"all {len(active)} workers that fit are busy"
+        return Reason("no-slots", f"{busy}; {len(fleet.waiting)} wait")
     return Reason("not-asked", "a worker has room for it, and has not asked for work yet")
 
 

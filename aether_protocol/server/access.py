@@ -30,8 +30,14 @@ ADMIN: Final[_Opt] = {"needs": "admin"}  # tokens, namespaces, workers
 
 _SCHEMA_PATHS: Final = ("/docs", "/openapi.json")  # the description of the API is the same everywhere
 
-_MISSING: Final = ("token-missing", "this server needs a token", "send 'authorization: Bearer TOKEN'")
+_MISSING: Final = (
+    "token-missing",
+    "this server needs a token",
+    "send it as 'authorization: Bearer TOKEN'; commands take it from AETHER_TOKEN",
+)
 _REFUSED: Final = ("token-refused", "the token is unknown, has expired or was revoked", "ask for a new one")
+
+_WORKERS: Final = "it needs the token of a worker: 'aether token create --kind worker' makes one"
 
 DECLARED: Final = frozenset(one["needs"] for one in (PUBLIC, WORKER, VIEWER, OPERATOR, AUTHOR, ADMIN))
 
@@ -53,7 +59,8 @@ def require(request: Connection, handler: BaseRouteHandler) -> None:
     else:
         allowed = isinstance(needs, str) and caller.has_anywhere(needs)  # of what is not a role no caller has any
     if not allowed:
-        raise ApiError(403, "forbidden", f"{caller.name} may not do this", hint=f"it needs the role {needs}")
+        hint = _WORKERS if needs == "worker" else f"it needs the role {needs}"
+        raise ApiError(403, "forbidden", f"{caller.name} may not do this", hint=hint)
 
 
 def caller_of(request: Connection) -> Caller:

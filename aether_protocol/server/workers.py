@@ -81,7 +81,8 @@ class WorkerController(Controller):
         caller = caller_of(request)
         if caller.pools and data.pool not in caller.pools:
             known = ", ".join(sorted(caller.pools))
-            raise ForbiddenError(f"{caller.name} may not join pool {data.pool!r}", hint=f"its token is for {known}")
+            where = f"join pool {data.pool!r}" if data.pool else "work outside of its pools"
+            raise ForbiddenError(f"{caller.name} may not {where}", hint=f"its token is for the pools {known}: --pool NAME")
         known_workers = parts_of(request.app.state).known_workers
         if known_workers is not None:  # before it can get an attempt
             await known_workers.note(data)

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import httpx2 as httpx
 import msgspec
 
+from aether_protocol.assembly.server_urls import why_unreachable
 from aether_protocol.ports.worker import (
     BeatMessage,
     Hello,
@@ -40,6 +41,7 @@ class HttpTransport:
         headers = {"content-type": "application/json", "aether-protocol": "1"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
+        self._url = url
         self._client = httpx.AsyncClient(base_url=url, headers=headers, verify=verify, timeout=ANSWER_S)
 
     @property
@@ -79,26 +81,28 @@ class HttpTransport:
         try:
             answer = await self._client.request(method, path, content=body, timeout=timeout_s)
         except httpx.HTTPError as error:
-            raise TransportError(f"{self._client.base_url} does not answer: {error or type(error).__name__}") from None
+            reason, hint = why_unreachable(self._url, error)
+            raise TransportError(f"{self._url} cannot be reached: {reason}", hint=hint) from None
         if answer.is_success:
             return answer.content
         if answer.status_code == 410:
             raise SessionEndedError
-        detail = _detail(answer)
+        detail, hint = _problem(answer)
         if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
             raise TransportError(f"the server answers {answer.status_code}: {detail}")
-        raise RefusedError(f"the server refuses: {detail}")
+        raise RefusedError(f"the server refuses: {detail}", hint=hint)
 
 
-def _detail(answer: httpx.Response) -> str:
-    """What a problem document says."""
+def _problem(answer: httpx.Response) -> tuple[str, str | None]:
+    """What a problem document says, and its hint."""
     try:
         body = answer.json()
     except ValueError:
-        return answer.text[:200]
+        return answer.text[:200], None
     if not isinstance(body, dict):
-        return str(body)
+        return str(body), None
     errors = body.get("errors")
     told = str(body.get("detail", body))
     more = [str(one.get("message", one)) for one in errors[:3] if isinstance(one, dict)] if isinstance(errors, list) else []
-    return f"{told} ({'; '.join(more)})" if more else told
+    hint = body.get("hint")
+    return f"{told} ({'; '.join(more)})" if more else told, hint if isinstance(hint, str) else None

@@ -203,6 +203,7 @@ def _offers(names: Iterable[str] | None) -> Iterable[ExecutorOffer]:
             raise UsageError(f"executor {name!r} is not installed", hint=f"there are {known}") from None
         missing = missing_modules(type_)
         if missing and names is not None:
-            raise UsageError(f"executor {name!r} needs {', '.join(missing)}, which is not installed")
+            verb = "is" if len(missing) == 1 else "are"
+            raise UsageError(f"executor {name!r} needs {', '.join(missing)}, which {verb} not installed")
         if not missing:
             yield ExecutorOffer(name=name, version=__version__, config=config_schema(type_))

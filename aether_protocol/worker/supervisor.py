@@ -423,7 +423,8 @@ class Supervisor:
     def _away(self, error: TransportError) -> None:
         if not self._is_away:
             self._is_away = True
-            self._report(WorkerNews("away", f"{error.message}; it is tried again, and what runs continues"))
+            reason = f"{error.message} ({error.hint})" if error.hint else error.message
+            self._report(WorkerNews("away", f"{reason}; it is tried again, and what runs continues"))
 
     async def _pause(self, seconds: float) -> None:
         await self._clock.sleep(seconds * (0.5 + self._chance.random()))

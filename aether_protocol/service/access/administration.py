@@ -129,7 +129,9 @@ class AccessAdministration:
 
     def _forbidden(self, namespace: str) -> ForbiddenError:
         where = "all namespaces" if namespace == EVERYWHERE else f"namespace {namespace!r}"
-        return ForbiddenError(f"{self._caller.name} may not do this: it is not an admin of {where}")
+        own = sorted(self._caller.namespaces("admin") or ()) if namespace == EVERYWHERE else []
+        hint = f"name a namespace: it is an admin of {', '.join(own)}" if own else None
+        return ForbiddenError(f"{self._caller.name} may not do this: it is not an admin of {where}", hint=hint)
 
     async def _wrote(self, action: str, roles: Mapping[str, str], target: str, outcome: str = OK) -> None:
         targets = [("" if namespace == EVERYWHERE else namespace, target) for namespace in roles]

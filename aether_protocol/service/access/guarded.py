@@ -208,6 +208,7 @@ class _Guarded(Struct, frozen=True):
         client, need = self.client, self.need
         targets: list[tuple[str, str]] = []
         outcome = "cancelled"  # by the end of the request
+        is_trial = bool(named.get("dry_run"))
         try:
             scope = await self._declared()
             if need.everywhere:
@@ -220,11 +221,13 @@ class _Guarded(Struct, frozen=True):
             result = await cast("Awaitable[Any]", getattr(getattr(narrowed, part), name)(*given, **named))
             outcome = OK
             targets += [one async for one in self._named(narrowed, result)]
+            for namespace, _ in targets if is_trial else ():  # a trial says what would be, also that it may not be
+                scope.require(namespace)
         except BaseException as error:
             outcome = outcome_of(error)
             raise
         finally:
-            if client.trail is not None and need.writes:
+            if client.trail is not None and need.writes and not is_trial:
                 await client.trail.write(client.caller, self.action, targets, outcome)
         return result
 

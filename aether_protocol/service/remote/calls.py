@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from aether_protocol.assembly.server_urls import check_server_url
+from aether_protocol.assembly.server_urls import check_server_url, why_unreachable
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service.remote.sse import read_messages
 from aether_protocol.service.wire.problems import read_problem
@@ -184,11 +184,9 @@ class ServerCalls:
         return f"{self.url}{path}"
 
     def _away(self, error: Exception) -> ServerAwayError:
-        reason = str(error).lower() or type(error).__name__
-        if isinstance(error, self._httpx.TimeoutException):
-            reason = "it does not answer in time"
-        hint = "is it running? --server (or AETHER_SERVER) names another"
-        return ServerAwayError(f"the server {self.url} cannot be reached: {reason}", hint=hint)
+        reason, hint = why_unreachable(self.url, error)
+        usual = "is it running? --server (or AETHER_SERVER) names another"
+        return ServerAwayError(f"the server {self.url} cannot be reached: {reason}", hint=hint or usual)
 
 
 class ServerAwayError(PortError):

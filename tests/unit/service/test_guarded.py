@@ -174,6 +174,25 @@ def test_roles_bound_what_is_changed(role: str, allowed: set[str]) -> None:
     play(body)
 
 
+def test_a_trial_is_allowed_as_what_it_tries_and_changes_no_audit() -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        before = await store.audit.read(limit=100)
+        ours = client({"ours": "author"})
+        done = await ours.documents.apply(template("words", "ours"), dry_run=True)
+        assert [one.action for one in done.changes] == ["unchanged"]
+        assert await store.audit.read(limit=100) == before, "nothing was changed"
+        trials: list[Callable[[], Awaitable[Any]]] = [
+            lambda: ours.documents.apply(template("words", "theirs"), dry_run=True),
+            lambda: ours.documents.apply(workflow("new", "theirs"), dry_run=True),
+            lambda: client({"ours": "viewer"}).documents.apply(template("words", "ours"), dry_run=True),
+        ]
+        for trial in trials:
+            await taken(ForbiddenError, trial())
+        assert await store.audit.read(limit=100) == before
+
+    play(body)
+
+
 def test_a_run_id_that_is_taken_elsewhere_says_nothing_of_that_run() -> None:
     async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
         error = await taken(UsageError, client({"ours": "admin"}).control.submit(workflow("w", "ours"), run_id="theirs-1"))
