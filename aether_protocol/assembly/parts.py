@@ -6,9 +6,9 @@ is refused with what would do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.assembly.discovery import Family, make, missing, named
@@ -21,7 +21,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.notifier import Notifier
-from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE, SecretProvider
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.variables import VariableSource
 
@@ -34,6 +34,8 @@ Function = Callable[..., Any]
 BrokerMaker = Callable[[BrokerParts], Broker]
 
 _Part = TypeVar("_Part")
+
+ALL_NAMES: Final = "*"  # of shared secrets
 
 
 def executors_by_type(executors: Executors, functions: Mapping[str, Function] | None = None) -> dict[str, Executor]:
@@ -126,6 +128,33 @@ def secret_providers(secrets: Iterable[Secrets] | Secrets) -> list[SecretProvide
     if isinstance(secrets, str | Path | Mapping) or not isinstance(secrets, Iterable):
         return [_provider(secrets)]
     return [_provider(one) for one in secrets]
+
+
+class SharedSecrets:
+    """Gives secrets of the namespace `default` to runs of other namespaces that do not have them.
+
+    Args:
+        providers: those that have them.
+        names: those of the secrets; ALL_NAMES for all.
+    """
+
+    by_namespace = True
+
+    def __init__(self, providers: Sequence[SecretProvider], names: Iterable[str]) -> None:
+        self._providers = tuple(providers)
+        self._names = frozenset(names)
+        self.blocking = any(getattr(one, "blocking", True) for one in providers)
+
+    def get(self, name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | None:
+        """Ask the providers in order, for a name that is shared. Raises as they do."""
+        if namespace == DEFAULT_NAMESPACE or (name not in self._names and ALL_NAMES not in self._names):
+            return None
+        return next((text for one in self._providers if (text := one.get(name, key)) is not None), None)
+
+
+def with_shared(providers: Sequence[SecretProvider], names: Sequence[str]) -> list[SecretProvider]:
+    """Give the providers, and after them what shares those of their secrets that have these names."""
+    return [*providers, SharedSecrets(providers, names)] if names else list(providers)
 
 
 def _provider(secrets: Secrets) -> SecretProvider:

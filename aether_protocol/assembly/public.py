@@ -36,6 +36,7 @@ from aether_protocol.assembly.parts import (
     secret_providers,
     store_part,
     variable_sources,
+    with_shared,
 )
 from aether_protocol.assembly.stores import workspaces_root
 from aether_protocol.assembly.variables import SystemVariables
@@ -76,6 +77,7 @@ class _Parts(Struct):
     limits: DocumentLimits = DEFAULT
     recorded: RunConfiguration | None = None
     most_deaths: int | None = None
+    shared: tuple[str, ...] = ()  # names of secrets
 
     def fill(
         self, library: Libraries, workspaces: str | Path | None, settings: Configuration | None
@@ -94,6 +96,7 @@ class _Parts(Struct):
             self.concurrency = settings.concurrency.attempts
         given: list[Secrets] = list(self.secrets) if isinstance(self.secrets, list | tuple) else [self.secrets]  # type: ignore[list-item]
         self.secrets = [*(given or settings.secrets.files), *settings.secrets.providers]
+        self.shared = tuple(settings.secrets.shared)
         if self.library == ():
             self.library = settings.library.paths
         if self.broker is None:
@@ -182,7 +185,7 @@ class Engine(api.RunEngine):
         self._limits, self._library = parts.limits, as_several(parts.library)
         opened, ticking = store_part("memory" if parts.store is None else parts.store), named_part("clocks", clock or "system")
         self.artifacts = artifacts_of(opened) if artifacts is None else open_repository(artifacts)
-        providers = [*secret_providers(parts.secrets), EnvironmentSecrets()]
+        providers = with_shared([*secret_providers(parts.secrets), EnvironmentSecrets()], parts.shared)
         installed, reached = InstalledExecutors(given, disabled=disabled), notifiers_by_name(parts.notifiers)
         wired = BrokerParts(ticking, installed, parts.concurrency, local_stager(self.artifacts), providers, reached)
         rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)

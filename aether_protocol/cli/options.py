@@ -117,8 +117,8 @@ AnswersOption = Annotated[
 ]
 SecretsFiles = Annotated[
     tuple[str, ...],
-    option("--secrets-file", type=Location(FILE, exists=True), multiple=True, metavar="FILE",
-           callback=configured("secrets.files"), help="File with secrets (dotenv, YAML or JSON)."),
+    option("--secrets-file", type=Location(exists=True), multiple=True, metavar="FILE",
+           callback=configured("secrets.files"), help="File with secrets (dotenv, YAML or JSON), or a folder of them."),
 ]
 ConcurrencyOption = Annotated[
     int | None,

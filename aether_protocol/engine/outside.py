@@ -60,7 +60,7 @@ class OutsideAnswers:
         if not run.secrets:
             put(None, None)
             return
-        known = self._book.at_once(run.id, run.secrets)
+        known = self._book.at_once(run.id, run.plan.namespace, run.secrets)
         if known is not None:
             put(known.masker, self._unmasked(run))
             return
@@ -70,7 +70,7 @@ class OutsideAnswers:
 
     def mask_at_once(self, run: ActiveRun, text: str) -> str:
         """Mask a text without waiting for a provider; `***` in its place where the secrets of the run are not at hand."""
-        return self._book.mask_at_once(run.id, run.secrets, text)
+        return self._book.mask_at_once(run.id, run.plan.namespace, run.secrets, text)
 
     def mask_then(self, run: ActiveRun, text: str, then: Callable[[str], None]) -> None:
         """Call `then` with the text, masked: now, or once the providers have answered; `***` in its place where the secrets of
@@ -83,10 +83,11 @@ class OutsideAnswers:
 
     async def mask(self, state: RunState, text: str) -> str:
         """Mask a text about any run; `***` in its place where the secrets that the run has used cannot be had."""
-        return await self._book.mask(state.header.run_id, sorted(secret_references(state)), text)
+        header, references = state.header, sorted(secret_references(state))
+        return await self._book.mask(header.run_id, state.plan.namespace, references, text)
 
     async def _ask(self, run: ActiveRun, put: Put) -> None:
-        known = await self._book.recall(run.id, run.secrets)
+        known = await self._book.recall(run.id, run.plan.namespace, run.secrets)
         put(known.masker, self._unmasked(run))
 
     def _unmasked(self, run: ActiveRun) -> UsageError | None:

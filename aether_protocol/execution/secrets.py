@@ -1,7 +1,8 @@
 """Secrets: their texts, filled into an attempt where it is carried out, and known there for masking (DATA-12).
 
 Law: the text of a secret is here, in the attempt that runs and in the masker of its run, and nowhere else. An assignment names
-the secrets that its run has used so far; what waits in a queue holds references alone.
+the secrets that its run has used so far; what waits in a queue holds references alone. A run gets secrets of its own namespace,
+and of no other (RT-136): providers are asked here alone, and each time with the namespace.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from aether_protocol.execution.masking import MASK, Masker
 from aether_protocol.execution.threads import Threads
 from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.expressions.values import Json, SecretValue
-from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE, NamespacedSecretProvider, SecretProvider
 from aether_protocol.ports.wire import TaskAssignment
 
 RECENT: Final = 256  # runs whose maskers are kept ready between their attempts
@@ -75,30 +76,30 @@ class SecretBook:
 
     # --- masking ---
 
-    def at_once(self, run_id: str, used: Iterable[Reference]) -> RunSecrets | None:
+    def at_once(self, run_id: str, namespace: str, used: Iterable[Reference]) -> RunSecrets | None:
         """The secrets of this run with those that it has `used`; None where providers must be asked that may block."""
         missing = self._missing(run_id, used)
         if missing and self._may_block():
             return None
-        return self._learned(run_id, _texts(self.providers, (), missing))
+        return self._learned(run_id, _texts(self.providers, namespace, (), missing))
 
-    async def recall(self, run_id: str, used: Iterable[Reference]) -> RunSecrets:
+    async def recall(self, run_id: str, namespace: str, used: Iterable[Reference]) -> RunSecrets:
         """The secrets of this run, with those that it has `used` so far, as far as they can still be had."""
         texts: Mapping[Reference, str] = {}
         with contextlib.suppress(MissingSecretError):  # no provider answered in time
-            texts = await self._ask((), self._missing(run_id, used))
+            texts = await self._ask(namespace, (), self._missing(run_id, used))
         return self._learned(run_id, texts)
 
-    async def mask(self, run_id: str, used: Iterable[Reference], text: str) -> str:
+    async def mask(self, run_id: str, namespace: str, used: Iterable[Reference], text: str) -> str:
         """Mask a text that a person wrote, with what its run has `used`; MASK in its place where not all of it can be had."""
         references = tuple(used)
-        await self.recall(run_id, references)
-        return self.mask_at_once(run_id, references, text)
+        await self.recall(run_id, namespace, references)
+        return self.mask_at_once(run_id, namespace, references, text)
 
-    def mask_at_once(self, run_id: str, used: Iterable[Reference], text: str) -> str:
+    def mask_at_once(self, run_id: str, namespace: str, used: Iterable[Reference], text: str) -> str:
         """`mask` without waiting for a provider: what is not at hand cannot be had."""
         references = tuple(used)
-        known = self.at_once(run_id, references)
+        known = self.at_once(run_id, namespace, references)
         if known is None or self._missing(run_id, references):
             return MASK
         return text if known.masker is None else known.masker.text(text)
@@ -115,18 +116,18 @@ class SecretBook:
 
     def fill_at_once(self, assignment: TaskAssignment) -> TaskAssignment:
         """`fill`, where the caller knows that it need not wait. Raises MissingSecretError."""
-        return self._filled(assignment, _texts(self.providers, *self._wanted(assignment)))
+        return self._filled(assignment, _texts(self.providers, assignment.namespace, *self._wanted(assignment)))
 
     async def fill(self, assignment: TaskAssignment) -> TaskAssignment:
         """The assignment with the texts in it; its run knows them from now on, and all that it names as used.
 
         Raises MissingSecretError.
         """
-        return self._filled(assignment, await self._ask(*self._wanted(assignment)))
+        return self._filled(assignment, await self._ask(assignment.namespace, *self._wanted(assignment)))
 
-    async def texts(self, needed: Sequence[Reference]) -> Mapping[Reference, str]:
-        """Return the texts of these secrets. Raises MissingSecretError."""
-        return await self._ask(needed, ())
+    async def texts(self, namespace: str, needed: Sequence[Reference]) -> Mapping[Reference, str]:
+        """Return the texts of these secrets of a namespace. Raises MissingSecretError."""
+        return await self._ask(namespace, needed, ())
 
     def learn(self, run_id: str, texts: Mapping[Reference, str]) -> None:
         """Note texts that were given to an attempt of a run elsewhere: what comes back is masked with them."""
@@ -167,12 +168,14 @@ class SecretBook:
     def _may_block(self) -> bool:
         return any(getattr(provider, "blocking", True) for provider in self.providers)
 
-    async def _ask(self, needed: Sequence[Reference], others: Sequence[Reference]) -> Mapping[Reference, str]:
+    async def _ask(
+        self, namespace: str, needed: Sequence[Reference], others: Sequence[Reference]
+    ) -> Mapping[Reference, str]:
         providers = self.providers
         if not (needed or others) or not self._may_block():
-            return _texts(providers, needed, others)
+            return _texts(providers, namespace, needed, others)
         try:
-            return await asyncio.wait_for(self._threads.call(lambda: _texts(providers, needed, others)), ASK_S)
+            return await asyncio.wait_for(self._threads.call(lambda: _texts(providers, namespace, needed, others)), ASK_S)
         except TimeoutError:
             name, key = [*needed, *others][0]
             text = f"secret {name!r}, key {key!r}, cannot be read: no secret provider answered within {ASK_S:g} s"
@@ -180,28 +183,32 @@ class SecretBook:
 
 
 def _texts(
-    providers: Sequence[SecretProvider], needed: Iterable[Reference], others: Iterable[Reference]
+    providers: Sequence[SecretProvider], namespace: str, needed: Iterable[Reference], others: Iterable[Reference]
 ) -> dict[Reference, str]:
     """The texts of all that is `needed`, and of the `others` as far as they can be had. Raises MissingSecretError."""
-    texts = {reference: _text(providers, *reference) for reference in needed}
+    texts = {reference: _text(providers, namespace, *reference) for reference in needed}
     for reference in others:
         with contextlib.suppress(MissingSecretError):
-            texts[reference] = _text(providers, *reference)
+            texts[reference] = _text(providers, namespace, *reference)
     return texts
 
 
-def _text(providers: Sequence[SecretProvider], name: str, key: str) -> str:
+def _text(providers: Sequence[SecretProvider], namespace: str, name: str, key: str) -> str:
     for provider in providers:
-        text = _ask(provider, name, key)
+        text = _ask(provider, namespace, name, key)
         if text is not None:
             return text
-    raise MissingSecretError(f"secret {name!r} has no key {key!r} in any of the secret providers")
+    where = "" if namespace == DEFAULT_NAMESPACE else f" of namespace {namespace!r}"
+    raise MissingSecretError(f"secret {name!r}{where} has no key {key!r} in any of the secret providers")
 
 
-def _ask(provider: SecretProvider, name: str, key: str) -> str | None:
+def _ask(provider: SecretProvider, namespace: str, name: str, key: str) -> str | None:
     """What a provider gives, checked: it is foreign code, and what it says of a failure may hold what must not be shown."""
     try:
-        text = provider.get(name, key)
+        if getattr(provider, "by_namespace", False):
+            text = cast("NamespacedSecretProvider", provider).get(name, key, namespace)
+        else:
+            text = provider.get(name, key) if namespace == DEFAULT_NAMESPACE else None
     except PortError as error:
         raise SecretsAwayError(f"secret {name!r}, key {key!r}, cannot be read: {error.message}") from error
     except Exception as error:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.executor import Executor as Executor
     from aether_protocol.ports.notifier import Notification as Notification
     from aether_protocol.ports.notifier import Notifier as Notifier
+    from aether_protocol.ports.secrets import NamespacedSecretProvider as NamespacedSecretProvider
     from aether_protocol.ports.secrets import SecretProvider as SecretProvider
     from aether_protocol.ports.store import RunQuery as RunQuery
     from aether_protocol.ports.store import RunSummary as RunSummary
@@ -51,6 +52,7 @@ _HOMES: Final = {
     **dict.fromkeys(("Notification", "Notifier"), "notifier"),
     **dict.fromkeys(("RunQuery", "RunSummary", "Store"), "store"),
     **dict.fromkeys(("AttemptRef", "TaskAssignment", "TaskResult"), "wire"),
+    "NamespacedSecretProvider": "secrets",
     "SecretProvider": "secrets",
     "VariableSource": "variables",
 }

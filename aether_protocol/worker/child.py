@@ -27,6 +27,7 @@ from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import LogPart, Stored
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskResult
 from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_result
 from aether_protocol.worker import pipes
@@ -41,6 +42,7 @@ class ChildSide:
     """The child's side: a sink for its broker, and a provider of secrets that asks the supervisor."""
 
     blocking = True
+    by_namespace = True  # the server asks for those of the run's namespace
 
     def __init__(self, out: IO[bytes], settings: ChildSettings) -> None:
         self._out = out
@@ -149,10 +151,10 @@ class ChildSide:
     def ready(self) -> None:
         """One attempt at a time: nothing waits."""
 
-    # --- SecretProvider ---
+    # --- NamespacedSecretProvider ---
 
-    def get(self, name: str, key: str) -> str | None:
-        """Ask the server for a secret, in a thread. Raises PortError."""
+    def get(self, name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | None:
+        """Ask the server for a secret of the delivery, in a thread. Raises PortError."""
         asked = self._ask("secrets", secrets=[{"name": name, "key": key}])
         message = asyncio.run_coroutine_threadsafe(asked, self._loop).result(ASK_S)
         return str(message["texts"][0]["text"])

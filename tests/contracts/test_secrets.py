@@ -11,7 +11,7 @@ from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
 from aether_protocol.adapters.secrets.files import FileSecrets
 from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.testing.contracts.secrets import SecretProviderContract, Secrets
+from aether_protocol.testing.contracts.secrets import NamespacedSecrets, SecretProviderContract, Secrets
 
 
 def nested(secrets: Secrets) -> dict[str, dict[str, str]]:
@@ -22,16 +22,48 @@ def nested(secrets: Secrets) -> dict[str, dict[str, str]]:
     return result
 
 
+def in_namespaces(secrets: NamespacedSecrets) -> dict[str, dict[str, str]]:
+    """{name: {key: text}}, of other namespaces than `default` {namespace/name: ...}."""
+    named = {(name if space == "default" else f"{space}/{name}", key): text for (space, name, key), text in secrets.items()}
+    return nested(named)
+
+
 class TestEnvironment(SecretProviderContract):
     def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
         flat = {f"{name}_{key}".replace("-", "_").replace(".", "_").upper(): text for (name, key), text in secrets.items()}
         return EnvironmentSecrets({f"AETHER_SECRET_{name}": text for name, text in flat.items()} | {"OTHER": "x"})
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        return EnvironmentSecrets({f"AETHER_SECRET_{name}": text for name, text in variables(secrets).items()})
+
+
+def variables(secrets: NamespacedSecrets) -> dict[str, str]:
+    """The variables, without the prefix, as docs/reference/secrets.md spells them."""
+    spaces = {"default": "", "team": "_TEAM__", "team-a": "_TEAM_A__", "a": "_A__"}
+    return {f"{spaces[space]}{name}_{key}".replace("-", "_").upper(): text for (space, name, key), text in secrets.items()}
 
 
 class TestDotenv(SecretProviderContract):
     def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
         quoted = {f"{name}.{key}": text.replace("\\", "\\\\").replace('"', '\\"') for (name, key), text in secrets.items()}
         (folder / ".env").write_text("".join(f'{name}="{text}"\n' for name, text in quoted.items()), "utf-8")
+        return DotenvSecrets(folder / ".env")
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        lines = [f"{name}.{key}={text}\n" for name, keys in in_namespaces(secrets).items() for key, text in keys.items()]
+        (folder / ".env").write_text("".join(lines), "utf-8")
+        return DotenvSecrets(folder / ".env")
+
+
+class TestDotenvVariables(SecretProviderContract):
+    """The spelling that a dotenv file shares with the environment."""
+
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        return TestDotenv().make(secrets, folder)
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        lines = [f"AETHER_SECRET_{name}={text}\n" for name, text in variables(secrets).items()]
+        (folder / ".env").write_text("".join(lines), "utf-8")
         return DotenvSecrets(folder / ".env")
 
 
@@ -42,10 +74,20 @@ class TestFiles(SecretProviderContract):
             (folder / name / key).write_text(text + "\n", "utf-8")
         return FileSecrets(folder)
 
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        for (space, name, key), text in secrets.items():
+            at = folder / name if space == "default" else folder / space / name
+            at.mkdir(exist_ok=True, parents=True)
+            (at / key).write_text(text, "utf-8")
+        return FileSecrets(folder)
+
 
 class TestMapping(SecretProviderContract):
     def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
         return MappingSecrets(nested(secrets))
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        return MappingSecrets(in_namespaces(secrets))
 
 
 class TestJsonFile(SecretProviderContract):
@@ -53,8 +95,16 @@ class TestJsonFile(SecretProviderContract):
         (folder / "s.json").write_text(json.dumps(nested(secrets)), "utf-8")
         return open_secrets_file(folder / "s.json")
 
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        (folder / "s.json").write_text(json.dumps(in_namespaces(secrets)), "utf-8")
+        return open_secrets_file(folder / "s.json")
+
 
 class TestYamlFile(SecretProviderContract):
     def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
         (folder / "s.yaml").write_text(json.dumps(nested(secrets)), "utf-8")
+        return open_secrets_file(folder / "s.yaml")
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        (folder / "s.yaml").write_text(json.dumps(in_namespaces(secrets)), "utf-8")
         return open_secrets_file(folder / "s.yaml")

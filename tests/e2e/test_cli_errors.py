@@ -99,8 +99,8 @@ READERS = (
 @pytest.mark.parametrize("line", READERS)
 def test_a_file_that_is_not_what_it_should_be(cli: Cli, line: str, kind: str) -> None:
     FILES[kind](Path("wrong"))
-    if (line, kind) == ("run good.yaml --secrets-file {}", "empty"):
-        return  # a file with no secrets
+    if line == "run good.yaml --secrets-file {}" and kind in ("empty", "folder"):
+        return  # no secrets
     assert_one_look(cli(*line.format("wrong").split()))
 
 

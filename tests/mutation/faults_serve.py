@@ -12,6 +12,7 @@ FEEDS = "tests/unit/server/test_feeds.py"
 PLACES = "tests/unit/server/test_places.py"
 GUARDED = "tests/unit/service/test_guarded.py"
 GATE = "tests/unit/server/test_gate.py"
+SECRETS = "tests/unit/secrets/test_namespaces.py"
 
 FAULTS = (
     Fault(
@@ -133,5 +134,45 @@ FAULTS = (
         "made.elsewhere = self.elsewhere",
         "made.elsewhere = False",
         PLACES,
+    ),
+    Fault(
+        "RT-136",
+        "a provider that knows no namespaces is asked for those of all",
+        "execution/secrets.py",
+        "text = provider.get(name, key) if namespace == DEFAULT_NAMESPACE else None",
+        "text = provider.get(name, key)",
+        SECRETS,
+    ),
+    Fault(
+        "RT-136",
+        "a worker gets the secrets of default in place of its run's",
+        "adapters/brokers/workers.py",
+        "self._secrets.texts(delivery.work.namespace, wanted)",
+        'self._secrets.texts("default", wanted)',
+        "tests/e2e/test_tenants.py",
+    ),
+    Fault(
+        "RT-136",
+        "two namespaces have one spelling",
+        "adapters/secrets/naming.py",
+        "    if not _PLAIN.fullmatch(namespace):\n        return None\n",
+        "",
+        "tests/contracts/test_secrets.py",
+    ),
+    Fault(
+        "RT-136",
+        "a name of default spells a secret of another namespace",
+        "adapters/secrets/naming.py",
+        'return None if flat.startswith("_") and "__" in flat[1:] else flat',
+        "return flat",
+        "tests/contracts/test_secrets.py",
+    ),
+    Fault(
+        "RT-136",
+        "all that default has is shared",
+        "assembly/parts.py",
+        "or (name not in self._names and ALL_NAMES not in self._names)",
+        "",
+        SECRETS,
     ),
 )

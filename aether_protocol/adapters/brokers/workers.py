@@ -298,7 +298,7 @@ class WorkerBroker:
         wanted = [(one.name, one.key) for one in request.secrets]
         if not allowed.issuperset(wanted):
             raise UsageError("the delivery does not refer to all of these secrets")
-        texts = await self._secrets.texts(wanted)
+        texts = await self._secrets.texts(delivery.work.namespace, wanted)
         self._secrets.learn(delivery.work.run_id, texts)
         return SecretAnswer(texts=[SecretText(name=n, key=key, text=texts[n, key]) for n, key in wanted])
 

@@ -8,6 +8,7 @@ is an error with its number and without its text.
     db-main.password="with \\"escapes\\", \\n and
     line breaks"
     AETHER_SECRET_DB_TOKEN='as it is, no escapes'
+    team-a/db-main.password=of the namespace team-a, as is AETHER_SECRET__TEAM_A__DB_MAIN_PASSWORD
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import re
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.adapters.secrets.naming import PREFIX, flat_name
+from aether_protocol.adapters.secrets.naming import PREFIX, flat_name, split_name
 from aether_protocol.errors import PortError
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 MAX_BYTES: Final = 1_048_576
 
 _BLANK = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t\r]*(?:#[^\n]*\Z)?")
-_NAME = re.compile(r"(?:export[ \t]+)?([A-Za-z0-9_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*")
+_NAME = re.compile(r"(?:export[ \t]+)?([A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)?)[ \t]*=[ \t]*")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE = re.compile(r"'([^']*)'")
 _BARE = re.compile(r"[^\n]*")
@@ -72,9 +74,10 @@ def _value(text: str, position: int, where: str) -> tuple[str, int]:
 
 
 class DotenvSecrets:
-    """A SecretProvider over a dotenv file, which is read once. Raises PortError when it cannot be read."""
+    """A NamespacedSecretProvider over a dotenv file, which is read once. Raises PortError when it cannot be read."""
 
     blocking = False
+    by_namespace = True
 
     def __init__(self, path: str | Path) -> None:
         try:
@@ -89,12 +92,19 @@ class DotenvSecrets:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise PortError(f"secrets file {str(path)!r} is not utf-8 text") from None
-        self._values = parse_dotenv(text, f"secrets file {str(path)!r}")
+        self._dotted: dict[tuple[str, str], str] = {}
+        self._flat: dict[str, str] = {}  # without the prefix; what has it comes after what has none
+        for name, value in parse_dotenv(text, f"secrets file {str(path)!r}").items():
+            if "." in name or "/" in name:
+                self._dotted[split_name(name)] = value
+            elif name.startswith(PREFIX):
+                self._flat.setdefault(name.removeprefix(PREFIX), value)
+            else:
+                self._flat[name] = value
 
-    def get(self, name: str, key: str) -> str | None:
-        """The value of `name.key`, else of `NAME_KEY`, else of `AETHER_SECRET_NAME_KEY`; None where there is none."""
-        flat = flat_name(name, key)
-        for spelling in (f"{name}.{key}", flat, PREFIX + flat):
-            if spelling in self._values:
-                return self._values[spelling]
-        return None
+    def get(self, name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | None:
+        """The value of `name.key`, else of `NAME_KEY`, else of `AETHER_SECRET_NAME_KEY`, in another namespace of
+        `namespace/name.key`, else of `AETHER_SECRET__NAMESPACE__NAME_KEY`; None where there is none."""
+        dotted = self._dotted.get((namespace, f"{name}.{key}"))
+        flat = flat_name(name, key, namespace)
+        return dotted if dotted is not None or flat is None else self._flat.get(flat)

@@ -1,4 +1,5 @@
-"""Secrets from a mapping {name: {key: text}}: case files, tests, and what `--secrets-file` holds.
+"""Secrets from a mapping {name: {key: text}}: case files, tests, and what `--secrets-file` holds. A name `team-a/db` is `db`
+of the namespace `team-a`; one without a slash is of the namespace `default`.
 
 Law: a value is text. A number or a boolean is refused and not written out as text, because it is not known which spelling of
 `0123` or `yes` was meant.
@@ -8,17 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from aether_protocol.adapters.secrets.naming import split_name
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.json_copy import is_whole
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 
 class MappingSecrets:
-    """A SecretProvider over a mapping, which is checked and copied at once. Raises PortError without naming any text."""
+    """A NamespacedSecretProvider over a mapping, which is checked and copied at once. Raises PortError, naming no text."""
 
     blocking = False
+    by_namespace = True
 
     def __init__(self, secrets: Any, origin: str = "the secrets") -> None:
-        self._secrets: dict[tuple[str, str], str] = {}
+        self._secrets: dict[tuple[str, str, str], str] = {}
         if not isinstance(secrets, dict):
             raise PortError(f"{origin}: a mapping of names is expected", hint="write {name: {key: text}}")
         for name, keys in secrets.items():
@@ -32,8 +36,8 @@ class MappingSecrets:
                     )
                 if not is_whole(text):
                     raise PortError(f"{origin}: {name!a} key {key!a} holds half of a surrogate pair, which is not a character")
-                self._secrets[name, key] = text
+                self._secrets[*split_name(name), key] = text
 
-    def get(self, name: str, key: str) -> str | None:
+    def get(self, name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | None:
         """The text, or None where the mapping has none."""
-        return self._secrets.get((name, key))
+        return self._secrets.get((namespace, name, key))

@@ -108,6 +108,13 @@ class SecretsSection(Struct, frozen=True, forbid_unknown_fields=True):
             "AETHER_SECRETS_PROVIDERS", form="part",
         ),
     ] = field(default_factory=list)
+    shared: Annotated[
+        list[str],
+        _says(
+            "Names of secrets of the namespace `default` that runs of every namespace may use; `*` stands for all of them.",
+            "AETHER_SECRETS_SHARED", form="part",
+        ),
+    ] = field(default_factory=list)
 
 
 class ArtifactsSection(Struct, frozen=True, forbid_unknown_fields=True):

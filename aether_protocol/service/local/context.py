@@ -169,7 +169,8 @@ class ClientContext(Struct, frozen=True):
         from aether_protocol.execution.secrets import SecretBook
 
         book = SecretBook([*self.library.secrets, EnvironmentSecrets()])
-        return await book.mask(state.header.run_id, sorted(secret_references(state)), text)
+        references = sorted(secret_references(state))
+        return await book.mask(state.header.run_id, state.plan.namespace, references, text)
 
     def variables(self) -> Sequence[VariableSource]:
         """Give the sources of variables of new runs: those of the engine, where there is one."""

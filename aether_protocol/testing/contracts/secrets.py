@@ -1,15 +1,20 @@
-"""What every provider of secrets must keep (the SecretProvider port, DATA-12).
+"""What every provider of secrets must keep (the SecretProvider port, DATA-12; of several namespaces, RT-136).
 
-Law: subclass `SecretProviderContract` and say in `make` how a provider comes to hold the given secrets; every test here
-then holds for it. Override `secrets` where the outside cannot hold one of these texts.
+Law: subclass `SecretProviderContract` and say in `make` how a provider comes to hold the given secrets, and in
+`make_by_namespace` those of several namespaces, where it can; every test here then holds for it. Override `secrets` where the
+outside cannot hold one of these texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
+from typing import cast
 
-from aether_protocol.ports.secrets import SecretProvider
+import pytest
+
+from aether_protocol.ports.secrets import NamespacedSecretProvider, SecretProvider
 
 Secrets = Mapping[tuple[str, str], str]
 
@@ -21,6 +26,29 @@ SAMPLE: Secrets = {
     ("unicode", "k"): "pässwörd→",
 }
 """(name, key) and text."""
+
+NamespacedSecrets = Mapping[tuple[str, str, str], str]
+
+TENANTS: NamespacedSecrets = {
+    ("default", "db", "password"): "of-default",
+    ("default", "team", "token"): "of-default-too",
+    ("team", "a-db", "password"): "of-team",
+    ("team-a", "db", "password"): "of-team-a",
+    ("team-a", "only", "here"): "of-team-a-alone",
+    ("a", "db", "password"): "of-a",
+}
+"""(namespace, name, key) and text: namespaces, names and keys that look like one another."""
+
+_STRANGERS = ("", ".", "..", "Team-A", "TEAM-A", "team_a", "team.a", "team--a", "-team-a", "team-a-", "team-a/db", "other")
+_TRICKS = (
+    "db", "a-db", "team", "team-a", "a", "default", "team-a/db", "/team-a/db", "../team-a/db", "../db", "./db", "team-a//db",
+    "a/db", "default/db", "_TEAM_A__DB", "-team-a--db", ".team.a..db", "_A__DB", "__A__DB", "AETHER_SECRET__TEAM_A__DB",
+    "AETHER_SECRET_DB", "team-a.db", "", "..", "db.password", "only",
+)  # fmt: skip
+_KEYS = (
+    "password", "db_password", "db/password", "../db/password", "../../team-a/db/password", "a_db_password", "_DB_PASSWORD",
+    "db.password", "", "token", "here", "_password",
+)  # fmt: skip
 
 
 class SecretProviderContract:
@@ -47,6 +75,25 @@ class SecretProviderContract:
         provider = self.make(self.secrets, tmp_path)
         for name, key in (("..", "x"), ("db", "../db/password"), ("db/password", ""), ("", ""), ("/", "/"), ("a\0b", "c")):
             assert provider.get(name, key) is None
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider | None:
+        """A provider that holds the secrets of several namespaces; None: it has those of `default` alone."""
+        return None
+
+    def test_a_secret_is_given_in_its_own_namespace_and_in_no_other(self, tmp_path: Path) -> None:
+        made = self.make_by_namespace(TENANTS, tmp_path)
+        if made is None:
+            pytest.skip("it has the secrets of `default` alone")
+        provider = cast("NamespacedSecretProvider", made)
+        assert provider.by_namespace
+        for (namespace, name, key), text in TENANTS.items():
+            assert provider.get(name, key, namespace) == text
+        namespaces = [*dict.fromkeys(one for one, _, _ in TENANTS), *_STRANGERS]
+        for namespace, name, key in product(namespaces, _TRICKS, _KEYS):
+            own = {None, *(text for (space, _, _), text in TENANTS.items() if space == namespace)}
+            assert provider.get(name, key, namespace) in own, (namespace, name, key)
+            if namespace == "default":
+                assert provider.get(name, key) in own, (name, key)
 
     def test_it_shows_no_secret_of_itself(self, tmp_path: Path) -> None:
         provider = self.make(self.secrets, tmp_path)

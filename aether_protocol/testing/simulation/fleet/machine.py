@@ -323,7 +323,7 @@ class SimPool:
             texts = await self._observer.secrets(one.token, [SecretName(name=name, key=key) for name, key in wanted])
         known: dict[str, dict[str, str]] = {}
         for text in texts:
-            known.setdefault(text.name, {})[text.key] = text.text
+            known.setdefault(f"{task.namespace}/{text.name}", {})[text.key] = text.text
         book = SecretBook([MappingSecrets(known)])
         return book.fill_at_once(task), book
 

@@ -19,6 +19,7 @@ from aether_protocol.fleet.events import Event
 from aether_protocol.fleet.machine import Fleet, FleetSettings
 from aether_protocol.fleet.state import FleetState
 from aether_protocol.ports.broker import Holding, LogPart, ResultSink, Stored
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.wire import AttemptRef, Stream, TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import Chaos
@@ -61,11 +62,12 @@ class Vault:
     """A provider of the one secret, which is away at times."""
 
     blocking = False
+    by_namespace = True
 
     def __init__(self) -> None:
         self.away = False
 
-    def get(self, name: str, key: str) -> str | None:
+    def get(self, name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | None:
         if self.away:
             raise PortError("the vault is sealed")
         return PASSWORD if (name, key) == SECRET else None
