@@ -22,8 +22,9 @@ from aether_protocol.compiler.symbols import At, Site, Symbol, Unit
 from aether_protocol.documents import models as d
 from aether_protocol.expressions import Expression, ExpressionError, Template
 from aether_protocol.expressions.durations import parse_duration
-from aether_protocol.expressions.values import Json, as_text
+from aether_protocol.expressions.values import as_text
 from aether_protocol.plan import model as m
+from aether_protocol.plan.placement import merge_extensions
 
 _NO_HOOKS: Final[Mapping[m.HookEvent, m.Call]] = MappingProxyType({})
 
@@ -188,7 +189,7 @@ class PlanBuilder:
             retry=self._leaf_retry(task.retry, target),
             phase_conditions=self._conditions(conditions),
             hooks=self.hooks(site.hooks),
-            extensions=over(target.model.extensions, task.extensions if not target.inline else None),
+            extensions=merge_extensions(target.model.extensions, task.extensions if not target.inline else None),
         )
 
     def call(self, site: Site) -> m.Call:
@@ -335,8 +336,3 @@ def _amount(given: str | float | None) -> str | None:
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     return as_text(given) if given is not None else None
-
-
-def over(below: Mapping[str, Json] | None, given: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
-    """Extensions by key: what is given over what is below (EXT-1)."""
-    return {**below, **given} if below and given else given or below or None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from aether_protocol.compiler import name_scopes as p
-from aether_protocol.compiler.build import PlanBuilder, over
+from aether_protocol.compiler.build import PlanBuilder
 from aether_protocol.compiler.checks.callers import CallerChecks
 from aether_protocol.compiler.checks.executors import ExecutorChecks
 from aether_protocol.compiler.checks.names import NameChecks
@@ -45,6 +45,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.plan.model import Kind, Plan
+from aether_protocol.plan.placement import merge_extensions
 
 
 class CompileOptions(Struct, frozen=True):
@@ -328,7 +329,7 @@ class _Compilation:
             digest=_digest(snapshot),
             snapshot=snapshot,
             namespaces=self.texts.injected,
-            extensions=over(metadata.extensions, settings.extensions),
+            extensions=merge_extensions(metadata.extensions, settings.extensions),
         )
 
     def _snapshot(self, settings: EffectiveSpec) -> Json:

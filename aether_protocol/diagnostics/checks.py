@@ -257,10 +257,11 @@ CHECKS: Final[tuple[CodeInfo, ...]] = (
     ),
     _error(
         "AE408",
-        "a demand on workers that cannot be read",
+        "a demand on workers that cannot be read or met",
         "`extensions.placement.selector` and `prefer` are conditions on labels with commas between them: `key`, `!key`, "
         "`key=value`, `key!=value`, `key in (a, b)`, `key notin (a, b)`. `resources` are amounts: `500m` or 2 for `cpu`, "
-        "`512Mi` or `2G` for `memory`, a whole number for `gpu`. With another text no worker could be chosen.",
+        "`512Mi` or `2G` for `memory`, a whole number for `gpu`. With another text no worker could be chosen. "
+        "All conditions have to be met: `gpu=a100, gpu=h100` asks for a label with two values, and none has that.",
     ),
     # surprises
     _warning(

@@ -21,6 +21,7 @@ from aether_protocol.expressions.json_copy import clean, json_copy
 from aether_protocol.expressions.template import UNKNOWN_TEMPLATE
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import ArtifactOutput, Call, Kind, OutputBinding, Resources, TaskDef
+from aether_protocol.plan.placement import Placement, read_placement
 from aether_protocol.ports.wire import (
     AttemptRef,
     HeartbeatMessage,
@@ -89,6 +90,15 @@ class _Resources(Struct, forbid_unknown_fields=True, gc=False):
     gpu: str | None
 
 
+class _Placement(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    pool: str | None
+    selector: str | None
+    prefer: str | None
+    sticky: Literal["run"] | None
+    wait_at_most: str | None
+    redeliver: Literal["lease-end", "on-disconnect"]
+
+
 class _Assignment(_Named, kw_only=True, gc=False):
     epoch: _Count  # always said here
     protocol: Literal["aether/v1"]
@@ -108,6 +118,7 @@ class _Assignment(_Named, kw_only=True, gc=False):
     deadline: str | None
     elapsed: str | None
     resources: _Resources | None
+    placement: _Placement | None
     priority: Annotated[int, Meta(ge=0, le=1000)]
     idempotency_key: str
     trace_context: str | None
@@ -195,6 +206,7 @@ def encode_assignment(assignment: TaskAssignment) -> Message:
         "deadline": None if deadline is None else rfc3339(deadline),
         "elapsed": duration_text(assignment.elapsed_us) if assignment.elapsed_us >= 1_000 else None,
         "resources": None if resources is None else asdict(resources),
+        "placement": None if assignment.placement is None else _placement(assignment.placement),
         "priority": assignment.priority,
         "idempotencyKey": assignment.idempotency_key,
         "traceContext": assignment.trace_context,
@@ -205,6 +217,18 @@ def encode_assignment(assignment: TaskAssignment) -> Message:
         for root in ROOTS:
             message[root] = lift_secrets(message[root], f"/{root}", places)
     return message
+
+
+def _placement(asked: Placement) -> Message:
+    longest = asked.wait_at_most_us
+    return {
+        "pool": asked.pool or None,
+        "selector": asked.selector or None,
+        "prefer": asked.prefer or None,
+        "sticky": "run" if asked.sticky else None,
+        "waitAtMost": None if longest is None else duration_text(longest),
+        "redeliver": "on-disconnect" if asked.eager else "lease-end",
+    }
 
 
 def _output(output: OutputBinding) -> Message:
@@ -225,25 +249,10 @@ def decode_assignment(message: Json) -> TaskAssignment:
         timeout = None if found.timeout is None else parse_duration(found.timeout)
         elapsed = 0 if found.elapsed is None else parse_duration(found.elapsed)
         deadline = None if found.deadline is None else _instant(found.deadline)
+        placement = None if found.placement is None else read_placement(message["placement"])
     except ValueError as error:
         raise WireError(f"{what} does not fit: {error}") from None
-    outputs = tuple(
-        OutputBinding(one.name, one.type, (), None if one.enum is None else tuple(one.enum), one.file)
-        for one in found.declared_outputs
-    )
-    artifacts = tuple(ArtifactOutput(one.name, one.path, one.archive, None) for one in found.artifacts.outputs)
-    needs = found.resources
-    resources = None if needs is None else Resources(needs.cpu, needs.memory, needs.gpu)
-    target = TaskDef(
-        name=found.template_name,
-        executor_type=found.executor_type,
-        config=UNKNOWN_TEMPLATE,
-        inline=False,
-        outputs=outputs,
-        artifacts=artifacts,
-        resources=resources,
-        library=None,
-    )
+    target = _target(found)
     return TaskAssignment(
         ref=ref,
         rank=(),
@@ -261,6 +270,25 @@ def decode_assignment(message: Json) -> TaskAssignment:
         trace_context=found.trace_context,
         secrets=tuple((one.name, one.key) for one in found.secrets),
         elapsed_us=elapsed,
+        placement=placement,
+    )
+
+
+def _target(found: _Assignment) -> TaskDef:
+    outputs = tuple(
+        OutputBinding(one.name, one.type, (), None if one.enum is None else tuple(one.enum), one.file)
+        for one in found.declared_outputs
+    )
+    needs = found.resources
+    return TaskDef(
+        name=found.template_name,
+        executor_type=found.executor_type,
+        config=UNKNOWN_TEMPLATE,
+        inline=False,
+        outputs=outputs,
+        artifacts=tuple(ArtifactOutput(one.name, one.path, one.archive, None) for one in found.artifacts.outputs),
+        resources=None if needs is None else Resources(needs.cpu, needs.memory, needs.gpu),
+        library=None,
     )
 
 

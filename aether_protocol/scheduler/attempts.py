@@ -15,6 +15,7 @@ from aether_protocol.expressions.values import Json
 
 if TYPE_CHECKING:  # executors and the checks of documents import this file, and need none of these
     from aether_protocol.plan.model import Call, OutputBinding, Resources, TaskDef
+    from aether_protocol.plan.placement import Placement
 
 SUCCEEDED: Final = 0  # codes, as in SCHED-7
 SUSPENDED: Final = 1
@@ -71,7 +72,8 @@ class TaskAssignment(Struct, gc=False):
     run. `artifacts` are input artifacts by name. `folder` is where the document lies, if it came from a file. `secrets` are
     the (name, key) of the secrets that the run has used so far. `elapsed_us` is how long the attempt ran before it was
     lost with its engine, where the executor does what is left of it. `namespace` is that of the workflow. `filled`: it
-    holds the texts of secrets by now, and stays where it is.
+    holds the texts of secrets by now, and stays where it is. `placement` is what all levels together ask of its worker, None
+    where they ask nothing (RT-136).
     """
 
     ref: AttemptRef
@@ -93,6 +95,7 @@ class TaskAssignment(Struct, gc=False):
     elapsed_us: int = 0
     namespace: str = "default"
     filled: bool = False
+    placement: Placement | None = None
 
     @property
     def run_id(self) -> str:

@@ -228,6 +228,7 @@ def _assignment(worker: WorkerToCheck, number: int, slow: bool) -> Message:
         "deadline": None,
         "elapsed": None,
         "resources": None,
+        "placement": None,
         "priority": 500,
         "idempotencyKey": f"run-{number}:main.job",
         "traceContext": None,

@@ -18,8 +18,10 @@ from aether_protocol.plan.model import (
     InputBinding,
     LoopDef,
     Plan,
+    Resources,
     TaskDef,
 )
+from aether_protocol.plan.placement import Placement, Placements
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.sources import read_sources
 from aether_protocol.scheduler.timing import rfc3339
@@ -84,9 +86,10 @@ def preview(plan: Plan, header: RunHeader) -> list[PreviewEntry]:
     }
     roots = {**header.variables, "workflow": workflow}
     entries: list[PreviewEntry] = []
-    stack = [(plan.root, plan.root.name, 0, _Scope(roots, {}, frozenset()))]
+    placements = Placements(plan)
+    stack = [(plan.root, plan.root.name, 0, _Scope(roots, {}, frozenset()), placements.workflow)]
     while stack:
-        call, path, depth, scope = stack.pop()
+        call, path, depth, scope, around = stack.pop()
         if len(entries) >= MOST:
             entries.append(PreviewEntry("...", 0, "more", notes=[f"only the first {MOST} are shown"]))
             break
@@ -95,11 +98,14 @@ def preview(plan: Plan, header: RunHeader) -> list[PreviewEntry]:
         _conditions(call, scope, entry)
         entries.append(entry)
         inner = _Scope(roots, inputs, later)
+        placed = placements.under(around, call)
         if isinstance(call.target, DagDef):
-            stack += [(task, f"{path}.{task.name}", depth + 1, inner) for task in reversed(call.target.tasks)]
+            stack += [(task, f"{path}.{task.name}", depth + 1, inner, placed) for task in reversed(call.target.tasks)]
         elif isinstance(call.target, LoopDef):
             entry.notes.append(_items(call.target, inner))
-            stack.append((call.target.body, f"{path}[i]", depth + 1, inner))
+            stack.append((call.target.body, f"{path}[i]", depth + 1, inner, placed))
+        else:
+            entry.notes += _demands(placed.placement, call.target.resources)
     return entries
 
 
@@ -166,6 +172,19 @@ def _conditions(call: Call, scope: _Scope, entry: PreviewEntry) -> None:
         entry.notes.append(f"up to {call.retry.limit} retries")
     if call.timeout_us is not None:
         entry.notes.append(f"timeout {call.timeout_us / 1e6:g}s")
+
+
+def _demands(asked: Placement | None, resources: Resources | None) -> list[str]:
+    """What it asks of a worker, by all that is around it (RT-136)."""
+    found = []
+    if asked is not None:
+        labels = {"pool": asked.pool, "selector": asked.selector, "prefer": asked.prefer}
+        found = [f"{name} {one_line(text, 100)}" for name, text in labels.items() if text]
+        if asked.wait_at_most_us is not None:
+            found.append(f"waits at most {asked.wait_at_most_us / 1e6:g}s")
+    if resources is not None:
+        found += [f"{kind} {amount}" for kind in ("cpu", "memory", "gpu") if (amount := getattr(resources, kind)) is not None]
+    return ["worker: " + "; ".join(found)] if found else []
 
 
 def _items(loop: LoopDef, scope: _Scope) -> str:

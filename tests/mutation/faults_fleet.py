@@ -121,4 +121,18 @@ FAULTS: tuple[Fault, ...] = (
         "                if isinstance(text, bytes):\n",
         tests="tests/unit/compiler/test_placement.py",
     ),
+    Fault(
+        "placement",
+        "what a dag or a loop asks of workers does not reach its tasks",
+        "scheduler/assignments.py",
+        "        for call in reversed(calls):\n",
+        "        for call in calls[:0]:\n",
+    ),
+    Fault(
+        "placement",
+        "a nearer selector drops conditions on other labels",
+        "plan/placement.py",
+        "if one.key not in keys)",
+        "if not keys)",
+    ),
 )

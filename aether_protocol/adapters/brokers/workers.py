@@ -18,13 +18,12 @@ from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.secrets import SecretBook, references_in
-from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
 from aether_protocol.fleet.work import Need, Work, WorkerDelivery
-from aether_protocol.plan.placement import slots_of
+from aether_protocol.plan.placement import Placement, slots_of
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
@@ -52,6 +51,7 @@ __all__ = ["SessionOverError", "WorkerBroker", "digests_of"]
 _SECOND: Final = 1_000_000
 _NUMBER_BITS: Final = 40  # of the number of a delivery within its term
 RECORD_S: Final = 2.0  # how long a report waits for its results to be recorded; what takes longer is sent again
+_ANYWHERE: Final = Placement()
 _NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
 
@@ -426,25 +426,18 @@ class WorkerBroker:
 
 def _work(assignment: TaskAssignment, now: int) -> Work:
     """What the fleet has to know of an attempt. Raises ValueError: what it asks of a worker cannot be read."""
-    extensions = assignment.call.extensions or {}
-    asked = cast("Mapping[str, object]", extensions.get("placement") or {})
-    longest = asked.get("waitAtMost")
-    need = Need(
-        assignment.executor_type,
-        str(asked.get("pool") or ""),
-        str(asked.get("selector") or ""),
-        str(asked.get("prefer") or ""),
-        slots_of(assignment.resources),
-    )
+    asked = assignment.placement or _ANYWHERE
+    longest = asked.wait_at_most_us
+    need = Need(assignment.executor_type, asked.pool, asked.selector, asked.prefer, slots_of(assignment.resources))
     return Work(
         assignment.ref,
         assignment.namespace,
         need,
         assignment.priority,
         at=now,
-        wait_until=now + parse_duration(longest) if isinstance(longest, str) else None,
-        sticky=asked.get("sticky") == "run",
-        eager=asked.get("redeliver") == "on-disconnect",
+        wait_until=None if longest is None else now + longest,
+        sticky=asked.sticky,
+        eager=asked.eager,
         load=assignment,
     )
 

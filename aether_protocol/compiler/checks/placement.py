@@ -12,11 +12,12 @@ from aether_protocol.compiler.findings import Finding, Findings, Origin, Path
 from aether_protocol.compiler.symbols import Site, Symbol
 from aether_protocol.documents.models import Task
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.placement import Kind, parse_amount, parse_selector
+from aether_protocol.plan.placement import Kind, Selector, parse_amount, parse_selector
 
 _LABELS: Final = ("selector", "prefer")
 _AMOUNTS: Final[tuple[Kind, ...]] = ("cpu", "memory", "gpu")
 _LABEL_HINT: Final = "conditions with commas between them, such as 'region in (eu, us), gpu=a100, !spot'"
+_EITHER_HINT: Final = "one of several values is `key in (a, b)`"
 _AMOUNT_HINT: Final = "such as 500m or 2 for cpu, 512Mi for memory, 1 for gpu"
 
 
@@ -52,6 +53,11 @@ class PlacementChecks:
 
     def _read(self, read: object, given: tuple[str, ...], origin: Origin, path: Path, hint: str) -> None:
         try:
-            read(*given)  # type: ignore[operator]
+            found = read(*given)  # type: ignore[operator]
         except ValueError as error:
             self.findings.add(origin, path, Finding("AE408", str(error), hint))
+            return
+        key = found.contradiction() if isinstance(found, Selector) else None
+        if key is not None:
+            said = ", ".join(str(one) for one in found.requirements if one.key == key)
+            self.findings.add(origin, path, Finding("AE408", f"no worker can meet all of {said!r}", _EITHER_HINT))

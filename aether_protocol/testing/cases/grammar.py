@@ -110,7 +110,7 @@ _ASSIGNED_TEXTS: Final = (
 
 ASSIGNMENT: Final = ObjectCheck(  # the fields of ports.wire_json
     {
-        **dict.fromkeys(("config", "inputs", "artifacts", "resources"), either(object=values, null=anything)),
+        **dict.fromkeys(("config", "inputs", "artifacts", "resources", "placement"), either(object=values, null=anything)),
         **dict.fromkeys(("timeout", "deadline"), either(string=word, null=anything)),
         **dict.fromkeys(("attempt", "epoch", "retryCount", "priority"), integer(0)),
         **dict.fromkeys(("secrets", "declaredOutputs", "payloads"), kind("array")),
@@ -147,6 +147,7 @@ HOOK: Final = ObjectCheck(
         "outputs": values,
         "startedAt": duration,
         "endedAt": duration,
+        "assignment": ASSIGNMENT,
     },
     required=("hook",),
 )

@@ -17,6 +17,7 @@ from aether_protocol.errors import UsageError
 from aether_protocol.expressions import parse_template
 from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.plan.model import ArtifactOutput, Call, Kind, OutputBinding, Resources, TaskDef
+from aether_protocol.plan.placement import Placement
 from aether_protocol.ports import wire_json as codec
 from aether_protocol.ports.wire import (
     AttemptRef,
@@ -56,6 +57,10 @@ artifacts = st.dictionaries(
     names, st.fixed_dictionaries({"digest": st.just("sha256:0"), "size": st.integers(0, 9)}), max_size=2
 )
 
+labels = st.sampled_from(["", "gpu=a100", "region in (eu, us), !spot"])
+waits = st.none() | st.integers(1, 10**6).map(lambda n: n * 1000)
+placements = st.none() | st.builds(Placement, names, labels, labels, st.booleans(), waits, st.booleans())
+
 
 @st.composite
 def assignments(draw: st.DrawFn) -> TaskAssignment:
@@ -86,6 +91,7 @@ def assignments(draw: st.DrawFn) -> TaskAssignment:
         trace_context=draw(st.none() | texts),
         secrets=tuple(draw(st.lists(st.tuples(names, names), max_size=2))),
         elapsed_us=draw(st.integers(0, 10**6)) * 1000,
+        placement=draw(placements),
     )
 
 
@@ -125,7 +131,9 @@ def test_there_and_back(kind: str, data: st.DataObject) -> None:
     value = data.draw(strategy)
     message = json.loads(json.dumps(encode(value)))
     validator(kind).validate(message)
-    assert set(message) == set(validator(kind).schema["properties"])
+    schema = validator(kind).schema
+    assert isinstance(schema, dict)
+    assert set(message) == set(schema["properties"])
     found = decode(copy.deepcopy(message))
     assert json.loads(json.dumps(encode(found))) == message
     if kind == "assignment":
@@ -133,6 +141,7 @@ def test_there_and_back(kind: str, data: st.DataObject) -> None:
             assert getattr(found, name) == getattr(value, name), name
         assert list(found.payloads) == list(value.payloads)
         assert (found.timeout_us, found.elapsed_us, found.resources) == (value.timeout_us, value.elapsed_us, value.resources)
+        assert found.placement == value.placement
     else:
         assert found == value
 
