@@ -166,7 +166,7 @@ def _read(message: Json, shape: type[_Shape], what: str) -> tuple[_Shape, Attemp
 
 def _own(value: Json, what: str) -> Json:
     try:
-        return json_copy(value)
+        return json_copy(value) if value else value  # nothing in it could be shared or wrong
     except ValueError as error:
         raise WireError(f"{what} does not fit: it holds {error}") from None
 
@@ -243,7 +243,12 @@ def decode_assignment(message: Json) -> TaskAssignment:
     """
     what = "a task assignment"
     found, ref = _read(message, _Assignment, what)
-    data: Json = {name: _own(message[name], what) for name in ROOTS}  # each may be as deep as it may be in the engine
+    data: Json = {  # each may be as deep as it may be in the engine
+        "config": _own(found.config, what),
+        "inputs": _own(found.inputs, what),
+        "artifacts": {"inputs": _own(found.artifacts.inputs, what)},
+        "payloads": _own(found.payloads, what),
+    }
     try:
         place_secrets(data, message["secretPlaces"])
         timeout = None if found.timeout is None else parse_duration(found.timeout)
@@ -327,9 +332,9 @@ def decode_result(message: Json) -> TaskResult:
         code=found.code,
         message=clean(found.message),
         outputs=_own(found.parameters, what),
-        artifacts=_artifacts(_own(found.artifacts, what), what),
+        artifacts=_artifacts(found.artifacts, what),
         warnings=tuple(map(clean, found.warnings)),
-        fetched=_artifacts(_own(found.fetched, what), what),
+        fetched=_artifacts(found.fetched, what),
     )
 
 
@@ -337,7 +342,8 @@ def _artifacts(artifacts: dict[str, Json], what: str) -> Mapping[str, Json]:
     for name, value in artifacts.items():
         if not isinstance(value.get("digest"), str):
             raise WireError(f"{what} does not fit: artifact {name!r} must have a digest")
-    return artifacts
+    own: Mapping[str, Json] = _own(artifacts, what)
+    return own
 
 
 # --- while it runs ----------------------------------------------------------------------------------------------------

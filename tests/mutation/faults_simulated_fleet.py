@@ -131,8 +131,8 @@ FAULTS = (
         "FLEET-10",
         "a result is called recorded before it is",
         BROKER,
-        " if one.done.done()]",
-        "]",
+        "receipt.recorded = [*recording.recorded]",
+        "receipt.recorded = [*recording.recorded, *recording.open]",
     ),
     Fault(
         "FLEET-12",

@@ -89,4 +89,4 @@ class Tokens:
         self._known[token] = holding
 
     def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, hashlib.sha256)[:_MAC_BYTES]
+        return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=self._key).digest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, cast
 
 from msgspec import Struct, field
@@ -68,11 +69,32 @@ class _Session(Struct, eq=False):
     answer: asyncio.Future[None] | None = None
 
 
-class _Recording(Struct, eq=False):
-    """A result that was reported, and what is done once it is recorded."""
+class _Recording:
+    """The results of one report on their way into the store, by token."""
 
-    holding: e.Holding
-    done: asyncio.Future[None]
+    def __init__(self) -> None:
+        self.open: dict[str, e.Holding] = {}
+        self.recorded: dict[str, e.Holding] = {}
+        self._all: asyncio.Future[None] | None = None
+
+    def note(self, token: str) -> None:
+        """A result is recorded."""
+        holding = self.open.pop(token, None)
+        if holding is not None:
+            self.recorded[token] = holding
+        if self._all is not None and not self.open:
+            _set(self._all)
+
+    async def wait(self, clock: Clock) -> None:
+        """Return when all are recorded, or after RECORD_S."""
+        if not self.open:
+            return
+        done = self._all = asyncio.get_running_loop().create_future()
+        due = clock.call_at(clock.now() + round(RECORD_S * _SECOND), lambda: _set(done))
+        try:
+            await done
+        finally:
+            due.cancel()
 
 
 class WorkerBroker:
@@ -262,7 +284,7 @@ class WorkerBroker:
                 self.sink.heartbeat(one.ref, progress.details)
         for log in report.logs:  # also of deliveries that have ended: they may follow the result
             self._logs.take(name, log, unknown)
-        recorded = self._results(name, report, unknown, absent, namespaces=namespaces)
+        recording = self._results(name, report, unknown, absent, namespaces=namespaces)
         for died in report.died:
             for one in _of_session(self.fleet, self._tokens, name, [died.token], unknown):
                 self._send(e.Died(now, name, one, clean(died.reason)))
@@ -270,10 +292,10 @@ class WorkerBroker:
             held = _of_session(self.fleet, self._tokens, name, [returned.token], unknown)
             self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
         receipt = Receipt(unknown=unknown)
-        if recorded:
-            await _all_done([one.done for one in recorded.values()], self.clock)
-            receipt.recorded = [token for token, one in recorded.items() if one.done.done()]
-            self._send(e.Recorded(self.clock.now(), [recorded[token].holding for token in receipt.recorded]))
+        if recording is not None:
+            await recording.wait(self.clock)
+            receipt.recorded = [*recording.recorded]
+            self._send(e.Recorded(self.clock.now(), [*recording.recorded.values()]))
         elif report.logs or report == WorkReport():
             await self._logs.settled(name)
         receipt.logged = self._logs.receipts(name)
@@ -397,25 +419,24 @@ class WorkerBroker:
         absent: Mapping[str, str],
         *,
         namespaces: frozenset[str] | None,
-    ) -> dict[str, _Recording]:
-        """Hand results to the engine; by token what is done once they are recorded."""
-        loop = asyncio.get_running_loop()
-        recorded: dict[str, _Recording] = {}
+    ) -> _Recording | None:
+        """Hand results to the engine; None: there are none."""
+        recording = _Recording()
         held: list[e.Holding] = []
         for one in report.results:
             holding = self._tokens.read(one.token)
             if holding is None or not _serves(namespaces, holding):
                 unknown.append(one.token)
                 continue
-            future: asyncio.Future[None] = loop.create_future()
-            recorded[one.token] = _Recording(holding, future)
+            recording.open[one.token] = holding
             lacking = absent.get(one.token)
             result = TaskResult(holding.ref, ERROR, lacking) if lacking else _result(holding.ref, one.result)
-            self.sink.finished(result, lambda future=future: _set(future))  # type: ignore[misc]
+            self.sink.finished(result, partial(recording.note, one.token))
             held.append(holding)
-        if held:
-            self._send(e.Finished(self.clock.now(), name, held))
-        return recorded
+        if not held:
+            return None
+        self._send(e.Finished(self.clock.now(), name, held))
+        return recording
 
     def _session(self, name: str) -> _Session:
         session = self._sessions.get(name)
@@ -513,17 +534,6 @@ def _result(ref: AttemptRef, message: dict[str, object]) -> TaskResult:
     if result.ref != ref:
         return TaskResult(ref, ERROR, "its worker reported the result of another attempt")
     return result
-
-
-async def _all_done(results: Iterable[asyncio.Future[None]], clock: Clock) -> None:
-    """Return when all of these are recorded, or after RECORD_S."""
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    due = clock.call_at(clock.now() + round(RECORD_S * _SECOND), lambda: _set(over))
-    asyncio.gather(*results).add_done_callback(lambda _: _set(over))
-    try:
-        await over
-    finally:
-        due.cancel()
 
 
 def _set(future: asyncio.Future[None]) -> None:
