@@ -236,6 +236,13 @@ def _output(output: OutputBinding) -> Message:
     return {"name": output.name, "type": output.type, "enum": enum, "file": output.file}
 
 
+def _data(found: _Assignment, what: str) -> Json:
+    """The values of an assignment, by their ROOTS. Each may be as deep as it may be in the engine."""
+    roots = (found.config, found.inputs, found.artifacts.inputs, found.payloads)
+    config, inputs, artifacts, payloads = (_own(one, what) for one in roots)
+    return {"config": config, "inputs": inputs, "artifacts": {"inputs": artifacts}, "payloads": payloads}
+
+
 def decode_assignment(message: Json) -> TaskAssignment:
     """The assignment of a message, for `execution/` to carry out: its secrets are references that are not filled in yet.
 
@@ -243,12 +250,7 @@ def decode_assignment(message: Json) -> TaskAssignment:
     """
     what = "a task assignment"
     found, ref = _read(message, _Assignment, what)
-    data: Json = {  # each may be as deep as it may be in the engine
-        "config": _own(found.config, what),
-        "inputs": _own(found.inputs, what),
-        "artifacts": {"inputs": _own(found.artifacts.inputs, what)},
-        "payloads": _own(found.payloads, what),
-    }
+    data = _data(found, what)
     try:
         place_secrets(data, message["secretPlaces"])
         timeout = None if found.timeout is None else parse_duration(found.timeout)

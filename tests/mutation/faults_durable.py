@@ -558,8 +558,8 @@ FAULTS = (
         "wire",
         "the envelope of an assignment counts among the levels of its values",
         "ports/wire_json.py",
-        "{name: _own(message[name], what) for name in ROOTS}",
-        "_own({name: message[name] for name in ROOTS}, what)",
+        "(_own(one, what) for one in roots)",
+        "_own([*roots], what)",
         tests="tests/contracts/test_wire_secrets.py",
     ),
     Fault(
