@@ -35,7 +35,7 @@ def environment(name: str) -> Path:
 def tools() -> Path:
     """The commands of the shared environment, with the project installed as it stands."""
     bin_ = environment("dev")
-    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ".[http,server,test]", *DEV], silent=False)
+    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ".[http,server,otel,test]", *DEV], silent=False)
     return bin_
 
 

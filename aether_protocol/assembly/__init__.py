@@ -9,6 +9,7 @@ Modules by role:
     documents               files, workspace, documents, templates
     stores, artifacts       store_urls, server_urls, stores, artifacts
     what is installed       discovery, executors, variables
+    telemetry               tracing
 """
 
 from __future__ import annotations

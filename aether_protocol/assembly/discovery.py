@@ -11,6 +11,7 @@ and the scheme of its URL. What an entry point holds:
     artifacts               a factory `(url) -> ArtifactRepository`
     variables               a factory `(url) -> VariableSource`
     notifiers               a factory `(url) -> Notifier`
+    tracers                 a factory `(url, parts: TracerParts) -> Tracer`
     clocks                  a factory `() -> Clock`
     ids                     a factory `() -> IdGenerator`
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 Family = Literal[
-    "executors", "functions", "stores", "brokers", "secrets", "artifacts", "variables", "notifiers", "clocks", "ids"
+    "executors", "functions", "stores", "brokers", "secrets", "artifacts", "variables", "notifiers", "tracers", "clocks", "ids"
 ]
 
 PACKAGE: Final = "aether_protocol"
@@ -66,6 +67,7 @@ BUILTIN: Final[Mapping[Family, Mapping[str, str]]] = MappingProxyType(
         "artifacts": {"folder": f"{_ADAPTERS}.artifacts.repository:repository_of_url"},
         "variables": {},
         "notifiers": {},
+        "tracers": {"otlp": f"{_ADAPTERS}.telemetry.otlp:tracer_of_url"},
         "clocks": {"system": f"{PACKAGE}.engine.clock:SystemClock", "wall": f"{PACKAGE}.engine.clock:WallClock"},
         "ids": {"uuid7": f"{PACKAGE}.engine.ids:RandomIds"},
     }
@@ -81,6 +83,7 @@ _WORDS: Final[Mapping[Family, str]] = MappingProxyType(
         "artifacts": "artifact repository",
         "variables": "variable source",
         "notifiers": "notifier",
+        "tracers": "tracer",
         "clocks": "clock",
         "ids": "id generator",
     }
@@ -95,6 +98,7 @@ _PORTS: Final[Mapping[Family, tuple[str, ...]]] = MappingProxyType(
         "artifacts": ("put", "get", "sound", "kept", "delete", "tidy"),
         "variables": ("namespace", "read"),
         "notifiers": ("notify",),
+        "tracers": ("samples", "ended", "close"),
         "clocks": ("now", "wall", "call_at", "sleep"),
         "ids": ("new_id", "seed"),
     }

@@ -39,6 +39,7 @@ from aether_protocol.assembly.parts import (
     with_shared,
 )
 from aether_protocol.assembly.stores import workspaces_root
+from aether_protocol.assembly.tracing import choose_tracer, close_tracer, traced_broker, watch_spans
 from aether_protocol.assembly.variables import SystemVariables
 from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
@@ -56,6 +57,7 @@ from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.store import RunKey, Store
+from aether_protocol.ports.telemetry import Tracer
 from aether_protocol.scheduler.events import MOST_DEATHS, RunConfiguration
 from aether_protocol.views.report import Report, make_report
 
@@ -78,6 +80,8 @@ class _Parts(Struct):
     recorded: RunConfiguration | None = None
     most_deaths: int | None = None
     shared: tuple[str, ...] = ()  # names of secrets
+    tracer: str | Tracer | None = None
+    owns_tracer: bool = False  # it was made here: the engine closes it
 
     def fill(
         self, library: Libraries, workspaces: str | Path | None, settings: Configuration | None
@@ -88,6 +92,7 @@ class _Parts(Struct):
         """
         self._check()
         self.library, self.workspaces = library, workspaces
+        self.tracer, self.owns_tracer = choose_tracer(self.tracer, settings)
         if settings is None:
             return {}
         if self.store is None:
@@ -144,7 +149,8 @@ class Engine(api.RunEngine):
     `artifacts` is the repository of what its runs keep, its folder or its URL, by default beside the file of the store. `clock`
     and `ids` are the machine's by default. `on_event` is called with each record of the event feed (run id, record),
     `on_error` with what goes wrong beside the ends of tasks (error, run=, task=, operation=, severity=); neither can steer or
-    break a run.
+    break a run. `tracer` takes the spans of runs (RT-137): a tracer, or the URL of an installed one (`otlp:http://HOST:4318`);
+    an object is the caller's to close.
 
     No file is read for settings, and no variable but that of the secrets, unless `configuration` asks for it: what
     `load_configuration` gives, or the path of a file. It counts where `store`, `broker`, `concurrency`, `secrets`, `variables`,
@@ -177,8 +183,9 @@ class Engine(api.RunEngine):
         most_deaths: int | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
+        tracer: str | Tracer | None = None,
     ) -> None:
-        parts = _Parts(store, broker, concurrency, secrets, variables, notifiers=notifiers, most_deaths=most_deaths)
+        parts = _Parts(store, broker, concurrency, secrets, variables, notifiers, most_deaths=most_deaths, tracer=tracer)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
         self._types = self._installed = InstalledTypes(InstalledExecutors(given), disabled)  # see `declare`
@@ -191,7 +198,7 @@ class Engine(api.RunEngine):
         rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
         super().__init__(
             store=opened,
-            broker=broker_part(parts.broker or "local", wired, rooms),
+            broker=traced_broker(broker_part(parts.broker or "local", wired, rooms), parts.tracer),
             site=EngineSite(local_broker("local", replace(wired, concurrency=None), rooms), wired.executors),
             clock=ticking,
             ids=named_part("ids", ids or "uuid7"),
@@ -199,11 +206,22 @@ class Engine(api.RunEngine):
             variables=[SystemVariables(), *sources],
             owner=owner, lease_s=lease_s, passivate_after_s=passivate_after_s,
             most_deaths=parts.most_deaths or MOST_DEATHS,
-            on_event=on_event,
-            on_error=on_error,
+            on_event=on_event, on_error=on_error,
         )
         self._namespaces, self.recorded_configuration = frozenset(one.namespace for one in sources), parts.recorded
+        self._watch(rooms, parts)
+
+    def _watch(self, rooms: Workspaces, parts: _Parts) -> None:
         self.observers.append(rooms.stored)
+        self.tracer = watch_spans(self, parts.tracer)
+        self._owned_tracer = self.tracer if parts.owns_tracer else None
+
+    async def close(self) -> None:
+        """Stop all executors and wait for them; runs that have not ended are left as they are. Send the spans that are left."""
+        try:
+            await super().close()
+        finally:
+            await close_tracer(self._owned_tracer)
 
     def declare(self, types: ExecutorTypes) -> None:
         """Accept documents with these types of executors, too: those that only workers elsewhere have. Types that are installed
@@ -238,6 +256,7 @@ class Engine(api.RunEngine):
         run_id: str | None = None,
         scheduled_time: int | None = None,
         key: RunKey | None = None,
+        trace_context: str | None = None,
     ) -> str:
         """Begin a run of a document.
 
@@ -247,6 +266,7 @@ class Engine(api.RunEngine):
             run_id: The id of the run; by default a new one.
             scheduled_time: The fire that it is the run of, in microseconds; None where it is of no schedule.
             key: The idempotency key of the submission.
+            trace_context: The `traceparent` of the span that the run is begun in; what is not one is passed over.
 
         Returns:
             The id of the run.
@@ -256,7 +276,9 @@ class Engine(api.RunEngine):
             UsageError: An argument, the id or the key does not fit.
         """
         plan = await self.resolve(document)
-        return await super().submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key)
+        return await super().submit(
+            plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key, trace_context=trace_context
+        )
 
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which documents are compiled and checked against what this engine has."""

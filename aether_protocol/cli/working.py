@@ -134,6 +134,7 @@ def work(options: WorkerOptions) -> int:
     from aether_protocol.cli.serving import require_server
 
     require_server("aether worker")
+    from aether_protocol.assembly.tracing import FLUSH_S, WORKER, configured_tracer
     from aether_protocol.cli.options import named_server
     from aether_protocol.cli.process import log_to
     from aether_protocol.cli.render.journal import JournalHandler
@@ -153,6 +154,7 @@ def work(options: WorkerOptions) -> int:
 
     if not debugs():
         log_to(JournalHandler(now))
+    tracer = configured_tracer(configuration(), WORKER)
     worker = Worker(
         options.servers or (named_server(None),),
         name=options.name,
@@ -167,9 +169,14 @@ def work(options: WorkerOptions) -> int:
         log_bytes=options.spool_size,
         grace_s=options.grace,
         report=report,
+        tracer=tracer,
     )
     messages.note(f"worker {worker.hello.worker!r} for {', '.join(worker.urls)}: {worker.hello.slots['tasks']} tasks at a time")
-    worker.run()
+    try:
+        worker.run()
+    finally:
+        if tracer is not None:
+            tracer.close(FLUSH_S)
     messages.note("the worker ends")
     return FINE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
@@ -27,9 +27,9 @@ from aether_protocol.engine.loop import RunLoop
 from aether_protocol.engine.mailbox import cancel_question
 from aether_protocol.engine.observers import Observer, Observers, OnError, OnEvent
 from aether_protocol.engine.passivation import Passivation
-from aether_protocol.engine.recovery import revive
+from aether_protocol.engine.recovery import ReplayObserver, revive
 from aether_protocol.engine.snapshots import DEFAULT_POLICY, SnapshotPolicy, Snapshots, snapshots_of
-from aether_protocol.engine.submission import choose_run_id, make_header, read_variables
+from aether_protocol.engine.submission import choose_run_id, make_header, read_trace_context, read_variables
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, NotFoundError, UsageError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.expressions.values import Json
@@ -67,10 +67,14 @@ class RunEngine:
     `site` carries out the executors that are the engine's own affair; without one all of them go to the broker.
     `most_deaths`: an attempt whose own process died so often in a row is an Error (RT-22).
 
-    `recorded_configuration` is recorded with every run that begins here, for people; it changes nothing.
+    `recorded_configuration` is recorded with every run that begins here, for people; it changes nothing. `begin_trace` gives
+    the trace context of a run that begins here without one (RT-137); None: it gets none. `replay_observers` see the record of
+    each run that is recovered here before it continues.
     """
 
     recorded_configuration: RunConfiguration | None = None
+    begin_trace: Callable[[RunHeader], str] | None = None
+    replay_observers: list[ReplayObserver]
 
     def __init__(
         self,
@@ -113,7 +117,7 @@ class RunEngine:
             most_deaths=most_deaths,
         )
         self._keeper = keeper
-        self.observers = watched.steps
+        self.observers, self.replay_observers = watched.steps, []
         self.log_observers = self._driver.logs.observers
         self.log_drops = self._driver.logs.drops
         self.log_observers.extend(log_observers)
@@ -152,12 +156,16 @@ class RunEngine:
         run_id: str | None = None,
         scheduled_time: int | None = None,
         key: RunKey | None = None,
+        trace_context: str | None = None,
     ) -> str:
-        """Begin a run and give its id. `scheduled_time` in microseconds since the epoch.
+        """Begin a run and give its id. `scheduled_time` in microseconds since the epoch; `trace_context`: the `traceparent` of
+        the span that it is begun in.
 
         Raises UsageError with everything that is wrong with the arguments (DATA-14), KeyTakenError where a run has the `key`.
         """
-        draft = self.draft(plan, arguments, run_id=run_id, scheduled_time=scheduled_time)
+        draft = self.draft(
+            plan, arguments, run_id=run_id, scheduled_time=scheduled_time, trace_context=trace_context
+        )
         draft.new.key = key
         return await self._begin(draft)
 
@@ -169,6 +177,7 @@ class RunEngine:
         run_id: str | None = None,
         scheduled_time: int | None = None,
         folder: str | None = None,
+        trace_context: str | None = None,
     ) -> Draft:
         """A run as `submit` would begin it, to be made known to the store with something else. `folder`: of its document."""
         self.guard.require_open()
@@ -178,7 +187,8 @@ class RunEngine:
         chosen = choose_run_id(run_id, self._ids, now)
         variables, seed, folder = read_variables(self.variables), self._ids.seed(chosen), folder or plan.folder
         bare = RunHeader(
-            chosen, now, scheduled_time, {}, variables, seed, folder=folder, document_version=plan.document_version
+            chosen, now, scheduled_time, {}, variables, seed,
+            trace_context=read_trace_context(trace_context), folder=folder, document_version=plan.document_version,
         )
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
@@ -272,15 +282,17 @@ class RunEngine:
         known = self._driver.runs.get(run_id)
         if known is not None and known.error is None:
             return None  # it is here already
-        return await self._recover(run_id, token, asked, must=False)
+        return await self._recover(run_id, token, asked, must=False, woken=True)
 
     async def _recover(
-        self, run_id: str, token: int, asked: Asked | None, *, must: bool
+        self, run_id: str, token: int, asked: Asked | None, *, must: bool, woken: bool = False
     ) -> asyncio.Future[None] | None:
         """Done once the recovery is through; None where the run cannot be recovered."""
         try:
             stored = await self._store.runs.load(run_id)
-            state = revive(stored)
+            state = revive(stored, self.replay_observers)
+            for observer in self.replay_observers:
+                observer.replay_ends(state, lost=not woken)
             self._submitted += 1
             run = ActiveRun(run_id, self._submitted, state.plan, state, stored.epoch)
             run.token = token
@@ -305,6 +317,8 @@ class RunEngine:
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         if self.recorded_configuration is not None:
             header = replace(header, configuration=self.recorded_configuration)
+        if self.begin_trace is not None and header.trace_context is None:
+            header = replace(header, trace_context=self.begin_trace(header))
         run = ActiveRun(header.run_id, 0, plan)
         run.names_artifacts = header.reused is not None or header.fetched is not None
         run.state.header = header  # so that a row and a report can be made at once

@@ -6,8 +6,8 @@ outside's fault and is reported with its step; a run whose state breaks an invar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
 from aether_protocol.errors import AetherError, NotFoundError, PortError
 from aether_protocol.execution.secrets import references_in
@@ -63,17 +63,37 @@ class Replay:
         return PortError(told, hint=_HINT)
 
 
-def rebuild(stored: StoredRun) -> RunState:
+class ReplayObserver(Protocol):
+    """Sees the record of a run as it is replayed so that the run continues; must not raise, and only reads the state."""
+
+    def replay_begins(self, state: RunState, epoch: int) -> None:
+        """See the run as it was recorded as a whole, or before its first step. `epoch`: of its attempts from now on."""
+        ...
+
+    def replayed(self, state: RunState, entry: LogEntry) -> None:
+        """See a recorded step, with the state after it."""
+        ...
+
+    def replay_ends(self, state: RunState, *, lost: bool) -> None:
+        """See the run as it continues. `lost`: the engine that drove it before may have been lost; else it was woken."""
+        ...
+
+
+def rebuild(stored: StoredRun, observers: Sequence[ReplayObserver] = ()) -> RunState:
     """The state of a stored run as it is now. Costs the size of its snapshot and the steps after it."""
     going = Replay(stored.plan, stored.header, stored.snapshot)
+    for observer in observers:
+        observer.replay_begins(going.state, stored.epoch)
     for line in stored.lines:
-        going.apply(line)
+        entry = going.apply(line)
+        for observer in observers:
+            observer.replayed(going.state, entry)
     return going.state
 
 
-def revive(stored: StoredRun) -> RunState:
+def revive(stored: StoredRun, observers: Sequence[ReplayObserver] = ()) -> RunState:
     """Rebuild a run in order to continue it: the record is complete and every invariant of the state holds."""
-    state = rebuild(stored)
+    state = rebuild(stored, observers)
     _require_sound(stored, state)
     return state
 

@@ -21,6 +21,7 @@ from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.store import NewRun
+from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.binding import bind_parameters
 from aether_protocol.scheduler.carry_over import fetched, reused
@@ -28,6 +29,7 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUCCEEDED
 from aether_protocol.views.report import not_run
+from aether_protocol.views.spans import own_context
 from aether_protocol.views.summary import make_row
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -48,6 +50,12 @@ def check_run_id(run_id: str) -> None:
     if not isinstance(run_id, str) or re.fullmatch(_RUN_ID, run_id) is None:
         hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
         raise UsageError(f"{run_id!r} is not a run id", hint=hint)
+
+
+def read_trace_context(given: str | None) -> str | None:
+    """A `traceparent` in its usual form; None for what is not one, as W3C asks."""
+    found = TraceContext.read(given)
+    return None if found is None else str(found)
 
 
 def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, Json]]:
@@ -109,6 +117,7 @@ def retry_header(
         fetched=fetched(state) or None,
         reason=reason or None,
         document_version=before.document_version,
+        trace_link=own_context(before),
     )
 
 

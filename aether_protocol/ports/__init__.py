@@ -15,7 +15,7 @@ Modules by role:
     what runs are given     secrets, variables
     time and names          clock
     people                  notifier
-    operators               telemetry
+    operators               telemetry, trace_context
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import RunQuery as RunQuery
     from aether_protocol.ports.store import RunSummary as RunSummary
     from aether_protocol.ports.store import Store as Store
+    from aether_protocol.ports.telemetry import Tracer as Tracer
+    from aether_protocol.ports.telemetry import TraceSpan as TraceSpan
+    from aether_protocol.ports.trace_context import TraceContext as TraceContext
     from aether_protocol.ports.variables import VariableSource as VariableSource
     from aether_protocol.ports.wire import AttemptRef as AttemptRef
     from aether_protocol.ports.wire import TaskAssignment as TaskAssignment
@@ -53,7 +56,9 @@ _HOMES: Final = {
     **dict.fromkeys(("RunQuery", "RunSummary", "Store"), "store"),
     **dict.fromkeys(("AttemptRef", "TaskAssignment", "TaskResult"), "wire"),
     "NamespacedSecretProvider": "secrets",
+    **dict.fromkeys(("Tracer", "TraceSpan"), "telemetry"),
     "SecretProvider": "secrets",
+    "TraceContext": "trace_context",
     "VariableSource": "variables",
 }
 

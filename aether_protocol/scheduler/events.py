@@ -32,6 +32,7 @@ class RunHeader(Struct, gc=False):
     """What a run is given at submission and never changes. Times in microseconds since the epoch.
 
     `parameters` are bound (DATA-14); `variables` are the namespaces of DATA-4 that sources inject (`system` among them).
+    `trace_context`: the W3C context that the run was begun under; that of its own span where a trace begins with it (RT-137).
     """
 
     run_id: str
@@ -49,6 +50,7 @@ class RunHeader(Struct, gc=False):
     reason: str | None = None  # why a retry was asked for, in the words of who did (CTRL-4)
     program: str = DOCUMENT  # the kind of program, which says what machine decides for the run
     document_version: int | None = None  # of the stored workflow that it was started from by name
+    trace_link: str | None = None  # the trace context of the run that it retries
 
 
 class Submitted(Struct, gc=False):

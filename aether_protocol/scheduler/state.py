@@ -26,6 +26,7 @@ class RunState:
     """
 
     __slots__ = (
+        "__weakref__",  # what is known of a run elsewhere goes with it
         "closed",
         "exits",
         "header",

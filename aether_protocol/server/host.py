@@ -332,6 +332,7 @@ class ServerHost:
             executors=[name for name in InstalledExecutors() if name not in disabled] if disabled else None,
             workspaces=root,
             artifacts=artifacts_place(self._store, self.engine.artifacts),
+            tracer=self.engine.tracer,
         )
 
     def _workspaces_root(self) -> Path | None:

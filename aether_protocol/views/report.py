@@ -21,6 +21,7 @@ from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, Node, 
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 from aether_protocol.scheduler.transitions import ERROR, FAILED, SKIPPED, SUCCEEDED, TIMEOUT
+from aether_protocol.views.spans import trace_id_of
 from aether_protocol.views.summary import wake_instant
 
 FINE: Final = frozenset({SUCCEEDED, SKIPPED})  # what an excerpt leaves out
@@ -130,6 +131,7 @@ class Report(Struct, frozen=True):
     configuration: RunConfiguration | None = None
     wake_at: int | None = None  # of a stored run that is passivated: see `RunSummary`
     document_version: int | None = None  # of the stored workflow that it was started from by its name
+    trace_id: str | None = None  # of the trace that it is in
 
     def to_json(self) -> dict[str, Json]:
         """The object that `aether run -o json` prints."""
@@ -152,6 +154,8 @@ class Report(Struct, frozen=True):
             told["configuration"] = {"profile": self.configuration.profile, "digest": self.configuration.digest}
         if self.document_version is not None:
             told["documentVersion"] = self.document_version
+        if self.trace_id is not None:
+            told["traceId"] = self.trace_id
         if self.wake_at is not None:
             told |= {"asleep": True, "wakeAt": wake_instant(self.wake_at)}
         return told if self.broken is None else {**told, "broken": self.broken}
@@ -215,6 +219,7 @@ def _report(state: RunState, tasks: Sequence[TaskReport], not_run: Sequence[str]
         warnings=tuple(Note(_place(state, node), text) for node, text in state.notes),
         configuration=header.configuration,
         document_version=header.document_version,
+        trace_id=trace_id_of(header),
     )
 
 

@@ -21,7 +21,7 @@ server.
 
 Modules by role:
 
-    process     process, supervisor, held, outbox, spool
+    process     process, supervisor, held, outbox, spool, delivery_spans
     children    pool, processes, batches, pipes, child
     transport   transport, http, turns, direct
     artifacts   artifacts, http_artifacts, cache

@@ -13,6 +13,7 @@ from aether_protocol.errors import AetherError, PortError
 from aether_protocol.execution.capacity import is_full
 from aether_protocol.execution.secrets import MissingSecretError, SecretsAwayError
 from aether_protocol.ports.artifacts import ArtifactRepository
+from aether_protocol.ports.telemetry import Tracer
 from aether_protocol.ports.worker import (
     BeatMessage,
     Hello,
@@ -104,6 +105,7 @@ def embedded_worker(
     executors: Iterable[str] | None = None,
     workspaces: Path | None = None,
     artifacts: str = "",
+    tracer: Tracer | None = None,
 ) -> Supervisor:
     """Make the worker that a server brings along: like any other, but for the way to its server.
 
@@ -113,11 +115,12 @@ def embedded_worker(
         executors: the names of those that it offers; all that are installed unless given.
         workspaces: the folder below which attempts get their workspaces, which they share with the engine.
         artifacts: the folder or URL of the artifacts of the server's store.
+        tracer: that of the server, if it has one.
     """
     hello = hello_of(f"{socket.gethostname()}-server", slots=slots, executors=executors)
     settings = ChildSettings(workspaces=str(workspaces or ""), artifacts=artifacts)
     pool = ChildProcesses(settings=settings, inline=inline_executors(offer.name for offer in hello.executors))
-    return Supervisor(DirectTransport(broker), pool, hello)
+    return Supervisor(DirectTransport(broker), pool, hello, tracer=tracer)
 
 
 async def _answer(call: Awaitable[_T]) -> _T:

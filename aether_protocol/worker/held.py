@@ -24,6 +24,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.worker.artifacts import ArtifactCarrier, Move
+from aether_protocol.worker.delivery_spans import DeliverySpans
 from aether_protocol.worker.outbox import Outbox
 
 HeldState = Literal["running", "stopping", "ended"]
@@ -45,13 +46,17 @@ class HeldDeliveries:
         outbox: collects what is to be reported.
         ask: gets the texts of secrets for a delivery.
         carrier: moves artifacts for a delivery; None: this worker has none.
+        spans: makes spans of the deliveries; None: they are not traced.
     """
 
-    def __init__(self, outbox: Outbox, ask: Ask, carrier: ArtifactCarrier | None = None) -> None:
+    def __init__(
+        self, outbox: Outbox, ask: Ask, carrier: ArtifactCarrier | None = None, *, spans: DeliverySpans | None = None
+    ) -> None:
         self.freed = asyncio.Event()  # set when one more may be taken
         self._outbox = outbox
         self._ask = ask
         self._carrier = carrier
+        self._spans = spans
         self._held: dict[str, HeldDelivery] = {}
 
     def __len__(self) -> int:
@@ -70,11 +75,13 @@ class HeldDeliveries:
     def get(self, token: str) -> HeldDelivery | None:
         return self._held.get(token)
 
-    def add(self, token: str) -> bool:
+    def add(self, token: str, assignment: dict[str, Any]) -> bool:
         """Hold a new delivery; False: it is held already."""
         if token in self._held:
             return False
         self._held[token] = HeldDelivery(token)
+        if self._spans is not None:
+            self._spans.begun(token, assignment)
         return True
 
     def drop_without_result(self) -> list[str]:
@@ -82,6 +89,8 @@ class HeldDeliveries:
         dropped = [one for one in self._held.values() if not one.has_result]
         for one in dropped:
             del self._held[one.token]
+            if self._spans is not None:
+                self._spans.returned(one.token)
         self._outbox.forget({one.token for one in dropped})
         self.freed.set()
         return [one.token for one in dropped if one.state != "ended"]
@@ -115,10 +124,14 @@ class HeldDeliveries:
     def finished(self, token: str, result: dict[str, Any]) -> None:
         if self._end(token) is not None:
             self._held[token].has_result = True
+            if self._spans is not None:
+                self._spans.finished(token, int(result.get("code") or 0))
             self._outbox.add_result(ResultReport(token=token, result=result))
 
     def died(self, token: str, reason: str) -> None:
         before = self._end(token)
+        if self._spans is not None:
+            self._spans.returned(token) if before == "stopping" else self._spans.died(token, reason)
         if before == "stopping":
             self._outbox.add_returned(ReturnedReport(token=token, reason="it was stopped"))
         elif before is not None:
@@ -126,6 +139,8 @@ class HeldDeliveries:
 
     def returned(self, token: str, reason: str, *, refused: bool = False) -> None:
         if self._end(token) is not None:
+            if self._spans is not None:
+                self._spans.returned(token)
             self._outbox.add_returned(ReturnedReport(token=token, reason=reason, refused=refused))
 
     async def secrets(self, token: str, wanted: Sequence[SecretName]) -> Sequence[SecretText]:

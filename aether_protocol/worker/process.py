@@ -18,10 +18,12 @@ from typing import Final
 from aether_protocol import __version__
 from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
 from aether_protocol.assembly.server_urls import check_server_url
+from aether_protocol.assembly.tracing import close_tracer, worker_tracer
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.folders import LIVE, Area, remove, temporary_root
 from aether_protocol.plan.config_schema import config_schema
+from aether_protocol.ports.telemetry import Tracer
 from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
 from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
 from aether_protocol.worker.pipes import ChildSettings
@@ -54,6 +56,7 @@ class Worker:
         log_bytes: how much of logs is kept on disk while the server does not take them; then the oldest go, with a note.
         grace_s: how long attempts may continue after a first signal.
         report: called with what becomes of the worker; it is logged unless given.
+        tracer: takes the spans of its work; an object, which is the caller's to close, or the URL of an installed one.
 
     Raises:
         UsageError: the address would carry secrets in clear over a network, an executor is not there, or the extra `[server]`
@@ -76,6 +79,7 @@ class Worker:
         log_bytes: int = MOST_LOG_BYTES,
         grace_s: float = 600.0,
         report: Callable[[WorkerNews], None] | None = None,
+        tracer: str | Tracer | None = None,
     ) -> None:
         self.urls = [check_server_url(one, "secrets") for one in ([url] if isinstance(url, str) else url)]
         _check_extra()
@@ -86,6 +90,8 @@ class Worker:
         self._grace_s = grace_s
         self._log_bytes = log_bytes
         self._report = report
+        self._owned_tracer = worker_tracer(tracer) if isinstance(tracer, str) else None
+        self._tracer = self._owned_tracer if isinstance(tracer, str) else tracer
         self._supervisor: Supervisor | None = None
 
     def run(self) -> None:
@@ -98,8 +104,11 @@ class Worker:
 
     async def work(self) -> None:
         """`run`, in an event loop that is there already. Signals are handled while it runs."""
-        async with shared_rooms() as rooms:
-            await self._work(rooms)
+        try:
+            async with shared_rooms() as rooms:
+                await self._work(rooms)
+        finally:
+            await close_tracer(self._owned_tracer)
 
     async def _work(self, rooms: Path) -> None:
         from aether_protocol.worker.http import HttpTransport
@@ -119,6 +128,7 @@ class Worker:
             settings=settings,
             clock=clock,
             report=self._report,
+            tracer=self._tracer,
         )
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains

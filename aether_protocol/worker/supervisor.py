@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.telemetry import Tracer
 from aether_protocol.ports.worker import (
     BeatMessage,
     Hello,
@@ -30,6 +31,7 @@ from aether_protocol.ports.worker import (
 )
 from aether_protocol.worker.artifacts import ArtifactCarrier, ArtifactTransport
 from aether_protocol.worker.cache import ArtifactCache
+from aether_protocol.worker.delivery_spans import DeliverySpans
 from aether_protocol.worker.held import HeldDeliveries, HeldDelivery
 from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.pool import AttemptPool
@@ -86,6 +88,7 @@ class Supervisor:
         seed: of the jitter of pauses.
         clock: the time of leases, beats and pauses; it must never jump. That of this machine unless given.
         report: called with what becomes of the worker; it is logged unless given.
+        tracer: takes the spans of deliveries; None: they are not traced.
 
     `held`: the deliveries that it has.
     """
@@ -101,6 +104,7 @@ class Supervisor:
         seed: int | None = None,
         clock: Clock | None = None,
         report: Callable[[WorkerNews], None] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._report = report or _log_news
         self._is_away = False  # the server does not answer, which was reported
@@ -114,7 +118,8 @@ class Supervisor:
         carrier = None
         if artifacts is not None:
             carrier = ArtifactCarrier(artifacts[1], artifacts[0], lambda: self._session, self._clock)
-        self.held = HeldDeliveries(self._outbox, self._secrets, carrier)
+        spans = None if tracer is None else DeliverySpans(tracer, hello, self._clock.wall)
+        self.held = HeldDeliveries(self._outbox, self._secrets, carrier, spans=spans)
         self._session = ""
         self._welcome: Welcome | None = None
         self._poll = 0
@@ -381,7 +386,7 @@ class Supervisor:
         late = self._clock.now() - self._answered_at >= round(lease * STOP_AT)
         for item in orders.work:
             # An answer that came after the lease may have ended (this machine was frozen) brings what others have by now.
-            if not late and self.held.add(item.token):
+            if not late and self.held.add(item.token, item.assignment):
                 self._pool.begin(item.token, item.assignment)
                 self.held.freed.set()  # a drain whose grace is over stops it
         for token in orders.stop:

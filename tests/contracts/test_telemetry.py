@@ -1,10 +1,9 @@
-"""Measured stores and traced brokers keep the contracts of what they wrap; a meter and a tracer see every call."""
+"""Measured stores and traced brokers keep the contracts of what they wrap; a meter sees every call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,23 @@ from aether_protocol.ports.broker import Broker
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.store import Store
+from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import BrokerContract, Ear, Tool, done, work
 from aether_protocol.testing.contracts.store import StoreContract
 from aether_protocol.testing.contracts.store.schedules import ScheduleContract
+from aether_protocol.views.spans import attempt_context
 from tests.unit.engine.plans import dag, plan, task
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Notes:
-    """A meter and a tracer that keep what they see."""
+    """A meter that keeps what it sees."""
 
     def __init__(self) -> None:
         self.measures: list[tuple[str, float, dict[str, str]]] = []
-        self.spans: list[tuple[str, dict[str, str], str]] = []
         self.appends: list[tuple[int, int]] = []
 
     def observe(self, name: str, seconds: float, labels: Mapping[str, str]) -> None:
@@ -41,18 +43,6 @@ class Notes:
 
     def appended(self, steps: int, fenced: int) -> None:
         self.appends.append((steps, fenced))
-
-    @contextmanager
-    def span(self, name: str, attributes: Mapping[str, str]) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self.spans.append((name, dict(attributes), type(error).__name__))
-            raise
-        self.spans.append((name, dict(attributes), "ok"))
-
-    def current(self) -> str | None:
-        return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class TestMeasuredStore(StoreContract, ScheduleContract):
@@ -62,10 +52,10 @@ class TestMeasuredStore(StoreContract, ScheduleContract):
 
 class TestTracedBroker(BrokerContract):
     def make(self, executors: Sequence[Executor], clock: Clock, concurrency: int | None) -> Broker:
-        return Traced(LocalBroker(executors, clock, concurrency=concurrency), Notes())
+        return Traced(LocalBroker(executors, clock, concurrency=concurrency))
 
 
-def test_a_run_is_measured_and_traced_call_by_call(tmp_path: Path) -> None:
+def test_a_run_is_measured_call_by_call(tmp_path: Path) -> None:
     notes = Notes()
     url = f"sqlite:{tmp_path / 'x.db'}?artifacts={tmp_path / 'kept'}"
 
@@ -100,14 +90,17 @@ def test_what_fails_is_told_as_such_and_raised() -> None:
         store.runs.append = append  # type: ignore[method-assign,assignment]
         with pytest.raises(PortError, match="the disk is full"):
             await Measured(store, notes).runs.append([])
-        broker = Traced(Away([Tool("any", "inline", done)], ManualClock(0)), notes)
+        broker = Traced(Away([Tool("any", "inline", done)], ManualClock(0)))
         broker.start(Ear())
-        one = work(1, "any")
+        one, other = work(1, "any"), work(2, "any")
+        one.trace_context = CALLER
         with pytest.raises(PortError, match="connection refused"):
-            await broker.dispatch([one])
-        assert one.trace_context == notes.current()
+            await broker.dispatch([one, other])
+        above = TraceContext.read(CALLER)
+        assert above is not None
+        assert one.trace_context == str(attempt_context(above, one.ref)) != CALLER
+        assert other.trace_context is None
         await broker.close()
 
     asyncio.run(go())
     assert [(name, labels["outcome"]) for name, _, labels in notes.measures] == [("store.runs.append", "PortError")]
-    assert notes.spans == [("broker.dispatch", {"attempts": "1"}, "PortError"), ("broker.close", {}, "ok")]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.telemetry.traced import Traced
 from aether_protocol.service import client_of
 from tests.e2e.worker_place import Vault, children_of, ended, is_alive, pids_in, place, script, slow, until
 
@@ -222,28 +219,20 @@ def test_inline_attempts_share_few_processes(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
-class Notes:
-    """A tracer whose current span is always the same."""
-
-    @contextlib.contextmanager
-    def span(self, name: str, attributes: Mapping[str, str]) -> Iterator[None]:
-        yield
-
-    def current(self) -> str | None:
-        return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.mark.rule("RT-135")
 @pytest.mark.parametrize("env", [{}, {"TRACEPARENT": "mine"}, {"TRACEPARENT": None}])
 def test_programs_at_workers_continue_the_trace_unless_their_env_says_otherwise(tmp_path: Path, env: dict[str, Any]) -> None:
     async def go() -> None:
-        async with place(tmp_path, before=lambda broker: Traced(broker, Notes())) as (at, engine):
+        async with place(tmp_path) as (at, engine):
             at.begin_worker("w1")
             document = script(f"echo ${{TRACEPARENT-none}} > {tmp_path}/seen")
             document["spec"]["templates"][0]["dag"]["tasks"][0]["executor"]["config"]["env"] = env  # type: ignore[index]
-            report = await ended(engine, await engine.submit(document))
+            report = await ended(engine, await engine.submit(document, trace_context=CALLER))
             assert report.phase == "Succeeded", report
-            expected = (env["TRACEPARENT"] or "none") if env else Notes().current()
+            expected = (env["TRACEPARENT"] or "none") if env else CALLER
             assert (tmp_path / "seen").read_text().strip() == expected
 
     asyncio.run(go())

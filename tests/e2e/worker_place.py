@@ -20,7 +20,6 @@ from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.fleet.machine import FleetSettings
-from aether_protocol.ports.broker import Broker
 from aether_protocol.server.app import make_app
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of
@@ -105,13 +104,13 @@ async def until(holds: Callable[[], bool], timeout_s: float = 15.0) -> float:
 
 @contextlib.asynccontextmanager
 async def place(
-    folder: Path, lease_s: float = 30.0, *, before: Callable[[Broker], Broker] = lambda broker: broker, **options: Any
+    folder: Path, lease_s: float = 30.0, **options: Any
 ) -> AsyncIterator[tuple[Place, Engine]]:
-    """A place and an engine over it. `before`: what stands before the broker of the workers."""
+    """A place and an engine over it."""
     at = Place(folder, lease_s)
     store = f"sqlite:{folder}/runs.db"
     try:
-        async with Engine(store=store, broker=before(at.broker), artifacts=at.artifacts, **options) as engine:
+        async with Engine(store=store, broker=at.broker, artifacts=at.artifacts, **options) as engine:
             await at.open()
             try:
                 yield at, engine

@@ -145,8 +145,8 @@ FAULTS = (
         "FLEET-2",
         "work that arrives after the lease is begun all the same",
         SUPERVISOR,
-        "            if not late and self.held.add(item.token):",
-        "            if self.held.add(item.token):",
+        "            if not late and self.held.add(item.token, item.assignment):",
+        "            if self.held.add(item.token, item.assignment):",
     ),
     Fault(
         "FLEET-12",

@@ -27,10 +27,11 @@ from aether_protocol.assembly.configuration.sections import (
     PassivationSection,
     SecretsSection,
     StoreSection,
+    TracingSection,
     VariablesSection,
     WorkspacesSection,
 )
-from aether_protocol.assembly.configuration.settings import ANY_NAME, redacted, setting_of, settings
+from aether_protocol.assembly.configuration.settings import ANY_NAME, setting_of, settings
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 
@@ -122,7 +123,8 @@ class Configuration:
             try:
                 value = setting.check(setting.read_text(text))
             except UsageError as error:
-                raise UsageError(f"{setting.variable} is {redacted(text)!r}, not {error.message}", hint=error.hint) from None
+                told = f"{setting.variable} is {setting.shown(text)!r}, not {error.message}"
+                raise UsageError(told, hint=error.hint) from None
             return EffectiveSetting(key, value, SettingSource("variable", setting.variable))
         return self._stored.get(key) or EffectiveSetting(key, setting.default, SettingSource("default"))
 
@@ -186,6 +188,15 @@ class Configuration:
         return self.section(LimitsSection)
 
     @property
+    def tracing(self) -> TracingSection:
+        return self.section(TracingSection)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that count."""
+        return self._environ
+
+    @property
     def logging(self) -> LoggingSection:
         return self.section(LoggingSection)
 
@@ -210,7 +221,7 @@ class Configuration:
         import hashlib
         import json
 
-        values = {one.key: redacted(one.value) for one in self.all()}
+        values = {one.key: setting_of(one.key).shown(one.value) for one in self.all()}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 

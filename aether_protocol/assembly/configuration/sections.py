@@ -222,6 +222,47 @@ class MetricsSection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class TracingSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the spans of runs are sent (RT-137). The variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_*`, `OTEL_SERVICE_NAME`
+    and the like) count where nothing is set here."""
+
+    enabled: Annotated[
+        bool | None,
+        _says(
+            "Whether runs are traced. Unless given, where an endpoint or a tracer is named, here or by "
+            "OTEL_EXPORTER_OTLP_ENDPOINT.",
+            "AETHER_TRACING",
+        ),
+    ] = None
+    endpoint: Annotated[
+        str | None,
+        _says(
+            "The backend, by OTLP over HTTP (the extra `[otel]`): `http://HOST:4318`. `/v1/traces` is added.",
+            "AETHER_TRACING_ENDPOINT",
+        ),
+    ] = None
+    headers: Annotated[
+        list[str],
+        _says("Headers for the backend, `NAME=TEXT` each. They are shown as `***`.", "AETHER_TRACING_HEADERS", form="pairs"),
+    ] = field(default_factory=list)
+    service: Annotated[
+        str | None,
+        _says("The name of the service. Unless given, `aether`, of a worker `aether-worker`.", "AETHER_TRACING_SERVICE"),
+    ] = None
+    sample: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        _says(
+            "The share of traces that begin here to be recorded, from 0 to 1. A trace that began elsewhere is recorded as "
+            "was decided there. Unless given, all.",
+            "AETHER_TRACING_SAMPLE", form="share",
+        ),
+    ] = None
+    tracer: Annotated[
+        str | None,
+        _says("An installed tracer in place of `otlp`, `NAME` or `NAME:...`.", "AETHER_TRACER", form="part"),
+    ] = None
+
+
 class LoggingSection(Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged beside results and progress."""
 
@@ -259,6 +300,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": LimitsSection,
     "server": ServerSection,
     "metrics": MetricsSection,
+    "tracing": TracingSection,
     "logging": LoggingSection,
 }
 NAMED_SECTIONS: Final[dict[str, type[Struct]]] = {  # with a table for each name

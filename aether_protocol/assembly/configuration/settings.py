@@ -53,6 +53,10 @@ class Setting(Struct, frozen=True):
             return "the URL of a store"
         if self.choices:
             return f"one of {', '.join(map(repr, self.choices))}"
+        if self.form == "pairs":
+            return "a list of NAME=TEXT"
+        if self.form == "share":
+            return "a number from 0 to 1"
         if get_origin(inner) is list:
             return "a list of names" if self.form == "part" else "a list of paths"
         if inner is int:
@@ -80,9 +84,18 @@ class Setting(Struct, frozen=True):
             raise UsageError(self.wanted, hint=did_you_mean(value, self.choices) if isinstance(value, str) else None) from None
         except UsageError as error:
             raise UsageError(self.wanted, hint=error.hint) from None
-        if self.form and not all(one and "\0" not in one for one in _as_list(value)):
+        if self.form not in ("", "share") and not all(one and "\0" not in one for one in _as_list(value)):
+            raise UsageError(self.wanted)
+        if self.form == "pairs" and not all("=" in one.strip("=") for one in _as_list(value)):
             raise UsageError(self.wanted)
         return value
+
+    def shown(self, value: Json) -> Json:
+        """The value as it may be shown and recorded: without passwords, and without what headers say."""
+        if self.form == "pairs" and value:
+            pairs = value if isinstance(value, list) else [str(value)]
+            return [f"{one.partition('=')[0]}=***" if isinstance(one, str) and "=" in one else "***" for one in pairs]
+        return redacted(value)
 
     def placed(self, value: Json, folder: str) -> Json:
         """The value with the paths in it counted from a folder; a leading `~` is the home of the user."""
@@ -97,6 +110,8 @@ class Setting(Struct, frozen=True):
         """What a variable says, as a value; text that says none comes back as it is, and `check` refuses it."""
         inner = _without_none(self.type)
         if get_origin(inner) is list:
+            if self.form == "pairs":
+                return [one.strip() for one in text.split(",") if one.strip()]
             return text.split() if self.form == "part" else [one for one in text.split(os.pathsep) if one]
         if inner is int and text.isascii() and text.isdigit() and len(text) < 16:
             return int(text)

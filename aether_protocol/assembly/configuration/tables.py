@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from aether_protocol.assembly.configuration.find import FILE, ConfigurationFile
 from aether_protocol.assembly.configuration.sections import NAMED_SECTIONS, SECTIONS
-from aether_protocol.assembly.configuration.settings import ANY_NAME, Setting, redacted, setting_of, settings
+from aether_protocol.assembly.configuration.settings import ANY_NAME, Setting, setting_of, settings
 from aether_protocol.assembly.configuration.toml_text import NotTomlError, Path, TomlText, read_toml
 from aether_protocol.diagnostics import CODES, Diagnostic
 from aether_protocol.diagnostics.suggest import did_you_mean
@@ -145,7 +145,7 @@ class _Reader:
         try:
             value = setting.placed(setting.check(value), self.file.folder)
         except UsageError as error:
-            message = f"{key} is {_told(redacted(value))}, not {error.message}"
+            message = f"{key} is {_told(setting.shown(value))}, not {error.message}"
             self.note("AE603", self.text.values[path], message, path, error.hint)
             return
         place = self.text.keys[path]

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from aether_protocol.assembly.configuration.effective import Configuration, EffectiveSetting
 from aether_protocol.assembly.configuration.find import ConfigurationFile
-from aether_protocol.assembly.configuration.settings import redacted
+from aether_protocol.assembly.configuration.settings import redacted, setting_of
 from aether_protocol.cli.command import argument, command_with, output_option
 from aether_protocol.cli.configured import configuration
 from aether_protocol.cli.exits import FINE, INVALID
@@ -63,7 +63,7 @@ def show(options: ConfigShowOptions) -> int:
         return FINE
     from aether_protocol.cli.render.table import show_table
 
-    rows = [(one.key, told(one.value), printable(str(one.source))) for one in found]
+    rows = [(one.key, told(setting_of(one.key).shown(one.value)), printable(str(one.source))) for one in found]
     show_table(("SETTING", "VALUE", "FROM"), rows)
     click.echo(f"\nstore:   {one_line(store)}")
     click.echo(f"profile: {printable(settings.profile or 'none')}")
@@ -114,8 +114,7 @@ for _one in (path, show, validate):
 
 def told(value: Json) -> str:
     """A value on one line, as TOML would have it; nothing where there is none."""
-    shown = redacted(value)
-    return "-" if shown is None else one_line(shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False))
+    return "-" if value is None else one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def warn(settings: Configuration) -> None:
@@ -143,7 +142,7 @@ def setting_to_json(one: EffectiveSetting) -> Json:
     source = one.source
     return {
         "key": one.key,
-        "value": redacted(one.value),
+        "value": setting_of(one.key).shown(one.value),
         "source": {
             "kind": source.kind,
             "name": source.name or None,

@@ -84,6 +84,7 @@ class ReportBody(Struct, rename="camel", omit_defaults=True):
     configuration: ConfigurationBody | None = None
     broken: str | None = None
     document_version: int | None = None
+    trace_id: Annotated[str | None, Meta(description="Of the trace that the run is in (W3C), where it is in one.")] = None
     left_out: LeftOutBody | None = None
 
 
@@ -114,6 +115,7 @@ def read_report(body: ReportBody) -> Report:
         broken=body.broken,
         configuration=None if configured is None else RunConfiguration(configured.digest, configured.profile),
         document_version=body.document_version,
+        trace_id=body.trace_id,
     )
 
 
