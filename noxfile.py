@@ -35,7 +35,7 @@ def environment(name: str) -> Path:
 def tools() -> Path:
     """The commands of the shared environment, with the project installed as it stands."""
     bin_ = environment("dev")
-    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ".[http,server,otel,test]", *DEV], silent=False)
+    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ".[http,server,grpc,otel,test]", *DEV], silent=False)
     return bin_
 
 
@@ -73,6 +73,15 @@ def cases(session: nox.Session) -> None:
         use(session, "aether", "test", str(REFERENCE))
     else:
         session.log(f"{REFERENCE} is not here: the reference documents are left out")
+
+
+@nox.session(default=False)
+def proto(session: nox.Session) -> None:
+    """Generate the code of schemas/aether.proto, by a compiler whose code also older versions of protobuf read."""
+    bin_ = environment("proto")
+    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "grpcio-tools==1.78.0"], silent=False)
+    out = "aether_protocol/ports/grpc"
+    nox.command.run([str(bin_ / "python"), "-m", "grpc_tools.protoc", "-Ischemas", f"--python_out={out}", "aether.proto"])
 
 
 @nox.session

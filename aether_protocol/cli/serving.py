@@ -81,7 +81,15 @@ async def _serve(hosting: HostingOptions, settings: HostSettings, store: Store) 
         try:
             if host.access.is_off:
                 messages.note(OFF_NOTE)
-            journal.tell(serving_entry(host.url, hosting.store, local=settings.workers, cron=settings.cron))
+            started = serving_entry(
+                host.url,
+                hosting.store,
+                local=settings.workers,
+                cron=settings.cron,
+                grpc_url=host.grpc_url,
+                has_grpc=host.has_grpc,
+            )
+            journal.tell(started)
             serving = asyncio.ensure_future(host.serve(leaving))
             waiting = asyncio.ensure_future(leaving.wait())
             await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)

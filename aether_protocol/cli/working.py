@@ -101,6 +101,11 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
         str | None,
         option("--executors", metavar="LIST", help="The types that it carries out, with commas; by default all it has."),
     ] = None
+    grpc: Annotated[
+        bool,
+        option("--grpc/--no-grpc", default=False,
+               help="Talk to the server by gRPC, at its --grpc-port; it needs the extra [grpc] on both sides."),
+    ] = False
     modules: Annotated[
         tuple[str, ...],
         option("--import", multiple=True, metavar="MODULE", help="A module that each process of it imports before it works."),
@@ -167,6 +172,7 @@ def work(options: WorkerOptions) -> int:
         cache=options.cache,
         cache_bytes=options.cache_size,
         log_bytes=options.spool_size,
+        grpc=options.grpc,
         grace_s=options.grace,
         report=report,
         tracer=tracer,

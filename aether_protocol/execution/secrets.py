@@ -2,7 +2,7 @@
 
 Law: the text of a secret is here, in the attempt that runs and in the masker of its run, and nowhere else. An assignment names
 the secrets that its run has used so far; what waits in a queue holds references alone. A run gets secrets of its own namespace,
-and of no other (RT-136): providers are asked here alone, and each time with the namespace.
+and of no other (RT-138): providers are asked here alone, and each time with the namespace.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ DEFAULT_NAMESPACE: Final = "default"  # that of a document that names none
 
 class SecretProvider(Protocol):
     """A place where secrets are kept, asked anew for every attempt. What it has belongs to the namespace `default`, and it is
-    not asked for those of other ones (RT-136): see `NamespacedSecretProvider`.
+    not asked for those of other ones (RT-138): see `NamespacedSecretProvider`.
 
     `get` may block: it is called in a thread, of which there are few, and given up after 30 seconds. A provider that only
     looks into memory may say so with a class attribute `blocking = False`, and is then called on the event loop.

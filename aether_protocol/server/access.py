@@ -12,7 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from aether_protocol.server.gate import CALLER, NO_CREDENTIALS
-from aether_protocol.server.parts import parts_of
+from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import ApiError
 from aether_protocol.service.access.caller import EVERYWHERE, Caller
 from aether_protocol.service.access.guarded import GuardedClient
@@ -53,7 +53,11 @@ def require(request: Connection, handler: BaseRouteHandler) -> None:
     needs = handler.opt.get("needs")
     if needs == "nothing" or (needs is None and request.url.path.startswith(_SCHEMA_PATHS)):
         return
-    caller = caller_of(request)
+    require_of(caller_of(request), needs)
+
+
+def require_of(caller: Caller, needs: object) -> None:
+    """Refuse a caller that does not have what is needed in any namespace. Raises ApiError (403)."""
     if needs == "worker":
         allowed = caller.kind == "worker" or caller.may("admin", EVERYWHERE)
     else:
@@ -69,8 +73,13 @@ def caller_of(request: Connection) -> Caller:
     caller = state.get(CALLER)
     if isinstance(caller, Caller):
         return caller
-    code, detail, hint = _MISSING if state.get(NO_CREDENTIALS, True) else _REFUSED
-    raise ApiError(401, code, detail, hint=hint, headers={"www-authenticate": "Bearer"})
+    raise unknown_caller(has_credentials=not state.get(NO_CREDENTIALS, True))
+
+
+def unknown_caller(*, has_credentials: bool) -> ApiError:
+    """Return the error for a caller that is not known."""
+    code, detail, hint = _REFUSED if has_credentials else _MISSING
+    return ApiError(401, code, detail, hint=hint, headers={"www-authenticate": "Bearer"})
 
 
 def client_for(request: Connection) -> Client:
@@ -78,6 +87,10 @@ def client_for(request: Connection) -> Client:
 
     Handlers of routes take it as their dependency `client`, and never reach for the parts' own.
     """
-    parts = parts_of(request.app.state)
-    assert parts.client is not None  # routes that need one are there only where there is one
-    return GuardedClient(parts.client, caller_of(request), parts.trail, parts.directory)
+    return client_of_caller(parts_of(request.app.state), caller_of(request))
+
+
+def client_of_caller(parts: ServerParts, caller: Caller) -> Client:
+    """Return the client for a caller, which answers what this caller may ask."""
+    assert parts.client is not None  # what needs one is offered only where there is one
+    return GuardedClient(parts.client, caller, parts.trail, parts.directory)

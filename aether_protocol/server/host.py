@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,7 @@ from aether_protocol.ports.broker import BrokerParts
 from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import AccessRules, make_rules
+from aether_protocol.server.grpc.port import GrpcPort
 from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
@@ -74,6 +76,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
 
     Args:
         host, port: where it listens; port 0 is a free one.
+        grpc_port: a port that speaks gRPC and HTTP, 0 a free one; None: there is none.
         tls_cert, tls_key: files of a certificate and its key; with them it speaks TLS alone.
         public_url: under which address others reach it.
         cors: origins whose web pages may use it.
@@ -91,6 +94,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 7234
+    grpc_port: int | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
     public_url: str | None = None
@@ -137,6 +141,9 @@ class ServerHost:
         self._namespaces: list[NamespaceEntry] = []
         self._metrics = RunMetrics() if settings.metrics else None
         self._socket = _listen(settings.host, settings.port)
+        self._grpc: GrpcPort | None = None
+        if settings.grpc_port is not None:
+            self._grpc = GrpcPort(_listen(settings.host, settings.grpc_port), _tls_of(settings))
         self._metrics_socket: socket.socket | None = None
         self._metrics_http: _HttpServer | None = None
         self._metrics_serving: asyncio.Task[None] | None = None
@@ -151,7 +158,20 @@ class ServerHost:
     @property
     def url(self) -> str:
         """Where it answers."""
-        host, port = self._settings.host, self._socket.getsockname()[1]
+        return self._url(self._socket)
+
+    @property
+    def grpc_url(self) -> str | None:
+        """Where it answers gRPC, and HTTP too; None: nowhere."""
+        return None if self._grpc is None else self._url(self._grpc.socket)
+
+    @property
+    def has_grpc(self) -> bool:
+        """Whether that port speaks gRPC, which needs the extra `[grpc]`, and not HTTP alone."""
+        return self._grpc is not None and self._grpc.has_grpc
+
+    def _url(self, at: socket.socket) -> str:
+        host, port = self._settings.host, at.getsockname()[1]
         scheme = "http" if self._settings.tls_cert is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
@@ -184,6 +204,8 @@ class ServerHost:
             )
         except BaseException:
             self._socket.close()
+            if self._grpc is not None:
+                self._grpc.socket.close()
             await store.close()
             raise
         self._reports.watch(self.engine)
@@ -193,6 +215,8 @@ class ServerHost:
             self._metrics.watch(self.engine)
         self._http = _HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
+        if self._grpc is not None:
+            await self._grpc.start(self._parts, self._http)
 
     def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> WorkerBroker:
         lease = round(self._settings.lease_s * 1_000_000)
@@ -213,7 +237,7 @@ class ServerHost:
         measured = ServerMetrics(self._metrics, self.broker) if self._metrics is not None else None
         if self._metrics_socket is not None:
             self._serve_metrics(self._metrics_socket, ServerParts(metrics=measured, access=self.access))
-        parts = ServerParts(
+        parts = self._parts = ServerParts(
             client=client_of(self.engine, elsewhere=True),
             trail=trail,
             directory=NamespaceDirectory(self._store.namespaces, clock),
@@ -267,9 +291,9 @@ class ServerHost:
             await self._workers.note(worker.hello, this_process())
             self._begin("worker", worker.run())
         self._begin("recovery", self._recover_on())
-        self._ready = True
+        await self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
-        self._ready = False
+        await self._say_ready(False)
         self._stopping.set()
         self.broker.pause()
         if worker is not None:
@@ -291,12 +315,19 @@ class ServerHost:
         await self._rooms.aclose()
         with contextlib.suppress(asyncio.CancelledError):
             await self.broker.close()  # polls end, so that their connections do
+            if self._grpc is not None:
+                await self._grpc.close()
             await self._serving
         self._socket.close()
         await self._tokens.write_uses()
         if self._metrics_socket is not None:
             self._metrics_socket.close()
         await self.engine.close()
+
+    async def _say_ready(self, ready: bool) -> None:
+        self._ready = ready
+        if self._grpc is not None:
+            await self._grpc.set_ready(ready)
 
     def _begin(self, name: str, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work, name=f"aether-{name}"))
@@ -370,6 +401,18 @@ class ServerHost:
                 _log.warning("the store does not answer: %s", error.message)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RECOVER_S)
+
+
+def _tls_of(settings: HostSettings) -> ssl.SSLContext | None:
+    """The TLS of a port that uvicorn does not open. Raises PortError."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise PortError(f"the certificate {settings.tls_cert} cannot be used: {error}") from None
+    return context
 
 
 class _HttpServer(uvicorn.Server):

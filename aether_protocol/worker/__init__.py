@@ -23,7 +23,7 @@ Modules by role:
 
     process     process, supervisor, held, outbox, spool, delivery_spans
     children    pool, processes, batches, pipes, child
-    transport   transport, http, turns, direct
+    transport   transport, http, grpc, turns, direct
     artifacts   artifacts, http_artifacts, cache
 """
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aether_protocol import __version__
 from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
@@ -30,6 +30,9 @@ from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.spool import MOST_BYTES as MOST_LOG_BYTES
 from aether_protocol.worker.supervisor import Supervisor, SupervisorSettings, WorkerNews
+
+if TYPE_CHECKING:
+    from aether_protocol.worker.turns import ServerTransport
 
 __all__ = ["Worker"]
 
@@ -54,6 +57,7 @@ class Worker:
         cache: the folder in which artifacts are kept by digest; `aether/artifacts` in the user's cache folder unless given.
         cache_bytes: how much of them is kept; what was not used for longest goes first.
         log_bytes: how much of logs is kept on disk while the server does not take them; then the oldest go, with a note.
+        grpc: talk to the servers by gRPC, which needs the extra `[grpc]`; artifacts go over HTTP at the same address.
         grace_s: how long attempts may continue after a first signal.
         report: called with what becomes of the worker; it is logged unless given.
         tracer: takes the spans of its work; an object, which is the caller's to close, or the URL of an installed one.
@@ -77,12 +81,14 @@ class Worker:
         cache: str | Path | None = None,
         cache_bytes: int = MOST_BYTES,
         log_bytes: int = MOST_LOG_BYTES,
+        grpc: bool = False,
         grace_s: float = 600.0,
         report: Callable[[WorkerNews], None] | None = None,
         tracer: str | Tracer | None = None,
     ) -> None:
         self.urls = [check_server_url(one, "secrets") for one in ([url] if isinstance(url, str) else url)]
-        _check_extra()
+        _check_extra(grpc=grpc)
+        self._grpc = grpc
         self.hello = hello_of(name, slots=slots, labels=labels, pool=pool, executors=executors)
         self._token = token
         self._modules = tuple(modules)
@@ -111,7 +117,6 @@ class Worker:
             await close_tracer(self._owned_tracer)
 
     async def _work(self, rooms: Path) -> None:
-        from aether_protocol.worker.http import HttpTransport
         from aether_protocol.worker.turns import TurnTransport
 
         clock = SystemClock()
@@ -119,7 +124,7 @@ class Worker:
         inline = inline_executors(offer.name for offer in self.hello.executors)
         pool = ChildProcesses(self._modules, settings=settings_of_children, inline=inline)
         settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
-        transport = TurnTransport([HttpTransport(url, token=self._token) for url in self.urls], clock)
+        transport = TurnTransport([self._way_to(url) for url in self.urls], clock)
         self._supervisor = Supervisor(
             transport,
             pool,
@@ -135,6 +140,15 @@ class Worker:
             for number in _SIGNALS:
                 loop.add_signal_handler(number, self.drain)
         await self._supervisor.run()
+
+    def _way_to(self, url: str) -> ServerTransport:
+        if self._grpc:
+            from aether_protocol.worker.grpc import GrpcTransport
+
+            return GrpcTransport(url, token=self._token)
+        from aether_protocol.worker.http import HttpTransport
+
+        return HttpTransport(url, token=self._token)
 
     def drain(self) -> None:
         """Take no more work; called again, return at once what has not ended."""
@@ -191,7 +205,10 @@ def hello_of(
     )
 
 
-def _check_extra() -> None:
+def _check_extra(*, grpc: bool) -> None:
+    if grpc and find_spec("grpc") is None:
+        hint = "pip install 'aether-protocol[grpc]'"
+        raise UsageError("a worker needs grpcio to talk to its server by gRPC, which is not installed", hint=hint)
     if find_spec("httpx2") is None:
         hint = "pip install 'aether-protocol[server]'"
         raise UsageError("a worker needs httpx2 to talk to its server, which is not installed", hint=hint)

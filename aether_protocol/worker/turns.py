@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.worker import (
@@ -22,12 +22,19 @@ from aether_protocol.ports.worker import (
     Welcome,
     WorkReport,
 )
-from aether_protocol.worker.http import HttpTransport
-from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
+from aether_protocol.worker.artifacts import ArtifactTransport
+from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
 
 GIVE_UP_AT: Final = 0.2  # of the lease without an answer: of 30 s these are 6 s
 
 _Answer = TypeVar("_Answer")
+
+
+class ServerTransport(WorkerTransport, Protocol):
+    """A way to one server: for messages, and for artifacts."""
+
+    @property
+    def artifacts(self) -> ArtifactTransport: ...
 
 
 class TurnTransport:
@@ -38,7 +45,7 @@ class TurnTransport:
         clock: that of the supervisor.
     """
 
-    def __init__(self, several: Sequence[HttpTransport], clock: Clock) -> None:
+    def __init__(self, several: Sequence[ServerTransport], clock: Clock) -> None:
         self._several = several
         self._clock = clock
         self._turn = 0
@@ -46,7 +53,7 @@ class TurnTransport:
         self._give_up = 0
 
     @property
-    def _now(self) -> HttpTransport:
+    def _now(self) -> ServerTransport:
         return self._several[self._turn]
 
     async def hello(self, hello: Hello) -> Welcome:
@@ -89,7 +96,7 @@ class TurnTransport:
         """Send an artifact to the session's server."""
         await self._now.artifacts.send(session, token, digest, source)
 
-    async def _asked(self, call: Callable[[HttpTransport], Awaitable[_Answer]]) -> _Answer:
+    async def _asked(self, call: Callable[[ServerTransport], Awaitable[_Answer]]) -> _Answer:
         turn = self._turn
         try:
             answer = await call(self._several[turn])

@@ -115,7 +115,7 @@ def reveals(space: str, name: str, key: str, called: str = "reveals") -> dict[st
     }
 
 
-@pytest.mark.rule("RT-136")
+@pytest.mark.rule("RT-138")
 @pytest.mark.parametrize("remote", [False, True])
 def test_a_run_gets_secrets_of_its_own_namespace_alone(tmp_path: Path, remote: bool) -> None:
     with tenants(tmp_path, remote=remote) as at:
@@ -133,7 +133,7 @@ def test_a_run_gets_secrets_of_its_own_namespace_alone(tmp_path: Path, remote: b
             assert not any(word[::-1] in logs or word in logs for word in (THEIRS, DEFAULT)), (name, key, logs)
 
 
-@pytest.mark.rule("RT-136")
+@pytest.mark.rule("RT-138")
 def test_a_template_by_name_uses_the_secrets_of_the_run_that_calls_it(tmp_path: Path) -> None:
     with tenants(tmp_path, remote=False) as at:
         for token, space in ((at.theirs, "theirs"), (at.ours, "ours")):
@@ -164,7 +164,7 @@ def test_a_template_by_name_uses_the_secrets_of_the_run_that_calls_it(tmp_path: 
         assert (OURS[::-1] in logs, THEIRS[::-1] in logs) == (True, False), report
 
 
-@pytest.mark.rule("RT-136")
+@pytest.mark.rule("RT-138")
 def test_a_run_without_a_server_gets_the_same_secrets(tmp_path: Path) -> None:
     for space, word in (("ours", OURS), ("theirs", THEIRS), ("default", DEFAULT)):
         (tmp_path / "x.json").write_text(json.dumps(reveals(space, "db", "password")))

@@ -21,6 +21,7 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.server.app import make_app
+from aether_protocol.server.grpc.port import GrpcPort
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
@@ -30,10 +31,11 @@ KEY = b"0123456789abcdef0123456789abcdef"
 
 
 class Place:
-    """A server in this process and workers in processes of their own."""
+    """A server in this process and workers in processes of their own. With `grpc` they talk gRPC to it."""
 
-    def __init__(self, folder: Path, lease_s: float = 30.0) -> None:
+    def __init__(self, folder: Path, lease_s: float = 30.0, *, grpc: bool = False) -> None:
         self.folder = folder
+        self.grpc = grpc
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -52,23 +54,37 @@ class Place:
         self.workers: list[subprocess.Popen[bytes]] = []
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._front: GrpcPort | None = None
 
     async def open(self) -> None:
-        app = make_app(ServerParts(workers=self.broker, artifacts=ArtifactTransfers(self.artifacts)))
-        config = uvicorn.Config(app, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        parts = ServerParts(workers=self.broker, artifacts=ArtifactTransfers(self.artifacts))
+        port = 0 if self.grpc else self.port
+        config = uvicorn.Config(make_app(parts), port=port, log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._serving = asyncio.create_task(self._server.serve())
         await until(lambda: self._server is not None and self._server.started)
+        if self.grpc:
+            at = socket.socket()
+            at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            at.bind(("127.0.0.1", self.port))
+            at.listen()
+            at.setblocking(False)
+            self._front = GrpcPort(at, None)
+            await self._front.start(parts, self._server)
 
     async def close(self) -> None:
+        if self._front is not None:
+            await self._front.close()
+            self._front = None
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
 
     def begin_worker(self, name: str, tasks: int = 2, url: str | None = None, **more: object) -> subprocess.Popen[bytes]:
         """Begin a worker whose artifacts are in a folder of its own; `more` are further arguments of Worker."""
-        options = {"name": name, "slots": {"tasks": tasks}, "grace_s": 5, "cache": str(self.folder / f"cache-{name}"), **more}
+        cache = str(self.folder / f"cache-{name}")
+        options = {"name": name, "slots": {"tasks": tasks}, "grace_s": 5, "cache": cache, "grpc": self.grpc, **more}
         made = f"Worker({url or self.url!r}, **{options!r})"
         code = f"from aether_protocol.worker import Worker; {made}.run()"
         self.workers.append(subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE))
@@ -104,10 +120,10 @@ async def until(holds: Callable[[], bool], timeout_s: float = 15.0) -> float:
 
 @contextlib.asynccontextmanager
 async def place(
-    folder: Path, lease_s: float = 30.0, **options: Any
+    folder: Path, lease_s: float = 30.0, *, grpc: bool = False, **options: Any
 ) -> AsyncIterator[tuple[Place, Engine]]:
     """A place and an engine over it."""
-    at = Place(folder, lease_s)
+    at = Place(folder, lease_s, grpc=grpc)
     store = f"sqlite:{folder}/runs.db"
     try:
         async with Engine(store=store, broker=at.broker, artifacts=at.artifacts, **options) as engine:

@@ -192,6 +192,20 @@ class RunMetrics:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
+    def open_count(self) -> int:
+        """How many runs are not closed."""
+        return len(self._open)
+
+    def ended_counts(self) -> dict[str, int]:
+        """How many runs have ended since the start, by phase."""
+        counts: dict[str, int] = {}
+        for family in self._runs.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    phase = sample.labels["phase"]
+                    counts[phase] = counts.get(phase, 0) + round(sample.value)
+        return counts
+
     def _open_runs(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily
 

@@ -186,7 +186,7 @@ class ServerSection(Struct, frozen=True, forbid_unknown_fields=True):
     grpc_port: Annotated[
         _Port | None,
         _says(
-            "Its port for gRPC, which needs the extra `[grpc]`: it comes with the next release.",
+            "A port that speaks gRPC and HTTP, by custom 7233; gRPC needs the extra `[grpc]`. Without it there is none.",
             "AETHER_GRPC_PORT", "--grpc-port",
         ),
     ] = None

@@ -225,12 +225,17 @@ def left_entry(left: Sequence[str]) -> JournalEntry:
     return JournalEntry("SchedulerEnded", text, {"leftRunIds": list(left)})
 
 
-def serving_entry(url: str, store: str, *, local: bool, cron: bool) -> JournalEntry:
-    """A server is there."""
+def serving_entry(
+    url: str, store: str, *, local: bool, cron: bool, grpc_url: str | None = None, has_grpc: bool = True
+) -> JournalEntry:
+    """A server is there. `grpc_url`: its port for gRPC and HTTP; without the extra it has HTTP alone."""
     parts = [word for word, there in (("a worker of its own", local), ("schedules", cron)) if there]
     having = f", with {' and '.join(parts)}" if parts else ""
-    text = f"serving {store} at {url}{having}"
-    return JournalEntry("ServerStarted", text, {"url": url, "store": store, "worker": local, "cron": cron})
+    spoken = "gRPC and HTTP" if has_grpc else "HTTP alone, for gRPC needs the extra [grpc],"
+    beside = "" if grpc_url is None else f"; {spoken} at {grpc_url}"
+    text = f"serving {store} at {url}{having}{beside}"
+    told: dict[str, Json] = {"url": url, "store": store, "worker": local, "cron": cron}
+    return JournalEntry("ServerStarted", text, told if grpc_url is None else {**told, "grpcUrl": grpc_url, "grpc": has_grpc})
 
 
 def stopping_entry(grace_s: float) -> JournalEntry:

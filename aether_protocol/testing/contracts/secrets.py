@@ -1,4 +1,4 @@
-"""What every provider of secrets must keep (the SecretProvider port, DATA-12; of several namespaces, RT-136).
+"""What every provider of secrets must keep (the SecretProvider port, DATA-12; of several namespaces, RT-138).
 
 Law: subclass `SecretProviderContract` and say in `make` how a provider comes to hold the given secrets, and in
 `make_by_namespace` those of several namespaces, where it can; every test here then holds for it. Override `secrets` where the

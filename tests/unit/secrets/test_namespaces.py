@@ -1,4 +1,4 @@
-"""Whose secrets a run gets (RT-136): what the engine asks providers for, and what the settings share."""
+"""Whose secrets a run gets (RT-138): what the engine asks providers for, and what the settings share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aether_protocol.assembly.parts import SharedSecrets
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
 
-pytestmark = pytest.mark.rule("RT-136")
+pytestmark = pytest.mark.rule("RT-138")
 
 SECRETS = {"db": {"password": "of-default"}, "registry": {"token": "for-all"}, "team-a/db": {"password": "of-team-a"}}
 

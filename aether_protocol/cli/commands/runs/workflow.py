@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import click
 from msgspec import Struct
@@ -12,15 +12,7 @@ from aether_protocol.cli.commands.runs.ls import ListOptions, list_runs
 from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import NamespaceFilter, PageCursor, PageSize, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.value_types import OneOf
-
-# A state of prior systems -> the phases that it stands for.
-STATES: Final = {
-    "PENDING": ("Created", "Ready"),
-    "RUNNING": ("Running", "Suspended"),
-    "COMPLETED": ("Succeeded", "Skipped"),
-    "FAILED": ("Failed", "Error", "Timeout"),
-    "CANCELLED": ("Cancelled",),
-}
+from aether_protocol.views.workflow_states import STATES
 
 EPILOG = """\b
 Examples:

@@ -68,7 +68,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     grpc_port: Annotated[
         int | None,
         _place("server.grpc_port", "--grpc-port", type=Number(0, 65_535), metavar="PORT",
-               help="Of gRPC, which needs the extra [grpc]: it comes with the next release."),
+               help="A port that speaks gRPC and HTTP, by custom 7233; gRPC needs the extra [grpc]. By default there is none."),
     ] = None
     tls_cert: Annotated[
         str | None,
@@ -152,12 +152,9 @@ def command(options: ServeOptions) -> int:
     Without a token it answers this machine alone.
     """
     from aether_protocol.cli.serving import require_server, serve
-    from aether_protocol.cli.terminal import messages
 
     _check(options)
     require_server("aether serve")
-    if options.grpc_port is not None:
-        messages.note("gRPC needs the extra [grpc], which comes with the next release: --grpc-port is passed over")
     serve(options.hosting, _settings(options), tier=None if options.persistence == "memory" else options.persistence)
     return FINE
 
@@ -179,6 +176,7 @@ def _settings(options: ServeOptions) -> HostSettings:
     settings = HostSettings(
         host=options.host,
         port=options.http_port,
+        grpc_port=options.grpc_port,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
         public_url=options.public_url,

@@ -1,0 +1,90 @@
+"""AdminService: lists of workflows, what is counted, and workers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from aether_protocol.errors import ForbiddenError
+from aether_protocol.ports.grpc import aether_pb2 as pb
+from aether_protocol.server.grpc.callers import GrpcCall
+from aether_protocol.server.grpc.clients import status_of
+from aether_protocol.server.worker_calls import DRAIN_S
+from aether_protocol.service.access.caller import EVERYWHERE
+from aether_protocol.service.wire.runs import RunFilter, cursor
+from aether_protocol.views.workflow_states import STATES, state_of
+
+_PAGE: Final = 500
+
+
+async def list_workflows(call: GrpcCall, request: Any) -> AsyncIterator[Any]:
+    """List runs, newest first, page by page."""
+    names = [pb.WorkflowState.Name(one) for one in request.states]
+    wanted = RunFilter(
+        phases=tuple(phase for name in names for phase in STATES.get(name, ())),
+        name=request.workflow_type or None,
+        namespace=request.workflow_namespace or None,
+    )
+    left, page = request.limit or None, None
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(_PAGE, left)
+        rows = await call.client.runs.list(wanted.query(size, page))
+        if rows:
+            yield pb.ListWorkflowsResponse(workflows=[status_of(row) for row in rows])
+        if len(rows) < size:
+            return
+        page = cursor(rows[-1])
+        left = None if left is None else left - len(rows)
+
+
+async def get_metrics(call: GrpcCall, request: Any) -> Any:
+    """Say what this server has counted since its start. Raises ForbiddenError for a caller of some namespaces alone."""
+    if not call.caller.may("viewer", EVERYWHERE):
+        hint = "aether token create --name NAME --kind service --role viewer --all-namespaces"
+        raise ForbiddenError("metrics speak of all namespaces", hint=hint)
+    broker, metrics = call.parts.workers, call.parts.metrics
+    made = pb.GetMetricsResponse(workers=0 if broker is None else len(broker.fleet.state.sessions))
+    if metrics is not None:
+        made.text = metrics.runs.text().decode()
+        made.active_workflows = metrics.runs.open_count()
+        counts = dict.fromkeys(STATES, 0)
+        for phase, count in metrics.runs.ended_counts().items():
+            counts[state_of(phase)] += count
+        made.completed_workflows = counts["COMPLETED"]
+        made.failed_workflows = counts["FAILED"]
+        made.cancelled_workflows = counts["CANCELLED"]
+    return made
+
+
+async def list_workers(call: GrpcCall, request: Any) -> Any:
+    """List workers, and what each carries out. Raises ForbiddenError."""
+    listed = pb.ListWorkersResponse()
+    for one in call.supervision.workers():
+        listed.workers.add(
+            name=one.name,
+            session=one.session,
+            pool=one.pool,
+            labels=dict(one.labels),
+            executors=one.executors,
+            slots=dict(one.slots),
+            used=dict(one.used),
+            state=one.state,
+            seen_seconds_ago=one.seen_seconds_ago,
+            running=[
+                pb.RunningTask(
+                    workflow_id=task.run_id,
+                    path=task.path,
+                    attempt=task.attempt,
+                    state=task.state,
+                    workflow_namespace=task.namespace,
+                )
+                for task in one.running
+            ],
+        )
+    return listed
+
+
+async def drain_worker(call: GrpcCall, request: Any) -> Any:
+    """Give a worker no more work. Raises ApiError (404), ForbiddenError."""
+    grace_s = request.grace_ms / 1000 if request.grace_ms else DRAIN_S
+    return pb.DrainWorkerResponse(drained=call.supervision.drain(request.worker, grace_s))
