@@ -236,8 +236,8 @@ def test_workflows_begin_once_by_their_key_are_waited_for_and_cancelled() -> Non
             first = await client.StartWorkflow(request)
             again = await client.StartWorkflow(request)
             assert (first.workflow_id, first.is_new, again.workflow_id, again.is_new) == ("first", True, "first", False)
+            content = json.dumps(waiting("default", "b"))
             with pytest.raises(grpc.RpcError) as other:
-                content = json.dumps(waiting("default", "b"))
                 await client.StartWorkflow(pb.StartWorkflowRequest(document=content, idempotency_key="k"))
             assert (await client.GetWorkflowStatus(pb.GetWorkflowStatusRequest(workflow_id="first"))).status.phase
             waits = await client.AwaitResult(pb.AwaitResultRequest(workflow_id="first", timeout_ms=10))
