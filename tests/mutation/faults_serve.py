@@ -136,7 +136,7 @@ FAULTS = (
         PLACES,
     ),
     Fault(
-        "RT-137",
+        "RT-138",
         "a provider that knows no namespaces is asked for those of all",
         "execution/secrets.py",
         "text = provider.get(name, key) if namespace == DEFAULT_NAMESPACE else None",
@@ -144,7 +144,7 @@ FAULTS = (
         SECRETS,
     ),
     Fault(
-        "RT-137",
+        "RT-138",
         "a worker gets the secrets of default in place of its run's",
         "adapters/brokers/workers.py",
         "self._secrets.texts(delivery.work.namespace, wanted)",
@@ -152,7 +152,7 @@ FAULTS = (
         "tests/e2e/test_tenants.py",
     ),
     Fault(
-        "RT-137",
+        "RT-138",
         "two namespaces have one spelling",
         "adapters/secrets/naming.py",
         "    if not _PLAIN.fullmatch(namespace):\n        return None\n",
@@ -160,7 +160,7 @@ FAULTS = (
         "tests/contracts/test_secrets.py",
     ),
     Fault(
-        "RT-137",
+        "RT-138",
         "a name of default spells a secret of another namespace",
         "adapters/secrets/naming.py",
         'return None if flat.startswith("_") and "__" in flat[1:] else flat',
@@ -168,7 +168,7 @@ FAULTS = (
         "tests/contracts/test_secrets.py",
     ),
     Fault(
-        "RT-137",
+        "RT-138",
         "all that default has is shared",
         "assembly/parts.py",
         "or (name not in self._names and ALL_NAMES not in self._names)",
