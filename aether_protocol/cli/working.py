@@ -143,20 +143,10 @@ def work(options: WorkerOptions) -> int:
     from aether_protocol.cli.options import named_server
     from aether_protocol.cli.process import log_to
     from aether_protocol.cli.render.journal import JournalHandler
-    from aether_protocol.cli.render.times import here
     from aether_protocol.engine.clock import WallClock
-    from aether_protocol.views.text import printable
     from aether_protocol.worker.process import Worker
 
     now = WallClock().now
-
-    def report(news: WorkerNews) -> None:
-        if messages.is_json():
-            messages.record("warning" if news.kind in _BAD else "info", news.text, kind=news.kind)
-        elif not messages.is_quiet() or news.kind in _BAD:
-            click.echo(f"{here(now())}  ", nl=False, err=True)
-            click.secho(printable(news.text), fg=_COLORS.get(news.kind), err=True)
-
     if not debugs():
         log_to(JournalHandler(now))
     tracer = configured_tracer(configuration(), WORKER)
@@ -167,14 +157,14 @@ def work(options: WorkerOptions) -> int:
         slots=_slots(options.slots),
         labels=dict(pair.split("=", 1) for pair in options.labels),
         pool=options.pool,
-        executors=None if options.executors is None else [one.strip() for one in options.executors.split(",") if one.strip()],
+        executors=_listed(options.executors),
         modules=options.modules,
         cache=options.cache,
         cache_bytes=options.cache_size,
         log_bytes=options.spool_size,
         grpc=options.grpc,
         grace_s=options.grace,
-        report=report,
+        report=lambda news: _report(news, now()),
         tracer=tracer,
     )
     messages.note(f"worker {worker.hello.worker!r} for {', '.join(worker.urls)}: {worker.hello.slots['tasks']} tasks at a time")
@@ -185,6 +175,22 @@ def work(options: WorkerOptions) -> int:
             tracer.close(FLUSH_S)
     messages.note("the worker ends")
     return FINE
+
+
+def _report(news: WorkerNews, now: int) -> None:
+    """Say what became of the worker."""
+    from aether_protocol.cli.render.times import here
+    from aether_protocol.views.text import printable
+
+    if messages.is_json():
+        messages.record("warning" if news.kind in _BAD else "info", news.text, kind=news.kind)
+    elif not messages.is_quiet() or news.kind in _BAD:
+        click.echo(f"{here(now)}  ", nl=False, err=True)
+        click.secho(printable(news.text), fg=_COLORS.get(news.kind), err=True)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _slots(given: tuple[str, ...]) -> dict[str, int]:

@@ -10,7 +10,7 @@ unless it says so.
 Modules by role:
 
     stores                  store
-    attempts                broker, executor, wire, wire_json, wire_secrets, worker
+    attempts                broker, executor, wire, wire_json, wire_secrets, worker, grpc
     files                   artifacts
     what runs are given     secrets, variables
     time and names          clock

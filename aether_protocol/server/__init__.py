@@ -19,7 +19,8 @@ Modules by role:
     put together     app, parts, host, reports, known_workers
     who may ask      gate, access, login, bounds
     routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration, monitoring
-    monitoring       metrics, pools
+    other edges      grpc
+    for all edges    worker_calls, metrics
     how is answered  answers, problems, sse
 """
 

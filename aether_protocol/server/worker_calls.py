@@ -1,4 +1,4 @@
-"""What workers and those who look after them may ask of a server, by whatever edge: who may, and what is done.
+"""What workers and operators may ask of a server, by whatever edge: who may, and what is done.
 
 Law: an edge reads a message and finds its caller; everything else is here, so that no edge allows what another refuses.
 """

@@ -2,7 +2,7 @@
 
 A connection shows what it is by its first bytes: HTTP/2 begins with a preface that no request of HTTP/1.1 can begin with.
 HTTP is answered here, by the protocol of the HTTP server itself, which sees the peer as it is; gRPC is passed on to its socket.
-Without the extra `[grpc]` a client of gRPC is told so by the last frame of its connection.
+Without the extra `[grpc]` the last frame of a connection of gRPC gives the reason.
 """
 
 from __future__ import annotations
