@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar.enums import ScopeType
 
+from aether_protocol.adapters.brokers.pools import pools_of
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.fleet import commands as c
-from aether_protocol.adapters.brokers.pools import pools_of
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send

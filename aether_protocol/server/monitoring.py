@@ -9,10 +9,10 @@ from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from aether_protocol.adapters.brokers.pools import WorkerPool, pools_of
 from aether_protocol.server.access import VIEWER, caller_of
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
-from aether_protocol.adapters.brokers.pools import WorkerPool, pools_of
 from aether_protocol.server.problems import ApiError
 from aether_protocol.service.access.caller import EVERYWHERE
 
