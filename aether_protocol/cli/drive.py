@@ -158,6 +158,7 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After, wat
         except BaseException:
             await store.close()
             raise
+        engine.caller_context = os.environ.get("TRACEPARENT")
         try:
             watch(engine)
             if store.durable:

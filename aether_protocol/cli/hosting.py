@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -98,6 +99,8 @@ async def _host(hosting: Hosting, store: Store, body: Body) -> int:
         at = await open_host(store, clock, hosting.options, report, leaving)
         if metrics is not None:
             metrics.watch(at.engine)
+        if not hosting.serves:  # what stays for days is not part of the trace that it was started in
+            at.engine.caller_context = os.environ.get("TRACEPARENT")
         try:
             await release_leftovers(store)
             code = await body(at, journal)

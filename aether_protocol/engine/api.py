@@ -68,12 +68,14 @@ class RunEngine:
     `most_deaths`: an attempt whose own process died so often in a row is an Error (RT-22).
 
     `recorded_configuration` is recorded with every run that begins here, for people; it changes nothing. `begin_trace` gives
-    the trace context of a run that begins here without one (RT-137); None: it gets none. `replay_observers` see the record of
-    each run that is recovered here before it continues.
+    the trace context of a run that begins here without one (RT-137); None: it gets none. `caller_context`: the `traceparent`
+    under which runs begin here that are given none. `replay_observers` see the record of each run that is recovered here before
+    it continues.
     """
 
     recorded_configuration: RunConfiguration | None = None
     begin_trace: Callable[[RunHeader], str] | None = None
+    caller_context: str | None = None
     replay_observers: list[ReplayObserver]
 
     def __init__(
@@ -317,8 +319,11 @@ class RunEngine:
     def _draft(self, plan: Plan, header: RunHeader) -> Draft:
         if self.recorded_configuration is not None:
             header = replace(header, configuration=self.recorded_configuration)
-        if self.begin_trace is not None and header.trace_context is None:
-            header = replace(header, trace_context=self.begin_trace(header))
+        if header.trace_context is None:
+            context = read_trace_context(self.caller_context)
+            if context is None and self.begin_trace is not None:
+                context = self.begin_trace(header)
+            header = header if context is None else replace(header, trace_context=context)
         run = ActiveRun(header.run_id, 0, plan)
         run.names_artifacts = header.reused is not None or header.fetched is not None
         run.state.header = header  # so that a row and a report can be made at once

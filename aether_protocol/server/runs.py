@@ -26,6 +26,9 @@ LONGEST_WAIT_S: Final = 60.0
 Asked = NamedDependency[SkipValidation[Client]]  # see `access.client_for`
 Run = Annotated[FromPath[str], "a run's id, the beginning of one, or latest"]
 Answer = Response[dict[str, Any]]
+Traceparent = Annotated[
+    str | None, HeaderParameter(name="traceparent", description="The W3C trace context of the span that the run is begun in.")
+]
 
 _UNKNOWN: Final = (404,)
 
@@ -51,6 +54,7 @@ class RunController(Controller):
         data: JSONBody[SubmitBody],
         client: Asked,
         key_header: Annotated[str | None, HeaderParameter(name="Idempotency-Key", description="As `idempotencyKey`.")] = None,
+        traceparent: Traceparent = None,
     ) -> Answer:
         key = data.idempotency_key if data.idempotency_key is not None else key_header
         if key_header not in (None, key):
@@ -61,6 +65,7 @@ class RunController(Controller):
             "workflow": data.workflow,
             "library": read_libraries(data.library),
             "texts": data.parameter_texts,
+            "trace_context": traceparent,
         }
         if key is None:
             run_id = await client.control.submit(_source(data), data.parameters, **given)
@@ -194,8 +199,12 @@ class RunController(Controller):
         opt=OPERATOR,
         responses=answers((201, RunBody, "The new run."), problems=(404, 409)),
     )
-    async def retry(self, run: Run, data: JSONBody[RetryBody], client: Asked) -> Answer:
-        made = await client.control.retry(run, data.start, new_id=data.run_id, reason=data.reason)
+    async def retry(
+        self, run: Run, data: JSONBody[RetryBody], client: Asked, traceparent: Traceparent = None
+    ) -> Answer:
+        made = await client.control.retry(
+            run, data.start, new_id=data.run_id, reason=data.reason, trace_context=traceparent
+        )
         return await _row(client, made, 201)
 
     @post(

@@ -197,6 +197,7 @@ class RunControl(Protocol):
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
+        trace_context: str | None = None,
     ) -> str:
         """Record a run, to be driven by an engine; its id.
 
@@ -209,6 +210,7 @@ class RunControl(Protocol):
             workflow: which of several workflows in the document.
             library: where references are looked up first.
             texts: more values of parameters, as people write them: JSON, unless the parameter is a string (DATA-14).
+            trace_context: the `traceparent` of the span that it is begun in; what is not one is passed over (RT-137).
 
         Raises:
             DocumentError: the document is invalid.
@@ -228,6 +230,7 @@ class RunControl(Protocol):
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
+        trace_context: str | None = None,
     ) -> OnceSubmitted:
         """Record a run as `submit` does, or find the one that this key named before.
 
@@ -240,6 +243,7 @@ class RunControl(Protocol):
             workflow: see `submit`.
             library: see `submit`.
             texts: see `submit`.
+            trace_context: see `submit`.
 
         Raises:
             KeyTakenError: the key named a run of other content: another workflow, or other arguments.
@@ -278,7 +282,13 @@ class RunControl(Protocol):
         ...
 
     async def retry(
-        self, run: str, start: str | None = None, *, new_id: str | None = None, reason: str = ""
+        self,
+        run: str,
+        start: str | None = None,
+        *,
+        new_id: str | None = None,
+        reason: str = "",
+        trace_context: str | None = None,
     ) -> str:
         """Record a run that reuses what succeeded of an ended one, to be driven by an engine; its id (CTRL-4).
 
@@ -287,6 +297,7 @@ class RunControl(Protocol):
             start: the task from which all runs again, by path or name.
             new_id: the id of the new run; RUN.2, RUN.3 and so on by default.
             reason: why; it is recorded.
+            trace_context: see `submit`; by default a trace of its own begins, with a link to that of the run.
 
         Raises:
             UsageError: the run has not ended, or there is nothing to run again.

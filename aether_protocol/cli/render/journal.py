@@ -36,6 +36,7 @@ from aether_protocol.service.run_host import (
 from aether_protocol.service.schedules.find import called
 from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.spans import trace_id_of
 from aether_protocol.views.text import counted, duration, one_line, printable
 
 KINDS: Final = {
@@ -260,7 +261,9 @@ def _name(state: RunState) -> str:
 
 
 def _run(state: RunState) -> dict[str, Json]:
-    return {**_of(state.plan.namespace, state.plan.name), "runId": state.header.run_id}
+    told = {**_of(state.plan.namespace, state.plan.name), "runId": state.header.run_id}
+    trace_id = trace_id_of(state.header)
+    return told if trace_id is None else {**told, "traceId": trace_id}
 
 
 def _of(namespace: str, name: str) -> dict[str, Json]:

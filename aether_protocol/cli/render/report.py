@@ -47,6 +47,8 @@ def show_report(report: Mapping[str, Json]) -> None:
     click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {report['progress']} tasks")
     if report["message"]:
         click.echo(f"  {one_line(report['message'])}")
+    if report.get("traceId"):
+        click.echo(f"  trace {one_line(report['traceId'])}")
     _tasks(report)
     for hook in report["hooks"]:
         if hook["phase"] not in FINE_PHASES:

@@ -20,6 +20,7 @@ from aether_protocol.scheduler.nodes import Container, Node, TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.phase_changes import phase_after
 from aether_protocol.views.phases import PHASE_COLORS
+from aether_protocol.views.spans import trace_id_of
 from aether_protocol.views.text import counted, duration, one_line, printable
 
 BAD_PHASES: Final = frozenset({"Failed", "Error", "Timeout"})
@@ -193,26 +194,30 @@ class JsonView(LineView):
 
     def __init__(self) -> None:
         super().__init__()
-        self._run: str | None = None
+        self._whose: dict[str, str | None] = {}  # the run, and its trace where it is in one
 
     def resume(self, state: RunState) -> None:
-        self._run = state.header.run_id
+        self._hear_of(state)
         super().resume(state)
 
     def step(self, state: RunState, step: LogEntry) -> None:
-        self._run = state.header.run_id
+        self._hear_of(state)
         super().step(state, step)
 
+    def _hear_of(self, state: RunState) -> None:
+        if not self._whose:
+            self._whose = {"run": state.header.run_id, "traceId": trace_id_of(state.header)}
+
     def note(self, text: str) -> None:
-        messages.record("info", text, run=self._run)
+        messages.record("info", text, **self._whose)
 
     def _say(self, since: float, node: Node, text: str, phase: str) -> None:
         level = "warning" if phase in BAD_PHASES else "info"
-        messages.record(level, text, kind="task", run=self._run, task=label(node), phase=phase)
+        messages.record(level, text, kind="task", **self._whose, task=label(node), phase=phase)
 
     def _log_line(self, node: Node | None, line: str) -> None:
         task = label(node) if node is not None else None
-        messages.record("info", line, kind="log", run=self._run, task=task)
+        messages.record("info", line, kind="log", **self._whose, task=task)
 
 
 def label(node: Node) -> str:

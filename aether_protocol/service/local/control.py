@@ -13,7 +13,15 @@ from msgspec.structs import replace
 
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.engine.mailbox import Question, ask, cancel_question, checked_reason, is_private, resume_question
-from aether_protocol.engine.submission import choose_run_id, make_header, new_run, read_texts, read_variables, retry_header
+from aether_protocol.engine.submission import (
+    choose_run_id,
+    make_header,
+    new_run,
+    read_texts,
+    read_trace_context,
+    read_variables,
+    retry_header,
+)
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
@@ -51,9 +59,11 @@ class LocalControl:
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
+        trace_context: str | None = None,
     ) -> str:
         plan = await self._context.plan(document, workflow, library)
-        return await self._submit(plan, _with_texts(plan, arguments, texts), run_id, scheduled_time, None)
+        given = _with_texts(plan, arguments, texts)
+        return await self._submit(plan, given, run_id, scheduled_time, None, trace_context=trace_context)
 
     async def submit_once(
         self,
@@ -66,25 +76,37 @@ class LocalControl:
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
+        trace_context: str | None = None,
     ) -> OnceSubmitted:
         plan = await self._context.plan(document, workflow, library)
         given = _with_texts(plan, arguments, texts)
         made = make_run_key(key, plan, given)
         try:
-            return OnceSubmitted(await self._submit(plan, given, run_id, scheduled_time, made), is_new=True)
+            new = await self._submit(plan, given, run_id, scheduled_time, made, trace_context=trace_context)
+            return OnceSubmitted(new, is_new=True)
         except KeyTakenError as taken:
             if taken.first != made.digest:
                 raise
             return OnceSubmitted(taken.run_id, is_new=False)
 
     async def _submit(
-        self, plan: Plan, arguments: Mapping[str, Json], run_id: str | None, scheduled_time: int | None, key: RunKey | None
+        self,
+        plan: Plan,
+        arguments: Mapping[str, Json],
+        run_id: str | None,
+        scheduled_time: int | None,
+        key: RunKey | None,
+        *,
+        trace_context: str | None,
     ) -> str:
         self._context.require(plan.namespace)
         if self._context.engine is not None:
             engine = self._context.engine
-            return await engine.submit(plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key)
-        new = new_run(plan, make_header(plan, arguments, self.bare_header(plan, run_id, scheduled_time)))
+            return await engine.submit(
+                plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key, trace_context=trace_context
+            )
+        bare = replace(self.bare_header(plan, run_id, scheduled_time), trace_context=read_trace_context(trace_context))
+        new = new_run(plan, make_header(plan, arguments, bare))
         new.key = key
         await self._context.store.runs.create(new)
         return new.row.run_id
@@ -145,7 +167,13 @@ class LocalControl:
         return await context.store.upkeep.mend((await context.row(run)).run_id)
 
     async def retry(
-        self, run: str, start: str | None = None, *, new_id: str | None = None, reason: str = ""
+        self,
+        run: str,
+        start: str | None = None,
+        *,
+        new_id: str | None = None,
+        reason: str = "",
+        trace_context: str | None = None,
     ) -> str:
         context = self._context
         row = await context.row(run)
@@ -155,6 +183,7 @@ class LocalControl:
         chosen = choose_run_id(new_id or await next_retry_id(context.store, row.run_id), self._ids, now)
         told = await context.mask(state, checked_reason(reason))
         header = retry_header(state, path, chosen, now, self._ids.seed(chosen), reason=told)
+        header.trace_context = read_trace_context(trace_context)
         if context.engine is not None:
             return await context.engine.start(state.plan, header)
         await context.store.runs.create(new_run(state.plan, header))

@@ -65,9 +65,18 @@ class ServerCalls:
         """Read something; the server may take `wait_s` to answer."""
         return self._decode(path, await self._ask("GET", path, parameters, wait_s=wait_s), shape)
 
-    async def send(self, method: str, path: str, body: Any, shape: type[Answer], wait_s: float = 0.0) -> tuple[int, Answer]:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        shape: type[Answer],
+        wait_s: float = 0.0,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Answer]:
         """Change something; the status, and the answer."""
-        answer = await self._ask(method, path, body=_encode(body), wait_s=wait_s)
+        answer = await self._ask(method, path, body=_encode(body), headers=headers, wait_s=wait_s)
         return answer.status_code, self._decode(path, answer, shape)
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], shape: type[Answer], parameters: Parameters = ()) -> Answer:

@@ -11,6 +11,7 @@ from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunQuery
+from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 from aether_protocol.service.remote.calls import ServerCalls, path_of
 from aether_protocol.service.runs.once import OnceSubmitted
@@ -40,9 +41,11 @@ class RemoteControl:
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
+        trace_context: str | None = None,
     ) -> str:
         body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts)
-        return (await self._calls.send("POST", path_of("runs"), body, RunBody))[1].run_id
+        traced = _traced(trace_context)
+        return (await self._calls.send("POST", path_of("runs"), body, RunBody, headers=traced))[1].run_id
 
     async def submit_once(
         self,
@@ -55,10 +58,11 @@ class RemoteControl:
         workflow: str | None = None,
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
+        trace_context: str | None = None,
     ) -> OnceSubmitted:
         body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts)
         body["idempotencyKey"] = key
-        status, made = await self._calls.send("POST", path_of("runs"), body, RunBody)
+        status, made = await self._calls.send("POST", path_of("runs"), body, RunBody, headers=_traced(trace_context))
         return OnceSubmitted(made.run_id, status == 201)
 
     async def resume(
@@ -75,10 +79,17 @@ class RemoteControl:
         return (await self._calls.send("POST", path_of("runs", run, "mend"), {}, MendedBody))[1].mended
 
     async def retry(
-        self, run: str, start: str | None = None, *, new_id: str | None = None, reason: str = ""
+        self,
+        run: str,
+        start: str | None = None,
+        *,
+        new_id: str | None = None,
+        reason: str = "",
+        trace_context: str | None = None,
     ) -> str:
         body = {"from": start, "runId": new_id, "reason": reason}
-        return (await self._calls.send("POST", path_of("runs", run, "retry"), body, RunBody))[1].run_id
+        path = path_of("runs", run, "retry")
+        return (await self._calls.send("POST", path, body, RunBody, headers=_traced(trace_context)))[1].run_id
 
     async def delete(self, runs: Sequence[str], *, force: bool = False) -> int:
         body = {"runs": list(runs), "force": force}
@@ -106,6 +117,12 @@ def _submission(
     if scheduled_time is not None:
         body["scheduledTime"] = optional_instant(scheduled_time)
     return body
+
+
+def _traced(trace_context: str | None) -> dict[str, str]:
+    """The header that W3C names for it; what is not a `traceparent` is passed over."""
+    found = TraceContext.read(trace_context)
+    return {} if found is None else {"traceparent": str(found)}
 
 
 def _stored(document: StoredWorkflow) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
@@ -49,7 +50,8 @@ def command(options: RetryOptions) -> int:
         if not row.closed:
             hint = f"'aether resume {row.run_id}' continues it, 'aether cancel {row.run_id}' ends it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
-        new_id = await client.control.retry(row.run_id, options.start, reason=options.reason)
+        caller = os.environ.get("TRACEPARENT")
+        new_id = await client.control.retry(row.run_id, options.start, reason=options.reason, trace_context=caller)
         messages.note(f"retrying run {row.run_id} as {new_id}")
         return new_id
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,17 +153,18 @@ def run_there(options: RunOptions) -> int:
     texts = read_pairs(options.parameters)
     source, libraries = what_to_run(options, inputs)
     name = options.name if options.file is not None else None
+    caller = os.environ.get("TRACEPARENT")
 
     async def begin(client: Client) -> str:
         row = None if options.run_id is None else await client.inspect.newest(options.run_id)
         if row is not None:
             if options.again and row.closed and row.phase not in FINE_PHASES:
-                new_id = await client.control.retry(row.run_id)
+                new_id = await client.control.retry(row.run_id, trace_context=caller)
                 messages.note(f"run {row.run_id} is {row.phase}: retrying it as {new_id}")
                 return new_id
             return row.run_id
         return await client.control.submit(
-            source, arguments, run_id=options.run_id, workflow=name, library=libraries, texts=texts
+            source, arguments, run_id=options.run_id, workflow=name, library=libraries, texts=texts, trace_context=caller
         )
 
     if options.again and options.run_id is None:
