@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ PACKAGE = ROOT / "aether_protocol"
 CASES = Path(__file__).with_name("judge.py")
 SEEDS = Path(__file__).with_name("judge_simulation.py")
 LIMIT_S = 120  # of one process: a fault may make it hang
+TESTS_LIMIT_S = 300  # of a file of tests
 MANY = 400  # seeds by which a fault must have been detected
 SIMULATED: tuple[Fault, ...] = (*faults_durable.FAULTS, *faults_simulated_fleet.FAULTS)
 FAULTS: tuple[Fault, ...] = (
@@ -91,8 +92,13 @@ class Copy:
             shutil.copy(ROOT / "pyproject.toml", self.folder)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
-        if done.returncode > 1:
+        try:
+            done = subprocess.run(
+                command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=TESTS_LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return {"case": f"(hangs for {TESTS_LIMIT_S} s)", "file": tests}
+        if done.returncode not in (0, 1):
             return {"broken": f"pytest ended with {done.returncode}: {done.stdout[-200:]}"}
         failed = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
         return {"case": failed[1].rpartition("::")[2], "file": tests} if failed else {"passed": 1}
@@ -110,8 +116,8 @@ class Copy:
         return told
 
 
-def try_all(faults: Sequence[Fault], jobs: int, script: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """The outcome of each fault, in order."""
+def try_all(faults: Sequence[Fault], jobs: int, script: Path, arguments: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The outcome of each fault, in order, as soon as it is known."""
     with tempfile.TemporaryDirectory(prefix="aether-mutation-") as folder, ThreadPoolExecutor(jobs) as pool:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(jobs):
@@ -131,7 +137,7 @@ def try_all(faults: Sequence[Fault], jobs: int, script: Path, arguments: Sequenc
         for healthy in pool.map(work, whole):
             if "passed" not in healthy:
                 sys.exit(f"without any fault something does not pass: {healthy}")
-        return list(pool.map(work, [lambda copy, fault=fault: copy.judge(fault) for fault in faults]))
+        yield from pool.map(work, [lambda copy, fault=fault: copy.judge(fault) for fault in faults])
 
 
 def main(arguments: Sequence[str]) -> int:
