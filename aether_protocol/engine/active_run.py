@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -28,6 +28,9 @@ from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED, Phase
 from aether_protocol.views.summary import make_row
+
+if TYPE_CHECKING:
+    from aether_protocol.views.event_feed import EntryTexts
 
 
 class RunMachine(Protocol):
@@ -61,7 +64,7 @@ class ActiveRun:
     `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
     why no engine can continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all that was due or requested when its lease was claimed has been handled yet. `waiters` are resolved at
-    its end, `pause_waiters` also when it is paused; `streams` receive each step.
+    its end, `pause_waiters` also when it is paused; `streams` receive each step, and share the `texts` of entries.
     `names_artifacts`: steps may name artifacts, for a result brought one, or an earlier run did, or one may have in the past.
     `followers` are called at its end, and where it is passivated: they do not keep it in memory.
     """
@@ -88,6 +91,7 @@ class ActiveRun:
         "steps",
         "stored",
         "streams",
+        "texts",
         "timers",
         "token",
         "waiters",
@@ -118,6 +122,7 @@ class ActiveRun:
         self.pause_waiters: list[asyncio.Future[None]] = []
         self.followers: list[asyncio.Future[None]] = []
         self.streams: list[Callable[[LogEntry], None]] = []
+        self.texts: EntryTexts | None = None
 
     @property
     def over(self) -> bool:

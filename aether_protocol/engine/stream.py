@@ -17,7 +17,7 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store, StoredRun
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.views.event_feed import EventRecord, step_records
+from aether_protocol.views.event_feed import EntryTexts, EventEntry, EventRecord
 
 PAGE: Final = 200  # steps of the past that are fetched, and replayed, at a time: the loop is held up for a few milliseconds
 LOOK_S: Final = 0.5  # between two looks at a run that another engine drives
@@ -26,12 +26,14 @@ LOOK_S: Final = 0.5  # between two looks at a run that another engine drives
 class EventStream:
     """An async iterator of records; ends when the run is closed. Raises the run's error where it broke.
 
-    `after` is the number of the last step that is known already: its records and those before it are not made.
+    `after` is the number of the last step that is known already: its records and those before it are not made. `texts` are
+    shared by all who follow the run.
     """
 
-    def __init__(self, after: int = 0) -> None:
+    def __init__(self, after: int = 0, texts: EntryTexts | None = None) -> None:
         self._after = after
-        self._entries: deque[list[EventRecord]] = deque()
+        self._texts = texts
+        self._entries: deque[EventEntry] = deque()
         self._records: deque[EventRecord] = deque()
 
     def __aiter__(self) -> EventStream:
@@ -45,7 +47,7 @@ class EventStream:
             self._records.extend(entry)
         return self._records.popleft()
 
-    async def next_entry(self) -> list[EventRecord] | None:
+    async def next_entry(self) -> EventEntry | None:
         """Give all records of the next step; None at the end."""
         while not self._entries:
             if not await self._more():
@@ -62,14 +64,15 @@ class EventStream:
 
     def _show(self, state: RunState, step: LogEntry) -> None:
         if step.seq > self._after and step.facts:
-            self._entries.append(list(step_records(state, step)))
+            self._entries.append(EventEntry(state, step, self._texts))
 
 
 class LiveEvents(EventStream):
     """Of a run that this engine has: its past from the store, then each step as it is stored; without `follow` up to now."""
 
     def __init__(self, run: ActiveRun, store: Store, *, follow: bool = True, after: int = 0) -> None:
-        super().__init__(after)
+        run.texts = run.texts or EntryTexts()
+        super().__init__(after, run.texts)
         self._follow = follow
         self._run = run
         self._store = store
@@ -123,6 +126,8 @@ class LiveEvents(EventStream):
     async def aclose(self) -> None:
         if self._take in self._run.streams:
             self._run.streams.remove(self._take)
+            if not self._run.streams:
+                self._run.texts = None
 
     def _take(self, step: LogEntry) -> None:
         self._steps.append(step)
@@ -189,5 +194,6 @@ class _Past:
 
     async def next(self) -> list[LogEntry]:
         """The next steps; none: there are no more by now."""
+        await asyncio.sleep(0)  # others have their turn, and readers of one run stay together, who share its texts
         lines = await self._store.runs.lines(self._run_id, self._replay.state.seq, PAGE)
         return [self._replay.apply(line) for _, line in lines]

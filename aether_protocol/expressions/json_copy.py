@@ -15,6 +15,7 @@ from aether_protocol.expressions.values import MAX_LEVELS, Json, SecretValue
 MAX_INTEGER_BITS: Final = 14_000  # about 4 200 digits: what Python still writes as text
 
 _SCALARS: Final = frozenset({bool, type(None), SecretValue})
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _HALF: Final = "has half of a surrogate pair (a byte that was no UTF-8, or one half of an emoji)"
 
 
@@ -100,6 +101,8 @@ def _at(where: str) -> str:
 
 def redacted(value: Json) -> Json:
     """A copy for people: every secret reads `***`."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, SecretValue):
         return str(value)
     if isinstance(value, Mapping):

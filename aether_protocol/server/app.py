@@ -77,7 +77,7 @@ def make_app(parts: ServerParts) -> Litestar:
         route_handlers=routes,
         guards=[require],
         cors_config=CORSConfig(allow_origins=list(cors), allow_headers=_CORS_HEADERS) if cors else None,
-        state=State({"parts": parts, "streams": streams}),
+        state=State({"parts": parts, "streams": streams, "changes": feeds.SharedChanges()}),
         dependencies={"client": Provide(client_for, sync_to_thread=False)},
         exception_handlers={Exception: of_error},
         request_max_body_size=parts.most_body_bytes,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.params import QueryParameter
+from msgspec import Struct
 
 from aether_protocol.ports.store import Change, LogLine
-from aether_protocol.server.access import VIEWER
+from aether_protocol.server.access import VIEWER, caller_of
 from aether_protocol.server.answers import EVENT_STREAM, answers
 from aether_protocol.server.runs import Asked, Run
-from aether_protocol.server.sse import EventStreamResponse, OpenStreams, messages, resume_point
+from aether_protocol.server.sse import PAUSE_S, EventStreamResponse, OpenStreams, message, messages, resume_point, written
 from aether_protocol.service.client import Client
 from aether_protocol.service.wire.feeds import ChangePage, EventsPage, LogPage, change_json, log_json, log_page
 from aether_protocol.service.wire.runs import MOST_LISTED
-from aether_protocol.views.event_feed import EventRecord
+from aether_protocol.views.event_feed import EventEntry, EventRecord
 
 LONGEST_WAIT_S: Final = 30.0  # that a page of changes waits
 STREAM_WAIT_S: Final = 20.0  # between two looks whether there is still a reader
@@ -90,7 +93,7 @@ async def follow_logs(
     run_id = (await client.runs.get(run)).run_id
     wanted = tail if start == after else None  # what is resumed is known up to there
     feed = client.runs.logs(run_id, path, after=start, before=before, tail=wanted, search=search, follow=follow)
-    return EventStreamResponse(messages(feed.batches(), _log_seq, log_json), _streams(state))
+    return EventStreamResponse(messages(feed.batches(), lambda lines: written(lines, _log_seq, log_json)), _streams(state))
 
 
 @get(
@@ -115,7 +118,7 @@ async def read_events(
             if len(entries) == limit:
                 more = True
                 break
-            entries.append(entry)
+            entries.append([*entry])
     finally:
         await feed.aclose()
     return {"entries": entries, "next": _entry_seq(entries[-1][-1]) if more else None}
@@ -135,7 +138,7 @@ async def follow_events(
     start = resume_point(request, after) or 0
     run_id = (await client.runs.get(run)).run_id
     feed = client.runs.events(run_id, after=start, follow=follow)
-    return EventStreamResponse(messages(feed.batches(), _entry_seq), _streams(state))
+    return EventStreamResponse(messages(feed.batches(), _entry_message), _streams(state))
 
 
 @get(
@@ -166,18 +169,78 @@ async def follow_changes(
 ) -> EventStreamResponse:
     """Send each change: `data` is a list of changes, `id` the cursor of the last one."""
     start = resume_point(request, after)
-    return EventStreamResponse(messages(_changes(client, start), _change_cursor, change_json), _streams(state))
-
-
-async def _changes(client: Client, after: int | None) -> AsyncGenerator[Sequence[Change], None]:
-    if after is None:
+    if start is None:
         newest = await client.store.changes()
-        after = newest[-1].cursor if newest else 0
-    while True:
+        start = newest[-1].cursor if newest else 0
+    shared: SharedChanges = state.changes
+    changes = shared.follow(client, caller_of(request).namespaces("viewer"), start)
+    return EventStreamResponse(messages(changes, lambda several: several), _streams(state))
+
+
+class ChangesRead(Struct, gc=False):
+    """Messages of changes, and the cursor of the last one."""
+
+    cursor: int
+    messages: Sequence[bytes]
+
+
+class ChangesLook:
+    """A look at what changes next, and how many readers wait for it."""
+
+    def __init__(self, task: asyncio.Task[ChangesRead]) -> None:
+        self.task = task
+        self.readers = 0
+
+
+class SharedChanges:
+    """The changes of a store, for its readers. Those at the same cursor that see the same namespaces wait for the same look at
+    the store, and get the same messages: however many readers there are, each change is read and written once."""
+
+    def __init__(self) -> None:
+        self._looks: dict[tuple[frozenset[str] | None, int], ChangesLook] = {}
+
+    def __len__(self) -> int:
+        """How many looks there are now."""
+        return len(self._looks)
+
+    async def follow(
+        self, client: Client, seen: frozenset[str] | None, after: int
+    ) -> AsyncGenerator[Sequence[bytes], None]:
+        """Give messages as something changes.
+
+        Args:
+            client: of one who sees these namespaces.
+            seen: the namespaces; None: all.
+            after: the cursor before.
+        """
+        while True:
+            look = self._looks.get((seen, after))
+            if look is None:
+                look = self._looks[seen, after] = ChangesLook(asyncio.create_task(self._look(client, after)))
+                look.task.add_done_callback(partial(self._looked, (seen, after)))
+            look.readers += 1
+            try:
+                read = await asyncio.shield(look.task)
+            finally:
+                look.readers -= 1
+                if not look.readers:
+                    look.task.cancel()
+            if read.messages:
+                yield read.messages
+            after = read.cursor
+
+    @staticmethod
+    async def _look(client: Client, after: int) -> ChangesRead:
+        await asyncio.sleep(PAUSE_S)  # what changes meanwhile goes together, each run once
         changes = await client.store.changes(after, wait_s=STREAM_WAIT_S)
-        if changes:
-            yield changes
-            after = changes[-1].cursor
+        if not changes:
+            return ChangesRead(after, ())
+        return ChangesRead(changes[-1].cursor, [*written(changes, _change_cursor, change_json)])
+
+    def _looked(self, place: tuple[frozenset[str] | None, int], look: asyncio.Task[ChangesRead]) -> None:
+        self._looks.pop(place, None)
+        if not look.cancelled():
+            look.exception()  # each reader has it
 
 
 def _streams(state: State) -> OpenStreams:
@@ -192,6 +255,11 @@ def _log_seq(piece: LogLine) -> int:
 def _entry_seq(record: EventRecord) -> int:
     seq: int = record["seq"]
     return seq
+
+
+def _entry_message(entry: Sequence[EventRecord]) -> tuple[bytes]:
+    assert isinstance(entry, EventEntry)  # of a run of this process or its store
+    return (message(entry.seq, entry.json()),)
 
 
 def _change_cursor(change: Change) -> int:

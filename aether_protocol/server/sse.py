@@ -4,13 +4,16 @@ Law: a message has whole pieces and the number of its last one as `id`; so a rea
 `?after=`) misses nothing and gets nothing twice. A stream that is complete says so (`event: end`), one that cannot go on says
 why (`event: problem`); one that just ends was cut, and is to be resumed. A comment keeps a silent stream alive. What a stream
 holds is released as soon as its reader has gone, or the server stops.
+
+What comes after a silence is written at once. What comes within PAUSE_S after that goes together, for most of what a message
+costs is to write it; and what several readers get is made once (`engine.stream`, `feeds.SharedChanges`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,6 +29,8 @@ from aether_protocol.server.problems import describe
 
 HEARTBEAT_S: Final = 15.0  # of silence: proxies cut what says nothing for a minute
 MOST_TO_A_MESSAGE: Final = 500  # pieces
+PAUSE_S: Final = 0.02  # between two writes to a reader
+MOST_TOGETHER: Final = 64 * 1024  # bytes, which are written without a pause
 
 _log = logging.getLogger("aether_protocol")
 
@@ -66,22 +71,37 @@ def resume_point(request: Request[Any, Any, Any], after: int | None) -> int | No
     return int(last)
 
 
-async def messages(
-    batches: AsyncIterator[Sequence[Piece]], number: Callable[[Piece], int], write: Callable[[Piece], Any] | None = None
-) -> AsyncGenerator[bytes, None]:
-    """Write batches as messages.
+def message(number: int, data: bytes) -> bytes:
+    """Write a message: the number of its last piece, and the JSON of all."""
+    return b"id: %d\ndata: %b\n\n" % (number, data)
+
+
+def written(batch: Sequence[Piece], number: Callable[[Piece], int], write: Callable[[Piece], Any]) -> Iterator[bytes]:
+    """Write a batch as messages.
 
     Args:
-        batches: none is empty.
+        batch: not empty.
         number: gives the number of a piece.
-        write: makes JSON of a piece; None: it is JSON.
+        write: makes JSON of a piece.
+    """
+    for start in range(0, len(batch), MOST_TO_A_MESSAGE):
+        part = batch[start : start + MOST_TO_A_MESSAGE]
+        yield message(number(part[-1]), _encode([write(piece) for piece in part]))
+
+
+async def messages(
+    batches: AsyncIterator[Piece], write: Callable[[Piece], Iterable[bytes]]
+) -> AsyncGenerator[bytes, None]:
+    """Give the messages of a feed, and how it ended.
+
+    Args:
+        batches: what it gives; it is closed at the end.
+        write: makes messages of a batch.
     """
     try:
         async for batch in batches:
-            for start in range(0, len(batch), MOST_TO_A_MESSAGE):
-                part = batch[start : start + MOST_TO_A_MESSAGE]
-                data = _encode(part if write is None else [write(piece) for piece in part])
-                yield b"id: %d\ndata: %b\n\n" % (number(part[-1]), data)
+            for one in write(batch):
+                yield one
         yield _END
     except AetherError as error:
         yield b"event: problem\ndata: %b\n\n" % _encode(describe(error)[1])
@@ -134,15 +154,15 @@ class EventStreamBody(ASGIStreamingResponse):
         """Write until the messages end, the reader has gone, or the server stops."""
         writer = _Writer(send)
         messages: Any = self.iterator
-        pump, beat, left = (asyncio.ensure_future(one) for one in (writer.pour(messages), writer.beat(), _left(receive)))
+        pump, pace, left = (asyncio.ensure_future(one) for one in (writer.pour(messages), writer.pace(), _left(receive)))
         self.streams.add(pump)
         try:
             await asyncio.wait({pump, left}, return_when=asyncio.FIRST_COMPLETED)
             has_left = left.done()
         finally:
-            for task in (pump, beat, left):
+            for task in (pump, pace, left):
                 task.cancel()
-            await asyncio.gather(pump, beat, left, return_exceptions=True)
+            await asyncio.gather(pump, pace, left, return_exceptions=True)
             await messages.aclose()
         if not has_left:
             await writer.finish()
@@ -153,27 +173,42 @@ class _Writer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._wrote = False
+        self._gathered = [b": aether\n\n"]  # so that the reader, and what lies between, sees that it is connected
+        self._size = 0
+        self._filled = asyncio.Event()
+        self._filled.set()
+        self._writing = asyncio.Lock()
 
     async def pour(self, chunks: AsyncIterator[bytes]) -> None:
-        await self._write(b": aether\n\n")  # so that the reader, and what lies between, sees that it is connected
+        """Gather what there is to be written, and write it where it is much."""
         async for chunk in chunks:
-            await self._write(chunk)
+            self._gathered.append(chunk)
+            self._size += len(chunk)
+            self._filled.set()
+            if self._size >= MOST_TOGETHER:
+                await self._write()
+        await self._write()
 
-    async def beat(self) -> None:
-        """Write a comment after each silence."""
+    async def pace(self) -> None:
+        """Write what is gathered, with a pause after it; a comment after each silence."""
         while True:
-            self._wrote = False
-            await asyncio.sleep(HEARTBEAT_S)
-            if not self._wrote:
-                await self._write(b":\n\n")
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._filled.wait()
+            except TimeoutError:
+                self._gathered.append(b":\n\n")
+            await self._write()
+            await asyncio.sleep(PAUSE_S)
 
     async def finish(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _write(self, chunk: bytes) -> None:
-        self._wrote = True
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async def _write(self) -> None:
+        async with self._writing:
+            chunk, self._gathered, self._size = b"".join(self._gathered), [], 0
+            self._filled.clear()
+            if chunk:
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
 async def _left(receive: Receive) -> None:

@@ -1,13 +1,16 @@
 """Event records: each fact of a run as a JSON object, for observers outside of the engine (docs/reference/events.md).
 
-Law: one record for each change (`facts.unfold`), made only on request, one at a time. The fields of a kind are a table; new
-ones are added, none is changed: `v` is the version of this form. Secrets read `***`.
+Law: one record for each change (`facts.unfold`), made only on request. The fields of a kind are a table; new ones are added,
+none is changed: `v` is the version of this form. Secrets read `***`. Records belong to who asks for them; what several are sent
+as text is made once (`EntryTexts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, overload
+
+import msgspec
 
 from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
@@ -22,7 +25,10 @@ from aether_protocol.views.report import hook_name
 
 VERSION: Final = 1
 
+KEPT_TEXTS: Final = 1000  # of a run: readers of its past are not all at the same place
+
 EventRecord = dict[str, Json]
+_encode: Final = msgspec.json.Encoder().encode
 _Fields = Callable[[RunState, Any], dict[str, Json]]
 
 
@@ -86,11 +92,11 @@ _FIELDS: Final[dict[type, _Fields]] = {
 
 def step_records(state: RunState, step: LogEntry) -> Iterator[EventRecord]:
     """Make the records of one log entry. `state` may be ahead of it: only what never changes is read from the state."""
-    at = rfc3339(step.at)
+    at, run_id = rfc3339(step.at), state.header.run_id
     for index, fact in enumerate(f.unfold(step.facts)):
         record: EventRecord = {
             "v": VERSION,
-            "runId": state.header.run_id,
+            "runId": run_id,
             "seq": step.seq,
             "index": index,
             "at": at,
@@ -100,12 +106,74 @@ def step_records(state: RunState, step: LogEntry) -> Iterator[EventRecord]:
         number = getattr(fact, "node", None)
         if number is not None and number != WORKFLOW:
             node = state.nodes[number]
-            record["id"] = f"{state.header.run_id}/{node.run_path}"
-            record["path"] = node.path
+            run_path = node.run_path
+            record["id"] = f"{run_id}/{run_path}"
             if isinstance(node, HookNode):
+                record["path"] = node.path
                 record["hook"] = hook_name(node)
+            else:
+                record["path"] = run_path
         phase = phase_after(fact)
         if phase is not None:
             record["phase"] = str(phase)
         record.update(_FIELDS[type(fact)](state, fact))
         yield record
+
+
+class EntryTexts:
+    """The texts of a run's log entries, for all who follow it: the newest are kept."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, bytes] = {}
+
+    def get(self, seq: int) -> bytes | None:
+        return self._texts.get(seq)
+
+    def keep(self, seq: int, text: bytes) -> None:
+        """Keep the text of an entry; the oldest goes."""
+        if len(self._texts) >= KEPT_TEXTS:
+            del self._texts[next(iter(self._texts))]
+        self._texts[seq] = text
+
+
+class EventEntry(Sequence[EventRecord]):
+    """The records of one log entry, made when they are asked for.
+
+    Args:
+        state: that of the run; it may be ahead of the entry.
+        step: the entry, which has facts.
+        texts: those that are made already; None: none is shared.
+    """
+
+    def __init__(self, state: RunState, step: LogEntry, texts: EntryTexts | None = None) -> None:
+        self.seq = step.seq
+        self._state = state
+        self._step = step
+        self._texts = texts
+        self._made: list[EventRecord] | None = None
+
+    def json(self) -> bytes:
+        """Give the records as a JSON list."""
+        text = None if self._texts is None else self._texts.get(self.seq)
+        if text is None:
+            text = _encode(self._records())
+            if self._texts is not None:
+                self._texts.keep(self.seq, text)
+        return text
+
+    @overload
+    def __getitem__(self, index: int) -> EventRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[EventRecord]: ...
+
+    def __getitem__(self, index: int | slice) -> EventRecord | list[EventRecord]:
+        return self._records()[index]
+
+    def __len__(self) -> int:
+        return len(self._records())
+
+    def _records(self) -> list[EventRecord]:
+        if self._made is None:
+            self._made = list(step_records(self._state, self._step))
+        return self._made

@@ -73,6 +73,14 @@ FAULTS = (
     ),
     Fault(
         "RT-126",
+        "readers of one namespace get the changes of another",
+        "server/feeds.py",
+        "look = self._looks.get((seen, after))",
+        "look = next((one for (_, at), one in self._looks.items() if at == after), None)",
+        FEEDS,
+    ),
+    Fault(
+        "RT-126",
         "the end of a feed looks like a cut",
         "server/sse.py",
         "        yield _END\n",

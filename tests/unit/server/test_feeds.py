@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,13 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from aether_protocol import Engine
 from aether_protocol.errors import NotFoundError, PortError
 from aether_protocol.server import sse
+from aether_protocol.server.feeds import SharedChanges
+from aether_protocol.service import client_of
+from aether_protocol.service.access.caller import Caller
+from aether_protocol.service.access.guarded import GuardedClient
 from tests.unit.server.serving import ASKS, HELLO, Server, listening, until, workflow
 
 SIXTY = "n=0; while [ $n -lt 60 ]; do n=$((n+1)); echo line $n; done"
@@ -223,11 +228,92 @@ def test_a_message_is_named_by_its_last_piece_and_bounded(monkeypatch: pytest.Mo
         yield [1, 2, 3]
         yield [7]
 
+    def write(batch: list[int]) -> Iterator[bytes]:
+        return sse.written(batch, lambda piece: piece, str)
+
     async def go() -> None:
-        found = b"".join([message async for message in sse.messages(batches(), lambda piece: piece, str)])
+        found = b"".join([message async for message in sse.messages(batches(), write)])
         data = ['"1","2"', '"3"', '"7"']
         told = "".join(f"id: {last}\ndata: [{text}]\n\n" for last, text in zip((2, 3, 7), data, strict=True))
         assert found.decode() == told + "event: end\ndata: {}\n\n"
+
+    asyncio.run(go())
+
+
+def test_what_comes_together_is_written_together_and_nothing_is_lost() -> None:
+    sent: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        for number in range(300):
+            yield b"%d." % number
+            if number % 100 == 0:
+                await asyncio.sleep(3 * sse.PAUSE_S)
+        yield b"x" * sse.MOST_TOGETHER
+        await asyncio.Event().wait()
+
+    async def go() -> None:
+        body = sse.EventStreamBody(iterator=chunks())
+        body.streams = sse.OpenStreams()
+        writing = asyncio.create_task(body.send_body(send, receive))
+        await until(lambda: bool(sent) and sent[-1].endswith(b"x"))
+        body.streams.end()
+        await writing
+
+    asyncio.run(go())
+    numbers = b"".join(b"%d." % number for number in range(300))
+    assert b"".join(sent) == b": aether\n\n" + numbers + b"x" * sse.MOST_TOGETHER
+    assert sent[0] == b": aether\n\n0.", "what comes after a silence is written at once"
+    assert len(sent) <= 6
+
+
+def test_readers_at_one_place_share_a_look_if_they_see_the_same() -> None:
+    async def go() -> None:
+        async with Engine() as engine, asyncio.timeout(30):
+            shared, client = SharedChanges(), client_of(engine)
+            callers = [Caller(name=name, kind="person", roles={name: "viewer"}) for name in ("a", "a", "b")]
+            clients = [GuardedClient(client, caller) for caller in callers]
+            feeds = [shared.follow(one, one.caller.namespaces("viewer"), 0) for one in clients]
+            reading = [asyncio.create_task(anext(feed)) for feed in feeds]
+            await asyncio.sleep(2 * sse.PAUSE_S)
+            assert len(shared) == 2
+            for name in "ab":
+                document = workflow("w", {"type": "noop"})
+                document["metadata"]["namespace"] = name
+                await client.runs.wait(await engine.submit(document, run_id=f"run-{name}"))
+            one, same, other = await asyncio.gather(*reading)
+            assert one is same
+            assert b"run-a" in one[0]
+            assert b"run-b" not in one[0]
+            assert b"run-a" not in other[0]
+            again = asyncio.create_task(anext(feeds[0]))
+            await asyncio.sleep(0)
+            again.cancel()
+            await until(lambda: not len(shared))  # the last reader has left
+
+    asyncio.run(go())
+
+
+def test_an_entry_is_written_once_for_all_who_follow_and_its_records_are_their_own() -> None:
+    async def go() -> None:
+        async with Engine() as engine, asyncio.timeout(30):
+            run = await engine.submit(ASKS)
+            here = engine.driven.get(run)
+            streams = [engine.driven.events(run), engine.driven.events(run)]
+            one, other = [await stream.next_entry() for stream in streams]
+            assert one is not None
+            assert other is not None
+            assert one.json() is other.json()
+            assert json.loads(one.json()) == list(one) == list(other)
+            assert one[0] is not other[0]
+            for stream in streams:
+                await stream.aclose()
+            assert here.texts is None
 
     asyncio.run(go())
 
@@ -242,7 +328,7 @@ def test_a_stream_that_cannot_go_on_says_why(error: Exception, code: str) -> Non
         raise error
 
     async def go() -> None:
-        _, last = [message async for message in sse.messages(batches(), lambda piece: piece)]
+        _, last = [message async for message in sse.messages(batches(), lambda batch: [b"one"])]
         assert last.startswith(b"event: problem\ndata: ")
         assert json.loads(last.split(b"data: ")[1])["code"] == code
 
