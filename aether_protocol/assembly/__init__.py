@@ -8,7 +8,7 @@ Modules by role:
     the engine, wired       public, parts
     documents               files, workspace, documents, templates
     stores, artifacts       store_urls, server_urls, stores, artifacts
-    what is installed       discovery, executors, variables
+    what is installed       discovery, executors, modules, variables
     telemetry               tracing
 """
 

@@ -108,7 +108,8 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     ] = False
     modules: Annotated[
         tuple[str, ...],
-        option("--import", multiple=True, metavar="MODULE", help="A module that each process of it imports before it works."),
+        option("--import", multiple=True, metavar="MODULE",
+               help="A module whose `executors` and `functions` it offers besides what is installed. Several are allowed."),
     ] = ()
     grace: Annotated[
         float,

@@ -30,7 +30,6 @@ from aether_protocol.adapters.telemetry.measured import Measured
 from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.assembly import Engine, build_engine
 from aether_protocol.assembly.artifacts import artifacts_of, artifacts_place
-from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.assembly.stores import workspaces_root
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.schedule_runner import ScheduleRunner
@@ -57,6 +56,7 @@ from aether_protocol.service.documents.folder import FOLLOW_S, DocumentFolder
 from aether_protocol.service.process_identity import this_process
 from aether_protocol.service.run_host import FireReported, HostEvent, Report
 from aether_protocol.worker.direct import embedded_worker
+from aether_protocol.worker.offers import Offers, offers_of
 from aether_protocol.worker.process import shared_rooms
 from aether_protocol.worker.supervisor import Supervisor
 
@@ -89,6 +89,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         metrics: whether `/metrics` is answered.
         metrics_port: a port of its own for it, 0 a free one; None: that of HTTP.
         documents: a folder whose documents are applied, and followed.
+        modules: whose `executors` and `functions` the embedded worker has besides the installed ones.
         secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
     """
 
@@ -111,6 +112,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     workspaces: str | None = None
     library: Sequence[str] = ()
     documents: str | None = None
+    modules: Sequence[str] = ()
     configuration: Configuration | None = None  # type: ignore[name-defined,unused-ignore]
 
     def check(self) -> None:
@@ -119,6 +121,9 @@ class HostSettings(Struct, frozen=True, kw_only=True):
             raise UsageError(f"there is no folder {self.documents!r}", hint="--documents names a folder with documents")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
+        if self.modules and not self.workers:
+            hint = "give --import to the workers: 'aether worker --import MODULE'"
+            raise UsageError("a server without a worker of its own imports no modules", hint=hint)
 
 
 class ServerHost:
@@ -154,6 +159,7 @@ class ServerHost:
         self._tasks: list[asyncio.Task[None]] = []
         self.engine: Engine
         self.broker: WorkerBroker
+        self._offers: Offers
 
     @property
     def url(self) -> str:
@@ -184,6 +190,9 @@ class ServerHost:
         """Open the engine, and answer requests. Raises PortError, UsageError; then all is closed."""
         settings, store = self._settings, self._store
         try:
+            if settings.workers:
+                disabled = settings.configuration.disabled_executors() if settings.configuration is not None else {}
+                self._offers = await asyncio.to_thread(offers_of, None, settings.modules, without=disabled)
             self._tokens = StoredTokens(store.tokens, WallClock())
             tokens = self._tokens if await store.tokens.list() else None  # also where all of them were revoked
             self.access = make_rules(settings.host, token=settings.token, tokens=tokens, cors=settings.cors)
@@ -209,7 +218,7 @@ class ServerHost:
             await store.close()
             raise
         self._reports.watch(self.engine)
-        self._workers = KnownWorkers(store, self.broker)
+        self._workers = KnownWorkers(store, self.broker, self.engine.declare)
         await self._workers.begin()
         if self._metrics is not None:
             self._metrics.watch(self.engine)
@@ -283,13 +292,13 @@ class ServerHost:
                 self.engine, self._store, self.engine.clock, witness=self._reports, artifacts=self.engine.artifacts
             )
             self._begin("schedules", runner.serve(self._stopping))
-        if self._settings.documents is not None:
-            self._begin("documents", self._follow(self._settings.documents))
         worker = None
         if self._settings.workers:
             worker = await self._embedded()
             await self._workers.note(worker.hello, this_process())
             self._begin("worker", worker.run())
+        if self._settings.documents is not None:
+            self._begin("documents", self._follow(self._settings.documents))
         self._begin("recovery", self._recover_on())
         await self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
@@ -355,12 +364,12 @@ class ServerHost:
 
     async def _embedded(self) -> Supervisor:
         settings = self._settings
-        disabled = settings.configuration.disabled_executors() if settings.configuration is not None else {}
         root = self._workspaces_root() or await self._rooms.enter_async_context(shared_rooms())
         return embedded_worker(
             self.broker,
             slots=settings.slots,
-            executors=[name for name in InstalledExecutors() if name not in disabled] if disabled else None,
+            offers=self._offers,
+            modules=settings.modules,
             workspaces=root,
             artifacts=artifacts_place(self._store, self.engine.artifacts),
             tracer=self.engine.tracer,
@@ -391,7 +400,6 @@ class ServerHost:
                     if first:
                         await remove_shared_folders(self._store, root)
                 await self._workers.tend()
-                self.engine.declare(self._workers.declared())
                 for run_id in await self.engine.recover():
                     self._reports.adopted(run_id)
                     if self._metrics is not None:

@@ -8,6 +8,7 @@ dispatched is repeated at once. The worker that a server brings along dies with 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -40,10 +41,12 @@ class KnownWorkers:
     Args:
         store: that of the server.
         broker: gives attempts to the workers.
+        declare: called with the executors that they have, whenever that may have changed.
     """
 
-    def __init__(self, store: Store, broker: WorkerBroker) -> None:
+    def __init__(self, store: Store, broker: WorkerBroker, declare: Callable[[ExecutorTypes], None]) -> None:
         self._store = store
+        self._declare = declare
         self._broker = broker
         self._here: dict[str, KnownWorker] = {}  # by the name in the store
         self._seen: list[KnownWorker] = []
@@ -54,7 +57,8 @@ class KnownWorkers:
         bare = _encode(replace_holding(hello)).decode()
         known = self._here[name] = KnownWorker(name, bare, _now(), connected=True)
         await self._store.fleet.put_workers([known])
-        self._seen.append(known)
+        self._seen = [*(one for one in self._seen if one.name != name), known]
+        self._declare(self.declared())
 
     def declared(self) -> ExecutorTypes:
         """Return what live and recently seen workers have, by type, as they declare it; of a type that several declare the word
@@ -89,6 +93,7 @@ class KnownWorkers:
         if changed:
             await self._store.fleet.put_workers(changed)
         self._seen = await self._store.fleet.workers()
+        self._declare(self.declared())
         self._broker.fleet.expects = any(self._is_expected(one, now) for one in self._seen)
 
     def _is_expected(self, known: KnownWorker, now: int) -> bool:

@@ -22,7 +22,7 @@ server.
 Modules by role:
 
     process     process, supervisor, held, outbox, spool, delivery_spans
-    children    pool, processes, batches, pipes, child
+    children    pool, processes, batches, pipes, child, offers
     transport   transport, http, grpc, turns, direct
     artifacts   artifacts, http_artifacts, cache
 """

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
@@ -20,6 +19,7 @@ from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.assembly.artifacts import local_stager
 from aether_protocol.assembly.executors import InstalledExecutors, watch_folder
+from aether_protocol.assembly.modules import executors_of_modules
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.execution.capacity import is_full
@@ -27,6 +27,7 @@ from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import LogPart, Stored
+from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskResult
 from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_result
@@ -44,7 +45,7 @@ class ChildSide:
     blocking = True
     by_namespace = True  # the server asks for those of the run's namespace
 
-    def __init__(self, out: IO[bytes], settings: ChildSettings) -> None:
+    def __init__(self, out: IO[bytes], settings: ChildSettings, executors: Mapping[str, Executor]) -> None:
         self._out = out
         self._loop = asyncio.get_running_loop()
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -52,7 +53,7 @@ class ChildSide:
         self._token = ""
         self._together: list[dict[str, Any]] | None = None  # what a batch says
         self._broker = LocalBroker(
-            InstalledExecutors(),
+            InstalledExecutors(executors),
             SystemClock(),
             stager=self._stager(settings),
             secrets=[self],
@@ -217,19 +218,18 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Args: the process id of the supervisor, the descriptor to write to, its settings, then modules to
-    import first."""
+    """Args: the process id of the supervisor, the descriptor to write to, its settings, then modules whose
+    executors it has besides the installed ones."""
     parent, descriptor, settings, *modules = arguments
     _die_with_parent(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the supervisor's to act on
     out = os.fdopen(int(descriptor), "wb")
     os.set_inheritable(out.fileno(), False)
     try:
-        for module in modules:
-            importlib.import_module(module)
+        executors = executors_of_modules(modules)
 
         async def go() -> None:
-            await ChildSide(out, pipes.decode_settings(settings)).run()
+            await ChildSide(out, pipes.decode_settings(settings), executors).run()
 
         asyncio.run(go())
     except BrokenPipeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +26,9 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.worker.artifacts import ServerFullError
+from aether_protocol.worker.offers import Offers
 from aether_protocol.worker.pipes import ChildSettings
-from aether_protocol.worker.process import hello_of, inline_executors
+from aether_protocol.worker.process import hello_of
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
@@ -102,7 +103,8 @@ def embedded_worker(
     broker: WorkerBroker,
     *,
     slots: Mapping[str, int],
-    executors: Iterable[str] | None = None,
+    offers: Offers,
+    modules: Sequence[str] = (),
     workspaces: Path | None = None,
     artifacts: str = "",
     tracer: Tracer | None = None,
@@ -112,14 +114,15 @@ def embedded_worker(
     Args:
         broker: that of the server.
         slots: see `worker.Worker`.
-        executors: the names of those that it offers; all that are installed unless given.
+        offers: the executors that it has, those of the modules among them.
+        modules: what its children import before they work.
         workspaces: the folder below which attempts get their workspaces, which they share with the engine.
         artifacts: the folder or URL of the artifacts of the server's store.
         tracer: that of the server, if it has one.
     """
-    hello = hello_of(f"{socket.gethostname()}-server", slots=slots, executors=executors)
+    hello = hello_of(offers, f"{socket.gethostname()}-server", slots=slots)
     settings = ChildSettings(workspaces=str(workspaces or ""), artifacts=artifacts)
-    pool = ChildProcesses(settings=settings, inline=inline_executors(offer.name for offer in hello.executors))
+    pool = ChildProcesses(modules, settings=settings, inline=offers.inline)
     return Supervisor(DirectTransport(broker), pool, hello, tracer=tracer)
 
 

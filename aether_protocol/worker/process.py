@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol import __version__
-from aether_protocol.assembly.executors import InstalledExecutors, missing_modules
 from aether_protocol.assembly.server_urls import check_server_url
 from aether_protocol.assembly.tracing import close_tracer, worker_tracer
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import UsageError
 from aether_protocol.execution.folders import LIVE, Area, remove, temporary_root
-from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.ports.telemetry import Tracer
-from aether_protocol.ports.worker import PROTOCOL_VERSION, ExecutorOffer, Hello
+from aether_protocol.ports.worker import PROTOCOL_VERSION, Hello
 from aether_protocol.worker.cache import MOST_BYTES, ArtifactCache, usual_cache
+from aether_protocol.worker.offers import Offers, offers_of
 from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.processes import ChildProcesses
 from aether_protocol.worker.spool import MOST_BYTES as MOST_LOG_BYTES
@@ -53,7 +52,8 @@ class Worker:
         labels: what selectors of tasks look at; `os` and `arch` are there unless given.
         pool: the pool that it belongs to.
         executors: the names of those that it offers; all that are installed unless given.
-        modules: imported in each child before it works, for functions and executors that they register.
+        modules: imported in each child before it works; their `executors` and `functions` are offered besides what is
+            installed, and hide what has the same name.
         cache: the folder in which artifacts are kept by digest; `aether/artifacts` in the user's cache folder unless given.
         cache_bytes: how much of them is kept; what was not used for longest goes first.
         log_bytes: how much of logs is kept on disk while the server does not take them; then the oldest go, with a note.
@@ -63,8 +63,8 @@ class Worker:
         tracer: takes the spans of its work; an object, which is the caller's to close, or the URL of an installed one.
 
     Raises:
-        UsageError: the address would carry secrets in clear over a network, an executor is not there, or the extra `[server]`
-            is not installed.
+        UsageError: the address would carry secrets in clear over a network, an executor is not there, a module cannot be
+            imported, or the extra `[server]` is not installed.
     """
 
     def __init__(
@@ -89,9 +89,11 @@ class Worker:
         self.urls = [check_server_url(one, "secrets") for one in ([url] if isinstance(url, str) else url)]
         _check_extra(grpc=grpc)
         self._grpc = grpc
-        self.hello = hello_of(name, slots=slots, labels=labels, pool=pool, executors=executors)
-        self._token = token
         self._modules = tuple(modules)
+        offers = offers_of(executors, self._modules)
+        self.hello = hello_of(offers, name, slots=slots, labels=labels, pool=pool)
+        self._inline = offers.inline
+        self._token = token
         self._cache = ArtifactCache(Path(os.path.abspath(usual_cache() if cache is None else cache)), cache_bytes)
         self._grace_s = grace_s
         self._log_bytes = log_bytes
@@ -121,8 +123,7 @@ class Worker:
 
         clock = SystemClock()
         settings_of_children = ChildSettings(cache=str(self._cache.repository.folder), workspaces=str(rooms))
-        inline = inline_executors(offer.name for offer in self.hello.executors)
-        pool = ChildProcesses(self._modules, settings=settings_of_children, inline=inline)
+        pool = ChildProcesses(self._modules, settings=settings_of_children, inline=self._inline)
         settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
         transport = TurnTransport([self._way_to(url) for url in self.urls], clock)
         self._supervisor = Supervisor(
@@ -185,19 +186,19 @@ def _sweep(rooms: Path, before: float) -> None:
 
 
 def hello_of(
+    offers: Offers,
     name: str | None = None,
     *,
     slots: Mapping[str, int] | None = None,
     labels: Mapping[str, str] | None = None,
     pool: str = "",
-    executors: Iterable[str] | None = None,
 ) -> Hello:
-    """Return what a worker of this process says of itself. Arguments and errors are those of `Worker`."""
+    """Return what a worker of this process says of itself. The other arguments are those of `Worker`."""
     return Hello(
         worker=name or f"{socket.gethostname()}-{os.getpid()}",
         build=__version__,
         protocols=[PROTOCOL_VERSION],
-        executors=list(_offers(executors)),
+        executors=offers.executors,
         slots={"tasks": os.cpu_count() or 1, **(slots or {})},
         labels={"os": platform.system().lower(), "arch": platform.machine(), **(labels or {})},
         pool=pool,
@@ -212,25 +213,3 @@ def _check_extra(*, grpc: bool) -> None:
     if find_spec("httpx2") is None:
         hint = "pip install 'aether-protocol[server]'"
         raise UsageError("a worker needs httpx2 to talk to its server, which is not installed", hint=hint)
-
-
-def inline_executors(names: Iterable[str]) -> list[str]:
-    """Return those of these installed executors that are inline."""
-    installed = InstalledExecutors()
-    return [name for name in names if name in installed and installed[name].mode == "inline"]
-
-
-def _offers(names: Iterable[str] | None) -> Iterable[ExecutorOffer]:
-    installed = InstalledExecutors()
-    for name in installed if names is None else names:
-        try:
-            type_ = installed[name].type
-        except KeyError:
-            known = ", ".join(sorted(installed))
-            raise UsageError(f"executor {name!r} is not installed", hint=f"there are {known}") from None
-        missing = missing_modules(type_)
-        if missing and names is not None:
-            verb = "is" if len(missing) == 1 else "are"
-            raise UsageError(f"executor {name!r} needs {', '.join(missing)}, which {verb} not installed")
-        if not missing:
-            yield ExecutorOffer(name=name, version=__version__, config=config_schema(type_))

@@ -66,7 +66,7 @@ class ChildProcesses:
     """See `worker.pool.AttemptPool`.
 
     Args:
-        modules: imported in each child before it works, for executors and functions that they register.
+        modules: imported in each child before it works, for their executors and functions.
         environment: of the children; that of this process unless given.
         settings: where children find and keep files.
         inline: the names of inline executors; their attempts share children.

@@ -124,6 +124,12 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
         _place("metrics.port", "--metrics-port", type=Number(0, 65_535), metavar="PORT",
                help="A port of its own for /metrics; by default it is that of HTTP."),
     ] = None
+    modules: Annotated[
+        tuple[str, ...],
+        option("--import", multiple=True, metavar="MODULE",
+               help="A module whose `executors` and `functions` the server's own worker has, besides what is installed. "
+                    "Several are allowed."),
+    ] = ()
     library: LibraryOption = ()
     documents: Annotated[
         str | None,
@@ -193,6 +199,7 @@ def _settings(options: ServeOptions) -> HostSettings:
         workspaces=options.hosting.workspaces,
         library=options.library,
         documents=options.documents,
+        modules=options.modules,
         configuration=configuration(),
     )
     try:
