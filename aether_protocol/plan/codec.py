@@ -165,7 +165,7 @@ class _Writer:
         return _Call(call.name, number, None if details == _BARE else details)
 
     def hooks(self, hooks: Mapping[m.HookEvent, m.Call]) -> dict[m.HookEvent, _Call]:
-        return {event: self.call(call) for event, call in hooks.items()}
+        return {event: self.call(call) for event, call in hooks.items()} if hooks else {}
 
     def _library(self, library: m.LibraryDef | None) -> int | None:
         if library is None:

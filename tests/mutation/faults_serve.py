@@ -183,4 +183,12 @@ FAULTS = (
         "",
         SECRETS,
     ),
+    Fault(
+        "a server that is heard",
+        "large documents are compiled in the event loop",
+        "service/documents/compiling.py",
+        "    if not large:\n",
+        "    if large is not None:\n",
+        tests="tests/unit/service/test_compiling.py",
+    ),
 )

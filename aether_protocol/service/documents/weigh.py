@@ -34,6 +34,7 @@ from aether_protocol.service.documents.changes import (
     DocumentChange,
     LeftOutDocument,
 )
+from aether_protocol.service.documents.compiling import compile_apart, is_large
 from aether_protocol.service.documents.texts import refuse
 from aether_protocol.service.documents.users import Key, StoredText, mentions, read_stored, refers
 from aether_protocol.service.schedules.check import ScheduleCandidate, check_now, check_stored, schedule_spec
@@ -56,6 +57,7 @@ class GivenDocuments(Struct, frozen=True, kw_only=True):
         kinds: which documents are meant; the others are left out.
         variables: what a run would see of them.
         replaces: a CronWorkflow with another workflowSpec makes a new schedule of that name.
+        large: they take long to compile.
     """
 
     workspace: DocumentWorkspace
@@ -64,6 +66,7 @@ class GivenDocuments(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, Mapping[str, Json]]
     kinds: Collection[str] = KINDS
     replaces: bool = False
+    large: bool = False
 
 
 class WeighedDocuments(Struct, frozen=True):
@@ -95,11 +98,11 @@ async def weigh(given: GivenDocuments, store: Store, now: int) -> WeighedDocumen
         DocumentError: something is invalid; with everything that was found.
         UsageError: there is no document of these kinds.
     """
-    reading = _read(given)
+    reading = await compile_apart(given.large, _read, given)
     for candidate in reading.candidates:
         reading.diagnostics += check_now(candidate, now, given.variables)
     kept = {key: one for key, one in reading.documents.items() if one.kind != SCHEDULE}
-    texts = document_texts(kept.values())
+    texts = await compile_apart(given.large, document_texts, kept.values())
     new = {key: NewDocument(*key, text) for key, text in zip(kept, texts, strict=True)}
     stored = {key: await store.library.get(*key) for key in new}
     changes: Sequence[ScheduleChange] = ()
@@ -221,12 +224,13 @@ async def _broken_users(
     while changed:
         reached: set[Key] = set()
         for one in [one for one in others if mentions(one.text, changed)]:
-            read = read_stored(one)
+            large = is_large(one.text)
+            read = await compile_apart(large, read_stored, one)
             if read is None or not refers(read, one.namespace, changed):
                 continue
             others.remove(one)
-            faults = _faults(workspace, read)
-            if faults and not _faults(before, read):
+            faults = await compile_apart(large, _faults, workspace, read)
+            if faults and not await compile_apart(large, _faults, before, read):
                 workspace.sources[read.file.file] = read.text
                 found += faults
             if one.kind == TEMPLATE:

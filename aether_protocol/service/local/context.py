@@ -196,21 +196,27 @@ class ClientContext(Struct, frozen=True):
             return document
         if isinstance(document, StoredWorkflow):
             return await self._stored_plan(document)
-        workspace, files = self.take([document] if isinstance(document, DocumentText) else document, library)
-        await self.reach(workspace, files)
-        plan = workspace.plan(files[0], name)
+        from aether_protocol.service.documents.compiling import compile_apart, is_large
+
+        given = [document] if isinstance(document, DocumentText) else document
+        large = is_large(given, library)
+        workspace, files = await compile_apart(large, self.take, given, library)
+        await self.reach(workspace, files, large=large)
+        plan = await compile_apart(large, workspace.plan, files[0], name)
         return replace(plan, folder=document.folder) if isinstance(document, DocumentText) else plan
 
     async def _stored_plan(self, document: StoredWorkflow) -> Plan:
         from aether_protocol.assembly.templates import as_file
         from aether_protocol.service.documents.changes import WORKFLOW
+        from aether_protocol.service.documents.compiling import compile_apart, is_large
         from aether_protocol.service.documents.find import find_document, read_document_name
 
         workspace = self.workspace()
         found = await find_document(self.store, WORKFLOW, read_document_name(document.name, None), document.digest)
-        file = workspace.take_given(as_file(found))
-        await self.reach(workspace, [file])
-        return replace(workspace.plan(file), document_version=found.version)
+        large = is_large(found.text)
+        file = await compile_apart(large, workspace.take_given, as_file(found))
+        await self.reach(workspace, [file], large=large)
+        return replace(await compile_apart(large, workspace.plan, file), document_version=found.version)
 
     def take(
         self, documents: Mapping[str, Json] | str | Sequence[DocumentText], library: Sequence[LibraryTexts]
@@ -222,9 +228,11 @@ class ClientContext(Struct, frozen=True):
         workspace.add_libraries(map(given_library, library))
         return workspace, take_documents(workspace, documents)
 
-    async def reach(self, workspace: DocumentWorkspace, files: Sequence[LoadedFile]) -> None:
-        """Look templates up in the store, where a reference is found nowhere else."""
-        if workspace.lacks(files):
+    async def reach(self, workspace: DocumentWorkspace, files: Sequence[LoadedFile], *, large: bool = False) -> None:
+        """Look templates up in the store, where a reference is found nowhere else. `large`: the files are."""
+        from aether_protocol.service.documents.compiling import compile_apart
+
+        if await compile_apart(large, workspace.lacks, files):
             from aether_protocol.assembly.templates import read_shelf
 
             workspace.put_on_shelf(await read_shelf(self.store, self.place, workspace.limits))

@@ -34,13 +34,15 @@ class LocalDocuments:
         dry_run: bool = False,
     ) -> AppliedDocuments:
         from aether_protocol.engine.submission import read_variables
+        from aether_protocol.service.documents.compiling import compile_apart, is_large
         from aether_protocol.service.documents.texts import folders_of
         from aether_protocol.service.documents.weigh import GivenDocuments, weigh, write
 
         context = self._context
-        workspace, files = context.take(documents, library)
+        large = is_large(documents, library)
+        workspace, files = await compile_apart(large, context.take, documents, library)
         workspace.put_together(files)
-        await context.reach(workspace, files)
+        await context.reach(workspace, files, large=large)
         given = GivenDocuments(
             workspace=workspace,
             files=files,
@@ -48,6 +50,7 @@ class LocalDocuments:
             variables=read_variables(context.variables()),
             kinds=kinds,
             replaces=replaces,
+            large=large,
         )
         weighed = await weigh(given, context.store, context.clock.now())
         return weighed.applied if dry_run else await write(context.store, weighed, context.clock.wall())
@@ -85,12 +88,14 @@ class LocalDocuments:
     async def check(
         self, documents: Documents, *, library: Sequence[LibraryTexts] = (), strict: bool = False
     ) -> Sequence[Diagnostic]:
+        from aether_protocol.service.documents.compiling import compile_apart, is_large
         from aether_protocol.service.documents.texts import take_grouped
 
         workspace = self._context.workspace()
-        groups = take_grouped(workspace, documents, library)
-        await self._context.reach(workspace, [file for group in groups for file in group])
-        return workspace.check(groups, strict=True, pedantic=strict)
+        large = is_large(documents, library)
+        groups = await compile_apart(large, take_grouped, workspace, documents, library)
+        await self._context.reach(workspace, [file for group in groups for file in group], large=large)
+        return await compile_apart(large, workspace.check, groups, strict=True, pedantic=strict)
 
     async def marks(self) -> Sequence[DocumentMark]:
         return await self._context.store.library.marks()
