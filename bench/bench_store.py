@@ -34,7 +34,7 @@ from plans import fan_out
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
-from aether_protocol.adapters.stores.sqlite.records import ROW as COLUMNS
+from aether_protocol.adapters.stores.sql.records import ROW as COLUMNS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock

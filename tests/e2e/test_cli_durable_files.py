@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite.records import COVERED, next_sum, sum_of, sum_of_moved
+from aether_protocol.adapters.stores.sql.records import COVERED, next_sum, sum_of, sum_of_moved
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, environment
 from tests.e2e.store_cli import Cli, ids, make_cli

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sqlite.logs import KEEP_LOG_CHARACTERS
+from aether_protocol.adapters.stores.sql.logs import KEEP_LOG_CHARACTERS
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, aether, environment, read_until
 from tests.e2e.store_cli import Cli, make_cli

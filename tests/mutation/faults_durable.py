@@ -15,8 +15,9 @@ RECOVERY = "engine/recovery.py"
 MAILBOX = "engine/mailbox.py"
 MEMORY = "adapters/stores/memory/facets.py"
 SHARED = "adapters/stores/memory/store.py"
-LEASES = "adapters/stores/sqlite/leases.py"
+LEASES = "adapters/stores/sql/leases.py"
 RUNS = "adapters/stores/sqlite/runs.py"
+RECORDS = "adapters/stores/sql/runs.py"
 LOCAL = "adapters/brokers/local.py"
 SLOTS = "execution/slots.py"
 LEAF = "scheduler/tasks.py"
@@ -297,8 +298,8 @@ FAULTS = (
         "leases",
         "a lease is not looked at (SQLite)",
         LEASES,
-        "OR NOT coalesce({COUNTS}, 0))",
-        "OR coalesce(until, ?) <> ?)",
+        "OR NOT {COUNTS}%s) ",
+        "OR coalesce(until, ?) <> ?%s) ",
     ),
     Fault(
         "leases",
@@ -311,7 +312,7 @@ FAULTS = (
         "leases",
         "a change of hands gives no new token (SQLite)",
         LEASES,
-        "                token += holder != owner\n",
+        "            token += holder != owner\n",
         "",
     ),
     Fault(
@@ -433,8 +434,8 @@ FAULTS = (
         "missed",
         "a run that goes to sleep takes its last change out of the feed",
         LEASES,
-        "                    self._db.numbers.record(execute, number)  # the feed",
-        "                    pass  # the feed",
+        "                yield from self._db.record_change(number)  # the feed",
+        "                pass  # the feed",
         tests="tests/contracts/test_stores_sqlite.py",
     ),
     Fault(
@@ -456,7 +457,7 @@ FAULTS = (
     Fault(
         "replay",
         "a run is loaded from one step after its snapshot (SQLite)",
-        RUNS,
+        RECORDS,
         "saved[1] + 1 if saved is not None",
         "saved[1] + 2 if saved is not None",
     ),
@@ -471,7 +472,7 @@ FAULTS = (
     Fault(
         "ends",
         "the end of a run is not written in its row (SQLite)",
-        RUNS,
+        RECORDS,
         '_CLOSE: Final = f"{_CHANGE}, closed=1 WHERE',
         '_CLOSE: Final = f"{_CHANGE}, closed=0 WHERE',
     ),
@@ -574,8 +575,8 @@ FAULTS = (
         "order",
         "an epoch stays where its owner claims a run once more (SQLite)",
         LEASES,
-        "epoch = epoch + (tier = ",
-        "epoch = epoch + (owner IS NULL AND tier = ",
+        "epoch = epoch + CASE tier WHEN '{SNAPSHOT}' THEN 1 ",
+        "epoch = epoch + CASE WHEN owner IS NULL AND tier = '{SNAPSHOT}' THEN 1 ",
         tests="tests/contracts/test_stores_sqlite.py",
     ),
     Fault(

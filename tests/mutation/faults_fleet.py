@@ -44,7 +44,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "logs of workers",
         "a log that comes twice is stored twice after a restart",
-        "adapters/stores/sqlite/logs.py",
+        "adapters/stores/sql/logs.py",
         "    return int(found[0]) if found is not None else 0\n",
         "    return int(found[0]) if found is None else 0\n",
         tests="tests/unit/server/test_logs.py",

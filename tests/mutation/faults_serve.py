@@ -34,7 +34,7 @@ FAULTS = (
     Fault(
         "RT-125",
         "a key goes over all namespaces",
-        "adapters/stores/sqlite/runs.py",
+        "adapters/stores/sql/runs.py",
         '"WHERE keys.namespace = ? AND key = ?"',
         '"WHERE ? <> \'\' AND key = ?"',
         "tests/contracts/test_stores_sqlite.py",
@@ -98,7 +98,7 @@ FAULTS = (
     Fault(
         "RT-126",
         "the last lines come without those before them",
-        "adapters/stores/sqlite/logs.py",
+        "adapters/stores/sql/logs.py",
         "lines[:limit] if before is None else lines[-limit:]",
         "lines[:limit]",
         "tests/contracts/test_stores_sqlite.py",

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.adapters.stores.sql.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.database import Database
-from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import NewDocument, RunQuery

@@ -1,21 +1,12 @@
 """The SQLite store: runs in one file, nothing to install or start.
 
 All calls come from one event loop's thread, and each that writes is one transaction. Several processes may use a file at once:
-SQLite has one writer at a time, and leases keep engines off each other's runs. The facets share one connection (`database`),
-and each knows its own tables alone (`schema` has them all). Every row that says something carries a digest of what it says
-(`records`): what a disk changed is reported, never acted on.
-
-Modules by role:
+SQLite has one writer at a time, and leases keep engines off each other's runs. The facets share one connection (`database`).
+What is not here is the same in every store in SQL (`adapters.stores.sql`).
 
     the store as one object, and how one is opened      store
     the connection: opening, transactions, errors       database
-    the tables, as numbered migrations                  schema
-    rows and texts with their digests                   records
-    runs: appends, snapshots, lists; the feed           runs, changes, numbers
-    leases, locks, the mailbox                          leases
-    what tasks wrote; documents with their versions     logs, library
-    schedules, their fires and decisions                schedules
-    tokens, namespaces and the audit                    access
-    the key of servers, and the workers they know       fleet
+    the dialect, for what all stores in SQL share       dialect
+    how steps are appended; the feed                    runs, changes, numbers
     description, check and compaction of the file       upkeep
 """

@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from aether_protocol.adapters.stores.sql.records import NEWEST, RUNS, SHOWN, make_row
 from aether_protocol.adapters.stores.sqlite.database import Database
-from aether_protocol.adapters.stores.sqlite.records import NEWEST, RUNS, SHOWN, make_row
 from aether_protocol.ports.store.changes import Change
 
 POLL_S: Final = 0.05  # between two looks for what another process has written

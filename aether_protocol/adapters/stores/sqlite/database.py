@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
+from aether_protocol.adapters.stores.sql.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.numbers import ChangeNumbers
-from aether_protocol.adapters.stores.sqlite.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.execution.private import make_private
 

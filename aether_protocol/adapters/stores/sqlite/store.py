@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aether_protocol.adapters.stores.sqlite.access import SqliteAudit, SqliteNamespaces, SqliteTokens
+from aether_protocol.adapters.stores.sql.access import SqlAudit, SqlNamespaces, SqlTokens
+from aether_protocol.adapters.stores.sql.fleet import SqlFleet
+from aether_protocol.adapters.stores.sql.leases import SqlLeases, SqlMailbox
+from aether_protocol.adapters.stores.sql.library import SqlLibrary
+from aether_protocol.adapters.stores.sql.logs import SqlLogs
+from aether_protocol.adapters.stores.sql.runs import RunRecords
+from aether_protocol.adapters.stores.sql.schedules import SqlSchedules
 from aether_protocol.adapters.stores.sqlite.changes import SqliteChanges
 from aether_protocol.adapters.stores.sqlite.database import Database, machine_now
-from aether_protocol.adapters.stores.sqlite.fleet import SqliteFleet
-from aether_protocol.adapters.stores.sqlite.leases import SqliteLeases, SqliteMailbox
-from aether_protocol.adapters.stores.sqlite.library import SqliteLibrary
-from aether_protocol.adapters.stores.sqlite.logs import SqliteLogs
+from aether_protocol.adapters.stores.sqlite.dialect import SqliteDialect
 from aether_protocol.adapters.stores.sqlite.runs import SqliteRuns
-from aether_protocol.adapters.stores.sqlite.schedules import SqliteSchedules
 from aether_protocol.adapters.stores.sqlite.upkeep import SqliteUpkeep
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
@@ -48,20 +50,21 @@ class SqliteStore:
         self.durable = True
         self.tier = tier
         self.file: Path | None = None if database.path == ":memory:" else Path(database.path).absolute()
-        runs = SqliteRuns(database, tier)
-        self.runs: RunStore = runs
-        self.leases: LeaseStore = SqliteLeases(database, runs.forget)
-        self.mailbox: MailboxStore = SqliteMailbox(database)
-        self.logs: LogStore = SqliteLogs(database)
+        dialect = SqliteDialect(database)
+        records, mailbox = RunRecords(dialect, tier), SqlMailbox(dialect)
+        self.runs: RunStore = SqliteRuns(database, dialect, records)
+        self.leases: LeaseStore = SqlLeases(dialect, records.forget, dialect.warn_of_sharing)
+        self.mailbox: MailboxStore = mailbox
+        self.logs: LogStore = SqlLogs(dialect)
         self.changes: ChangeFeed = SqliteChanges(database)
-        schedules = SqliteSchedules(database, runs)
+        schedules = SqlSchedules(dialect, records, mailbox)
         self.schedules: ScheduleStore | None = schedules
-        self.library: LibraryStore = SqliteLibrary(database, schedules)
-        self.fleet: FleetStore = SqliteFleet(database)
+        self.library: LibraryStore = SqlLibrary(dialect, schedules)
+        self.fleet: FleetStore = SqlFleet(dialect)
         self.upkeep: UpkeepStore = SqliteUpkeep(database, tier)
-        self.tokens: TokenStore = SqliteTokens(database)
-        self.namespaces: NamespaceStore = SqliteNamespaces(database)
-        self.audit: AuditStore = SqliteAudit(database)
+        self.tokens: TokenStore = SqlTokens(dialect)
+        self.namespaces: NamespaceStore = SqlNamespaces(dialect)
+        self.audit: AuditStore = SqlAudit(dialect)
 
     async def close(self) -> None:
         self.database.close()

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
+from aether_protocol.adapters.stores.sql.records import COVERED, fits, has_types, next_sum, sum_of_moved
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
-from aether_protocol.adapters.stores.sqlite.records import COVERED, fits, has_types, next_sum, sum_of_moved
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 from aether_protocol.ports.store.upkeep import StoreInfo
 

@@ -1,4 +1,4 @@
-"""The tables of a SQLite store, as numbered migrations.
+"""The tables of a store in SQL, as numbered migrations.
 
 `user_version` is the number of the newest migration that a file has been through, `application_id` says that the file is an
 Aether store. A migration that was released never changes; the next one is added at the end.

@@ -1,4 +1,4 @@
-"""What a SQLite store records of runs: rows and texts, each with a digest, made and read again.
+"""What a store in SQL records of runs: rows and texts, each with a digest, made and read again.
 
 What is read again is what was written, or it is reported as a damaged store, whatever it holds instead. A digest is made of
 the values as they are stored, in an order of columns that never changes; which columns it covers stands in COVERED and nowhere
@@ -15,7 +15,7 @@ from hashlib import blake2b, sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.stores.sqlite.database import Execute
+from aether_protocol.adapters.stores.sql.work import Row, SqlDatabase, Work, fetch, fetch_one
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
@@ -134,7 +134,7 @@ ROW: Final = (
 # A run's row as it is now: of an open run, how far it is stands in the newest row of its steps.
 NEWEST: Final = "(SELECT max(id) FROM steps WHERE id BETWEEN number << 32 AND (number << 32) + 4294967295)"
 RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {NEWEST} END"
-SEQ: Final = "coalesce(max(last, seq), seq)"
+SEQ: Final = "CASE WHEN last > seq THEN last ELSE seq END"
 _BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
 _FAR: Final = f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
 SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}, wake_at, document_version"
@@ -144,7 +144,7 @@ SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
 HEAD: Final = (
     "SELECT run, plan, header, heads.sum, digest, text FROM heads LEFT JOIN plans ON plans.number = plan WHERE run = ?"
 )
-_ROWS_OF_STEPS: Final = "SELECT id, last, ended, change, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
+_ROWS_OF_STEPS: Final = "SELECT id, last, ended, %s, lines, sum FROM steps WHERE id BETWEEN ? AND ? ORDER BY id"
 _BEFORE: Final = "SELECT sum FROM steps WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
 _PHASES: Final = frozenset(map(str, Phase))
 _END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
@@ -152,9 +152,10 @@ _seen_shapes: Final[set[tuple[type, ...]]] = set()  # types of columns that were
 
 # The row that step ? is in, or the first one after it.
 LINES: Final = (
-    "SELECT id, last, ended, change, lines, sum FROM steps WHERE id >= "
-    "coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ? AND ?), ?) AND id < ? ORDER BY id"
+    "SELECT id, last, ended, %s, lines, sum FROM steps WHERE id >= "
+    "coalesce((SELECT max(id) FROM steps WHERE id BETWEEN ?1 AND ?2), ?1) AND id < ?3 ORDER BY id LIMIT ?4"
 )
+UNLIMITED: Final = 1 << 62  # rows: what LIMIT is given where all are wanted
 to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -164,7 +165,7 @@ def moved_values(row: RunSummary) -> tuple[Json, ...]:
     return row.phase, *times, row.seq, row.leaves_ended, row.leaves_known
 
 
-def require_row(found: tuple[Any, ...], whose: str) -> None:
+def require_row(found: Row, whose: str) -> None:
     """Raise PortError where a run's row does not fit its digests: `found` has the columns of ROW, then those of SUMMED."""
     fixed, moved, seq, ended, head = found[WIDTH : WIDTH + 5]
     row = dict(zip(_COLUMNS, found, strict=False)) | {"seq": seq, "leaves_ended": ended}
@@ -172,30 +173,30 @@ def require_row(found: tuple[Any, ...], whose: str) -> None:
     require_moved([row[name] for name in COVERED["moved"].split(", ")], head, moved, f"the row of {whose}")
 
 
-def chained(execute: Execute, number: int, first: int, whose: str) -> list[str]:
-    """Read the lines of the rows of steps from step `first` on, each row compared with its digest."""
+def chained(change: str, number: int, first: int, whose: str) -> Work[list[str]]:
+    """Read the lines of the rows of steps from step `first` on, each row compared with its digest, which covers `change`."""
     lines: list[str] = []
     before: bytes | None = None
-    for row in execute(_ROWS_OF_STEPS, ((number << 32) + first, ((number + 1) << 32) - 1)):
-        before = require_chained(execute, row, before, whose)
+    for row in (yield from fetch(_ROWS_OF_STEPS % change, ((number << 32) + first, ((number + 1) << 32) - 1))):
+        before = yield from require_chained(row, before, whose)
         lines += row[4].split("\n")
     return lines
 
 
-def require_chained(execute: Execute, row: tuple[Any, ...], before: bytes | None, whose: str) -> bytes:
+def require_chained(row: Row, before: bytes | None, whose: str) -> Work[bytes]:
     """Raise PortError where a row of steps does not fit its digest, which follows `before` (None: look it up); its digest."""
     id_, last, ended, change, lines, sum_ = row
     if (type(last), type(ended), type(change), type(lines)) != (int, int, int, str):
         raise damaged(f"the record of {whose}")
     if before is None:
-        found = execute(_BEFORE, (id_ >> 32 << 32, id_)).fetchone()
+        found = yield from fetch_one(_BEFORE, (id_ >> 32 << 32, id_))
         before = found[0] or b"" if found is not None else b""
     if next_sum(before, id_, last, ended, change, lines) != sum_:
         raise damaged(f"the record of {whose}")
     return bytes(sum_)
 
 
-def make_row(found: tuple[Any, ...]) -> RunSummary:
+def make_row(found: Row) -> RunSummary:
     """Make a row from the columns of ROW. Raises PortError where they do not hold what they should."""
     shape = tuple(map(type, found))
     if shape not in _seen_shapes:
@@ -219,8 +220,8 @@ def make_row(found: tuple[Any, ...]) -> RunSummary:
     return made
 
 
-def condition(query: RunQuery) -> tuple[str, list[Json]]:
-    """Write a query as a condition with its values.
+def condition(query: RunQuery, database: SqlDatabase) -> tuple[str, list[Json]]:
+    """Write a query as a condition in the dialect of a database, with its values.
 
     A label is found as it stands in the JSON text, which no other text can contain.
     """
@@ -234,14 +235,14 @@ def condition(query: RunQuery) -> tuple[str, list[Json]]:
         ("digest = ?", query.digest),
     ]
     held = [(text, value) for text, value in table if value is not None]
-    held += [("instr(labels, ?)", clean(to_json({key: value})[1:-1])) for key, value in query.labels.items()]
+    held += [(database.holds_label, clean(to_json({key: value})[1:-1])) for key, value in query.labels.items()]
     texts, values = [text for text, _ in held], [value for _, value in held]
     if query.phases:
         texts.append(f"phase IN ({', '.join('?' * len(query.phases))})")
         values += query.phases
     if query.namespaces is not None:
-        texts.append("namespace IN (SELECT value FROM json_each(?))")  # any number of them
-        values.append(to_json(list(query.namespaces)))
+        texts.append(database.holds_namespace)  # any number of them
+        values.append(database.list_value(query.namespaces))
     if query.prefix:
         texts.append("run_id >= ? AND run_id < ?")
         values += (query.prefix, f"{query.prefix}\U0010ffff")
@@ -258,6 +259,7 @@ def condition(query: RunQuery) -> tuple[str, list[Json]]:
 # --- plans, headers and steps as text ---
 
 _PLANS_KNOWN: Final = 8
+_KEEP_PLAN: Final = "INSERT INTO plans (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING RETURNING number"
 
 
 class _KnownPlans:
@@ -293,7 +295,7 @@ _plans: Final = _KnownPlans()
 
 
 class RecordCodec:
-    """Writes and reads plans, headers and steps; `path` names the file in errors.
+    """Writes and reads plans, headers and steps; `path` names the store in errors.
 
     Made with the first run that is written or opened: listing runs needs none of the codecs, and does not wait for them.
     """
@@ -315,20 +317,23 @@ class RecordCodec:
         """Write a line for each."""
         return self._encode_entries(steps)
 
-    def keep_plan(self, execute: Execute, plan: Plan) -> int:
-        """Find the row of `plan`, or make it where there is none with its digest; its number."""
+    def keep_plan(self, plan: Plan, for_key: str) -> Work[int]:
+        """Find the row of `plan`, which must stay (`SqlDatabase.for_key`), or make it where there is none with its digest; its
+        number."""
         text, digest = "", _plans.digest_of(plan)
         if digest is None:
             text = self._encode_plan(plan)
             digest = sha256(text.encode()).hexdigest()
             _plans.keep(digest, plan)
-        found = execute("SELECT number FROM plans WHERE digest = ?", (digest,)).fetchone()
+        asked = f"SELECT number FROM plans WHERE digest = ?{for_key}"
+        found = yield from fetch_one(asked, (digest,))
         if found is None:
             values = (digest, text or self._encode_plan(plan))
-            number = execute("INSERT INTO plans (digest, text) VALUES (?, ?)", values).lastrowid
-        else:
-            number = found[0]
-        assert number is not None
+            found = yield from fetch_one(_KEEP_PLAN, values)
+        if found is None:  # another was first, just now
+            found = yield from fetch_one(asked, (digest,))
+        assert found is not None
+        number: int = found[0]
         return number
 
     def read_plan(self, found: Sequence[Any] | None, whose: str) -> Plan:

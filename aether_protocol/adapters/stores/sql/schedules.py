@@ -1,4 +1,4 @@
-"""Schedules in SQLite, with what became of their fires.
+"""Schedules in SQL, with what became of their fires.
 
 Law: the version of a schedule is the lock: it is compared and raised in the transaction that writes all the rest of a
 decision, the new runs among it.
@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aether_protocol.adapters.stores.sqlite.database import Database, Execute, next_id
-from aether_protocol.adapters.stores.sqlite.leases import ask
-from aether_protocol.adapters.stores.sqlite.records import COVERED, RUNS, SHOWN, damaged, make_row, require, sum_of
-from aether_protocol.adapters.stores.sqlite.runs import FORGET_PLAN, SqliteRuns, is_there
+from aether_protocol.adapters.stores.sql.leases import SqlMailbox
+from aether_protocol.adapters.stores.sql.records import COVERED, RUNS, SHOWN, UNLIMITED, damaged, make_row, require, sum_of
+from aether_protocol.adapters.stores.sql.runs import FORGET_PLAN, Known, RunRecords, is_there
+from aether_protocol.adapters.stores.sql.work import Row, Rows, SqlDatabase, Work, change, fetch, fetch_one
 from aether_protocol.cron.settings import decode_settings, encode_settings
 from aether_protocol.errors import AetherError, BusyError, NotFoundError, UsageError
 from aether_protocol.expressions.json_copy import clean
@@ -42,94 +42,105 @@ _OLD_FIRES: Final = (
 _RUNS_OF: Final = (
     f"SELECT {SHOWN} FROM (SELECT run_id AS started, max(at) AS fired FROM fires JOIN schedules ON number = schedule "
     "WHERE run_id IS NOT NULL AND (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2) GROUP BY run_id) "
-    f"JOIN {RUNS.replace('runs LEFT', 'runs ON run_id = started LEFT')} WHERE ?3 IS NULL OR closed = ?3 "
+    f"JOIN {RUNS.replace('runs LEFT', 'runs ON run_id = started LEFT', 1)} WHERE ?3 IS NULL OR closed = ?3 "
     "ORDER BY fired DESC, run_id DESC"
 )
 _CANCEL_TEXT: Final = json.dumps(CANCEL)
 
 
-class SqliteSchedules:
+class SqlSchedules:
     """`ports.store.ScheduleStore`. `runs` makes the runs that a decision starts."""
 
-    def __init__(self, database: Database, runs: SqliteRuns) -> None:
+    def __init__(self, database: SqlDatabase, runs: RunRecords, mailbox: SqlMailbox) -> None:
         self._db = database
         self._runs = runs
+        self._mailbox = mailbox
 
     async def put(self, schedule: StoredSchedule, plan: Plan | None = None) -> StoredSchedule:
-        async with self._db.write() as execute:
-            self.write(execute, schedule, plan)
-            found = _find(execute, schedule.namespace, schedule.name)
+        return await self._db.transact(lambda: self._put(schedule, plan))
+
+    def _put(self, schedule: StoredSchedule, plan: Plan | None) -> Work[StoredSchedule]:
+        yield from self.write(schedule, plan)
+        found = yield from _find(schedule.namespace, schedule.name)
         assert found is not None
         return found
 
-    def write(self, execute: Execute, schedule: StoredSchedule, plan: Plan | None) -> None:
+    def write(self, schedule: StoredSchedule, plan: Plan | None) -> Work[None]:
         """`put`, inside of a transaction."""
-        number = None if plan is None else self._runs.records.keep_plan(execute, plan)
+        number = None if plan is None else (yield from self._runs.keep_plan(plan))
         if schedule.version == 0:
             if number is None:
                 raise UsageError(f"schedule {schedule.name!r} has no plan")
-            if execute(_INSERT, (*_values(schedule), 1, number)).rowcount != 1:
+            if (yield from change(_INSERT, (*_values(schedule), 1, number))) != 1:
                 raise BusyError(f"schedule {schedule.name!r} exists already")
         else:
-            self._change(execute, schedule)
+            yield from self._change(schedule)
             if number is not None:
                 where = (schedule.namespace, schedule.name)
-                before = execute(f"SELECT plan FROM schedules {_ONE}", where).fetchone()
-                execute(f"UPDATE schedules SET plan = ? {_ONE}", (number, *where))
-                execute(FORGET_PLAN, before)
-        _sum_up(execute, schedule.namespace, schedule.name)
+                before = yield from fetch_one(f"SELECT plan FROM schedules {_ONE}", where)
+                yield f"UPDATE schedules SET plan = ? {_ONE}", (number, *where)
+                yield FORGET_PLAN, before or (0,)
+        yield from _sum_up(schedule.namespace, schedule.name)
 
     async def get(self, namespace: str, name: str) -> StoredSchedule | None:
-        with self._db.read() as execute:
-            return _find(execute, namespace, name)
+        return await self._db.query(lambda: _find(namespace, name))
 
     async def find(
         self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
     ) -> list[StoredSchedule]:
         order = "namespace, name" if due is None else "next_at, namespace, name"
         where = f"WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY {order} LIMIT ?3"
-        values = (namespace, due, -1 if limit is None else limit)
-        with self._db.read() as execute:
-            return [_make(item) for item in execute(f"SELECT {_SUMMED} FROM schedules {where}", values)]
+        values = (namespace, due, UNLIMITED if limit is None else limit)
+        return [_make(item) for item in await self._db.query(lambda: fetch(f"SELECT {_SUMMED} FROM schedules {where}", values))]
 
     async def plan(self, namespace: str, name: str) -> Plan:
-        with self._db.read() as execute:
-            there = _find(execute, namespace, name)
-            text = f"SELECT digest, text FROM plans WHERE number = (SELECT plan FROM schedules {_ONE})"
-            found = execute(text, (namespace, name)).fetchone()
-        if there is None:
+        there, found = await self._db.query(lambda: self._find_plan(namespace, name))
+        if not there:
             raise NotFoundError(f"schedule {name!r} is unknown in namespace {namespace!r}")
-        return self._runs.records.read_plan(found, f"schedule {name!r}")
+        return self._runs.codec.read_plan(found, f"schedule {name!r}")
+
+    def _find_plan(self, namespace: str, name: str) -> Work[tuple[bool, Row | None]]:
+        there = yield from _find(namespace, name)
+        text = f"SELECT digest, text FROM plans WHERE number = (SELECT plan FROM schedules {_ONE})"
+        return there is not None, (yield from fetch_one(text, (namespace, name)))
 
     async def remove(self, namespace: str, name: str) -> bool:
-        async with self._db.write() as execute:
-            found = execute(f"DELETE FROM schedules {_ONE} RETURNING number, plan", (namespace, name)).fetchone()
-            if found is None:
-                return False
-            execute("DELETE FROM fires WHERE schedule = ?", (found[0],))
-            execute(FORGET_PLAN, (found[1],))
+        return await self._db.transact(lambda: self._remove(namespace, name))
+
+    def _remove(self, namespace: str, name: str) -> Work[bool]:
+        found = yield from fetch_one(f"DELETE FROM schedules {_ONE} RETURNING number, plan", (namespace, name))
+        if found is None:
+            return False
+        yield "DELETE FROM fires WHERE schedule = ?", (found[0],)
+        yield FORGET_PLAN, (found[1],)
         return True
 
     async def decide(self, decision: ScheduleDecision) -> Mapping[str, int]:
-        tokens: dict[str, int] = {}
+        begun = await self._db.transact(lambda: self._decide(decision))
+        self._runs.remember({run_id: known for run_id, (_, known) in begun.items()})
+        return {run_id: token for run_id, (token, _) in begun.items()}
+
+    def _decide(self, decision: ScheduleDecision) -> Work[dict[str, tuple[int, Known]]]:
         begun = {}
-        async with self._db.write() as execute:
-            number = self._change(execute, decision.schedule)
-            _sum_up(execute, decision.schedule.namespace, decision.schedule.name)
-            there = {run.row.run_id for run in decision.runs if is_there(execute, run.row.run_id)}
-            for run in decision.runs:
-                if run.row.run_id not in there:
-                    tokens[run.row.run_id], begun[run.row.run_id] = self._runs.insert(execute, run)
-            for record in decision.records:
-                if record.run_id not in there:
-                    values = (next_id(execute, "fires"), number, *_fire_values(record))
-                    execute(_INSERT_FIRE, (*values, sum_of("fires", values)))
-            for run_id in decision.cancel:
-                ask(execute, run_id, _CANCEL_TEXT, "AND closed = 0")
-            if decision.records:
-                execute(_OLD_FIRES, (number,))
-        self._runs.remember(begun)
-        return tokens
+        number = yield from self._change(decision.schedule)
+        yield from _sum_up(decision.schedule.namespace, decision.schedule.name)
+        there = set[str]()
+        for run in decision.runs:
+            if (yield from is_there(run.row.run_id)):
+                there.add(run.row.run_id)
+            else:
+                begun[run.row.run_id] = yield from self._runs.insert(run)
+        records = [record for record in decision.records if record.run_id not in there]
+        rows = Rows()
+        for id_, record in zip((yield from self._db.next_ids("fires", len(records))), records, strict=True):
+            values = (id_, number, *_fire_values(record))
+            rows.append((*values, sum_of("fires", values)))
+        yield _INSERT_FIRE, rows
+        for run_id in decision.cancel:
+            yield from self._mailbox.ask(run_id, _CANCEL_TEXT, "AND closed = 0")
+        if decision.records:
+            yield _OLD_FIRES, (number,)
+        return begun
 
     async def fires(self, namespace: str, name: str, before: int | None = None, limit: int = 100) -> list[FireRecord]:
         text = (
@@ -137,8 +148,7 @@ class SqliteSchedules:
             "WHERE schedule = (SELECT number FROM schedules WHERE namespace = ?1 AND name = ?2) "
             "AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
         )
-        with self._db.read() as execute:
-            found: list[Any] = execute(text, (namespace, name, before, limit)).fetchall()
+        found = await self._db.query(lambda: fetch(text, (namespace, name, before, limit)))
         for *values, sum_ in found:
             require("fires", values, sum_, f"a fire of schedule {name!r}")
         return [_make_fire(item) for item in found]
@@ -146,31 +156,31 @@ class SqliteSchedules:
     async def runs(
         self, namespace: str | None = None, name: str | None = None, *, closed: bool | None = None
     ) -> list[RunSummary]:
-        with self._db.read() as execute:
-            return [make_row(item) for item in execute(_RUNS_OF, (namespace, name, closed))]
+        return [make_row(item) for item in await self._db.query(lambda: fetch(_RUNS_OF, (namespace, name, closed)))]
 
-    def _change(self, execute: Execute, schedule: StoredSchedule) -> int:
+    def _change(self, schedule: StoredSchedule) -> Work[int]:
         """Move a schedule on from the version that was read; its number."""
         values = (*_values(schedule)[2:], schedule.namespace, schedule.name, schedule.version)
-        found = execute(_CHANGE, values).fetchall()
+        found = yield from fetch(_CHANGE, values)
         if not found:
             raise BusyError(f"schedule {schedule.name!r} was changed by another process", hint="look at it, and try again")
         number: int = found[0][0]
         return number
 
 
-def _find(execute: Execute, namespace: str, name: str) -> StoredSchedule | None:
-    found = execute(f"SELECT {_SUMMED} FROM schedules {_ONE}", (namespace, name)).fetchone()
+def _find(namespace: str, name: str) -> Work[StoredSchedule | None]:
+    found = yield from fetch_one(f"SELECT {_SUMMED} FROM schedules {_ONE}", (namespace, name))
     return _make(found) if found is not None else None
 
 
-def _sum_up(execute: Execute, namespace: str, name: str) -> None:
+def _sum_up(namespace: str, name: str) -> Work[None]:
     """Make the digest of a schedule's row that was written just now."""
-    values = execute(f"SELECT {COVERED['schedules']} FROM schedules {_ONE}", (namespace, name)).fetchone()
-    execute(f"UPDATE schedules SET sum = ? {_ONE}", (sum_of("schedules", values), namespace, name))
+    values = yield from fetch_one(f"SELECT {COVERED['schedules']} FROM schedules {_ONE}", (namespace, name))
+    assert values is not None
+    yield f"UPDATE schedules SET sum = ? {_ONE}", (sum_of("schedules", values), namespace, name)
 
 
-def _make(found: tuple[Any, ...]) -> StoredSchedule:
+def _make(found: Row) -> StoredSchedule:
     *values, sum_ = found
     what = f"schedule {found[2]!r}"
     require("schedules", values, sum_, what)
@@ -181,7 +191,7 @@ def _make(found: tuple[Any, ...]) -> StoredSchedule:
         raise damaged(what) from error
 
 
-def _make_fire(found: tuple[Any, ...]) -> FireRecord:
+def _make_fire(found: Row) -> FireRecord:
     id_, _, at, kind, noted_at, run_id, reason, count, first, generation, _ = found
     return FireRecord(
         at=at,

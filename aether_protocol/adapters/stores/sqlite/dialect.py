@@ -1,0 +1,63 @@
+"""SQLite as shared facets see it (`adapters.stores.sql.work`): work is carried out at once, on the one connection."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from aether_protocol.adapters.stores.sql.work import T, Work
+from aether_protocol.adapters.stores.sql.work import run as carry_out
+from aether_protocol.adapters.stores.sqlite.database import Database, next_id
+
+_SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
+
+
+class SqliteDialect:
+    """The dialect of a file. There is one writer at a time, so that nothing is ever repeated and no row has to be locked."""
+
+    chained_change = "change"
+    for_update = for_key = gone_owner = ""  # an owner that died is seen by its lease
+    holds_label = "instr(labels, ?)"
+    holds_namespace = "namespace IN (SELECT value FROM json_each(?))"
+
+    def __init__(self, database: Database) -> None:
+        self.path = database.path
+        self._db = database
+        self._warned = False
+
+    async def transact(
+        self, make: Callable[[], Work[T]], lock: str = "", *, again: Callable[[], Work[T]] | None = None
+    ) -> T:
+        async with self._db.write() as execute:
+            return carry_out(execute, make())
+
+    async def query(self, make: Callable[[], Work[T]]) -> T:
+        with self._db.read() as execute:
+            return carry_out(execute, make())
+
+    def list_value(self, values: Sequence[str]) -> str:
+        return json.dumps(list(values))
+
+    def next_ids(self, table: str, count: int = 1) -> Work[Sequence[int]]:
+        yield from ()
+        first = next_id(self._db.execute, table)
+        return range(first, first + count)
+
+    def record_change(self, run: int, gone: str | None = None) -> Work[None]:
+        yield from ()
+        self._db.numbers.record(self._db.execute, run, gone)
+
+    def clock(self) -> Work[int]:
+        yield from ()
+        return self._db.now()
+
+    def warn_of_sharing(self) -> None:
+        """Warn, once, that several processes write to this file, where this SQLite may damage it."""
+        if sqlite3.sqlite_version_info < _SAFE and not self._warned and self.path != ":memory:":
+            self._warned = True
+            import logging  # here: next to no command logs anything
+
+            told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
+            logging.getLogger("aether_protocol").warning(told, self.path, sqlite3.sqlite_version)
