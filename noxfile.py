@@ -35,7 +35,8 @@ def environment(name: str) -> Path:
 def tools() -> Path:
     """The commands of the shared environment, with the project installed as it stands."""
     bin_ = environment("dev")
-    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ".[http,server,grpc,otel,test]", *DEV], silent=False)
+    ours = ".[http,postgres,server,grpc,otel,test]"
+    nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ours, *DEV], silent=False)
     return bin_
 
 

@@ -57,6 +57,8 @@ BUILTIN: Final[Mapping[Family, Mapping[str, str]]] = MappingProxyType(
         "functions": {},
         "stores": {
             "memory": f"{PACKAGE}.assembly.stores:memory_store",
+            "postgres": f"{PACKAGE}.assembly.stores:postgres_store",
+            "postgresql": f"{PACKAGE}.assembly.stores:postgres_store",
             "sqlite": f"{PACKAGE}.assembly.stores:sqlite_store",
         },
         "brokers": {"local": f"{PACKAGE}.assembly.parts:local_broker"},

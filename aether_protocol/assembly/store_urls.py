@@ -16,7 +16,7 @@ from aether_protocol.errors import UsageError
 
 PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
-
+_PASSWORD: Final = re.compile(r"^([a-z0-9+-]+://[^/?#@:]*):[^/?#]*@")
 _SCHEME: Final = re.compile("[a-z][a-z0-9+-]+:")  # of two letters or more: one is a drive
 
 
@@ -28,6 +28,11 @@ def has_scheme(text: str) -> bool:
 def is_server_url(text: str) -> bool:
     """Say whether a URL is one of a server, and not of a store."""
     return text.startswith(("http://", "https://"))
+
+
+def without_password(url: str) -> str:
+    """The URL of a store as people may see it."""
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 class StoreUrl(Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""Stores by URL: `memory`, `sqlite:PATH` (`assembly.store_urls`), those of other packages, with options behind a question mark.
+"""Stores by URL: `memory`, `sqlite:PATH`, `postgres://...` (`assembly.store_urls`), those of other packages; with options
+behind a question mark.
 
 Law: a URL says all of it, so that every process that is given the same one opens the same store; nothing else is read but
 AETHER_STORE, and that only where no URL is given. An adapter is loaded when it is asked for.
@@ -7,17 +8,20 @@ AETHER_STORE, and that only where no URL is given. An adapter is loaded when it 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 from aether_protocol.assembly.discovery import is_installed, make, names
-from aether_protocol.assembly.store_urls import PROJECT, StoreUrl, read_store_url
+from aether_protocol.assembly.store_urls import PROJECT, StoreUrl, read_store_url, without_password
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 
 VARIABLE: Final = "AETHER_STORE"
+_SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,39}")
 _SQLITE_OPTIONS: Final = ("artifacts", "durability", "tier")
+_POSTGRES_OPTIONS: Final = (*_SQLITE_OPTIONS, "patience", "schema")
 
 
 def open_store(
@@ -46,10 +50,10 @@ def open_store(
         url = os.environ.get(VARIABLE) or found_store()
     read = read_store_url(url)
     if not is_installed("stores", read.kind):
-        hint = did_you_mean(read.kind, names("stores"), "known: memory, sqlite:PATH")
+        hint = did_you_mean(read.kind, names("stores"), "known: memory, sqlite:PATH, postgres://...")
         if ":" not in url and ("/" in url or url.endswith(".db")):
             hint = f"did you mean {'sqlite:' + url!r}?"
-        raise UsageError(f"unknown store {url!r}", hint=hint)
+        raise UsageError(f"unknown store {without_password(url)!r}", hint=hint)
     given = {name: value for name, value in (("durability", durability), ("tier", tier)) if value is not None}
     if read.options or given:
         url, artifacts = _without_artifacts(read, given)
@@ -99,6 +103,49 @@ def sqlite_store(url: str, *, reads_only: bool = False) -> Store:
             raise UsageError(f"the store {url!r} has the unknown option {name!r}", hint=hint)
     durability, tier = options.get("durability", "full"), options.get("tier", STATE_ACTION_LOG)
     return open_sqlite(read.path, durability=durability, tier=tier, reads_only=reads_only)
+
+
+def postgres_store(url: str, *, reads_only: bool = False) -> Store:
+    """Make the store of `postgres://USER@HOST/DATABASE`, which is connected when it is used first.
+
+    `?schema=NAME` is where its tables are (`aether`), `?patience=SECONDS` how long a server that was there is waited for; the
+    other options are for the driver (`sslmode`, `host`).
+
+    Raises:
+        UsageError: The URL says something else, or the extra is not installed.
+    """
+    from importlib.util import find_spec
+
+    shown = without_password(url)
+    if find_spec("asyncpg") is None:
+        hint = "pip install 'aether-protocol[postgres]'"
+        raise UsageError(f"the store {shown!r} needs what is not installed: asyncpg", hint=hint)
+    from urllib.parse import urlencode
+
+    from aether_protocol.adapters.stores.postgres.store import PATIENCE_S, SCHEMA, open_postgres
+
+    read = read_store_url(url)
+    if not read.path.startswith("//"):
+        raise UsageError(f"the store {shown!r} names no server", hint="like 'postgres://user@host/database'")
+    options = read.named_options()
+    ours = {name: options.pop(name) for name in _POSTGRES_OPTIONS if name in options}
+    schema = ours.get("schema", SCHEMA)
+    if not _SCHEMA.fullmatch(schema):
+        hint = "lower-case letters, digits and _, at most 40"
+        raise UsageError(f"the store {shown!r} has the schema {schema!r}, which is not a plain name", hint=hint)
+    try:
+        patience_s = float(ours.get("patience", PATIENCE_S))
+    except ValueError:
+        raise UsageError(f"the store {shown!r} has a patience that is not a number of seconds", hint="like 15") from None
+    rest = f"?{urlencode(options, safe='/:')}" if options else ""
+    return open_postgres(
+        f"postgres:{read.path}{rest}",
+        schema=schema,
+        durability=ours.get("durability", "full"),
+        tier=ours.get("tier", STATE_ACTION_LOG),
+        reads_only=reads_only,
+        patience_s=patience_s,
+    )
 
 
 def workspaces_root(store: object, given: str | Path | None = None) -> Path | None:

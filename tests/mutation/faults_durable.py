@@ -355,6 +355,22 @@ FAULTS = (
         "SELECT 1 FROM runs WHERE number=? AND token>=?",
         tests="tests/contracts/test_stores_sqlite.py",
     ),
+    Fault(
+        "fence",
+        "the fence only compares the token (PostgreSQL)",
+        "adapters/stores/postgres/runs.py",
+        "AND token = ?9 FOR SHARE) AS fence",
+        "AND token = ?9) AS fence",
+        tests="tests/contracts/test_stores_postgres.py",
+    ),
+    Fault(
+        "missed",
+        "the feed shows what lies above a change that is not committed (PostgreSQL)",
+        "adapters/stores/postgres/changes.py",
+        "SELECT min(open) FROM",
+        "SELECT max(NULL::xid8) FROM",
+        tests="tests/contracts/test_stores_postgres.py",
+    ),
     # --- what comes from outside ---
     Fault(
         "masked",

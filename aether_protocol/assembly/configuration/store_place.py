@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE: Final = os.path.join(PROJECT, "aether.db")
 NEW: Final = f"sqlite:{FILE}"
+_OURS: Final = ("sqlite", "postgres", "postgresql")
 _OPTIONS: Final = {"tier": "store.tier", "durability": "store.durability", "artifacts": "artifacts.path"}
 
 
@@ -73,12 +74,12 @@ def searched() -> str:
 
 
 def with_options(url: str, options: Mapping[str, str]) -> str:
-    """A `sqlite:` URL with these options, where it has none of that name itself; that of another package's store with the place
-    of the artifacts, which is known to all; `memory` as it is."""
+    """The URL of one of our stores with these options, where it has none of that name itself; that of another package's store
+    with the place of the artifacts, which is known to all; `memory` as it is."""
     from urllib.parse import quote
 
     read = read_store_url(url)
-    known = [name for name in options if read.kind == "sqlite" or name == "artifacts"]
+    known = [name for name in options if read.kind in _OURS or name == "artifacts"]
     missing = [f"{name}={quote(options[name])}" for name in known if name not in read.named_options()]
     if read.kind == "memory" or not missing:
         return url

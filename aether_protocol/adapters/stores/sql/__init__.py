@@ -18,4 +18,5 @@ Modules by role:
     schedules, their fires and decisions                schedules
     tokens, namespaces and the audit                    access
     the key of servers, and the workers they know       fleet
+    what is wrong inside of a store                     checks
 """

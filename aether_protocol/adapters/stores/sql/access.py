@@ -169,7 +169,7 @@ class SqlAudit:
         self, *, before: int | None = None, limit: int = 100, namespace: str | None = None
     ) -> list[AuditRecord]:
         text = (
-            f"SELECT {COVERED['audit']}, sum FROM audit WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR namespace = ?2) "
+            f"SELECT {COVERED['audit']}, sum FROM audit WHERE (id < ?1 OR ?1 IS NULL) AND (namespace = ?2 OR ?2 IS NULL) "
             "ORDER BY id DESC LIMIT ?3"
         )
         found = await self._db.query(lambda: fetch(text, (before, namespace, limit)))

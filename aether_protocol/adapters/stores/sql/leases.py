@@ -131,7 +131,7 @@ class SqlLeases:
         if run_ids is None:
             for condition in _IN_SCOPE[scope]:
                 given = (*values, values[1]) if condition is _DUE else values
-                found += yield from fetch(f"{free} AND {condition}{self._db.for_update}", given)
+                found += yield from fetch(f"{free} AND {condition}{self._db.for_update}{self._db.if_free}", given)
             return sorted({run[0]: run for run in found}.values(), key=lambda run: (run[4], run[0]))
         for run_id in dict.fromkeys(run_ids):
             found += yield from fetch(f"{free} AND run_id = ?{self._db.for_update}", (*values, run_id))

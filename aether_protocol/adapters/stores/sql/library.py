@@ -64,8 +64,8 @@ class SqlLibrary:
         limit: int | None = None,
     ) -> list[StoredDocument]:
         text = (
-            f"SELECT {_DOCUMENT}, sum FROM documents o WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) "
-            f"AND (?3 IS NULL OR (kind, namespace, name) > (?3, ?4, ?5)) AND {_NEWEST} ORDER BY kind, namespace, name LIMIT ?6"
+            f"SELECT {_DOCUMENT}, sum FROM documents o WHERE (kind = ?1 OR ?1 IS NULL) AND (namespace = ?2 OR ?2 IS NULL) "
+            f"AND ((kind, namespace, name) > (?3, ?4, ?5) OR ?3 IS NULL) AND {_NEWEST} ORDER BY kind, namespace, name LIMIT ?6"
         )
         values = (kind, namespace, *(after or (None, None, None)), UNLIMITED if limit is None else limit)
         return [_make(item) for item in await self._db.query(lambda: fetch(text, values))]
@@ -119,7 +119,7 @@ def _newest(key: DocumentKey, digest: str | None = None, version: int | None = N
     """The newest version of the document at kind, namespace and name, or of those that are asked for."""
     found = yield from fetch_one(
         f"SELECT {_DOCUMENT}, sum FROM documents WHERE kind = ?1 AND namespace = ?2 AND name = ?3 "
-        "AND (?4 IS NULL OR digest = ?4) AND (?5 IS NULL OR version = ?5) ORDER BY version DESC LIMIT 1",
+        "AND (digest = ?4 OR ?4 IS NULL) AND (version = ?5 OR ?5 IS NULL) ORDER BY version DESC LIMIT 1",
         (*key, digest, version),
     )
     return _make(found) if found is not None else None

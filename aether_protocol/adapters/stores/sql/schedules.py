@@ -41,8 +41,8 @@ _OLD_FIRES: Final = (
 )
 _RUNS_OF: Final = (
     f"SELECT {SHOWN} FROM (SELECT run_id AS started, max(at) AS fired FROM fires JOIN schedules ON number = schedule "
-    "WHERE run_id IS NOT NULL AND (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2) GROUP BY run_id) "
-    f"JOIN {RUNS.replace('runs LEFT', 'runs ON run_id = started LEFT', 1)} WHERE ?3 IS NULL OR closed = ?3 "
+    "WHERE run_id IS NOT NULL AND (namespace = ?1 OR ?1 IS NULL) AND (name = ?2 OR ?2 IS NULL) GROUP BY run_id) AS begun "
+    f"JOIN {RUNS.replace('runs LEFT', 'runs ON run_id = started LEFT', 1)} WHERE closed = ?3 OR ?3 IS NULL "
     "ORDER BY fired DESC, run_id DESC"
 )
 _CANCEL_TEXT: Final = json.dumps(CANCEL)
@@ -89,7 +89,7 @@ class SqlSchedules:
         self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
     ) -> list[StoredSchedule]:
         order = "namespace, name" if due is None else "next_at, namespace, name"
-        where = f"WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY {order} LIMIT ?3"
+        where = f"WHERE (namespace = ?1 OR ?1 IS NULL) AND (next_at <= ?2 OR ?2 IS NULL) ORDER BY {order} LIMIT ?3"
         values = (namespace, due, UNLIMITED if limit is None else limit)
         return [_make(item) for item in await self._db.query(lambda: fetch(f"SELECT {_SUMMED} FROM schedules {where}", values))]
 
@@ -146,7 +146,7 @@ class SqlSchedules:
         text = (
             f"SELECT id, schedule, {_FIRE}, sum FROM fires "
             "WHERE schedule = (SELECT number FROM schedules WHERE namespace = ?1 AND name = ?2) "
-            "AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
+            "AND (id < ?3 OR ?3 IS NULL) ORDER BY id DESC LIMIT ?4"
         )
         found = await self._db.query(lambda: fetch(text, (namespace, name, before, limit)))
         for *values, sum_ in found:

@@ -36,7 +36,8 @@ class SqlDatabase(Protocol):
 
     path: str  # names it in errors
     chained_change: str  # the column of `steps` that their digests cover as the number of the change
-    for_update: str  # the end of a SELECT of runs that are to be changed; others' are passed over
+    for_update: str  # the end of a SELECT of runs that are to be changed
+    if_free: str  # after `for_update`: pass over what is being changed at this moment
     for_key: str  # the end of a SELECT of a plan that must stay until the transaction ends
     holds_label: str  # the condition that `labels` contain a text
     holds_namespace: str  # the condition that `namespace` is one of a list

@@ -18,7 +18,7 @@ class SqliteDialect:
     """The dialect of a file. There is one writer at a time, so that nothing is ever repeated and no row has to be locked."""
 
     chained_change = "change"
-    for_update = for_key = gone_owner = ""  # an owner that died is seen by its lease
+    for_update = if_free = for_key = gone_owner = ""  # an owner that died is seen by its lease
     holds_label = "instr(labels, ?)"
     holds_namespace = "namespace IN (SELECT value FROM json_each(?))"
 

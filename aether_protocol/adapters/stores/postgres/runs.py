@@ -1,0 +1,217 @@
+"""Runs in PostgreSQL: how steps are appended.
+
+One append is one transaction, whatever the number of runs, and one statement where no more than steps is written. The key of
+`steps` is the optimistic lock. The fence is a lock on the row of the run, in the statement that inserts: where another claims
+the run at this moment the append waits, reads the row as it is then, and is refused. A comparison alone would read the token
+from before. Rows of steps are a chain of digests, which shows also whether a row was written by an append that heard no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from aether_protocol.adapters.stores.postgres.connections import ORDINAL, Link
+from aether_protocol.adapters.stores.postgres.dialect import CHANGE, MOST_CHANGES, PostgresDialect
+from aether_protocol.adapters.stores.sql.records import next_sum
+from aether_protocol.adapters.stores.sql.runs import (
+    STEPS,
+    Known,
+    RunRecords,
+    exists,
+    name_artifacts,
+    refusal,
+    save,
+    taken_id,
+)
+from aether_protocol.adapters.stores.sql.work import Work, fetch_one
+from aether_protocol.errors import AetherError, NotFoundError
+from aether_protocol.ports.store import SNAPSHOT
+from aether_protocol.ports.store.runs import FIRST_TOKEN, NewRun, RunAppend, StoredRun
+
+_NONE: Final[Mapping[str, AetherError]] = MappingProxyType({})
+
+_FENCE: Final = "(SELECT 1 FROM runs WHERE number = ?8 AND token = ?9 FOR SHARE) AS fence"
+_APPEND: Final = (
+    f"INSERT INTO steps ({STEPS}) SELECT ?3, ?4, ?5, {CHANGE}, ?6, ?7 FROM {_FENCE} ON CONFLICT (id) DO NOTHING"
+)
+# With more to write to the row of the run: nothing is to be locked twice.
+_APPEND_AND_CHANGE: Final = _APPEND.replace("FOR SHARE", "FOR NO KEY UPDATE")
+_MINE: Final = "SELECT 1 FROM runs WHERE number = ? AND token = ? FOR NO KEY UPDATE"
+_WRITTEN: Final = "SELECT sum FROM steps WHERE id = ?"
+_DELETED_AT_ONCE: Final = MOST_CHANGES // 4
+
+
+class PostgresRuns:
+    """`ports.store.RunStore`. `records` are the rows, written and read as in every store in SQL."""
+
+    def __init__(self, dialect: PostgresDialect, records: RunRecords) -> None:
+        self._dialect = dialect
+        self._records = records
+        self._known = records.known
+        self.load, self.row, self.rows, self.lines = records.load, records.row, records.rows, records.lines
+
+    async def create(self, run: NewRun) -> int:
+        token, known = await self._dialect.transact(
+            lambda: self._records.insert(run), again=lambda: self._create_again(run)
+        )
+        self._known[run.row.run_id] = known
+        return token
+
+    def _create_again(self, run: NewRun) -> Work[tuple[int, Known]]:
+        """Insert a new run, unless that was done and not heard of."""
+        asked = "SELECT header, token FROM runs JOIN heads ON run = number WHERE run_id = ?"
+        found = yield from fetch_one(asked, (run.row.run_id,))
+        if found is not None and found[0] == self._records.codec.header(run.header):
+            known = yield from self._records.look_up(run.row.run_id)
+            if known is not None and found[1] == (0 if run.owner is None else FIRST_TOKEN):
+                return found[1], known
+        return (yield from self._records.insert(run))
+
+    async def import_run(self, run: StoredRun) -> None:
+        await self._dialect.transact(lambda: self._records.import_run(run))
+
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        """Delete runs; of very many, some thousands in a transaction."""
+        deleted = 0
+        for start in range(0, len(run_ids), _DELETED_AT_ONCE):
+            several = run_ids[start : start + _DELETED_AT_ONCE]
+            deleted += await self._dialect.transact(lambda several=several: self._records.delete(several), "leases")  # type: ignore[misc]
+        for run_id in run_ids:
+            self._records.forget(run_id)
+        return deleted
+
+    async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
+        try:
+            if len(batch) == 1 and (done := await self._append_alone(batch[0])) is not None:
+                return done
+            refused, begun, reached = await self._dialect.transact(
+                lambda: self._append(batch), again=lambda: self._append(batch, doubtful=True)
+            )
+        except BaseException:
+            for part in batch:  # what is known may be behind, or ahead
+                self._records.forget(part.run_id)
+            raise
+        self._known.update(begun)
+        for run_id, (known, seq, saved, sum_) in reached.items():
+            known.seq, known.saved, known.sum = seq, saved, sum_
+            self._known[run_id] = known
+        for part in batch:
+            if part.closed or part.run_id in refused:
+                self._records.forget(part.run_id)
+        return refused or _NONE
+
+    # --- one run, steps alone ---
+
+    async def _append_alone(self, part: RunAppend) -> Mapping[str, AetherError] | None:
+        """Append steps that leave the row as it is, in one statement; None where there is more to do, or to find out."""
+        known = self._known.get(part.run_id)
+        if known is None or part.row is not None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
+            return None
+        if part.artifacts or part.new_runs or part.closed:
+            return None
+        row = self._step_values(known, part)
+        sum_ = next_sum(known.sum, row[0], row[1], row[2], 0, row[3])
+        values = (self._dialect.offset, 0, *row, sum_, known.number, part.token)
+
+        async def attempt(link: Link, doubtful: bool) -> bool:
+            if (await link.run(_APPEND, values)).changed == 1:
+                return True
+            return doubtful and (await link.run(_WRITTEN, (row[0],))).rows == [(sum_,)]
+
+        if not await self._dialect.connections.insist(attempt):
+            return None
+        known.seq, known.sum = row[1], sum_
+        self._dialect.changed()
+        return _NONE
+
+    def _step_values(self, known: Known, part: RunAppend) -> tuple[int, int, int, str]:
+        steps = part.steps
+        return known.base + part.expected_seq + 1, steps[-1].seq, part.leaves_ended, self._records.codec.steps(steps)
+
+    # --- any appends, in a transaction ---
+
+    def _append(
+        self, batch: Sequence[RunAppend], doubtful: bool = False
+    ) -> Work[tuple[dict[str, AetherError], dict[str, Known], dict[str, tuple[Known, int, int, bytes]]]]:
+        """Append to each run. Nothing that is known changes before the transaction is through: it may be repeated.
+
+        Gives the runs that were refused, those that began, and how far the others are.
+        """
+        refused: dict[str, AetherError] = {}
+        begun: dict[str, Known] = {}
+        reached: dict[str, tuple[Known, int, int, bytes]] = {}
+        for part in sorted(batch, key=lambda one: one.run_id):  # locks are taken in one order by all
+            fault = yield from self._append_to(part, doubtful, begun, reached)
+            if fault is not None:
+                refused[part.run_id] = fault
+        return refused, begun, reached
+
+    def _append_to(
+        self,
+        part: RunAppend,
+        doubtful: bool,
+        begun: dict[str, Known],
+        reached: dict[str, tuple[Known, int, int, bytes]],
+    ) -> Work[AetherError | None]:
+        run_id = part.run_id
+        known = self._known.get(run_id)
+        if known is None or known.seq != part.expected_seq or doubtful:  # another writer continued from what the store has
+            known = yield from self._records.look_up(run_id, keep=False)
+        if known is None:
+            return NotFoundError(f"run {run_id!r} is unknown")
+        if doubtful and known.tier != SNAPSHOT and (yield from self._was_written(known, part)):
+            return None
+        taken = yield from taken_id(part)
+        if taken is not None:
+            return exists(taken)
+        if known.seq != part.expected_seq:
+            return (yield from refusal(part))
+        now = Known(known.number, known.tier, known.seq, known.saved, known.sum)
+        write = self._pass if known.tier == SNAPSHOT else self._advance
+        if not (yield from write(now, part)):
+            return (yield from refusal(part))
+        for new in part.new_runs:
+            _, begun[new.row.run_id] = yield from self._records.insert(new)
+        reached[run_id] = (known, now.seq, now.saved, now.sum)
+        return None
+
+    def _was_written(self, known: Known, part: RunAppend) -> Work[bool]:
+        """Whether exactly these steps were appended already, by a try that heard no answer: no other engine writes the same."""
+        row = self._step_values(known, part)
+        text = "SELECT sum FROM steps WHERE id < ? AND id > ? ORDER BY id DESC LIMIT 1"
+        before = yield from fetch_one(text, (row[0], known.base))
+        sum_ = next_sum(before[0] if before is not None else b"", row[0], row[1], row[2], 0, row[3])
+        found = yield from fetch_one(_WRITTEN, (row[0],))
+        return found == (sum_,)
+
+    def _advance(self, known: Known, part: RunAppend) -> Work[bool]:
+        """Record every step; False if another writer was first."""
+        row = self._step_values(known, part)
+        sum_ = next_sum(known.sum, row[0], row[1], row[2], 0, row[3])
+        ordinal = (yield ORDINAL).changed
+        values = (self._dialect.offset, ordinal, *row, sum_, known.number, part.token)
+        if (yield _APPEND if part.row is None else _APPEND_AND_CHANGE, values).changed != 1:
+            return False
+        known.seq, known.sum = row[1], sum_
+        if part.row is not None:
+            yield from self._records.change_row(known, part.expected_seq, part, part.row)
+        yield from name_artifacts(known.number, part.artifacts)
+        if part.snapshot is not None:
+            yield from save(known.number, known.seq, part.snapshot)
+        return True
+
+    def _pass(self, known: Known, part: RunAppend) -> Work[bool]:
+        """Tier snapshot: record the state where it is given, and no step; False if the token is stale."""
+        if (yield from fetch_one(_MINE, (known.number, part.token))) is None:
+            return False
+        known.seq = part.steps[-1].seq
+        if part.snapshot is not None:
+            if part.row is None or not (yield from self._records.change_row(known, known.saved, part, part.row)):
+                return False
+            yield from save(known.number, known.seq, part.snapshot)
+            yield from self._dialect.record_change(known.number)
+            known.saved = known.seq
+        yield from name_artifacts(known.number, part.artifacts)
+        return True

