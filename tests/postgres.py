@@ -15,6 +15,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -41,16 +42,16 @@ def binaries() -> Path | None:
     return there if (there / "postgres").exists() else None
 
 
-def _user() -> dict[str, int | str]:
-    """A user whom the server lets run it: root it does not."""
+def user_of_servers() -> tuple[int, int]:
+    """The user and the group that run servers: root may not."""
     if os.getuid() != 0:
-        return {}
+        return os.getuid(), os.getgid()
     for name in ("postgres", "nobody"):
         try:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        return {"user": found.pw_uid, "group": found.pw_gid}
+        return found.pw_uid, found.pw_gid
     raise AssertionError("root may not run PostgreSQL, and there is no other user")
 
 
@@ -60,17 +61,27 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         there = binaries()
         assert there is not None
-        self._bin, self._user = there, _user()
+        self._bin = there
         self.folder = folder
-        with socket.socket() as asked:
-            asked.bind(("127.0.0.1", 0))
-            self.port = asked.getsockname()[1]
+        self.port = self.free_port()
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        if self._user:
-            os.chown(folder, int(self._user["user"]), int(self._user["group"]))
+        os.chown(folder, *user_of_servers())
         words = ["-D", str(folder / "data"), "-U", "aether", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run([there / "initdb", *words], check=True, capture_output=True, cwd="/", **self._user)  # type: ignore[call-overload]
+        subprocess.run([there / "initdb", *words], check=True, capture_output=True, cwd="/", **self.as_user())
+
+    @staticmethod
+    def free_port() -> int:
+        """A port of this machine that was free just now."""
+        with socket.socket() as asked:
+            asked.bind(("127.0.0.1", 0))
+            return int(asked.getsockname()[1])
+
+    @staticmethod
+    def as_user() -> dict[str, Any]:
+        """What lets `subprocess` start a program as the user of servers."""
+        user, group = user_of_servers()
+        return {"user": user, "group": group} if os.getuid() == 0 else {}
 
     @property
     def url(self) -> str:
@@ -79,7 +90,7 @@ class PostgresServer:
     def start(self) -> None:
         settings = [word for one in (*_CONFIGURATION, f"port={self.port}") for word in ("-c", one)]
         command = [self._bin / "postgres", "-D", str(self.folder / "data"), *settings]
-        self._process = subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **self._user)  # type: ignore[call-overload]
+        self._process = subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **self.as_user())
         end = time.monotonic() + 30
         while not self._answers():
             assert self._process.poll() is None, "the server ended at once"
@@ -128,11 +139,18 @@ def described() -> str:
     return f"{version}, of {there}"
 
 
-def database_url() -> str:
-    """The URL of a store of its own. The test is left out where there is no server; in CI it fails."""
-    url = shared_url()
-    if url is None:
+def needs_server() -> None:
+    """Leave the test out where no server can be started; in CI it fails."""
+    if binaries() is None:
         if os.environ.get("CI"):
             pytest.fail(f"PostgreSQL: {described()}")
         pytest.skip(f"PostgreSQL: {described()}")
+
+
+def database_url() -> str:
+    """The URL of a store of its own."""
+    if not os.environ.get(VARIABLE):
+        needs_server()
+    url = shared_url()
+    assert url is not None
     return f"{url}{'&' if '?' in url else '?'}schema=test_{uuid4().hex[:12]}"

@@ -201,3 +201,32 @@ def test_what_others_on_the_server_write_for_long_holds_no_change_up() -> None:
         await connection.close()
 
     play(body)
+
+
+def test_steps_of_many_runs_are_one_statement_in_which_each_has_its_own_fence() -> None:
+    async def body(store: PostgresStore, url: str) -> None:
+        for at in range(6):
+            await store.runs.create(new_run(f"r{at}", owner="me", ttl=60 * SECOND))
+        tokens = dict.fromkeys([f"r{at}" for at in range(6)], 1)
+        assert await all_well(store, *(more(run_id, 0, token=1) for run_id in tokens))
+        other = await raw(url)
+        before = await other.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        assert await all_well(store, *(more(run_id, 1, token=1, progress=0) for run_id in tokens))
+        assert await other.fetchval("SELECT count(DISTINCT change >> 14) FROM steps WHERE change >> 14 > $1", before) == 1
+        claim = other.transaction()
+        await claim.start()
+        await other.execute("UPDATE runs SET token = 2, owner = 'new' WHERE run_id = 'r3'")
+        parts = [more(run_id, 2, "late", token=1, progress=0) for run_id in tokens]
+        late = asyncio.create_task(store.runs.append(parts))
+        await until_waiting(other)
+        await claim.commit()
+        refused = await late
+        assert list(refused) == ["r3"]
+        assert isinstance(refused["r3"], BusyError)
+        assert [len(await store.runs.lines(run_id)) for run_id in tokens] == [3, 3, 3, 2, 3, 3]
+        refused = await store.runs.append([more(run_id, 3 if run_id != "r1" else 2, token=1, progress=0) for run_id in tokens])
+        assert sorted(refused) == ["r1", "r3"], "of several, those that come too late are refused alone"
+        assert await store.upkeep.check() == []
+        await other.close()
+
+    play(body)

@@ -36,6 +36,19 @@ _FENCE: Final = "(SELECT 1 FROM runs WHERE number = ?8 AND token = ?9 FOR SHARE)
 _APPEND: Final = (
     f"INSERT INTO steps ({STEPS}) SELECT ?3, ?4, ?5, {CHANGE}, ?6, ?7 FROM {_FENCE} ON CONFLICT (id) DO NOTHING"
 )
+# For several runs at once, where no more than steps is written: an array for each column.
+_APPEND_EACH: Final = (
+    "WITH part AS (SELECT * FROM unnest(CAST(?2 AS BIGINT[]), CAST(?3 AS BIGINT[]), CAST(?4 AS BIGINT[]), CAST(?5 AS TEXT[]), "
+    "CAST(?6 AS BYTEA[]), CAST(?7 AS BIGINT[]), CAST(?8 AS BIGINT[])) WITH ORDINALITY "
+    "AS part (id, last, ended, lines, sum, number, token, ordinal)), "
+    "fence AS (SELECT runs.number FROM runs JOIN part ON runs.number = part.number AND runs.token = part.token "
+    "ORDER BY runs.number FOR SHARE OF runs) "
+    f"INSERT INTO steps ({STEPS}) SELECT id, last, ended, {CHANGE.replace('?2', 'ordinal')}, lines, sum "
+    "FROM part JOIN fence ON fence.number = part.number ON CONFLICT (id) DO NOTHING RETURNING id"
+)
+_WRITTEN_EACH: Final = (
+    "SELECT id FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BYTEA[])) AS part (id, sum) JOIN steps USING (id, sum)"
+)
 # With more to write to the row of the run: nothing is to be locked twice.
 _APPEND_AND_CHANGE: Final = _APPEND.replace("FOR SHARE", "FOR NO KEY UPDATE")
 _MINE: Final = "SELECT 1 FROM runs WHERE number = ? AND token = ? FOR NO KEY UPDATE"
@@ -86,6 +99,8 @@ class PostgresRuns:
         try:
             if len(batch) == 1 and (done := await self._append_alone(batch[0])) is not None:
                 return done
+            if len(batch) > 1 and not (batch := await self._append_each(batch)):
+                return _NONE
             refused, begun, reached = await self._dialect.transact(
                 lambda: self._append(batch), again=lambda: self._append(batch, doubtful=True)
             )
@@ -106,10 +121,8 @@ class PostgresRuns:
 
     async def _append_alone(self, part: RunAppend) -> Mapping[str, AetherError] | None:
         """Append steps that leave the row as it is, in one statement; None where there is more to do, or to find out."""
-        known = self._known.get(part.run_id)
-        if known is None or part.row is not None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
-            return None
-        if part.artifacts or part.new_runs or part.closed:
+        known = self._known_for_steps_alone(part)
+        if known is None:
             return None
         row = self._step_values(known, part)
         sum_ = next_sum(known.sum, row[0], row[1], row[2], 0, row[3])
@@ -125,6 +138,45 @@ class PostgresRuns:
         known.seq, known.sum = row[1], sum_
         self._dialect.changed()
         return _NONE
+
+    def _known_for_steps_alone(self, part: RunAppend) -> Known | None:
+        """What is known of the run of an append of which nothing is written but its steps, as far as can be seen here."""
+        known = self._known.get(part.run_id)
+        if known is None or part.row is not None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
+            return None
+        return None if part.artifacts or part.new_runs or part.closed else known
+
+    async def _append_each(self, batch: Sequence[RunAppend]) -> Sequence[RunAppend]:
+        """Append what is steps alone in one statement; those appends for which there is more to do, or to find out."""
+        alone, others = dict[int, tuple[Known, RunAppend, int, bytes]](), list[RunAppend]()
+        columns: list[tuple[int, int, int, str, bytes, int, int]] = []
+        for part in batch:
+            known = self._known_for_steps_alone(part)
+            if known is None or len(columns) >= MOST_CHANGES // 2:
+                others.append(part)
+                continue
+            row = self._step_values(known, part)
+            sum_ = next_sum(known.sum, row[0], row[1], row[2], 0, row[3])
+            columns.append((*row, sum_, known.number, part.token))
+            alone[row[0]] = (known, part, row[1], sum_)
+        if len(columns) < 2:
+            return batch
+        values = (self._dialect.offset, *map(list, zip(*columns, strict=True)))
+
+        async def attempt(link: Link, doubtful: bool) -> set[int]:
+            written = {id_ for (id_,) in (await link.run(_APPEND_EACH, values)).rows}
+            if doubtful and len(written) < len(columns):
+                written |= {id_ for (id_,) in (await link.run(_WRITTEN_EACH, (values[1], values[5]))).rows}
+            return written
+
+        written = await self._dialect.connections.insist(attempt)
+        for id_, (known, part, seq, sum_) in alone.items():
+            if id_ in written:
+                known.seq, known.sum = seq, sum_
+            else:
+                others.append(part)
+        self._dialect.changed()
+        return others
 
     def _step_values(self, known: Known, part: RunAppend) -> tuple[int, int, int, str]:
         steps = part.steps

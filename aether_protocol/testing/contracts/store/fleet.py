@@ -15,7 +15,10 @@ class FleetContract(Contract):
     def test_the_first_key_stays_and_each_term_has_a_higher_number(self) -> None:
         async def body(store: Store) -> None:
             first = await store.fleet.begin_term(b"one")
-            second = await (await self.client(store)).fleet.begin_term(b"two")
+            other = await self.client(store)
+            second = await other.fleet.begin_term(b"two")
+            if other is not store:
+                await other.close()
             third = await store.fleet.begin_term(b"three")
             assert {first.key, second.key, third.key} == {b"one"}
             assert 0 < first.number < second.number < third.number
