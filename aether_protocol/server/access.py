@@ -42,10 +42,10 @@ _WORKERS: Final = "it needs the token of a worker: 'aether token create --kind w
 DECLARED: Final = frozenset(one["needs"] for one in (PUBLIC, WORKER, VIEWER, OPERATOR, AUTHOR, ADMIN))
 
 
-def require(request: Connection, handler: BaseRouteHandler) -> None:
+async def require(request: Connection, handler: BaseRouteHandler) -> None:
     """Refuse a request whose caller is not known, or does not have what the route needs in any namespace.
 
-    In which namespace it has it, the client of the caller asks.
+    In which namespace it has it, the client of the caller asks. A coroutine, for other guards are called in a thread.
 
     Raises:
         ApiError: 401 or 403.

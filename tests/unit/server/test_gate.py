@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from litestar.testing import TestClient
 
@@ -170,3 +173,25 @@ def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(token: str) -> No
     with pytest.raises(UsageError) as caught:
         make_rules("127.0.0.1", token=token)
     assert not token or token not in str(caught.value)
+
+
+def test_no_request_waits_for_a_thread() -> None:
+    """A guard that is no coroutine would be called in one."""
+
+    class NoThreads(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("a request went through a thread")
+
+    async def go() -> None:
+        asyncio.get_running_loop().set_default_executor(NoThreads())
+        async with Engine() as engine:
+            client = client_of(engine)
+            run = await engine.submit(RUN["document"])
+            await client.runs.wait(run)
+            app: Any = make_app(ServerParts(client=client, access=make_rules("127.0.0.1", token=TOKEN)))
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url=HOME, headers=bearer(TOKEN)) as caller:
+                assert (await caller.get(f"/v1/runs/{run}")).json()["phase"] == "Succeeded"
+                assert (await caller.get("/healthz")).json() == {"status": "ok"}
+
+    asyncio.run(go())
