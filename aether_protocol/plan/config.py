@@ -42,6 +42,8 @@ def check_fields(
 def _check_object(
     what: str, fields: tuple[ConfigField, ...], config: dict[str, Json], *, open_: bool, placeholders: bool
 ) -> list[ConfigFault]:
+    if not (fields or config):
+        return []
     known = {field.name: field for field in fields}
     faults: list[ConfigFault] = []
     suggestions = Suggestions(500)

@@ -40,6 +40,9 @@ PROTOCOL: Final = "aether/v1"
 
 Message = dict[str, Json]
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
 
 class WireError(ValueError):
     """A message that does not fit: the sender is of another version, or not one of these workers."""
@@ -182,26 +185,27 @@ def encode_assignment(assignment: TaskAssignment) -> Message:
     """All that a worker needs. Secrets in it are references. Raises UsageError for one whose secrets are filled in."""
     if assignment.filled:
         raise UsageError(f"the secrets of attempt {assignment.ref.path!r} are filled in: it is not sent any more")
-    timeout, deadline = assignment.timeout_us, assignment.deadline_us
-    resources = assignment.resources
+    ref, call, target = assignment.ref, assignment.call, assignment.target
+    timeout, deadline, resources = call.timeout_us, assignment.deadline_us, target.resources
+    secrets, outputs, artifacts, payloads = assignment.secrets, target.outputs, target.artifacts, assignment.payloads
     message: Message = {
         "protocol": PROTOCOL,
-        **_ref(assignment.ref),
-        "path": assignment.path,
-        "taskName": assignment.task_name,
-        "templateName": assignment.template_name,
+        **_ref(ref),
+        "path": ref.path if assignment.hook is None else assignment.path,
+        "taskName": call.name,
+        "templateName": target.name,
         "retryCount": assignment.retry_count,
-        "executorType": assignment.executor_type,
+        "executorType": target.executor_type,
         "config": {} if assignment.config is None else assignment.config,
         "inputs": dict(assignment.inputs),
-        "secrets": [{"name": name, "key": key} for name, key in assignment.secrets],
+        "secrets": [{"name": name, "key": key} for name, key in secrets] if secrets else [],
         "secretPlaces": {},
         "artifacts": {
             "inputs": dict(assignment.artifacts),
-            "outputs": [{"name": one.name, "path": one.path, "archive": one.archive} for one in assignment.target.artifacts],
+            "outputs": [_artifact(one) for one in artifacts] if artifacts else [],
         },
-        "declaredOutputs": [_output(output) for output in assignment.declared_outputs],
-        "payloads": [dict(payload) for payload in assignment.payloads],
+        "declaredOutputs": [_output(output) for output in outputs] if outputs else [],
+        "payloads": [dict(payload) for payload in payloads] if payloads else [],
         "timeout": None if timeout is None else duration_text(timeout),
         "deadline": None if deadline is None else rfc3339(deadline),
         "elapsed": duration_text(assignment.elapsed_us) if assignment.elapsed_us >= 1_000 else None,
@@ -229,6 +233,10 @@ def _placement(asked: Placement) -> Message:
         "waitAtMost": None if longest is None else duration_text(longest),
         "redeliver": "on-disconnect" if asked.eager else "lease-end",
     }
+
+
+def _artifact(output: ArtifactOutput) -> Message:
+    return {"name": output.name, "path": output.path, "archive": output.archive}
 
 
 def _output(output: OutputBinding) -> Message:
@@ -282,18 +290,19 @@ def decode_assignment(message: Json) -> TaskAssignment:
 
 
 def _target(found: _Assignment) -> TaskDef:
-    outputs = tuple(
+    outputs = [
         OutputBinding(one.name, one.type, (), None if one.enum is None else tuple(one.enum), one.file)
         for one in found.declared_outputs
-    )
+    ]
+    artifacts = [ArtifactOutput(one.name, one.path, one.archive, None) for one in found.artifacts.outputs]
     needs = found.resources
     return TaskDef(
         name=found.template_name,
         executor_type=found.executor_type,
         config=UNKNOWN_TEMPLATE,
         inline=False,
-        outputs=outputs,
-        artifacts=tuple(ArtifactOutput(one.name, one.path, one.archive, None) for one in found.artifacts.outputs),
+        outputs=tuple(outputs),
+        artifacts=tuple(artifacts),
         resources=None if needs is None else Resources(needs.cpu, needs.memory, needs.gpu),
         library=None,
     )
@@ -306,23 +315,26 @@ def _instant(text: str) -> int:
         raise ValueError(f"deadline {text!r} is not an instant") from None
     if when.tzinfo is None:
         raise ValueError(f"deadline {text!r} has no zone")
-    return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (when - _EPOCH) // _MICROSECOND
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
 
 
 def encode_result(result: TaskResult) -> Message:
-    """What an attempt gave."""
-    return {
-        **_ref(result.ref),
-        "code": result.code,
-        "message": result.message,
-        "parameters": dict(result.outputs),
-        "artifacts": dict(result.artifacts),
-        "warnings": list(result.warnings),
-        "fetched": dict(result.fetched),
-    }
+    """What an attempt gave; what is empty is left out."""
+    message: Message = {**_ref(result.ref), "code": result.code}
+    if result.message:
+        message["message"] = result.message
+    if result.outputs:
+        message["parameters"] = dict(result.outputs)
+    if result.artifacts:
+        message["artifacts"] = dict(result.artifacts)
+    if result.warnings:
+        message["warnings"] = list(result.warnings)
+    if result.fetched:
+        message["fetched"] = dict(result.fetched)
+    return message
 
 
 def decode_result(message: Json) -> TaskResult:

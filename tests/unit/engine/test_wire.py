@@ -115,11 +115,20 @@ def test_the_schema_names_exactly_what_is_written() -> None:
 @pytest.mark.rule("WIRE-2")
 def test_results_go_there_and_back() -> None:
     ref = AttemptRef("run-1", "main.a[3].b!onExit#2", 2, 7)
-    result = TaskResult(ref, 3, "no", {"a": [1]}, {"f": {"name": "f", "digest": "sha256:0", "size": 1}})
+    digest = {"digest": "sha256:0", "size": 1}
+    result = TaskResult(ref, 3, "no", {"a": [1]}, {"f": {"name": "f", **digest}}, ("odd",), {"f": digest})
     message = encode_result(result)
     validator("task-result").validate(message)
     assert set(message) == set(json.loads((SCHEMAS / "task-result.schema.json").read_text("utf-8"))["properties"])
     assert decode_result(message) == result
+
+
+@pytest.mark.rule("WIRE-2")
+def test_what_is_empty_is_left_out() -> None:
+    message = encode_result(TaskResult(AttemptRef("r", "main", 1)))
+    assert message == {"taskRunId": "r/main", "workflowRunId": "r", "attempt": 1, "epoch": 0, "code": 0}
+    validator("task-result").validate(message)
+    assert decode_result(message) == TaskResult(AttemptRef("r", "main", 1))
 
 
 @pytest.mark.rule("WIRE-2")
