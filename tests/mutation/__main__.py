@@ -90,7 +90,7 @@ class Copy:
         if not (self.folder / "tests").exists():
             shutil.copytree(ROOT / "tests", self.folder / "tests", ignore=shutil.ignore_patterns("conformance"))
             shutil.copy(ROOT / "pyproject.toml", self.folder)
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests.split()]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
