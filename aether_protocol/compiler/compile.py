@@ -21,7 +21,7 @@ from aether_protocol.compiler.checks.no_effect import EffectChecks
 from aether_protocol.compiler.checks.order import OrderChecks
 from aether_protocol.compiler.checks.pitfalls import PitfallChecks
 from aether_protocol.compiler.checks.placement import PlacementChecks
-from aether_protocol.compiler.checks.places import PlaceChecks
+from aether_protocol.compiler.checks.local_files import PlaceChecks
 from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.checks.texts import TextChecks
 from aether_protocol.compiler.checks.types import TypeChecks

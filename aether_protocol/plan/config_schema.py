@@ -6,16 +6,19 @@ editor points at the fault; text with a placeholder and null fit everything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from aether_protocol.expressions.durations import PATTERN
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config_fields import ConfigField
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
-from aether_protocol.plan.schema_check import opened
+from aether_protocol.plan.schema_check import UNKNOWN, opened
 
 EXECUTOR: Final = "ExecutorSpec"  # its definition in the schema of documents
 _OPEN: Final = {"anyOf": [{"type": "null"}, {"type": "string", "pattern": r"\{\{"}]}  # not known yet, or left out
+_WORDS: Final = {"type": "string"}
+_DATA: Final = frozenset({"const", "default", "enum", "examples"})  # of these words, what follows is no schema
 _TYPES: Final[dict[str, dict[str, Json]]] = {
     "any": {},
     "string": {"type": ["string", "number", "boolean"]},  # a plain scalar keeps its spelling where text is meant
@@ -47,6 +50,47 @@ def config_schema(type_: ExecutorType) -> dict[str, Json]:
     return {"description": type_.description, "if": _OPEN, "else": _object(type_.config, open_=type_.open_config)}
 
 
+def text_fields(schema: Mapping[str, Json]) -> tuple[ConfigField, ...]:
+    """Give the fields in which only text is meant (DOC-10), of a config whose schema `config_schema` made.
+
+    Args:
+        schema: of an object, without what is around it (`if`, `else`).
+    """
+    found = []
+    properties = schema.get("properties")
+    for name, shown in properties.items() if isinstance(properties, dict) else ():
+        typed = shown
+        while isinstance(typed, dict) and "if" in typed:
+            typed = typed.get("else")
+        if typed is shown or not isinstance(typed, dict):  # made elsewhere: what looks the same may mean something else
+            continue
+        if typed == _TYPES["string"]:
+            found.append(ConfigField(name, "string", ""))
+        elif within := text_fields(typed):
+            found.append(ConfigField(name, "object", "", fields=within))
+        elif isinstance(items := typed.get("items"), dict) and items.get("else") == _TYPES["string"]:
+            found.append(ConfigField(name, "array", "", items="string"))
+    return tuple(found)
+
+
+def without_conditions(schema: Json) -> Json:
+    """Undo in a schema that `config_schema` made what lets unknown texts pass. What checks documents opens a schema itself, and
+    passes over conditions: they may depend on what is not known yet."""
+    if isinstance(schema, list):
+        return [without_conditions(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {word: value if word in _DATA else without_conditions(value) for word, value in schema.items()}
+    condition = schema.get("if")
+    if condition not in (_OPEN, UNKNOWN, _WORDS) or "else" not in schema:
+        return plain
+    shown = {word: value for word, value in plain.items() if word not in ("if", "then", "else")}
+    if condition == UNKNOWN:
+        return plain["else"] if isinstance(plain["else"], bool) else {**shown, **plain["else"]}
+    first = {"type": "null"} if condition == _OPEN else plain.get("then", True)
+    return {**shown, "anyOf": [first, plain["else"]]}
+
+
 def _object(fields: tuple[ConfigField, ...], *, open_: bool) -> dict[str, Json]:
     found: dict[str, Json] = {"type": "object", "properties": {field.name: _field(field) for field in fields}}
     required = [field.name for field in fields if field.required]
@@ -63,7 +107,7 @@ def _field(field: ConfigField) -> dict[str, Json]:
         shown["default"] = field.default
     typed = _typed(field)
     if field.words:
-        typed = {"if": {"type": "string"}, "then": {"enum": list(field.words)}, "else": typed}
+        typed = {"if": _WORDS, "then": {"enum": list(field.words)}, "else": typed}
     return {**shown, "if": _OPEN, "else": typed} if typed else shown
 
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.plan.config_schema import text_fields, without_conditions
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.ports.store import KnownWorker, Store
 from aether_protocol.ports.worker import ExecutorOffer, Hello
@@ -67,7 +68,7 @@ class KnownWorkers:
         for known in sorted(self._seen, key=lambda one: one.at):
             hello = hello_in(known)
             for offer in hello.executors if hello is not None else ():
-                found[offer.name] = _type_of(offer)
+                found[offer.name] = type_of_offer(offer)
         return found
 
     async def begin(self) -> None:
@@ -104,9 +105,9 @@ class KnownWorkers:
         return abs(now - known.at) < REFRESH_US * 2 + self._broker.settings.lease
 
 
-def _type_of(offer: ExecutorOffer) -> ExecutorType:
-    """Return a type that is known by what a worker says alone. One of this package wraps what it declares: text with a
-    placeholder fits everything."""
+def type_of_offer(offer: ExecutorOffer) -> ExecutorType:
+    """Return a type that is known by what a worker says alone. One of this package says in what it declares that text with a
+    placeholder fits everywhere."""
     schema = offer.config or {}
     inner = schema.get("else")
     if isinstance(inner, dict):
@@ -114,7 +115,11 @@ def _type_of(offer: ExecutorOffer) -> ExecutorType:
     told = f"carried out by workers alone (version {offer.version})" if offer.version else "carried out by workers alone"
     if not schema:
         return ExecutorType(offer.name, told, open_config=True, open_outputs=True)
-    return ExecutorType.of_schema(offer.name, told, schema, open_outputs=True)
+    plain = without_conditions(schema)
+    assert isinstance(plain, dict)
+    declared = ExecutorType.of_schema(offer.name, told, plain, open_outputs=True)
+    texts = {field.name: field for field in text_fields(schema)}
+    return replace(declared, config=(*(one for one in declared.config if one.name not in texts), *texts.values()))
 
 
 def replace_holding(hello: Hello) -> Hello:

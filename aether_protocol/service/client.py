@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.feed import Feed
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
-    from aether_protocol.service.runs.once import OnceSubmitted
+    from aether_protocol.service.runs.idempotency import OnceSubmitted
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
     from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
     from aether_protocol.service.schedules.backfill import BackfillFire

@@ -70,6 +70,8 @@ class ChildSide:
         """Carry out what the supervisor says, until it says no more."""
         reader = asyncio.StreamReader(limit=2**20)
         await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        self._out.write(pipes.frame({"say": "ready"}))
+        self._out.flush()
         while (message := await pipes.read(reader)) is not None:
             match message["do"]:
                 case "begin":

@@ -38,6 +38,7 @@ class _ChildProcess:
         self.reader = reader
         self.token: str | None = None
         self.stopping = False
+        self.is_ready = False  # it has imported what it needs: what becomes of it from now on is its attempt's doing
         self.watch: asyncio.Task[None] | None = None
         self.masker = Masker()  # of the secrets that it was given
         self._said = ""  # the end of what its attempt logged and what it wrote to its standard error, masked
@@ -202,6 +203,9 @@ class ChildProcesses:
                 return
             if child.stopping:
                 self._observer.returned(token, STOPPED)
+            elif not child.is_ready and status >= 0:
+                last = "".join(f": {line}" for line in child.last_lines()[-1:])
+                self._observer.returned(token, f"its process did not come up ({_reason(status)}){last}", refused=True)
             else:
                 self._observer.died(token, "\n".join([_reason(status), *child.last_lines()]))
 
@@ -227,6 +231,7 @@ class ChildProcesses:
 
     def _hear(self, child: _ChildProcess, message: dict[str, Any]) -> None:
         token = message.get("token")
+        child.is_ready = True
         if message["say"] == "artifact" and (token != child.token or child.stopping):
             child.send({"do": "moved", "id": message["id"], "fault": "the attempt was stopped"})
         if token is None or token != child.token or child.stopping:

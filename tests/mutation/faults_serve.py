@@ -26,7 +26,7 @@ FAULTS = (
     Fault(
         "RT-125",
         "the parameters do not count",
-        "service/runs/once.py",
+        "service/runs/idempotency.py",
         "[plan.digest, copy_arguments(arguments)]",
         "[plan.digest]",
         RUNS,

@@ -8,7 +8,7 @@ Modules by role:
 
     names        names, texts, callers, order
     values       values, types, secrets
-    executors    executors, places, placement
+    executors    executors, local_files, placement
     schedules    schedules
     surprises    no_effect, pitfalls, unused
 """

@@ -14,7 +14,7 @@ from aether_protocol.ports.store import RunQuery
 from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 from aether_protocol.service.remote.calls import ServerCalls, path_of
-from aether_protocol.service.runs.once import OnceSubmitted
+from aether_protocol.service.runs.idempotency import OnceSubmitted
 from aether_protocol.service.wire.requests import write_libraries
 from aether_protocol.service.wire.runs import DeletedBody, MendedBody, RunBody, RunIds, filter_of
 from aether_protocol.service.wire.values import optional_instant

@@ -1,0 +1,91 @@
+"""What workers declare of executors that the server does not have: it refuses what the executor would refuse, and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aether_protocol import ConfigField, ExecutorType
+from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.plan.config import check_config
+from aether_protocol.plan.config_schema import config_schema
+from aether_protocol.ports.worker import ExecutorOffer
+from aether_protocol.server.known_workers import type_of_offer
+
+SHOUT = ExecutorType(
+    "shout",
+    "Shouts.",
+    config=(
+        ConfigField("text", "string", "What.", required=True),
+        ConfigField("times", "integer", "How often.", minimum=1),
+        ConfigField("wait", "duration", "How long.", words=("never",)),
+        ConfigField("style", "object", "How.", fields=(ConfigField("mark", "string", "Behind it."),)),
+        ConfigField("names", "array", "To whom.", items="string"),
+    ),
+)
+LOAD = ExecutorType.of_schema(
+    "load",
+    "Loads.",
+    {
+        "type": "object",
+        "properties": {
+            "rows": {"type": "array", "items": {"type": "integer"}},
+            "place": {"$ref": "#/$defs/Place"},
+            "fixed": {"const": {"if": 1, "else": 2}},
+        },
+        "$defs": {"Place": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}},
+        "additionalProperties": False,
+    },
+)
+
+
+def declared(type_: ExecutorType) -> ExecutorType:
+    return type_of_offer(ExecutorOffer(name=type_.name, version="1", config=config_schema(type_)))
+
+
+@pytest.mark.rule("RT-130")
+@pytest.mark.parametrize(
+    ("type_", "config", "fits"),
+    [
+        (SHOUT, {"text": "a"}, True),
+        (SHOUT, {"text": "a", "times": 2, "wait": "3s", "style": {"mark": "!"}, "names": ["bob"]}, True),
+        (SHOUT, {"text": "a", "times": "{{inputs.parameters.n}}"}, True),
+        (SHOUT, {"text": "a", "times": None}, True),
+        (SHOUT, {"text": "a", "wait": "never"}, True),
+        (SHOUT, {"text": "a", "times": "often"}, False),
+        (SHOUT, {"text": "a", "times": 0}, False),
+        (SHOUT, {"text": "a", "wait": "soon"}, False),
+        (SHOUT, {"text": "a", "style": {"mrk": "!"}}, False),
+        (SHOUT, {"text": "a", "names": [{}]}, False),
+        (SHOUT, {"text": "a", "tims": 3}, False),
+        (SHOUT, {"times": 1}, False),
+        (LOAD, {"rows": [1], "place": {"n": 1}, "fixed": {"if": 1, "else": 2}}, True),
+        (LOAD, {"rows": ["{{inputs.parameters.n}}"]}, True),
+        (LOAD, {"rows": ["x"]}, False),
+        (LOAD, {"place": {"n": "x"}}, False),
+        (LOAD, {"place": {}}, False),
+        (LOAD, {"fixed": 2}, False),
+        (LOAD, {"b": 1}, False),
+    ],
+)
+def test_a_declared_type_judges_as_the_type_itself(type_: ExecutorType, config: dict[str, Any], fits: bool) -> None:
+    for one in (type_, declared(type_)):
+        faults = check_config(one, config, placeholders=True)
+        assert (faults == []) is fits, (one, faults)
+
+
+def test_all_installed_types_can_be_declared() -> None:
+    for name, executor in InstalledExecutors().items():
+        assert check_config(declared(executor.type), "{{inputs.parameters.all}}", placeholders=True) == [], name
+        assert check_config(declared(executor.type), {"no_such_field": 1}, placeholders=True) or executor.type.open_config, name
+
+
+def test_fields_of_text_are_known_and_those_of_other_schemas_are_not_taken_for_them() -> None:
+    texts = {field.name for field in declared(SHOUT).config if field.type == "string"}
+    assert texts == {"text"}
+    wide = ExecutorType.of_schema(
+        "wide", "Takes both.", {"type": "object", "properties": {"v": {"type": ["string", "number", "boolean"]}}}
+    )
+    offer = ExecutorOffer(name="wide", version="1", config=dict(wide.schema or {}))
+    assert [field.type for field in type_of_offer(offer).config] == ["any"]
