@@ -18,7 +18,7 @@ from aether_protocol.plan.schema_check import UNKNOWN, opened
 EXECUTOR: Final = "ExecutorSpec"  # its definition in the schema of documents
 _OPEN: Final = {"anyOf": [{"type": "null"}, {"type": "string", "pattern": r"\{\{"}]}  # not known yet, or left out
 _WORDS: Final = {"type": "string"}
-_DATA: Final = frozenset({"const", "default", "enum", "examples"})  # of these words, what follows is no schema
+_DATA: Final = frozenset({"const", "default", "enum", "examples"})  # what stands behind these words is data
 _TYPES: Final[dict[str, dict[str, Json]]] = {
     "any": {},
     "string": {"type": ["string", "number", "boolean"]},  # a plain scalar keeps its spelling where text is meant

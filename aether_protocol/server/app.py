@@ -30,7 +30,7 @@ from aether_protocol.server.runs import RunController
 from aether_protocol.server.schedules import ScheduleController
 from aether_protocol.server.sse import OpenStreams
 from aether_protocol.server.store import StoreController
-from aether_protocol.server.workers import WorkerController, waiting
+from aether_protocol.server.workers import WorkerController, no_workers, waiting
 
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
 
@@ -67,6 +67,8 @@ def make_app(parts: ServerParts) -> Litestar:
         routes += [WorkerController, waiting, list_pools, get_pool]
         if parts.artifacts is not None:
             routes.append(ArtifactController)
+    else:
+        routes.append(no_workers)
     streams = OpenStreams()
     if parts.metrics is not None:
         parts.metrics.streams.append(streams)

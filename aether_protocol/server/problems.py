@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from traceback import extract_tb
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -76,10 +77,13 @@ def of_error(request: Request[Any, Any, Any], error: Exception) -> Response[dict
         answer.headers.update(error.headers)
         return answer
     if isinstance(error, HTTPException):
-        return _of_framework(error)
+        return _of_framework(error, getattr(request.app.state.get("parts"), "most_body_bytes", None))
+    if isinstance(error, RecursionError):
+        return problem(400, "request-invalid", "the request is nested too deeply")
     status, body = describe(error)
     if status == 500:
-        _log.error("internal error at %s %s", request.method, request.url.path, exc_info=error)
+        _log.error("internal error at %s %s: %s", request.method, request.url.path, _place_of(error))
+        _log.debug("internal error at %s %s", request.method, request.url.path, exc_info=error)
     return Response(body, status_code=status, media_type=MEDIA_TYPE)
 
 
@@ -94,10 +98,19 @@ def describe(error: Exception) -> tuple[int, dict[str, Any]]:
     return 500, problem_body(500, "internal-error", detail, hint=hint)
 
 
-def _of_framework(error: HTTPException) -> Response[dict[str, Any]]:
+def _place_of(error: Exception) -> str:
+    """What an error is and where it was raised, in one line: what a report of it needs first."""
+    steps = extract_tb(error.__traceback__)
+    place = f" ({steps[-1].filename}:{steps[-1].lineno})" if steps else ""
+    return f"{type(error).__name__}: {error}"[:500] + place
+
+
+def _of_framework(error: HTTPException, most: int | None) -> Response[dict[str, Any]]:
     """What the framework refuses: no such route or method, a body that is too large, is not JSON, or does not fit."""
     status = error.status_code
     detail, hint = _ROUTING.get(status, (error.detail, None))
+    if status == 413 and most is not None:
+        detail += f": {most} bytes at most"
     code = HTTPStatus(status).name.lower().replace("_", "-")
     faults = error.extra if isinstance(error.extra, list) else None
     if faults and status == 400:

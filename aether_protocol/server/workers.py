@@ -46,6 +46,13 @@ class DrainRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
     grace_seconds: float = DRAIN_S
 
 
+@post("/v1/workers", opt=WORKER, include_in_schema=False)
+async def no_workers() -> None:
+    """Refuse workers where the server has no broker for them."""
+    hint = "'aether serve' takes workers, and so does asgi(engine, workers=BROKER)"
+    raise ApiError(404, "no-workers", "this server takes no workers: its own process carries tasks out", hint=hint)
+
+
 class WorkerController(Controller):
     """What workers say, and the answers."""
 

@@ -87,6 +87,9 @@ class HttpTransport:
             return answer.content
         if answer.status_code == 410:
             raise SessionEndedError
+        if "json" not in answer.headers.get("content-type", ""):
+            text = f"what answers at {self._url} (status {answer.status_code}) is not an Aether server"
+            raise TransportError(text, hint="check the URL")
         detail, hint = _problem(answer)
         if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
             raise TransportError(f"the server answers {answer.status_code}: {detail}")

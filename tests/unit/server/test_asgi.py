@@ -46,3 +46,15 @@ def test_it_is_mounted_in_any_asgi_application() -> None:
                 assert (await client.post("/aether/v1/workers", json={})).status_code == 404, "it takes no workers"
 
     asyncio.run(go())
+
+
+def test_without_a_broker_for_workers_it_says_so_to_workers() -> None:
+    async def go() -> None:
+        engine = Engine()
+        transport = httpx.ASGITransport(app=asgi(engine))
+        async with engine, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answer = await client.post("/v1/workers", json={})
+            assert (answer.status_code, answer.json()["code"]) == (404, "no-workers")
+            assert "asgi(engine, workers=BROKER)" in answer.json()["hint"]
+
+    asyncio.run(go())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from litestar import get
 from litestar.response import ServerSentEvent
 from litestar.testing import TestClient
 
+from aether_protocol.cli.render.journal import JournalHandler
 from aether_protocol.server import gate
 from aether_protocol.server.access import VIEWER
 from aether_protocol.server.app import make_app
@@ -175,3 +177,43 @@ def test_a_cookie_is_for_people_alone() -> None:
 
     with serving(AccessRules(authenticator=Service())) as client:
         assert client.post("/v1/login", json={"token": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/validate", "/v1/documents", "/v1/login"])
+def test_a_body_that_is_nested_too_deeply_is_the_callers_fault(path: str) -> None:
+    with serving(RULES) as client:
+        for text in ("[" * 100_000, '{"document":' * 100_000):
+            answer = client.post(path, content=text, headers={**bearer(TOKEN), "content-type": "application/json"})
+            assert answer.status_code == 400, answer.text
+            assert answer.json()["code"] == "request-invalid"
+
+
+def test_a_body_that_is_too_large_is_told_the_bound() -> None:
+    with serving(RULES) as client:
+        headers = {**bearer(TOKEN), "content-type": "application/json"}
+        answer = client.post("/v1/runs", content=b" " * 11_000_000, headers=headers)
+        assert answer.status_code == 413
+        assert answer.json()["detail"] == "the body is longer than this server takes: 10485760 bytes at most"
+
+
+def test_an_internal_error_is_in_the_servers_log_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    @get("/v1/broken", opt=VIEWER)
+    async def broken() -> None:
+        raise KeyError("lost")
+
+    handler = JournalHandler(lambda: 0)
+    log = logging.getLogger("aether_protocol")
+    log.addHandler(handler)
+    try:
+        app = make_app(ServerParts(access=RULES))
+        app.register(broken)
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            answer = client.get("/v1/broken", headers=bearer(TOKEN))
+    finally:
+        log.removeHandler(handler)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+    assert "KeyError" not in answer.text
+    said = capsys.readouterr().err
+    assert "internal error at GET /v1/broken: KeyError: 'lost'" in said
+    assert "test_bounds.py:" in said
+    assert "Traceback" not in said
