@@ -71,6 +71,7 @@ RUNS = [
     Run("exit-codes", {"search": "Succeeded", "check": "Failed"}),
     Run("fan-out-files", {"words": [4, 2, 3, 1], "total": 10}, hooks=("workflow:onExit",)),
     Run("http-check", {"status": 201, "item": 7}, {"url": "SERVER"}),
+    Run("many-machines", {"rows": 3, "model": "trained on 3 rows"}),
     Run("map-reduce", {"most": {"word": "the", "times": 3}, "chunks": 3}),
     Run("map-reduce", {"most": {"word": "be", "times": 2}, "chunks": 2}, {"text": "to be or not to be", "parts": 2}),
     Run("nested-dags", {"published": ["app-2.0.1-linux.zip", "app-2.0.1-macos.zip"]}),
@@ -125,7 +126,7 @@ def server() -> Iterator[str]:
 
 
 async def carry_out(run: Run, arguments: Mapping[str, Any]) -> Report:
-    secrets = {"database": {"password": "hunter2"}}
+    secrets = {"database": {"password": "hunter2"}, "registry": {"token": "hunter2"}}
     async with Engine(library=[LIBRARY], secrets=secrets) as engine:
         run_id = await engine.submit(EXAMPLES / f"{run.example}.yaml", arguments)
         for task, payload in run.answers.items():
